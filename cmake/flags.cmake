@@ -1,0 +1,13 @@
+# Compiler flags that every target shares.
+function(fastconv_flags target)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+    target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-psabi -fno-math-errno)
+    if(FASTCONV_WERROR)
+      target_compile_options(${target} PRIVATE -Werror)
+    endif()
+    if(FASTCONV_SANITIZE)
+      target_compile_options(${target} PRIVATE -fsanitize=${FASTCONV_SANITIZE} -fno-omit-frame-pointer -g)
+      target_link_options(${target} PRIVATE -fsanitize=${FASTCONV_SANITIZE})
+    endif()
+  endif()
+endfunction()

@@ -1,0 +1,164 @@
+#include "bindings/args.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+
+namespace fastconv {
+namespace {
+
+[[noreturn]] void bad(const char* name, const std::string& need, py::handle got) {
+  throw py::value_error(std::string(name) + " must be " + need + ", got " + repr_text(got));
+}
+[[noreturn]] void bad_type(const char* name, const std::string& need, py::handle got) {
+  throw py::type_error(std::string(name) + " must be " + need + ", got " + repr_text(got));
+}
+
+bool is_sequence(py::handle h) { return PyTuple_Check(h.ptr()) || PyList_Check(h.ptr()) || py::isinstance<py::array>(h); }
+
+bool is_index(py::handle h) { return PyLong_Check(h.ptr()) || (PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h)); }
+
+// The text of a str argument, or nullptr.
+const char* text_of(py::handle h) { return PyUnicode_Check(h.ptr()) ? PyUnicode_AsUTF8(h.ptr()) : nullptr; }
+
+}  // namespace
+
+int64_t parse_int(py::handle h, int64_t least, const char* name) {
+  if (!is_index(h) || PyBool_Check(h.ptr())) bad_type(name, "an integer", h);
+  auto number = py::reinterpret_steal<py::object>(PyNumber_Index(h.ptr()));
+  if (!number) throw py::error_already_set();
+  int overflow = 0;
+  long long v = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow) bad(name, "an integer of at most 63 bits", h);
+  if (v < least) bad(name, least == 1 ? "at least 1" : least == 0 ? "at least 0" : "larger", h);
+  return v;
+}
+
+void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* values) {
+  if (PyLong_CheckExact(h.ptr())) {
+    int64_t v = parse_int(h, least, name);
+    for (int i = 0; i < nd; ++i) values[i] = v;
+    return;
+  }
+  if (!is_sequence(h)) {
+    if (!is_index(h)) bad_type(name, "an integer or one per axis (" + std::to_string(nd) + ")", h);
+    values[0] = parse_int(h, least, name);
+    for (int i = 1; i < nd; ++i) values[i] = values[0];
+    return;
+  }
+  auto seq = py::reinterpret_borrow<py::sequence>(h);
+  if (static_cast<int>(py::len(seq)) != nd) bad(name, "an integer or one per axis (" + std::to_string(nd) + ")", h);
+  for (int i = 0; i < nd; ++i) {
+    py::object item = seq[i];
+    values[i] = parse_int(item, least, name);
+  }
+}
+
+void parse_padding(py::handle h, int nd, ConvAxis* axes) {
+  const char* need = "an integer, one per axis, a (before, after) pair per axis, or one of 'valid', 'same', 'same_lower', 'full', 'causal'";
+  if (PyLong_CheckExact(h.ptr())) {
+    int64_t v = parse_int(h, 0, "padding");
+    for (int i = 0; i < nd; ++i) axes[i].pad_before = axes[i].pad_after = v;
+    return;
+  }
+  if (const char* text = text_of(h)) {
+    const std::string s = text;
+    for (int i = 0; i < nd; ++i) {
+      ConvAxis& a = axes[i];
+      int64_t reach = checked_mul(a.dilation, a.k - 1, "dilation");
+      if (s == "valid") a.pad_before = a.pad_after = 0;
+      else if (s == "full") a.pad_before = a.pad_after = reach;
+      else if (s == "causal" && nd == 1) a.pad_before = reach, a.pad_after = 0;
+      else if (s == "same" || s == "same_lower") {  // out = ceil(in / stride); the odd element goes to one end
+        int64_t out = ceil_div(a.in, a.stride);
+        int64_t last = checked_add(checked_mul(out - 1, a.stride, "stride"), reach + 1, "dilation");
+        int64_t total = std::max<int64_t>(last - a.in, 0);
+        a.pad_before = s == "same" ? total / 2 : total - total / 2;
+        a.pad_after = total - a.pad_before;
+      } else if (s == "causal") bad("padding", "'causal' only in one dimension", h);
+      else bad("padding", need, h);
+    }
+    return;
+  }
+  if (!is_sequence(h)) {
+    if (!is_index(h)) bad_type("padding", need, h);
+    int64_t v = parse_int(h, 0, "padding");
+    for (int i = 0; i < nd; ++i) axes[i].pad_before = axes[i].pad_after = v;
+    return;
+  }
+  auto seq = py::reinterpret_borrow<py::sequence>(h);
+  if (static_cast<int>(py::len(seq)) != nd) bad("padding", need, h);
+  for (int i = 0; i < nd; ++i) {
+    py::object item = seq[i];
+    if (is_sequence(item)) {
+      int64_t pair[2];
+      auto both = py::reinterpret_borrow<py::sequence>(item);
+      if (py::len(both) != 2) bad("padding", need, h);
+      for (int j = 0; j < 2; ++j) {
+        py::object one = both[j];
+        pair[j] = parse_int(one, 0, "padding");
+      }
+      axes[i].pad_before = pair[0];
+      axes[i].pad_after = pair[1];
+    } else {
+      axes[i].pad_before = axes[i].pad_after = parse_int(item, 0, "padding");
+    }
+  }
+}
+
+Mode parse_mode(py::handle h, const char* name) {
+  struct Entry {
+    const char* name;
+    Mode mode;
+  };
+  static const Entry entries[] = {
+      {"zeros", Mode::zeros},       {"reflect", Mode::reflect},     {"replicate", Mode::replicate}, {"circular", Mode::circular},
+      {"symmetric", Mode::symmetric}, {"constant", Mode::zeros}, {"edge", Mode::replicate}, {"wrap", Mode::circular},
+  };
+  if (const char* text = text_of(h))
+    for (const Entry& e : entries)
+      if (!std::strcmp(text, e.name)) return e.mode;
+  const std::string need = "one of 'zeros', 'reflect', 'replicate', 'circular', 'symmetric'";
+  if (!text_of(h)) bad_type(name, need, h);
+  bad(name, need, h);
+}
+
+void parse_modes(py::handle h, int nd, ConvAxis* axes) {
+  if (!is_sequence(h)) {
+    Mode m = parse_mode(h, "padding_mode");
+    for (int i = 0; i < nd; ++i) axes[i].mode = m;
+    return;
+  }
+  auto seq = py::reinterpret_borrow<py::sequence>(h);
+  if (static_cast<int>(py::len(seq)) != nd) bad("padding_mode", "one name or one per axis (" + std::to_string(nd) + ")", h);
+  for (int i = 0; i < nd; ++i) {
+    py::object item = seq[i];
+    axes[i].mode = parse_mode(item, "padding_mode");
+  }
+}
+
+Activation parse_activation(py::handle h) {
+  if (h.is_none()) return Activation::none;
+  static const Activation all[] = {Activation::none, Activation::relu,    Activation::leaky_relu, Activation::relu6,
+                                   Activation::elu,  Activation::sigmoid, Activation::tanh};
+  const char* text = text_of(h);
+  if (text)
+    for (Activation a : all)
+      if (!std::strcmp(text, activation_name(a))) return a;
+  const char* need = "None or one of 'relu', 'leaky_relu', 'relu6', 'elu', 'sigmoid', 'tanh'";
+  if (!text) bad_type("activation", need, h);
+  bad("activation", need, h);
+}
+
+Algorithm parse_algorithm(py::handle h) {
+  static const Algorithm all[] = {Algorithm::automatic, Algorithm::direct, Algorithm::winograd, Algorithm::fft, Algorithm::reference};
+  const char* text = text_of(h);
+  if (text)
+    for (Algorithm a : all)
+      if (!std::strcmp(text, algorithm_name(a))) return a;
+  const char* need = "one of 'auto', 'direct', 'winograd', 'fft', 'reference'";
+  if (!text) bad_type("algorithm", need, h);
+  bad("algorithm", need, h);
+}
+
+}  // namespace fastconv

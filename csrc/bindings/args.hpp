@@ -1,0 +1,25 @@
+// Arguments of Python calls, normalised once. A few comparisons when all is well; the long, helpful message is
+// composed only when something is wrong, and names the argument and shows its value.
+#pragma once
+#include "bindings/array.hpp"
+#include "fastconv/conv.hpp"
+
+namespace fastconv {
+
+// An int, or one per axis. Writes `nd` values; each at least `least`.
+void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* values);
+
+int64_t parse_int(py::handle h, int64_t least, const char* name);
+
+// padding: an int | one per axis | (before, after) per axis | "valid" "same" "same_lower" "full" "causal".
+// Reads in, k, stride, dilation of `axes` and writes pad_before and pad_after.
+void parse_padding(py::handle h, int nd, ConvAxis* axes);
+
+// One mode for all axes or one per axis; numpy's names "constant", "edge", "wrap" are understood too.
+void parse_modes(py::handle h, int nd, ConvAxis* axes);
+Mode parse_mode(py::handle h, const char* name);
+
+Activation parse_activation(py::handle h);
+Algorithm parse_algorithm(py::handle h);
+
+}  // namespace fastconv

@@ -1,0 +1,134 @@
+#include "bindings/array.hpp"
+
+namespace fastconv {
+namespace {
+
+bool addressable(const py::array& a) {
+  const auto item = a.itemsize();
+  if (reinterpret_cast<uintptr_t>(a.data()) % static_cast<uintptr_t>(item)) return false;
+  for (py::ssize_t i = 0; i < a.ndim(); ++i)
+    if (a.strides(i) % item && a.shape(i) > 1) return false;
+  return true;
+}
+
+bool is_real_float(const py::array& a) {
+  const auto* d = py::detail::array_descriptor_proxy(py::detail::array_proxy(a.ptr())->descr);
+  return (d->type_num == py::detail::npy_api::NPY_FLOAT_ || d->type_num == py::detail::npy_api::NPY_DOUBLE_) && d->byteorder != '>';
+}
+
+// Slow road: things that are not yet an ndarray, and errors.
+py::array convert(py::handle h, const char* name) {
+  py::object a;
+  py::module_ np = py::module_::import("numpy");
+  if (py::isinstance<py::array>(h)) {
+    a = py::reinterpret_borrow<py::object>(h);
+  } else if (py::hasattr(h, "__array__") || py::hasattr(h, "__array_interface__") || PyObject_CheckBuffer(h.ptr())) {
+    a = np.attr("asarray")(h);
+  } else if (py::hasattr(h, "__dlpack__")) {
+    a = np.attr("from_dlpack")(h);
+  } else {
+    throw py::type_error(std::string(name) + " must be an array, got " + repr_text(py::type::of(h)));
+  }
+  py::array array = py::reinterpret_borrow<py::array>(a);
+  if (!is_real_float(array))
+    throw py::type_error(std::string(name) + " has dtype " + py::str(array.dtype()).cast<std::string>() +
+                         "; float32 or float64 (native byte order) is needed, and nothing is cast silently");
+  if (!addressable(array)) array = py::reinterpret_borrow<py::array>(np.attr("array")(array));  // misaligned fields
+  return array;
+}
+
+// First and one-past-last byte an array can touch.
+void extent(const py::array& a, const char*& lo, const char*& hi) {
+  lo = hi = static_cast<const char*>(a.data());
+  for (py::ssize_t i = 0; i < a.ndim(); ++i) {
+    if (a.shape(i) == 0) {
+      hi = lo;
+      return;
+    }
+    auto reach = (a.shape(i) - 1) * a.strides(i);
+    (reach < 0 ? lo : hi) += reach;
+  }
+  hi += a.itemsize();
+}
+
+bool overlaps_itself(const py::array& a) {
+  for (py::ssize_t i = 0; i < a.ndim(); ++i)
+    if (a.shape(i) == 0) return false;
+  // Sort axes by stride: each must step over everything the smaller ones span.
+  std::vector<std::pair<py::ssize_t, py::ssize_t>> axes;
+  for (py::ssize_t i = 0; i < a.ndim(); ++i)
+    if (a.shape(i) > 1) axes.emplace_back(std::abs(a.strides(i)), a.shape(i));
+  std::sort(axes.begin(), axes.end());
+  py::ssize_t span = a.itemsize();
+  for (auto& [stride, length] : axes) {
+    if (stride < span) return true;
+    span = stride * (length - 1) + span;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string repr_text(py::handle h) {
+  std::string s = py::repr(h).cast<std::string>();
+  return s.size() > 120 ? s.substr(0, 117) + "..." : s;
+}
+
+std::string shape_text(const py::array& a) {
+  std::string s = "(";
+  for (py::ssize_t i = 0; i < a.ndim(); ++i) s += (i ? ", " : "") + std::to_string(a.shape(i));
+  return s + (a.ndim() == 1 ? ",)" : ")");
+}
+
+py::array input_array(py::handle h, const char* name) {
+  if (py::isinstance<py::array>(h)) {
+    py::array a = py::reinterpret_borrow<py::array>(h);
+    if (is_real_float(a) && addressable(a)) return a;
+  }
+  return convert(h, name);
+}
+
+void require_same_dtype(const py::array& a, const char* a_name, const py::array& b, const char* b_name) {
+  if (a.itemsize() == b.itemsize()) return;
+  throw py::type_error(std::string(a_name) + " and " + b_name + " must have one dtype, got " +
+                       py::str(a.dtype()).cast<std::string>() + " and " + py::str(b.dtype()).cast<std::string>());
+}
+
+py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank, const char* name,
+                       std::initializer_list<const py::array*> inputs) {
+  if (out.is_none()) {
+    auto& api = py::detail::npy_api::get();
+    auto descr = api.PyArray_DescrFromType_(f64 ? py::detail::npy_api::NPY_DOUBLE_ : py::detail::npy_api::NPY_FLOAT_);
+    Py_intptr_t dims[8];
+    for (int i = 0; i < rank; ++i) dims[i] = static_cast<Py_intptr_t>(shape[i]);
+    auto made = py::reinterpret_steal<py::object>(api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, rank, dims, nullptr, nullptr, 0, nullptr));
+    if (!made) throw py::error_already_set();
+    return py::reinterpret_borrow<py::array>(made);
+  }
+  const std::string n = name;
+  if (!py::isinstance<py::array>(out)) throw py::type_error(n + " must be a numpy array, got " + repr_text(py::type::of(out)));
+  py::array a = py::reinterpret_borrow<py::array>(out);
+  if (!is_real_float(a) || is_f64(a) != f64)
+    throw py::type_error(n + " has dtype " + py::str(a.dtype()).cast<std::string>() + ", but the result is " + (f64 ? "float64" : "float32"));
+  bool fits = a.ndim() == rank;
+  for (int i = 0; fits && i < rank; ++i) fits = a.shape(i) == shape[i];
+  if (!fits) {
+    std::string want = "(";
+    for (int i = 0; i < rank; ++i) want += (i ? ", " : "") + std::to_string(shape[i]);
+    throw py::value_error(n + " has shape " + shape_text(a) + ", but the result has shape " + want + (rank == 1 ? ",)" : ")"));
+  }
+  if (!a.writeable()) throw py::value_error(n + " is read-only");
+  if (!addressable(a)) throw py::value_error(n + " is not aligned to its elements");
+  if (overlaps_itself(a)) throw py::value_error(n + " has elements that share memory (strides " + repr_text(a.attr("strides")) + ")");
+  const char *lo, *hi;
+  extent(a, lo, hi);
+  for (const py::array* input : inputs) {
+    if (!input || !input->ptr()) continue;
+    const char *ilo, *ihi;
+    extent(*input, ilo, ihi);
+    if (lo < ihi && ilo < hi && lo < hi && ilo < ihi) throw py::value_error(n + " shares memory with an input of the call");
+  }
+  return a;
+}
+
+}  // namespace fastconv

@@ -1,0 +1,56 @@
+// numpy arrays at the border: what may come in, views of it, and what goes out.
+#pragma once
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "fastconv/tensor.hpp"
+
+namespace fastconv {
+namespace py = pybind11;
+
+// "(2, 3, 5)" for messages.
+std::string shape_text(const py::array& a);
+std::string repr_text(py::handle h);
+
+// The argument as an array of float32 or float64 that the kernels can address: any strides, read-only too.
+// Anything numpy can view without a copy is accepted (__array__, buffer protocol, DLPack). TypeError otherwise.
+py::array input_array(py::handle h, const char* name);
+
+inline bool is_f64(const py::array& a) { return a.itemsize() == 8; }
+
+// TypeError unless both arrays have one dtype.
+void require_same_dtype(const py::array& a, const char* a_name, const py::array& b, const char* b_name);
+
+// `out` checked against what is needed (ValueError or TypeError), or a new array of that shape where it is None.
+// `inputs` are the arrays the call reads: `out` may not share memory with them.
+py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank, const char* name,
+                       std::initializer_list<const py::array*> inputs = {});
+
+// A view with the last `nd` axes spatial. lead = 2: (n, c, spatial); lead = 1: (c, spatial); lead = 0: (spatial).
+template <class T, class A>
+View<T> view_of(A& a, int nd, int lead) {
+  View<T> v;
+  v.data = const_cast<T*>(static_cast<const T*>(a.data()));
+  for (int i = 0; i < lead; ++i) {
+    v.shape[2 - lead + i] = a.shape(i);
+    v.stride[2 - lead + i] = a.strides(i) / static_cast<int64_t>(sizeof(T));
+  }
+  for (int i = 0; i < nd; ++i) {
+    v.shape[5 - nd + i] = a.shape(lead + i);
+    v.stride[5 - nd + i] = a.strides(lead + i) / static_cast<int64_t>(sizeof(T));
+  }
+  return v;
+}
+
+// Runs f<float> or f<double> with the GIL released. Arguments were converted with the GIL held; f touches no Python object.
+template <class F>
+void run_released(bool f64, F&& f) {
+  py::gil_scoped_release release;
+  if (f64) f(double{});
+  else f(float{});
+}
+
+}  // namespace fastconv

@@ -1,0 +1,94 @@
+// Convolution: problem in, result out.
+//
+// Shapes are oneDNN's: x (mb, ic, id, ih, iw), w (oc, ic/groups, kd, kh, kw), y (mb, oc, od, oh, ow). One- and
+// two-dimensional problems leave the leading spatial axes at length 1. The operation is the cross-correlation of
+// every network library; the true convolution is the same call on a weight view with its kernel axes reversed.
+//
+//   y[n, o, p] = bias[o] + sum_{c, t} w[o, c, t] * x[n, c, map(p * stride + t * dilation - pad_before)]
+//
+// where `map` sends a padded coordinate to an input coordinate, or to a zero, by the axis's padding mode.
+// Functions throw std::invalid_argument for a bad problem, std::bad_alloc when scratch memory is not to be had.
+// All are thread-safe; none keeps a pointer to the caller's memory.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "fastconv/tensor.hpp"
+
+namespace fastconv {
+
+enum class Mode : uint8_t { zeros, reflect, replicate, circular, symmetric };
+enum class Activation : uint8_t { none, relu, leaky_relu, relu6, elu, sigmoid, tanh };
+enum class Algorithm : uint8_t { automatic, direct, winograd, fft, reference };
+
+const char* mode_name(Mode mode);
+const char* activation_name(Activation activation);
+const char* algorithm_name(Algorithm algorithm);
+
+struct ConvAxis {
+  int64_t in = 1, out = 1, k = 1;
+  int64_t stride = 1, dilation = 1;  // dilation 1 is dense
+  int64_t pad_before = 0, pad_after = 0;
+  Mode mode = Mode::zeros;
+};
+
+struct ConvProblem {
+  int64_t mb = 1, groups = 1, ic = 1, oc = 1;  // ic, oc: all channels, groups together
+  ConvAxis axis[3];                            // d, h, w
+
+  int64_t taps() const { return axis[0].k * axis[1].k * axis[2].k; }
+  int64_t out_pixels() const { return axis[0].out * axis[1].out * axis[2].out; }
+  double macs() const {
+    return static_cast<double>(mb) * oc * (ic / groups) * static_cast<double>(taps()) * out_pixels();
+  }
+};
+
+// Positions a kernel has on an axis: floor((in + pad_before + pad_after - dilation * (k - 1) - 1) / stride) + 1,
+// or 0 when the padded input is shorter than the kernel.
+int64_t conv_output_size(const ConvAxis& axis);
+
+// Throws std::invalid_argument if sizes do not fit one another, overflow, or if an empty axis is to be padded
+// by a mode that needs values.
+void validate(const ConvProblem& problem);
+
+// y = act(conv(x, w) + bias). bias may have null data; it is (oc) on its axis 0.
+template <class T>
+void conv_forward(const ConvProblem& problem, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
+                  Activation activation = Activation::none, Algorithm algorithm = Algorithm::automatic);
+
+// dx = the exact adjoint of conv_forward in x, applied to dy, in every padding mode. With a bias (ic on axis 0)
+// and an activation it is the transposed convolution: dx = act(conv^T(dy, w) + bias).
+template <class T>
+void conv_backward_input(const ConvProblem& problem, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
+                         Activation activation = Activation::none, Algorithm algorithm = Algorithm::automatic);
+
+// dw = the exact adjoint of conv_forward in w, applied to dy.
+template <class T>
+void conv_backward_weight(const ConvProblem& problem, View<const T> dy, View<const T> x, View<T> dw,
+                          Algorithm algorithm = Algorithm::automatic);
+
+// db[o] = sum of dy over images and positions.
+template <class T>
+void conv_backward_bias(View<const T> dy, View<T> db);
+
+enum class Direction : uint8_t { forward, backward_input, backward_weight };
+
+// What a call would do: printable, made without running anything.
+struct ConvPlan {
+  Algorithm algorithm = Algorithm::direct;
+  std::string kernel;            // family: "packed", "reference", ...
+  int lanes = 1;                 // elements in a vector
+  int mr = 0, nr = 0;            // register tile: rows, columns (elements)
+  int64_t block_channels = 0;    // reduction channels packed at once
+  int64_t block_pixels = 0;      // output pixels computed from one packed block
+  int64_t workspace_bytes = 0;   // scratch memory of one thread
+  int64_t shared_bytes = 0;      // scratch memory that threads share
+  int threads = 1;
+  double macs = 0;
+  double bytes = 0;              // input, weight and output, each once
+  double cost = 0;               // estimated cycles of one core
+};
+template <class T>
+ConvPlan plan_conv(const ConvProblem& problem, Direction direction, Algorithm algorithm = Algorithm::automatic);
+
+}  // namespace fastconv

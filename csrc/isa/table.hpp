@@ -1,0 +1,19 @@
+// The kernels of one rung of the instruction-set ladder, reached through one table of function pointers.
+// Each family of kernels (kernels/<family>.cpp) fills in one struct of pointers, declared in kernels/<family>.hpp.
+#pragma once
+
+namespace fastconv {
+
+struct ConvKernels;
+struct PoolKernels;
+
+struct KernelTable {
+  const char* isa;
+  const ConvKernels* conv;
+  const PoolKernels* pool;
+};
+
+// The table in use: the best rung this processor has, or the one that FASTCONV_ISA names.
+const KernelTable& kernels();
+
+}  // namespace fastconv

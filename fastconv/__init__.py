@@ -1,0 +1,56 @@
+"""fastconv: convolution on the CPU, forward and backward, for numpy arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path as _Path
+
+
+def _prefer_compiled_package() -> None:
+    """Started in a checkout, Python finds this source folder before the installed package with its compiled core.
+
+    The folder has no ``_core``; point the package's path at the installed one, so that all submodules come from there.
+    """
+    here = _Path(__file__).parent
+    if any(here.glob("_core*.so")) or any(here.glob("_core*.pyd")):
+        return
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        files = distribution("fastconv").files or []
+    except PackageNotFoundError:
+        return
+    for file in files:
+        if file.name.startswith("_core"):
+            __path__.insert(0, str(_Path(str(file.locate())).parent))
+            return
+
+
+_prefer_compiled_package()
+
+from fastconv._core import version as __version__  # noqa: E402
+from fastconv.functional import (  # noqa: E402
+    ConvGrads,
+    conv1d,
+    conv1d_backward,
+    conv1d_grad_bias,
+    conv1d_grad_input,
+    conv1d_grad_weight,
+    conv2d,
+    conv2d_backward,
+    conv2d_grad_bias,
+    conv2d_grad_input,
+    conv2d_grad_weight,
+    conv3d,
+    conv3d_backward,
+    conv3d_grad_bias,
+    conv3d_grad_input,
+    conv3d_grad_weight,
+    conv_transpose1d,
+    conv_transpose1d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
+    conv_transpose3d,
+    conv_transpose3d_backward,
+    explain,
+)
+from fastconv.runtime import get_num_threads, set_num_threads, show_config, threads  # noqa: E402

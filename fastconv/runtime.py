@@ -1,0 +1,46 @@
+"""Threads, instruction sets and build configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastconv import _core
+
+
+def get_num_threads() -> int:
+    """Threads that a call from this Python thread may use.
+
+    The default is the number of processors the process may run on (its affinity mask and cgroup quota), or
+    ``OMP_NUM_THREADS`` where that is set.
+    """
+    return _core.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads for the whole process. Raises ValueError if ``n`` is below 1."""
+    _core.set_num_threads(n)
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Use ``n`` threads for the calls made inside ``with threads(n):`` on the current Python thread."""
+    if n < 1:
+        raise ValueError(f"threads: n must be at least 1, got {n}")
+    previous = _core.set_thread_limit(n)
+    try:
+        yield
+    finally:
+        _core.set_thread_limit(previous)
+
+
+def show_config() -> dict[str, object]:
+    """How this copy was built and what it runs on: version, compiler, instruction sets, threads."""
+    return {
+        "version": _core.version,
+        "compiler": _core.compiler,
+        "isa": _core.isa_name(),
+        "available_isas": list(_core.available_isas()),
+        "threading": _core.threading_backend(),
+        "num_threads": _core.num_threads(),
+    }
