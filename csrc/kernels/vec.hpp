@@ -1,0 +1,82 @@
+// A vector type, not intrinsics: GCC/Clang vector extensions, as wide as the compile flags of the rung allow.
+// Kernel files include nothing of the standard library but integer headers, and keep everything in their rung's
+// namespace: an inline function shared between rungs could be linked in from the wrong one.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__AVX512F__)
+#define FASTCONV_VEC_BYTES 64
+#define FASTCONV_VEC_REGISTERS 32
+#elif defined(__AVX2__)
+#define FASTCONV_VEC_BYTES 32
+#define FASTCONV_VEC_REGISTERS 16
+#elif defined(__aarch64__)
+#define FASTCONV_VEC_BYTES 16
+#define FASTCONV_VEC_REGISTERS 32
+#else
+#define FASTCONV_VEC_BYTES 16
+#define FASTCONV_VEC_REGISTERS 16
+#endif
+
+#define FASTCONV_INLINE inline __attribute__((always_inline))
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+
+template <class T>
+struct VecTypes;
+template <>
+struct VecTypes<float> {
+  typedef float vec __attribute__((vector_size(FASTCONV_VEC_BYTES)));
+  typedef float loose __attribute__((vector_size(FASTCONV_VEC_BYTES), aligned(4), may_alias));
+  typedef int32_t mask __attribute__((vector_size(FASTCONV_VEC_BYTES)));
+};
+template <>
+struct VecTypes<double> {
+  typedef double vec __attribute__((vector_size(FASTCONV_VEC_BYTES)));
+  typedef double loose __attribute__((vector_size(FASTCONV_VEC_BYTES), aligned(8), may_alias));
+  typedef int64_t mask __attribute__((vector_size(FASTCONV_VEC_BYTES)));
+};
+
+template <class T>
+using Vec = typename VecTypes<T>::vec;
+template <class T>
+using Mask = typename VecTypes<T>::mask;  // lanes of all ones or all zeros, as comparisons give
+
+template <class T>
+constexpr int kLanes = FASTCONV_VEC_BYTES / static_cast<int>(sizeof(T));
+
+template <class T>
+FASTCONV_INLINE Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename VecTypes<T>::loose*>(p);
+}
+template <class T>
+FASTCONV_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename VecTypes<T>::loose*>(p) = v;
+}
+template <class T>
+FASTCONV_INLINE Vec<T> splat(T s) {
+  return s - Vec<T>{};  // not s + {}: that would turn -0 into 0
+}
+// Lanes below n are set.
+template <class T>
+FASTCONV_INLINE Mask<T> first_lanes(int64_t n) {
+  Mask<T> lane;
+  for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
+  return lane < (lane - lane + static_cast<decltype(lane[0] + 0)>(n < kLanes<T> ? n : kLanes<T>));
+}
+// The first n elements at p, zeros behind; reads nothing beyond them.
+template <class T>
+FASTCONV_INLINE Vec<T> load_first(const T* p, int64_t n) {
+  Vec<T> v{};
+  __builtin_memcpy(&v, p, static_cast<size_t>(n) * sizeof(T));
+  return v;
+}
+template <class T>
+FASTCONV_INLINE void store_first(T* p, Vec<T> v, int64_t n) {
+  __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
+}
+
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv
