@@ -285,22 +285,28 @@ struct WeightGradient {
 
   // The sums of a task into dw.
   void write(const Task& t, const T* sums) const {
-    const int64_t kh = p.axis[1].k, kw = p.axis[2].k, lanes = kernels.lanes, depth = t.c.size() * taps;
+    const int64_t lanes = kernels.lanes, depth = t.c.size() * taps;
     T* base = dw.data + (t.g * oc + t.o.begin) * dw.stride[0] + t.c.begin * dw.stride[1];
-    const bool dense = dw.stride[4] == 1 && dw.stride[3] == kw && dw.stride[2] == kh * kw && dw.stride[1] == taps;
+    std::vector<int64_t> at;  // of each (c, t)
+    at.reserve(static_cast<size_t>(depth));
+    for (int64_t c = 0; c < t.c.size(); ++c)
+      for (int64_t a = 0; a < p.axis[0].k; ++a)
+        for (int64_t b = 0; b < p.axis[1].k; ++b)
+          for (int64_t e = 0; e < p.axis[2].k; ++e) at.push_back(c * dw.stride[1] + a * dw.stride[2] + b * dw.stride[3] + e * dw.stride[4]);
+    bool dense = true;
+    for (int64_t i = 0; i < depth; ++i) dense &= at[static_cast<size_t>(i)] == i;
     if (!dots && dense) {
       kernels.pack_transposed(base, dw.stride[0], sums, width, 1, t.o.size(), depth, depth);
       return;
     }
     for (int64_t o = 0; o < t.o.size(); ++o)
-      for (int64_t c = 0; c < t.c.size(); ++c)
-        for (int64_t u = 0; u < taps; ++u) {
-          T total = 0;
-          if (dots)
-            for (int64_t l = 0; l < lanes; ++l) total += sums[((o * t.c.size() + c) * taps + u) * lanes + l];
-          else total = sums[(c * taps + u) * width + o];
-          base[o * dw.stride[0] + c * dw.stride[1] + u / (kh * kw) * dw.stride[2] + u / kw % kh * dw.stride[3] + u % kw * dw.stride[4]] = total;
-        }
+      for (int64_t i = 0; i < depth; ++i) {
+        T total = 0;
+        if (dots)
+          for (int64_t l = 0; l < lanes; ++l) total += sums[(o * depth + i) * lanes + l];
+        else total = sums[i * width + o];
+        base[o * dw.stride[0] + at[static_cast<size_t>(i)]] = total;
+      }
   }
 };
 
