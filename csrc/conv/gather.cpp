@@ -200,28 +200,54 @@ struct Executor {
       t.c = edge;
       t.b = b + rows[0].position + w0;
       t.pixels = rows[done - 1].position - rows[0].position + columns;
+      // Rows a constant distance apart in y are copied together.
       auto each = [&](auto f) {
-        for (int64_t m = 0; m < mr; ++m)
-          for (int64_t r = 0; r < done; ++r)
-            f(y + m * s.y.stride[1] + rows[r].y + w0 * step, edge + m * room + rows[r].position - rows[0].position);
+        for (int64_t r = 0; r < done;) {
+          int64_t alike = 1;
+          const int64_t apart = done > r + 1 ? rows[r + 1].y - rows[r].y : 0, pitch = done > r + 1 ? rows[r + 1].position - rows[r].position : 0;
+          while (r + alike < done && rows[r + alike].y - rows[r + alike - 1].y == apart && rows[r + alike].position - rows[r + alike - 1].position == pitch)
+            ++alike;
+          for (int64_t m = 0; m < mr; ++m)
+            f(y + m * s.y.stride[1] + rows[r].y + w0 * step, apart, edge + m * room + rows[r].position - rows[0].position, pitch, alike);
+          r += alike;
+        }
       };
       if (t.accumulate) {
         for (int64_t m = 0; m < mr; ++m) std::fill_n(edge + m * room, t.pixels, T(0));
-        each([&](const T* from, T* to) {
-          for (int64_t i = 0; i < columns; ++i) to[i] = from[i * step];
+        each([&](const T* from, int64_t ldf, T* to, int64_t ldt, int64_t count) {
+          if (step == 1) return kernels.copy_tile(to, ldt, from, ldf, count, columns);
+          for (int64_t r = 0; r < count; ++r)
+            for (int64_t i = 0; i < columns; ++i) to[r * ldt + i] = from[r * ldf + i * step];
         });
       }
       multiply(mr, t);
-      if (step == 1)
-        each([&](T* to, const T* from) { std::copy_n(from, columns, to); });
-      else
-        each([&](T* to, const T* from) {
-          for (int64_t i = 0; i < columns; ++i) to[i * step] = from[i];
-        });
+      each([&](T* to, int64_t ldt, const T* from, int64_t ldf, int64_t count) {
+        if (step == 1) return kernels.copy_tile(to, ldt, from, ldf, count, columns);
+        for (int64_t r = 0; r < count; ++r)
+          for (int64_t i = 0; i < columns; ++i) to[r * ldt + i * step] = from[r * ldf + i];
+      });
     }
     return done;
   }
 };
+
+// An empty sum.
+template <class T>
+void fill_with_bias(const GatherSum<T>& s) {
+  if (s.accumulate) return;
+  const View<T>& y = s.y;
+  const int64_t channels = s.groups * s.rows;
+  parallel_tasks(s.images * channels, threads_for(static_cast<double>(s.images * channels) * s.axis[1].outputs * s.axis[2].outputs), [&](int64_t i) {
+    const T bias = s.bias ? s.bias[i % channels] : T(0);
+    const T value = !s.clamp ? bias : bias < s.low ? s.low : bias > s.high ? s.high : bias;
+    T* plane = y.data + i / channels * y.stride[0] + i % channels * y.stride[1];
+    for (int64_t d = 0; d < s.axis[0].outputs; ++d)
+      for (int64_t h = 0; h < s.axis[1].outputs; ++h) {
+        T* row = plane + d * y.stride[2] + h * y.stride[3];
+        for (int64_t w = 0; w < s.axis[2].outputs; ++w) row[w * y.stride[4]] = value;
+      }
+  });
+}
 
 }  // namespace
 
@@ -282,6 +308,7 @@ template <class T>
 void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
   if (s.images * s.groups * s.rows * n[0] * n[1] * n[2] == 0) return;
+  if (s.channels * s.taps() == 0) return fill_with_bias(s);
   const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
   const int64_t image_parts = ceil_div(s.images, plan.images);
   const int64_t tiles = ceil_div(s.rows, plan.mr);

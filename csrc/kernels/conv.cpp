@@ -370,6 +370,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           pack<T>,
           pack_add<T>,
           pack_transposed<T>,
+          copy_tile<T>,
           sum<T>};
 }
 #undef FASTCONV_ROW
