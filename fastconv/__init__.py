@@ -53,4 +53,6 @@ from fastconv.functional import (  # noqa: E402
     conv_transpose3d_backward,
     explain,
 )
+from fastconv.padding import pad, pad_backward  # noqa: E402
 from fastconv.runtime import get_num_threads, set_num_threads, show_config, threads  # noqa: E402
+from fastconv.unfolding import fold, unfold  # noqa: E402
