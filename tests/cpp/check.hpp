@@ -55,13 +55,12 @@ class Guarded {
       view_.stride[axis] = step;
       step *= shape[axis];
     }
-    buffer_.resize(static_cast<size_t>(step + 2 * kGuard));
+    buffer_.assign(static_cast<size_t>(step + 2 * kGuard), poison());
     for (int axis = 0; axis < 5; ++axis)
       if (layout.reversed >> axis & 1 && shape[axis] > 0) {
         first += (shape[axis] - 1) * view_.stride[axis];
         view_.stride[axis] = -view_.stride[axis];
       }
-    std::memset(buffer_.data(), 0xff, buffer_.size() * sizeof(T));  // a NaN, in float and in double
     view_.data = buffer_.data() + first;
   }
 
@@ -82,14 +81,20 @@ class Guarded {
   bool intact() const {
     std::vector<T> copy = buffer_;
     const T* base = buffer_.data();
-    visit(view_, [&](const T& v) { std::memset(copy.data() + (&v - base), 0xff, sizeof(T)); });
-    const auto* bytes = reinterpret_cast<const unsigned char*>(copy.data());
-    for (size_t i = 0; i < copy.size() * sizeof(T); ++i)
-      if (bytes[i] != 0xff) return false;
+    visit(view_, [&](const T& v) { copy[static_cast<size_t>(&v - base)] = poison(); });
+    const T expected = poison();
+    for (const T& v : copy)
+      if (std::memcmp(&v, &expected, sizeof(T))) return false;
     return true;
   }
 
  private:
+  static T poison() {  // a NaN of a pattern of its own
+    T v;
+    std::memset(&v, 0xff, sizeof(T));
+    return v;
+  }
+
 #if defined(__SANITIZE_ADDRESS__)
   static constexpr int64_t kGuard = 0;
 #else
