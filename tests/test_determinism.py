@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from arrays import LAYOUTS, Array, assert_same_bits
-from cases import Case, sample, transposed
+from cases import GRAD_BIAS, Case, sample, transposed
 
 import fastconv as fc
 
@@ -93,7 +93,14 @@ def test_any_layout_of_the_arrays(case: Case, layout: str, dtype: Any) -> None:
     assert_same_bits(case.forward(arrange(x), arrange(w), arrange(b)), case.forward(x, w, b))
     assert_same_bits(case.grad_input(arrange(g), arrange(w)), case.grad_input(g, w))
     assert_same_bits(case.grad_weight(arrange(g), arrange(x)), case.grad_weight(g, x))
-    assert_same_bits(case.backward(arrange(g), x, w).bias, case.backward(g, x, w).bias)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", [LARGE[1], *sample(42, 3)], ids=str)
+def test_any_layout_of_the_bias_gradient(case: Case, layout: str, dtype: Any) -> None:
+    *_, g = random(case, dtype)
+    bias_gradient = GRAD_BIAS[case.nd]
+    assert_same_bits(bias_gradient(LAYOUTS[layout](g)), bias_gradient(g))
 
 
 @pytest.mark.parametrize("case", [*LARGE[1:4], *sample(43, 12)], ids=str)
