@@ -29,8 +29,8 @@ void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w
 
 template <class T>
 void conv_backward_weight(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
-  (void)algorithm;
-  reference_backward_weight(p, dy, x, dw);
+  if (algorithm == Algorithm::reference) reference_backward_weight(p, dy, x, dw);
+  else direct_backward_weight(p, dy, x, dw);
 }
 
 template <class T>

@@ -27,14 +27,45 @@ __attribute__((noinline)) void copy_tile(T* dst, int64_t ldd, const T* src, int6
   }
 }
 
+// Rows of `a` from few registers: a[m] is base + m * stride, spelled so that x86 addressing (base + 1, 2, 4, 8 times an
+// index) reaches all eight rows from two moving pointers and two strides; eight pointers would spill.
+template <class T>
+struct RowPointers {
+  const char *p0, *p3;
+  int64_t one, three;
+
+  FASTCONV_INLINE RowPointers(const T* a, int64_t stride)
+      : p0(reinterpret_cast<const char*>(a)), one(stride * static_cast<int64_t>(sizeof(T))), three(3 * one) {
+    p3 = p0 + three;
+  }
+  FASTCONV_INLINE void advance() {
+    p0 += sizeof(T);
+    p3 += sizeof(T);
+  }
+  template <int M>
+  FASTCONV_INLINE T get() const {
+    const char* p = M == 0 ? p0 : M == 1 ? p0 + one : M == 2 ? p0 + 2 * one : M == 3 ? p3 : M == 4 ? p0 + 4 * one : M == 5 ? p3 + 2 * one : M == 6 ? p0 + 2 * three : p3 + 4 * one;
+    return *reinterpret_cast<const T*>(p);
+  }
+};
+
+// acc[m] += a[m] * b for all rows m.
+template <class T, int MR, int NV, int M = 0>
+FASTCONV_INLINE void multiply_rows(const RowPointers<T>& a, const Vec<T> (&b)[NV], Vec<T> (&acc)[MR][NV]) {
+  if constexpr (M < MR) {
+    const Vec<T> s = splat<T>(a.template get<M>());
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[M][v] += s * b[v];
+    multiply_rows<T, MR, NV, M + 1>(a, b, acc);
+  }
+}
+
 template <class T, int MR, int NV>
 FASTCONV_INLINE void tile_panel(const TileRun<T>& t, const T* b, T* c, int64_t ldc) {
   constexpr int VL = kLanes<T>;
   Vec<T> acc[MR][NV];
-  const T* a[MR];
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m) {
-    a[m] = t.a + m * t.lda;
     const Vec<T> init = t.bias ? splat<T>(t.bias[m]) : Vec<T>{};
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[m][v] = init;
@@ -45,17 +76,15 @@ FASTCONV_INLINE void tile_panel(const TileRun<T>& t, const T* b, T* c, int64_t l
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) acc[m][v] = load(c + m * ldc + v * VL);
   }
-  for (int64_t k = 0; k < t.k; ++k) {
-    const T* bk = b + t.boff[k];
+  RowPointers<T> a(t.a, t.lda);
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
+    const T* bk = b + *off;
+    __asm__("" : "+r"(bk));  // one pointer and displacements, not an index for each vector
     Vec<T> bv[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) bv[v] = load(bk + v * VL);
-#pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m) {
-      const Vec<T> s = splat<T>(a[m][k]);
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
-    }
+    multiply_rows<T, MR, NV>(a, bv, acc);
+    a.advance();
   }
   if (t.clamp) {
     const Vec<T> low = splat<T>(t.low), high = splat<T>(t.high);
@@ -90,25 +119,18 @@ template <class T, int MR, int NV>
 void outer(const OuterTile<T>& t) {
   constexpr int VL = kLanes<T>;
   Vec<T> acc[MR][NV];
-  const T* a[MR];
 #pragma GCC unroll 8
-  for (int m = 0; m < MR; ++m) {
-    a[m] = t.a + t.aoff[m];
+  for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[m][v] = load(t.c + m * t.ldc + v * VL);
-  }
   const T* b = t.b;
-  for (int64_t p = 0; p < t.pixels; ++p, b += t.ldb) {
-    const int64_t at = t.poff[p];
+  for (const int32_t *off = t.poff, *end = off + t.pixels; off != end; ++off, b += NV * VL) {
     Vec<T> bv[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
-#pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m) {
-      const Vec<T> s = splat<T>(a[m][at]);
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
-    }
+    const T* a = t.a + *off;
+    __asm__("" : "+r"(a));
+    multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
   }
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m)
@@ -206,14 +228,63 @@ void add_line(T* dst, const T* src, const PackRun* runs, int64_t count) {
   }
 }
 
+template <int... I>
+struct Indices {};
+template <int N, int... I>
+struct MakeIndices : MakeIndices<N - 1, N - 1, I...> {};
+template <int... I>
+struct MakeIndices<0, I...> {
+  typedef Indices<I...> type;
+};
+
+// Rows of 32 bytes, for a square transpose that every rung can do: log2(N) rounds that swap ever smaller blocks.
+template <class T>
+struct Square {
+  static constexpr int N = 32 / static_cast<int>(sizeof(T));
+  typedef T row __attribute__((vector_size(32)));
+  typedef T loose __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
+
+  template <int S, int... I>
+  static FASTCONV_INLINE void swap(row& a, row& b, Indices<I...>) {
+    const row low = __builtin_shufflevector(a, b, ((I & S) ? N + I - S : I)...);
+    b = __builtin_shufflevector(a, b, ((I & S) ? N + I : I + S)...);
+    a = low;
+  }
+  template <int S>
+  static FASTCONV_INLINE void round(row (&r)[N]) {
+    if constexpr (S > 0) {
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i)
+        if (!(i & S)) swap<S>(r[i], r[i + S], typename MakeIndices<N>::type{});
+      round<S / 2>(r);
+    }
+  }
+  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds) {
+    row r[N];
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(src + i * lds);
+    round<N / 2>(r);
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) *reinterpret_cast<loose*>(dst + i * ldd) = r[i];
+  }
+};
+
 template <class T>
 void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels, int64_t channels,
                      int64_t padded) {
+  constexpr int N = Square<T>::N;
+  int64_t c = 0;
+  if (pixel_stride == 1 && pixels >= N)
+    for (; c + N <= channels; c += N) {
+      const T* s = src + c * channel_stride;
+      int64_t p = 0;
+      for (; p + N <= pixels; p += N) Square<T>::transpose(dst + p * ldd + c, ldd, s + p, channel_stride);
+      for (; p < pixels; ++p)
+        for (int i = 0; i < N; ++i) dst[p * ldd + c + i] = s[i * channel_stride + p];
+    }
   for (int64_t p = 0; p < pixels; ++p) {
-    T* d = dst + p * ldd;
-    const T* s = src + p * pixel_stride;
-    for (int64_t c = 0; c < channels; ++c) d[c] = s[c * channel_stride];
-    for (int64_t c = channels; c < padded; ++c) d[c] = 0;
+    for (int64_t i = c; i < channels; ++i) dst[p * ldd + i] = src[i * channel_stride + p * pixel_stride];
+    for (int64_t i = channels; i < padded; ++i) dst[p * ldd + i] = 0;
   }
 }
 

@@ -31,32 +31,31 @@ struct TileRun {
   T low, high;
 };
 
-// The same tile with the roles of the weight gradient: a sum over pixels of taps (rows, broadcast) times output
-// channels (columns, vectors).   c[m * ldc + n] += sum_p a[aoff[m] + poff[p]] * b[p * ldb + n],  n in [0, NR)
+// The same tile with the roles of the weight gradient: a sum over pixels of taps (rows, broadcast from the packed
+// block) times output channels (columns, vectors).
+//   c[m * ldc + n] += sum_p a[m * lda + poff[p]] * b[p * NR + n],   n in [0, NR)
 template <class T>
 struct OuterTile {
   int64_t pixels;
   const T* a;
-  const int32_t* aoff;
+  int64_t lda;
   const int32_t* poff;
   const T* b;
-  int64_t ldb;
   T* c;
   int64_t ldc;
 };
 
-// A few taps and few output channels: c[m * ldc + n] += sum_p a[m * lda + p] * b[boff[n] + p] over one row of pixels,
-// vectors along the pixels. The lanes stay apart: c holds a vector for each (m, n).
+// The weight gradient of few output channels: vectors along the pixels, whose lanes stay apart.
+//   c[m * ldc + n * lanes + (p % lanes)] += sum_{r, p} a[m * lda + r * a_row + p] * b[boff[n] + r * b_row + p]
 template <class T>
 struct DotTile {
-  int64_t rows;       // pieces of `pixels` consecutive pixels
-  int64_t a_row, b_row;
-  int64_t pixels;
+  int64_t rows, pixels;  // r in [0, rows), p in [0, pixels)
   const T* a;
-  int64_t lda;
+  int64_t lda, a_row;
   const T* b;
+  int64_t b_row;
   const int32_t* boff;
-  T* c;               // rows m, columns n, kLanes each
+  T* c;
   int64_t ldc;
 };
 
