@@ -115,10 +115,15 @@ struct WeightGradient {
   void run() const {
     if (p.oc * ic == 0) return;
     const int64_t n = tasks(), size = sum_elements();
+    if (p.mb * p.out_pixels() == 0) {
+      T* zeros = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(size)));
+      std::fill_n(zeros, size, T(0));
+      for (int64_t i = 0; i < n; ++i) write(task(i), zeros);
+      return;
+    }
     if (parts == 1) {
       parallel_tasks(n, threads, [&](int64_t i) {
         Scratch s(*this);
-        std::fill_n(s.sums, size, T(0));
         accumulate(task(i), {0, blocks()}, s);
         write(task(i), s.sums);
       });
@@ -128,7 +133,6 @@ struct WeightGradient {
     parallel_tasks(n * parts, threads, [&](int64_t i) {
       Scratch s(*this);
       s.sums = partial + i * size;
-      std::fill_n(s.sums, size, T(0));
       accumulate(task(i / parts), part(blocks(), parts, i % parts), s);
     });
     for (int64_t i = 0; i < n; ++i) {
@@ -145,7 +149,7 @@ struct WeightGradient {
     int32_t *positions, *offsets;
     explicit Scratch(const WeightGradient& w) {
       const int64_t pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
-      const int64_t block_size = block_channel_size(w.axis, w.images, w.extent, w.expand) * w.channels + 2 * w.kernels.lanes;
+      const int64_t block_size = block_channel_size(w.axis, w.images, w.extent, w.expand) * w.channels + Block<T>::kSlack;
       const int64_t panel_size = pixels * std::max(w.outputs, int64_t(1));
       const int64_t bytes[] = {Arena::rounded_bytes<T>(w.sum_elements()), Arena::rounded_bytes<T>(block_size), Arena::rounded_bytes<T>(panel_size),
                                Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(w.channels * w.taps)};
@@ -160,16 +164,16 @@ struct WeightGradient {
       panel = reinterpret_cast<T*>(take(bytes[2]));
       positions = reinterpret_cast<int32_t*>(take(bytes[3]));
       offsets = reinterpret_cast<int32_t*>(take(bytes[4]));
-      std::fill_n(block + block_size - 2 * w.kernels.lanes, 2 * w.kernels.lanes, T(0));
     }
   };
 
   void accumulate(const Task& t, Range some, const Scratch& s) const {
     for (int64_t i = some.begin; i < some.end; ++i) {
-      const Block block(axis, box(i), expand);
-      block.pack(kernels, x, t.g * ic + t.c.begin, t.c.size(), s.block);
-      if (dots) add_dots(t, block, s);
-      else add_outer(t, block, s);
+      const Block<T> block(axis, box(i), expand, x);
+      block.clear(t.c.size(), s.block);
+      block.pack(kernels, t.g * ic + t.c.begin, t.c.size(), s.block);
+      if (dots) add_dots(t, block, s, i == some.begin);
+      else add_outer(t, block, s, i == some.begin);
     }
   }
 
@@ -178,7 +182,7 @@ struct WeightGradient {
   }
 
   // sums[(c * taps + t) * width + o]
-  void add_outer(const Task& t, const Block& block, const Scratch& s) const {
+  void add_outer(const Task& t, const Block<T>& block, const Scratch& s, bool first) const {
     const Box& b = block.box();
     const int64_t n = b.extent(2), pixels = b.pixels(), lanes = kernels.lanes;
     const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
@@ -204,6 +208,7 @@ struct WeightGradient {
     for (int64_t k = 0; k < panels; ++k) {
       const Range v = part(vectors, panels, k);
       OuterTile<T> tile{};
+      tile.accumulate = !first;
       tile.pixels = pixels;
       tile.poff = s.positions;
       tile.b = s.panel + v.begin * lanes * pixels;
@@ -239,7 +244,7 @@ struct WeightGradient {
   }
 
   // sums[((o * channels + c) * taps + t) * lanes + lane]
-  void add_dots(const Task& t, const Block& block, const Scratch& s) const {
+  void add_dots(const Task& t, const Block<T>& block, const Scratch& s, bool first) const {
     const Box& b = block.box();
     const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
     block.offsets(t.c.size(), s.offsets);
@@ -247,10 +252,11 @@ struct WeightGradient {
     for (int64_t i = 0; i < b.images(); ++i)
       for (int64_t d = 0; d < b.extent(0); ++d) {
         DotTile<T> tile{};
+        tile.accumulate = !first || i + d > 0;
         tile.rows = b.extent(1);
         tile.pixels = n;
         tile.b = s.block + block.position(i, d, 0, 0);
-        tile.b_row = block.layout(2).width;
+        tile.b_row = block.width(2);
         tile.ldc = depth * lanes;
         for (int64_t k = 0; k < groups; ++k) {
           const Range m = part(t.o.size(), groups, k);
