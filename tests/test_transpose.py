@@ -61,12 +61,10 @@ def test_gradients_are_exact_adjoints(case: TransposedCase) -> None:
     assert product == (x * grads.input).sum() == (w * grads.weight).sum()
 
 
-@pytest.mark.parametrize("case", sample_transposed(23, 40), ids=str)
+@pytest.mark.parametrize("case", [c for c in sample_transposed(23, 60) if c.output_padding == 0], ids=str)
 def test_it_is_the_input_gradient_of_a_convolution(case: TransposedCase, dtype: Any) -> None:
     x, w, _, _ = case.data(dtype)
     options = {k: v for k, v in case.options.items() if k != "output_padding"}
-    if any(case.output_padding) if isinstance(case.output_padding, tuple) else case.output_padding:
-        pytest.skip("the convolution may have more positions than our input")
     assert_exact(case.forward(x, w), GRAD_INPUT[case.nd](x, w, case.output_shape, **options), dtype)
 
 

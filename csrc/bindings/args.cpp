@@ -72,10 +72,10 @@ void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* 
     for (int i = 1; i < nd; ++i) values[i] = values[0];
     return;
   }
-  auto seq = py::reinterpret_borrow<py::sequence>(h);
-  if (static_cast<int>(py::len(seq)) != nd) bad(name, "an integer or one per axis (" + std::to_string(nd) + ")", h);
+  py::tuple seq = parse_shape(h, name);
+  if (static_cast<int>(seq.size()) != nd) bad(name, "an integer or one per axis (" + std::to_string(nd) + ")", h);
   for (int i = 0; i < nd; ++i) {
-    py::object item = seq[i];
+    py::object item = seq[static_cast<size_t>(i)];
     values[i] = parse_int(item, least, name);
   }
 }
@@ -112,16 +112,16 @@ void parse_padding(py::handle h, int nd, ConvAxis* axes) {
     for (int i = 0; i < nd; ++i) axes[i].pad_before = axes[i].pad_after = v;
     return;
   }
-  auto seq = py::reinterpret_borrow<py::sequence>(h);
-  if (static_cast<int>(py::len(seq)) != nd) bad("padding", need, h);
+  py::tuple seq = parse_shape(h, "padding");
+  if (static_cast<int>(seq.size()) != nd) bad("padding", need, h);
   for (int i = 0; i < nd; ++i) {
-    py::object item = seq[i];
+    py::object item = seq[static_cast<size_t>(i)];
     if (is_sequence(item)) {
       int64_t pair[2];
-      auto both = py::reinterpret_borrow<py::sequence>(item);
-      if (py::len(both) != 2) bad("padding", need, h);
+      py::tuple both = parse_shape(item, "padding");
+      if (both.size() != 2) bad("padding", need, h);
       for (int j = 0; j < 2; ++j) {
-        py::object one = both[j];
+        py::object one = both[static_cast<size_t>(j)];
         pair[j] = parse_int(one, 0, "padding");
       }
       axes[i].pad_before = pair[0];
@@ -155,10 +155,10 @@ void parse_modes(py::handle h, int nd, ConvAxis* axes) {
     for (int i = 0; i < nd; ++i) axes[i].mode = m;
     return;
   }
-  auto seq = py::reinterpret_borrow<py::sequence>(h);
-  if (static_cast<int>(py::len(seq)) != nd) bad("padding_mode", "one name or one per axis (" + std::to_string(nd) + ")", h);
+  py::tuple seq = parse_shape(h, "padding_mode");
+  if (static_cast<int>(seq.size()) != nd) bad("padding_mode", "one name or one per axis (" + std::to_string(nd) + ")", h);
   for (int i = 0; i < nd; ++i) {
-    py::object item = seq[i];
+    py::object item = seq[static_cast<size_t>(i)];
     axes[i].mode = parse_mode(item, "padding_mode");
   }
 }

@@ -14,7 +14,7 @@ int64_t parse_int(py::handle h, int64_t least, const char* name);
 // True or False, of Python or of numpy; nothing is taken for its truth value.
 bool parse_bool(py::handle h, const char* name);
 
-// A shape: any iterable, as a tuple.
+// A shape: any iterable, as a tuple, which nothing that is called while it is read can change.
 py::tuple parse_shape(py::handle h, const char* name);
 
 // padding: an int | one per axis | (before, after) per axis | "valid" "same" "same_lower" "full" "causal".
