@@ -178,9 +178,7 @@ def _geometry(
     kernel = tuple(weight_shape[2:])
     strides, dilations = _per_axis("stride", stride, nd, 1), _per_axis("dilation", dilation, nd, 1)
     pads = _pads(padding, sizes, [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)], strides)
-    axes = tuple(
-        Axis(n, k, s, d, *p) for n, k, s, d, p in zip(sizes, kernel, strides, dilations, pads, strict=True)
-    )
+    axes = tuple(Axis(n, k, s, d, *p) for n, k, s, d, p in zip(sizes, kernel, strides, dilations, pads, strict=True))
     if any(axis.outputs < 1 for axis in axes):
         raise ValueError(f"kernel {kernel} does not fit input_shape {tuple(input_shape)} with padding {padding!r}")
     return _Geometry(batch, channels, weight_shape[0], groups, axes)

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+
 from fastconv import analysis, conv2d
 
 EDGE = ((1, 280, 320), (1, 1, 1, 2))
