@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
-from fastconv.bench.timing import median_seconds
+from fastconv.bench.timing import fastest_seconds
 from fastconv.bench.toeplitz import ToeplitzMatrix
 
 Array = NDArray[Any]
@@ -67,7 +67,7 @@ def run(matrix: ToeplitzMatrix, x: Array, advance: Callable[[float], None], bloc
     """Multiply every row of ``matrix`` with the samples ``x`` of shape (batch, inputs), block by block.
 
     ``advance`` is told the share of the matrix that each block was. A matrix that is one block is multiplied many times
-    and the median counts; of a larger one each block is multiplied once.
+    and the fastest counts; of a larger one each block is multiplied once.
     """
     columns = np.ascontiguousarray(x.T)
     y = np.empty((matrix.shape[0], x.shape[0]), x.dtype)
@@ -82,7 +82,7 @@ def run(matrix: ToeplitzMatrix, x: Array, advance: Callable[[float], None], bloc
             trials = _trials(ways, block, columns, target)
             way = min(trials, key=trials.__getitem__)
         if len(block) == matrix.shape[0]:
-            multiply = median_seconds(partial(ways[way], block, columns, target))
+            multiply = fastest_seconds(partial(ways[way], block, columns, target))
         else:
             start = perf_counter()
             ways[way](block, columns, target)
@@ -101,4 +101,4 @@ def run(matrix: ToeplitzMatrix, x: Array, advance: Callable[[float], None], bloc
 
 
 def _trials(ways: dict[str, Multiply], block: Array, x: Array, y: Array) -> dict[str, float]:
-    return {name: median_seconds(partial(way, block, x, y), _TRIAL_CALLS) for name, way in ways.items()}
+    return {name: fastest_seconds(partial(way, block, x, y), _TRIAL_CALLS) for name, way in ways.items()}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import fastconv
 from fastconv.bench import dense, photo
 from fastconv.bench.parts import Problem
-from fastconv.bench.timing import median_seconds
+from fastconv.bench.timing import fastest_seconds
 from fastconv.bench.toeplitz import ToeplitzMatrix
 
 Array = NDArray[Any]
@@ -72,7 +72,7 @@ def measure(part: str, problem: Problem, advance: Callable[[float], None]) -> Ou
         image=image,
         conv_output=conv_output,
         dense_output=dense_output,
-        conv_seconds=median_seconds(call),
+        conv_seconds=fastest_seconds(call),
         algorithm=str(plan["algorithm"]),
         dense=run,
     )

@@ -93,7 +93,7 @@ def costs(run: Run) -> Any:
 
 def connectivity(run: Run) -> Any:
     """Bars of connections and parameters of the three layers: what sparsity saves and what sharing saves."""
-    outcomes = [outcome for outcome in run.rows if outcome.problem.batch == 1]
+    outcomes = run.layers
     if not outcomes:
         return None
     figure = _figure(10.5, 1.4 + 0.7 * len(outcomes))

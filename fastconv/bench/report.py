@@ -35,9 +35,9 @@ _METHOD = """\
   rows of at most 128 MiB are built in one buffer and multiplied. The time given is that of the multiplications; the
   time to build the blocks, which a dense layer with its weights in memory would not need, is given apart. The ways to
   multiply were timed on the first block and the fastest was used. A matrix of one block was multiplied many times
-  (median); of a larger one every block once. The buffer is smaller than the matrix, so a large last-level cache
+  and the fastest counts; of a larger one every block once. The buffer is smaller than the matrix, so a large last-level cache
   favours the dense side. Its bias is added outside the clock.
-- **Convolution.** `fastconv.conv2d`, median of the calls of a third of a second after one to warm up.
+- **Convolution.** `fastconv.conv2d`, the fastest of the calls of a third of a second after one to warm up.
 - **Operations.** "k multiplications and k - 1 additions" is the lecture's count; hardware is rated at two operations a
   multiply-accumulate. Taps that fall on the padding count as operations and not as connections. Bytes: input,
   parameters and output once each, float32.
@@ -48,7 +48,9 @@ _METHOD = """\
 
 
 def _terminal_table(table: tables.Table) -> RichTable:
-    rich = RichTable(title=f"\n{table.title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    rich = RichTable(
+        title=f"\n{table.title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for place, column in enumerate(table.columns):
         rich.add_column(column, justify="right" if place else "left", no_wrap=True)
     for row in table.rows:
@@ -67,15 +69,19 @@ def print_tables(run: Run, console: Console) -> None:
             console.print(_terminal_table(tables.curve(title, run.of(part))))
 
 
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _edge_words(run: Run) -> list[str]:
     if not run.edge:
         return []
     edge, dense = run.edge, run.edge.dense
     matrix = f"{edge.conv_output.size:,} x {edge.image.size:,}"
     return [
-        "Each output is a pixel less its left neighbour: `conv2d` with the kernel [-1, 1], or a dense layer whose matrix "
-        f"has {matrix} entries ({units.size(4 * edge.problem.costs.dense.weights)} in float32), computed in "
-        f"{dense.blocks} blocks of {dense.block_shape[0]} rows by {dense.way}. "
+        "Each output is a pixel less its left neighbour: `conv2d` with the kernel [-1, 1], or a dense layer whose matrix"
+        f" has {matrix} entries ({units.size(4 * edge.problem.costs.dense.weights)} in float32), computed in "
+        f"{_many(dense.blocks, 'block')} of {dense.block_shape[0]} rows by {dense.way}. "
         + (
             "**The two pictures are equal in every bit.**"
             if not edge.largest_difference
@@ -90,10 +96,9 @@ def _picture(name: str, written: list[str]) -> list[str]:
 
 def markdown(run: Run, pictures: list[str]) -> str:
     """The report as Markdown; ``pictures`` are the files that lie beside it."""
-    threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
     parts = ["# Convolution against the dense layer"]
     parts.append(
-        f"Run in {run.seconds:.0f} s with {threads} on both sides."
+        f"Run in {run.seconds:.0f} s with {_many(run.threads, 'thread')} on both sides."
         + ("" if run.finished else " **Interrupted: only what had been finished is here.**")
         + (" Quick run: small sizes." if run.quick else "")
     )
@@ -107,7 +112,7 @@ def markdown(run: Run, pictures: list[str]) -> str:
     if run.rows:
         section(tables.comparison(run.rows))
         parts.extend(_picture("costs.png", pictures))
-        section(tables.connectivity(run.rows), *_picture("connectivity.png", pictures))
+        section(tables.connectivity(run.layers), *_picture("connectivity.png", pictures))
         section(tables.dense_side(run.rows))
     curves = [tables.curve(title, run.of(part)) for part, title in _CURVE_TITLES.items() if run.of(part)]
     for table in curves:

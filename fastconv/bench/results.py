@@ -34,6 +34,11 @@ class Run:
         return [outcome for outcome in self.outcomes if outcome.part not in CURVES]
 
     @property
+    def layers(self) -> list[Outcome]:
+        """The rows, each layer once whatever its batches."""
+        return [outcome for outcome in self.rows if outcome.problem.batch == 1]
+
+    @property
     def edge(self) -> Outcome | None:
         """The edge detector, if it was run."""
         return next(iter(self.of("edge")), None)
