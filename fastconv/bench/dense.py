@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
-from fastconv.bench.timing import fastest_seconds
+from fastconv.bench.timing import MOST_CALLS, fastest_seconds
 from fastconv.bench.toeplitz import ToeplitzMatrix
 
 Array = NDArray[Any]
@@ -25,6 +25,7 @@ Multiply = Callable[[Array, Array, Array], object]
 
 BLOCK_BYTES = 128 << 20
 _TRIAL_CALLS = 5
+_BLOCK_CALLS = 2  # of each block of many, after the one that is not counted
 
 
 def _blas(block: Array, x: Array, y: Array) -> object:
@@ -66,13 +67,14 @@ class DenseRun:
 def run(matrix: ToeplitzMatrix, x: Array, advance: Callable[[float], None], block_bytes: int = BLOCK_BYTES) -> DenseRun:
     """Multiply every row of ``matrix`` with the samples ``x`` of shape (batch, inputs), block by block.
 
-    ``advance`` is told the share of the matrix that each block was. A matrix that is one block is multiplied many times
-    and the fastest counts; of a larger one each block is multiplied once.
+    ``advance`` is told the share of the matrix that each block was. A block is multiplied several times, many times if
+    it is the whole matrix, and the fastest counts.
     """
     columns = np.ascontiguousarray(x.T)
     y = np.empty((matrix.shape[0], x.shape[0]), x.dtype)
     rows = matrix.rows_within(block_bytes)
     ways, way, trials = _ways(x.shape[0]), "", dict[str, float]()
+    calls = MOST_CALLS if rows == matrix.shape[0] else _BLOCK_CALLS
     build = multiply = 0.0
     mark = perf_counter()
     for first, block in matrix.blocks(rows):
@@ -81,12 +83,7 @@ def run(matrix: ToeplitzMatrix, x: Array, advance: Callable[[float], None], bloc
         if not trials:
             trials = _trials(ways, block, columns, target)
             way = min(trials, key=trials.__getitem__)
-        if len(block) == matrix.shape[0]:
-            multiply = fastest_seconds(partial(ways[way], block, columns, target))
-        else:
-            start = perf_counter()
-            ways[way](block, columns, target)
-            multiply += perf_counter() - start
+        multiply += fastest_seconds(partial(ways[way], block, columns, target), calls)
         advance(len(block) / matrix.shape[0])
         mark = perf_counter()
     return DenseRun(

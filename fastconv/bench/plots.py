@@ -32,12 +32,12 @@ def edges(run: Run) -> Any:
     outcome = run.edge
     if outcome is None:
         return None
-    figure = _figure(11, 3.3)
+    figure = _figure(11, 2.9)
     conv, dense = np.abs(outcome.conv_output[0, 0]), np.abs(outcome.dense_output[0, 0])
     bright = float(np.percentile(conv, 99)) or 1.0
     costs = outcome.problem.costs
     panels: list[tuple[str, Any, float]] = [
-        ("photograph", outcome.image[0, 0], 255),
+        (f"photograph\n{outcome.image.shape[3]} x {outcome.image.shape[2]}", outcome.image[0, 0], 255),
         (f"convolution: {units.seconds(outcome.conv_seconds)}\n{costs.convolution.multiply_add_ops:,} operations",
          conv, bright),
         (f"dense layer: {units.seconds(outcome.dense.multiply_seconds)}\n{costs.dense.flops:,} operations",

@@ -34,9 +34,9 @@ _METHOD = """\
 - **Dense side.** Its weights are the doubly blocked Toeplitz matrix of the convolution, never stored whole: blocks of
   rows of at most 128 MiB are built in one buffer and multiplied. The time given is that of the multiplications; the
   time to build the blocks, which a dense layer with its weights in memory would not need, is given apart. The ways to
-  multiply were timed on the first block and the fastest was used. A matrix of one block was multiplied many times
-  and the fastest counts; of a larger one every block once. The buffer is smaller than the matrix, so a large last-level cache
-  favours the dense side. Its bias is added outside the clock.
+  multiply were timed on the first block and the fastest was used. Each block was multiplied three times (a matrix of
+  one block many times) and the fastest counts; the times of all blocks are added. The buffer is smaller than the
+  matrix, so a large last-level cache favours the dense side. Its bias is added outside the clock.
 - **Convolution.** `fastconv.conv2d`, the fastest of the calls of a third of a second after one to warm up.
 - **Operations.** "k multiplications and k - 1 additions" is the lecture's count; hardware is rated at two operations a
   multiply-accumulate. Taps that fall on the padding count as operations and not as connections. Bytes: input,
@@ -79,8 +79,8 @@ def _edge_words(run: Run) -> list[str]:
     edge, dense = run.edge, run.edge.dense
     matrix = f"{edge.conv_output.size:,} x {edge.image.size:,}"
     return [
-        "Each output is a pixel less its left neighbour: `conv2d` with the kernel [-1, 1], or a dense layer whose matrix"
-        f" has {matrix} entries ({units.size(4 * edge.problem.costs.dense.weights)} in float32), computed in "
+        "Each output is a pixel less its left neighbour: `conv2d` with the kernel [-1, 1], or a dense layer whose "
+        f"matrix has {matrix} entries ({units.size(4 * edge.problem.costs.dense.weights)} in float32), computed in "
         f"{_many(dense.blocks, 'block')} of {dense.block_shape[0]} rows by {dense.way}. "
         + (
             "**The two pictures are equal in every bit.**"
