@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
 from problems import Array, Problem
@@ -30,8 +31,9 @@ def _padded(problem: Problem, planes: Array, **options: float) -> Array:
     return np.pad(planes, widths, _NUMPY_MODES[problem.mode], **options)  # type: ignore[call-overload, no-any-return]
 
 
-def _taps(problem: Problem) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """Each tap of the kernel and the part of a padded plane that it meets, one element an output position."""
+def _taps(problem: Problem) -> Iterator[tuple[Any, Any]]:
+    """Each tap of the kernel, an index of a kernel, and the part of a padded plane that it meets, one element a
+    position of the output: a tuple of slices."""
     for tap in product(*map(range, problem.kernel)):
         axes = zip(tap, problem.dilation, problem.stride, problem.output[2:], strict=True)
         yield tap, tuple(slice(t * d, t * d + s * (n - 1) + 1, s) for t, d, s, n in axes)
