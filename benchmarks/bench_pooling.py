@@ -33,4 +33,4 @@ def bench_pool(problem: Problem, rate: Callable[..., None]) -> None:
 def bench_pool_gradient(problem: Problem, rate: Callable[..., None]) -> None:
     x, dy = problem.data("x", problem.input), problem.data("dy", problem.output)
     call = partial(_function(problem, "_backward"), dy, x)
-    rate(problem, call, lambda result: probes.check_pool_gradient(problem, result, dy))
+    rate(problem, call, lambda result: probes.check_pool_gradient(problem, result, dy, x))

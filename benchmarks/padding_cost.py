@@ -1,8 +1,8 @@
 """What a padding mode costs over zeros, in time and in memory, as a Markdown table.
 
 Time: a 3x3 layer of 64 channels on 56x56, forward and both gradients, the modes called in turn round after round,
-median over median of zeros. Memory: the largest resident size during one call on 1x64x512x512 beyond what was resident before
-it, arrays and result allocated and touched beforehand, each call in a process of its own (Linux: it reads /proc).
+median over median of zeros. Memory: the largest resident size during one call on 1x64x512x512 beyond what was resident
+before it, arrays and result allocated and touched beforehand, each call in a process of its own (Linux only).
 
     python benchmarks/padding_cost.py --threads 1
 """

@@ -39,6 +39,15 @@ def _taps(problem: Problem) -> Iterator[tuple[Any, Any]]:
         yield tap, tuple(slice(t * d, t * d + s * (n - 1) + 1, s) for t, d, s, n in axes)
 
 
+def _folded(problem: Problem, padded: Array) -> Array:
+    """The adjoint of padding: what lies on the padding goes back to the elements it was copied from."""
+    size = int(np.prod(problem.input[2:]))
+    options = {"constant_values": -1} if problem.mode == "zeros" else {}
+    sources = _padded(problem, np.arange(size).reshape(problem.input[2:]), **options)
+    inside = sources >= 0
+    return np.bincount(sources[inside], padded[inside], minlength=size).reshape(problem.input[2:])
+
+
 def _group(problem: Problem, channel: int) -> slice:
     """Input channels that an output channel sees."""
     each = problem.weight[1]
@@ -62,19 +71,13 @@ def check_forward(problem: Problem, result: Array, x: Array, w: Array) -> None:
 
 def check_grad_input(problem: Problem, result: Array, dy: Array, w: Array) -> None:
     """The plane of the last image and the last channel: what forward read from a pixel, its gradient flows back to."""
-    image, channel = problem.input[0] - 1, problem.input[1] - 1
-    per_group = problem.channels // problem.groups
-    readers = slice(problem.channels - per_group, problem.channels)
-    sources = np.arange(np.prod(problem.input[2:])).reshape(problem.input[2:])
-    options = {"constant_values": -1} if problem.mode == "zeros" else {}
-    sources = _padded(problem, sources, **options)
-    gradient = np.zeros(sources.shape)
-    inside = channel % problem.weight[1]
+    image, inside = problem.input[0] - 1, problem.weight[1] - 1
+    readers = slice(problem.channels - problem.channels // problem.groups, problem.channels)
+    gradient = np.zeros([n + 2 * p for n, p in zip(problem.input[2:], problem.padding, strict=True)])
     for tap, part in _taps(problem):
         gradient[part] += np.tensordot(w[(readers, inside, *tap)].astype(np.float64), dy[image, readers], 1)
-    plane = np.bincount(sources[sources >= 0], gradient[sources >= 0], minlength=int(np.prod(problem.input[2:])))
     assert result.shape == problem.input
-    _assert_close(result[image, channel], plane.reshape(problem.input[2:]))
+    _assert_close(result[image, -1], _folded(problem, gradient))
 
 
 def check_grad_weight(problem: Problem, result: Array, dy: Array, x: Array) -> None:
@@ -86,26 +89,27 @@ def check_grad_weight(problem: Problem, result: Array, dy: Array, x: Array) -> N
     _assert_close(result[channel, -1], np.reshape(kernel, problem.kernel))
 
 
+def _windows(problem: Problem, x: Array) -> Array:
+    """Windows of the last plane, ``(taps, *output sizes)``; padding never wins a maximum and is 0 in an average."""
+    border = -np.inf if problem.op == "max_pool" else 0.0
+    padded = _padded(problem, x[-1, -1].astype(np.float64), constant_values=border)
+    return np.stack([padded[part] for _, part in _taps(problem)])
+
+
 def check_pool(problem: Problem, result: Array, x: Array) -> None:
     """The plane of the last image and the last channel of a max or average pool (padding counted in the average)."""
-    largest = problem.op == "max_pool"
-    padded = _padded(problem, x[-1, -1].astype(np.float64), constant_values=-np.inf if largest else 0.0)
-    windows = np.stack([padded[part] for _, part in _taps(problem)])
+    windows = _windows(problem, x)
     assert result.shape == problem.output
-    _assert_close(result[-1, -1], windows.max(0) if largest else windows.mean(0))
+    _assert_close(result[-1, -1], windows.max(0) if problem.op == "max_pool" else windows.mean(0))
 
 
-def check_pool_gradient(problem: Problem, result: Array, dy: Array) -> None:
-    """Every pool here hands on what it is given, but for what falls on an average's padding: sums of the planes."""
-    shares = np.zeros([n + 2 * p for n, p in zip(problem.input[2:], problem.padding, strict=True)])
-    weight = 1.0 if problem.op == "max_pool" else 1 / np.prod(problem.kernel)
-    inner = tuple(slice(p, p + n) for p, n in zip(problem.padding, problem.input[2:], strict=True))
+def check_pool_gradient(problem: Problem, result: Array, dy: Array, x: Array) -> None:
+    """The same plane of the gradient: the winner takes all of a maximum, an average shares evenly."""
+    windows = _windows(problem, x)
+    winner = windows.argmax(0)
+    gradient = np.zeros([n + 2 * p for n, p in zip(problem.input[2:], problem.padding, strict=True)])
+    for tap, (_, part) in enumerate(_taps(problem)):
+        share = winner == tap if problem.op == "max_pool" else 1 / len(windows)
+        gradient[part] += share * dy[-1, -1]
     assert result.shape == problem.input
-    if problem.op == "max_pool":
-        expected = float(dy[-1, -1].sum(dtype=np.float64))
-    else:
-        for _, part in _taps(problem):
-            shares[part] += dy[-1, -1] * weight
-        expected = float(shares[inner].sum())
-    scale = float(np.abs(dy[-1, -1]).sum())
-    assert abs(float(result[-1, -1].sum(dtype=np.float64)) - expected) <= TOLERANCE * scale
+    _assert_close(result[-1, -1], _folded(problem, gradient))
