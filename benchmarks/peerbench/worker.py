@@ -1,0 +1,93 @@
+"""The process of one library at one thread count: reads requests, a JSON object a line, and answers each with a line.
+
+``prepare`` (peer, line, direction, check) -> ok | unsupported | error; ``run`` (peer, seconds) -> times; ``forget``.
+Start it as ``python -m peerbench.worker LIBRARY THREADS``, with the environment already set for the library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import import_module
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from peerbench.adapters import Call, Unsupported
+from peerbench.problem import Task, parse
+
+BLOCKS = 5  # blocks of repeated calls in one measurement, at least where a call is short enough
+WARM_UP = 0.15  # part of the measurement's time spent before the clock starts
+
+
+def measure(call: Call, seconds: float) -> list[float]:
+    """Seconds per call, for several blocks of calls that fill the time; one block of one call if that is longer."""
+    run, calls, start = call.run, 0, perf_counter()
+    while calls == 0 or perf_counter() - start < WARM_UP * seconds:
+        run()
+        calls += 1
+    now = perf_counter()
+    repeats = max(1, int(seconds / BLOCKS * calls / (now - start)))
+    times: list[float] = []
+    while now < start + seconds or not times:
+        before = now
+        for _ in range(repeats):
+            run()
+        now = perf_counter()
+        times.append((now - before) / repeats)
+    return times
+
+
+class Worker:
+    def __init__(self, library: str, threads: int) -> None:
+        self.adapter = import_module(f"peerbench.adapters.{library}")
+        self.version = self.adapter.setup(threads)
+        self.calls: dict[str, Call] = {}
+        self.tasks: dict[tuple[str, str], Task] = {}
+
+    def prepare(self, peer: str, line: str, direction: str, check: str) -> dict[str, Any]:
+        task = self.tasks.setdefault((line, direction), Task(parse(line), direction))
+        try:
+            call = self.adapter.prepare(peer, task)
+            np.save(check, call.result(call.run()))
+        except Unsupported as reason:
+            return {"unsupported": str(reason)}
+        self.calls[peer] = call
+        return {}
+
+    def run(self, peer: str, seconds: float) -> dict[str, Any]:
+        return {"times": measure(self.calls[peer], seconds)}
+
+    def forget(self) -> dict[str, Any]:
+        """Free the row's data."""
+        self.calls.clear()
+        self.tasks.clear()
+        return {}
+
+
+def main() -> None:
+    library, threads = sys.argv[1], int(sys.argv[2])
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever the library prints must not mix with the answers
+
+    def answer(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+
+    try:
+        worker = Worker(library, threads)
+    except Exception as error:  # a broken installation is reported like a missing one
+        answer({"error": f"{type(error).__name__}: {error}"})
+        return
+    answer({"version": worker.version})
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer(getattr(worker, request.pop("do"))(**request))
+        except Exception as error:
+            answer({"error": f"{type(error).__name__}: {error}"[:300]})
+
+
+if __name__ == "__main__":
+    main()
