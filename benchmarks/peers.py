@@ -27,7 +27,7 @@ from peerbench.catalogue import PEERS, choose  # noqa: E402
 from peerbench.machine import measure_machine  # noqa: E402
 from peerbench.measure import Plan, Row, measure_row  # noqa: E402
 from peerbench.problem import DIRECTIONS, parse, read_lines  # noqa: E402
-from peerbench.processes import Pool  # noqa: E402
+from peerbench.processes import Workers  # noqa: E402
 
 SHAPES = Path(__file__).with_name("peers_shapes.txt")
 
@@ -45,7 +45,13 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--milliseconds", type=float, default=30.0, help="length of one measurement (default: %(default)s)")
     add("--quick", action="store_true", help="two rounds of 8 ms")
     add("--timeout", type=float, default=120.0, help="seconds after which a silent process is given up")
-    add("--python", action="append", default=[], metavar="LIBRARY=PATH", help="interpreter for one library")
+    add(
+        "--python",
+        action="append",
+        default=[],
+        metavar="LIBRARY=PATH",
+        help="interpreter for one library; fastconv-base is another build",
+    )
     add("--out", type=Path, default=Path("fastconv-bench/peers"))
     add("--list", action="store_true", help="print rows and peers, measure nothing")
     add("--render", type=Path, metavar="JSON", help="write tables and plot of an earlier run again, measure nothing")
@@ -61,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.list:
         list_all(lines)
         return 0
-    peers, left_out = choose(args.peers, args.isa)
+    pythons = dict(item.split("=", 1) for item in args.python)
+    peers, left_out = choose(args.peers, args.isa, "fastconv-base" in pythons)
     if args.quick:
         args.rounds, args.milliseconds = 2, 8.0
     rows = [(line, d) for line in lines for d in parse(line).directions if d in args.directions]
@@ -75,22 +82,22 @@ def main(argv: list[str] | None = None) -> int:
         machine = measure_machine(args.threads, args.isa, scratch)
         command = shlex.join(["python", "benchmarks/peers.py", *(sys.argv[1:] if argv is None else argv)])
         result = report.Report(command, machine, args.isa or "best", missing=left_out)
-        pool = Pool(args.isa, dict(item.split("=", 1) for item in args.python), scratch, args.timeout)
+        workers = Workers(args.isa, pythons, scratch, args.timeout)
         plan = Plan(peers, args.rounds, args.milliseconds / 1e3, scratch)
-        result.versions = pool.versions
+        result.versions = workers.versions
         progress = console.Progress(len(jobs))
         try:
             for line, direction, threads in jobs:
                 progress.show(f"{parse(line).name} {direction}, {threads} thread{'s' * (threads > 1)}")
-                row = measure_row(line, direction, threads, pool, plan, machine)
+                row = measure_row(line, direction, threads, workers, plan, machine)
                 result.rows.append(row)
-                result.missing = left_out | pool.missing
+                result.missing = left_out | workers.missing
                 result.save(args.out)
                 progress.finished(summary(row))
         except KeyboardInterrupt:
             print("\ninterrupted: the rows so far are kept", file=sys.stderr)
         finally:
-            pool.close()
+            workers.close()
     finish(result, args.out)
     return 0
 

@@ -48,7 +48,7 @@ def measure_machine(threads: list[int], isa: str | None, scratch: Path) -> Machi
     rung = isa or _best_rung()
     work, method = _fma(rung, scratch) or (_sgemm(), "numpy float32 matrix product")
     peak = {t: max(_rate(work, t) for _ in range(5)) for t in threads}
-    bandwidth = {t: {f: max(_rate(_copy(f, t), t) for _ in range(3)) for f in FOOTPRINTS} for t in threads}
+    bandwidth = {t: {f: max(_rate(_copy(f, t), t) for _ in range(5)) for f in FOOTPRINTS} for t in threads}
     return Machine(_cpu_name(), method, peak, bandwidth)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from peerbench.catalogue import Peer
+from peerbench.catalogue import OURS, Peer
 from peerbench.machine import Machine
 from peerbench.problem import Array, parse
-from peerbench.processes import Pool, WorkerError
+from peerbench.processes import WorkerError, Workers
 
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # largest error over largest value; half precision inside shows
 
@@ -67,7 +67,7 @@ class Plan:
     scratch: Path
 
 
-def measure_row(line: str, direction: str, threads: int, pool: Pool, plan: Plan, machine: Machine) -> Row:
+def measure_row(line: str, direction: str, threads: int, workers: Workers, plan: Plan, machine: Machine) -> Row:
     problem = parse(line)
     row = Row(line, direction, threads, machine.roofline(problem, threads), {})
     results: dict[str, Array] = {}
@@ -75,7 +75,7 @@ def measure_row(line: str, direction: str, threads: int, pool: Pool, plan: Plan,
         outcome = row.outcomes[peer.name] = Outcome()
         file = plan.scratch / f"{peer.name}.npy"
         try:
-            worker = pool.get(peer.library, threads)
+            worker = workers.get(peer.library, threads)
             answer = worker.ask("prepare", peer=peer.name, line=line, direction=direction, check=str(file))
         except WorkerError as error:
             outcome.failure = str(error)
@@ -85,14 +85,14 @@ def measure_row(line: str, direction: str, threads: int, pool: Pool, plan: Plan,
             results[peer.name] = np.load(file)
         file.unlink(missing_ok=True)
     _compare(row, results, TOLERANCE[problem.dtype])
-    _time(row, pool, plan)
-    pool.forget()
+    _time(row, workers, plan)
+    workers.forget()
     return row
 
 
 def _compare(row: Row, results: dict[str, Array], tolerance: float) -> None:
     """Errors against the first result that is not ours, or against the first at all."""
-    row.reference = next((n for n in results if not n.startswith("fastconv")), next(iter(results), None))
+    row.reference = next((n for n in results if n not in OURS), next(iter(results), None))
     if row.reference is None:
         return
     reference = results[row.reference]
@@ -105,7 +105,7 @@ def _compare(row: Row, results: dict[str, Array], tolerance: float) -> None:
         outcome.error = error if np.isfinite(error) else None
 
 
-def _time(row: Row, pool: Pool, plan: Plan) -> None:
+def _time(row: Row, workers: Workers, plan: Plan) -> None:
     ready = [p for p in plan.peers if not (row.outcomes[p.name].failure or row.outcomes[p.name].unsupported)]
     for r in range(plan.rounds):
         shift = r % max(1, len(ready))  # so that no peer always follows the same other
@@ -114,7 +114,7 @@ def _time(row: Row, pool: Pool, plan: Plan) -> None:
             if outcome.failure or (r > 1 and outcome.seconds > 1.0):  # two rounds are enough of what takes seconds
                 continue
             try:
-                worker = pool.get(peer.library, row.threads)
+                worker = workers.get(peer.library, row.threads)
                 outcome.times += worker.ask("run", peer=peer.name, seconds=plan.seconds)["times"]
             except WorkerError as error:
                 outcome.failure = str(error)

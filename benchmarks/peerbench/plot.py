@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 
+from peerbench.catalogue import OURS, PEERS  # noqa: E402
 from peerbench.measure import Row  # noqa: E402
 from peerbench.problem import DIRECTIONS, parse  # noqa: E402
 from peerbench.report import Report, columns  # noqa: E402
@@ -26,11 +27,12 @@ def plot(report: Report, file: Path) -> None:
     longest = max(len(rows) for _, _, rows in panels)
     size = (6.5 * len(directions), len(threads) * (1.5 + ROW_HEIGHT * longest))
     figure, axes = plt.subplots(len(threads), len(directions), figsize=size, squeeze=False, layout="constrained")
-    names = [n for n in columns(report.rows) if n not in ("fastconv-zeros", "fastconv-float32")]
+    unlike = {p.name for p in PEERS if not p.like_for_like}
+    names = [n for n in columns(report.rows) if n not in unlike]
     for ax, (direction, count, rows) in zip(axes.flat, panels, strict=True):
         _panel(ax, rows, names)
         ax.set_title(f"{direction}, {count} thread{'s' * (count > 1)}", fontsize=9)
-    axes.flat[0].legend(fontsize=6, loc="best")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), fontsize=7, loc="outside right upper")
     figure.suptitle(f"{report.machine.cpu}, rung: {report.isa}", fontsize=8)
     figure.savefig(file, dpi=110)
     plt.close(figure)
@@ -44,7 +46,7 @@ def _panel(ax: Axes, rows: list[Row], names: list[str]) -> None:
     for i, name in enumerate(names):
         times = [r.seconds([name]).get(name) for r in rows]
         rates = [p.flops / t / 1e9 if t else nan for p, t in zip(problems, times, strict=True)]
-        ours = name.startswith("fastconv")
+        ours = name in OURS
         ax.plot(
             rates, places, MARKERS[i % len(MARKERS)], color=f"C{i}", label=name, markersize=5 if ours else 4,
             fillstyle="full" if ours else "none", markeredgewidth=0.8,

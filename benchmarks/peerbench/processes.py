@@ -25,7 +25,7 @@ def environment(library: Library, threads: int, isa: str | None) -> dict[str, st
     ladder: dict[str, str] = {}
     if isa == "v3":
         ladder = library.v3 or {}
-    elif isa and library.name == "fastconv":
+    elif isa and library.adapter == "fastconv":
         ladder = {"FASTCONV_ISA": isa}
     return os.environ | limits | ladder
 
@@ -38,7 +38,7 @@ class WorkerProcess:
         self.log = log
         with log.open("a") as errors:
             self.process = subprocess.Popen(
-                [python, "-m", "peerbench.worker", library.name, str(threads)],
+                [python, "-m", "peerbench.worker", library.adapter, str(threads)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -92,7 +92,7 @@ class WorkerProcess:
         self.process.wait()
 
 
-class Pool:
+class Workers:
     """All worker processes of a run; a library that cannot start is remembered with its reason and not tried again."""
 
     def __init__(self, isa: str | None, pythons: dict[str, str], folder: Path, timeout: float) -> None:

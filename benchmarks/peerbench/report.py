@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
-from peerbench.catalogue import PEERS
+from peerbench.catalogue import PEERS, RIVALS
 from peerbench.machine import Machine
 from peerbench.measure import Row, as_json, from_json
 from peerbench.problem import DIRECTIONS, parse
-from peerbench.targets import BEST, FAMILIES, margin, ratio
+from peerbench.targets import FAMILIES, margin, ratio
 
 Cells = list[list[str]]
 
@@ -66,7 +66,7 @@ def cells(row: Row, names: list[str]) -> list[str]:
     rates = [_rate(row, n, problem.flops) for n in names]
     mine = row.seconds(["fastconv"]).get("fastconv")
     roof = row.roofline / mine if mine else None
-    tail = (ratio(row, BEST), ratio(row, BEST, "fastconv-packed"), roof, margin(row))
+    tail = (ratio(row, RIVALS), ratio(row, RIVALS, "fastconv-packed"), roof, margin(row))
     return [problem.name, str(problem), row.direction, str(row.threads), *rates, *map(_number, tail)]
 
 
@@ -109,10 +109,10 @@ def _group(rows: list[Row]) -> list[str]:
         return _number(geometric_mean(values)) if values else ""
 
     margins = [m for m in map(margin, rows) if m is not None]
-    best = [r for r in (ratio(row, BEST) for row in rows) if r is not None]
+    best = [r for r in (ratio(row, RIVALS) for row in rows) if r is not None]
     return [
-        mean(lambda row: ratio(row, BEST)),
-        mean(lambda row: ratio(row, BEST, "fastconv-packed")),
+        mean(lambda row: ratio(row, RIVALS)),
+        mean(lambda row: ratio(row, RIVALS, "fastconv-packed")),
         _number(min(best, default=None)),
         mean(roof),
         f"{sum(m >= 1 for m in margins)}/{len(margins)}" if margins else "",
@@ -171,7 +171,7 @@ def markdown(report: Report) -> str:
     behind = [
         [parse(r.line).name, r.direction, str(r.threads), _number(q)]
         for r in report.rows
-        if (q := ratio(r, BEST)) is not None and q < 1
+        if (q := ratio(r, RIVALS)) is not None and q < 1
     ]
     parts = [
         "# fastconv and its peers\n",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from peerbench.catalogue import RIVALS
 from peerbench.measure import Row
 from peerbench.problem import parse
 
 TORCH = ("torch", "torch-cl")
 FRAMEWORKS = (*TORCH, "onnxruntime", "openvino")
 TRANSFORMS = ("scipy-fft", "scipy-oa", "opencv")
-BEST = (*FRAMEWORKS, "ncnn", "opencv", "scipy-fft", "scipy-oa", "scipy-ndimage")
 
 
 class Target(NamedTuple):
@@ -35,17 +35,16 @@ FAMILIES = {
         (Target(1.3, ("ncnn",)), Target(2.5, FRAMEWORKS)),
         (2.2, 2.0),
     ),
-    "small-image": _family("7x7 and smaller images", (Target(1.0, BEST),), (1.5, 1.5)),
-    "dense": _family("other dense: 1x1, 5x5, 7x7, stride 2, dilation, 1-d, 3-d", (Target(1.0, BEST),), (1.3, 1.3)),
-    "few-channels": _family("few input channels, batches of small images", (Target(2.0, BEST),), (5.0, 5.0)),
-    "depthwise": _family("depthwise, grouped", (Target(1.3, BEST),), (3.0, 3.0)),
+    "small-image": _family("7x7 and smaller images", (Target(1.0, RIVALS),), (1.5, 1.5)),
+    "dense": _family("other dense: 1x1, 5x5, 7x7, stride 2, dilation, 1-d, 3-d", (Target(1.0, RIVALS),), (1.3, 1.3)),
+    "few-channels": _family("few input channels, batches of small images", (Target(2.0, RIVALS),), (5.0, 5.0)),
+    "depthwise": _family("depthwise, grouped", (Target(1.3, RIVALS),), (3.0, 3.0)),
     "one-channel": _family("one channel, small filters on large images", (Target(1.5, ("opencv",)),), (30.0, 30.0)),
     "large-kernel": _family("large kernels, long 1-d", (Target(1.5, TRANSFORMS),), (10.0, 10.0)),
     "pool": _family("pooling", (Target(2.0, TORCH),), (2.0, 2.0)),
     "float64": Family("float64: half of our float32 rate", *[(Target(0.5, ("fastconv-float32",)),)] * 3),
     "mode": Family("padding modes against zeros", *[(Target(f, ("fastconv-zeros",)),) for f in (0.95, 0.9, 0.9)]),
 }  # fmt: skip
-OURS = ("fastconv", "fastconv-packed")
 
 
 def ratio(row: Row, rivals: tuple[str, ...], ours: str = "fastconv") -> float | None:

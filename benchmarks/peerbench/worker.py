@@ -23,12 +23,14 @@ WARM_UP = 0.15  # part of the measurement's time spent before the clock starts
 
 
 def measure(call: Call, seconds: float) -> list[float]:
-    """Seconds per call, for several blocks of calls that fill the time; one block of one call if that is longer."""
+    """Seconds per call, for several blocks of calls that fill the time; a single call if that takes longer."""
     run, calls, start = call.run, 0, perf_counter()
     while calls == 0 or perf_counter() - start < WARM_UP * seconds:
         run()
         calls += 1
     now = perf_counter()
+    if calls == 1 and now - start >= seconds:
+        return [now - start]
     repeats = max(1, int(seconds / BLOCKS * calls / (now - start)))
     times: list[float] = []
     while now < start + seconds or not times:

@@ -43,11 +43,12 @@ def _options(p: Problem) -> dict[str, Any]:
 
 def _convolution(task: Task) -> Call:
     p = task.problem
-    suffix, arguments = {
+    table: dict[str, tuple[str, Any]] = {
         "forward": ("", lambda: (task.x, task.w)),
         "grad_input": ("_grad_input", lambda: (task.dy, task.w, p.input)),
         "grad_weight": ("_grad_weight", lambda: (task.dy, task.x, p.kernel)),
-    }[task.direction]
+    }
+    suffix, arguments = table[task.direction]
     function = getattr(fc, f"conv{p.nd}d{suffix}")
     return Call(partial(function, *arguments(), **_options(p)))
 

@@ -19,7 +19,7 @@ Tensor = torch.Tensor
 def setup(threads: int) -> str:
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
-    return torch.__version__
+    return f"{torch.__version__} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def prepare(peer: str, task: Task) -> Call:
