@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_sizes_of_a_problem() -> None:
 def test_a_bad_line_is_shown(line: str) -> None:
     from peerbench.problem import parse
 
-    with pytest.raises(ValueError, match="not a problem: " + line[:6]):
+    with pytest.raises(ValueError, match=re.escape(f"not a problem: {line!r}")):
         parse(line)
 
 
@@ -105,4 +106,25 @@ def test_a_library_that_cannot_start_is_reported_with_its_reason(tmp_path: Path)
     with pytest.raises(WorkerError, match="No module named 'peerbench.adapters.absent'"):
         workers.get(Library("absent", "absent"), 1)
     assert "absent" in workers.missing
+    workers.close()
+
+
+def test_a_process_that_ends_is_reported_and_started_again(tmp_path: Path) -> None:
+    from peerbench.catalogue import FASTCONV
+    from peerbench.processes import WorkerError, Workers
+
+    workers = Workers(None, {}, tmp_path, 60.0)
+    first = workers.get(FASTCONV, 1)
+    first.process.kill()
+    with pytest.raises(WorkerError, match="process ended"):
+        first.ask("forget")
+    second = workers.get(FASTCONV, 1)
+    with pytest.raises(WorkerError, match="prepared in a process that has ended"):
+        second.ask("run", peer="fastconv", seconds=0.01)
+    request = {"peer": "fastconv", "line": "a dense 1 1 8 8 -> 1 k3", "direction": "forward"}
+    assert second.ask("prepare", **request, check=str(tmp_path / "y.npy")) == {}
+    assert min(second.ask("run", peer="fastconv", seconds=0.01)["times"]) > 0
+    second.close()
+    workers.forget()
+    assert workers.get(FASTCONV, 1).alive
     workers.close()

@@ -7,6 +7,7 @@ import os
 import selectors
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class WorkerProcess:
         with log.open("a") as errors:
             self.process = subprocess.Popen(
                 [python, "-m", "peerbench.worker", library.adapter, str(threads)],
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -49,7 +51,11 @@ class WorkerProcess:
         assert self.process.stdout is not None
         self.selector.register(self.process.stdout, selectors.EVENT_READ)
         self.pending = b""
-        self.version: str = self._answer()["version"]
+        try:
+            self.version: str = self._answer()["version"]
+        except WorkerError:
+            self.close()
+            raise
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer; WorkerError if there is none or it is an error."""
@@ -57,7 +63,7 @@ class WorkerProcess:
         try:
             self.process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
             self.process.stdin.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the pipe is broken, or closed
             raise WorkerError(f"process ended: {self._last_words()}") from error
         return self._answer()
 
@@ -88,8 +94,8 @@ class WorkerProcess:
         return self.process.poll() is None
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        with self.process:  # closes the pipes and reaps it
+            self.process.kill()
 
 
 class Workers:
@@ -119,7 +125,7 @@ class Workers:
     def forget(self) -> None:
         """Let every process free the data of the last row."""
         for worker in self.workers.values():
-            if worker.alive:
+            with suppress(WorkerError):
                 worker.ask("forget")
 
     def close(self) -> None:

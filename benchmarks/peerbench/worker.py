@@ -60,6 +60,8 @@ class Worker:
         return {}
 
     def run(self, peer: str, seconds: float) -> dict[str, Any]:
+        if peer not in self.calls:
+            raise LookupError("was prepared in a process that has ended")
         return {"times": measure(self.calls[peer], seconds)}
 
     def forget(self) -> dict[str, Any]:
