@@ -2,7 +2,8 @@
 
 Each library runs in its own process (OpenMP runtimes do not mix), with its thread count and instruction set fixed
 before it is loaded. A row is one problem, direction and thread count: all peers prepare it, their results are compared
-once, and then they are timed in turn, round after round. Run it as
+once, and then they are timed in turn, round after round; blocks of calls that other programs disturbed are left out
+where the system tells (Linux does), and the median of the others counts. Run it as
 
     python benchmarks/peers.py --shapes dense-3x3 --threads 1 --peers fastconv torch ncnn
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _row(direction: str, **seconds: float) -> Any:
     from peerbench.measure import Outcome, Row
 
     line = "a dense-3x3 1 64 28 28 -> 64 k3 p1"
-    return Row(line, direction, 1, 1.0, {n.replace("_", "-"): Outcome([s]) for n, s in seconds.items()})
+    return Row(line, direction, 1, 1.0, {n.replace("_", "-"): Outcome([(s, 0.0)]) for n, s in seconds.items()})
 
 
 def test_ratio_and_margin() -> None:
@@ -79,6 +80,23 @@ def test_a_wrong_or_invalid_result_does_not_count() -> None:
     assert row.reference == "torch"
     assert [n for n, o in row.outcomes.items() if o.mismatch] == ["ncnn", "openvino"]
     assert ratio(row, ("torch", "ncnn", "openvino")) == 2.0
+
+
+def test_disturbed_blocks_count_only_without_others() -> None:
+    from peerbench.measure import Outcome
+
+    assert Outcome([(9.0, 0.5), (1.0, 0.0), (3.0, 0.01), (8.0, 0.2)]).seconds == 2.0
+    assert Outcome([(9.0, 0.5), (8.0, 0.2)]).seconds == 8.5
+
+
+def test_waiting_for_a_processor_is_seen() -> None:
+    from peerbench.adapters import Call
+    from peerbench.worker import measure
+
+    alone = measure(Call(lambda: None), 0.02)
+    assert all(seconds < 1e-3 and 0 <= wait < 100 for seconds, wait in alone)
+    slow = measure(Call(lambda: time.sleep(0.02)), 0.01)
+    assert len(slow) == 1 and slow[0][0] >= 0.02
 
 
 def test_a_run_of_fastconv_alone(tmp_path: Path) -> None:
@@ -123,7 +141,7 @@ def test_a_process_that_ends_is_reported_and_started_again(tmp_path: Path) -> No
         second.ask("run", peer="fastconv", seconds=0.01)
     request = {"peer": "fastconv", "line": "a dense 1 1 8 8 -> 1 k3", "direction": "forward"}
     assert second.ask("prepare", **request, check=str(tmp_path / "y.npy")) == {}
-    assert min(second.ask("run", peer="fastconv", seconds=0.01)["times"]) > 0
+    assert min(second.ask("run", peer="fastconv", seconds=0.01)["blocks"])[0] > 0
     second.close()
     workers.forget()
     assert workers.get(FASTCONV, 1).alive

@@ -47,7 +47,7 @@ class Machine:
 def measure_machine(threads: list[int], isa: str | None, scratch: Path) -> Machine:
     rung = isa or _best_rung()
     work, method = _fma(rung, scratch) or (_sgemm(), "numpy float32 matrix product")
-    peak = {t: max(_rate(work, t) for _ in range(5)) for t in threads}
+    peak = {t: max(_rate(work, t) for _ in range(30)) for t in threads}
     bandwidth = {t: {f: max(_rate(_copy(f, t), t) for _ in range(5)) for f in FOOTPRINTS} for t in threads}
     return Machine(_cpu_name(), method, peak, bandwidth)
 
@@ -90,7 +90,7 @@ def _fma(rung: str, scratch: Path) -> tuple[Work, str] | None:
     run.restype, run.argtypes = ctypes.c_double, (ctypes.c_long, ctypes.POINTER(ctypes.c_float))
 
     def work(_: int) -> float:
-        return float(run(5_000_000, ctypes.byref(ctypes.c_float())))
+        return float(run(1_000_000, ctypes.byref(ctypes.c_float())))
 
     return work, f"fused multiply-adds on registers, {flag}"
 

@@ -15,22 +15,33 @@ from peerbench.machine import Machine
 from peerbench.problem import Array, parse
 from peerbench.processes import WorkerError, Workers
 
+QUIET = 0.03  # share of a block's time
+ENOUGH = 3  # quiet blocks, or else there are more rounds
+MOST_ROUNDS = 3  # times the planned ones
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # largest error over largest value; half precision inside shows
 
 
 @dataclass
 class Outcome:
-    """What one peer did in one row: times in seconds per call, or the reason why there are none."""
+    """What one peer did in one row, or the reason why there is nothing.
 
-    times: list[float] = field(default_factory=list)
+    A block is several calls: seconds per call, and the share of that time its threads waited for a processor that
+    other programs had. Blocks that waited long say nothing about the peer; they count only where there are no others.
+    """
+
+    blocks: list[tuple[float, float]] = field(default_factory=list)
     error: float | None = None  # against the reference, over its largest value
     failure: str | None = None
     unsupported: str | None = None
     mismatch: bool = False
 
     @property
+    def quiet(self) -> list[float]:
+        return [seconds for seconds, wait in self.blocks if wait <= QUIET]
+
+    @property
     def seconds(self) -> float:
-        return median(self.times)
+        return median(self.quiet or [seconds for seconds, _ in self.blocks])
 
 
 @dataclass
@@ -45,7 +56,7 @@ class Row:
     def seconds(self, names: Sequence[str]) -> dict[str, float]:
         """Times of those among ``names`` that ran and were right."""
         done = {n: self.outcomes[n] for n in names if n in self.outcomes}
-        return {n: o.seconds for n, o in done.items() if o.times and not o.mismatch}
+        return {n: o.seconds for n, o in done.items() if o.blocks and not o.mismatch}
 
 
 def as_json(row: Row) -> dict[str, Any]:
@@ -107,14 +118,16 @@ def _compare(row: Row, results: dict[str, Array], tolerance: float) -> None:
 
 def _time(row: Row, workers: Workers, plan: Plan) -> None:
     ready = [p for p in plan.peers if not (row.outcomes[p.name].failure or row.outcomes[p.name].unsupported)]
-    for r in range(plan.rounds):
+    for r in range(MOST_ROUNDS * plan.rounds):
         shift = r % max(1, len(ready))  # so that no peer always follows the same other
         for peer in ready[shift:] + ready[:shift]:
             outcome = row.outcomes[peer.name]
-            if outcome.failure or (r > 1 and outcome.seconds > 1.0):  # two rounds are enough of what takes seconds
+            done = r >= plan.rounds and len(outcome.quiet) >= ENOUGH
+            slow = r > 1 and outcome.seconds > 1.0  # two rounds are enough of what takes seconds
+            if outcome.failure or done or slow:
                 continue
             try:
                 worker = workers.get(peer.library, row.threads)
-                outcome.times += worker.ask("run", peer=peer.name, seconds=plan.seconds)["times"]
+                outcome.blocks += worker.ask("run", peer=peer.name, seconds=plan.seconds)["blocks"]
             except WorkerError as error:
                 outcome.failure = str(error)

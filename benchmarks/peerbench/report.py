@@ -33,7 +33,7 @@ class Report:
     def save(self, folder: Path) -> None:
         """Write ``peers.json`` and ``peers.md``."""
         data = asdict(self) | {"rows": [as_json(row) for row in self.rows]}
-        (folder / "peers.json").write_text(json.dumps(data, indent=1))
+        (folder / "peers.json").write_text(json.dumps(data))
         (folder / "peers.md").write_text(markdown(self))
 
 
@@ -50,7 +50,7 @@ def load(path: Path) -> Report:
 
 def columns(rows: Iterable[Row]) -> list[str]:
     """Peers that have a time in one row at least, in the catalogue's order."""
-    present = {n for row in rows for n, o in row.outcomes.items() if o.times}
+    present = {n for row in rows for n, o in row.outcomes.items() if o.blocks}
     return [p.name for p in PEERS if p.name in present]
 
 
@@ -76,7 +76,7 @@ def _rate(row: Row, name: str, flops: int) -> str:
         return ""
     if outcome.failure:
         return "failed"
-    return _number(flops / outcome.seconds / 1e9) + ("!" if outcome.mismatch else "")
+    return _number(flops / outcome.seconds / 1e9) + "!" * outcome.mismatch + "~" * (not outcome.quiet)
 
 
 def header(names: list[str]) -> list[str]:
@@ -157,7 +157,7 @@ def _notes(report: Report) -> list[str]:
 LEGEND = """Rates are effective GFLOP/s: twice the direct method's multiply-accumulates over the median time (pools:
 taps). ratio: fastconv's plain call against the best peer; packed: PackedConv against the best peer; roof: share of the
 roofline of the direct method (a faster algorithm may pass 1); target: ratio over what the family aims at.
-`!` marks a result that differs from the reference.
+`!` marks a result that differs from the reference, `~` a time taken while other programs had the processors.
 """
 
 

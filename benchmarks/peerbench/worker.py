@@ -1,6 +1,6 @@
 """The process of one library at one thread count: reads requests, a JSON object a line, and answers each with a line.
 
-``prepare`` (peer, line, direction, check) -> ok | unsupported | error; ``run`` (peer, seconds) -> times; ``forget``.
+``prepare`` (peer, line, direction, check) -> ok | unsupported | error; ``run`` (peer, seconds) -> blocks; ``forget``.
 Start it as ``python -m peerbench.worker LIBRARY THREADS``, with the environment already set for the library.
 """
 
@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
+from glob import glob
 from importlib import import_module
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -18,28 +21,40 @@ import numpy as np
 from peerbench.adapters import Call, Unsupported
 from peerbench.problem import Task, parse
 
-BLOCKS = 5  # blocks of repeated calls in one measurement, at least where a call is short enough
+BLOCKS = 10  # blocks of repeated calls in one measurement, at least where a call is short enough
 WARM_UP = 0.15  # part of the measurement's time spent before the clock starts
 
 
-def measure(call: Call, seconds: float) -> list[float]:
-    """Seconds per call, for several blocks of calls that fill the time; a single call if that takes longer."""
-    run, calls, start = call.run, 0, perf_counter()
+def waited() -> float:
+    """Seconds that the threads of this process were ready to run but had no processor; 0 where the system is mute."""
+    total = 0
+    for file in glob("/proc/self/task/*/schedstat"):
+        with suppress(OSError):  # the thread has ended meanwhile
+            total += int(Path(file).read_text().split()[1])
+    return total / 1e9
+
+
+def measure(call: Call, seconds: float) -> list[tuple[float, float]]:
+    """Seconds per call and share of the time spent waiting for a processor, for several blocks of calls.
+
+    The blocks fill the time; a call that takes longer is one block.
+    """
+    run, calls, wait, start = call.run, 0, waited(), perf_counter()
     while calls == 0 or perf_counter() - start < WARM_UP * seconds:
         run()
         calls += 1
     now = perf_counter()
     if calls == 1 and now - start >= seconds:
-        return [now - start]
+        return [(now - start, (waited() - wait) / (now - start))]
     repeats = max(1, int(seconds / BLOCKS * calls / (now - start)))
-    times: list[float] = []
-    while now < start + seconds or not times:
-        before = now
+    blocks: list[tuple[float, float]] = []
+    while now < start + seconds or not blocks:
+        wait, before = waited(), perf_counter()
         for _ in range(repeats):
             run()
         now = perf_counter()
-        times.append((now - before) / repeats)
-    return times
+        blocks.append(((now - before) / repeats, (waited() - wait) / (now - before)))
+    return blocks
 
 
 class Worker:
@@ -62,7 +77,7 @@ class Worker:
     def run(self, peer: str, seconds: float) -> dict[str, Any]:
         if peer not in self.calls:
             raise LookupError("was prepared in a process that has ended")
-        return {"times": measure(self.calls[peer], seconds)}
+        return {"blocks": measure(self.calls[peer], seconds)}
 
     def forget(self) -> dict[str, Any]:
         """Free the row's data."""
