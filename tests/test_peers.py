@@ -89,6 +89,16 @@ def test_disturbed_blocks_count_only_without_others() -> None:
     assert Outcome([(9.0, 0.5), (8.0, 0.2)]).seconds == 8.5
 
 
+def test_a_disturbed_rival_leaves_no_ratio() -> None:
+    from peerbench.measure import Outcome
+    from peerbench.targets import margin, ratio
+
+    row = _row("forward", fastconv=1.0, torch=3.0, ncnn=2.0)
+    row.outcomes["ncnn"] = Outcome([(2.0, 0.5)])
+    assert ratio(row, ("torch", "ncnn")) is None and margin(row) is None
+    assert ratio(row, ("torch",)) == 3.0
+
+
 def test_waiting_for_a_processor_is_seen() -> None:
     from peerbench.adapters import Call
     from peerbench.worker import measure

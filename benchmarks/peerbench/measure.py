@@ -53,10 +53,17 @@ class Row:
     outcomes: dict[str, Outcome]
     reference: str | None = None
 
+    def valid(self, names: Sequence[str]) -> dict[str, Outcome]:
+        """Those among ``names`` that ran and were right."""
+        present = {n: self.outcomes[n] for n in names if n in self.outcomes}
+        return {n: o for n, o in present.items() if o.blocks and not o.mismatch}
+
     def seconds(self, names: Sequence[str]) -> dict[str, float]:
-        """Times of those among ``names`` that ran and were right."""
-        done = {n: self.outcomes[n] for n in names if n in self.outcomes}
-        return {n: o.seconds for n, o in done.items() if o.blocks and not o.mismatch}
+        return {n: o.seconds for n, o in self.valid(names).items()}
+
+    def quiet(self, names: Sequence[str]) -> bool:
+        """Whether the times of all of them were taken undisturbed."""
+        return all(o.quiet for o in self.valid(names).values())
 
 
 def as_json(row: Row) -> dict[str, Any]:

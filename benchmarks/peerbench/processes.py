@@ -64,6 +64,7 @@ class WorkerProcess:
             self.process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
             self.process.stdin.flush()
         except (OSError, ValueError) as error:  # the pipe is broken, or closed
+            self.close()
             raise WorkerError(f"process ended: {self._last_words()}") from error
         return self._answer()
 

@@ -64,10 +64,13 @@ def cells(row: Row, names: list[str]) -> list[str]:
     """One line of the table, as :func:`header` names it."""
     problem = parse(row.line)
     rates = [_rate(row, n, problem.flops) for n in names]
-    mine = row.seconds(["fastconv"]).get("fastconv")
-    roof = row.roofline / mine if mine else None
-    tail = (ratio(row, RIVALS), ratio(row, RIVALS, "fastconv-packed"), roof, margin(row))
+    tail = (ratio(row, RIVALS), ratio(row, RIVALS, "fastconv-packed"), _roof(row), margin(row))
     return [problem.name, str(problem), row.direction, str(row.threads), *rates, *map(_number, tail)]
+
+
+def _roof(row: Row) -> float | None:
+    mine = row.seconds(["fastconv"]).get("fastconv")
+    return row.roofline / mine if mine and row.quiet(["fastconv"]) else None
 
 
 def _rate(row: Row, name: str, flops: int) -> str:
@@ -100,10 +103,6 @@ def means(rows: list[Row]) -> Cells:
 
 
 def _group(rows: list[Row]) -> list[str]:
-    def roof(row: Row) -> float | None:
-        mine = row.seconds(["fastconv"])
-        return row.roofline / mine["fastconv"] if mine else None
-
     def mean(value: Callable[[Row], float | None]) -> str:
         values = [v for v in map(value, rows) if v is not None]
         return _number(geometric_mean(values)) if values else ""
@@ -114,7 +113,7 @@ def _group(rows: list[Row]) -> list[str]:
         mean(lambda row: ratio(row, RIVALS)),
         mean(lambda row: ratio(row, RIVALS, "fastconv-packed")),
         _number(min(best, default=None)),
-        mean(roof),
+        mean(_roof),
         f"{sum(m >= 1 for m in margins)}/{len(margins)}" if margins else "",
     ]
 
@@ -126,7 +125,7 @@ def speedups(report: Report) -> Cells:
     """Time on one thread over time on the most threads, for rows of a millisecond and more."""
     by_row: dict[tuple[str, str], dict[int, float]] = {}
     for row in report.rows:
-        if mine := row.seconds(["fastconv"]):
+        if row.quiet(["fastconv"]) and (mine := row.seconds(["fastconv"])):
             by_row.setdefault((row.line, row.direction), {})[row.threads] = mine["fastconv"]
     table: Cells = []
     for (line, direction), times in by_row.items():
@@ -157,7 +156,8 @@ def _notes(report: Report) -> list[str]:
 LEGEND = """Rates are effective GFLOP/s: twice the direct method's multiply-accumulates over the median time (pools:
 taps). ratio: fastconv's plain call against the best peer; packed: PackedConv against the best peer; roof: share of the
 roofline of the direct method (a faster algorithm may pass 1); target: ratio over what the family aims at.
-`!` marks a result that differs from the reference, `~` a time taken while other programs had the processors.
+`!` marks a result that differs from the reference, `~` a time taken while other programs had the processors:
+its row has no ratio that it could change, and is missing from the means.
 """
 
 

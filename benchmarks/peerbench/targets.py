@@ -48,14 +48,19 @@ FAMILIES = {
 
 
 def ratio(row: Row, rivals: tuple[str, ...], ours: str = "fastconv") -> float | None:
-    """How many times faster we are than the best of the rivals; None unless both sides ran and were right."""
+    """How many times faster we are than the best of the rivals.
+
+    None unless both sides ran and were right, or if one of the times was disturbed: it could be of the best.
+    """
     mine, others = row.seconds([ours]), row.seconds(rivals)
-    return min(others.values()) / mine[ours] if mine and others else None
+    return min(others.values()) / mine[ours] if mine and others and row.quiet([ours, *rivals]) else None
 
 
 def margin(row: Row) -> float | None:
     """The ratio over its target, the least of the row's targets: 1 and more is reached."""
     family = FAMILIES.get(parse(row.line).family)
     targets: tuple[Target, ...] = getattr(family, row.direction) if family else ()
+    if not row.quiet([name for t in targets for name in t.rivals]):
+        return None
     ratios = [(ratio(row, t.rivals), t.factor) for t in targets]
     return min((r / factor for r, factor in ratios if r is not None), default=None)
