@@ -313,9 +313,8 @@ def _pretend_full_run() -> Run:
         for problem in parts.problems(part, quick=False):
             zeros = np.zeros((problem.batch, *problem.output_shape), np.float32)
             image = np.zeros((problem.batch, *problem.input_shape), np.float32)
-            side = dense.DenseRun(
-                zeros, "numpy sgemv, 2 threads", {"numpy sgemv, 2 threads": 0.0123}, 280, (319, 89_600), 0.321, 123.0
-            )
+            way = "numpy sgemv, 2 threads"
+            side = dense.DenseRun(zeros, way, {way: 0.0123}, 280, (319, 89_600), 0.321, 123.0)
             outcomes.append(Outcome(part, problem, image, zeros, zeros, 0.000123, 2, "direct", side))
     return Run({"processor": "pretended"}, 2, False, True, 99.0, outcomes)
 

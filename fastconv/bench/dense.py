@@ -25,7 +25,7 @@ Array = NDArray[Any]
 Multiply = Callable[[Array, Array, Array], object]
 
 BLOCK_BYTES = 128 << 20
-_TRIAL_CALLS = 20
+_TRIAL_CALLS = 5
 _BLOCK_CALLS = 2  # of each block of many, after the one that is not counted
 
 
@@ -88,22 +88,24 @@ class DenseRun:
 def run(matrix: ToeplitzMatrix, x: Array, advance: Callable[[float], None], block_bytes: int = BLOCK_BYTES) -> DenseRun:
     """Multiply every row of ``matrix`` with the samples ``x`` of shape (batch, inputs), block by block.
 
-    ``advance`` is told the share of the matrix that each block was. A block is multiplied several times, many times if
-    it is the whole matrix, and the fastest counts.
+    ``advance`` is told the share of the matrix that each block was. Of each block the fastest multiplication counts; if
+    it is the whole matrix, those of the trials as well.
     """
     columns = np.ascontiguousarray(x.T)
     y = np.empty((matrix.shape[0], x.shape[0]), x.dtype)
     rows = matrix.rows_within(block_bytes)
+    whole = rows == matrix.shape[0]
     trials: dict[Way, float] = {}
-    calls = MOST_CALLS if rows == matrix.shape[0] else _BLOCK_CALLS
     build = multiply = 0.0
     mark = perf_counter()
     for first, block in matrix.blocks(rows):
         build += perf_counter() - mark
         target = y[first : first + len(block)]
-        trials = trials or {way: way.seconds(block, columns, target, _TRIAL_CALLS) for way in ways(x.shape[0])}
+        calls = MOST_CALLS if whole else _TRIAL_CALLS
+        trials = trials or {way: way.seconds(block, columns, target, calls) for way in ways(x.shape[0])}
         best = min(trials, key=trials.__getitem__)
-        multiply += best.seconds(block, columns, target, calls)
+        again = best.seconds(block, columns, target, _BLOCK_CALLS)
+        multiply += min(again, trials[best]) if whole else again
         advance(len(block) / matrix.shape[0])
         mark = perf_counter()
     return DenseRun(
