@@ -125,13 +125,13 @@ void output(const WinogradOutput<T>& a) {
         T edge[4 * VL];
         const int64_t n = left < 4 * VL ? left : 4 * VL;
 #pragma GCC unroll 8
-        for (int q = 0; q < 4; ++q) {
-          if (a.y_step == 1 && n >= (q + 1) * VL) store(to + q * VL, out[q]);
-          else store(edge + q * VL, out[q]);
-        }
-        if (a.y_step == 1) copy_first(to + n / VL * VL, static_cast<const T*>(edge) + n / VL * VL, n % VL);
-        else
+        for (int q = 0; q < 4; ++q) store(edge + q * VL, out[q]);
+        if (a.y_step == 1) {
+          for (int64_t k = 0; k + VL <= n; k += VL) store(to + k, load(static_cast<const T*>(edge) + k));
+          copy_first(to + n / VL * VL, static_cast<const T*>(edge) + n / VL * VL, n % VL);
+        } else {
           for (int64_t k = 0; k < n; ++k) to[k * a.y_step] = edge[k];
+        }
       }
     }
 }
