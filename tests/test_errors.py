@@ -87,7 +87,11 @@ SHAPES: list[Bad] = [
     (lambda: forward(b=np.ones((6, 1))), ValueError, r"bias .*\(6, 1\)"),
     (lambda: forward(b=np.float64(1)), ValueError, r"bias .*\(\)"),
     (lambda: forward(w=np.ones((6, 4, 9, 3))), ValueError, r"weight: the kernel spans 9 .*only 8 on the height"),
-    (lambda: forward(dilation=(1, 5)), ValueError, r"weight: the kernel spans 11 \(size 3, dilation 5\).*only 9 on the w"),
+    (
+        lambda: forward(dilation=(1, 5)),
+        ValueError,
+        r"weight: the kernel spans 11 \(size 3, dilation 5\).*only 9 on the w",
+    ),
     (lambda: forward(w=np.ones((6, 4, 11, 3)), padding=1), ValueError, r"spans 11 .*only 10 on the height"),
     (lambda: forward(X[:, :, :0]), ValueError, r"only 0 on the height"),
     (lambda: fc.conv3d(X[None], np.ones((6, 2, 5, 1, 1))), ValueError, r"only 4 on the depth"),
@@ -264,7 +268,11 @@ PADDING: list[Bad] = [
         )
     ),
     *(
-        (lambda m=mode: fc.conv1d(np.ones((2, 3, 0)), np.ones((1, 3, 1)), padding=1, padding_mode=m), ValueError, rf"'{mode}' .*size 0")  # type: ignore[misc]
+        (
+            lambda m=mode: fc.conv1d(np.ones((2, 3, 0)), np.ones((1, 3, 1)), padding=1, padding_mode=m),
+            ValueError,
+            rf"'{mode}' .*size 0",
+        )  # type: ignore[misc]
         for mode in ("reflect", "replicate", "circular", "symmetric")
     ),
     (
@@ -327,8 +335,16 @@ OUT: list[Bad] = [
     (lambda: forward(out=strided(0, 336, 56, 8)), ValueError, r"out has elements that share memory.*\(0, 336, 56, 8\)"),
     (lambda: forward(out=strided(2016, 336, 48, 8)), ValueError, r"out has elements that share memory"),
     (lambda: forward(out=misaligned()), ValueError, r"out is not aligned"),
-    (lambda: forward(out=np.lib.stride_tricks.as_strided(X, G.shape, (2016, 336, 56, 8))), ValueError, r"out shares memory"),
-    (lambda: forward(X, w := np.ones(2000)[:216].reshape(W.shape), out=w.base[:504].reshape(G.shape)), ValueError, r"out shares"),
+    (
+        lambda: forward(out=np.lib.stride_tricks.as_strided(X, G.shape, (2016, 336, 56, 8))),
+        ValueError,
+        r"out shares memory",
+    ),
+    (
+        lambda: forward(X, w := np.ones(2000)[:216].reshape(W.shape), out=w.base[:504].reshape(G.shape)),
+        ValueError,
+        r"out shares",
+    ),
     (lambda: grad_input(out=np.empty((2, 4, 8, 8))), ValueError, r"out has shape \(2, 4, 8, 8\).*\(2, 4, 8, 9\)"),
     (lambda: grad_input(out=np.empty((2, 4, 8, 9), np.float32)), TypeError, r"out has dtype float32"),
     (lambda: grad_weight(out=np.empty((6, 4, 3, 2))), ValueError, r"out has shape \(6, 4, 3, 2\).*\(6, 4, 3, 3\)"),
@@ -376,7 +392,15 @@ SIZES: list[Bad] = [
     (lambda: fc.explain((1, 1, 2**62, 2**62), (1, 1, 1, 1)), ValueError, r"output: the size overflows"),
 ]
 
-TABLES = {"shapes": SHAPES, "arrays": ARRAYS, "steps": STEPS, "padding": PADDING, "names": NAMES, "out": OUT, "sizes": SIZES}
+TABLES = {
+    "shapes": SHAPES,
+    "arrays": ARRAYS,
+    "steps": STEPS,
+    "padding": PADDING,
+    "names": NAMES,
+    "out": OUT,
+    "sizes": SIZES,
+}
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,23 @@ def arrays(draw: st.DrawFn, rank: int, code: str) -> Any:
 
 codes = st.sampled_from(["f4", "f8", "f4", "f8", "f4", "f8", "i4", "f2", ">f4", "c8", "?", "O"])
 any_array = st.tuples(st.integers(0, 6), codes).flatmap(lambda how: arrays(*how))
-odd = st.sampled_from([None, True, 1.5, "", "same", "reflect", "\ud800", b"x", object(), Raises(), Liar(None), Liar([[1]])])
+odd = st.sampled_from(
+    [None, True, 1.5, "", "same", "reflect", "\ud800", b"x", object(), Raises(), Liar(None), Liar([[1]])]
+)
 small = st.integers(-1, 4)
 whole = small | st.integers(-(2**70), 2**70) | small.map(Index) | small.map(np.int16) | small.map(np.array)
-axes = whole | st.lists(whole, max_size=4) | st.lists(small, max_size=3).map(np.array) | st.integers(1, 3).map(Shrinks) | odd
-pads = axes | st.lists(st.lists(small, max_size=3) | small, max_size=3) | st.sampled_from(["valid", "same_lower", "full", "causal"])
+axes = (
+    whole
+    | st.lists(whole, max_size=4)
+    | st.lists(small, max_size=3).map(np.array)
+    | st.integers(1, 3).map(Shrinks)
+    | odd
+)
+pads = (
+    axes
+    | st.lists(st.lists(small, max_size=3) | small, max_size=3)
+    | st.sampled_from(["valid", "same_lower", "full", "causal"])
+)
 one_mode = st.sampled_from(["zeros", "reflect", "replicate", "circular", "symmetric", "edge", "bad"]) | odd
 modes = one_mode | st.lists(one_mode, max_size=3)
 flags = st.booleans() | odd

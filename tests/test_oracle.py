@@ -37,4 +37,6 @@ def test_gradients_are_adjoint(rng: np.random.Generator) -> None:
     x, w = rng.integers(-3, 3, (2, 4, 5, 4)), rng.integers(-3, 3, (6, 2, 3, 2))
     y = oracle.conv(x, w, axes, groups=2)
     g = rng.integers(-3, 3, y.shape)
-    assert (y * g).sum() == (x * oracle.grad_input(g, w, axes, 2)).sum() == (w * oracle.grad_weight(g, x, axes, 2)).sum()
+    assert (
+        (y * g).sum() == (x * oracle.grad_input(g, w, axes, 2)).sum() == (w * oracle.grad_weight(g, x, axes, 2)).sum()
+    )

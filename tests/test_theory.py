@@ -18,7 +18,11 @@ import fastconv as fc
 def matrix_of(weight: Any, shape: tuple[int, ...], **options: Any) -> Any:
     """The matrix of a convolution of one channel: its columns are the answers to one-pixel images."""
     pixels = prod(shape)
-    return fc.conv2d(np.eye(pixels, dtype=weight.dtype).reshape(pixels, 1, *shape), weight, **options).reshape(pixels, -1).T
+    return (
+        fc.conv2d(np.eye(pixels, dtype=weight.dtype).reshape(pixels, 1, *shape), weight, **options)
+        .reshape(pixels, -1)
+        .T
+    )
 
 
 def test_toeplitz_matrix(dtype: Any) -> None:

@@ -21,7 +21,12 @@ TORCH_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicat
 def within_torch(case: Case) -> bool:
     """One of its four modes for all axes, circular and reflect padding no larger than the image."""
     modes = {a.mode for a in case.axes}
-    limit = {"zeros": lambda n: 1 << 30, "replicate": lambda n: 1 << 30, "reflect": lambda n: n - 1, "circular": lambda n: n}
+    limit = {
+        "zeros": lambda n: 1 << 30,
+        "replicate": lambda n: 1 << 30,
+        "reflect": lambda n: n - 1,
+        "circular": lambda n: n,
+    }
     return all(len(modes) == 1 and a.mode in limit and max(a.before, a.after) <= limit[a.mode](a.n) for a in case.axes)
 
 
@@ -89,14 +94,21 @@ def test_transposed_convolution_and_gradients(case: TransposedCase, dtype: Any) 
 
 @pytest.mark.parametrize(
     "layer",
-    [(1, 3, 37, 41, 16, 7, 2, 3, 1), (2, 16, 19, 23, 24, 3, 1, 1, 1), (1, 32, 15, 17, 32, 3, 1, 1, 32), (2, 33, 9, 9, 65, 1, 1, 0, 1)],
+    [
+        (1, 3, 37, 41, 16, 7, 2, 3, 1),
+        (2, 16, 19, 23, 24, 3, 1, 1, 1),
+        (1, 32, 15, 17, 32, 3, 1, 1, 32),
+        (2, 33, 9, 9, 65, 1, 1, 0, 1),
+    ],
     ids=str,
 )
 def test_layers_on_random_data(layer: tuple[int, ...], rng: np.random.Generator) -> None:
     n, c, h, w_, o, k, stride, padding, groups = layer
     x = rng.standard_normal((n, c, h, w_)).astype(np.float32)
     w = rng.standard_normal((o, c // groups, k, k)).astype(np.float32)
-    expected = F.conv2d(torch.from_numpy(x).double(), torch.from_numpy(w).double(), None, stride, padding, 1, groups).numpy()
+    expected = F.conv2d(
+        torch.from_numpy(x).double(), torch.from_numpy(w).double(), None, stride, padding, 1, groups
+    ).numpy()
     got = CONV[2](x, w, stride=stride, padding=padding, groups=groups)
     theirs = F.conv2d(torch.from_numpy(x), torch.from_numpy(w), None, stride, padding, 1, groups).numpy()
     ours_off, theirs_off = np.abs(got - expected).max(), np.abs(theirs - expected).max()
