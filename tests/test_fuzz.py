@@ -72,7 +72,7 @@ class Liar:
         return self.what
 
 
-# --- arrays of all shapes and strides, in memory of their own ----------------------------------------------------------
+# --- arrays of all shapes and strides, in memory of their own ---------------------------------------------------------
 
 
 @st.composite
@@ -126,19 +126,23 @@ operands = any_array | any_array | odd
 sizes = st.lists(whole, max_size=5) | any_array | odd
 nds = st.integers(1, 3)
 
+steps = (axes, pads, axes, whole | odd)
+transposed_steps = (axes, pads, axes, whole | odd, axes)
+needs = (st.booleans(), st.booleans(), st.booleans())
+
 ARGUMENTS: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
-    "conv_forward": (operands, operands, st.none() | operands, axes, pads, axes, whole | odd, modes, flags, activations, algorithms, outs),
-    "conv_grad_input": (operands, operands, sizes, axes, pads, axes, whole | odd, modes, flags, algorithms, outs),
-    "conv_grad_weight": (operands, operands, axes, axes, pads, axes, whole | odd, modes, flags, algorithms, outs),
+    "conv_forward": (operands, operands, st.none() | operands, *steps, modes, flags, activations, algorithms, outs),
+    "conv_grad_input": (operands, operands, sizes, *steps, modes, flags, algorithms, outs),
+    "conv_grad_weight": (operands, operands, axes, *steps, modes, flags, algorithms, outs),
     "conv_grad_bias": (operands, outs),
     "conv_transpose": (
-        operands, operands, st.none() | operands, axes, pads, axes, whole | odd, axes, modes, flags, activations, algorithms, outs,
+        *(operands, operands, st.none() | operands),
+        *transposed_steps,
+        *(modes, flags, activations, algorithms, outs),
     ),
-    "conv_transpose_backward": (
-        operands, operands, operands, axes, pads, axes, whole | odd, axes, modes, flags, st.booleans(), st.booleans(), st.booleans(), algorithms,
-    ),
-    "explain": (sizes, sizes, axes, pads, axes, whole | odd, modes, flags, st.booleans(), algorithms),
-}  # fmt: skip
+    "conv_transpose_backward": (operands, operands, operands, *transposed_steps, modes, flags, *needs, algorithms),
+    "explain": (sizes, sizes, *steps, modes, flags, st.booleans(), algorithms),
+}
 
 # Arguments that are right, from which most examples change one or two: examples that are wrong everywhere stop at once.
 X, W, G = np.ones((2, 4, 4, 3)), np.ones((2, 2, 2, 3)), np.ones((2, 2, 3, 1))

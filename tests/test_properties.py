@@ -1,4 +1,4 @@
-"""The whole argument space, valid and not: a call gives the oracle's answer, or ValueError or TypeError. Nothing else."""
+"""The whole argument space, valid and not: the oracle's answer, or ValueError or TypeError, and nothing else."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_transposed_convolution(case: TransposedCase, dtype: Any) -> None:
     assert_exact(grads.weight, case.expected_grad_weight(g, x), dtype)
 
 
-# --- arguments of any form ---------------------------------------------------------------------------------------------
+# --- arguments of any form --------------------------------------------------------------------------------------------
 
 numbers = st.integers() | st.integers(-3, 6) | st.floats() | st.booleans() | st.none()
 words = st.sampled_from(["same", "full", "valid", "causal", "zeros", "reflect", "wrap", "relu", "auto"]) | st.text(
