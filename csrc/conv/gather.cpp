@@ -1,6 +1,7 @@
 #include "conv/gather.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -49,6 +50,27 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
     }
   }
   return best;
+}
+
+// The register tile for `rows` rows and `vectors` vectors of pixels: the one whose multiply-adds or loads, whichever take
+// longer, add up to least over all tiles.
+void choose_tile(int64_t rows, double vectors, int accumulators, GatherPlan& plan) {
+  double best = -1;
+  for (int nr = 1; nr <= kMaxVectors; ++nr) {
+    const int most = std::min(kMaxRows, accumulators / nr);
+    if (most < 1) break;
+    const int64_t tiles = ceil_div(rows, most), mr = ceil_div(rows, tiles);
+    // Panels share the vectors out evenly, so their number costs loads of `a`, not idle vectors.
+    const double panels = std::ceil(vectors / nr), height = static_cast<double>(mr);
+    const double multiply = vectors * height / 2 + 0.3 * panels, loads = (panels * (height + 2) + 1.6 * vectors) / 2;
+    const double chain = 4 * panels;  // latency of one accumulator
+    const double cost = static_cast<double>(tiles) * (std::max({multiply, loads, chain}) + 0.05 * loads);
+    if (best < 0 || cost < best) {
+      best = cost;
+      plan.mr = static_cast<int>(mr);
+      plan.nr = nr;
+    }
+  }
 }
 
 template <class T>
@@ -105,6 +127,7 @@ struct Executor {
   }
 
   // The box's rows of outputs: where they stand in the block and in y.
+  bool near(const Row& a, const Row& b, int64_t n) const { return b.position - a.position - n < kernels.lanes; }
   struct Sweep {
     std::vector<Row> rows;
     int64_t n;        // outputs of a row
@@ -121,8 +144,13 @@ struct Executor {
         for (int64_t h = 0; h < box.extent(1); ++h)
           sweep.rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
                                                                 (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
-    const int64_t lanes = kernels.lanes;
-    sweep.across = ceil_div(sweep.rows.back().position + sweep.n, lanes) < static_cast<int64_t>(sweep.rows.size()) * ceil_div(sweep.n, lanes);
+    int64_t vectors = 0;
+    for (size_t r = 0, first = 0; r < sweep.rows.size(); ++r)
+      if (r + 1 == sweep.rows.size() || !near(sweep.rows[r], sweep.rows[r + 1], sweep.n)) {
+        vectors += ceil_div(sweep.rows[r].position + sweep.n - sweep.rows[first].position, kernels.lanes);
+        first = r + 1;
+      }
+    sweep.across = vectors < static_cast<int64_t>(sweep.rows.size()) * ceil_div(sweep.n, kernels.lanes);
     sweep.direct = s.y.stride[4] == 1 || sweep.n == 1;
     return sweep;
   }
@@ -176,7 +204,7 @@ struct Executor {
   // One run with tiles as wide as the rows of `a` allow, widths evened out.
   void multiply(int64_t mr, TileRun<T> t) const {
     const int64_t lanes = kernels.lanes, all = ceil_div(t.pixels, lanes);
-    const int64_t widest = std::min<int64_t>(kMaxVectors, kernels.accumulators / mr);
+    const int64_t widest = mr == plan.mr ? plan.nr : std::min<int64_t>(kMaxVectors, kernels.accumulators / mr);
     const int64_t panels = ceil_div(all, widest), wide = ceil_div(all, panels), wides = all - panels * (wide - 1);
     const int64_t pixels = t.pixels;
     t.pixels = std::min(pixels, wides * wide * lanes);
@@ -193,35 +221,61 @@ struct Executor {
   int64_t through_edge(TileRun<T> t, int64_t mr, const Row* rows, int64_t count, int64_t n, bool across, const T* b, T* edge, T* y) const {
     const int64_t room = edge_pixels(), step = s.y.stride[4];
     int64_t done = 1;
-    while (across && done < count && rows[done].position + n - rows[0].position <= room) ++done;
+    while (across && done < count && near(rows[done - 1], rows[done], n) && rows[done].position + n - rows[0].position <= room) ++done;
     for (int64_t w0 = 0; w0 < n; w0 += room) {  // more than one turn only for a single row
       const int64_t columns = std::min(room, n - w0);
       t.ldc = room;
       t.c = edge;
       t.b = b + rows[0].position + w0;
       t.pixels = rows[done - 1].position - rows[0].position + columns;
+      // Rows a constant distance apart in y are copied together.
       auto each = [&](auto f) {
-        for (int64_t m = 0; m < mr; ++m)
-          for (int64_t r = 0; r < done; ++r)
-            f(y + m * s.y.stride[1] + rows[r].y + w0 * step, edge + m * room + rows[r].position - rows[0].position);
+        for (int64_t r = 0; r < done;) {
+          int64_t alike = 1;
+          const int64_t apart = done > r + 1 ? rows[r + 1].y - rows[r].y : 0, pitch = done > r + 1 ? rows[r + 1].position - rows[r].position : 0;
+          while (r + alike < done && rows[r + alike].y - rows[r + alike - 1].y == apart && rows[r + alike].position - rows[r + alike - 1].position == pitch)
+            ++alike;
+          for (int64_t m = 0; m < mr; ++m)
+            f(y + m * s.y.stride[1] + rows[r].y + w0 * step, apart, edge + m * room + rows[r].position - rows[0].position, pitch, alike);
+          r += alike;
+        }
       };
       if (t.accumulate) {
         for (int64_t m = 0; m < mr; ++m) std::fill_n(edge + m * room, t.pixels, T(0));
-        each([&](const T* from, T* to) {
-          for (int64_t i = 0; i < columns; ++i) to[i] = from[i * step];
+        each([&](const T* from, int64_t ldf, T* to, int64_t ldt, int64_t count) {
+          if (step == 1) return kernels.copy_tile(to, ldt, from, ldf, count, columns);
+          for (int64_t r = 0; r < count; ++r)
+            for (int64_t i = 0; i < columns; ++i) to[r * ldt + i] = from[r * ldf + i * step];
         });
       }
       multiply(mr, t);
-      if (step == 1)
-        each([&](T* to, const T* from) { std::copy_n(from, columns, to); });
-      else
-        each([&](T* to, const T* from) {
-          for (int64_t i = 0; i < columns; ++i) to[i * step] = from[i];
-        });
+      each([&](T* to, int64_t ldt, const T* from, int64_t ldf, int64_t count) {
+        if (step == 1) return kernels.copy_tile(to, ldt, from, ldf, count, columns);
+        for (int64_t r = 0; r < count; ++r)
+          for (int64_t i = 0; i < columns; ++i) to[r * ldt + i * step] = from[r * ldf + i];
+      });
     }
     return done;
   }
 };
+
+// An empty sum.
+template <class T>
+void fill_with_bias(const GatherSum<T>& s) {
+  if (s.accumulate) return;
+  const View<T>& y = s.y;
+  const int64_t channels = s.groups * s.rows;
+  parallel_tasks(s.images * channels, threads_for(static_cast<double>(s.images * channels) * s.axis[1].outputs * s.axis[2].outputs), [&](int64_t i) {
+    const T bias = s.bias ? s.bias[i % channels] : T(0);
+    const T value = !s.clamp ? bias : bias < s.low ? s.low : bias > s.high ? s.high : bias;
+    T* plane = y.data + i / channels * y.stride[0] + i % channels * y.stride[1];
+    for (int64_t d = 0; d < s.axis[0].outputs; ++d)
+      for (int64_t h = 0; h < s.axis[1].outputs; ++h) {
+        T* row = plane + d * y.stride[2] + h * y.stride[3];
+        for (int64_t w = 0; w < s.axis[2].outputs; ++w) row[w * y.stride[4]] = value;
+      }
+  });
+}
 
 }  // namespace
 
@@ -230,8 +284,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   GatherPlan plan;
   plan.threads = threads_for(2 * s.macs());
-  plan.mr = static_cast<int>(ceil_div(s.rows, ceil_div(s.rows, kernels.rows)));
-  plan.nr = std::min(kMaxVectors, kernels.accumulators / plan.mr);
+  const double columns = static_cast<double>(s.images) * s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs;
+  choose_tile(s.rows, std::ceil(columns / kernels.lanes), kernels.accumulators, plan);
   plan.cost = choose_layout(s, kernels.lanes, plan.mr, plan);
 
   const int64_t budget = kBlockBytes / static_cast<int64_t>(sizeof(T));
@@ -281,7 +335,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
 template <class T>
 void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
-  if (s.images * s.groups * s.rows * n[0] * n[1] * n[2] == 0) return;
+  if (s.channels * s.taps() == 0) return fill_with_bias(s);
   const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
   const int64_t image_parts = ceil_div(s.images, plan.images);
   const int64_t tiles = ceil_div(s.rows, plan.mr);

@@ -104,6 +104,7 @@ struct ConvKernelsOf {
   // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
   void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
                           int64_t channels, int64_t padded);
+  void (*copy_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 };
 
