@@ -1,7 +1,7 @@
 """scripts/check_symbols.py BUILD_DIR: no code of one instruction set may be linked into another.
 
-Every global or weak symbol that a per-ISA object defines must lie in its rung's namespace: the linker keeps one copy of a
-weak symbol for everybody, and it could be the one compiled for a processor the user does not have. On x86, objects
+Every global or weak symbol that a per-ISA object defines must lie in its rung's namespace: the linker keeps one copy of
+a weak symbol for everybody, and it could be the one compiled for a processor the user does not have. On x86, objects
 below v4 must use no zmm register and objects below v3 no ymm register.
 """
 
