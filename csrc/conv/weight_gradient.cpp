@@ -11,7 +11,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
-#include "conv/direct.hpp"
+#include "conv/weight_gradient.hpp"
 
 namespace fastconv {
 namespace {
@@ -68,12 +68,7 @@ struct WeightGradient {
     rows_are_channels = ic >= kernels.rows || ic >= tap_run;
     mr = std::min<int64_t>(kernels.rows, rows_are_channels ? ic : tap_run);
     channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
-    while (threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8))) channels = ceil_div(channels, 2);
     channels = ceil_div(ic, ceil_div(ic, channels));
-    if (channels == ic && outputs >= oc) {
-      group_count = std::max<int64_t>(1, std::min(p.groups, kSumBytes / item / sum_elements()));
-      if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
-    }
 
     // Blocks of pixels: transposed dy must fit a panel, x its share of the L2 cache.
     const int64_t pixels = dots ? 4096 : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
@@ -94,8 +89,15 @@ struct WeightGradient {
     if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
       while (images < p.mb && fits(images + 1, extent)) ++images;
     if (tasks() < 8) {
-      const double work = 2 * p.macs() / static_cast<double>(std::max<int64_t>(1, tasks()));
-      parts = std::max<int64_t>(1, std::min<int64_t>({8 / std::max<int64_t>(1, tasks()), blocks(), static_cast<int64_t>(work / 1e6)}));
+      const double work = 2 * p.macs() / static_cast<double>(tasks());
+      parts = std::max<int64_t>(1, std::min<int64_t>({8 / tasks(), blocks(), static_cast<int64_t>(work / 1e6)}));
+    }
+    // From here on the cuts are for the threads' sake, and change no sum.
+    while (parts == 1 && threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8))) channels = ceil_div(channels, 2);
+    if (channels == ic && outputs >= oc) {
+      group_count = std::max<int64_t>(1, std::min(p.groups, kSumBytes / item / sum_elements()));
+      if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
+      if (parts > 1) group_count = 1;
     }
   }
 
@@ -153,26 +155,27 @@ struct WeightGradient {
   }
 
   // The scratch memory of one task.
+  struct Sizes {
+    int64_t sums, block, panel, positions, offsets;  // bytes
+    int64_t total() const { return sums + block + panel + positions + offsets; }
+  };
+  Sizes sizes() const {
+    const int64_t pixels = images * extent[0] * extent[1] * extent[2];
+    return {Arena::rounded_bytes<T>(group_count * sum_elements()), Arena::rounded_bytes<T>(block_channel_size(axis, images, extent, expand) * channels + Block<T>::kSlack),
+            Arena::rounded_bytes<T>(pixels * std::max(outputs, int64_t(1))), Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
+  }
+  int64_t scratch_bytes() const { return sizes().total(); }
   struct Scratch {
     T *sums, *block, *panel;
     int32_t *positions, *offsets;
     explicit Scratch(const WeightGradient& w) {
-      const int64_t pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
-      const int64_t block_size = block_channel_size(w.axis, w.images, w.extent, w.expand) * w.channels + Block<T>::kSlack;
-      const int64_t panel_size = pixels * std::max(w.outputs, int64_t(1));
-      const int64_t bytes[] = {Arena::rounded_bytes<T>(w.group_count * w.sum_elements()), Arena::rounded_bytes<T>(block_size), Arena::rounded_bytes<T>(panel_size),
-                               Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(w.channels * w.taps)};
-      char* m = Arena::local().reserve(bytes[0] + bytes[1] + bytes[2] + bytes[3] + bytes[4]);
-      auto take = [&m](int64_t n) {
-        char* at = m;
-        m += n;
-        return at;
-      };
-      sums = reinterpret_cast<T*>(take(bytes[0]));
-      block = reinterpret_cast<T*>(take(bytes[1]));
-      panel = reinterpret_cast<T*>(take(bytes[2]));
-      positions = reinterpret_cast<int32_t*>(take(bytes[3]));
-      offsets = reinterpret_cast<int32_t*>(take(bytes[4]));
+      const Sizes n = w.sizes();
+      char* m = Arena::local().reserve(n.total());
+      sums = reinterpret_cast<T*>(m);
+      block = reinterpret_cast<T*>(m += n.sums);
+      panel = reinterpret_cast<T*>(m += n.block);
+      positions = reinterpret_cast<int32_t*>(m += n.panel);
+      offsets = reinterpret_cast<int32_t*>(m + n.positions);
     }
   };
 
@@ -328,7 +331,7 @@ struct WeightGradient {
 }  // namespace
 
 template <class T>
-void direct_backward_weight(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
+void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
   if (p.oc * p.ic == 0) return;
   if (p.mb * p.out_pixels() > 0) return WeightGradient<T>(p, dy, x, dw).run();
   for (int64_t o = 0; o < dw.shape[0]; ++o)
@@ -339,7 +342,27 @@ void direct_backward_weight(const ConvProblem& p, View<const T> dy, View<const T
             dw.data[o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2] + h * dw.stride[3] + w * dw.stride[4]] = 0;
 }
 
-template void direct_backward_weight(const ConvProblem&, View<const float>, View<const float>, View<float>);
-template void direct_backward_weight(const ConvProblem&, View<const double>, View<const double>, View<double>);
+template <class T>
+ConvPlan plan_weight_gradient(const ConvProblem& p) {
+  ConvPlan plan;
+  const WeightGradient<T> w(p, {}, {}, {});
+  plan.kernel = w.dots ? "dots" : "outer";
+  plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);
+  plan.nr = static_cast<int>(w.dots ? kMaxVectors : w.widest()) * w.kernels.lanes;
+  plan.block_channels = w.channels;
+  plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
+  plan.workspace_bytes = w.scratch_bytes();
+  plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
+  plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
+  plan.cost = p.macs() / (2 * w.kernels.lanes * 0.8);
+  return plan;
+}
+
+#define FASTCONV_INSTANTIATE(T)                                                                \
+  template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>);    \
+  template ConvPlan plan_weight_gradient<T>(const ConvProblem&);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

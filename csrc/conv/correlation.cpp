@@ -1,0 +1,449 @@
+#include "conv/correlation.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "base/parallel.hpp"
+#include "conv/activation.hpp"
+#include "conv/index_map.hpp"
+#include "conv/gather.hpp"
+#include "conv/rows.hpp"
+#include "conv/winograd.hpp"
+#include "kernels/winograd.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kRowBytes = 4 << 20;  // packed weights at a time
+constexpr int64_t kMaxTaps = 2048;      // taps at a time: more would not leave the packed block its size
+
+template <class T>
+std::vector<T> contiguous_bias(const View<const T>& bias) {
+  std::vector<T> b;
+  if (bias.data)
+    for (int64_t i = 0; i < bias.shape[0]; ++i) b.push_back(bias.data[i * bias.stride[0]]);
+  return b;
+}
+
+// The outputs [begin, begin + step * axis.outputs) of one axis that one AxisMap covers, and the taps it sums.
+struct Piece {
+  AxisMap map;
+  int64_t begin = 0, step = 1;
+  std::vector<int64_t> taps;
+};
+
+std::vector<int64_t> all_taps(int64_t k) {
+  std::vector<int64_t> t(static_cast<size_t>(k));
+  for (int64_t i = 0; i < k; ++i) t[static_cast<size_t>(i)] = i;
+  return t;
+}
+
+// A piece with taps [t0, t1) of its own.
+Piece with_taps(const Piece& piece, int64_t t0, int64_t t1) {
+  Piece part = piece;
+  part.taps.assign(piece.taps.begin() + t0, piece.taps.begin() + t1);
+  part.map.offset.assign(piece.map.offset.begin() + t0, piece.map.offset.begin() + t1);
+  if (piece.map.tabulated())
+    part.map.start.assign(piece.map.start.begin() + t0 * piece.map.outputs, piece.map.start.begin() + t1 * piece.map.outputs + 1);
+  return part;
+}
+
+constexpr int64_t kWinogradBytes = 16 << 20;  // transformed weights at a time
+
+// Offsets i, i + 1, i + 2 in either order: what Winograd's algorithm needs of an axis.
+bool three_in_a_row(const AxisMap& map) {
+  if (map.tabulated() || map.taps() != 3 || map.stride != 1) return false;
+  const int64_t step = map.offset[1] - map.offset[0];
+  return (step == 1 || step == -1) && map.offset[2] - map.offset[1] == step;
+}
+
+// Taps in ascending order of their offsets.
+Piece ascending(const Piece& piece) {
+  Piece p = piece;
+  if (p.map.offset[0] > p.map.offset[2]) {
+    std::reverse(p.map.offset.begin(), p.map.offset.end());
+    std::reverse(p.taps.begin(), p.taps.end());
+  }
+  return p;
+}
+
+// A correlation over pieces of the axes, by whichever algorithm suits each.
+template <class T>
+struct Correlation {
+  Algorithm algorithm;
+  GatherSum<T> sum;  // axes, a and the parts of x and y still to be filled in
+  WeightRows<T> rows;
+  std::vector<T> bias;
+  View<T> y;
+  const T* transformed = nullptr;  // Winograd's transform of all weights, if it is at hand
+
+  Correlation(const WeightRows<T>& weights, View<const T> x, View<const T> bias_view, View<T> out, Activation activation, Algorithm algorithm_)
+      : algorithm(algorithm_), rows(weights), bias(contiguous_bias(bias_view)), y(out) {
+    sum.x = x;
+    sum.images = out.shape[0];
+    sum.groups = weights.groups;
+    sum.rows = weights.rows;
+    sum.x_group = weights.channels;
+    sum.low = clamp_low<T>(activation);
+    sum.high = clamp_high<T>(activation);
+    clamps = is_clamp(activation);
+  }
+  bool clamps = false;
+
+  // The choice looks at one image and at no thread, so that a sample alone and in a batch are computed alike.
+  bool use_winograd(const Piece& d, const Piece& h, const Piece& w) const {
+    if (algorithm == Algorithm::direct || d.map.taps() != 1 || d.map.tabulated() || !three_in_a_row(h.map) || !three_in_a_row(w.map)) return false;
+    if (algorithm == Algorithm::winograd) return true;
+    const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
+    const double direct = 9.0 * static_cast<double>(rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
+    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < 0.9 * direct;
+  }
+
+  // Where tap (h, w), in ascending order of offset, stands in the weights.
+  void winograd_taps(const Piece& d, const Piece& h, const Piece& w, int64_t tap[9]) const {
+    for (int i = 0; i < 9; ++i)
+      tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
+  }
+
+  // Rows whose weights are transformed at a time: with several groups, all.
+  int64_t winograd_rows() const {
+    if (rows.groups > 1 || transformed) return rows.rows;
+    return std::min(rows.rows, std::max<int64_t>(8, kWinogradBytes / (kWinogradPlanes * rows.channels * static_cast<int64_t>(sizeof(T))) / 8 * 8));
+  }
+
+  WinogradSum<T> winograd_sum(const Piece& d, const Piece& h, const Piece& w, int64_t m0) const {
+    WinogradSum<T> s;
+    s.images = sum.images;
+    s.groups = rows.groups;
+    s.channels = rows.channels;
+    s.rows = std::min(winograd_rows(), rows.rows - m0);
+    s.x = sum.x;
+    s.y = y;
+    s.y.data += m0 * y.stride[1];
+    const Piece* pieces[3] = {&d, &h, &w};
+    for (int i = 0; i < 3; ++i) {
+      s.axis[i] = pieces[i]->map;
+      s.y.data += pieces[i]->begin * y.stride[2 + i];
+      s.y.stride[2 + i] *= pieces[i]->step;
+    }
+    s.bias = bias.empty() ? nullptr : bias.data() + m0;
+    s.clamp = clamps;
+    s.low = sum.low;
+    s.high = sum.high;
+    return s;
+  }
+
+  void transform_rows(const Piece& d, const Piece& h, const Piece& w, int64_t m0, int64_t count, T* u) const {
+    int64_t tap[9];
+    winograd_taps(d, h, w, tap);
+    winograd_weights(rows.w.data + m0 * rows.row_stride(), rows.groups, count, rows.channels, rows.group_stride(), rows.row_stride(), rows.channel_stride(),
+                     tap, threads_for(60.0 * static_cast<double>(rows.groups * count * rows.channels)), u);
+  }
+
+  void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
+    for (int64_t m0 = 0; m0 < rows.rows; m0 += winograd_rows()) {
+      WinogradSum<T> s = winograd_sum(d, h, w, m0);
+      s.u = transformed;
+      if (!transformed) {
+        T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
+        transform_rows(d, h, w, m0, s.rows, u);
+        s.u = u;
+      }
+      run_winograd(s, plan_winograd(s));
+    }
+  }
+
+  // Adds what run() would do to a plan; the tile and the blocks are those of the `main` piece.
+  void describe(const Piece& d, const Piece& h, const Piece& w, bool main, ConvPlan& plan) {
+    const int64_t item = static_cast<int64_t>(sizeof(T));
+    auto at_least = [](int64_t& value, int64_t least) { value = std::max(value, least); };
+    if (use_winograd(d, h, w)) {
+      const WinogradSum<T> s = winograd_sum(d, ascending(h), ascending(w), 0);
+      const WinogradPlan part = plan_winograd(s);
+      const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
+      at_least(plan.workspace_bytes, part.workspace_bytes);
+      at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
+      plan.cost += static_cast<double>(s.images) * winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true) +
+                   winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) - winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true);
+      if (!main) return;
+      plan.algorithm = Algorithm::winograd;
+      plan.kernel = "F(4x4, 3x3)";
+      plan.mr = part.mr;
+      plan.nr = std::min(kMaxVectors, conv_kernels<T>().accumulators / part.mr) * conv_kernels<T>().lanes;
+      plan.block_channels = s.channels;
+      plan.block_pixels = part.images * part.down * part.across * kWinogradOut * kWinogradOut;
+      plan.threads = part.threads;
+      return;
+    }
+    const Piece* pieces[3] = {&d, &h, &w};
+    TapBox taps;
+    int64_t room = kMaxTaps;
+    for (int i : {2, 1, 0}) {
+      const int64_t n = std::max<int64_t>(1, std::min(pieces[i]->map.taps(), room));
+      room = std::max<int64_t>(1, room / n);
+      Piece part = with_taps(*pieces[i], 0, std::min(n, pieces[i]->map.taps()));
+      taps.t[i] = part.taps;
+      sum.axis[i] = std::move(part.map);
+    }
+    sum.channels = rows.channels;
+    const GatherPlan part = plan_gather(sum);
+    at_least(plan.workspace_bytes, part.workspace_bytes);
+    if (!rows.in_place(taps, part_pixels())) at_least(plan.shared_bytes, std::min(kRowBytes, rows.groups * rows.rows * rows.channels * taps.size() * item));
+    plan.cost += part.cost * (static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps()) / std::max<double>(1, static_cast<double>(taps.size()));
+    if (!main) return;
+    plan.algorithm = Algorithm::direct;
+    plan.kernel = rows.rows == 1 ? "packed rows" : "packed";
+    plan.mr = part.mr;
+    plan.nr = part.nr * conv_kernels<T>().lanes;
+    plan.block_channels = part.channels;
+    plan.block_pixels = part.pixels();
+    plan.threads = part.threads;
+  }
+
+  // The outputs of one piece of each axis. Taps beyond kMaxTaps are summed box after box; weights that must be packed
+  // are packed kRowBytes at a time. Both cuts depend on the problem alone, as do the bits.
+  void run(const Piece& d, const Piece& h, const Piece& w) {
+    if (sum.images * sum.groups * sum.rows * d.map.outputs * h.map.outputs * w.map.outputs == 0) return;
+    if (use_winograd(d, h, w)) return run_winograd_pieces(d, ascending(h), ascending(w));
+    const Piece* pieces[3] = {&d, &h, &w};
+    int64_t room = kMaxTaps, most[3], count[3];
+    sum.y = y;
+    for (int i : {2, 1, 0}) {
+      const Piece& piece = *pieces[i];
+      most[i] = std::max<int64_t>(1, std::min(piece.map.taps(), room));
+      room = std::max<int64_t>(1, room / most[i]);
+      count[i] = std::max<int64_t>(1, ceil_div(piece.map.taps(), most[i]));
+      sum.y.data += piece.begin * y.stride[2 + i];
+      sum.y.shape[2 + i] = piece.map.outputs;
+      sum.y.stride[2 + i] *= piece.step;
+    }
+    const int64_t boxes = count[0] * count[1] * count[2];
+    for (int64_t b = 0; b < boxes; ++b) {
+      const int64_t at[3] = {b / (count[1] * count[2]), b / count[2] % count[1], b % count[2]};
+      TapBox taps;
+      for (int i = 0; i < 3; ++i) {
+        const int64_t all = pieces[i]->map.taps(), t0 = at[i] * most[i];
+        Piece part = count[i] == 1 ? *pieces[i] : with_taps(*pieces[i], t0, std::min(all, t0 + most[i]));
+        taps.t[i] = part.taps;
+        sum.axis[i] = std::move(part.map);
+      }
+      run_taps(taps, b == 0, b == boxes - 1);
+    }
+  }
+
+ private:
+  double part_pixels() const { return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs; }
+
+  void run_taps(const TapBox& taps, bool first, bool last) {
+    const int64_t channels = rows.channels, a_channel = rows.groups * rows.rows * taps.size();
+    if (rows.in_place(taps, part_pixels())) {
+      sum.a = rows.w.data;
+      sum.a_row = rows.row_stride();
+      sum.a_group = rows.group_stride();
+      sum.a_channel = rows.channel_stride();
+      sum.a_tap = rows.tap_offsets(taps);
+      run_channels(0, channels, first, last);
+      return;
+    }
+    sum.a_tap = all_taps(taps.size());
+    sum.a_channel = taps.size();
+    const int64_t most = std::max<int64_t>(1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
+    for (int64_t c0 = 0; c0 == 0 || c0 < channels; c0 += most) {
+      const int64_t n = std::min(most, channels - c0);
+      T* a = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * a_channel + 1)));
+      rows.pack(taps, c0, n, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
+      sum.a = a;
+      sum.a_row = n * taps.size();
+      sum.a_group = rows.rows * sum.a_row;
+      run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels);
+    }
+  }
+
+  void run_channels(int64_t c0, int64_t n, bool first, bool last) {
+    sum.x_first = c0;
+    sum.channels = n;
+    sum.accumulate = !first;
+    sum.bias = first && !bias.empty() ? bias.data() : nullptr;
+    sum.clamp = last && clamps;
+    run_gather(sum, plan_gather(sum));
+  }
+};
+
+Piece forward_piece(const ConvAxis& axis) { return {forward_axis(axis), 0, 1, all_taps(axis.k)}; }
+
+// Inputs i = residue, residue + stride, ... of [begin, end): there the adjoint of zero padding is a correlation with
+// the taps that meet this residue, i = o * stride + t * dilation - pad  <=>  o = (i + pad - t * dilation) / stride.
+Piece residue_piece(const ConvAxis& a, int64_t begin, int64_t end, int64_t residue) {
+  Piece piece;
+  piece.begin = begin + floor_mod(residue - begin, a.stride);
+  piece.step = a.stride;
+  piece.map.outputs = piece.begin < end ? ceil_div(end - piece.begin, a.stride) : 0;
+  piece.map.in = a.out;
+  piece.map.offset.clear();
+  for (int64_t t = 0; t < a.k; ++t) {
+    const int64_t at = piece.begin + a.pad_before - t * a.dilation;
+    if (floor_mod(at, a.stride)) continue;
+    piece.taps.push_back(t);
+    piece.map.offset.push_back((at - floor_mod(at, a.stride)) / a.stride);
+  }
+  return piece;
+}
+
+// Inputs [begin, end) with every (output, tap) that reads them, by table: near the border of a padding mode an input
+// is read from several padded positions.
+Piece border_piece(const ConvAxis& a, int64_t begin, int64_t end) {
+  Piece piece;
+  piece.begin = begin;
+  piece.taps = all_taps(a.k);
+  piece.map.outputs = end - begin;
+  piece.map.in = a.out;
+  piece.map.offset.assign(static_cast<size_t>(a.k), 0);
+  auto& start = piece.map.start;
+  start.assign(static_cast<size_t>(a.k * (end - begin) + 1), 0);
+  auto each = [&](auto f) {
+    for (int64_t t = 0; t < a.k; ++t)
+      for (int64_t o = 0; o < a.out; ++o) {
+        const int64_t q = o * a.stride + t * a.dilation - a.pad_before;
+        if (q >= end && q < a.in) {  // jump over inputs that are not ours
+          o += (a.in - 1 - q) / a.stride;
+          continue;
+        }
+        const int64_t i = map_coordinate(a.mode, q, a.in);
+        if (i >= begin && i < end) f(static_cast<size_t>(t * (end - begin) + i - begin), o);
+      }
+  };
+  each([&](size_t cell, int64_t) { ++start[cell + 1]; });
+  for (size_t c = 1; c < start.size(); ++c) start[c] += start[c - 1];
+  piece.map.source.resize(static_cast<size_t>(start.back()));
+  std::vector<int64_t> at(start.begin(), start.end() - 1);
+  each([&](size_t cell, int64_t o) { piece.map.source[static_cast<size_t>(at[cell]++)] = o; });
+  return piece;
+}
+
+// The longest stretch of inputs that no padding reads.
+void untouched(const ConvAxis& a, int64_t& begin, int64_t& end) {
+  begin = 0;
+  end = a.in;
+  if (a.mode == Mode::zeros) return;
+  std::vector<int64_t> read{-1, a.in};
+  auto mark = [&](int64_t from, int64_t to) {
+    for (int64_t q = from; q < to; ++q) read.push_back(map_coordinate(a.mode, q, a.in));
+  };
+  mark(-std::min(a.pad_before, 2 * a.in), 0);
+  mark(a.in, a.in + std::min(a.pad_after, 2 * a.in));
+  std::sort(read.begin(), read.end());
+  begin = end = 0;
+  for (size_t i = 1; i < read.size(); ++i)
+    if (read[i] - read[i - 1] - 1 > end - begin) begin = read[i - 1] + 1, end = read[i];
+}
+
+std::vector<Piece> backward_pieces(const ConvAxis& a) {
+  int64_t begin, end;
+  untouched(a, begin, end);
+  // A short axis is done by table as a whole: cutting it up would cost more than packing it once a tap.
+  if (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0 && end - begin < 32) begin = end = a.in;
+  std::vector<Piece> pieces;
+  if (begin > 0) pieces.push_back(border_piece(a, 0, begin));
+  for (int64_t r = 0; r < std::min(a.stride, end - begin); ++r) pieces.push_back(residue_piece(a, begin, end, floor_mod(begin + r, a.stride)));
+  if (end < a.in) pieces.push_back(border_piece(a, end, a.in));
+  return pieces;
+}
+
+template <class T>
+Correlation<T> forward_correlation(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation,
+                                   Algorithm algorithm) {
+  return {{w, p.groups, p.oc / p.groups, p.ic / p.groups, false}, x, bias, y, activation, algorithm};
+}
+
+template <class T>
+Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation,
+                                    Algorithm algorithm) {
+  return {{w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm};
+}
+
+// Calls f(d, h, w) for the pieces that make up a correlation.
+template <class F>
+void for_each_piece(const ConvProblem& p, Direction direction, F f) {
+  if (direction == Direction::forward) return f(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
+  const std::vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  for (const Piece& pd : d)
+    for (const Piece& ph : h)
+      for (const Piece& pw : w) f(pd, ph, pw);
+}
+
+// A contiguous view of a shape, of no memory.
+template <class T>
+View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
+  View<T> v;
+  const int64_t shape[5] = {n, c, d, h, w};
+  int64_t step = 1;
+  for (int i = 4; i >= 0; --i) v.shape[i] = shape[i], v.stride[i] = step, step *= shape[i];
+  return v;
+}
+
+}  // namespace
+
+template <class T>
+void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm,
+                       const T* transformed) {
+  Correlation<T> correlation = forward_correlation(p, x, w, bias, y, activation, algorithm);
+  correlation.transformed = transformed;
+  for_each_piece(p, Direction::forward, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
+  if (!is_clamp(activation)) apply_activation(activation, y);
+}
+
+template <class T>
+void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation, Algorithm algorithm) {
+  Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
+  for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
+  if (!is_clamp(activation)) apply_activation(activation, dx);
+}
+
+template <class T>
+std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorithm algorithm) {
+  ConvProblem large = p;  // an image on which the algorithm pays if it ever does
+  for (ConvAxis& a : large.axis) {
+    a.in = 16 * a.k * a.dilation;
+    a.pad_before = a.pad_after = 0;
+    a.mode = Mode::zeros;
+    a.out = conv_output_size(a);
+  }
+  large.axis[0].out = 1;
+  std::vector<T> u;
+  Correlation<T> correlation = forward_correlation(large, View<const T>{}, w, View<const T>{}, View<T>{}, Activation::none, algorithm);
+  const Piece d = forward_piece(large.axis[0]), h = forward_piece(large.axis[1]), v = forward_piece(large.axis[2]);
+  correlation.transformed = w.data;  // as if it were at hand
+  if (!correlation.use_winograd(d, h, v)) return u;
+  u.resize(static_cast<size_t>(winograd_weight_size<T>(correlation.rows.groups, correlation.rows.rows, correlation.rows.channels)));
+  correlation.transform_rows(d, h, v, 0, correlation.rows.rows, u.data());
+  return u;
+}
+
+template <class T>
+ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm algorithm) {
+  const bool forward = direction == Direction::forward;
+  const auto x = imagined<T>(p.mb, p.ic, p.axis[0].in, p.axis[1].in, p.axis[2].in);
+  const auto y = imagined<T>(p.mb, p.oc, p.axis[0].out, p.axis[1].out, p.axis[2].out);
+  const View<const T> w = imagined<T>(p.oc, p.ic / p.groups, p.axis[0].k, p.axis[1].k, p.axis[2].k);
+  Correlation<T> correlation = forward ? forward_correlation<T>(p, x, w, {}, y, Activation::none, algorithm)
+                                       : backward_correlation<T>(p, y, w, {}, x, Activation::none, algorithm);
+  ConvPlan plan;
+  double most = -1;
+  for_each_piece(p, direction, [&](const Piece& pd, const Piece& ph, const Piece& pw) {
+    const double work = static_cast<double>(pd.map.outputs) * ph.map.outputs * pw.map.outputs;
+    if (work > 0) correlation.describe(pd, ph, pw, work > most, plan);
+    most = std::max(most, work);
+  });
+  return plan;
+}
+
+#define FASTCONV_INSTANTIATE(T)                                                                                                          \
+  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm, const T*); \
+  template std::vector<T> transform_weights(const ConvProblem&, View<const T>, Algorithm);                                              \
+  template ConvPlan plan_correlation<T>(const ConvProblem&, Direction, Algorithm);                                                      \
+  template void correlate_backward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv
