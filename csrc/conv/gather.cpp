@@ -91,21 +91,21 @@ struct Executor {
     const int64_t cb = std::min(plan.channels, std::max<int64_t>(1, s.channels)), taps = s.taps();
     const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps + 1);
     char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + Arena::rounded_bytes<T>(kMaxRows * edge_pixels()));
-    T* b = reinterpret_cast<T*>(memory);
+    T* packed = reinterpret_cast<T*>(memory);
     int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
     int32_t* a_offsets = reinterpret_cast<int32_t*>(memory + packed_bytes + offset_bytes);
     T* edge = reinterpret_cast<T*>(memory + packed_bytes + 2 * offset_bytes);
     block.offsets(cb, offsets);
     for (int64_t c = 0, k = 0; c < cb; ++c)
       for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
-    block.clear(cb, b);
+    block.clear(cb, packed);
 
     const Sweep sweep = make_sweep(block);
     const int64_t row_tiles = ceil_div(s.rows, plan.mr), base = s.rows / row_tiles, extra = s.rows % row_tiles;
     for (int64_t g = g0; g < g1; ++g)
       for (int64_t c0 = 0; c0 == 0 || c0 < s.channels; c0 += cb) {
         const int64_t channels = std::min(cb, s.channels - c0);
-        block.pack(kernels, g * s.x_group + s.x_first + c0, channels, b);
+        const T* b = block.pack(kernels, g * s.x_group + s.x_first + c0, channels, packed);
         const bool last = c0 + channels >= s.channels;
         for (int64_t i = tile0; i < tile1; ++i) {
           const int64_t m = i * base + std::min(i, extra), mr = base + (i < extra);
