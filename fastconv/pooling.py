@@ -1,7 +1,7 @@
 """Pooling in one, two and three dimensions, forward and backward.
 
 Every pool ``f(input, ..., options)`` has a gradient ``f_backward(grad_output, input, ..., options)``, with ``indices``
-last where the pool can return them: without them the winners are found again from the input.
+where the pool can return them: without them the winners are found again from the input.
 
 A maximum is the first of the largest elements of its window; a NaN is larger than any number. Padding never wins a
 maximum and has no part in a norm; in an average it counts as zeros if ``count_include_pad``. Indices are int64, flat
@@ -254,7 +254,7 @@ def _make_global_avg_pool() -> tuple[Any, Any]:
     doc = f"""The mean of every channel of every image, with spatial axes of size 1 kept.
 {_DIMS.format(least=1)}{_OUT}
 
-    Returns ``(N, C, 1, ...)``. Long sums are kept in several partial sums: the error does not grow with them."""
+    Returns ``(N, C, 1, ...)``. Long sums are kept in several parts, so that the error does not grow with them."""
     return _pair(global_avg_pool, global_avg_pool_backward, "global_avg_pool", doc)
 
 
@@ -349,8 +349,8 @@ def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
     output_size, output_ratio: the output's size, or its ratio to the input's in (0, 1); one of the two.
     return_indices: return ``(output, indices)``.
     seed: of numpy's default generator, or a generator; the same seed gives the same result. None draws afresh.
-    samples: the u's in [0, 1), ``(N, C, {nd})``, those of {order}, with N = 1 for an unbatched input; what PyTorch
-        calls ``_random_samples``.{_OUT}
+    samples: the u's in [0, 1), ``(N, C, {nd})``, those of {order}, with N = 1 for an unbatched input:
+        PyTorch's ``_random_samples``.{_OUT}
 
     Returns the pooled array."""
     more = _INDICES + "\n    seed, samples: those of the forward call; not needed if indices are given."

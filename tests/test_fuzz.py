@@ -142,8 +142,6 @@ ARGUMENTS: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
     ),
     "conv_transpose_backward": (operands, operands, operands, *transposed_steps, modes, flags, *needs, algorithms),
     "explain": (sizes, sizes, *steps, modes, flags, st.booleans(), algorithms),
-    "unfold": (operands, axes, axes, pads, axes, modes, outs),
-    "fold": (operands, axes, axes, axes, pads, axes, modes, outs),
 }
 
 # Arguments that are right, from which most examples change one or two: examples that are wrong everywhere stop at once.
@@ -157,8 +155,6 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "conv_transpose": (G, W, None, 1, 0, 0, 2, 1, "zeros", False, None, "auto", None),
     "conv_transpose_backward": (X, G, W, 1, 0, 0, 2, 1, "zeros", False, True, True, True, "auto"),
     "explain": (X.shape, W.shape, *STEPS, "zeros", "forward", True, "auto"),
-    "unfold": (X, (2, 3), 1, 0, 1, "zeros", None),
-    "fold": (np.ones((2, 24, 3)), (4, 3), (2, 3), 1, 0, 1, "zeros", None),
 }
 
 

@@ -99,12 +99,6 @@ struct Correlation {
     return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < 0.9 * direct;
   }
 
-  // Where tap (h, w), in ascending order of offset, stands in the weights.
-  void winograd_taps(const Piece& d, const Piece& h, const Piece& w, int64_t tap[9]) const {
-    for (int i = 0; i < 9; ++i)
-      tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
-  }
-
   // Rows whose weights are transformed at a time: with several groups, all.
   int64_t winograd_rows() const {
     if (rows.groups > 1 || transformed) return rows.rows;
@@ -126,6 +120,12 @@ struct Correlation {
       s.y.data += pieces[i]->begin * y.stride[2 + i];
       s.y.stride[2 + i] *= pieces[i]->step;
     }
+    s.w = rows.w.data + m0 * rows.row_stride();
+    s.w_group = rows.group_stride();
+    s.w_row = rows.row_stride();
+    s.w_channel = rows.channel_stride();
+    for (int i = 0; i < 9; ++i)
+      s.tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
     s.bias = bias.empty() ? nullptr : bias.data() + m0;
     s.clamp = clamps;
     s.low = sum.low;
@@ -133,23 +133,18 @@ struct Correlation {
     return s;
   }
 
-  void transform_rows(const Piece& d, const Piece& h, const Piece& w, int64_t m0, int64_t count, T* u) const {
-    int64_t tap[9];
-    winograd_taps(d, h, w, tap);
-    winograd_weights(rows.w.data + m0 * rows.row_stride(), rows.groups, count, rows.channels, rows.group_stride(), rows.row_stride(), rows.channel_stride(),
-                     tap, threads_for(60.0 * static_cast<double>(rows.groups * count * rows.channels)), u);
-  }
-
+  // The weights are transformed once for all blocks, or, where there is but one, by the tasks as they come to them.
   void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
     for (int64_t m0 = 0; m0 < rows.rows; m0 += winograd_rows()) {
       WinogradSum<T> s = winograd_sum(d, h, w, m0);
+      const WinogradPlan plan = plan_winograd(s);
       s.u = transformed;
-      if (!transformed) {
+      if (!transformed && plan.blocks > 1) {
         T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
-        transform_rows(d, h, w, m0, s.rows, u);
+        winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
         s.u = u;
       }
-      run_winograd(s, plan_winograd(s));
+      run_winograd(s, plan);
     }
   }
 
@@ -162,7 +157,7 @@ struct Correlation {
       const WinogradPlan part = plan_winograd(s);
       const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
       at_least(plan.workspace_bytes, part.workspace_bytes);
-      at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
+      if (part.blocks > 1) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
       plan.cost += static_cast<double>(s.images) * winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true) +
                    winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) - winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true);
       if (!main) return;
@@ -415,7 +410,7 @@ std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorith
   correlation.transformed = w.data;  // as if it were at hand
   if (!correlation.use_winograd(d, h, v)) return u;
   u.resize(static_cast<size_t>(winograd_weight_size<T>(correlation.rows.groups, correlation.rows.rows, correlation.rows.channels)));
-  correlation.transform_rows(d, h, v, 0, correlation.rows.rows, u.data());
+  winograd_weights(correlation.winograd_sum(d, h, v, 0), 1, u.data());
   return u;
 }
 
