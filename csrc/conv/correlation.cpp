@@ -387,7 +387,7 @@ constexpr int64_t kTinyMacs = 2048, kTinyIndices = 256;
 bool is_tiny(const ConvProblem& p) {
   int64_t indices = 0;
   for (const ConvAxis& a : p.axis) {
-    if (a.out > kTinyIndices || a.k > kTinyIndices) return false;
+    if (a.out > kTinyIndices || a.k > kTinyIndices || a.in > INT32_MAX) return false;
     indices += a.out * a.k;
   }
   return indices <= kTinyIndices && p.macs() <= kTinyMacs;
