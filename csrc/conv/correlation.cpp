@@ -30,6 +30,7 @@ struct Piece {
   AxisMap map;
   int64_t begin = 0, step = 1;
   std::vector<int64_t> taps;
+  bool adds = false;  // to outputs that another piece sets
 };
 
 std::vector<int64_t> all_taps(int64_t k) {
@@ -89,6 +90,7 @@ struct Correlation {
     clamps = is_clamp(activation);
   }
   bool clamps = false;
+  bool adding = false;  // to what y holds
 
   // The choice looks at one image and at no thread, so that a sample alone and in a batch are computed alike.
   bool use_winograd(const Piece& d, const Piece& h, const Piece& w) const {
@@ -199,6 +201,7 @@ struct Correlation {
   // are packed kRowBytes at a time. Both cuts depend on the problem alone, as do the bits.
   void run(const Piece& d, const Piece& h, const Piece& w) {
     if (sum.images * sum.groups * sum.rows * d.map.outputs * h.map.outputs * w.map.outputs == 0) return;
+    adding = d.adds || h.adds || w.adds;
     if (use_winograd(d, h, w)) return run_winograd_pieces(d, ascending(h), ascending(w));
     const Piece* pieces[3] = {&d, &h, &w};
     int64_t room = kMaxTaps, most[3], count[3];
@@ -257,8 +260,8 @@ struct Correlation {
   void run_channels(int64_t c0, int64_t n, bool first, bool last) {
     sum.x_first = c0;
     sum.channels = n;
-    sum.accumulate = !first;
-    sum.bias = first && !bias.empty() ? bias.data() : nullptr;
+    sum.accumulate = adding || !first;
+    sum.bias = first && !adding && !bias.empty() ? bias.data() : nullptr;
     sum.clamp = last && clamps;
     run_gather(sum, plan_gather(sum));
   }
@@ -266,13 +269,13 @@ struct Correlation {
 
 Piece forward_piece(const ConvAxis& axis) { return {forward_axis(axis), 0, 1, all_taps(axis.k)}; }
 
-// Inputs i = residue, residue + stride, ... of [begin, end): there the adjoint of zero padding is a correlation with
-// the taps that meet this residue, i = o * stride + t * dilation - pad  <=>  o = (i + pad - t * dilation) / stride.
-Piece residue_piece(const ConvAxis& a, int64_t begin, int64_t end, int64_t residue) {
+// Inputs i = residue, residue + stride, ...: there the adjoint of zero padding is a correlation with the taps that meet
+// this residue, i = o * stride + t * dilation - pad  <=>  o = (i + pad - t * dilation) / stride.
+Piece residue_piece(const ConvAxis& a, int64_t residue) {
   Piece piece;
-  piece.begin = begin + floor_mod(residue - begin, a.stride);
+  piece.begin = residue;
   piece.step = a.stride;
-  piece.map.outputs = piece.begin < end ? ceil_div(end - piece.begin, a.stride) : 0;
+  piece.map.outputs = ceil_div(a.in - residue, a.stride);
   piece.map.in = a.out;
   piece.map.offset.clear();
   for (int64_t t = 0; t < a.k; ++t) {
@@ -284,63 +287,62 @@ Piece residue_piece(const ConvAxis& a, int64_t begin, int64_t end, int64_t resid
   return piece;
 }
 
-// Inputs [begin, end) with every (output, tap) that reads them, by table: near the border of a padding mode an input
-// is read from several padded positions.
-Piece border_piece(const ConvAxis& a, int64_t begin, int64_t end) {
-  Piece piece;
-  piece.begin = begin;
-  piece.taps = all_taps(a.k);
-  piece.map.outputs = end - begin;
-  piece.map.in = a.out;
-  piece.map.offset.assign(static_cast<size_t>(a.k), 0);
-  auto& start = piece.map.start;
-  start.assign(static_cast<size_t>(a.k * (end - begin) + 1), 0);
-  auto each = [&](auto f) {
-    for (int64_t t = 0; t < a.k; ++t)
-      for (int64_t o = 0; o < a.out; ++o) {
-        const int64_t q = o * a.stride + t * a.dilation - a.pad_before;
-        if (q >= end && q < a.in) {  // jump over inputs that are not ours
-          o += (a.in - 1 - q) / a.stride;
-          continue;
-        }
-        const int64_t i = map_coordinate(a.mode, q, a.in);
-        if (i >= begin && i < end) f(static_cast<size_t>(t * (end - begin) + i - begin), o);
-      }
+// What padding adds: inputs that are also read from padded positions, by table of the (output, tap) pairs that do so.
+// Such inputs lie near the ends of an axis: one piece each, with the taps that matter there alone.
+std::vector<Piece> padding_pieces(const ConvAxis& a) {
+  struct Read {
+    int64_t i, t, o;
   };
-  each([&](size_t cell, int64_t) { ++start[cell + 1]; });
-  for (size_t c = 1; c < start.size(); ++c) start[c] += start[c - 1];
-  piece.map.source.resize(static_cast<size_t>(start.back()));
-  std::vector<int64_t> at(start.begin(), start.end() - 1);
-  each([&](size_t cell, int64_t o) { piece.map.source[static_cast<size_t>(at[cell]++)] = o; });
-  return piece;
-}
+  std::vector<Read> reads;
+  if (a.mode != Mode::zeros)
+    for (int64_t t = 0; t < a.k; ++t) {
+      const int64_t first = t * a.dilation - a.pad_before;
+      auto add = [&](int64_t o) { reads.push_back({map_coordinate(a.mode, first + o * a.stride, a.in), t, o}); };
+      for (int64_t o = 0; o < a.out && first + o * a.stride < 0; ++o) add(o);
+      for (int64_t o = a.out - 1; o >= 0 && first + o * a.stride >= a.in; --o) add(o);
+    }
+  std::sort(reads.begin(), reads.end(), [](const Read& x, const Read& y) { return x.i != y.i ? x.i < y.i : x.t != y.t ? x.t < y.t : x.o < y.o; });
+  size_t cut = 0;  // the widest gap between them, if it is one worth while
+  int64_t gap = 8;
+  for (size_t r = 1; r < reads.size(); ++r)
+    if (reads[r].i - reads[r - 1].i > gap) cut = r, gap = reads[r].i - reads[r - 1].i;
 
-// The longest stretch of inputs that no padding reads.
-void untouched(const ConvAxis& a, int64_t& begin, int64_t& end) {
-  begin = 0;
-  end = a.in;
-  if (a.mode == Mode::zeros) return;
-  std::vector<int64_t> read{-1, a.in};
-  auto mark = [&](int64_t from, int64_t to) {
-    for (int64_t q = from; q < to; ++q) read.push_back(map_coordinate(a.mode, q, a.in));
-  };
-  mark(-std::min(a.pad_before, 2 * a.in), 0);
-  mark(a.in, a.in + std::min(a.pad_after, 2 * a.in));
-  std::sort(read.begin(), read.end());
-  begin = end = 0;
-  for (size_t i = 1; i < read.size(); ++i)
-    if (read[i] - read[i - 1] - 1 > end - begin) begin = read[i - 1] + 1, end = read[i];
-}
-
-std::vector<Piece> backward_pieces(const ConvAxis& a) {
-  int64_t begin, end;
-  untouched(a, begin, end);
-  // A short axis is done by table as a whole: cutting it up would cost more than packing it once a tap.
-  if (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0 && end - begin < 32) begin = end = a.in;
   std::vector<Piece> pieces;
-  if (begin > 0) pieces.push_back(border_piece(a, 0, begin));
-  for (int64_t r = 0; r < std::min(a.stride, end - begin); ++r) pieces.push_back(residue_piece(a, begin, end, floor_mod(begin + r, a.stride)));
-  if (end < a.in) pieces.push_back(border_piece(a, end, a.in));
+  auto add = [&](size_t first, size_t last) {
+    if (first == last) return;
+    Piece piece;
+    piece.adds = true;
+    piece.begin = reads[first].i;
+    piece.map.outputs = reads[last - 1].i + 1 - piece.begin;
+    piece.map.in = a.out;
+    std::vector<int64_t> place(static_cast<size_t>(a.k), -1);  // of a tap among those in use
+    for (size_t r = first; r < last; ++r) place[static_cast<size_t>(reads[r].t)] = 0;
+    for (int64_t t = 0; t < a.k; ++t)
+      if (place[static_cast<size_t>(t)] == 0) {
+        place[static_cast<size_t>(t)] = static_cast<int64_t>(piece.taps.size());
+        piece.taps.push_back(t);
+      }
+    piece.map.offset.assign(piece.taps.size(), 0);
+    std::vector<std::vector<int64_t>> cells(static_cast<size_t>(piece.map.outputs) * piece.taps.size());
+    for (size_t r = first; r < last; ++r)
+      cells[static_cast<size_t>(place[static_cast<size_t>(reads[r].t)] * piece.map.outputs + reads[r].i - piece.begin)].push_back(reads[r].o);
+    piece.map.start.push_back(0);
+    for (const auto& cell : cells) {
+      piece.map.source.insert(piece.map.source.end(), cell.begin(), cell.end());
+      piece.map.start.push_back(static_cast<int64_t>(piece.map.source.size()));
+    }
+    pieces.push_back(std::move(piece));
+  };
+  add(0, cut);
+  add(cut, reads.size());
+  return pieces;
+}
+
+// The adjoint of zero padding, and what the padding adds to it.
+std::vector<Piece> backward_pieces(const ConvAxis& a) {
+  std::vector<Piece> pieces;
+  for (int64_t r = 0; r < std::min(a.stride, a.in); ++r) pieces.push_back(residue_piece(a, r));
+  for (Piece& piece : padding_pieces(a)) pieces.push_back(std::move(piece));
   return pieces;
 }
 
@@ -390,8 +392,11 @@ void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, V
 template <class T>
 void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation, Algorithm algorithm) {
   Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
+  bool adds = false;  // then the activation waits for the last piece
+  for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
+  if (adds) correlation.clamps = false;
   for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
-  if (!is_clamp(activation)) apply_activation(activation, dx);
+  if (adds || !is_clamp(activation)) apply_activation(activation, dx);
 }
 
 template <class T>
