@@ -277,6 +277,33 @@ void pack_add(const PackChannel<T>& c) {
     }
 }
 
+template <class T>
+void tiny(const TinyConv<T>& p) {
+  for (int64_t n = 0; n < p.images; ++n)
+    for (int64_t o = 0; o < p.groups * p.rows; ++o)
+      for (int64_t d = 0; d < p.out[0]; ++d)
+        for (int64_t h = 0; h < p.out[1]; ++h)
+          for (int64_t v = 0; v < p.out[2]; ++v) {
+            T sum = p.bias ? p.bias[o * p.bias_stride] : T(0);
+            for (int64_t c = 0; c < p.channels; ++c) {
+              const T* x = p.x + n * p.xs[0] + (o / p.rows * p.channels + c) * p.xs[1];
+              const T* w = p.w + o * p.ws[0] + c * p.ws[1];
+              for (int64_t i = 0; i < p.k[0]; ++i)
+                for (int64_t j = 0; j < p.k[1]; ++j) {
+                  const int64_t xd = p.index[0][d * p.k[0] + i], xh = p.index[1][h * p.k[1] + j];
+                  const int32_t* columns = p.index[2] + v * p.k[2];
+                  const bool row = xd >= 0 && xh >= 0;
+                  for (int64_t l = 0; l < p.k[2]; ++l) {
+                    const T value = row && columns[l] >= 0 ? x[xd * p.xs[2] + xh * p.xs[3] + columns[l] * p.xs[4]] : T(0);
+                    sum += w[i * p.ws[2] + j * p.ws[3] + l * p.ws[4]] * value;
+                  }
+                }
+            }
+            if (p.clamp) sum = sum < p.low ? p.low : sum > p.high ? p.high : sum;
+            p.y[n * p.ys[0] + o * p.ys[1] + d * p.ys[2] + h * p.ys[3] + v * p.ys[4]] = sum;
+          }
+}
+
 // Eight vectors of partial sums, then a tree: the error grows with n / (8 lanes), not n.
 template <class T>
 T sum(const T* src, int64_t stride, int64_t n) {
@@ -341,6 +368,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           pack_add<T>,
           pack_transposed<T>,
           copy_tile<T>,
+          tiny<T>,
           sum<T>};
 }
 #undef FASTCONV_ROW

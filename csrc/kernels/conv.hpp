@@ -94,6 +94,20 @@ struct PackChannel {
   int64_t run_count;
 };
 
+// A whole problem so small that making it ready for the tiles would take longer: plain loops, the same sums in the same
+// order. index[a][o * k[a] + t] is the input coordinate on axis a, or -1.
+template <class T>
+struct TinyConv {
+  int64_t images, groups, channels, rows;  // channels and rows of a group
+  int64_t out[3], k[3];
+  const int32_t* index[3];
+  const T *x, *w, *bias;
+  T* y;
+  int64_t xs[5], ws[5], ys[5], bias_stride;
+  bool clamp;
+  T low, high;
+};
+
 template <class T>
 struct ConvKernelsOf {
   int lanes;
@@ -110,6 +124,7 @@ struct ConvKernelsOf {
   void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
                           int64_t channels, int64_t padded);
   void (*copy_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
+  void (*tiny)(const TinyConv<T>&);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 };
 
