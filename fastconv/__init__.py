@@ -54,3 +54,14 @@ from fastconv.functional import (  # noqa: E402
     explain,
 )
 from fastconv.runtime import get_num_threads, set_num_threads, show_config, threads  # noqa: E402
+
+_SUBPACKAGES = ("analysis", "data", "nn", "optim", "train", "viz")
+
+
+def __getattr__(name: str) -> object:
+    """Import ``fastconv.nn`` and its like when they are first used, so that importing the kernels stays quick."""
+    if name in _SUBPACKAGES:
+        from importlib import import_module
+
+        return import_module(f"fastconv.{name}")
+    raise AttributeError(f"module 'fastconv' has no attribute {name!r}")
