@@ -37,7 +37,7 @@ class LeakyReLU(Module):
         self.negative_slope = negative_slope
 
     def forward(self, x: Array) -> Array:
-        slope = np.where(x > 0, 1, self.negative_slope).astype(x.dtype)
+        slope: Array = np.where(x > 0, 1, self.negative_slope).astype(x.dtype)
         self._save(slope)
         return x * slope
 
