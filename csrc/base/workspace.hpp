@@ -1,4 +1,4 @@
-// Scratch memory: one arena per thread, kept between calls, never larger than what one plan asks for
+// Scratch memory: two arenas a thread, kept between calls, never larger than what one plan asks for
 // (a few megabytes; see conv/plan.cpp), aligned for the widest vector.
 #pragma once
 #include <cstdint>
@@ -11,7 +11,13 @@ class Arena {
  public:
   static constexpr int64_t kAlign = 64;
 
+  // For the tasks of a parallel region, each thread its own.
   static Arena& local() {
+    thread_local Arena arena;
+    return arena;
+  }
+  // For what the caller prepares and all threads of its region read.
+  static Arena& shared() {
     thread_local Arena arena;
     return arena;
   }

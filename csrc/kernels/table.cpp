@@ -4,8 +4,10 @@
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 
+const ConvKernels& conv_kernels();
+
 const KernelTable& kernel_table() {
-  static const KernelTable table = {FASTCONV_ISA_NAME, nullptr, nullptr};
+  static const KernelTable table = {FASTCONV_ISA_NAME, &conv_kernels(), nullptr};
   return table;
 }
 

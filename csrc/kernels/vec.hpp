@@ -66,16 +66,26 @@ FASTCONV_INLINE Mask<T> first_lanes(int64_t n) {
   for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
   return lane < (lane - lane + static_cast<decltype(lane[0] + 0)>(n < kLanes<T> ? n : kLanes<T>));
 }
-// The first n elements at p, zeros behind; reads nothing beyond them.
+// n elements (n < a vector's) from p to q: one move for each bit of n, no call and no loop.
+template <class T, int Step = kLanes<T> / 2>
+FASTCONV_INLINE void copy_first(T* q, const T* p, int64_t n) {
+  if constexpr (Step > 0) {
+    if (n & Step) __builtin_memcpy(q, p, Step * sizeof(T)), q += Step, p += Step;
+    copy_first<T, Step / 2>(q, p, n);
+  }
+}
+// The first n elements at p (n < a vector's), zeros behind; reads nothing beyond them.
 template <class T>
 FASTCONV_INLINE Vec<T> load_first(const T* p, int64_t n) {
-  Vec<T> v{};
-  __builtin_memcpy(&v, p, static_cast<size_t>(n) * sizeof(T));
-  return v;
+  T lanes[kLanes<T>] = {};
+  copy_first(lanes, p, n);
+  return load(lanes);
 }
 template <class T>
 FASTCONV_INLINE void store_first(T* p, Vec<T> v, int64_t n) {
-  __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
+  T lanes[kLanes<T>];
+  store(lanes, v);
+  copy_first(p, static_cast<const T*>(lanes), n);
 }
 
 }  // namespace FASTCONV_ISA_NS

@@ -1,0 +1,133 @@
+#include "conv/axis.hpp"
+
+#include <algorithm>
+
+#include "conv/index_map.hpp"
+
+namespace fastconv {
+
+AxisMap forward_axis(const ConvAxis& axis) {
+  AxisMap map;
+  map.outputs = axis.out;
+  map.in = axis.in;
+  map.stride = axis.stride;
+  map.mode = axis.mode;
+  map.offset.resize(static_cast<size_t>(axis.k));
+  for (int64_t t = 0; t < axis.k; ++t) map.offset[static_cast<size_t>(t)] = t * axis.dilation - axis.pad_before;
+  return map;
+}
+
+namespace {
+
+struct SharedShape {
+  int64_t low, segments, reach;  // smallest offset, residues in use, largest shift
+};
+
+SharedShape shared_shape(const AxisMap& map) {
+  auto [lo, hi] = std::minmax_element(map.offset.begin(), map.offset.end());
+  SharedShape s{*lo, 0, (*hi - *lo) / map.stride};
+  if (map.stride == 1) {
+    s.segments = 1;
+    return s;
+  }
+  std::vector<int64_t> residues;
+  for (int64_t off : map.offset) residues.push_back((off - s.low) % map.stride);
+  std::sort(residues.begin(), residues.end());
+  s.segments = std::unique(residues.begin(), residues.end()) - residues.begin();
+  return s;
+}
+
+bool worth_sharing(const AxisMap& map, const SharedShape& s, int64_t outputs) {
+  return s.segments * (outputs + s.reach) < map.taps() * outputs || map.taps() == 1;
+}
+
+}  // namespace
+
+LayoutSize layout_size(const AxisMap& map, int64_t outputs, bool expand) {
+  if (!map.offset.empty() && !map.tabulated() && !expand) {
+    SharedShape s = shared_shape(map);
+    if (worth_sharing(map, s, outputs)) return {s.segments, outputs + s.reach};
+  }
+  return {map.taps(), outputs};
+}
+
+AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expand) {
+  AxisLayout l;
+  const int64_t n = end - begin, taps = map.taps();
+  const LayoutSize size = layout_size(map, n, expand);
+  l.outputs = n;
+  l.segments = size.segments;
+  l.width = size.width;
+  l.segment.resize(static_cast<size_t>(taps));
+  l.shift.resize(static_cast<size_t>(taps));
+  l.source.resize(static_cast<size_t>(l.entries()));
+  if (taps == 0) return l;
+  const bool shared = !map.tabulated() && !expand && worth_sharing(map, shared_shape(map), n);
+  if (shared) {
+    const int64_t low = shared_shape(map).low;
+    std::vector<int64_t> residues;  // in order of first use
+    for (int64_t t = 0; t < taps; ++t) {
+      const int64_t u = map.offset[static_cast<size_t>(t)] - low, residue = u % map.stride;
+      auto at = std::find(residues.begin(), residues.end(), residue);
+      if (at == residues.end()) at = residues.insert(at, residue);
+      l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(at - residues.begin());
+      l.shift[static_cast<size_t>(t)] = static_cast<int32_t>(u / map.stride);
+    }
+    for (int64_t s = 0; s < l.segments; ++s)
+      for (int64_t i = 0; i < l.width; ++i)
+        l.source[static_cast<size_t>(s * l.width + i)] =
+            map_coordinate(map.mode, (begin + i) * map.stride + low + residues[static_cast<size_t>(s)], map.in);
+    return l;
+  }
+  for (int64_t t = 0; t < taps; ++t) {
+    l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(t);
+    for (int64_t i = 0; i < n; ++i) {
+      int64_t& first = l.source[static_cast<size_t>(t * n + i)];
+      if (!map.tabulated()) {
+        first = map_coordinate(map.mode, (begin + i) * map.stride + map.offset[static_cast<size_t>(t)], map.in);
+        continue;
+      }
+      const size_t cell = static_cast<size_t>(t * map.outputs + begin + i);
+      first = map.start[cell] < map.start[cell + 1] ? map.source[static_cast<size_t>(map.start[cell])] : -1;
+      for (int64_t j = map.start[cell] + 1; j < map.start[cell + 1]; ++j)
+        l.extras.push_back({t * n + i, map.source[static_cast<size_t>(j)]});
+    }
+  }
+  return l;
+}
+
+LineRuns line_runs(const AxisLayout& layout, int64_t stride) {
+  LineRuns lines;
+  for (int64_t s = 0; s < layout.segments; ++s) {
+    lines.first.push_back(static_cast<int32_t>(lines.runs.size()));
+    const int64_t* source = layout.source.data() + s * layout.width;
+    for (int64_t i = 0; i < layout.width;) {
+      const bool zero = source[i] < 0;
+      int64_t n = 1, step = 0;
+      if (zero) {
+        while (i + n < layout.width && source[i + n] < 0) ++n;
+      } else if (i + 1 < layout.width && source[i + 1] >= 0) {
+        step = source[i + 1] - source[i];
+        while (i + n < layout.width && source[i + n] >= 0 && source[i + n] - source[i + n - 1] == step) ++n;
+      }
+      lines.runs.push_back({static_cast<int32_t>(i), static_cast<int32_t>(n), zero ? PackRun::kZeros : source[i] * stride, step * stride});
+      i += n;
+    }
+  }
+  lines.first.push_back(static_cast<int32_t>(lines.runs.size()));
+  return lines;
+}
+
+LineRuns extra_runs(const AxisLayout& layout, int64_t stride) {
+  LineRuns lines;
+  size_t next = 0;  // extras are in the order of their entries
+  for (int64_t s = 0; s < layout.segments; ++s) {
+    lines.first.push_back(static_cast<int32_t>(lines.runs.size()));
+    for (; next < layout.extras.size() && layout.extras[next].entry < (s + 1) * layout.width; ++next)
+      lines.runs.push_back({static_cast<int32_t>(layout.extras[next].entry - s * layout.width), 1, layout.extras[next].source * stride, 0});
+  }
+  lines.first.push_back(static_cast<int32_t>(lines.runs.size()));
+  return lines;
+}
+
+}  // namespace fastconv

@@ -1,0 +1,64 @@
+// One spatial axis of a convolution-like sum: which source coordinates stand behind each (output, tap), and how a
+// range of outputs is laid out in a packed block.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "fastconv/conv.hpp"
+#include "kernels/conv.hpp"
+
+namespace fastconv {
+
+// Output o and tap t read the sum of the source's values at sources(o, t): none, one, or (only in the adjoint of a
+// padding mode, near the border) several.
+//
+// Regular axes: one coordinate, map_coordinate(mode, o * stride + offset[t], in).
+// Tabulated axes: sources of (o, t) are source[start[i]] .. source[start[i + 1] - 1] with i = t * outputs + o.
+struct AxisMap {
+  int64_t outputs = 1;
+  int64_t in = 1;  // length of the source axis
+  int64_t stride = 1;
+  Mode mode = Mode::zeros;
+  std::vector<int64_t> offset{0};  // one a tap
+  std::vector<int64_t> start, source;
+
+  int64_t taps() const { return static_cast<int64_t>(offset.size()); }
+  bool tabulated() const { return !start.empty(); }
+};
+
+AxisMap forward_axis(const ConvAxis& axis);
+
+// The packed order of outputs [begin, end): `segments` pieces of `width` entries; output o and tap t stand at entry
+// shift[t] + (o - begin) of segment segment[t], so that consecutive outputs are consecutive entries for every tap.
+//
+// A shared layout holds each source coordinate once (one segment for each residue of the stride) and costs entries
+// between the rows of outputs where width > outputs; an expanded one has a segment for each tap and width == outputs.
+struct AxisLayout {
+  int64_t outputs = 1, segments = 1, width = 1;
+  std::vector<int32_t> segment, shift;   // one a tap
+  std::vector<int64_t> source;           // segments * width coordinates, -1 for a zero
+  struct Extra {
+    int64_t entry, source;
+  };
+  std::vector<Extra> extras;             // further sources, to be added
+
+  int64_t entries() const { return segments * width; }
+};
+
+AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expand);
+
+// Entries and width of the layout, without making it.
+struct LayoutSize {
+  int64_t segments, width;
+};
+LayoutSize layout_size(const AxisMap& map, int64_t outputs, bool expand);
+
+// The entries of one segment as runs of constant step, for pack_line and add_line.
+struct LineRuns {
+  std::vector<PackRun> runs;
+  std::vector<int32_t> first;  // runs of segment s: first[s] .. first[s + 1] - 1
+};
+LineRuns line_runs(const AxisLayout& layout, int64_t stride);
+LineRuns extra_runs(const AxisLayout& layout, int64_t stride);
+
+}  // namespace fastconv

@@ -1,0 +1,56 @@
+// A packed block: source values of some channels behind a box of outputs, laid out so that every tap is a constant
+// offset and consecutive outputs are consecutive elements.
+//
+// Elements: [channel][w segment][h segment][d segment][image][d entry][h entry][w entry], a plane being everything
+// behind [d segment]. Output (image, od, oh, ow) of the box has position ((image * Wd + od) * Wh + oh) * Ww + ow, and
+// tap (channel, td, th, tw) adds offset(channel, t) to it, W* being the widths of the axes' layouts.
+#pragma once
+#include <vector>
+
+#include "base/workspace.hpp"
+#include "conv/axis.hpp"
+#include "fastconv/tensor.hpp"
+
+namespace fastconv {
+
+struct Box {  // outputs [begin, end) of each axis, and images
+  int64_t image0, image1;
+  int64_t begin[3], end[3];
+
+  int64_t images() const { return image1 - image0; }
+  int64_t extent(int axis) const { return end[axis] - begin[axis]; }
+  int64_t pixels() const { return images() * extent(0) * extent(1) * extent(2); }
+};
+
+class Block {
+ public:
+  Block(const AxisMap axes[3], const Box& box, const bool expand[3]);
+
+  int64_t channel_stride() const { return channel_stride_; }
+  int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
+  const std::vector<int32_t>& tap_offset() const { return tap_offset_; }
+  const AxisLayout& layout(int axis) const { return layout_[axis]; }
+  const Box& box() const { return box_; }
+
+  // Position of an output; od, oh, ow count from the box's begin.
+  int64_t position(int64_t image, int64_t od, int64_t oh, int64_t ow) const {
+    return ((image * layout_[0].width + od) * layout_[1].width + oh) * layout_[2].width + ow;
+  }
+  // offsets[c * taps + t] for `channels` channels.
+  void offsets(int64_t channels, int32_t* out) const;
+
+  // Packs channels [c0, c0 + channels) of x.
+  template <class T>
+  void pack(const ConvKernelsOf<T>& kernels, const View<const T>& x, int64_t c0, int64_t channels, T* dst) const;
+
+ private:
+  Box box_;
+  AxisLayout layout_[3];
+  std::vector<int32_t> tap_offset_;
+  int64_t plane_ = 0, channel_stride_ = 0;
+};
+
+// Elements a channel of the block takes.
+int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t extent[3], const bool expand[3]);
+
+}  // namespace fastconv

@@ -1,0 +1,235 @@
+#include "conv/direct.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "base/parallel.hpp"
+#include "conv/activation.hpp"
+#include "conv/index_map.hpp"
+#include "conv/rows.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kRowBytes = 4 << 20;  // packed weights at a time
+constexpr int64_t kMaxTaps = 2048;      // taps at a time: more would not leave the packed block its size
+
+template <class T>
+std::vector<T> contiguous_bias(const View<const T>& bias) {
+  std::vector<T> b;
+  if (bias.data)
+    for (int64_t i = 0; i < bias.shape[0]; ++i) b.push_back(bias.data[i * bias.stride[0]]);
+  return b;
+}
+
+// The outputs [begin, begin + step * axis.outputs) of one axis that one AxisMap covers, and the taps it sums.
+struct Piece {
+  AxisMap map;
+  int64_t begin = 0, step = 1;
+  std::vector<int64_t> taps;
+};
+
+// A piece with taps [t0, t1) of its own.
+Piece with_taps(const Piece& piece, int64_t t0, int64_t t1) {
+  Piece part = piece;
+  part.taps.assign(piece.taps.begin() + t0, piece.taps.begin() + t1);
+  part.map.offset.assign(piece.map.offset.begin() + t0, piece.map.offset.begin() + t1);
+  if (piece.map.tabulated())
+    part.map.start.assign(piece.map.start.begin() + t0 * piece.map.outputs, piece.map.start.begin() + t1 * piece.map.outputs + 1);
+  return part;
+}
+
+template <class T>
+struct Direct {
+  GatherSum<T> sum;  // axes, a and the parts of x and y still to be filled in
+  WeightRows<T> rows;
+  std::vector<T> bias;
+  View<T> y;
+
+  Direct(const WeightRows<T>& weights, View<const T> x, View<const T> bias_view, View<T> out, Activation activation)
+      : rows(weights), bias(contiguous_bias(bias_view)), y(out) {
+    sum.x = x;
+    sum.images = out.shape[0];
+    sum.groups = weights.groups;
+    sum.rows = weights.rows;
+    sum.x_group = weights.channels;
+    sum.low = clamp_low<T>(activation);
+    sum.high = clamp_high<T>(activation);
+    clamps = is_clamp(activation);
+  }
+  bool clamps = false;
+
+  // The outputs of one piece of each axis. Taps beyond kMaxTaps are summed box after box; weights that must be packed
+  // are packed kRowBytes at a time. Both cuts depend on the problem alone, as do the bits.
+  void run(const Piece& d, const Piece& h, const Piece& w) {
+    const Piece* pieces[3] = {&d, &h, &w};
+    int64_t room = kMaxTaps, most[3], count[3];
+    sum.y = y;
+    for (int i : {2, 1, 0}) {
+      const Piece& piece = *pieces[i];
+      most[i] = std::max<int64_t>(1, std::min(piece.map.taps(), room));
+      room = std::max<int64_t>(1, room / most[i]);
+      count[i] = std::max<int64_t>(1, ceil_div(piece.map.taps(), most[i]));
+      sum.y.data += piece.begin * y.stride[2 + i];
+      sum.y.shape[2 + i] = piece.map.outputs;
+      sum.y.stride[2 + i] *= piece.step;
+    }
+    const int64_t boxes = count[0] * count[1] * count[2];
+    for (int64_t b = 0; b < boxes; ++b) {
+      const int64_t at[3] = {b / (count[1] * count[2]), b / count[2] % count[1], b % count[2]};
+      TapBox taps;
+      for (int i = 0; i < 3; ++i) {
+        const int64_t all = pieces[i]->map.taps(), t0 = at[i] * most[i];
+        Piece part = count[i] == 1 ? *pieces[i] : with_taps(*pieces[i], t0, std::min(all, t0 + most[i]));
+        taps.t[i] = part.taps;
+        sum.axis[i] = std::move(part.map);
+      }
+      run_taps(taps, b == 0, b == boxes - 1);
+    }
+  }
+
+ private:
+  void run_taps(const TapBox& taps, bool first, bool last) {
+    const int64_t channels = rows.channels, a_channel = rows.groups * rows.rows * taps.size();
+    if (rows.in_place(taps)) {
+      sum.a = rows.w.data;
+      sum.a_row = rows.w.stride[0];
+      sum.a_group = rows.rows * rows.w.stride[0];
+      run_channels(0, channels, first, last);
+      return;
+    }
+    const int64_t most = std::max<int64_t>(1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
+    for (int64_t c0 = 0; c0 == 0 || c0 < channels; c0 += most) {
+      const int64_t n = std::min(most, channels - c0);
+      T* a = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * a_channel + 1)));
+      rows.pack(taps, c0, n, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
+      sum.a = a;
+      sum.a_row = n * taps.size();
+      sum.a_group = rows.rows * sum.a_row;
+      run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels);
+    }
+  }
+
+  void run_channels(int64_t c0, int64_t n, bool first, bool last) {
+    sum.x_first = c0;
+    sum.channels = n;
+    sum.accumulate = !first;
+    sum.bias = first && !bias.empty() ? bias.data() : nullptr;
+    sum.clamp = last && clamps;
+    run_gather(sum, plan_gather(sum));
+  }
+};
+
+std::vector<int64_t> all_taps(int64_t k) {
+  std::vector<int64_t> t(static_cast<size_t>(k));
+  for (int64_t i = 0; i < k; ++i) t[static_cast<size_t>(i)] = i;
+  return t;
+}
+
+Piece forward_piece(const ConvAxis& axis) { return {forward_axis(axis), 0, 1, all_taps(axis.k)}; }
+
+// Inputs i = residue, residue + stride, ... of [begin, end): there the adjoint of zero padding is a correlation with
+// the taps that meet this residue, i = o * stride + t * dilation - pad  <=>  o = (i + pad - t * dilation) / stride.
+Piece residue_piece(const ConvAxis& a, int64_t begin, int64_t end, int64_t residue) {
+  Piece piece;
+  piece.begin = begin + floor_mod(residue - begin, a.stride);
+  piece.step = a.stride;
+  piece.map.outputs = piece.begin < end ? ceil_div(end - piece.begin, a.stride) : 0;
+  piece.map.in = a.out;
+  piece.map.offset.clear();
+  for (int64_t t = 0; t < a.k; ++t) {
+    const int64_t at = piece.begin + a.pad_before - t * a.dilation;
+    if (floor_mod(at, a.stride)) continue;
+    piece.taps.push_back(t);
+    piece.map.offset.push_back((at - floor_mod(at, a.stride)) / a.stride);
+  }
+  return piece;
+}
+
+// Inputs [begin, end) with every (output, tap) that reads them, by table: near the border of a padding mode an input
+// is read from several padded positions.
+Piece border_piece(const ConvAxis& a, int64_t begin, int64_t end) {
+  Piece piece;
+  piece.begin = begin;
+  piece.taps = all_taps(a.k);
+  piece.map.outputs = end - begin;
+  piece.map.in = a.out;
+  piece.map.offset.assign(static_cast<size_t>(a.k), 0);
+  auto& start = piece.map.start;
+  start.assign(static_cast<size_t>(a.k * (end - begin) + 1), 0);
+  auto each = [&](auto f) {
+    for (int64_t t = 0; t < a.k; ++t)
+      for (int64_t o = 0; o < a.out; ++o) {
+        const int64_t q = o * a.stride + t * a.dilation - a.pad_before;
+        if (q >= end && q < a.in) {  // jump over inputs that are not ours
+          o += (a.in - 1 - q) / a.stride;
+          continue;
+        }
+        const int64_t i = map_coordinate(a.mode, q, a.in);
+        if (i >= begin && i < end) f(static_cast<size_t>(t * (end - begin) + i - begin), o);
+      }
+  };
+  each([&](size_t cell, int64_t) { ++start[cell + 1]; });
+  for (size_t c = 1; c < start.size(); ++c) start[c] += start[c - 1];
+  piece.map.source.resize(static_cast<size_t>(start.back()));
+  std::vector<int64_t> at(start.begin(), start.end() - 1);
+  each([&](size_t cell, int64_t o) { piece.map.source[static_cast<size_t>(at[cell]++)] = o; });
+  return piece;
+}
+
+// The longest stretch of inputs that no padding reads.
+void untouched(const ConvAxis& a, int64_t& begin, int64_t& end) {
+  begin = 0;
+  end = a.in;
+  if (a.mode == Mode::zeros) return;
+  std::vector<int64_t> read{-1, a.in};
+  auto mark = [&](int64_t from, int64_t to) {
+    for (int64_t q = from; q < to; ++q) read.push_back(map_coordinate(a.mode, q, a.in));
+  };
+  mark(-std::min(a.pad_before, 2 * a.in), 0);
+  mark(a.in, a.in + std::min(a.pad_after, 2 * a.in));
+  std::sort(read.begin(), read.end());
+  begin = end = 0;
+  for (size_t i = 1; i < read.size(); ++i)
+    if (read[i] - read[i - 1] - 1 > end - begin) begin = read[i - 1] + 1, end = read[i];
+}
+
+std::vector<Piece> backward_pieces(const ConvAxis& a) {
+  int64_t begin, end;
+  untouched(a, begin, end);
+  // A short axis is done by table as a whole: cutting it up would cost more than packing it once a tap.
+  if (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0 && end - begin < 32) begin = end = a.in;
+  std::vector<Piece> pieces;
+  if (begin > 0) pieces.push_back(border_piece(a, 0, begin));
+  for (int64_t r = 0; r < std::min(a.stride, end - begin); ++r) pieces.push_back(residue_piece(a, begin, end, floor_mod(begin + r, a.stride)));
+  if (end < a.in) pieces.push_back(border_piece(a, end, a.in));
+  return pieces;
+}
+
+}  // namespace
+
+template <class T>
+void direct_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
+  Direct<T> direct({w, p.groups, p.oc / p.groups, p.ic / p.groups, false}, x, bias, y, activation);
+  direct.run(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
+  if (!is_clamp(activation)) apply_activation(activation, y);
+}
+
+template <class T>
+void direct_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation) {
+  Direct<T> direct({w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation);
+  const std::vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), v = backward_pieces(p.axis[2]);
+  for (const Piece& pd : d)
+    for (const Piece& ph : h)
+      for (const Piece& pw : v) direct.run(pd, ph, pw);
+  if (!is_clamp(activation)) apply_activation(activation, dx);
+}
+
+#define FASTCONV_INSTANTIATE(T)                                                                                              \
+  template void direct_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation);        \
+  template void direct_backward_input(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv

@@ -1,0 +1,311 @@
+// The weight gradient of the packed direct algorithm:
+//
+//   dw[o, c, t] = sum_{n, p} dy[n, o, p] * (source of x[n, c] at (p, t))
+//
+// x is packed as in the forward pass. Two register tiles share the work: with a vector's worth of output channels, taps
+// times channels (dy transposed, a vector holds channels); with fewer, dot products along the pixels (dy as it is, a
+// vector holds pixels). Every element is one sum in the order of the pixels, however the work is cut; only where there
+// are too few elements to keep the threads busy is that sum cut into parts, and their number depends on the problem alone.
+#include <algorithm>
+#include <cstring>
+
+#include "base/checked.hpp"
+#include "base/parallel.hpp"
+#include "conv/direct.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kSumBytes = 512 << 10;    // partial sums of a task
+constexpr int64_t kBlockBytes = 192 << 10;  // packed x
+constexpr int64_t kPanelBytes = 28 << 10;   // one panel of transposed dy, in the L1 cache
+
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+Range part(int64_t n, int64_t parts, int64_t i) { return {i * n / parts, (i + 1) * n / parts}; }
+
+template <class T>
+struct WeightGradient {
+  const ConvProblem& p;
+  View<const T> dy, x;
+  View<T> dw;
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+
+  AxisMap axis[3];
+  int64_t oc, ic;      // of a group
+  int64_t taps;        // of a channel
+  bool dots;           // which tile
+  int64_t width;       // columns of the sums kept for one row: output channels (padded), or lanes * output channels
+  int64_t channels;    // of x, a task
+  int64_t outputs;     // output channels, a task
+  int64_t images = 1, extent[3] = {1, 1, 1};  // of a block
+  int64_t parts = 1;   // of the sum over pixels
+  int threads;
+  const bool expand[3] = {false, false, false};
+
+  WeightGradient(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_) : p(problem), dy(dy_), x(x_), dw(dw_) {
+    for (int i = 0; i < 3; ++i) axis[i] = forward_axis(p.axis[i]);
+    oc = p.oc / p.groups;
+    ic = p.ic / p.groups;
+    taps = p.taps();
+    const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
+    dots = oc < lanes && p.axis[2].out >= lanes / 2;
+    threads = threads_for(2 * p.macs());
+    outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 16 * lanes);
+    width = dots ? outputs * lanes : outputs;
+    channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
+    while (threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8))) channels = ceil_div(channels, 2);
+    channels = ceil_div(ic, ceil_div(ic, channels));
+
+    // Blocks of pixels: transposed dy must fit a panel, x its share of the L2 cache.
+    const int64_t pixels = dots ? 4096 : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
+    auto fits = [&](int64_t n, const int64_t* e) {
+      return n * e[0] * e[1] * e[2] <= pixels && block_channel_size(axis, n, e, expand) * channels <= kBlockBytes / item;
+    };
+    extent[2] = std::min(p.axis[2].out, pixels);
+    while (extent[2] > 16 && !fits(1, extent)) extent[2] = ceil_div(extent[2], 2);
+    for (int i : {1, 0}) {
+      if (i == 0 && extent[1] < p.axis[1].out) break;
+      while (extent[i] < p.axis[i].out) {
+        int64_t more[3] = {extent[0], extent[1], extent[2]};
+        ++more[i];
+        if (!fits(1, more)) break;
+        ++extent[i];
+      }
+    }
+    if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
+      while (images < p.mb && fits(images + 1, extent)) ++images;
+    if (tasks() < 8) {
+      const double work = 2 * p.macs() / static_cast<double>(std::max<int64_t>(1, tasks()));
+      parts = std::max<int64_t>(1, std::min<int64_t>({8 / std::max<int64_t>(1, tasks()), blocks(), static_cast<int64_t>(work / 1e6)}));
+    }
+  }
+
+  int64_t widest() const { return std::min<int64_t>(outputs / kernels.lanes, kernels.accumulators / kernels.rows); }
+  int64_t tasks() const { return p.groups * ceil_div(oc, outputs) * ceil_div(ic, channels); }
+  int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent[i]); }
+  int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
+  int64_t sum_elements() const { return channels * taps * width; }
+
+  Box box(int64_t i) const {
+    Box b{};
+    for (int a : {2, 1, 0}) {
+      b.begin[a] = i % cuts(a) * extent[a];
+      b.end[a] = std::min(p.axis[a].out, b.begin[a] + extent[a]);
+      i /= cuts(a);
+    }
+    b.image0 = i * images;
+    b.image1 = std::min(p.mb, b.image0 + images);
+    return b;
+  }
+
+  // What one task sums: output channels o of group g times channels c (both within the group).
+  struct Task {
+    int64_t g;
+    Range o, c;
+  };
+  Task task(int64_t i) const {
+    const int64_t co = ceil_div(oc, outputs), cc = ceil_div(ic, channels);
+    const int64_t o = i % co, c = i / co % cc;
+    return {i / (co * cc), {o * outputs, std::min(oc, (o + 1) * outputs)}, {c * channels, std::min(ic, (c + 1) * channels)}};
+  }
+
+  void run() const {
+    if (p.oc * ic == 0) return;
+    const int64_t n = tasks(), size = sum_elements();
+    if (parts == 1) {
+      parallel_tasks(n, threads, [&](int64_t i) {
+        Scratch s(*this);
+        std::fill_n(s.sums, size, T(0));
+        accumulate(task(i), {0, blocks()}, s);
+        write(task(i), s.sums);
+      });
+      return;
+    }
+    T* partial = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * parts * size)));
+    parallel_tasks(n * parts, threads, [&](int64_t i) {
+      Scratch s(*this);
+      s.sums = partial + i * size;
+      std::fill_n(s.sums, size, T(0));
+      accumulate(task(i / parts), part(blocks(), parts, i % parts), s);
+    });
+    for (int64_t i = 0; i < n; ++i) {
+      T* total = partial + i * parts * size;
+      for (int64_t k = 1; k < parts; ++k)
+        for (int64_t j = 0; j < size; ++j) total[j] += total[k * size + j];
+      write(task(i), total);
+    }
+  }
+
+  // The scratch memory of one task.
+  struct Scratch {
+    T *sums, *block, *panel;
+    int32_t *positions, *offsets;
+    explicit Scratch(const WeightGradient& w) {
+      const int64_t pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
+      const int64_t block_size = block_channel_size(w.axis, w.images, w.extent, w.expand) * w.channels + 2 * w.kernels.lanes;
+      const int64_t panel_size = pixels * std::max(w.outputs, int64_t(1));
+      const int64_t bytes[] = {Arena::rounded_bytes<T>(w.sum_elements()), Arena::rounded_bytes<T>(block_size), Arena::rounded_bytes<T>(panel_size),
+                               Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(w.channels * w.taps)};
+      char* m = Arena::local().reserve(bytes[0] + bytes[1] + bytes[2] + bytes[3] + bytes[4]);
+      auto take = [&m](int64_t n) {
+        char* at = m;
+        m += n;
+        return at;
+      };
+      sums = reinterpret_cast<T*>(take(bytes[0]));
+      block = reinterpret_cast<T*>(take(bytes[1]));
+      panel = reinterpret_cast<T*>(take(bytes[2]));
+      positions = reinterpret_cast<int32_t*>(take(bytes[3]));
+      offsets = reinterpret_cast<int32_t*>(take(bytes[4]));
+      std::fill_n(block + block_size - 2 * w.kernels.lanes, 2 * w.kernels.lanes, T(0));
+    }
+  };
+
+  void accumulate(const Task& t, Range some, const Scratch& s) const {
+    for (int64_t i = some.begin; i < some.end; ++i) {
+      const Block block(axis, box(i), expand);
+      block.pack(kernels, x, t.g * ic + t.c.begin, t.c.size(), s.block);
+      if (dots) add_dots(t, block, s);
+      else add_outer(t, block, s);
+    }
+  }
+
+  const T* dy_row(int64_t n, int64_t o, int64_t d, int64_t h, int64_t w) const {
+    return dy.data + n * dy.stride[0] + o * dy.stride[1] + d * dy.stride[2] + h * dy.stride[3] + w * dy.stride[4];
+  }
+
+  // sums[(c * taps + t) * width + o]
+  void add_outer(const Task& t, const Block& block, const Scratch& s) const {
+    const Box& b = block.box();
+    const int64_t n = b.extent(2), pixels = b.pixels(), lanes = kernels.lanes;
+    const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
+    int32_t* position = s.positions;
+    int64_t pixel = 0;
+    for (int64_t i = 0; i < b.images(); ++i)
+      for (int64_t d = 0; d < b.extent(0); ++d)
+        for (int64_t h = 0; h < b.extent(1); ++h) {
+          const int64_t first = block.position(i, d, h, 0);
+          for (int64_t w = 0; w < n; ++w) *position++ = static_cast<int32_t>(first + w);
+          for (int64_t k = 0; k < panels; ++k) {
+            const Range v = part(vectors, panels, k);
+            const int64_t o0 = v.begin * lanes, o1 = std::min(t.o.size(), v.end * lanes), nr = v.size() * lanes;
+            kernels.pack_transposed(s.panel + v.begin * lanes * pixels + pixel * nr, nr,
+                                    dy_row(b.image0 + i, t.g * oc + t.o.begin + o0, b.begin[0] + d, b.begin[1] + h, b.begin[2]), dy.stride[1],
+                                    dy.stride[4], n, o1 - o0, nr);
+          }
+          pixel += n;
+        }
+    // Rows of a tile are channels behind one tap, or, with few channels, neighbouring taps in steps of one width.
+    const auto& tap = block.tap_offset();
+    const int64_t rows = kernels.rows, c = t.c.size();
+    for (int64_t k = 0; k < panels; ++k) {
+      const Range v = part(vectors, panels, k);
+      OuterTile<T> tile{};
+      tile.pixels = pixels;
+      tile.poff = s.positions;
+      tile.b = s.panel + v.begin * lanes * pixels;
+      T* sums = s.sums + v.begin * lanes;
+      auto multiply = [&](int64_t mr) { kernels.outer[mr - 1][v.size() - 1](tile); };
+      if (c >= rows / 2) {
+        const int64_t tiles = ceil_div(c, rows);
+        tile.lda = block.channel_stride();
+        tile.ldc = taps * width;
+        for (int64_t i = 0; i < tiles; ++i) {
+          const Range m = part(c, tiles, i);
+          for (int64_t u = 0; u < taps; ++u) {
+            tile.a = s.block + m.begin * block.channel_stride() + tap[static_cast<size_t>(u)];
+            tile.c = sums + (m.begin * taps + u) * width;
+            multiply(m.size());
+          }
+        }
+        continue;
+      }
+      tile.ldc = width;
+      for (int64_t m = 0; m < c; ++m)
+        for (int64_t u = 0; u < taps;) {
+          int64_t mr = 1;
+          auto step = [&](int64_t at) { return tap[static_cast<size_t>(at + 1)] - tap[static_cast<size_t>(at)]; };
+          while (mr < rows && u + mr < taps && step(u + mr - 1) == step(u)) ++mr;
+          tile.lda = mr > 1 ? step(u) : 0;
+          tile.a = s.block + m * block.channel_stride() + tap[static_cast<size_t>(u)];
+          tile.c = sums + (m * taps + u) * width;
+          multiply(mr);
+          u += mr;
+        }
+    }
+  }
+
+  // sums[((o * channels + c) * taps + t) * lanes + lane]
+  void add_dots(const Task& t, const Block& block, const Scratch& s) const {
+    const Box& b = block.box();
+    const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
+    block.offsets(t.c.size(), s.offsets);
+    const int64_t mr_most = std::min<int64_t>(4, t.o.size()), groups = ceil_div(t.o.size(), mr_most);
+    for (int64_t i = 0; i < b.images(); ++i)
+      for (int64_t d = 0; d < b.extent(0); ++d) {
+        DotTile<T> tile{};
+        tile.rows = b.extent(1);
+        tile.pixels = n;
+        tile.b = s.block + block.position(i, d, 0, 0);
+        tile.b_row = block.layout(2).width;
+        tile.ldc = depth * lanes;
+        for (int64_t k = 0; k < groups; ++k) {
+          const Range m = part(t.o.size(), groups, k);
+          tile.a = dy_row(b.image0 + i, t.g * oc + t.o.begin + m.begin, b.begin[0] + d, b.begin[1], b.begin[2]);
+          tile.lda = dy.stride[1];
+          tile.a_row = dy.stride[3];
+          if (dy.stride[4] != 1) {
+            T* copy = s.panel;
+            for (int64_t o = 0; o < m.size(); ++o)
+              for (int64_t h = 0; h < tile.rows; ++h)
+                for (int64_t w = 0; w < n; ++w) *copy++ = tile.a[o * dy.stride[1] + h * dy.stride[3] + w * dy.stride[4]];
+            tile.a = s.panel;
+            tile.lda = tile.rows * n;
+            tile.a_row = n;
+          }
+          const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / m.size()), tiles = ceil_div(depth, most);
+          for (int64_t j = 0; j < tiles; ++j) {
+            const Range u = part(depth, tiles, j);
+            tile.boff = s.offsets + u.begin;
+            tile.c = s.sums + (m.begin * depth + u.begin) * lanes;
+            kernels.dot[m.size() - 1][u.size() - 1](tile);
+          }
+        }
+      }
+  }
+
+  // The sums of a task into dw.
+  void write(const Task& t, const T* sums) const {
+    const int64_t kh = p.axis[1].k, kw = p.axis[2].k, lanes = kernels.lanes, depth = t.c.size() * taps;
+    T* base = dw.data + (t.g * oc + t.o.begin) * dw.stride[0] + t.c.begin * dw.stride[1];
+    const bool dense = dw.stride[4] == 1 && dw.stride[3] == kw && dw.stride[2] == kh * kw && dw.stride[1] == taps;
+    if (!dots && dense) {
+      kernels.pack_transposed(base, dw.stride[0], sums, width, 1, t.o.size(), depth, depth);
+      return;
+    }
+    for (int64_t o = 0; o < t.o.size(); ++o)
+      for (int64_t c = 0; c < t.c.size(); ++c)
+        for (int64_t u = 0; u < taps; ++u) {
+          T total = 0;
+          if (dots)
+            for (int64_t l = 0; l < lanes; ++l) total += sums[((o * t.c.size() + c) * taps + u) * lanes + l];
+          else total = sums[(c * taps + u) * width + o];
+          base[o * dw.stride[0] + c * dw.stride[1] + u / (kh * kw) * dw.stride[2] + u / kw % kh * dw.stride[3] + u % kw * dw.stride[4]] = total;
+        }
+  }
+};
+
+}  // namespace
+
+template <class T>
+void direct_backward_weight(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
+  WeightGradient<T>(p, dy, x, dw).run();
+}
+
+template void direct_backward_weight(const ConvProblem&, View<const float>, View<const float>, View<float>);
+template void direct_backward_weight(const ConvProblem&, View<const double>, View<const double>, View<double>);
+
+}  // namespace fastconv

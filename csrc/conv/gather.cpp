@@ -1,0 +1,273 @@
+#include "conv/gather.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "base/parallel.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kBlockBytes = 512 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
+constexpr int64_t kEdgeBytes = 16 << 10;    // tiles that cannot be stored directly go through a buffer in L1
+
+// Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart: row by row, or in one sweep over the gaps.
+int64_t vectors(int64_t rows, int64_t n, int64_t pitch, int64_t lanes) {
+  return std::min(rows * ceil_div(n, lanes), ceil_div((rows - 1) * pitch + n, lanes));
+}
+
+// Layouts trade entries to pack against vectors to multiply: an expanded axis is packed once a tap, but has no gaps.
+template <class T>
+double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan) {
+  const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
+  const double row_tiles = static_cast<double>(ceil_div(s.rows, mr) * mr);
+  double best = -1;
+  for (int e = 0; e <= 3; ++e) {
+    bool expand[3] = {e >= 3, e >= 2, e >= 1};
+    LayoutSize l[3];
+    bool changes = e == 0;
+    for (int i = 0; i < 3; ++i) {
+      l[i] = layout_size(s.axis[i], n[i], expand[i]);
+      changes |= expand[i] && l[i].width != layout_size(s.axis[i], n[i], false).width;
+    }
+    if (!changes) continue;
+    int64_t sweeps;  // vectors of one image
+    if (l[1].width == n[1]) sweeps = vectors(n[0] * n[1], n[2], l[2].width, lanes);
+    else sweeps = n[0] * vectors(n[1], n[2], l[2].width, lanes);
+    double all = static_cast<double>(s.images) * sweeps;
+    if (l[2].width == n[2] && l[1].width == n[1] && l[0].width == n[0])
+      all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
+    const double multiply = all * s.channels * s.taps() * row_tiles / 2;
+    double lines = static_cast<double>(s.images) * s.channels;
+    for (int i = 0; i < 3; ++i) lines *= static_cast<double>(l[i].segments);
+    lines *= static_cast<double>(l[0].width * l[1].width);
+    const double pack = lines * (8.0 + 2.5 * static_cast<double>(l[2].width) / lanes);
+    const double cost = s.groups * (multiply + pack);
+    if (best < 0 || cost < best * 0.98) {
+      best = cost;
+      std::copy(expand, expand + 3, plan.expand);
+    }
+  }
+  return best;
+}
+
+template <class T>
+struct Executor {
+  const GatherSum<T>& s;
+  const GatherPlan& plan;
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+
+  struct Row {
+    int64_t position, y;
+  };
+
+  int64_t edge_pixels() const { return std::max<int64_t>(kEdgeBytes / static_cast<int64_t>(sizeof(T)) / kMaxRows, kMaxVectors * kernels.lanes); }
+
+  // All outputs of the rows [m0, m1) of groups [g0, g1) inside the box.
+  void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
+    const Block block(s.axis, box, plan.expand);
+    const int64_t cb = plan.channels, taps = s.taps(), slack = (kMaxVectors + 1) * kernels.lanes;
+    const int64_t packed = cb * block.channel_stride() + slack;
+    const int64_t packed_bytes = Arena::rounded_bytes<T>(packed), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps + 1);
+    char* memory = Arena::local().reserve(packed_bytes + offset_bytes + Arena::rounded_bytes<T>(kMaxRows * edge_pixels()));
+    T* b = reinterpret_cast<T*>(memory);
+    int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
+    T* edge = reinterpret_cast<T*>(memory + packed_bytes + offset_bytes);
+    std::fill_n(b + packed - slack, slack, T(0));
+    block.offsets(std::min(cb, s.channels), offsets);
+
+    std::vector<Row> rows;
+    rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * box.extent(1)));
+    for (int64_t i = 0; i < box.images(); ++i)
+      for (int64_t d = 0; d < box.extent(0); ++d)
+        for (int64_t h = 0; h < box.extent(1); ++h)
+          rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
+                                                          (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
+    const int64_t n = box.extent(2), lanes = kernels.lanes;
+    const int64_t count = static_cast<int64_t>(rows.size());
+    const int64_t apart = count * ceil_div(n, lanes), together = ceil_div(rows.back().position + n, lanes);
+    const bool sweep = together < apart;
+    const bool direct = s.y.stride[4] == 1 || n == 1;
+
+    const int64_t row_tiles = ceil_div(s.rows, plan.mr), base = s.rows / row_tiles, extra = s.rows % row_tiles;
+    for (int64_t g = g0; g < g1; ++g)
+      for (int64_t c0 = 0; c0 == 0 || c0 < s.channels; c0 += cb) {
+        const int64_t channels = std::min(cb, s.channels - c0);
+        block.pack(kernels, s.x, g * s.x_group + s.x_first + c0, channels, b);
+        const bool last = c0 + channels >= s.channels;
+        for (int64_t i = tile0; i < tile1; ++i) {
+          const int64_t m = i * base + std::min(i, extra), mr = base + (i < extra);
+          const int64_t channel = g * s.rows + m;
+          TileRun<T> t{};
+          t.k = channels * taps;
+          t.a = s.a + g * s.a_group + m * s.a_row + c0 * taps;
+          t.lda = s.a_row;
+          t.boff = offsets;
+          t.bias = s.bias ? s.bias + channel : nullptr;
+          t.accumulate = s.accumulate || c0 > 0;
+          t.clamp = s.clamp && last;
+          t.low = s.low;
+          t.high = s.high;
+          T* y = s.y.data + channel * s.y.stride[1];
+          // Rows that follow one another in the block and in y are one run.
+          for (int64_t r = 0; r < count;) {
+            int64_t joined = 1;
+            if (direct)
+              while (r + joined < count && rows[r + joined].position == rows[r].position + joined * n &&
+                     rows[r + joined].y == rows[r].y + joined * n)
+                ++joined;
+            if (direct && (!sweep || joined == count)) {
+              t.b = b + rows[r].position;
+              t.pixels = joined * n;
+              t.c = y + rows[r].y;
+              t.ldc = s.y.stride[1];
+              multiply(mr, t);
+              r += joined;
+            } else {
+              r += through_edge(t, mr, rows.data() + r, count - r, n, sweep, b, edge, y);
+            }
+          }
+        }
+      }
+  }
+
+  // One run with tiles as wide as the rows of `a` allow, widths evened out.
+  void multiply(int64_t mr, TileRun<T> t) const {
+    const int64_t lanes = kernels.lanes, all = ceil_div(t.pixels, lanes);
+    const int64_t widest = std::min<int64_t>(kMaxVectors, kernels.accumulators / mr);
+    const int64_t panels = ceil_div(all, widest), wide = ceil_div(all, panels), wides = all - panels * (wide - 1);
+    const int64_t pixels = t.pixels;
+    t.pixels = std::min(pixels, wides * wide * lanes);
+    kernels.tile[mr - 1][wide - 1](t);
+    if (t.pixels == pixels) return;
+    t.b += t.pixels;
+    t.c += t.pixels;
+    t.pixels = pixels - t.pixels;
+    kernels.tile[mr - 1][wide - 2](t);
+  }
+
+  // Some rows (or part of one long row) by way of the edge buffer, gaps between rows computed and dropped.
+  // Returns how many rows it did.
+  int64_t through_edge(TileRun<T> t, int64_t mr, const Row* rows, int64_t count, int64_t n, bool sweep, const T* b, T* edge, T* y) const {
+    const int64_t room = edge_pixels(), step = s.y.stride[4];
+    int64_t done = 1;
+    while (sweep && done < count && rows[done].position + n - rows[0].position <= room) ++done;
+    for (int64_t w0 = 0; w0 < n; w0 += room) {  // more than one turn only for a single row
+      const int64_t columns = std::min(room, n - w0);
+      t.ldc = room;
+      t.c = edge;
+      t.b = b + rows[0].position + w0;
+      t.pixels = rows[done - 1].position - rows[0].position + columns;
+      auto each = [&](auto f) {
+        for (int64_t m = 0; m < mr; ++m)
+          for (int64_t r = 0; r < done; ++r)
+            f(y + m * s.y.stride[1] + rows[r].y + w0 * step, edge + m * room + rows[r].position - rows[0].position);
+      };
+      if (t.accumulate) {
+        for (int64_t m = 0; m < mr; ++m) std::fill_n(edge + m * room, t.pixels, T(0));
+        each([&](const T* from, T* to) {
+          for (int64_t i = 0; i < columns; ++i) to[i] = from[i * step];
+        });
+      }
+      multiply(mr, t);
+      if (step == 1)
+        each([&](T* to, const T* from) { std::copy_n(from, columns, to); });
+      else
+        each([&](T* to, const T* from) {
+          for (int64_t i = 0; i < columns; ++i) to[i * step] = from[i];
+        });
+    }
+    return done;
+  }
+};
+
+}  // namespace
+
+template <class T>
+GatherPlan plan_gather(const GatherSum<T>& s) {
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  GatherPlan plan;
+  plan.threads = threads_for(2 * s.macs());
+  plan.mr = static_cast<int>(ceil_div(s.rows, ceil_div(s.rows, kernels.rows)));
+  plan.nr = std::min(kMaxVectors, kernels.accumulators / plan.mr);
+  plan.cost = choose_layout(s, kernels.lanes, plan.mr, plan);
+
+  const int64_t budget = kBlockBytes / static_cast<int64_t>(sizeof(T));
+  const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
+  const int64_t depth = s.channels * s.taps();
+  // Enough pixels that streaming the rows of `a` past a block is cheap; more where there is little to stream.
+  int64_t pixels = depth >= 256 ? 768 : 4096;
+  const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
+  if (plan.threads > 1 && s.groups < plan.threads)
+    pixels = std::min<int64_t>(pixels, std::max<int64_t>(192, static_cast<int64_t>(total / (2 * plan.threads))));
+  const int64_t few = std::min<int64_t>(s.channels, std::max<int64_t>(1, ceil_div(256, std::max<int64_t>(1, s.taps()))));
+
+  auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
+  // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
+  int64_t* extent = plan.extent;
+  extent[2] = std::min<int64_t>(n[2], 2048);
+  while (extent[2] > 64 && few * channel_size(1, extent) > budget) extent[2] = ceil_div(extent[2], 2);
+  for (int axis : {1, 0}) {
+    if (axis == 0 && extent[1] < n[1]) break;
+    while (extent[axis] < n[axis]) {
+      int64_t more[3] = {extent[0], extent[1], extent[2]};
+      ++more[axis];
+      if (more[0] * more[1] * more[2] > pixels || few * channel_size(1, more) > budget) break;
+      ++extent[axis];
+    }
+    extent[axis] = ceil_div(n[axis], ceil_div(n[axis], extent[axis]));  // blocks of even size
+  }
+  if (extent[0] == n[0] && extent[1] == n[1] && extent[2] == n[2])
+    while (plan.images < s.images && (plan.images + 1) * extent[0] * extent[1] * extent[2] <= pixels &&
+           few * channel_size(plan.images + 1, extent) <= budget)
+      ++plan.images;
+  const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
+  plan.channels = std::max<int64_t>(1, std::min(s.channels, budget / size));
+  if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
+
+  const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) * ceil_div(n[2], extent[2]);
+  if (plan.threads > 1) {
+    plan.group_parts = std::min<int64_t>(s.groups, ceil_div(4 * plan.threads, boxes));
+    const int64_t tasks = boxes * plan.group_parts;
+    if (tasks < 2 * plan.threads) plan.row_parts = std::min<int64_t>(ceil_div(s.rows, plan.mr), ceil_div(plan.threads, tasks));
+  }
+  plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + (kMaxVectors + 1) * kernels.lanes) +
+                         Arena::rounded_bytes<int32_t>(plan.channels * s.taps() + 1) + kEdgeBytes;
+  return plan;
+}
+
+template <class T>
+void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
+  const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
+  if (s.images * s.groups * s.rows * n[0] * n[1] * n[2] == 0) return;
+  const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
+  const int64_t image_parts = ceil_div(s.images, plan.images);
+  const int64_t tiles = ceil_div(s.rows, plan.mr);
+  const Executor<T> executor{s, plan};
+  parallel_tasks(image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
+    auto next = [&task](int64_t of) {
+      int64_t i = task % of;
+      task /= of;
+      return i;
+    };
+    const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
+    Box box{};
+    for (int i : {2, 1, 0}) {
+      box.begin[i] = next(parts[i]) * plan.extent[i];
+      box.end[i] = std::min(n[i], box.begin[i] + plan.extent[i]);
+    }
+    box.image0 = task * plan.images;
+    box.image1 = std::min(s.images, box.image0 + plan.images);
+    executor.box(box, group * s.groups / plan.group_parts, (group + 1) * s.groups / plan.group_parts, row * tiles / plan.row_parts,
+                 (row + 1) * tiles / plan.row_parts);
+  });
+}
+
+#define FASTCONV_INSTANTIATE(T)                        \
+  template GatherPlan plan_gather(const GatherSum<T>&); \
+  template void run_gather(const GatherSum<T>&, const GatherPlan&);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv

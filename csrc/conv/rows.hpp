@@ -1,0 +1,33 @@
+// The weights as rows of a matrix, the left operand of the packed engine: a[g, m, c, t] with (c, t) contiguous.
+#pragma once
+#include <vector>
+
+#include "fastconv/conv.hpp"
+#include "fastconv/tensor.hpp"
+
+namespace fastconv {
+
+// Some taps of each axis, in the order the engine sums them.
+struct TapBox {
+  std::vector<int64_t> t[3];
+  int64_t size() const { return static_cast<int64_t>(t[0].size() * t[1].size() * t[2].size()); }
+};
+
+// Forward: row m is output channel g * rows + m, column c its input channel. Transposed (the input gradient): row m is
+// input channel m of the group, column c is output channel g * channels + c.
+template <class T>
+struct WeightRows {
+  View<const T> w;
+  int64_t groups, rows, channels;  // rows and channels of a group
+  bool transposed;
+
+  const T* at(int64_t g, int64_t m, int64_t c) const {
+    return transposed ? w.data + (g * channels + c) * w.stride[0] + m * w.stride[1] : w.data + (g * rows + m) * w.stride[0] + c * w.stride[1];
+  }
+  // True if the weights in memory are such rows already, for all channels and taps.
+  bool in_place(const TapBox& taps) const;
+  // a[((g * rows + m) * channel_count + c - channel0) * taps + t]
+  void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int threads, T* a) const;
+};
+
+}  // namespace fastconv

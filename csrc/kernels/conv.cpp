@@ -1,0 +1,350 @@
+// Register tiles and packing of the convolutions, compiled once per rung.
+#include "kernels/conv.hpp"
+
+#include "isa/table.hpp"
+#include "kernels/vec.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+
+// Registers left for accumulators beside a row of b and one broadcast; without fused multiply-add a product needs one too.
+#if FASTCONV_VEC_REGISTERS == 32
+constexpr int kAccumulators = 24, kRows = 8;
+#elif defined(__FMA__)
+constexpr int kAccumulators = 12, kRows = 4;
+#else
+constexpr int kAccumulators = 8, kRows = 4;
+#endif
+
+// The edge of a run: the tile goes through a buffer, so that the hot code stores whole vectors only.
+template <class T>
+__attribute__((noinline)) void copy_tile(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t m = 0; m < rows; ++m, dst += ldd, src += lds) {
+    int64_t i = 0;
+    for (; i + VL <= columns; i += VL) store(dst + i, load(src + i));
+    copy_first(dst + i, src + i, columns - i);
+  }
+}
+
+// Rows of `a` from few registers: a[m] is base + m * stride, spelled so that x86 addressing (base + 1, 2, 4, 8 times an
+// index) reaches all eight rows from two moving pointers and two strides; eight pointers would spill.
+template <class T>
+struct RowPointers {
+  const char *p0, *p3;
+  int64_t one, three;
+
+  FASTCONV_INLINE RowPointers(const T* a, int64_t stride)
+      : p0(reinterpret_cast<const char*>(a)), one(stride * static_cast<int64_t>(sizeof(T))), three(3 * one) {
+    p3 = p0 + three;
+  }
+  FASTCONV_INLINE void advance() {
+    p0 += sizeof(T);
+    p3 += sizeof(T);
+  }
+  template <int M>
+  FASTCONV_INLINE T get() const {
+    const char* p = M == 0 ? p0 : M == 1 ? p0 + one : M == 2 ? p0 + 2 * one : M == 3 ? p3 : M == 4 ? p0 + 4 * one : M == 5 ? p3 + 2 * one : M == 6 ? p0 + 2 * three : p3 + 4 * one;
+    return *reinterpret_cast<const T*>(p);
+  }
+};
+
+// acc[m] += a[m] * b for all rows m.
+template <class T, int MR, int NV, int M = 0>
+FASTCONV_INLINE void multiply_rows(const RowPointers<T>& a, const Vec<T> (&b)[NV], Vec<T> (&acc)[MR][NV]) {
+  if constexpr (M < MR) {
+    const Vec<T> s = splat<T>(a.template get<M>());
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[M][v] += s * b[v];
+    multiply_rows<T, MR, NV, M + 1>(a, b, acc);
+  }
+}
+
+template <class T, int MR, int NV>
+FASTCONV_INLINE void tile_panel(const TileRun<T>& t, const T* b, T* c, int64_t ldc) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[MR][NV];
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m) {
+    const Vec<T> init = t.bias ? splat<T>(t.bias[m]) : Vec<T>{};
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[m][v] = init;
+  }
+  if (t.accumulate) {
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) acc[m][v] = load(c + m * ldc + v * VL);
+  }
+  RowPointers<T> a(t.a, t.lda);
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
+    const T* bk = b + *off;
+    __asm__("" : "+r"(bk));  // one pointer and displacements, not an index for each vector
+    Vec<T> bv[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) bv[v] = load(bk + v * VL);
+    multiply_rows<T, MR, NV>(a, bv, acc);
+    a.advance();
+  }
+  if (t.clamp) {
+    const Vec<T> low = splat<T>(t.low), high = splat<T>(t.high);
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) {
+        acc[m][v] = acc[m][v] < low ? low : acc[m][v];
+        acc[m][v] = acc[m][v] > high ? high : acc[m][v];
+      }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) store(c + m * ldc + v * VL, acc[m][v]);
+}
+
+template <class T, int MR, int NV>
+void tile(const TileRun<T>& t) {
+  constexpr int64_t NR = NV * kLanes<T>;
+  alignas(64) T edge[MR * NR];
+  for (int64_t p = 0; p < t.pixels; p += NR) {
+    const int64_t left = t.pixels - p;
+    const bool whole = left >= NR;
+    if (!whole && t.accumulate) copy_tile<T>(edge, NR, t.c + p, t.ldc, MR, left);
+    tile_panel<T, MR, NV>(t, t.b + p, whole ? t.c + p : edge, whole ? t.ldc : NR);
+    if (!whole) copy_tile<T>(t.c + p, t.ldc, edge, NR, MR, left);
+  }
+}
+
+template <class T, int MR, int NV>
+void outer(const OuterTile<T>& t) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[MR][NV];
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[m][v] = load(t.c + m * t.ldc + v * VL);
+  const T* b = t.b;
+  for (const int32_t *off = t.poff, *end = off + t.pixels; off != end; ++off, b += NV * VL) {
+    Vec<T> bv[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
+    const T* a = t.a + *off;
+    __asm__("" : "+r"(a));
+    multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) store(t.c + m * t.ldc + v * VL, acc[m][v]);
+}
+
+template <class T, int MR, int NT>
+void dot(const DotTile<T>& t) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[MR][NT];
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+    for (int n = 0; n < NT; ++n) acc[m][n] = load(t.c + m * t.ldc + n * VL);
+  int64_t off[NT];
+#pragma GCC unroll 8
+  for (int n = 0; n < NT; ++n) off[n] = t.boff[n];
+  const int64_t left = t.pixels % VL;
+  for (int64_t r = 0; r < t.rows; ++r) {
+    const T* a = t.a + r * t.a_row;
+    const T* b = t.b + r * t.b_row;
+    int64_t p = 0;
+    for (; p + VL <= t.pixels; p += VL) {
+      Vec<T> av[MR];
+#pragma GCC unroll 8
+      for (int m = 0; m < MR; ++m) av[m] = load(a + m * t.lda + p);
+#pragma GCC unroll 8
+      for (int n = 0; n < NT; ++n) {
+        const Vec<T> bv = load(b + off[n] + p);
+#pragma GCC unroll 8
+        for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
+      }
+    }
+    if (left) {  // both sides are cut: a value beyond the row might be infinite
+      const Mask<T> keep = first_lanes<T>(left);
+      Vec<T> av[MR];
+#pragma GCC unroll 8
+      for (int m = 0; m < MR; ++m) av[m] = load_first(a + m * t.lda + p, left);
+#pragma GCC unroll 8
+      for (int n = 0; n < NT; ++n) {
+        const Vec<T> bv = keep ? load(b + off[n] + p) : Vec<T>{};
+#pragma GCC unroll 8
+        for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+    for (int n = 0; n < NT; ++n) store(t.c + m * t.ldc + n * VL, acc[m][n]);
+}
+
+template <class T>
+FASTCONV_INLINE void copy_run(T* dst, const T* src, int64_t n) {
+  constexpr int VL = kLanes<T>;
+  if (n < VL) {
+    copy_first(dst, src, n);
+    return;
+  }
+  int64_t i = 0;
+  for (; i + VL <= n; i += VL) store(dst + i, load(src + i));
+  if (i < n) store(dst + n - VL, load(src + n - VL));
+}
+
+template <class T>
+void pack_line(T* dst, const T* src, const PackRun* runs, int64_t count) {
+  for (const PackRun* r = runs; r != runs + count; ++r) {
+    T* d = dst + r->dst;
+    const int64_t n = r->length;
+    if (r->src == PackRun::kZeros) {
+      for (int64_t i = 0; i < n; ++i) d[i] = 0;
+      continue;
+    }
+    const T* s = src + r->src;
+    if (n == 1) *d = *s;
+    else if (r->step == 1) copy_run(d, s, n);
+    else if (r->step == 2)
+      for (int64_t i = 0; i < n; ++i) d[i] = s[2 * i];
+    else
+      for (int64_t i = 0; i < n; ++i) d[i] = s[i * r->step];
+  }
+}
+
+template <class T>
+void add_line(T* dst, const T* src, const PackRun* runs, int64_t count) {
+  for (const PackRun* r = runs; r != runs + count; ++r) {
+    if (r->src == PackRun::kZeros) continue;
+    T* d = dst + r->dst;
+    const T* s = src + r->src;
+    if (r->step == 1)
+      for (int64_t i = 0; i < r->length; ++i) d[i] += s[i];
+    else
+      for (int64_t i = 0; i < r->length; ++i) d[i] += s[i * r->step];
+  }
+}
+
+template <int... I>
+struct Indices {};
+template <int N, int... I>
+struct MakeIndices : MakeIndices<N - 1, N - 1, I...> {};
+template <int... I>
+struct MakeIndices<0, I...> {
+  typedef Indices<I...> type;
+};
+
+// Rows of 32 bytes, for a square transpose that every rung can do: log2(N) rounds that swap ever smaller blocks.
+template <class T>
+struct Square {
+  static constexpr int N = 32 / static_cast<int>(sizeof(T));
+  typedef T row __attribute__((vector_size(32)));
+  typedef T loose __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
+
+  template <int S, int... I>
+  static FASTCONV_INLINE void swap(row& a, row& b, Indices<I...>) {
+    const row low = __builtin_shufflevector(a, b, ((I & S) ? N + I - S : I)...);
+    b = __builtin_shufflevector(a, b, ((I & S) ? N + I : I + S)...);
+    a = low;
+  }
+  template <int S>
+  static FASTCONV_INLINE void round(row (&r)[N]) {
+    if constexpr (S > 0) {
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i)
+        if (!(i & S)) swap<S>(r[i], r[i + S], typename MakeIndices<N>::type{});
+      round<S / 2>(r);
+    }
+  }
+  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds) {
+    row r[N];
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(src + i * lds);
+    round<N / 2>(r);
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) *reinterpret_cast<loose*>(dst + i * ldd) = r[i];
+  }
+};
+
+template <class T>
+void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels, int64_t channels,
+                     int64_t padded) {
+  constexpr int N = Square<T>::N;
+  int64_t c = 0;
+  if (pixel_stride == 1 && pixels >= N)
+    for (; c + N <= channels; c += N) {
+      const T* s = src + c * channel_stride;
+      int64_t p = 0;
+      for (; p + N <= pixels; p += N) Square<T>::transpose(dst + p * ldd + c, ldd, s + p, channel_stride);
+      for (; p < pixels; ++p)
+        for (int i = 0; i < N; ++i) dst[p * ldd + c + i] = s[i * channel_stride + p];
+    }
+  for (int64_t p = 0; p < pixels; ++p) {
+    for (int64_t i = c; i < channels; ++i) dst[p * ldd + i] = src[i * channel_stride + p * pixel_stride];
+    for (int64_t i = channels; i < padded; ++i) dst[p * ldd + i] = 0;
+  }
+}
+
+// Eight vectors of partial sums, then a tree: the error grows with n / (8 lanes), not n.
+template <class T>
+T sum(const T* src, int64_t stride, int64_t n) {
+  constexpr int VL = kLanes<T>, U = 4;
+  T total = 0;
+  int64_t i = 0;
+  if (stride == 1) {
+    Vec<T> acc[U] = {};
+    for (; i + U * VL <= n; i += U * VL)
+#pragma GCC unroll 8
+      for (int u = 0; u < U; ++u) acc[u] += load(src + i + u * VL);
+    Vec<T> all = (acc[0] + acc[1]) + (acc[2] + acc[3]);
+    for (int l = 0; l < VL; ++l) total += all[l];
+  }
+  for (; i < n; ++i) total += src[i * stride];
+  return total;
+}
+
+template <class T, int MR, int NV>
+constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators && MR <= kRows) return tile<T, MR, NV>;
+  else return nullptr;
+}
+template <class T, int MR, int NV>
+constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
+  if constexpr (MR * NV <= kAccumulators && MR <= kRows) return outer<T, MR, NV>;
+  else return nullptr;
+}
+template <class T, int MR, int NT>
+constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
+  if constexpr (MR * NT <= kAccumulators) return dot<T, MR, NT>;
+  else return nullptr;
+}
+
+#define FASTCONV_ROW(entry, mr) \
+  { entry<T, mr, 1>(), entry<T, mr, 2>(), entry<T, mr, 3>(), entry<T, mr, 4>(), entry<T, mr, 5>(), entry<T, mr, 6>() }
+template <class T>
+constexpr ConvKernelsOf<T> make_kernels() {
+  return {kLanes<T>,
+          kAccumulators,
+          kRows,
+          {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3), FASTCONV_ROW(tile_entry, 4),
+           FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
+          {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),
+           FASTCONV_ROW(outer_entry, 5), FASTCONV_ROW(outer_entry, 6), FASTCONV_ROW(outer_entry, 7), FASTCONV_ROW(outer_entry, 8)},
+          {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4)},
+          pack_line<T>,
+          add_line<T>,
+          pack_transposed<T>,
+          sum<T>};
+}
+#undef FASTCONV_ROW
+
+const ConvKernels& conv_kernels() {
+  static constexpr ConvKernels table = {make_kernels<float>(), make_kernels<double>()};
+  return table;
+}
+
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv

@@ -1,0 +1,93 @@
+// Contracts of the convolution kernels. One set an element type; all reached through function pointers.
+#pragma once
+#include <cstdint>
+
+namespace fastconv {
+
+constexpr int kMaxRows = 8;     // MR <= kMaxRows
+constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
+
+// The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
+//
+//   c[m * ldc + p] = clamp( init + sum_k a[m * lda + k] * b[boff[k] + p] ),   p in [0, pixels)
+//
+// where init is bias[m] (0 if bias is null), or c itself where `accumulate` is set, and clamp cuts to [low, high]
+// where `clamp` is set (NaN stays NaN). Sums run over k in order, so the
+// bits depend neither on how pixels are grouped nor on how k is cut into consecutive calls. Reads of b may pass the
+// last pixel by up to NR vectors: the packed block has that much slack. c is written for `pixels` pixels exactly.
+template <class T>
+struct TileRun {
+  int64_t k;
+  const T* a;
+  int64_t lda;
+  const int32_t* boff;
+  const T* b;
+  int64_t pixels;
+  T* c;
+  int64_t ldc;
+  const T* bias;
+  bool accumulate;
+  bool clamp;
+  T low, high;
+};
+
+// The same tile with the roles of the weight gradient: a sum over pixels of taps (rows, broadcast from the packed
+// block) times output channels (columns, vectors).
+//   c[m * ldc + n] += sum_p a[m * lda + poff[p]] * b[p * NR + n],   n in [0, NR)
+template <class T>
+struct OuterTile {
+  int64_t pixels;
+  const T* a;
+  int64_t lda;
+  const int32_t* poff;
+  const T* b;
+  T* c;
+  int64_t ldc;
+};
+
+// The weight gradient of few output channels: vectors along the pixels, whose lanes stay apart.
+//   c[m * ldc + n * lanes + (p % lanes)] += sum_{r, p} a[m * lda + r * a_row + p] * b[boff[n] + r * b_row + p]
+template <class T>
+struct DotTile {
+  int64_t rows, pixels;  // r in [0, rows), p in [0, pixels)
+  const T* a;
+  int64_t lda, a_row;
+  const T* b;
+  int64_t b_row;
+  const int32_t* boff;
+  T* c;
+  int64_t ldc;
+};
+
+// Part of a packed line: dst[i] = src[i * step], or zeros where src is kZeros.
+struct PackRun {
+  static constexpr int64_t kZeros = INT64_MIN;
+  int32_t dst, length;
+  int64_t src, step;
+};
+
+template <class T>
+struct ConvKernelsOf {
+  int lanes;
+  int accumulators;  // vectors of a full tile: MR * NR <= accumulators
+  int rows;          // MR of the best tile
+  void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
+  void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
+  void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]
+  void (*pack_line)(T* dst, const T* src, const PackRun* runs, int64_t count);
+  void (*add_line)(T* dst, const T* src, const PackRun* runs, int64_t count);  // dst[i] += ...
+  // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
+  void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
+                          int64_t channels, int64_t padded);
+  T (*sum)(const T* src, int64_t stride, int64_t n);
+};
+
+struct ConvKernels {
+  ConvKernelsOf<float> f32;
+  ConvKernelsOf<double> f64;
+};
+
+template <class T>
+const ConvKernelsOf<T>& conv_kernels();  // of the rung in use: conv/kernels.cpp
+
+}  // namespace fastconv
