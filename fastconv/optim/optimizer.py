@@ -34,14 +34,14 @@ class Optimizer:
     stops there (the proximal step of ISTA), so that weights become exactly 0.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()  # names of the state vectors
-
-    def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float, l1: float) -> None:
+    def __init__(
+        self, parameters: Iterable[Parameter], slots: tuple[str, ...], lr: float, weight_decay: float, l1: float
+    ) -> None:
         _at_least_zero(lr=lr, weight_decay=weight_decay, l1=l1)
         self.lr, self.weight_decay, self.l1 = lr, weight_decay, l1
         self.flat = Flat(parameters)
         self.steps = 0
-        self.state = {name: np.zeros_like(self.flat.data) for name in self.slots}
+        self.state = {name: np.zeros_like(self.flat.data) for name in slots}
         length = min(_CHUNK, self.flat.data.size)
         self._scratch = [np.empty(length, self.flat.data.dtype) for _ in range(2)]
         vectors = [self.flat.data, self.flat.grad, *self.state.values()]
@@ -92,8 +92,6 @@ class SGD(Optimizer):
     weight_decay: the L2 penalty ``weight_decay / 2 * |w|^2``.
     """
 
-    slots = ("momentum",)
-
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -108,8 +106,7 @@ class SGD(Optimizer):
         if nesterov and not momentum:
             raise ValueError("nesterov needs a momentum above 0, got 0")
         self.momentum, self.nesterov = momentum, nesterov
-        self.slots = ("momentum",) if momentum else ()  # type: ignore[misc]
-        super().__init__(parameters, lr, weight_decay, l1)
+        super().__init__(parameters, ("momentum",) if momentum else (), lr, weight_decay, l1)
 
     def _update(self, data: Array, grad: Array, state: list[Array], tmp: Array, other: Array) -> None:
         if self.weight_decay:
@@ -136,7 +133,6 @@ class Adam(Optimizer):
     at 0. weight_decay is added to the gradient as in :class:`SGD`; see :class:`AdamW`.
     """
 
-    slots = ("mean", "square")
     decoupled: ClassVar[bool] = False
 
     def __init__(
@@ -152,7 +148,7 @@ class Adam(Optimizer):
         _below_one(**{"betas[0]": betas[0], "betas[1]": betas[1]})
         _at_least_zero(eps=eps)
         self.betas, self.eps = betas, eps
-        super().__init__(parameters, lr, weight_decay, l1)
+        super().__init__(parameters, ("mean", "square"), lr, weight_decay, l1)
 
     def _update(self, data: Array, grad: Array, state: list[Array], tmp: Array, other: Array) -> None:
         mean, square = state

@@ -1,8 +1,8 @@
 """Training: ``fit(model, train, valid) -> History``, evaluation, early stopping, checkpoints.
 
-    train, valid, test = data.standardise(*data.fashion_mnist())
-    model = nn.models.lenet5()
-    history = train.fit(model, train_set, valid_set, epochs=10, callbacks=[train.EarlyStopping()], checkpoint="run.st")
+train, valid, test = data.standardise(*data.fashion_mnist())
+model = nn.models.lenet5()
+history = train.fit(model, train_set, valid_set, epochs=10, callbacks=[train.EarlyStopping()], checkpoint="run.st")
 """
 
 from fastconv.train import metrics

@@ -49,7 +49,9 @@ def _checked(name: str, data: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     if len(x) != len(y) or not len(x):
         raise ValueError(f"{name} must hold as many samples as targets, at least one; got {len(x)} and {len(y)}")
     if x.dtype != dtype:
-        raise TypeError(f"{name}: samples are {x.dtype}, the model is {dtype}; convert one (data.standardise, model.to)")
+        raise TypeError(
+            f"{name}: samples are {x.dtype}, the model is {dtype}; convert one (data.standardise, model.to)"
+        )
     return x, y
 
 
@@ -216,13 +218,14 @@ def fit(
     if resume:
         saved.restore(schedule)
 
-    with Progress(progress, epochs, len(x)) as bar, profiler.watching(model) if profiler else nullcontext():
+    with Progress(progress, epochs, len(x)) as bar:
         try:
             for number in _remaining(run, epochs):
                 start = perf_counter()
                 bar.start(number)
                 rng = np.random.default_rng([seed, number])  # of this epoch alone: resuming needs no other state
-                value, outputs, targets = trainer.epoch(x, y, batch_size, rng, bar)
+                with profiler.watching(model) if profiler else nullcontext():
+                    value, outputs, targets = trainer.epoch(x, y, batch_size, rng, bar)
                 record = {"loss": value, **{name: f(outputs, targets) for name, f in measures.items()}}
                 if valid is not None:
                     with trainer.timed("validation"):
@@ -257,7 +260,7 @@ class _Saved:
     ) -> None:
         self.path, self.run, self.identity = path, run, identity
         self.parts = {"model": run.model, "optimizer": run.optimizer}
-        self.parts |= {f"callback{i}": callback for i, callback in enumerate(callbacks)}  # type: ignore[misc]
+        self.parts |= {f"callback{i}": callback for i, callback in enumerate(callbacks)}
 
     def write(self) -> None:
         if self.path is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Self
 
 
@@ -12,12 +13,11 @@ def _tqdm(wanted: bool | None) -> Any:
     if wanted is False or (wanted is None and not sys.stderr.isatty()):
         return None
     try:
-        from tqdm import tqdm
+        return import_module("tqdm").tqdm
     except ImportError as error:
         if wanted is None:
             return None
         raise ImportError("progress=True needs tqdm: pip install 'fastconv[train]'") from error
-    return tqdm
 
 
 class Progress:
