@@ -75,6 +75,26 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: nn.Sequential(nn.Conv2d(1, 2, 2, bias=False), nn.BatchNorm2d(2), nn.ReLU()),
         (3, 1, 3, 3),
     ),
+    "max_pool1d": (lambda: nn.MaxPool1d(2), (2, 2, 7)),
+    "max_pool2d": (lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True), (2, 2, 6, 5)),
+    "max_pool3d": (lambda: nn.MaxPool3d(2, 1), (1, 2, 3, 3, 3)),
+    "avg_pool1d": (lambda: nn.AvgPool1d(3, 1, 1), (2, 2, 5)),
+    "avg_pool2d": (lambda: nn.AvgPool2d(2, padding=1, count_include_pad=False), (2, 2, 4, 5)),
+    "avg_pool3d": (lambda: nn.AvgPool3d(2), (1, 1, 4, 2, 3)),
+    "lp_pool1d": (lambda: nn.LPPool1d(2, 2), (2, 2, 6)),
+    "lp_pool2d": (lambda: nn.LPPool2d(3, 2, 1, mean=True), (1, 2, 4, 4)),
+    "lp_pool3d": (lambda: nn.LPPool3d(2, 2), (1, 1, 2, 4, 2)),
+    "adaptive_avg_pool1d": (lambda: nn.AdaptiveAvgPool1d(3), (2, 2, 7)),
+    "adaptive_avg_pool2d": (lambda: nn.AdaptiveAvgPool2d((2, 3)), (2, 2, 5, 4)),
+    "adaptive_avg_pool3d": (lambda: nn.AdaptiveAvgPool3d(2), (1, 1, 3, 4, 3)),
+    "adaptive_max_pool1d": (lambda: nn.AdaptiveMaxPool1d(3), (2, 2, 7)),
+    "adaptive_max_pool2d": (lambda: nn.AdaptiveMaxPool2d((2, 3)), (2, 2, 5, 4)),
+    "adaptive_max_pool3d": (lambda: nn.AdaptiveMaxPool3d(2), (1, 1, 3, 4, 3)),
+    "fractional_max_pool2d": (lambda: nn.FractionalMaxPool2d(2, output_ratio=0.6), (2, 2, 6, 5)),
+    "fractional_max_pool3d": (lambda: nn.FractionalMaxPool3d(2, output_size=2), (1, 1, 4, 4, 4)),
+    "global_avg_pool": (lambda: nn.GlobalAvgPool(), (2, 3, 3, 2)),
+    "global_max_pool": (lambda: nn.GlobalMaxPool(), (2, 3, 3, 2)),
+    "channel_max_pool": (lambda: nn.ChannelMaxPool(2), (2, 4, 3, 2)),
     "residual": (lambda: nn.Residual(nn.Conv2d(2, 2, 3, padding=1)), (1, 2, 3, 3)),
     "residual-shortcut": (lambda: nn.Residual(nn.Linear(3, 2), nn.Linear(3, 2, bias=False)), (4, 3)),
     "concat": (lambda: nn.Concat(nn.Conv2d(2, 1, 1), nn.Conv2d(2, 2, 3, padding=1), FixedEval()), (2, 2, 3, 3)),
@@ -170,13 +190,13 @@ def test_buffers_are_reused_once_free() -> None:
 def test_fused_steps_give_what_the_layers_give(mode: str) -> None:
     nn.manual_seed(5)
     model = nn.Sequential(
-        nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
-        nn.Conv2d(4, 3, 2), nn.ReLU(),
+        nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2, 1),
+        nn.Conv2d(4, 3, 2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 2),
     )  # fmt: skip
     model.to(np.float64)
     model.train()
-    x = RNG.standard_normal((3, 2, 6, 6))
+    x = RNG.standard_normal((3, 2, 10, 10))
     model(x)
     model[1].running_mean[...] = RNG.standard_normal(4)
     getattr(model, mode)()

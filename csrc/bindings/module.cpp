@@ -8,6 +8,7 @@ namespace py = pybind11;
 namespace fastconv {
 void register_runtime(py::module_& m);
 void register_conv(py::module_& m);
+void register_pool(py::module_& m);
 }  // namespace fastconv
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
@@ -15,4 +16,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   fastconv::isa_name();  // a processor or a FASTCONV_ISA that cannot work fails here, at import
   fastconv::register_runtime(m);
   fastconv::register_conv(m);
+  fastconv::register_pool(m);
 }

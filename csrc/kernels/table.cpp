@@ -5,9 +5,10 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 
 const ConvKernels& conv_kernels();
+const PoolKernels& pool_kernels();
 
 const KernelTable& kernel_table() {
-  static const KernelTable table = {FASTCONV_ISA_NAME, &conv_kernels(), nullptr};
+  static const KernelTable table = {FASTCONV_ISA_NAME, &conv_kernels(), &pool_kernels()};
   return table;
 }
 

@@ -10,27 +10,30 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-import fastconv
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv import pooling
+from fastconv.nn.module import Array, Gradient, Module, Reused
 
 Axes = int | Sequence[int]
 
 
 class _Pool(Module):
-    function: ClassVar[str]  # name of the function in fastconv; its gradient is <name>_backward
+    function: ClassVar[str]  # name of the function in fastconv.pooling; its gradient is <name>_backward
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.arguments, self.options = arguments, options
-        self._forward = getattr(fastconv, self.function)
-        self._backward = getattr(fastconv, f"{self.function}_backward")
+        self._forward = getattr(pooling, self.function)
+        self._backward = getattr(pooling, f"{self.function}_backward")
+        self._out, self._grad_input = Reused(), Reused()
 
     def forward(self, x: Array) -> Array:
         self._save(x)
-        y: Array = self._forward(x, *self.arguments, **self.options)
-        return y
+        key = (x.shape, x.dtype)
+        return self._out.keep(key, self._forward(x, *self.arguments, **self.options, out=self._out.offer(key)))
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return self._backward(grad, self._take_saved(), *self.arguments, **self.options)
+        x = self._take_saved()
+        out = self._grad_input.empty(x.shape, x.dtype)
+        return self._backward(grad, x, *self.arguments, **self.options, out=out)
 
     def describe(self) -> str:
         parts = [repr(a) for a in self.arguments]
@@ -38,21 +41,23 @@ class _Pool(Module):
 
 
 class _WinnerPool(_Pool):
-    """A pool that keeps where each maximum was, so that backward touches the winners alone."""
+    """A pool that passes on the largest. Where each was is kept, so that backward touches the winners alone."""
 
     keeps_order = True
 
     def forward(self, x: Array) -> Array:
         if not self.training:
-            y: Array = self._forward(x, *self.arguments, **self.options)
-            return y
-        y, indices = self._forward(x, *self.arguments, return_indices=True, **self.options)
+            return super().forward(x)
+        key = (x.shape, x.dtype)
+        out = self._out.offer(key)
+        y, indices = self._forward(x, *self.arguments, **self.options, return_indices=True, out=out)
         self._save((x, indices))
-        return y
+        return self._out.keep(key, y)
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         x, indices = self._take_saved()
-        return self._backward(grad, x, *self.arguments, indices=indices, **self.options)
+        out = self._grad_input.empty(x.shape, x.dtype)
+        return self._backward(grad, x, *self.arguments, **self.options, indices=indices, out=out)
 
 
 class _MaxPool(_WinnerPool):
@@ -164,8 +169,8 @@ class ChannelMaxPool(_WinnerPool):
 
     function = "channel_max_pool"
 
-    def __init__(self, kernel_size: int) -> None:
-        super().__init__(kernel_size)
+    def __init__(self, pieces: int) -> None:
+        super().__init__(pieces)
 
 
 def _family(base: type[_Pool], name: str, function: str, dims: Sequence[int]) -> list[Any]:

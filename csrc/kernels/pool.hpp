@@ -1,0 +1,78 @@
+// Pooling kernels: one call makes a segment of one output row, or of one row of an input gradient.
+#pragma once
+#include <stdint.h>
+
+#include "pool/windows.hpp"
+
+namespace fastconv {
+
+// How a row kernel goes over the width.
+enum class PoolWalk : uint8_t {
+  unit,    // rows of the window reduced column by column, then neighbours: stride 1
+  two,     // the same with even and odd columns apart: stride 2
+  table,   // columns reduced the same way, then window by window
+  direct,  // window by window from the input: windows too wide for scratch memory, and whole planes
+};
+
+// The input rows under one output row.
+template <class T>
+struct PoolRows {
+  const T* data;  // column 0 of the first row
+  int64_t planes, plane_step, rows, row_step;  // taps on depth and height, steps in elements
+  int64_t col_step;
+  const T* end;  // nothing is read from here on
+  int64_t index, plane_index, row_index;  // flat position of `data` in its plane, and what the taps add
+};
+
+// Outputs [first, last) of the row.
+template <class T>
+struct PoolSegment {
+  const PoolAxis* axis;
+  PoolWalk walk;
+  int64_t first, last;
+  T* y;  // of output `first`
+  int64_t y_step;
+  int64_t* index;  // likewise; only the kernels that find positions write it
+  int64_t index_step;
+  const T* divisor;  // per output of the segment, readable in whole vectors; null: nothing is divided
+  T area;            // the other axes' part of the divisor
+  void* scratch;     // pool_scratch_bytes(axis, walk, outputs)
+};
+
+// One row of the input gradient of an average, columns [first, last).
+template <class T>
+struct PoolGradRow {
+  const PoolAxis* axis;
+  PoolWalk walk;
+  const T* dy;  // column 0 of the first output row that covers this input row
+  int64_t planes, plane_step, rows, row_step, col_step;
+  const T* end;           // nothing is read from here on
+  const T* plane_weight;  // what each of the output rows counts
+  const T* row_weight;
+  const T* col_weight;  // likewise the outputs, from the first one of outputs.first that there is
+  PoolCover outputs;    // that touch the columns; those that there are not count as zeros
+  int64_t first, last;
+  T* dx;  // of column `first`
+  int64_t dx_step;
+  void* scratch;
+};
+
+constexpr int64_t kPoolSpan = 2048;   // columns that are reduced into scratch memory at a time
+constexpr int64_t kPoolSlack = 128;   // elements that whole vectors may touch beyond a line's end
+
+template <class T>
+using PoolRowFunction = void (*)(const PoolRows<T>&, const PoolSegment<T>&);
+
+template <class T>
+struct PoolFunctions {
+  PoolRowFunction<T> max, max_index, sum;
+  PoolRowFunction<T> max_magnitude, sum_magnitude, sum_squares;
+  void (*avg_grad)(const PoolGradRow<T>&);
+};
+
+struct PoolKernels {
+  PoolFunctions<float> f32;
+  PoolFunctions<double> f64;
+};
+
+}  // namespace fastconv
