@@ -1,0 +1,131 @@
+"""``fastconv train``: a network on a data set, from the first epoch to the pictures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastconv import data, nn, optim, runtime
+from fastconv.nn.models import MODELS
+from fastconv.train import checkpoint
+from fastconv.train.callbacks import Callback, EarlyStopping
+from fastconv.train.history import History
+from fastconv.train.loop import OPTIMIZERS, evaluate, fit, predict
+from fastconv.train.metrics import confusion_matrix
+
+_IMAGES = ("digits", "fashion-mnist", "mnist")
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``train`` to the subparsers of a command line."""
+    parser = commands.add_parser(
+        "train",
+        help="train a network on real images",
+        description="Train a network, evaluate it on the test set, and write the model, its history and pictures.",
+    )
+    parser.add_argument("--data", choices=_IMAGES, default="digits")
+    parser.add_argument("--model", choices=list(MODELS), default="cnn")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="sgd")
+    parser.add_argument("--lr", type=float, help="learning rate at the start (each optimiser has a default)")
+    parser.add_argument("--schedule", choices=("cosine", "step", "none"), default="cosine")
+    parser.add_argument("--augment", action="store_true", help="shift images by up to 2 pixels; flip clothes")
+    parser.add_argument("--patience", type=int, help="stop after this many epochs without progress, keep the best")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="default: all this process may use")
+    parser.add_argument("--profile", action="store_true", help="say where the time went, by layer")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run in the same folder")
+    parser.add_argument("--out", type=Path, help="folder to write to (default: fastconv-train/<data>-<model>)")
+    parser.set_defaults(run=run)
+
+
+def _augmentation(name: str, train: data.Dataset) -> Any:
+    shift = data.shift(1 if name == "digits" else 2, fill=float(train.x.min()))
+    return data.compose(shift, data.flip()) if name == "fashion-mnist" else shift
+
+
+def _optimizer(options: argparse.Namespace, model: nn.Module) -> optim.Optimizer:
+    optimizer = OPTIMIZERS[options.optimizer](model.parameters())
+    if options.lr is not None:
+        optimizer.lr = options.lr
+    return optimizer
+
+
+def _schedule(options: argparse.Namespace, optimizer: optim.Optimizer) -> optim.Schedule | None:
+    if options.schedule == "cosine":
+        return optim.CosineAnnealingLR(optimizer, options.epochs)
+    if options.schedule == "step":
+        return optim.StepLR(optimizer, max(options.epochs // 3, 1), 0.2)
+    return None
+
+
+def run(options: argparse.Namespace) -> int:
+    """The command. Returns its exit status."""
+    folder = options.out or Path("fastconv-train") / f"{options.data}-{options.model}"
+    try:
+        train_all, test = data.load(options.data)
+        train, valid = data.split(train_all, (0.9, 0.1), options.seed)
+        train, valid, test = data.standardise(train, valid, test)
+        model = nn.models.build(options.model, train.x.shape[1:], len(train.classes), options.seed)
+        if options.threads is not None:
+            runtime.set_num_threads(options.threads)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"fastconv train: {error}", file=sys.stderr)
+        return 2
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{train}, {len(valid)} to validate, {len(test)} to test\n\n{nn.summary(model, train.x.shape[1:])}\n")
+
+    optimizer = _optimizer(options, model)
+    callbacks: list[Callback] = [EarlyStopping(patience=options.patience)] if options.patience else []
+    history = fit(
+        model,
+        train,
+        valid,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        optimizer=optimizer,
+        schedule=_schedule(options, optimizer),
+        augment=_augmentation(options.data, train) if options.augment else None,
+        callbacks=callbacks,
+        seed=options.seed,
+        profile=options.profile,
+        checkpoint=folder / "run.safetensors",
+        resume=options.resume,
+    )
+    checkpoint.save(model, folder / "model.safetensors")
+    history.save(folder / "history.json")
+    if history.stopped:
+        print(history.stopped)
+    if history.profile is not None:
+        print(f"\n{history.profile}\n")
+    found = evaluate(model, test)
+    seconds = sum(history["seconds"]) if len(history) else 0.0
+    print(f"test: accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f}; {len(history)} epochs in {seconds:.1f} s")
+    _draw(folder, model, history, test)
+    print(f"written to {folder}/")
+    return 130 if history.stopped == "interrupted" else 0
+
+
+def _draw(folder: Path, model: nn.Module, history: History, test: data.Dataset) -> None:
+    """The pictures, where matplotlib is there and there is something to show."""
+    if find_spec("matplotlib") is None:
+        print("no pictures: they need matplotlib (pip install 'fastconv[viz]')")
+        return
+    from fastconv import viz
+
+    outputs = predict(model, test.x)
+    figures = {"confusion": viz.confusion_matrix(confusion_matrix(outputs, test.y), test.classes)}
+    if len(history):
+        figures["curves"] = viz.learning_curves(history, best="valid_loss")
+    if (outputs.argmax(axis=1) != test.y).any():
+        figures["misclassified"] = viz.misclassified(test.x, test.y, outputs, test.classes)
+    layer = viz.first_convolution(model)
+    if layer is not None:
+        figures["filters"] = viz.filters(layer)
+        figures["feature-maps"] = viz.feature_maps(model, test.x[0])
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png")
