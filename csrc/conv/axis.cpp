@@ -96,38 +96,33 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
   return l;
 }
 
-LineRuns line_runs(const AxisLayout& layout, int64_t stride) {
-  LineRuns lines;
+std::vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride) {
+  std::vector<PackRun> runs;
   for (int64_t s = 0; s < layout.segments; ++s) {
-    lines.first.push_back(static_cast<int32_t>(lines.runs.size()));
     const int64_t* source = layout.source.data() + s * layout.width;
     for (int64_t i = 0; i < layout.width;) {
-      const bool zero = source[i] < 0;
-      int64_t n = 1, step = 0;
-      if (zero) {
-        while (i + n < layout.width && source[i + n] < 0) ++n;
-      } else if (i + 1 < layout.width && source[i + 1] >= 0) {
+      if (source[i] < 0) {
+        ++i;
+        continue;
+      }
+      int64_t n = 1, step = 1;
+      if (i + 1 < layout.width && source[i + 1] >= 0) {
         step = source[i + 1] - source[i];
         while (i + n < layout.width && source[i + n] >= 0 && source[i + n] - source[i + n - 1] == step) ++n;
       }
-      lines.runs.push_back({static_cast<int32_t>(i), static_cast<int32_t>(n), zero ? PackRun::kZeros : source[i] * stride, step * stride});
+      runs.push_back({static_cast<int32_t>(s * segment_stride + i), static_cast<int32_t>(n), source[i] * source_stride,
+                      n == 1 ? 1 : step * source_stride});
       i += n;
     }
   }
-  lines.first.push_back(static_cast<int32_t>(lines.runs.size()));
-  return lines;
+  return runs;
 }
 
-LineRuns extra_runs(const AxisLayout& layout, int64_t stride) {
-  LineRuns lines;
-  size_t next = 0;  // extras are in the order of their entries
-  for (int64_t s = 0; s < layout.segments; ++s) {
-    lines.first.push_back(static_cast<int32_t>(lines.runs.size()));
-    for (; next < layout.extras.size() && layout.extras[next].entry < (s + 1) * layout.width; ++next)
-      lines.runs.push_back({static_cast<int32_t>(layout.extras[next].entry - s * layout.width), 1, layout.extras[next].source * stride, 0});
-  }
-  lines.first.push_back(static_cast<int32_t>(lines.runs.size()));
-  return lines;
+std::vector<PackRun> extra_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride) {
+  std::vector<PackRun> runs;
+  for (const auto& e : layout.extras)
+    runs.push_back({static_cast<int32_t>(e.entry / layout.width * segment_stride + e.entry % layout.width), 1, e.source * source_stride, 1});
+  return runs;
 }
 
 }  // namespace fastconv

@@ -53,12 +53,9 @@ struct LayoutSize {
 };
 LayoutSize layout_size(const AxisMap& map, int64_t outputs, bool expand);
 
-// The entries of one segment as runs of constant step, for pack_line and add_line.
-struct LineRuns {
-  std::vector<PackRun> runs;
-  std::vector<int32_t> first;  // runs of segment s: first[s] .. first[s + 1] - 1
-};
-LineRuns line_runs(const AxisLayout& layout, int64_t stride);
-LineRuns extra_runs(const AxisLayout& layout, int64_t stride);
+// All entries of a layout that are not zeros as runs of constant step; segment s starts `segment_stride` elements on.
+std::vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride);
+// The further sources.
+std::vector<PackRun> extra_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride);
 
 }  // namespace fastconv

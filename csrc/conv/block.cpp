@@ -13,6 +13,14 @@ int64_t spread(int64_t elements) {
   return elements % 256 == 0 ? elements + 16 : elements;
 }
 
+// All sources of an entry.
+void sources_of(const AxisLayout& l, int64_t entry, std::vector<int64_t>& out) {
+  out.clear();
+  if (l.source[static_cast<size_t>(entry)] >= 0) out.push_back(l.source[static_cast<size_t>(entry)]);
+  for (const auto& e : l.extras)
+    if (e.entry == entry) out.push_back(e.source);
+}
+
 }  // namespace
 
 int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t extent[3], const bool expand[3]) {
@@ -24,7 +32,8 @@ int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t 
   return spread(n);
 }
 
-Block::Block(const AxisMap axes[3], const Box& box, const bool expand[3]) : box_(box) {
+template <class T>
+Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x) : box_(box), x_(x) {
   for (int i = 0; i < 3; ++i) layout_[i] = make_layout(axes[i], box.begin[i], box.end[i], expand[i]);
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
   plane_ = box.images() * d.width * h.width * w.width;
@@ -36,70 +45,75 @@ Block::Block(const AxisMap axes[3], const Box& box, const bool expand[3]) : box_
         int64_t segment = (w.segment[tw] * h.segments + h.segment[th]) * d.segments + d.segment[td];
         tap_offset_.push_back(static_cast<int32_t>(segment * plane_ + position(0, d.shift[td], h.shift[th], w.shift[tw])));
       }
+  find_lines();
 }
 
-void Block::offsets(int64_t channels, int32_t* out) const {
+template <class T>
+void Block<T>::find_lines() {
+  const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
+  const int64_t w_segment = h.segments * d.segments * plane_;
+  runs_ = entry_runs(w, w_segment, x_.stride[4]);
+  if (!w.extras.empty()) more_runs_ = extra_runs(w, w_segment, x_.stride[4]);
+  const bool several = !d.extras.empty() || !h.extras.empty();
+  lines_.reserve(static_cast<size_t>(h.segments * d.segments * box_.images() * d.width * h.width));
+  std::vector<int64_t> ds, hs;
+  for (int64_t hseg = 0; hseg < h.segments; ++hseg)
+    for (int64_t dseg = 0; dseg < d.segments; ++dseg)
+      for (int64_t image = 0; image < box_.images(); ++image)
+        for (int64_t i = 0; i < d.width; ++i)
+          for (int64_t j = 0; j < h.width; ++j) {
+            const int64_t de = dseg * d.width + i, he = hseg * h.width + j;
+            const int64_t sd = d.source[static_cast<size_t>(de)], sh = h.source[static_cast<size_t>(he)];
+            if (sd < 0 || sh < 0) continue;
+            const int32_t dst = static_cast<int32_t>((hseg * d.segments + dseg) * plane_ + position(image, i, j, 0));
+            const int64_t src = (box_.image0 + image) * x_.stride[0];
+            lines_.push_back({dst, src + sd * x_.stride[2] + sh * x_.stride[3]});
+            if (!several) continue;
+            sources_of(d, de, ds);
+            sources_of(h, he, hs);
+            for (size_t a = 0; a < ds.size(); ++a)
+              for (size_t b = 0; b < hs.size(); ++b)
+                if (a + b > 0) more_lines_.push_back({dst, src + ds[a] * x_.stride[2] + hs[b] * x_.stride[3]});
+          }
+  int64_t covered = 0;
+  for (const PackRun& r : runs_) covered += r.length;
+  gaps_ = covered * static_cast<int64_t>(lines_.size()) != channel_stride_;
+}
+
+template <class T>
+void Block<T>::offsets(int64_t channels, int32_t* out) const {
   for (int64_t c = 0; c < channels; ++c)
     for (int32_t offset : tap_offset_) *out++ = static_cast<int32_t>(c * channel_stride_) + offset;
 }
 
 template <class T>
-void Block::pack(const ConvKernelsOf<T>& kernels, const View<const T>& x, int64_t c0, int64_t channels, T* dst) const {
-  const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
-  const LineRuns lines = line_runs(w, x.stride[4]);
-  const LineRuns more = w.extras.empty() ? LineRuns{} : extra_runs(w, x.stride[4]);
-  const int64_t w_segment = h.segments * d.segments * plane_;
+void Block<T>::clear(int64_t channels, T* dst) const {
+  if (gaps_) std::fill_n(dst, channels * channel_stride_, T(0));
+  std::fill_n(dst + channels * channel_stride_, kSlack, T(0));
+}
 
-  // Source rows beyond the first of each (d, h) entry: all pairs of the axes' sources but the first pair.
-  auto sources_of = [](const AxisLayout& l, int64_t entry, std::vector<int64_t>& out) {
-    out.clear();
-    if (l.source[static_cast<size_t>(entry)] >= 0) out.push_back(l.source[static_cast<size_t>(entry)]);
-    for (const auto& e : l.extras)
-      if (e.entry == entry) out.push_back(e.source);
+template <class T>
+void Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
+  PackChannel<T> job{};
+  auto with = [&job](auto kernel, const std::vector<PackLine>& lines, const std::vector<PackRun>& runs) {
+    job.lines = lines.data();
+    job.line_count = static_cast<int64_t>(lines.size());
+    job.runs = runs.data();
+    job.run_count = static_cast<int64_t>(runs.size());
+    if (job.line_count && job.run_count) kernel(job);
   };
-  const bool several = !d.extras.empty() || !h.extras.empty();
-  std::vector<int64_t> ds, hs;
-
   for (int64_t c = 0; c < channels; ++c) {
-    T* channel = dst + c * channel_stride_;
-    for (int64_t hseg = 0; hseg < h.segments; ++hseg)
-      for (int64_t dseg = 0; dseg < d.segments; ++dseg)
-        for (int64_t image = 0; image < box_.images(); ++image) {
-          const T* xc = x.data + (box_.image0 + image) * x.stride[0] + (c0 + c) * x.stride[1];
-          T* plane = channel + (hseg * d.segments + dseg) * plane_ + image * d.width * h.width * w.width;
-          for (int64_t i = 0; i < d.width; ++i)
-            for (int64_t j = 0; j < h.width; ++j) {
-              T* line = plane + (i * h.width + j) * w.width;
-              const int64_t de = dseg * d.width + i, he = hseg * h.width + j;
-              const int64_t sd = d.source[static_cast<size_t>(de)], sh = h.source[static_cast<size_t>(he)];
-              if (sd < 0 || sh < 0) {
-                for (int64_t s = 0; s < w.segments; ++s) std::fill_n(line + s * w_segment, w.width, T(0));
-                continue;
-              }
-              auto row = [&](int64_t a, int64_t b) { return xc + a * x.stride[2] + b * x.stride[3]; };
-              auto pack_row = [&](auto kernel, const LineRuns& part, const T* src) {
-                for (int64_t s = 0; s < w.segments; ++s) {
-                  const int32_t first = part.first[static_cast<size_t>(s)], last = part.first[static_cast<size_t>(s + 1)];
-                  if (first < last) kernel(line + s * w_segment, src, part.runs.data() + first, last - first);
-                }
-              };
-              pack_row(kernels.pack_line, lines, row(sd, sh));
-              if (!w.extras.empty()) pack_row(kernels.add_line, more, row(sd, sh));
-              if (!several) continue;
-              sources_of(d, de, ds);
-              sources_of(h, he, hs);
-              for (size_t a = 0; a < ds.size(); ++a)
-                for (size_t b = 0; b < hs.size(); ++b) {
-                  if (a + b == 0) continue;
-                  pack_row(kernels.add_line, lines, row(ds[a], hs[b]));
-                  if (!w.extras.empty()) pack_row(kernels.add_line, more, row(ds[a], hs[b]));
-                }
-            }
-        }
+    job.dst = dst + c * channel_stride_;
+    job.src = x_.data + (c0 + c) * x_.stride[1];
+    with(kernels.pack, lines_, runs_);
+    if (!more_runs_.empty()) with(kernels.pack_add, lines_, more_runs_);
+    if (more_lines_.empty()) continue;
+    with(kernels.pack_add, more_lines_, runs_);
+    if (!more_runs_.empty()) with(kernels.pack_add, more_lines_, more_runs_);
   }
 }
 
-template void Block::pack(const ConvKernelsOf<float>&, const View<const float>&, int64_t, int64_t, float*) const;
-template void Block::pack(const ConvKernelsOf<double>&, const View<const double>&, int64_t, int64_t, double*) const;
+template class Block<float>;
+template class Block<double>;
 
 }  // namespace fastconv

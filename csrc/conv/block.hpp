@@ -22,32 +22,44 @@ struct Box {  // outputs [begin, end) of each axis, and images
   int64_t pixels() const { return images() * extent(0) * extent(1) * extent(2); }
 };
 
+template <class T>
 class Block {
  public:
-  Block(const AxisMap axes[3], const Box& box, const bool expand[3]);
+  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x);
 
   int64_t channel_stride() const { return channel_stride_; }
   int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
   const std::vector<int32_t>& tap_offset() const { return tap_offset_; }
-  const AxisLayout& layout(int axis) const { return layout_[axis]; }
+  int64_t width(int axis) const { return layout_[axis].width; }
   const Box& box() const { return box_; }
 
   // Position of an output; od, oh, ow count from the box's begin.
   int64_t position(int64_t image, int64_t od, int64_t oh, int64_t ow) const {
     return ((image * layout_[0].width + od) * layout_[1].width + oh) * layout_[2].width + ow;
   }
-  // offsets[c * taps + t] for `channels` channels.
+  // out[c * taps + t] = offset of tap t of channel c.
   void offsets(int64_t channels, int32_t* out) const;
 
-  // Packs channels [c0, c0 + channels) of x.
-  template <class T>
-  void pack(const ConvKernelsOf<T>& kernels, const View<const T>& x, int64_t c0, int64_t channels, T* dst) const;
+  // Memory for `channels` channels and a slack that tiles may read past the end.
+  int64_t elements(int64_t channels) const { return channels * channel_stride_ + kSlack; }
+  static constexpr int64_t kSlack = (kMaxVectors + 1) * 16;
+
+  // clear() writes the zeros of a block, pack() the other values: channels [c0, c0 + channels) of x. A block that is
+  // packed again needs no clearing: its zeros stand where they stood.
+  void clear(int64_t channels, T* dst) const;
+  void pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 
  private:
+  void find_lines();
+
   Box box_;
+  View<const T> x_;
   AxisLayout layout_[3];
   std::vector<int32_t> tap_offset_;
   int64_t plane_ = 0, channel_stride_ = 0;
+  std::vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
+  std::vector<PackRun> runs_, more_runs_;
+  bool gaps_ = false;                         // some entries are zeros
 };
 
 // Elements a channel of the block takes.

@@ -29,6 +29,12 @@ struct Piece {
   std::vector<int64_t> taps;
 };
 
+std::vector<int64_t> all_taps(int64_t k) {
+  std::vector<int64_t> t(static_cast<size_t>(k));
+  for (int64_t i = 0; i < k; ++i) t[static_cast<size_t>(i)] = i;
+  return t;
+}
+
 // A piece with taps [t0, t1) of its own.
 Piece with_taps(const Piece& piece, int64_t t0, int64_t t1) {
   Piece part = piece;
@@ -91,13 +97,18 @@ struct Direct {
  private:
   void run_taps(const TapBox& taps, bool first, bool last) {
     const int64_t channels = rows.channels, a_channel = rows.groups * rows.rows * taps.size();
-    if (rows.in_place(taps)) {
+    const double pixels = static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs;
+    if (rows.in_place(taps, pixels)) {
       sum.a = rows.w.data;
-      sum.a_row = rows.w.stride[0];
-      sum.a_group = rows.rows * rows.w.stride[0];
+      sum.a_row = rows.row_stride();
+      sum.a_group = rows.group_stride();
+      sum.a_channel = rows.channel_stride();
+      sum.a_tap = rows.tap_offsets(taps);
       run_channels(0, channels, first, last);
       return;
     }
+    sum.a_tap = all_taps(taps.size());
+    sum.a_channel = taps.size();
     const int64_t most = std::max<int64_t>(1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
     for (int64_t c0 = 0; c0 == 0 || c0 < channels; c0 += most) {
       const int64_t n = std::min(most, channels - c0);
@@ -119,12 +130,6 @@ struct Direct {
     run_gather(sum, plan_gather(sum));
   }
 };
-
-std::vector<int64_t> all_taps(int64_t k) {
-  std::vector<int64_t> t(static_cast<size_t>(k));
-  for (int64_t i = 0; i < k; ++i) t[static_cast<size_t>(i)] = i;
-  return t;
-}
 
 Piece forward_piece(const ConvAxis& axis) { return {forward_axis(axis), 0, 1, all_taps(axis.k)}; }
 

@@ -37,6 +37,9 @@ struct WeightGradient {
   int64_t oc, ic;      // of a group
   int64_t taps;        // of a channel
   bool dots;           // which tile
+  int64_t mr = 1;      // rows of the outer tile: channels behind one tap, or neighbouring taps of one channel
+  bool rows_are_channels = true;
+  int64_t group_count = 1;  // groups, a task
   int64_t width;       // columns of the sums kept for one row: output channels (padded), or lanes * output channels
   int64_t channels;    // of x, a task
   int64_t outputs;     // output channels, a task
@@ -55,9 +58,17 @@ struct WeightGradient {
     threads = threads_for(2 * p.macs());
     outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 16 * lanes);
     width = dots ? outputs * lanes : outputs;
+    // A run of taps can be no longer than the kernel is wide (each residue of the stride has its own segment).
+    const int64_t tap_run = std::min<int64_t>(kernels.rows, ceil_div(p.axis[2].k, p.axis[2].stride));
+    rows_are_channels = ic >= kernels.rows || ic >= tap_run;
+    mr = std::min<int64_t>(kernels.rows, rows_are_channels ? ic : tap_run);
     channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
     while (threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8))) channels = ceil_div(channels, 2);
     channels = ceil_div(ic, ceil_div(ic, channels));
+    if (channels == ic && outputs >= oc) {
+      group_count = std::max<int64_t>(1, std::min(p.groups, kSumBytes / item / sum_elements()));
+      if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
+    }
 
     // Blocks of pixels: transposed dy must fit a panel, x its share of the L2 cache.
     const int64_t pixels = dots ? 4096 : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
@@ -83,8 +94,8 @@ struct WeightGradient {
     }
   }
 
-  int64_t widest() const { return std::min<int64_t>(outputs / kernels.lanes, kernels.accumulators / kernels.rows); }
-  int64_t tasks() const { return p.groups * ceil_div(oc, outputs) * ceil_div(ic, channels); }
+  int64_t widest() const { return std::min<int64_t>({outputs / kernels.lanes, kernels.accumulators / mr, kMaxVectors}); }
+  int64_t tasks() const { return ceil_div(p.groups, group_count) * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent[i]); }
   int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
   int64_t sum_elements() const { return channels * taps * width; }
@@ -101,24 +112,29 @@ struct WeightGradient {
     return b;
   }
 
-  // What one task sums: output channels o of group g times channels c (both within the group).
+  // What one task sums: in each group of g, output channels o times channels c (both within the group).
   struct Task {
-    int64_t g;
-    Range o, c;
+    Range g, o, c;
   };
   Task task(int64_t i) const {
     const int64_t co = ceil_div(oc, outputs), cc = ceil_div(ic, channels);
     const int64_t o = i % co, c = i / co % cc;
-    return {i / (co * cc), {o * outputs, std::min(oc, (o + 1) * outputs)}, {c * channels, std::min(ic, (c + 1) * channels)}};
+    const int64_t g = i / (co * cc) * group_count;
+    return {{g, std::min(p.groups, g + group_count)}, {o * outputs, std::min(oc, (o + 1) * outputs)}, {c * channels, std::min(ic, (c + 1) * channels)}};
   }
 
   void run() const {
     if (p.oc * ic == 0) return;
-    const int64_t n = tasks(), size = sum_elements();
+    const int64_t n = tasks(), size = group_count * sum_elements();
+    if (p.mb * p.out_pixels() == 0) {
+      T* zeros = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(size)));
+      std::fill_n(zeros, size, T(0));
+      for (int64_t i = 0; i < n; ++i) write(task(i), zeros);
+      return;
+    }
     if (parts == 1) {
       parallel_tasks(n, threads, [&](int64_t i) {
         Scratch s(*this);
-        std::fill_n(s.sums, size, T(0));
         accumulate(task(i), {0, blocks()}, s);
         write(task(i), s.sums);
       });
@@ -128,7 +144,6 @@ struct WeightGradient {
     parallel_tasks(n * parts, threads, [&](int64_t i) {
       Scratch s(*this);
       s.sums = partial + i * size;
-      std::fill_n(s.sums, size, T(0));
       accumulate(task(i / parts), part(blocks(), parts, i % parts), s);
     });
     for (int64_t i = 0; i < n; ++i) {
@@ -145,9 +160,9 @@ struct WeightGradient {
     int32_t *positions, *offsets;
     explicit Scratch(const WeightGradient& w) {
       const int64_t pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
-      const int64_t block_size = block_channel_size(w.axis, w.images, w.extent, w.expand) * w.channels + 2 * w.kernels.lanes;
+      const int64_t block_size = block_channel_size(w.axis, w.images, w.extent, w.expand) * w.channels + Block<T>::kSlack;
       const int64_t panel_size = pixels * std::max(w.outputs, int64_t(1));
-      const int64_t bytes[] = {Arena::rounded_bytes<T>(w.sum_elements()), Arena::rounded_bytes<T>(block_size), Arena::rounded_bytes<T>(panel_size),
+      const int64_t bytes[] = {Arena::rounded_bytes<T>(w.group_count * w.sum_elements()), Arena::rounded_bytes<T>(block_size), Arena::rounded_bytes<T>(panel_size),
                                Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(w.channels * w.taps)};
       char* m = Arena::local().reserve(bytes[0] + bytes[1] + bytes[2] + bytes[3] + bytes[4]);
       auto take = [&m](int64_t n) {
@@ -160,16 +175,19 @@ struct WeightGradient {
       panel = reinterpret_cast<T*>(take(bytes[2]));
       positions = reinterpret_cast<int32_t*>(take(bytes[3]));
       offsets = reinterpret_cast<int32_t*>(take(bytes[4]));
-      std::fill_n(block + block_size - 2 * w.kernels.lanes, 2 * w.kernels.lanes, T(0));
     }
   };
 
   void accumulate(const Task& t, Range some, const Scratch& s) const {
     for (int64_t i = some.begin; i < some.end; ++i) {
-      const Block block(axis, box(i), expand);
-      block.pack(kernels, x, t.g * ic + t.c.begin, t.c.size(), s.block);
-      if (dots) add_dots(t, block, s);
-      else add_outer(t, block, s);
+      const Block<T> block(axis, box(i), expand, x);
+      block.clear(t.c.size(), s.block);
+      for (int64_t g = t.g.begin; g < t.g.end; ++g) {
+        block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block);
+        T* sums = s.sums + (g - t.g.begin) * sum_elements();
+        if (dots) add_dots(g, t, block, s, sums, i == some.begin);
+        else add_outer(g, t, block, s, sums, i == some.begin);
+      }
     }
   }
 
@@ -178,7 +196,7 @@ struct WeightGradient {
   }
 
   // sums[(c * taps + t) * width + o]
-  void add_outer(const Task& t, const Block& block, const Scratch& s) const {
+  void add_outer(int64_t g, const Task& t, const Block<T>& block, const Scratch& s, T* all_sums, bool first) const {
     const Box& b = block.box();
     const int64_t n = b.extent(2), pixels = b.pixels(), lanes = kernels.lanes;
     const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
@@ -193,24 +211,24 @@ struct WeightGradient {
             const Range v = part(vectors, panels, k);
             const int64_t o0 = v.begin * lanes, o1 = std::min(t.o.size(), v.end * lanes), nr = v.size() * lanes;
             kernels.pack_transposed(s.panel + v.begin * lanes * pixels + pixel * nr, nr,
-                                    dy_row(b.image0 + i, t.g * oc + t.o.begin + o0, b.begin[0] + d, b.begin[1] + h, b.begin[2]), dy.stride[1],
+                                    dy_row(b.image0 + i, g * oc + t.o.begin + o0, b.begin[0] + d, b.begin[1] + h, b.begin[2]), dy.stride[1],
                                     dy.stride[4], n, o1 - o0, nr);
           }
           pixel += n;
         }
-    // Rows of a tile are channels behind one tap, or, with few channels, neighbouring taps in steps of one width.
     const auto& tap = block.tap_offset();
-    const int64_t rows = kernels.rows, c = t.c.size();
+    const int64_t c = t.c.size();
     for (int64_t k = 0; k < panels; ++k) {
       const Range v = part(vectors, panels, k);
       OuterTile<T> tile{};
+      tile.accumulate = !first;
       tile.pixels = pixels;
       tile.poff = s.positions;
       tile.b = s.panel + v.begin * lanes * pixels;
-      T* sums = s.sums + v.begin * lanes;
-      auto multiply = [&](int64_t mr) { kernels.outer[mr - 1][v.size() - 1](tile); };
-      if (c >= rows / 2) {
-        const int64_t tiles = ceil_div(c, rows);
+      T* sums = all_sums + v.begin * lanes;
+      auto multiply = [&](int64_t tall) { kernels.outer[tall - 1][v.size() - 1](tile); };
+      if (rows_are_channels) {
+        const int64_t tiles = ceil_div(c, mr);
         tile.lda = block.channel_stride();
         tile.ldc = taps * width;
         for (int64_t i = 0; i < tiles; ++i) {
@@ -223,23 +241,27 @@ struct WeightGradient {
         }
         continue;
       }
-      tile.ldc = width;
+      // Taps in steps of one width: every stride-th of a line, which share a segment of the block.
+      const int64_t kw = p.axis[2].k, stride = p.axis[2].stride;
+      tile.ldc = stride * width;
       for (int64_t m = 0; m < c; ++m)
-        for (int64_t u = 0; u < taps;) {
-          int64_t mr = 1;
-          auto step = [&](int64_t at) { return tap[static_cast<size_t>(at + 1)] - tap[static_cast<size_t>(at)]; };
-          while (mr < rows && u + mr < taps && step(u + mr - 1) == step(u)) ++mr;
-          tile.lda = mr > 1 ? step(u) : 0;
-          tile.a = s.block + m * block.channel_stride() + tap[static_cast<size_t>(u)];
-          tile.c = sums + (m * taps + u) * width;
-          multiply(mr);
-          u += mr;
-        }
+        for (int64_t line = 0; line < taps; line += kw)
+          for (int64_t first_tap = 0; first_tap < std::min(stride, kw); ++first_tap)
+            for (int64_t u = first_tap; u < kw;) {
+              auto step = [&](int64_t at) { return tap[static_cast<size_t>(line + at + stride)] - tap[static_cast<size_t>(line + at)]; };
+              int64_t tall = 1;
+              while (tall < mr && u + tall * stride < kw && step(u + (tall - 1) * stride) == step(u)) ++tall;
+              tile.lda = tall > 1 ? step(u) : 0;
+              tile.a = s.block + m * block.channel_stride() + tap[static_cast<size_t>(line + u)];
+              tile.c = sums + (m * taps + line + u) * width;
+              multiply(tall);
+              u += tall * stride;
+            }
     }
   }
 
   // sums[((o * channels + c) * taps + t) * lanes + lane]
-  void add_dots(const Task& t, const Block& block, const Scratch& s) const {
+  void add_dots(int64_t g, const Task& t, const Block<T>& block, const Scratch& s, T* sums, bool first) const {
     const Box& b = block.box();
     const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
     block.offsets(t.c.size(), s.offsets);
@@ -247,14 +269,15 @@ struct WeightGradient {
     for (int64_t i = 0; i < b.images(); ++i)
       for (int64_t d = 0; d < b.extent(0); ++d) {
         DotTile<T> tile{};
+        tile.accumulate = !first || i + d > 0;
         tile.rows = b.extent(1);
         tile.pixels = n;
         tile.b = s.block + block.position(i, d, 0, 0);
-        tile.b_row = block.layout(2).width;
+        tile.b_row = block.width(2);
         tile.ldc = depth * lanes;
         for (int64_t k = 0; k < groups; ++k) {
           const Range m = part(t.o.size(), groups, k);
-          tile.a = dy_row(b.image0 + i, t.g * oc + t.o.begin + m.begin, b.begin[0] + d, b.begin[1], b.begin[2]);
+          tile.a = dy_row(b.image0 + i, g * oc + t.o.begin + m.begin, b.begin[0] + d, b.begin[1], b.begin[2]);
           tile.lda = dy.stride[1];
           tile.a_row = dy.stride[3];
           if (dy.stride[4] != 1) {
@@ -270,7 +293,7 @@ struct WeightGradient {
           for (int64_t j = 0; j < tiles; ++j) {
             const Range u = part(depth, tiles, j);
             tile.boff = s.offsets + u.begin;
-            tile.c = s.sums + (m.begin * depth + u.begin) * lanes;
+            tile.c = sums + (m.begin * depth + u.begin) * lanes;
             kernels.dot[m.size() - 1][u.size() - 1](tile);
           }
         }
@@ -278,23 +301,29 @@ struct WeightGradient {
   }
 
   // The sums of a task into dw.
-  void write(const Task& t, const T* sums) const {
-    const int64_t kh = p.axis[1].k, kw = p.axis[2].k, lanes = kernels.lanes, depth = t.c.size() * taps;
-    T* base = dw.data + (t.g * oc + t.o.begin) * dw.stride[0] + t.c.begin * dw.stride[1];
-    const bool dense = dw.stride[4] == 1 && dw.stride[3] == kw && dw.stride[2] == kh * kw && dw.stride[1] == taps;
-    if (!dots && dense) {
-      kernels.pack_transposed(base, dw.stride[0], sums, width, 1, t.o.size(), depth, depth);
-      return;
-    }
-    for (int64_t o = 0; o < t.o.size(); ++o)
-      for (int64_t c = 0; c < t.c.size(); ++c)
-        for (int64_t u = 0; u < taps; ++u) {
-          T total = 0;
-          if (dots)
-            for (int64_t l = 0; l < lanes; ++l) total += sums[((o * t.c.size() + c) * taps + u) * lanes + l];
-          else total = sums[(c * taps + u) * width + o];
-          base[o * dw.stride[0] + c * dw.stride[1] + u / (kh * kw) * dw.stride[2] + u / kw % kh * dw.stride[3] + u % kw * dw.stride[4]] = total;
+  void write(const Task& t, const T* all_sums) const {
+    const int64_t lanes = kernels.lanes, depth = t.c.size() * taps;
+    std::vector<int64_t> at;  // of each (c, t)
+    at.reserve(static_cast<size_t>(depth));
+    for (int64_t c = 0; c < t.c.size(); ++c)
+      for (int64_t a = 0; a < p.axis[0].k; ++a)
+        for (int64_t b = 0; b < p.axis[1].k; ++b)
+          for (int64_t e = 0; e < p.axis[2].k; ++e) at.push_back(c * dw.stride[1] + a * dw.stride[2] + b * dw.stride[3] + e * dw.stride[4]);
+    bool dense = true;
+    for (int64_t i = 0; i < depth; ++i) dense &= at[static_cast<size_t>(i)] == i;
+    for (int64_t g = t.g.begin; g < t.g.end; ++g) {
+      const T* sums = all_sums + (g - t.g.begin) * sum_elements();
+      T* base = dw.data + (g * oc + t.o.begin) * dw.stride[0] + t.c.begin * dw.stride[1];
+      if (!dots && dense) {
+        kernels.pack_transposed(base, dw.stride[0], sums, width, 1, t.o.size(), depth, depth);
+        continue;
+      }
+      for (int64_t o = 0; o < t.o.size(); ++o)
+        for (int64_t i = 0; i < depth; ++i) {
+          const T* sum = dots ? sums + (o * depth + i) * lanes : sums + i * width + o;
+          base[o * dw.stride[0] + at[static_cast<size_t>(i)]] = dots ? kernels.sum(sum, 1, lanes) : *sum;
         }
+    }
   }
 };
 

@@ -63,72 +63,114 @@ struct Executor {
 
   int64_t edge_pixels() const { return std::max<int64_t>(kEdgeBytes / static_cast<int64_t>(sizeof(T)) / kMaxRows, kMaxVectors * kernels.lanes); }
 
-  // All outputs of the rows [m0, m1) of groups [g0, g1) inside the box.
+  // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box.
   void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
-    const Block block(s.axis, box, plan.expand);
-    const int64_t cb = plan.channels, taps = s.taps(), slack = (kMaxVectors + 1) * kernels.lanes;
-    const int64_t packed = cb * block.channel_stride() + slack;
-    const int64_t packed_bytes = Arena::rounded_bytes<T>(packed), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps + 1);
-    char* memory = Arena::local().reserve(packed_bytes + offset_bytes + Arena::rounded_bytes<T>(kMaxRows * edge_pixels()));
+    const Block<T> block(s.axis, box, plan.expand, s.x);
+    const int64_t cb = std::min(plan.channels, std::max<int64_t>(1, s.channels)), taps = s.taps();
+    const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps + 1);
+    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + Arena::rounded_bytes<T>(kMaxRows * edge_pixels()));
     T* b = reinterpret_cast<T*>(memory);
     int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
-    T* edge = reinterpret_cast<T*>(memory + packed_bytes + offset_bytes);
-    std::fill_n(b + packed - slack, slack, T(0));
-    block.offsets(std::min(cb, s.channels), offsets);
+    int32_t* a_offsets = reinterpret_cast<int32_t*>(memory + packed_bytes + offset_bytes);
+    T* edge = reinterpret_cast<T*>(memory + packed_bytes + 2 * offset_bytes);
+    block.offsets(cb, offsets);
+    for (int64_t c = 0, k = 0; c < cb; ++c)
+      for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
+    block.clear(cb, b);
 
-    std::vector<Row> rows;
-    rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * box.extent(1)));
-    for (int64_t i = 0; i < box.images(); ++i)
-      for (int64_t d = 0; d < box.extent(0); ++d)
-        for (int64_t h = 0; h < box.extent(1); ++h)
-          rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
-                                                          (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
-    const int64_t n = box.extent(2), lanes = kernels.lanes;
-    const int64_t count = static_cast<int64_t>(rows.size());
-    const int64_t apart = count * ceil_div(n, lanes), together = ceil_div(rows.back().position + n, lanes);
-    const bool sweep = together < apart;
-    const bool direct = s.y.stride[4] == 1 || n == 1;
-
+    const Sweep sweep = make_sweep(block);
     const int64_t row_tiles = ceil_div(s.rows, plan.mr), base = s.rows / row_tiles, extra = s.rows % row_tiles;
     for (int64_t g = g0; g < g1; ++g)
       for (int64_t c0 = 0; c0 == 0 || c0 < s.channels; c0 += cb) {
         const int64_t channels = std::min(cb, s.channels - c0);
-        block.pack(kernels, s.x, g * s.x_group + s.x_first + c0, channels, b);
+        block.pack(kernels, g * s.x_group + s.x_first + c0, channels, b);
         const bool last = c0 + channels >= s.channels;
         for (int64_t i = tile0; i < tile1; ++i) {
           const int64_t m = i * base + std::min(i, extra), mr = base + (i < extra);
           const int64_t channel = g * s.rows + m;
           TileRun<T> t{};
           t.k = channels * taps;
-          t.a = s.a + g * s.a_group + m * s.a_row + c0 * taps;
+          t.a = s.a + g * s.a_group + m * s.a_row + c0 * s.a_channel;
           t.lda = s.a_row;
+          t.aoff = a_offsets;
           t.boff = offsets;
           t.bias = s.bias ? s.bias + channel : nullptr;
           t.accumulate = s.accumulate || c0 > 0;
           t.clamp = s.clamp && last;
           t.low = s.low;
           t.high = s.high;
-          T* y = s.y.data + channel * s.y.stride[1];
-          // Rows that follow one another in the block and in y are one run.
-          for (int64_t r = 0; r < count;) {
-            int64_t joined = 1;
-            if (direct)
-              while (r + joined < count && rows[r + joined].position == rows[r].position + joined * n &&
-                     rows[r + joined].y == rows[r].y + joined * n)
-                ++joined;
-            if (direct && (!sweep || joined == count)) {
-              t.b = b + rows[r].position;
-              t.pixels = joined * n;
-              t.c = y + rows[r].y;
-              t.ldc = s.y.stride[1];
-              multiply(mr, t);
-              r += joined;
-            } else {
-              r += through_edge(t, mr, rows.data() + r, count - r, n, sweep, b, edge, y);
-            }
-          }
+          sweep_rows(t, mr, block, sweep, b, edge, s.y.data + channel * s.y.stride[1]);
         }
       }
+  }
+
+  // The box's rows of outputs: where they stand in the block and in y.
+  struct Sweep {
+    std::vector<Row> rows;
+    int64_t n;        // outputs of a row
+    bool across;      // tiles run across the gaps between rows: fewer vectors than row by row
+    bool direct;      // tiles can be stored as they are
+  };
+  Sweep make_sweep(const Block<T>& block) const {
+    const Box& box = block.box();
+    Sweep sweep;
+    sweep.n = box.extent(2);
+    sweep.rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * box.extent(1)));
+    for (int64_t i = 0; i < box.images(); ++i)
+      for (int64_t d = 0; d < box.extent(0); ++d)
+        for (int64_t h = 0; h < box.extent(1); ++h)
+          sweep.rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
+                                                                (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
+    const int64_t lanes = kernels.lanes;
+    sweep.across = ceil_div(sweep.rows.back().position + sweep.n, lanes) < static_cast<int64_t>(sweep.rows.size()) * ceil_div(sweep.n, lanes);
+    sweep.direct = s.y.stride[4] == 1 || sweep.n == 1;
+    return sweep;
+  }
+
+  void sweep_rows(TileRun<T> t, int64_t mr, const Block<T>& block, const Sweep& sweep, const T* b, T* edge, T* y) const {
+    const auto& rows = sweep.rows;
+    const int64_t n = sweep.n, count = static_cast<int64_t>(rows.size());
+    if (s.rows == 1 && sweep.direct) {
+      const int64_t height = block.box().extent(1);
+      for (int64_t r = 0; r < count; r += height) {
+        t.b = b + rows[r].position;
+        t.c = y + rows[r].y;
+        t.pixels = n;
+        multiply_rows(t, height, block.width(2));
+      }
+      return;
+    }
+    // Rows that follow one another in the block and in y are one run.
+    for (int64_t r = 0; r < count;) {
+      int64_t joined = 1;
+      if (sweep.direct)
+        while (r + joined < count && rows[r + joined].position == rows[r].position + joined * n && rows[r + joined].y == rows[r].y + joined * n)
+          ++joined;
+      if (sweep.direct && (!sweep.across || joined == count)) {
+        t.b = b + rows[r].position;
+        t.pixels = joined * n;
+        t.c = y + rows[r].y;
+        t.ldc = s.y.stride[1];
+        multiply(mr, t);
+        r += joined;
+      } else {
+        r += through_edge(t, mr, rows.data() + r, count - r, n, sweep.across, b, edge, y);
+      }
+    }
+  }
+
+  // One row of `a`: the tile's rows are rows of the image.
+  void multiply_rows(const TileRun<T>& run, int64_t height, int64_t pitch) const {
+    const int64_t nv = std::min<int64_t>(4, ceil_div(run.pixels, kernels.lanes));
+    const int64_t most = std::min<int64_t>(kMaxRows, kernels.accumulators / nv);
+    RowsTile<T> t{run, 0, pitch, s.y.stride[3]};
+    for (int64_t r = 0; r < height; r += t.rows) {
+      const int64_t left = height - r, tall = std::min(left, most);
+      t.rows = left / tall * tall;
+      t.run.b = run.b + r * pitch;
+      t.run.c = run.c + r * t.c_row;
+      kernels.rows_tile[tall - 1][nv - 1](t);
+    }
   }
 
   // One run with tiles as wide as the rows of `a` allow, widths evened out.
@@ -148,38 +190,64 @@ struct Executor {
 
   // Some rows (or part of one long row) by way of the edge buffer, gaps between rows computed and dropped.
   // Returns how many rows it did.
-  int64_t through_edge(TileRun<T> t, int64_t mr, const Row* rows, int64_t count, int64_t n, bool sweep, const T* b, T* edge, T* y) const {
+  int64_t through_edge(TileRun<T> t, int64_t mr, const Row* rows, int64_t count, int64_t n, bool across, const T* b, T* edge, T* y) const {
     const int64_t room = edge_pixels(), step = s.y.stride[4];
     int64_t done = 1;
-    while (sweep && done < count && rows[done].position + n - rows[0].position <= room) ++done;
+    while (across && done < count && rows[done].position + n - rows[0].position <= room) ++done;
     for (int64_t w0 = 0; w0 < n; w0 += room) {  // more than one turn only for a single row
       const int64_t columns = std::min(room, n - w0);
       t.ldc = room;
       t.c = edge;
       t.b = b + rows[0].position + w0;
       t.pixels = rows[done - 1].position - rows[0].position + columns;
+      // Rows a constant distance apart in y are copied together.
       auto each = [&](auto f) {
-        for (int64_t m = 0; m < mr; ++m)
-          for (int64_t r = 0; r < done; ++r)
-            f(y + m * s.y.stride[1] + rows[r].y + w0 * step, edge + m * room + rows[r].position - rows[0].position);
+        for (int64_t r = 0; r < done;) {
+          int64_t alike = 1;
+          const int64_t apart = done > r + 1 ? rows[r + 1].y - rows[r].y : 0, pitch = done > r + 1 ? rows[r + 1].position - rows[r].position : 0;
+          while (r + alike < done && rows[r + alike].y - rows[r + alike - 1].y == apart && rows[r + alike].position - rows[r + alike - 1].position == pitch)
+            ++alike;
+          for (int64_t m = 0; m < mr; ++m)
+            f(y + m * s.y.stride[1] + rows[r].y + w0 * step, apart, edge + m * room + rows[r].position - rows[0].position, pitch, alike);
+          r += alike;
+        }
       };
       if (t.accumulate) {
         for (int64_t m = 0; m < mr; ++m) std::fill_n(edge + m * room, t.pixels, T(0));
-        each([&](const T* from, T* to) {
-          for (int64_t i = 0; i < columns; ++i) to[i] = from[i * step];
+        each([&](const T* from, int64_t ldf, T* to, int64_t ldt, int64_t count) {
+          if (step == 1) return kernels.copy_tile(to, ldt, from, ldf, count, columns);
+          for (int64_t r = 0; r < count; ++r)
+            for (int64_t i = 0; i < columns; ++i) to[r * ldt + i] = from[r * ldf + i * step];
         });
       }
       multiply(mr, t);
-      if (step == 1)
-        each([&](T* to, const T* from) { std::copy_n(from, columns, to); });
-      else
-        each([&](T* to, const T* from) {
-          for (int64_t i = 0; i < columns; ++i) to[i * step] = from[i];
-        });
+      each([&](T* to, int64_t ldt, const T* from, int64_t ldf, int64_t count) {
+        if (step == 1) return kernels.copy_tile(to, ldt, from, ldf, count, columns);
+        for (int64_t r = 0; r < count; ++r)
+          for (int64_t i = 0; i < columns; ++i) to[r * ldt + i * step] = from[r * ldf + i];
+      });
     }
     return done;
   }
 };
+
+// An empty sum.
+template <class T>
+void fill_with_bias(const GatherSum<T>& s) {
+  if (s.accumulate) return;
+  const View<T>& y = s.y;
+  const int64_t channels = s.groups * s.rows;
+  parallel_tasks(s.images * channels, threads_for(static_cast<double>(s.images * channels) * s.axis[1].outputs * s.axis[2].outputs), [&](int64_t i) {
+    const T bias = s.bias ? s.bias[i % channels] : T(0);
+    const T value = !s.clamp ? bias : bias < s.low ? s.low : bias > s.high ? s.high : bias;
+    T* plane = y.data + i / channels * y.stride[0] + i % channels * y.stride[1];
+    for (int64_t d = 0; d < s.axis[0].outputs; ++d)
+      for (int64_t h = 0; h < s.axis[1].outputs; ++h) {
+        T* row = plane + d * y.stride[2] + h * y.stride[3];
+        for (int64_t w = 0; w < s.axis[2].outputs; ++w) row[w * y.stride[4]] = value;
+      }
+  });
+}
 
 }  // namespace
 
@@ -231,8 +299,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
     const int64_t tasks = boxes * plan.group_parts;
     if (tasks < 2 * plan.threads) plan.row_parts = std::min<int64_t>(ceil_div(s.rows, plan.mr), ceil_div(plan.threads, tasks));
   }
-  plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + (kMaxVectors + 1) * kernels.lanes) +
-                         Arena::rounded_bytes<int32_t>(plan.channels * s.taps() + 1) + kEdgeBytes;
+  plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack) +
+                         2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps() + 1) + kEdgeBytes;
   return plan;
 }
 
@@ -240,6 +308,7 @@ template <class T>
 void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
   if (s.images * s.groups * s.rows * n[0] * n[1] * n[2] == 0) return;
+  if (s.channels * s.taps() == 0) return fill_with_bias(s);
   const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
   const int64_t image_parts = ceil_div(s.images, plan.images);
   const int64_t tiles = ceil_div(s.rows, plan.mr);

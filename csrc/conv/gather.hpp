@@ -22,8 +22,9 @@ struct GatherSum {
   int64_t rows = 1;      // of y, a group
   View<const T> x;
   View<T> y;
-  const T* a = nullptr;  // a[g * a_group + m * a_row + c * taps + t], unit stride along (c, t)
-  int64_t a_group = 0, a_row = 0;
+  const T* a = nullptr;  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]
+  int64_t a_group = 0, a_row = 0, a_channel = 0;
+  std::vector<int64_t> a_tap;
   const T* bias = nullptr;  // one a row of y, unit stride; may be null
   bool accumulate = false;  // add to y instead of setting it
   bool clamp = false;

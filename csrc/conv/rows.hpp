@@ -24,8 +24,14 @@ struct WeightRows {
   const T* at(int64_t g, int64_t m, int64_t c) const {
     return transposed ? w.data + (g * channels + c) * w.stride[0] + m * w.stride[1] : w.data + (g * rows + m) * w.stride[0] + c * w.stride[1];
   }
-  // True if the weights in memory are such rows already, for all channels and taps.
-  bool in_place(const TapBox& taps) const;
+  int64_t row_stride() const { return transposed ? w.stride[1] : w.stride[0]; }
+  int64_t channel_stride() const { return transposed ? w.stride[0] : w.stride[1]; }
+  int64_t group_stride() const { return (transposed ? channels : rows) * w.stride[0]; }
+  std::vector<int64_t> tap_offsets(const TapBox& taps) const;
+
+  // True if a tile may read the weights where they stand: along (c, t) they are contiguous, or what a copy would save
+  // is less than what it costs because each is used for few pixels.
+  bool in_place(const TapBox& taps, double pixels) const;
   // a[((g * rows + m) * channel_count + c - channel0) * taps + t]
   void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int threads, T* a) const;
 };

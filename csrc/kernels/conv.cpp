@@ -28,7 +28,7 @@ __attribute__((noinline)) void copy_tile(T* dst, int64_t ldd, const T* src, int6
 }
 
 // Rows of `a` from few registers: a[m] is base + m * stride, spelled so that x86 addressing (base + 1, 2, 4, 8 times an
-// index) reaches all eight rows from two moving pointers and two strides; eight pointers would spill.
+// index) reaches all eight rows from two pointers and two strides; eight pointers would spill.
 template <class T>
 struct RowPointers {
   const char *p0, *p3;
@@ -37,10 +37,6 @@ struct RowPointers {
   FASTCONV_INLINE RowPointers(const T* a, int64_t stride)
       : p0(reinterpret_cast<const char*>(a)), one(stride * static_cast<int64_t>(sizeof(T))), three(3 * one) {
     p3 = p0 + three;
-  }
-  FASTCONV_INLINE void advance() {
-    p0 += sizeof(T);
-    p3 += sizeof(T);
   }
   template <int M>
   FASTCONV_INLINE T get() const {
@@ -61,12 +57,10 @@ FASTCONV_INLINE void multiply_rows(const RowPointers<T>& a, const Vec<T> (&b)[NV
 }
 
 template <class T, int MR, int NV>
-FASTCONV_INLINE void tile_panel(const TileRun<T>& t, const T* b, T* c, int64_t ldc) {
-  constexpr int VL = kLanes<T>;
-  Vec<T> acc[MR][NV];
+FASTCONV_INLINE void begin_tile(const TileRun<T>& t, const T* c, int64_t ldc, int64_t bias_step, Vec<T> (&acc)[MR][NV]) {
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m) {
-    const Vec<T> init = t.bias ? splat<T>(t.bias[m]) : Vec<T>{};
+    const Vec<T> init = t.bias ? splat<T>(t.bias[m * bias_step]) : Vec<T>{};
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[m][v] = init;
   }
@@ -74,18 +68,12 @@ FASTCONV_INLINE void tile_panel(const TileRun<T>& t, const T* b, T* c, int64_t l
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) acc[m][v] = load(c + m * ldc + v * VL);
+      for (int v = 0; v < NV; ++v) acc[m][v] = load(c + m * ldc + v * kLanes<T>);
   }
-  RowPointers<T> a(t.a, t.lda);
-  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
-    const T* bk = b + *off;
-    __asm__("" : "+r"(bk));  // one pointer and displacements, not an index for each vector
-    Vec<T> bv[NV];
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) bv[v] = load(bk + v * VL);
-    multiply_rows<T, MR, NV>(a, bv, acc);
-    a.advance();
-  }
+}
+
+template <class T, int MR, int NV>
+FASTCONV_INLINE void end_tile(const TileRun<T>& t, T* c, int64_t ldc, Vec<T> (&acc)[MR][NV]) {
   if (t.clamp) {
     const Vec<T> low = splat<T>(t.low), high = splat<T>(t.high);
 #pragma GCC unroll 8
@@ -99,20 +87,62 @@ FASTCONV_INLINE void tile_panel(const TileRun<T>& t, const T* b, T* c, int64_t l
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) store(c + m * ldc + v * VL, acc[m][v]);
+    for (int v = 0; v < NV; ++v) store(c + m * ldc + v * kLanes<T>, acc[m][v]);
+}
+
+// A tile at c, or by way of a buffer where fewer than NR columns are wanted.
+template <class T, int MR, int NV, class F>
+FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t columns, int64_t bias_step, F multiply) {
+  constexpr int64_t NR = NV * kLanes<T>;
+  alignas(64) T edge[MR * NR];
+  const bool whole = columns >= NR;
+  if (!whole && t.accumulate) copy_tile<T>(edge, NR, c, ldc, MR, columns);
+  T* to = whole ? c : edge;
+  const int64_t ld = whole ? ldc : NR;
+  Vec<T> acc[MR][NV];
+  begin_tile<T, MR, NV>(t, to, ld, bias_step, acc);
+  multiply(acc);
+  end_tile<T, MR, NV>(t, to, ld, acc);
+  if (!whole) copy_tile<T>(c, ldc, edge, NR, MR, columns);
 }
 
 template <class T, int MR, int NV>
 void tile(const TileRun<T>& t) {
-  constexpr int64_t NR = NV * kLanes<T>;
-  alignas(64) T edge[MR * NR];
-  for (int64_t p = 0; p < t.pixels; p += NR) {
-    const int64_t left = t.pixels - p;
-    const bool whole = left >= NR;
-    if (!whole && t.accumulate) copy_tile<T>(edge, NR, t.c + p, t.ldc, MR, left);
-    tile_panel<T, MR, NV>(t, t.b + p, whole ? t.c + p : edge, whole ? t.ldc : NR);
-    if (!whole) copy_tile<T>(t.c + p, t.ldc, edge, NR, MR, left);
-  }
+  constexpr int VL = kLanes<T>;
+  for (int64_t p = 0; p < t.pixels; p += NV * VL)
+    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
+      const T* base = t.b + p;
+      const int32_t* aoff = t.aoff;
+      for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, ++aoff) {
+        const T* b = base + *off;
+        const T* a = t.a + *aoff;
+        __asm__("" : "+r"(a), "+r"(b));  // one pointer each and displacements, not an index for each vector
+        Vec<T> bv[NV];
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
+        multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
+      }
+    });
+}
+
+template <class T, int R, int NV>
+void rows_tile(const RowsTile<T>& t) {
+  constexpr int VL = kLanes<T>;
+  const TileRun<T>& run = t.run;
+  for (int64_t r = 0; r < t.rows; r += R)
+    for (int64_t p = 0; p < run.pixels; p += NV * VL)
+      edged_tile<T, R, NV>(run, run.c + r * t.c_row + p, t.c_row, run.pixels - p, 0, [&](Vec<T>(&acc)[R][NV]) FASTCONV_LAMBDA {
+        const T* base = run.b + r * t.b_row + p;
+        const int64_t row = t.b_row;
+        for (int64_t k = 0; k < run.k; ++k) {
+          const Vec<T> s = splat<T>(run.a[run.aoff[k]]);
+          const T* b = base + run.boff[k];
+#pragma GCC unroll 8
+          for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+            for (int v = 0; v < NV; ++v) acc[i][v] += s * load(b + i * row + v * VL);
+        }
+      });
 }
 
 template <class T, int MR, int NV>
@@ -122,7 +152,7 @@ void outer(const OuterTile<T>& t) {
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) acc[m][v] = load(t.c + m * t.ldc + v * VL);
+    for (int v = 0; v < NV; ++v) acc[m][v] = t.accumulate ? load(t.c + m * t.ldc + v * VL) : Vec<T>{};
   const T* b = t.b;
   for (const int32_t *off = t.poff, *end = off + t.pixels; off != end; ++off, b += NV * VL) {
     Vec<T> bv[NV];
@@ -145,7 +175,7 @@ void dot(const DotTile<T>& t) {
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
-    for (int n = 0; n < NT; ++n) acc[m][n] = load(t.c + m * t.ldc + n * VL);
+    for (int n = 0; n < NT; ++n) acc[m][n] = t.accumulate ? load(t.c + m * t.ldc + n * VL) : Vec<T>{};
   int64_t off[NT];
 #pragma GCC unroll 8
   for (int n = 0; n < NT; ++n) off[n] = t.boff[n];
@@ -197,35 +227,31 @@ FASTCONV_INLINE void copy_run(T* dst, const T* src, int64_t n) {
 }
 
 template <class T>
-void pack_line(T* dst, const T* src, const PackRun* runs, int64_t count) {
-  for (const PackRun* r = runs; r != runs + count; ++r) {
-    T* d = dst + r->dst;
-    const int64_t n = r->length;
-    if (r->src == PackRun::kZeros) {
-      for (int64_t i = 0; i < n; ++i) d[i] = 0;
-      continue;
+void pack(const PackChannel<T>& c) {
+  for (const PackLine* line = c.lines; line != c.lines + c.line_count; ++line)
+    for (const PackRun* r = c.runs; r != c.runs + c.run_count; ++r) {
+      T* d = c.dst + line->dst + r->dst;
+      const T* s = c.src + line->src + r->src;
+      const int64_t n = r->length;
+      if (r->step == 1) copy_run(d, s, n);
+      else if (r->step == 2)
+        for (int64_t i = 0; i < n; ++i) d[i] = s[2 * i];
+      else
+        for (int64_t i = 0; i < n; ++i) d[i] = s[i * r->step];
     }
-    const T* s = src + r->src;
-    if (n == 1) *d = *s;
-    else if (r->step == 1) copy_run(d, s, n);
-    else if (r->step == 2)
-      for (int64_t i = 0; i < n; ++i) d[i] = s[2 * i];
-    else
-      for (int64_t i = 0; i < n; ++i) d[i] = s[i * r->step];
-  }
 }
 
 template <class T>
-void add_line(T* dst, const T* src, const PackRun* runs, int64_t count) {
-  for (const PackRun* r = runs; r != runs + count; ++r) {
-    if (r->src == PackRun::kZeros) continue;
-    T* d = dst + r->dst;
-    const T* s = src + r->src;
-    if (r->step == 1)
-      for (int64_t i = 0; i < r->length; ++i) d[i] += s[i];
-    else
-      for (int64_t i = 0; i < r->length; ++i) d[i] += s[i * r->step];
-  }
+void pack_add(const PackChannel<T>& c) {
+  for (const PackLine* line = c.lines; line != c.lines + c.line_count; ++line)
+    for (const PackRun* r = c.runs; r != c.runs + c.run_count; ++r) {
+      T* d = c.dst + line->dst + r->dst;
+      const T* s = c.src + line->src + r->src;
+      if (r->step == 1)
+        for (int64_t i = 0; i < r->length; ++i) d[i] += s[i];
+      else
+        for (int64_t i = 0; i < r->length; ++i) d[i] += s[i * r->step];
+    }
 }
 
 template <int... I>
@@ -273,18 +299,18 @@ template <class T>
 void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels, int64_t channels,
                      int64_t padded) {
   constexpr int N = Square<T>::N;
-  int64_t c = 0;
-  if (pixel_stride == 1 && pixels >= N)
-    for (; c + N <= channels; c += N) {
-      const T* s = src + c * channel_stride;
-      int64_t p = 0;
-      for (; p + N <= pixels; p += N) Square<T>::transpose(dst + p * ldd + c, ldd, s + p, channel_stride);
-      for (; p < pixels; ++p)
-        for (int i = 0; i < N; ++i) dst[p * ldd + c + i] = s[i * channel_stride + p];
+  const int64_t blocked = pixel_stride == 1 && pixels >= N ? channels / N * N : 0;
+  const int64_t whole = pixels / N * N;
+  for (int64_t p = 0; p < pixels; p += N) {
+    const int64_t rows = p < whole ? N : pixels - p;
+    T* d = dst + p * ldd;
+    const T* s = src + p * pixel_stride;
+    if (rows == N)
+      for (int64_t c = 0; c < blocked; c += N) Square<T>::transpose(d + c, ldd, s + c * channel_stride, channel_stride);
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t c = rows == N ? blocked : 0; c < channels; ++c) d[i * ldd + c] = s[c * channel_stride + i * pixel_stride];
+      for (int64_t c = channels; c < padded; ++c) d[i * ldd + c] = 0;
     }
-  for (int64_t p = 0; p < pixels; ++p) {
-    for (int64_t i = c; i < channels; ++i) dst[p * ldd + i] = src[i * channel_stride + p * pixel_stride];
-    for (int64_t i = channels; i < padded; ++i) dst[p * ldd + i] = 0;
   }
 }
 
@@ -311,6 +337,11 @@ constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
   if constexpr (MR * NV <= kAccumulators && MR <= kRows) return tile<T, MR, NV>;
   else return nullptr;
 }
+template <class T, int R, int NV>
+constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
+  if constexpr (R * NV <= kAccumulators && NV <= 4) return rows_tile<T, R, NV>;
+  else return nullptr;
+}
 template <class T, int MR, int NV>
 constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
   if constexpr (MR * NV <= kAccumulators && MR <= kRows) return outer<T, MR, NV>;
@@ -331,12 +362,15 @@ constexpr ConvKernelsOf<T> make_kernels() {
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3), FASTCONV_ROW(tile_entry, 4),
            FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
+          {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
+           FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
           {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),
            FASTCONV_ROW(outer_entry, 5), FASTCONV_ROW(outer_entry, 6), FASTCONV_ROW(outer_entry, 7), FASTCONV_ROW(outer_entry, 8)},
           {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4)},
-          pack_line<T>,
-          add_line<T>,
+          pack<T>,
+          pack_add<T>,
           pack_transposed<T>,
+          copy_tile<T>,
           sum<T>};
 }
 #undef FASTCONV_ROW

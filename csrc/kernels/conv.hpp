@@ -9,7 +9,7 @@ constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
-//   c[m * ldc + p] = clamp( init + sum_k a[m * lda + k] * b[boff[k] + p] ),   p in [0, pixels)
+//   c[m * ldc + p] = clamp( init + sum_k a[m * lda + aoff[k]] * b[boff[k] + p] ),   p in [0, pixels)
 //
 // where init is bias[m] (0 if bias is null), or c itself where `accumulate` is set, and clamp cuts to [low, high]
 // where `clamp` is set (NaN stays NaN). Sums run over k in order, so the
@@ -20,6 +20,7 @@ struct TileRun {
   int64_t k;
   const T* a;
   int64_t lda;
+  const int32_t* aoff;
   const int32_t* boff;
   const T* b;
   int64_t pixels;
@@ -29,6 +30,14 @@ struct TileRun {
   bool accumulate;
   bool clamp;
   T low, high;
+};
+
+// One row of `a` (a depthwise convolution, or a single output channel): the tile's rows are rows of the image.
+//   c[r * c_row + p] = clamp( init + sum_k a[aoff[k]] * b[boff[k] + r * b_row + p] ),   r in [0, rows), p in [0, pixels)
+template <class T>
+struct RowsTile {
+  TileRun<T> run;  // lda and ldc unused
+  int64_t rows, b_row, c_row;
 };
 
 // The same tile with the roles of the weight gradient: a sum over pixels of taps (rows, broadcast from the packed
@@ -43,6 +52,7 @@ struct OuterTile {
   const T* b;
   T* c;
   int64_t ldc;
+  bool accumulate;  // else c is set
 };
 
 // The weight gradient of few output channels: vectors along the pixels, whose lanes stay apart.
@@ -57,13 +67,27 @@ struct DotTile {
   const int32_t* boff;
   T* c;
   int64_t ldc;
+  bool accumulate;
 };
 
-// Part of a packed line: dst[i] = src[i * step], or zeros where src is kZeros.
+// Packing copies lines, each in the same runs: dst[line.dst + run.dst + i] = src[line.src + run.src + i * run.step].
+// Entries that no run covers are zeros and are not written.
+struct PackLine {
+  int32_t dst;
+  int64_t src;
+};
 struct PackRun {
-  static constexpr int64_t kZeros = INT64_MIN;
   int32_t dst, length;
   int64_t src, step;
+};
+template <class T>
+struct PackChannel {
+  T* dst;
+  const T* src;
+  const PackLine* lines;
+  int64_t line_count;
+  const PackRun* runs;
+  int64_t run_count;
 };
 
 template <class T>
@@ -72,13 +96,15 @@ struct ConvKernelsOf {
   int accumulators;  // vectors of a full tile: MR * NR <= accumulators
   int rows;          // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
+  void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
   void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]
-  void (*pack_line)(T* dst, const T* src, const PackRun* runs, int64_t count);
-  void (*add_line)(T* dst, const T* src, const PackRun* runs, int64_t count);  // dst[i] += ...
+  void (*pack)(const PackChannel<T>&);
+  void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...
   // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
   void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
                           int64_t channels, int64_t padded);
+  void (*copy_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 };
 

@@ -20,6 +20,7 @@
 #endif
 
 #define FASTCONV_INLINE inline __attribute__((always_inline))
+#define FASTCONV_LAMBDA __attribute__((always_inline))
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
