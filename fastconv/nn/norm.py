@@ -7,7 +7,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastconv.nn.module import Array, Gradient, Module, Parameter
+from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
+
+
+def _sum(rows: Array) -> Array:
+    """Sum of each channel of ``(N, C, L)``; the long axis first, where numpy adds in pairs."""
+    total: Array = rows.sum(axis=2).sum(axis=0)
+    return total
+
+
+def _sum_of_products(a: Array, b: Array) -> Array:
+    """Sum of ``a b`` of each channel, without an array of the products."""
+    total: Array = np.einsum("ncl,ncl->nc", a, b).sum(axis=0)
+    return total
 
 
 class _BatchNorm(Module):
@@ -28,6 +40,7 @@ class _BatchNorm(Module):
         self.bias = Parameter(np.zeros(num_features, np.float32), "bias") if affine else None
         self.running_mean = np.zeros(num_features, np.float32)
         self.running_var = np.ones(num_features, np.float32)
+        self._centred, self._out = Reused(), Reused()
 
     def forward(self, x: Array) -> Array:
         if x.ndim not in self.dims or x.shape[1] != self.num_features:
@@ -42,13 +55,14 @@ class _BatchNorm(Module):
         count = rows.shape[0] * rows.shape[2]
         if count < 2:
             raise ValueError(f"training needs at least two values a channel, got input of shape {x.shape}")
-        mean = rows.mean(axis=(0, 2))
-        var = rows.var(axis=(0, 2))
+        mean = _sum(rows) / count
+        centred = np.subtract(rows, mean[:, None], out=self._centred.empty(rows.shape, rows.dtype))
+        var = _sum_of_products(centred, centred) / count
         self.running_mean += self.momentum * (mean - self.running_mean)
         self.running_var += self.momentum * (var * (count / (count - 1)) - self.running_var)
-        scale, shift = self.scale_and_shift(mean, var)
-        self._save((rows, mean, var))
-        y = rows * scale[:, None]
+        gain, shift = self.scale_and_shift(np.zeros_like(mean), var)
+        self._save((centred, var))
+        y = np.multiply(centred, gain[:, None], out=self._out.empty(rows.shape, rows.dtype))
         y += shift[:, None]
         return y.reshape(x.shape)
 
@@ -61,25 +75,24 @@ class _BatchNorm(Module):
         return scale, self.bias.data - mean * scale
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        rows, mean, var = self._take_saved()
-        shape, grad = grad.shape, grad.reshape(rows.shape)
+        centred, var = self._take_saved()
+        rows = grad.reshape(centred.shape)
         count = rows.shape[0] * rows.shape[2]
-        std = np.sqrt(var + self.eps)
-        normal = (rows - mean[:, None]) / std[:, None]
-        grad_bias = grad.sum(axis=(0, 2))
-        grad_weight = (grad * normal).sum(axis=(0, 2))
-        gain = 1 / std
+        gain = 1 / np.sqrt(var + self.eps)
+        grad_bias = _sum(rows)
+        grad_weight = _sum_of_products(rows, centred) * gain
+        tilt = gain * grad_weight
         if self.weight is not None and self.bias is not None:
             self.weight.grad[...] = grad_weight
             self.bias.grad[...] = grad_bias
             gain = gain * self.weight.data
         if not need_input_grad:
             return None
-        normal *= (grad_weight / count)[:, None]
-        normal += (grad_bias / count)[:, None]
-        np.subtract(grad, normal, out=normal)
-        normal *= gain[:, None]
-        return normal.reshape(shape)
+        centred *= (tilt / count)[:, None]
+        centred += (grad_bias / count)[:, None]
+        rows -= centred
+        rows *= gain[:, None]
+        return rows.reshape(grad.shape)
 
     def describe(self) -> str:
         return f"{self.num_features}"
