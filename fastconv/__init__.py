@@ -101,7 +101,9 @@ from fastconv.pooling import (  # noqa: E402
     max_unpool3d,
     max_unpool3d_backward,
 )
+from fastconv.padding import pad, pad_backward  # noqa: E402
 from fastconv.runtime import get_num_threads, set_num_threads, show_config, threads  # noqa: E402
+from fastconv.unfolding import fold, unfold  # noqa: E402
 
 _SUBPACKAGES = ("analysis", "data", "nn", "optim", "train", "viz")
 

@@ -1,5 +1,102 @@
-"""Command line of fastconv."""
+"""Command line of fastconv: one subcommand a task, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import fastconv
+from fastconv.extras import MissingExtra
 
 
-def main() -> int:
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return number
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, and {text!r} is a file")
+    return path
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from fastconv.bench import job
+
+    options = job.Options(
+        out=arguments.out, quick=arguments.quick, threads=arguments.threads, parts=tuple(arguments.rows)
+    )
+    return job.run(options)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    config = fastconv.show_config()
+    if arguments.json:
+        print(json.dumps(config, indent=2))
+        return 0
+    width = max(map(len, config))
+    for key, value in config.items():
+        print(f"{key:{width}}  {', '.join(value) if isinstance(value, list) else value}")
     return 0
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    from fastconv.bench.parts import PARTS
+
+    folder = "where report.md, results.json and the pictures go (default: ./fastconv-bench)"
+    parser.add_argument("--out", type=_folder, default=Path("fastconv-bench"), metavar="FOLDER", help=folder)
+    parser.add_argument("--quick", action="store_true", help="the same job on small sizes, in a few seconds")
+    threads = "threads of both sides (default: the processors this process may use)"
+    parser.add_argument("--threads", type=_positive, metavar="N", help=threads)
+    parts = f"only these parts of the job: {', '.join(PARTS)}"
+    parser.add_argument("--rows", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=parts)
+    parser.set_defaults(run=_bench)
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=_info)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    from fastconv.train.command import add_arguments
+
+    add_arguments(parser)
+
+
+_COMMANDS = {
+    "bench": ("convolution against the dense layer, measured on a photograph", _add_bench),
+    "train": ("train a network on real images, test it, and write the model, its history and pictures", _add_train),
+    "info": ("how this copy was built and what it runs on", _add_info),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastconv", description="Convolution on the CPU.")
+    parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, add_arguments) in _COMMANDS.items():
+        add_arguments(commands.add_parser(name, help=summary, description=summary))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 for a job that failed, 2 for bad usage, 130 for Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except MissingExtra as error:
+        print(f"fastconv {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code

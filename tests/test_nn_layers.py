@@ -336,3 +336,48 @@ def test_locally_connected_with_equal_kernels_is_a_convolution() -> None:
     x = RNG.standard_normal((2, 2, 5, 5)).astype(np.float32)
     np.testing.assert_allclose(local(x), conv(x), rtol=1e-5, atol=1e-6)
     assert local.weight.data.size == conv.weight.data.size * 9
+
+
+def test_summary_of_lenet5() -> None:
+    found = nn.summary(nn.models.lenet5(), (1, 28, 28))
+    assert found.parameters == 61_706
+    assert found.macs == 6 * 25 * 784 + 16 * 150 * 100 + 400 * 120 + 120 * 84 + 84 * 10
+    rows = [(type(r.layer).__name__, r.output_shape, r.parameters, r.field) for r in found.layers]
+    assert rows[:6] == [
+        ("Conv2d", (6, 28, 28), 156, (5, 5)),
+        ("ReLU", (6, 28, 28), 0, (5, 5)),
+        ("MaxPool2d", (6, 14, 14), 0, (6, 6)),
+        ("Conv2d", (16, 10, 10), 2416, (14, 14)),
+        ("ReLU", (16, 10, 10), 0, (14, 14)),
+        ("MaxPool2d", (16, 5, 5), 0, (16, 16)),
+    ]
+    assert rows[7] == ("Linear", (120,), 48_120, None)
+    assert found.layers[0].bytes == 4 * (6 * 784 + 156)
+    assert str(found).splitlines()[-1].split() == ["total", "61,706", "416,520", f"{found.bytes:,}"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "macs", "field"),
+    [
+        (lambda: nn.Conv1d(4, 6, 3, stride=2, dilation=2, groups=2), (4, 11), 6 * 2 * 3 * 4, (5,)),
+        (lambda: nn.Conv3d(1, 2, (1, 2, 3), padding="same"), (1, 4, 4, 4), 2 * 64 * 6, (1, 2, 3)),
+        (lambda: nn.ConvTranspose2d(3, 2, 2, stride=2), (3, 4, 4), 48 * 8, (2, 2)),
+        (lambda: nn.LocallyConnected2d(1, 2, 5, 3), (1, 5, 5), 9 * 18, (3, 3)),
+        (lambda: nn.GlobalAvgPool(), (2, 6, 5), 0, (6, 5)),
+        (lambda: nn.Linear(7, 3), (7,), 21, None),
+    ],
+)
+def test_summary_of_single_layers(
+    layer: Callable[[], nn.Module], shape: tuple[int, ...], macs: int, field: tuple[int, ...] | None
+) -> None:
+    found = nn.summary(nn.Sequential(layer()), shape)
+    assert found.macs == macs and found.layers[0].field == field
+
+
+@pytest.mark.parametrize("name", sorted(nn.models.MODELS))
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
+def test_models_take_images_and_give_logits(name: str, shape: tuple[int, int, int]) -> None:
+    model = nn.models.build(name, shape, 7, seed=1)
+    assert model(np.ones((2, *shape), np.float32)).shape == (2, 7)
+    with pytest.raises(ValueError, match="model must be one of lenet5"):
+        nn.models.build("resnet", shape, 7)

@@ -14,24 +14,50 @@ namespace {
   throw py::type_error(std::string(name) + " must be " + need + ", got " + repr_text(got));
 }
 
-bool is_sequence(py::handle h) { return PyTuple_Check(h.ptr()) || PyList_Check(h.ptr()) || py::isinstance<py::array>(h); }
+// An array without axes is a number, not a sequence.
+bool is_array(py::handle h) { return py::isinstance<py::array>(h) && py::reinterpret_borrow<py::array>(h).ndim() > 0; }
 
-bool is_index(py::handle h) { return PyLong_Check(h.ptr()) || (PyIndex_Check(h.ptr()) && !py::isinstance<py::array>(h)); }
+bool is_sequence(py::handle h) { return PyTuple_Check(h.ptr()) || PyList_Check(h.ptr()) || is_array(h); }
 
-// The text of a str argument, or nullptr.
-const char* text_of(py::handle h) { return PyUnicode_Check(h.ptr()) ? PyUnicode_AsUTF8(h.ptr()) : nullptr; }
+bool is_index(py::handle h) { return PyLong_Check(h.ptr()) || (PyIndex_Check(h.ptr()) && !is_array(h)); }
+
+// The text of a str argument, or nullptr; also for one that UTF-8 cannot write, which is no name of anything.
+const char* text_of(py::handle h) {
+  if (!PyUnicode_Check(h.ptr())) return nullptr;
+  const char* text = PyUnicode_AsUTF8(h.ptr());
+  if (!text) PyErr_Clear();
+  return text;
+}
 
 }  // namespace
 
 int64_t parse_int(py::handle h, int64_t least, const char* name) {
   if (!is_index(h) || PyBool_Check(h.ptr())) bad_type(name, "an integer", h);
   auto number = py::reinterpret_steal<py::object>(PyNumber_Index(h.ptr()));
-  if (!number) throw py::error_already_set();
+  if (!number) {
+    PyErr_Clear();
+    bad_type(name, "an integer", h);
+  }
   int overflow = 0;
   long long v = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
   if (overflow) bad(name, "an integer of at most 63 bits", h);
   if (v < least) bad(name, least == 1 ? "at least 1" : least == 0 ? "at least 0" : "larger", h);
   return v;
+}
+
+bool parse_bool(py::handle h, const char* name) {
+  py::detail::make_caster<bool> truth;
+  if (!truth.load(h, /*convert=*/false)) bad_type(name, "True or False", h);
+  return static_cast<bool>(truth);
+}
+
+py::tuple parse_shape(py::handle h, const char* name) {
+  auto sizes = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
+  if (!sizes) {
+    PyErr_Clear();
+    bad_type(name, "a sequence of sizes", h);
+  }
+  return sizes;
 }
 
 void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* values) {
@@ -46,10 +72,10 @@ void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* 
     for (int i = 1; i < nd; ++i) values[i] = values[0];
     return;
   }
-  auto seq = py::reinterpret_borrow<py::sequence>(h);
-  if (static_cast<int>(py::len(seq)) != nd) bad(name, "an integer or one per axis (" + std::to_string(nd) + ")", h);
+  py::tuple seq = parse_shape(h, name);
+  if (static_cast<int>(seq.size()) != nd) bad(name, "an integer or one per axis (" + std::to_string(nd) + ")", h);
   for (int i = 0; i < nd; ++i) {
-    py::object item = seq[i];
+    py::object item = seq[static_cast<size_t>(i)];
     values[i] = parse_int(item, least, name);
   }
 }
@@ -70,7 +96,7 @@ void parse_padding(py::handle h, int nd, ConvAxis* axes) {
       else if (s == "full") a.pad_before = a.pad_after = reach;
       else if (s == "causal" && nd == 1) a.pad_before = reach, a.pad_after = 0;
       else if (s == "same" || s == "same_lower") {  // out = ceil(in / stride); the odd element goes to one end
-        int64_t out = ceil_div(a.in, a.stride);
+        int64_t out = a.in / a.stride + (a.in % a.stride != 0);
         int64_t last = checked_add(checked_mul(out - 1, a.stride, "stride"), reach + 1, "dilation");
         int64_t total = std::max<int64_t>(last - a.in, 0);
         a.pad_before = s == "same" ? total / 2 : total - total / 2;
@@ -86,16 +112,16 @@ void parse_padding(py::handle h, int nd, ConvAxis* axes) {
     for (int i = 0; i < nd; ++i) axes[i].pad_before = axes[i].pad_after = v;
     return;
   }
-  auto seq = py::reinterpret_borrow<py::sequence>(h);
-  if (static_cast<int>(py::len(seq)) != nd) bad("padding", need, h);
+  py::tuple seq = parse_shape(h, "padding");
+  if (static_cast<int>(seq.size()) != nd) bad("padding", need, h);
   for (int i = 0; i < nd; ++i) {
-    py::object item = seq[i];
+    py::object item = seq[static_cast<size_t>(i)];
     if (is_sequence(item)) {
       int64_t pair[2];
-      auto both = py::reinterpret_borrow<py::sequence>(item);
-      if (py::len(both) != 2) bad("padding", need, h);
+      py::tuple both = parse_shape(item, "padding");
+      if (both.size() != 2) bad("padding", need, h);
       for (int j = 0; j < 2; ++j) {
-        py::object one = both[j];
+        py::object one = both[static_cast<size_t>(j)];
         pair[j] = parse_int(one, 0, "padding");
       }
       axes[i].pad_before = pair[0];
@@ -129,36 +155,45 @@ void parse_modes(py::handle h, int nd, ConvAxis* axes) {
     for (int i = 0; i < nd; ++i) axes[i].mode = m;
     return;
   }
-  auto seq = py::reinterpret_borrow<py::sequence>(h);
-  if (static_cast<int>(py::len(seq)) != nd) bad("padding_mode", "one name or one per axis (" + std::to_string(nd) + ")", h);
+  py::tuple seq = parse_shape(h, "padding_mode");
+  if (static_cast<int>(seq.size()) != nd) bad("padding_mode", "one name or one per axis (" + std::to_string(nd) + ")", h);
   for (int i = 0; i < nd; ++i) {
-    py::object item = seq[i];
+    py::object item = seq[static_cast<size_t>(i)];
     axes[i].mode = parse_mode(item, "padding_mode");
   }
 }
+
+namespace {
+
+template <class E, size_t N, class NameOf>
+E parse_name(py::handle h, const char* argument, const char* need, const E (&all)[N], NameOf name_of) {
+  const char* text = text_of(h);
+  if (text)
+    for (E e : all)
+      if (!std::strcmp(text, name_of(e))) return e;
+  if (!text) bad_type(argument, need, h);
+  bad(argument, need, h);
+}
+
+}  // namespace
 
 Activation parse_activation(py::handle h) {
   if (h.is_none()) return Activation::none;
   static const Activation all[] = {Activation::none, Activation::relu,    Activation::leaky_relu, Activation::relu6,
                                    Activation::elu,  Activation::sigmoid, Activation::tanh};
-  const char* text = text_of(h);
-  if (text)
-    for (Activation a : all)
-      if (!std::strcmp(text, activation_name(a))) return a;
-  const char* need = "None or one of 'relu', 'leaky_relu', 'relu6', 'elu', 'sigmoid', 'tanh'";
-  if (!text) bad_type("activation", need, h);
-  bad("activation", need, h);
+  return parse_name(h, "activation", "None or one of 'relu', 'leaky_relu', 'relu6', 'elu', 'sigmoid', 'tanh'", all, activation_name);
 }
 
 Algorithm parse_algorithm(py::handle h) {
   static const Algorithm all[] = {Algorithm::automatic, Algorithm::direct, Algorithm::winograd, Algorithm::fft, Algorithm::reference};
-  const char* text = text_of(h);
-  if (text)
-    for (Algorithm a : all)
-      if (!std::strcmp(text, algorithm_name(a))) return a;
-  const char* need = "one of 'auto', 'direct', 'winograd', 'fft', 'reference'";
-  if (!text) bad_type("algorithm", need, h);
-  bad("algorithm", need, h);
+  return parse_name(h, "algorithm", "one of 'auto', 'direct', 'winograd', 'fft', 'reference'", all, algorithm_name);
+}
+
+Direction parse_direction(py::handle h) {
+  static const Direction all[] = {Direction::forward, Direction::backward_input, Direction::backward_weight};
+  return parse_name(h, "direction", "one of 'forward', 'grad_input', 'grad_weight'", all, [](Direction d) {
+    return d == Direction::forward ? "forward" : d == Direction::backward_input ? "grad_input" : "grad_weight";
+  });
 }
 
 }  // namespace fastconv

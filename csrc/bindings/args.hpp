@@ -11,6 +11,12 @@ void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* 
 
 int64_t parse_int(py::handle h, int64_t least, const char* name);
 
+// True or False, of Python or of numpy; nothing is taken for its truth value.
+bool parse_bool(py::handle h, const char* name);
+
+// A shape: any iterable, as a tuple, which nothing that is called while it is read can change.
+py::tuple parse_shape(py::handle h, const char* name);
+
 // padding: an int | one per axis | (before, after) per axis | "valid" "same" "same_lower" "full" "causal".
 // Reads in, k, stride, dilation of `axes` and writes pad_before and pad_after.
 void parse_padding(py::handle h, int nd, ConvAxis* axes);
@@ -21,5 +27,6 @@ Mode parse_mode(py::handle h, const char* name);
 
 Activation parse_activation(py::handle h);
 Algorithm parse_algorithm(py::handle h);
+Direction parse_direction(py::handle h);
 
 }  // namespace fastconv

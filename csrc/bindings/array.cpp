@@ -70,8 +70,16 @@ bool overlaps_itself(const py::array& a) {
 }  // namespace
 
 std::string repr_text(py::handle h) {
-  std::string s = py::repr(h).cast<std::string>();
-  return s.size() > 120 ? s.substr(0, 117) + "..." : s;
+  auto text = py::reinterpret_steal<py::object>(PyObject_Repr(h.ptr()));
+  if (!text) {  // a broken __repr__ must not hide what is wrong with the argument
+    PyErr_Clear();
+    return std::string("an object of type ") + Py_TYPE(h.ptr())->tp_name;
+  }
+  const bool cut = PyUnicode_GetLength(text.ptr()) > 120;
+  if (cut) text = py::reinterpret_steal<py::object>(PyUnicode_Substring(text.ptr(), 0, 117));
+  auto bytes = py::reinterpret_steal<py::bytes>(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "backslashreplace"));
+  if (!bytes) throw py::error_already_set();
+  return static_cast<std::string>(bytes) + (cut ? "..." : "");
 }
 
 std::string shape_text(const py::array& a) {

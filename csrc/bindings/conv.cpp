@@ -21,7 +21,7 @@ struct Call {
   int lead = 2;
   ConvProblem p;
   ConvAxis* axes() { return p.axis + 3 - nd; }
-  explicit Call(int nd_, bool flip_) : nd(nd_), flip(flip_) {}
+  Call(int nd_, py::handle flip_) : nd(nd_), flip(parse_bool(flip_, "flip")) {}
 };
 
 int leading_axes(const Call& c, const py::array& a, const char* name) {
@@ -118,7 +118,7 @@ void require_grad_output(const Call& c, const py::array& g) {
 }
 
 py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride, py::handle padding,
-                          py::handle dilation, py::handle groups, py::handle padding_mode, bool flip, py::handle activation,
+                          py::handle dilation, py::handle groups, py::handle padding_mode, py::handle flip, py::handle activation,
                           py::handle algorithm, py::handle out) {
   Call c(nd, flip);
   py::array x = input_array(input, "input"), w = input_array(weight, "weight");
@@ -145,14 +145,14 @@ py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handl
   py::array y = output_array(out, c.f64, shape, rank, "out", {&x, &w, b.is_none() ? nullptr : &b});
   run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
-    conv_forward<T>(c.p, view_of<const T>(x, nd, c.lead), oriented(view_of<const T>(w, nd, 2), flip), bias_view<T>(b),
+    conv_forward<T>(c.p, view_of<const T>(x, nd, c.lead), oriented(view_of<const T>(w, nd, 2), c.flip), bias_view<T>(b),
                     view_of<T>(y, nd, c.lead), act, alg);
   });
   return y;
 }
 
 py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::handle input_size, py::handle stride, py::handle padding,
-                        py::handle dilation, py::handle groups, py::handle padding_mode, bool flip, py::handle algorithm, py::handle out) {
+                        py::handle dilation, py::handle groups, py::handle padding_mode, py::handle flip, py::handle algorithm, py::handle out) {
   Call c(nd, flip);
   py::array g = input_array(grad_output, "grad_output"), w = input_array(weight, "weight");
   require_same_dtype(g, "grad_output", w, "weight");
@@ -161,11 +161,7 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   require_weight_rank(c, w);
   read_steps(c, stride, dilation, groups);
   // input_size: the whole shape of the input, or its spatial part alone.
-  auto size = py::reinterpret_steal<py::tuple>(PySequence_Tuple(input_size.ptr()));
-  if (!size) {
-    PyErr_Clear();
-    throw py::type_error("input_size must be the shape of the input, got " + repr_text(input_size));
-  }
+  py::tuple size = parse_shape(input_size, "input_size");
   int given = static_cast<int>(py::len(size));
   if (given != nd && given != nd + c.lead)
     throw py::value_error("input_size must be the input's shape (" + std::to_string(nd + c.lead) + " sizes) or its spatial part (" +
@@ -193,14 +189,14 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   py::array dx = output_array(out, c.f64, shape, rank, "out", {&g, &w});
   run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
-    conv_backward_input<T>(c.p, view_of<const T>(g, nd, c.lead), oriented(view_of<const T>(w, nd, 2), flip), View<const T>{},
+    conv_backward_input<T>(c.p, view_of<const T>(g, nd, c.lead), oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{},
                            view_of<T>(dx, nd, c.lead), Activation::none, alg);
   });
   return dx;
 }
 
 py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding,
-                         py::handle dilation, py::handle groups, py::handle padding_mode, bool flip, py::handle algorithm, py::handle out) {
+                         py::handle dilation, py::handle groups, py::handle padding_mode, py::handle flip, py::handle algorithm, py::handle out) {
   Call c(nd, flip);
   py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input");
   require_same_dtype(g, "grad_output", x, "input");
@@ -225,13 +221,13 @@ py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::h
   py::array dw = output_array(out, c.f64, shape, nd + 2, "out", {&g, &x});
   run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
-    conv_backward_weight<T>(c.p, view_of<const T>(g, nd, c.lead), view_of<const T>(x, nd, c.lead), oriented(view_of<T>(dw, nd, 2), flip), alg);
+    conv_backward_weight<T>(c.p, view_of<const T>(g, nd, c.lead), view_of<const T>(x, nd, c.lead), oriented(view_of<T>(dw, nd, 2), c.flip), alg);
   });
   return dw;
 }
 
 py::array grad_bias_py(int nd, py::handle grad_output, py::handle out) {
-  Call c(nd, false);
+  Call c(nd, py::bool_(false));
   py::array g = input_array(grad_output, "grad_output");
   c.lead = leading_axes(c, g, "grad_output");
   int64_t shape[1] = {g.shape(c.lead - 1)};
@@ -262,7 +258,6 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
   kernel_from_weight(c, w);
   int64_t extra[3];
   parse_axes(output_padding, nd, 0, "output_padding", extra);
-  const bool same = PyUnicode_Check(padding.ptr()) && std::string(py::str(padding)).rfind("same", 0) == 0;
   for (int i = 0; i < nd; ++i) {
     ConvAxis& a = c.axes()[i];
     a.out = x.shape(c.lead + i);
@@ -272,6 +267,7 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
   }
   parse_padding(padding, nd, c.axes());
   parse_modes(padding_mode, nd, c.axes());
+  const bool same = PyUnicode_Check(padding.ptr()) && std::string(py::str(padding)).rfind("same", 0) == 0;
   for (int i = 0; i < nd; ++i) {
     ConvAxis& a = c.axes()[i];
     if (same) {
@@ -280,16 +276,17 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
     }
     if (a.out == 0) throw py::value_error("input must not have a spatial axis of size 0, got " + shape_text(x));
     int64_t grown = checked_add(checked_mul(a.out - 1, a.stride, "stride"), checked_mul(a.dilation, a.k - 1, "dilation"), "dilation");
-    a.in = checked_add(grown, extra[i] + 1, "output_padding") - a.pad_before - a.pad_after;
+    a.in = checked_add(grown, checked_add(extra[i], 1, "output_padding"), "output_padding") -
+           checked_add(a.pad_before, a.pad_after, "padding");
     if (a.in < 0)
       throw py::value_error("padding of " + std::to_string(a.pad_before) + " + " + std::to_string(a.pad_after) +
-                            " takes more than the whole output of size " + std::to_string(grown + extra[i] + 1));
+                            " takes more than the whole output of size " + std::to_string(a.in + a.pad_before + a.pad_after));
   }
   validate(c.p);
 }
 
 py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride, py::handle padding,
-                               py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode, bool flip,
+                               py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode, py::handle flip,
                                py::handle activation, py::handle algorithm, py::handle out) {
   Call c(nd, flip);
   py::array x = input_array(input, "input"), w = input_array(weight, "weight");
@@ -304,7 +301,7 @@ py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::
   py::array y = output_array(out, c.f64, shape, rank, "out", {&x, &w, b.is_none() ? nullptr : &b});
   run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
-    conv_backward_input<T>(c.p, view_of<const T>(x, nd, c.lead), oriented(view_of<const T>(w, nd, 2), flip), bias_view<T>(b),
+    conv_backward_input<T>(c.p, view_of<const T>(x, nd, c.lead), oriented(view_of<const T>(w, nd, 2), c.flip), bias_view<T>(b),
                            view_of<T>(y, nd, c.lead), act, alg);
   });
   return y;
@@ -312,7 +309,7 @@ py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::
 
 // Gradients of the transposed convolution; its output gradient has the shape of our problem's input.
 py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input, py::handle weight, py::handle stride, py::handle padding,
-                                py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode, bool flip,
+                                py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode, py::handle flip,
                                 bool need_input, bool need_weight, bool need_bias, py::handle algorithm) {
   Call c(nd, flip);
   py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input"), w = input_array(weight, "weight");
@@ -343,19 +340,17 @@ py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input
     using T = decltype(zero);
     View<const T> gv = view_of<const T>(g, nd, c.lead);
     if (need_input)
-      conv_forward<T>(c.p, gv, oriented(view_of<const T>(w, nd, 2), flip), View<const T>{}, view_of<T>(ax, nd, c.lead), Activation::none, alg);
-    if (need_weight) conv_backward_weight<T>(c.p, view_of<const T>(x, nd, c.lead), gv, oriented(view_of<T>(aw, nd, 2), flip), alg);
+      conv_forward<T>(c.p, gv, oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{}, view_of<T>(ax, nd, c.lead), Activation::none, alg);
+    if (need_weight) conv_backward_weight<T>(c.p, view_of<const T>(x, nd, c.lead), gv, oriented(view_of<T>(aw, nd, 2), c.flip), alg);
   });
   return py::make_tuple(dx, dw, db);
 }
 
 py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py::handle stride, py::handle padding, py::handle dilation,
-                    py::handle groups, py::handle padding_mode, const std::string& direction, bool f64, py::handle algorithm) {
-  Call c(nd, false);
+                    py::handle groups, py::handle padding_mode, py::handle direction, bool f64, py::handle algorithm) {
+  Call c(nd, py::bool_(false));
   read_steps(c, stride, dilation, groups);
-  auto x = py::reinterpret_steal<py::tuple>(PySequence_Tuple(input_shape.ptr()));
-  auto w = py::reinterpret_steal<py::tuple>(PySequence_Tuple(weight_shape.ptr()));
-  if (!x || !w) throw py::error_already_set();
+  py::tuple x = parse_shape(input_shape, "input_shape"), w = parse_shape(weight_shape, "weight_shape");
   if (static_cast<int>(py::len(w)) != nd + 2) throw py::value_error("weight_shape must have " + std::to_string(nd + 2) + " sizes, got " + repr_text(weight_shape));
   const int lead = static_cast<int>(py::len(x)) - nd;
   if (lead != 1 && lead != 2) throw py::value_error("input_shape must have " + std::to_string(nd + 2) + " or " + std::to_string(nd + 1) + " sizes, got " + repr_text(input_shape));
@@ -369,11 +364,7 @@ py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py:
   parse_modes(padding_mode, nd, c.axes());
   finish_output_sizes(c);
   validate(c.p);
-  Direction d;
-  if (direction == "forward") d = Direction::forward;
-  else if (direction == "grad_input") d = Direction::backward_input;
-  else if (direction == "grad_weight") d = Direction::backward_weight;
-  else throw py::value_error("direction must be one of 'forward', 'grad_input', 'grad_weight', got '" + direction + "'");
+  Direction d = parse_direction(direction);
   Algorithm alg = parse_algorithm(algorithm);
   ConvPlan plan = f64 ? plan_conv<double>(c.p, d, alg) : plan_conv<float>(c.p, d, alg);
   py::list out_shape;

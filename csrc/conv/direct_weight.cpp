@@ -54,9 +54,14 @@ struct WeightGradient {
     ic = p.ic / p.groups;
     taps = p.taps();
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
-    dots = oc < lanes && p.axis[2].out >= lanes / 2;
+    // Which tile fills its vectors better, along the channels or along a row of pixels? Transposing dy for the former
+    // costs about as much as 13 rows of sums.
+    const auto fill = [lanes](int64_t n) { return static_cast<double>(n) / static_cast<double>(round_up(n, lanes)); };
+    const double depth = static_cast<double>(ic * taps);
+    dots = 0.85 * fill(p.axis[2].out) > fill(oc) * depth / (depth + 13);
     threads = threads_for(2 * p.macs());
     outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 16 * lanes);
+    while (dots && outputs > 4 && outputs * ic * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
     width = dots ? outputs * lanes : outputs;
     // A run of taps can be no longer than the kernel is wide (each residue of the stride has its own segment).
     const int64_t tap_run = std::min<int64_t>(kernels.rows, ceil_div(p.axis[2].k, p.axis[2].stride));

@@ -1,6 +1,7 @@
 #include "conv/gather.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -49,6 +50,27 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
     }
   }
   return best;
+}
+
+// The register tile for `rows` rows and `vectors` vectors of pixels: the one whose multiply-adds or loads, whichever take
+// longer, add up to least over all tiles.
+void choose_tile(int64_t rows, double vectors, int accumulators, GatherPlan& plan) {
+  double best = -1;
+  for (int nr = 1; nr <= kMaxVectors; ++nr) {
+    const int most = std::min(kMaxRows, accumulators / nr);
+    if (most < 1) break;
+    const int64_t tiles = ceil_div(rows, most), mr = ceil_div(rows, tiles);
+    // Panels share the vectors out evenly, so their number costs loads of `a`, not idle vectors.
+    const double panels = std::ceil(vectors / nr), height = static_cast<double>(mr);
+    const double multiply = vectors * height / 2 + 0.3 * panels, loads = (panels * (height + 2) + 1.6 * vectors) / 2;
+    const double chain = 4 * panels;  // latency of one accumulator
+    const double cost = static_cast<double>(tiles) * (std::max({multiply, loads, chain}) + 0.05 * loads);
+    if (best < 0 || cost < best) {
+      best = cost;
+      plan.mr = static_cast<int>(mr);
+      plan.nr = nr;
+    }
+  }
 }
 
 template <class T>
@@ -105,6 +127,7 @@ struct Executor {
   }
 
   // The box's rows of outputs: where they stand in the block and in y.
+  bool near(const Row& a, const Row& b, int64_t n) const { return b.position - a.position - n < kernels.lanes; }
   struct Sweep {
     std::vector<Row> rows;
     int64_t n;        // outputs of a row
@@ -121,8 +144,13 @@ struct Executor {
         for (int64_t h = 0; h < box.extent(1); ++h)
           sweep.rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
                                                                 (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
-    const int64_t lanes = kernels.lanes;
-    sweep.across = ceil_div(sweep.rows.back().position + sweep.n, lanes) < static_cast<int64_t>(sweep.rows.size()) * ceil_div(sweep.n, lanes);
+    int64_t vectors = 0;
+    for (size_t r = 0, first = 0; r < sweep.rows.size(); ++r)
+      if (r + 1 == sweep.rows.size() || !near(sweep.rows[r], sweep.rows[r + 1], sweep.n)) {
+        vectors += ceil_div(sweep.rows[r].position + sweep.n - sweep.rows[first].position, kernels.lanes);
+        first = r + 1;
+      }
+    sweep.across = vectors < static_cast<int64_t>(sweep.rows.size()) * ceil_div(sweep.n, kernels.lanes);
     sweep.direct = s.y.stride[4] == 1 || sweep.n == 1;
     return sweep;
   }
@@ -176,7 +204,7 @@ struct Executor {
   // One run with tiles as wide as the rows of `a` allow, widths evened out.
   void multiply(int64_t mr, TileRun<T> t) const {
     const int64_t lanes = kernels.lanes, all = ceil_div(t.pixels, lanes);
-    const int64_t widest = std::min<int64_t>(kMaxVectors, kernels.accumulators / mr);
+    const int64_t widest = mr == plan.mr ? plan.nr : std::min<int64_t>(kMaxVectors, kernels.accumulators / mr);
     const int64_t panels = ceil_div(all, widest), wide = ceil_div(all, panels), wides = all - panels * (wide - 1);
     const int64_t pixels = t.pixels;
     t.pixels = std::min(pixels, wides * wide * lanes);
@@ -193,7 +221,7 @@ struct Executor {
   int64_t through_edge(TileRun<T> t, int64_t mr, const Row* rows, int64_t count, int64_t n, bool across, const T* b, T* edge, T* y) const {
     const int64_t room = edge_pixels(), step = s.y.stride[4];
     int64_t done = 1;
-    while (across && done < count && rows[done].position + n - rows[0].position <= room) ++done;
+    while (across && done < count && near(rows[done - 1], rows[done], n) && rows[done].position + n - rows[0].position <= room) ++done;
     for (int64_t w0 = 0; w0 < n; w0 += room) {  // more than one turn only for a single row
       const int64_t columns = std::min(room, n - w0);
       t.ldc = room;
@@ -256,8 +284,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   GatherPlan plan;
   plan.threads = threads_for(2 * s.macs());
-  plan.mr = static_cast<int>(ceil_div(s.rows, ceil_div(s.rows, kernels.rows)));
-  plan.nr = std::min(kMaxVectors, kernels.accumulators / plan.mr);
+  const double columns = static_cast<double>(s.images) * s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs;
+  choose_tile(s.rows, std::ceil(columns / kernels.lanes), kernels.accumulators, plan);
   plan.cost = choose_layout(s, kernels.lanes, plan.mr, plan);
 
   const int64_t budget = kBlockBytes / static_cast<int64_t>(sizeof(T));

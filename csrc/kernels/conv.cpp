@@ -334,7 +334,7 @@ T sum(const T* src, int64_t stride, int64_t n) {
 
 template <class T, int MR, int NV>
 constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators && MR <= kRows) return tile<T, MR, NV>;
+  if constexpr (MR * NV <= kAccumulators) return tile<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int R, int NV>

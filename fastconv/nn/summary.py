@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv import analysis
 from fastconv.nn.conv import LocallyConnected2d, _Conv, _ConvTranspose
 from fastconv.nn.hooks import layer_by_layer, observed
 from fastconv.nn.linear import Linear
@@ -72,13 +73,14 @@ def _times(shape: Sequence[int]) -> str:
 def _macs(layer: Module, x: Array, y: Array) -> int:
     """Multiply-accumulates of one forward. Elementwise layers and pools count none."""
     if isinstance(layer, _Conv):
-        return int(y.size * math.prod(layer.weight.data.shape[1:]))
-    if isinstance(layer, _ConvTranspose):
-        return int(x.size * math.prod(layer.weight.data.shape[1:]))
+        options = {name: value for name, value in layer.options.items() if name != "padding_mode"}
+        return analysis.conv_cost(x.shape, layer.weight.data.shape, **options).macs
+    if isinstance(layer, _ConvTranspose):  # each input element meets all taps of its group
+        return x.size * math.prod(layer.weight.data.shape[1:])
     if isinstance(layer, LocallyConnected2d):
         return layer.weight.data.size
     if isinstance(layer, Linear):
-        return int(y.size * layer.weight.data.shape[1])
+        return analysis.dense_cost(x.shape[-1], y.shape[-1], y.size // y.shape[-1]).macs
     return 0
 
 
@@ -114,22 +116,19 @@ def summary(model: Module, input_shape: Sequence[int]) -> Summary:
 
 
 class _Fields:
-    """Receptive field and jump (input pixels between neighbouring outputs) along a row of layers."""
+    """The windows of a row of layers so far, along each axis."""
 
     def __init__(self, nd: int) -> None:
-        self.field: tuple[int, ...] | None = (1,) * nd if nd else None
-        self.jump = (1,) * nd
+        self.windows: list[list[analysis.Window]] | None = [[] for _ in range(nd)] if nd else None
 
     def after(self, layer: Module, x: Array, y: Array) -> tuple[int, ...] | None:
-        nd = len(self.jump)
-        if self.field is None or y.ndim - 2 != nd:
-            self.field = None
+        """Receptive field of the layer's output, or None once positions are mixed."""
+        if self.windows is None or y.ndim - 2 != len(self.windows):
+            self.windows = None
             return None
-        kernel, stride, dilation = _window(layer, x, y)
-        reach = [j * d * (k - 1) for k, d, j in zip(kernel, dilation, self.jump, strict=True)]
-        self.field = tuple(f + r for f, r in zip(self.field, reach, strict=True))
-        self.jump = tuple(j * s for j, s in zip(self.jump, stride, strict=True))
-        return self.field
+        for axis, kernel, stride, dilation in zip(self.windows, *_window(layer, x, y), strict=True):
+            axis.append(analysis.Window(kernel, stride, dilation))
+        return tuple(analysis.receptive_field(axis).size for axis in self.windows)
 
 
 def _window(layer: Module, x: Array, y: Array) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

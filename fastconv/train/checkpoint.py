@@ -6,20 +6,19 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastconv.extras import require
 from fastconv.nn.module import Array, Module
 
 
 def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError("saving and loading need safetensors: pip install 'fastconv[train]'") from error
-    return safetensors
+    require("train", "safetensors.numpy")
+    return import_module("safetensors")
 
 
 def write(path: str | Path, arrays: Mapping[str, Array], text: Mapping[str, str]) -> None:

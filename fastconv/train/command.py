@@ -19,13 +19,8 @@ from fastconv.train.metrics import confusion_matrix
 _IMAGES = ("digits", "fashion-mnist", "mnist")
 
 
-def add_parser(commands: Any) -> None:
-    """Add ``train`` to the subparsers of a command line."""
-    parser = commands.add_parser(
-        "train",
-        help="train a network on real images",
-        description="Train a network, evaluate it on the test set, and write the model, its history and pictures.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``fastconv train``."""
     parser.add_argument("--data", choices=_IMAGES, default="digits")
     parser.add_argument("--model", choices=list(MODELS), default="cnn")
     parser.add_argument("--epochs", type=int, default=10)

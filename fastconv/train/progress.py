@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Self
 
+from fastconv.extras import MissingExtra, require
+
 
 def _tqdm(wanted: bool | None) -> Any:
     """tqdm's class, or None for no bar."""
     if wanted is False or (wanted is None and not sys.stderr.isatty()):
         return None
     try:
-        return import_module("tqdm").tqdm
-    except ImportError as error:
+        require("train", "tqdm")
+    except MissingExtra:
         if wanted is None:
             return None
-        raise ImportError("progress=True needs tqdm: pip install 'fastconv[train]'") from error
+        raise
+    return import_module("tqdm").tqdm
 
 
 class Progress:

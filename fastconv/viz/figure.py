@@ -5,15 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from fastconv.extras import require
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # told apart by colour-blind eyes too
 GREY = "#666666"
 
 
 def _figure_class() -> Any:
-    try:
-        return import_module("matplotlib.figure").Figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'fastconv[viz]'") from error
+    require("viz", "matplotlib.figure")
+    return import_module("matplotlib.figure").Figure
 
 
 def grid(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Any, Any]:

@@ -1,0 +1,196 @@
+"""Tables of a run: a list of rows for the terminal and Markdown, geometric means by family, and the JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+from peerbench.catalogue import PEERS, RIVALS
+from peerbench.machine import Machine
+from peerbench.measure import Row, as_json, from_json
+from peerbench.problem import DIRECTIONS, parse
+from peerbench.targets import FAMILIES, margin, ratio
+
+Cells = list[list[str]]
+
+
+@dataclass
+class Report:
+    command: str
+    machine: Machine
+    isa: str
+    versions: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+    def select(self, direction: str, threads: int) -> list[Row]:
+        return [r for r in self.rows if (r.direction, r.threads) == (direction, threads)]
+
+    def save(self, folder: Path) -> None:
+        """Write ``peers.json`` and ``peers.md``."""
+        data = asdict(self) | {"rows": [as_json(row) for row in self.rows]}
+        (folder / "peers.json").write_text(json.dumps(data))
+        (folder / "peers.md").write_text(markdown(self))
+
+
+def load(path: Path) -> Report:
+    """A report from its JSON file."""
+    data: dict[str, Any] = json.loads(path.read_text())
+    m = data["machine"]
+    peak = {int(t): v for t, v in m["peak"].items()}
+    bandwidth = {int(t): {int(f): v for f, v in curve.items()} for t, curve in m["bandwidth"].items()}
+    machine = Machine(m["cpu"], m["method"], peak, bandwidth)
+    rows = [from_json({k: row[k] for k in Row.__dataclass_fields__}) for row in data["rows"]]
+    return Report(data["command"], machine, data["isa"], data["versions"], data["missing"], rows)
+
+
+def columns(rows: Iterable[Row]) -> list[str]:
+    """Peers that have a time in one row at least, in the catalogue's order."""
+    present = {n for row in rows for n, o in row.outcomes.items() if o.blocks}
+    return [p.name for p in PEERS if p.name in present]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def cells(row: Row, names: list[str]) -> list[str]:
+    """One line of the table, as :func:`header` names it."""
+    problem = parse(row.line)
+    rates = [_rate(row, n, problem.flops) for n in names]
+    tail = (ratio(row, RIVALS), ratio(row, RIVALS, "fastconv-packed"), _roof(row), margin(row))
+    return [problem.name, str(problem), row.direction, str(row.threads), *rates, *map(_number, tail)]
+
+
+def _roof(row: Row) -> float | None:
+    mine = row.seconds(["fastconv"]).get("fastconv")
+    return row.roofline / mine if mine and row.quiet(["fastconv"]) else None
+
+
+def _rate(row: Row, name: str, flops: int) -> str:
+    outcome = row.outcomes.get(name)
+    if outcome is None or outcome.unsupported:
+        return ""
+    if outcome.failure:
+        return "failed"
+    return _number(flops / outcome.seconds / 1e9) + "!" * outcome.mismatch + "~" * (not outcome.quiet)
+
+
+def header(names: list[str]) -> list[str]:
+    return ["name", "problem", "direction", "thr", *names, "ratio", "packed", "roof", "target"]
+
+
+def means(rows: list[Row]) -> Cells:
+    """Geometric means by family, direction and threads, and over all rows held against another library."""
+    table: Cells = []
+    families = [*FAMILIES, *sorted({parse(r.line).family for r in rows} - set(FAMILIES)), ""]
+    for family in families:
+        for direction in DIRECTIONS:
+            for threads in sorted({r.threads for r in rows}):
+                group = [
+                    r for r in rows
+                    if r.direction == direction and r.threads == threads and family in ("", parse(r.line).family)
+                ]  # fmt: skip
+                if group:
+                    table.append([family or "all", direction, str(threads), str(len(group)), *_group(group)])
+    return table
+
+
+def _group(rows: list[Row]) -> list[str]:
+    def mean(value: Callable[[Row], float | None]) -> str:
+        values = [v for v in map(value, rows) if v is not None]
+        return _number(geometric_mean(values)) if values else ""
+
+    margins = [m for m in map(margin, rows) if m is not None]
+    best = [r for r in (ratio(row, RIVALS) for row in rows) if r is not None]
+    return [
+        mean(lambda row: ratio(row, RIVALS)),
+        mean(lambda row: ratio(row, RIVALS, "fastconv-packed")),
+        _number(min(best, default=None)),
+        mean(_roof),
+        f"{sum(m >= 1 for m in margins)}/{len(margins)}" if margins else "",
+    ]
+
+
+MEANS_HEADER = ["family", "direction", "thr", "rows", "ratio", "packed", "worst", "roof", "targets"]
+
+
+def speedups(report: Report) -> Cells:
+    """Time on one thread over time on the most threads, for rows of a millisecond and more."""
+    by_row: dict[tuple[str, str], dict[int, float]] = {}
+    for row in report.rows:
+        if row.quiet(["fastconv"]) and (mine := row.seconds(["fastconv"])):
+            by_row.setdefault((row.line, row.direction), {})[row.threads] = mine["fastconv"]
+    table: Cells = []
+    for (line, direction), times in by_row.items():
+        low, high = min(times), max(times)
+        if high > low and times[low] >= 1e-3:
+            table.append([parse(line).name, direction, f"{times[low] * 1e3:.3g}", _number(times[low] / times[high])])
+    return table
+
+
+def _table(head: list[str], body: Cells) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _notes(report: Report) -> list[str]:
+    """Everything odd, one line each: missing peers, failures, wrong results."""
+    notes = [f"{name}: {reason}" for name, reason in report.missing.items()]
+    for row in report.rows:
+        for name, o in row.outcomes.items():
+            where = f"{name}, {parse(row.line).name} {row.direction} on {row.threads}"
+            if o.failure and not any(o.failure == reason for reason in report.missing.values()):
+                notes.append(f"{where}: {o.failure}")
+            if o.mismatch:
+                notes.append(f"{where}: result differs from {row.reference}'s (error {o.error})")
+    return notes
+
+
+LEGEND = """Rates are effective GFLOP/s: twice the direct method's multiply-accumulates over the median time (pools:
+taps). ratio: fastconv's plain call against the best peer; packed: PackedConv against the best peer; roof: share of the
+roofline of the direct method (a faster algorithm may pass 1); target: ratio over what the family aims at.
+`!` marks a result that differs from the reference, `~` a time taken while other programs had the processors:
+its row has no ratio that it could change, and is missing from the means.
+"""
+
+
+def markdown(report: Report) -> str:
+    names = columns(report.rows)
+    peak = ", ".join(f"{p / 1e9:.0f} GFLOP/s on {t}" for t, p in report.machine.peak.items())
+    copies = [
+        [str(t), *(f"{rate / 1e9:.0f}" for rate in curve.values())] for t, curve in report.machine.bandwidth.items()
+    ]
+    footprints = [f"{f >> 10} KiB" for f in next(iter(report.machine.bandwidth.values()))]
+    behind = [
+        [parse(r.line).name, r.direction, str(r.threads), _number(q)]
+        for r in report.rows
+        if (q := ratio(r, RIVALS)) is not None and q < 1
+    ]
+    parts = [
+        "# fastconv and its peers\n",
+        f"`{report.command}`\n",
+        f"{report.machine.cpu}; rung: {report.isa}. Peak ({report.machine.method}): {peak}.\n",
+        "Copy bandwidth in GB/s by a thread's footprint (read and write counted):\n",
+        _table(["threads", *footprints], copies),
+        LEGEND,
+        "## Geometric means\n",
+        _table(MEANS_HEADER, means(report.rows)),
+        "## Rows\n",
+        _table(header(names), [cells(row, names) for row in report.rows]),
+    ]
+    if behind:
+        parts += ["## Behind the best peer\n", _table(["name", "direction", "thr", "ratio"], behind)]
+    if scaling := speedups(report):
+        parts += ["## Threads\n", _table(["name", "direction", "ms on one", "speed-up"], scaling)]
+    parts += ["## What a call includes\n", *(f"- **{p.name}**: {p.includes}\n" for p in PEERS if p.name in names)]
+    parts += ["\nVersions: " + ", ".join(f"{k} {v}" for k, v in report.versions.items()) + "\n"]
+    if notes := _notes(report):
+        parts += ["## Notes\n", *(f"- {note}\n" for note in notes)]
+    return "\n".join(parts)

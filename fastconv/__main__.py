@@ -1,0 +1,5 @@
+"""``python -m fastconv``."""
+
+from fastconv.cli import main
+
+raise SystemExit(main())

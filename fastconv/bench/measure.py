@@ -1,0 +1,91 @@
+"""Both sides of one problem: run, timed and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastconv
+from fastconv.bench import dense, photo
+from fastconv.bench.parts import Problem
+from fastconv.bench.timing import fastest_seconds
+from fastconv.bench.toeplitz import ToeplitzMatrix
+
+Array = NDArray[Any]
+
+# All sums are whole numbers below 2**24, exact in float32; only an algorithm that transforms the data (Winograd, FFT)
+# may round, and is allowed this share of the largest output.
+TOLERANCE = 1e-4
+
+
+class DifferentResults(AssertionError):
+    """The convolution and the dense layer do not agree."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A problem, the arrays of both sides (batch, channels, height, width), and the times in seconds."""
+
+    part: str
+    problem: Problem
+    image: Array
+    conv_output: Array
+    dense_output: Array
+    conv_seconds: float
+    algorithm: str
+    dense: dense.DenseRun
+
+    @property
+    def largest_difference(self) -> float:
+        """Largest absolute difference of the two results."""
+        return float(np.abs(self.conv_output - self.dense_output).max())
+
+    @property
+    def speed_ratio(self) -> float:
+        """Time of the dense layer's multiplication over the time of the convolution."""
+        return self.dense.multiply_seconds / self.conv_seconds
+
+
+def measure(part: str, problem: Problem, advance: Callable[[float], None]) -> Outcome:
+    """Run ``problem`` both ways; ``advance`` is told each share of the dense side as it is done.
+
+    Raises :class:`DifferentResults` if the two sides disagree.
+    """
+    image = photo.batch(problem.batch, *problem.input_shape)
+    weight, bias = problem.weight(), problem.biases()
+    call = partial(fastconv.conv2d, image, weight, bias, padding=problem.padding, algorithm=problem.algorithm)
+    conv_output = call()
+    matrix = ToeplitzMatrix(weight, problem.input_shape, problem.padding)
+    run = dense.run(matrix, image.reshape(problem.batch, -1), advance)
+    dense_output = run.output.reshape(conv_output.shape)
+    if bias is not None:
+        dense_output = dense_output + bias[:, None, None]
+    plan = fastconv.explain(image.shape, weight.shape, padding=problem.padding, algorithm=problem.algorithm)
+    outcome = Outcome(
+        part=part,
+        problem=problem,
+        image=image,
+        conv_output=conv_output,
+        dense_output=dense_output,
+        conv_seconds=fastest_seconds(call),
+        algorithm=str(plan["algorithm"]),
+        dense=run,
+    )
+    _check(outcome)
+    return outcome
+
+
+def _check(outcome: Outcome) -> None:
+    allowed = TOLERANCE * float(np.abs(outcome.conv_output).max())
+    if not outcome.largest_difference <= allowed:
+        raise DifferentResults(
+            f"{outcome.problem.name}: convolution and dense layer differ by {outcome.largest_difference}, "
+            f"more than {allowed}"
+        )
+    if outcome.part == "edge" and outcome.largest_difference:
+        raise DifferentResults(f"{outcome.problem.name}: the two pictures differ by {outcome.largest_difference}")

@@ -1,0 +1,209 @@
+"""Gradients: against the oracle exactly, as adjoints exactly, and by finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain, combinations
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+from arrays import LAYOUTS, Array, Guarded, assert_exact, integers
+from cases import EMPTY, GRAD_BIAS, MODE_CASES, UGLY, Case, sample
+
+import fastconv as fc
+
+ALL = [*UGLY, *EMPTY, *MODE_CASES, *sample(11, 200)]
+
+NEEDS = [c for c in chain.from_iterable(combinations(("input", "weight", "bias"), n) for n in range(4))]
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_grad_input(case: Case, dtype: Any) -> None:
+    _, w, _, g = case.data(dtype)
+    assert_exact(case.grad_input(g, w), case.expected_grad_input(g, w), dtype)
+
+
+@pytest.mark.parametrize("case", ALL, ids=str)
+def test_grad_weight(case: Case, dtype: Any) -> None:
+    x, _, _, g = case.data(dtype)
+    assert_exact(case.grad_weight(g, x), case.expected_grad_weight(g, x), dtype)
+
+
+@pytest.mark.parametrize("case", [*EMPTY, *sample(12, 40)], ids=str)
+def test_grad_bias(case: Case, dtype: Any) -> None:
+    *_, g = case.data(dtype)
+    assert_exact(GRAD_BIAS[case.nd](g), case.expected_grad_bias(g), dtype)
+
+
+@pytest.mark.parametrize("case", [*MODE_CASES, *sample(13, 60)], ids=str)
+def test_gradients_are_exact_adjoints(case: Case) -> None:
+    """<conv(x, w), g> = <x, grad_input(g, w)> = <w, grad_weight(g, x)>, with no oracle in between."""
+    x, w, _, g = case.data(np.float64, seed=1)
+    product = (case.forward(x, w) * g).sum()
+    assert product == (x * case.grad_input(g, w)).sum()
+    assert product == (w * case.grad_weight(g, x)).sum()
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "reference"])
+@pytest.mark.parametrize("case", [*sample(14, 15), MODE_CASES[8]], ids=str)
+def test_algorithms(case: Case, algorithm: str, dtype: Any) -> None:
+    x, w, _, g = case.data(dtype)
+    assert_exact(case.grad_input(g, w, algorithm=algorithm), case.expected_grad_input(g, w), dtype)
+    assert_exact(case.grad_weight(g, x, algorithm=algorithm), case.expected_grad_weight(g, x), dtype)
+
+
+@pytest.mark.parametrize("case", [Case((9, 13), (3, 3), 1, 1, batch=97, ic=3, oc=2), Case((301,), (5,), 2, 7, batch=9)])
+def test_weight_gradient_of_long_sums(case: Case, dtype: Any) -> None:
+    x, _, _, g = case.data(dtype)
+    assert_exact(case.grad_weight(g, x), case.expected_grad_weight(g, x), dtype)
+
+
+# --- sizes that do not divide ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", oracle.MODES)
+@pytest.mark.parametrize("n", [8, 11, 12])
+def test_pixels_that_no_kernel_reaches_get_no_gradient(n: int, mode: str, dtype: Any) -> None:
+    """(n + 2p - k) is not a multiple of the stride: the last inputs are never read."""
+    case = Case((n, n), (3, 3), 4, 1, mode=mode, batch=2, ic=2, oc=3)
+    _, w, _, g = case.data(dtype)
+    dx = case.grad_input(g, abs(w) + 1)
+    assert_exact(dx, case.expected_grad_input(g, abs(w) + 1), dtype)
+    covered = (case.output_shape[-1] - 1) * 4 + 3 - 1  # by the kernel's last position
+    assert covered < n
+    if mode == "zeros":
+        assert not dx[..., covered:].any() and not dx[..., covered:, :].any() and dx[..., covered - 1].any()
+
+
+def test_input_size_settles_what_the_output_cannot(dtype: Any) -> None:
+    g, w = np.ones((1, 1, 3), dtype), np.ones((1, 1, 3), dtype)
+    for n in (7, 8):
+        dx = fc.conv1d_grad_input(g, w, (n,), stride=2)
+        assert dx.ravel().tolist() == [1, 1, 2, 1, 2, 1, 1, 0][:n]
+        np.testing.assert_array_equal(dx, fc.conv1d_grad_input(g, w, (1, 1, n), stride=2))
+        np.testing.assert_array_equal(dx[0], fc.conv1d_grad_input(g[0], w, [1, n], stride=2))
+
+
+# --- memory of the arguments -----------------------------------------------------------------------------------------
+
+LAYOUT_CASES = [
+    Case((7, 19), (3, 3), 1, 1, batch=2, ic=3, oc=5),
+    Case((7, 18), (3, 2), 2, ((1, 3), (0, 9)), mode=("reflect", "circular"), batch=2, groups=2, ic=2, oc=3),
+    Case((9, 17), (3, 3), 1, 1, batch=1, groups=6),
+    Case((9, 17), (1, 1), batch=2, ic=17, oc=9),
+    Case((3, 5, 7), (3, 3, 3), 1, 1, mode="symmetric", batch=None, ic=2, oc=3, flip=True),
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", LAYOUT_CASES, ids=str)
+def test_any_layout_of_the_arguments(case: Case, layout: str, dtype: Any) -> None:
+    x, w, _, g = case.data(dtype)
+    arrange = LAYOUTS[layout]
+    for a, b in ((arrange(g), w), (g, arrange(w)), (arrange(g), arrange(w))):
+        assert_exact(case.grad_input(a, b), case.expected_grad_input(g, w), dtype)
+    for a, b in ((arrange(g), x), (g, arrange(x)), (arrange(g), arrange(x))):
+        assert_exact(case.grad_weight(a, b), case.expected_grad_weight(g, x), dtype)
+    assert_exact(GRAD_BIAS[case.nd](arrange(g)), case.expected_grad_bias(g), dtype)
+
+
+@pytest.mark.parametrize("case", LAYOUT_CASES, ids=str)
+def test_gradient_of_a_sum(case: Case, dtype: Any) -> None:
+    """What a mean or a sum sends back: one number, broadcast, all strides zero."""
+    x, w, _, _ = case.data(dtype)
+    g = np.broadcast_to(dtype(2), case.output_shape)
+    assert_exact(case.grad_input(g, w), case.expected_grad_input(g, w), dtype)
+    assert_exact(case.grad_weight(g, x), case.expected_grad_weight(g, x), dtype)
+    assert_exact(GRAD_BIAS[case.nd](g), case.expected_grad_bias(g), dtype)
+
+
+@pytest.mark.parametrize("steps", [1, 2, -1, -3])
+@pytest.mark.parametrize("case", [*LAYOUT_CASES, *EMPTY, *sample(15, 20)], ids=str)
+def test_out(case: Case, steps: int, dtype: Any) -> None:
+    x, w, _, g = case.data(dtype)
+    dx = Guarded(case.input_shape, dtype, [steps] * len(case.input_shape))
+    assert case.grad_input(g, w, out=dx.view) is dx.view
+    np.testing.assert_array_equal(dx.view, case.expected_grad_input(g, w))
+    dx.assert_intact()
+    dw = Guarded(case.weight_shape, dtype, [steps] * len(case.weight_shape))
+    assert case.grad_weight(g, x, out=dw.view) is dw.view
+    np.testing.assert_array_equal(dw.view, case.expected_grad_weight(g, x))
+    dw.assert_intact()
+    db = Guarded(case.weight_shape[:1], dtype, [steps])
+    assert GRAD_BIAS[case.nd](g, out=db.view) is db.view
+    np.testing.assert_array_equal(db.view, case.expected_grad_bias(g))
+    db.assert_intact()
+
+
+@pytest.mark.parametrize("case", LAYOUT_CASES, ids=str)
+def test_arguments_are_left_alone(case: Case, dtype: Any) -> None:
+    x, w, _, g = case.data(dtype)
+    before = [a.copy() for a in (x, w, g)]
+    case.backward(g, x, w)
+    for now, then in zip((x, w, g), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+# --- conv*_backward --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("needs", NEEDS, ids=lambda n: "+".join(n) or "nothing")
+@pytest.mark.parametrize("case", sample(16, 6), ids=str)
+def test_backward_computes_what_is_needed(case: Case, needs: tuple[str, ...], dtype: Any) -> None:
+    x, w, _, g = case.data(dtype)
+    grads = case.backward(g, x, w, needs=needs)
+    assert isinstance(grads, fc.ConvGrads)
+    for name, got, expected in zip(
+        grads._fields,
+        grads,
+        (case.expected_grad_input(g, w), case.expected_grad_weight(g, x), case.expected_grad_bias(g)),
+        strict=True,
+    ):
+        if name in needs:
+            assert_exact(got, expected, dtype)
+        else:
+            assert got is None
+
+
+@pytest.mark.parametrize("needs", [["weight"], {"weight"}, ("weight", "weight")], ids=repr)
+def test_needs_may_be_any_collection(needs: Any) -> None:
+    x, w = np.ones((1, 2, 5)), np.ones((3, 2, 3))
+    grads = fc.conv1d_backward(np.ones((1, 3, 3)), x, w, needs=needs)
+    assert grads.input is None and grads.bias is None and grads.weight.shape == w.shape
+
+
+# --- finite differences ----------------------------------------------------------------------------------------------
+
+
+def numeric_gradient(f: Callable[[Array], float], at: Array, h: float = 1e-5) -> Array:
+    gradient = np.empty_like(at)
+    for i in np.ndindex(at.shape):
+        there = at.copy()
+        there[i] += h
+        up = f(there)
+        there[i] -= 2 * h
+        gradient[i] = (up - f(there)) / (2 * h)
+    return gradient
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((4, 5), (3, 2), (1, 2), ((1, 2), (0, 3)), mode=("reflect", "circular"), batch=2, ic=2, oc=3),
+        Case((6,), (3,), 2, 2, 2, "symmetric", batch=None, groups=2, ic=1, oc=2),
+        Case((3, 3, 2), (2, 2, 2), 1, 1, mode="replicate", ic=2, oc=1, flip=True),
+    ],
+    ids=str,
+)
+def test_finite_differences(case: Case, rng: np.random.Generator) -> None:
+    x, w, g = (rng.standard_normal(s) for s in (case.input_shape, case.weight_shape, case.output_shape))
+
+    def loss(x: Array, w: Array) -> float:
+        return float((case.forward(x, w) ** 2 * g).sum())
+
+    back = 2 * case.forward(x, w) * g
+    close: dict[str, Any] = {"rtol": 1e-6, "atol": 1e-6}
+    np.testing.assert_allclose(case.grad_input(back, w), numeric_gradient(lambda v: loss(v, w), x), **close)
+    np.testing.assert_allclose(case.grad_weight(back, x), numeric_gradient(lambda v: loss(x, v), w), **close)

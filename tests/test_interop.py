@@ -1,0 +1,141 @@
+"""Arguments that are no ndarrays but that numpy can view without a copy, and ndarrays of unusual descent."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+
+X = np.arange(2 * 3 * 6 * 7, dtype=np.float32).reshape(2, 3, 6, 7) % 11
+W = np.arange(4 * 3 * 3 * 3, dtype=np.float32).reshape(4, 3, 3, 3) % 7
+B = np.array([1, -2, 3, 0], np.float32)
+EXPECTED = fc.conv2d(X, W, B)
+
+
+class ArrayOnly:
+    def __init__(self, a: Any) -> None:
+        self.a = a
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.a
+
+
+class InterfaceOnly:
+    def __init__(self, a: Any) -> None:
+        self.keep, self.__array_interface__ = a, a.__array_interface__
+
+
+class DLPackOnly:
+    def __init__(self, a: Any) -> None:
+        self.a = a
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.a.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.a.__dlpack_device__()
+
+
+class Subclass(np.ndarray[Any, Any]):
+    pass
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [memoryview, ArrayOnly, InterfaceOnly, DLPackOnly, lambda a: a.view(Subclass), lambda a: ArrayOnly(a[::-1])],
+    ids=["memoryview", "__array__", "__array_interface__", "dlpack", "subclass", "reversed"],
+)
+def test_things_that_are_arrays(wrap: Any) -> None:
+    for x, w, b in ((wrap(X), W, B), (X, wrap(W), B), (X, W, wrap(B)), (wrap(X), wrap(W), wrap(B))):
+        plain = [np.asarray(getattr(v, "a", v)) for v in (x, w, b)]
+        got = fc.conv2d(x, w, b)
+        assert type(got) is np.ndarray
+        np.testing.assert_array_equal(got, fc.conv2d(*plain))
+
+
+def test_array_array() -> None:
+    b = array.array("f", B)
+    np.testing.assert_array_equal(fc.conv2d(X, W, b), EXPECTED)
+
+
+def test_memoryview_of_bytes() -> None:
+    x = memoryview(X.tobytes()).cast("f", X.shape)
+    np.testing.assert_array_equal(fc.conv2d(x, W, B), EXPECTED)
+
+
+def test_ctypes() -> None:
+    b = (ctypes.c_float * 4)(*B)
+    np.testing.assert_array_equal(fc.conv2d(X, W, b), EXPECTED)
+
+
+def test_memmap(tmp_path: Any) -> None:
+    X.tofile(tmp_path / "x")
+    x = np.memmap(tmp_path / "x", np.float32, "r", shape=X.shape)
+    out = np.memmap(tmp_path / "y", np.float32, "w+", shape=EXPECTED.shape)
+    assert fc.conv2d(x, W, B, out=out) is out
+    np.testing.assert_array_equal(out, EXPECTED)
+
+
+def test_fields_of_a_structured_array() -> None:
+    """Strides that are no multiple of the element's size, and addresses between elements."""
+    for padding in (1, 2, 4, 3):
+        records = np.zeros(X.shape, [("skip", f"V{padding}"), ("value", "f4")])
+        records["value"] = X
+        np.testing.assert_array_equal(fc.conv2d(records["value"], W, B), EXPECTED)
+
+
+def test_misaligned_buffer() -> None:
+    for offset in (1, 2, 3):
+        raw = np.zeros(X.nbytes + 4, np.uint8)
+        x = raw[offset : offset + X.nbytes].view(np.float32).reshape(X.shape)
+        x[...] = X
+        np.testing.assert_array_equal(fc.conv2d(x, W, B), EXPECTED)
+
+
+def test_real_part_of_a_complex_array() -> None:
+    z = (X + 1j * 99).astype(np.complex64)
+    np.testing.assert_array_equal(fc.conv2d(z.real, W, B), EXPECTED)
+
+
+def test_native_byte_order_by_name() -> None:
+    np.testing.assert_array_equal(fc.conv2d(X.astype(np.dtype("f4").newbyteorder("=")), W, B), EXPECTED)
+
+
+def test_gradients_take_the_same() -> None:
+    g = np.ones_like(EXPECTED)
+    expected = fc.conv2d_backward(g, X, W)
+    for wrap in (memoryview, DLPackOnly, ArrayOnly):
+        np.testing.assert_array_equal(fc.conv2d_grad_input(wrap(g), wrap(W), X.shape), expected.input)
+        np.testing.assert_array_equal(fc.conv2d_grad_weight(wrap(g), wrap(X), 3), expected.weight)
+        np.testing.assert_array_equal(fc.conv2d_grad_bias(wrap(g)), expected.bias)
+
+
+class Broken:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise ValueError("cannot be had")
+
+
+def test_an_array_that_fails_says_so_itself() -> None:
+    with pytest.raises(ValueError, match="cannot be had"):
+        fc.conv2d(Broken(), W)
+
+
+def test_an_array_of_something_else() -> None:
+    with pytest.raises(TypeError, match="input has dtype int64"):
+        fc.conv2d(ArrayOnly(X.astype(np.int64)), W)
+    with pytest.raises(TypeError, match="input has dtype"):
+        fc.conv2d(np.ndarray, W)  # the class, not an array
+
+
+def test_torch_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    x, w, b = (torch.from_numpy(a.copy()) for a in (X, W, B))
+    np.testing.assert_array_equal(fc.conv2d(x, w, b), EXPECTED)
+    np.testing.assert_array_equal(fc.conv2d(x.contiguous(memory_format=torch.channels_last), w, b), EXPECTED)
+    with pytest.raises(TypeError, match="input has dtype float16"):
+        fc.conv2d(x.half(), w, b)

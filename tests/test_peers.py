@@ -1,0 +1,158 @@
+"""The comparison with other libraries: its problems, its sums, and a whole small run with fastconv alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def test_every_line_is_a_problem_with_a_known_family() -> None:
+    from peerbench.problem import parse, read_lines
+    from peerbench.targets import FAMILIES
+
+    problems = [parse(line) for line in read_lines(BENCHMARKS / "peers_shapes.txt")]
+    assert {p.family for p in problems} == set(FAMILIES)
+    assert len({p.name for p in problems}) == len(problems)
+
+
+def test_sizes_of_a_problem() -> None:
+    from peerbench.problem import parse
+
+    p = parse("a dense 2 6 10 21 -> 8 k3x5 s1x2 p1x0 d2x1 g2")
+    y = fc.conv2d(np.ones(p.input, np.float32), np.ones(p.weight, np.float32), None, p.stride, p.padding, p.dilation, 2)
+    assert y.shape == p.output == (2, 8, 8, 9)
+    assert p.flops == 2 * 2 * 8 * 8 * 9 * 3 * 15
+    assert p.bytes == 4 * (2 * 6 * 210 + 8 * 3 * 15 + 2 * 8 * 72)
+
+
+@pytest.mark.parametrize(
+    "line", ["a dense 1 1 8 8", "a dense 1 1 8 8 -> 1 k9", "a dense 1 1 8 8 -> 1 q3", "a b 1 -> x"]
+)
+def test_a_bad_line_is_shown(line: str) -> None:
+    from peerbench.problem import parse
+
+    with pytest.raises(ValueError, match=re.escape(f"not a problem: {line!r}")):
+        parse(line)
+
+
+def _row(direction: str, **seconds: float) -> Any:
+    from peerbench.measure import Outcome, Row
+
+    line = "a dense-3x3 1 64 28 28 -> 64 k3 p1"
+    return Row(line, direction, 1, 1.0, {n.replace("_", "-"): Outcome([(s, 0.0)]) for n, s in seconds.items()})
+
+
+def test_ratio_and_margin() -> None:
+    from peerbench.catalogue import RIVALS
+    from peerbench.targets import margin, ratio
+
+    row = _row("forward", fastconv=2.0, fastconv_out=1.0, torch=6.0, torch_cl=5.0, ncnn=3.9)
+    assert ratio(row, RIVALS) == pytest.approx(3.9 / 2)
+    assert margin(row) == pytest.approx(min(3.9 / 2 / 1.3, 5.0 / 2 / 2.5))
+    assert margin(_row("grad_weight", fastconv=1.0, torch=3.0)) == pytest.approx(1.5)
+    assert ratio(_row("forward", torch=1.0), RIVALS) is None
+
+
+def test_a_wrong_or_invalid_result_does_not_count() -> None:
+    from peerbench.measure import _compare
+    from peerbench.targets import ratio
+
+    row = _row("forward", fastconv=1.0, torch=2.0, ncnn=0.1, openvino=0.1)
+    right = np.ones((1, 2))
+    _compare(row, {"fastconv": right, "torch": right, "ncnn": right * 1.01, "openvino": right * np.nan}, 1e-3)
+    assert row.reference == "torch"
+    assert [n for n, o in row.outcomes.items() if o.mismatch] == ["ncnn", "openvino"]
+    assert ratio(row, ("torch", "ncnn", "openvino")) == 2.0
+
+
+def test_disturbed_blocks_count_only_without_others() -> None:
+    from peerbench.measure import Outcome
+
+    assert Outcome([(9.0, 0.5), (1.0, 0.0), (3.0, 0.01), (8.0, 0.2)]).seconds == 2.0
+    assert Outcome([(9.0, 0.5), (8.0, 0.2)]).seconds == 8.5
+
+
+def test_a_disturbed_rival_leaves_no_ratio() -> None:
+    from peerbench.measure import Outcome
+    from peerbench.targets import margin, ratio
+
+    row = _row("forward", fastconv=1.0, torch=3.0, ncnn=2.0)
+    row.outcomes["ncnn"] = Outcome([(2.0, 0.5)])
+    assert ratio(row, ("torch", "ncnn")) is None and margin(row) is None
+    assert ratio(row, ("torch",)) == 3.0
+
+
+def test_waiting_for_a_processor_is_seen() -> None:
+    from peerbench.adapters import Call
+    from peerbench.worker import measure
+
+    alone = measure(Call(lambda: None), 0.02)
+    assert all(seconds < 1e-3 and 0 <= wait < 100 for seconds, wait in alone)
+    slow = measure(Call(lambda: time.sleep(0.02)), 0.01)
+    assert len(slow) == 1 and slow[0][0] >= 0.02
+
+
+def test_a_run_of_fastconv_alone(tmp_path: Path) -> None:
+    shapes = tmp_path / "shapes.txt"
+    shapes.write_text("a dense 1 3 8 9 -> 4 k3 p1\nb mode 1 3 8 9 -> 4 k3 p1 circular  # with a comment\n")
+    options = ["--shapes-file", str(shapes), "--quick", "--threads", "1", "--peers", "fastconv", "--out", str(tmp_path)]
+    command = [sys.executable, str(BENCHMARKS / "peers.py"), *options]
+    subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=tmp_path)
+    rows = json.loads((tmp_path / "peers.json").read_text())["rows"]
+    assert [(r["name"], r["direction"]) for r in rows] == [
+        (name, direction) for name in "ab" for direction in ("forward", "grad_input", "grad_weight")
+    ]
+    for row in rows:
+        assert row["gflops"]["fastconv"] > 0
+        assert row["outcomes"]["fastconv-out"]["error"] == 0.0
+        assert ("fastconv-zeros" in row["gflops"]) == (row["name"] == "b")
+    assert "| b | 1,3,8,9 -> 4 3x3 p1 circular | forward | 1 |" in (tmp_path / "peers.md").read_text()
+
+
+def test_a_library_that_cannot_start_is_reported_with_its_reason(tmp_path: Path) -> None:
+    from peerbench.catalogue import Library
+    from peerbench.processes import WorkerError, Workers
+
+    workers = Workers(None, {}, tmp_path, 60.0)
+    with pytest.raises(WorkerError, match="No module named 'peerbench.adapters.absent'"):
+        workers.get(Library("absent", "absent"), 1)
+    assert "absent" in workers.missing
+    workers.close()
+
+
+def test_a_process_that_ends_is_reported_and_started_again(tmp_path: Path) -> None:
+    from peerbench.catalogue import FASTCONV
+    from peerbench.processes import WorkerError, Workers
+
+    workers = Workers(None, {}, tmp_path, 60.0)
+    first = workers.get(FASTCONV, 1)
+    first.process.kill()
+    with pytest.raises(WorkerError, match="process ended"):
+        first.ask("forget")
+    second = workers.get(FASTCONV, 1)
+    with pytest.raises(WorkerError, match="prepared in a process that has ended"):
+        second.ask("run", peer="fastconv", seconds=0.01)
+    request = {"peer": "fastconv", "line": "a dense 1 1 8 8 -> 1 k3", "direction": "forward"}
+    assert second.ask("prepare", **request, check=str(tmp_path / "y.npy")) == {}
+    assert min(second.ask("run", peer="fastconv", seconds=0.01)["blocks"])[0] > 0
+    second.close()
+    workers.forget()
+    assert workers.get(FASTCONV, 1).alive
+    workers.close()
