@@ -35,7 +35,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     options = job.Options(
         out=arguments.out, quick=arguments.quick, threads=arguments.threads, parts=tuple(arguments.rows)
     )
-    return job.run(options)
+    code = job.run(options)
+    if code or not arguments.train:
+        return code
+    from fastconv.bench import training
+
+    return training.run(arguments.out, arguments.quick, arguments.threads)
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -59,6 +64,8 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=_positive, metavar="N", help=threads)
     parts = f"only these parts of the job: {', '.join(PARTS)}"
     parser.add_argument("--rows", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=parts)
+    training = "then train a CNN and an MLP of equal parameters on real images, for equal epochs and for equal time"
+    parser.add_argument("--train", action="store_true", help=training)
     parser.set_defaults(run=_bench)
 
 
