@@ -68,6 +68,7 @@ struct Direct {
   // The outputs of one piece of each axis. Taps beyond kMaxTaps are summed box after box; weights that must be packed
   // are packed kRowBytes at a time. Both cuts depend on the problem alone, as do the bits.
   void run(const Piece& d, const Piece& h, const Piece& w) {
+    if (sum.images * sum.groups * sum.rows * d.map.outputs * h.map.outputs * w.map.outputs == 0) return;
     const Piece* pieces[3] = {&d, &h, &w};
     int64_t room = kMaxTaps, most[3], count[3];
     sum.y = y;

@@ -129,14 +129,7 @@ struct WeightGradient {
   }
 
   void run() const {
-    if (p.oc * ic == 0) return;
     const int64_t n = tasks(), size = group_count * sum_elements();
-    if (p.mb * p.out_pixels() == 0) {
-      T* zeros = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(size)));
-      std::fill_n(zeros, size, T(0));
-      for (int64_t i = 0; i < n; ++i) write(task(i), zeros);
-      return;
-    }
     if (parts == 1) {
       parallel_tasks(n, threads, [&](int64_t i) {
         Scratch s(*this);
@@ -336,7 +329,14 @@ struct WeightGradient {
 
 template <class T>
 void direct_backward_weight(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
-  WeightGradient<T>(p, dy, x, dw).run();
+  if (p.oc * p.ic == 0) return;
+  if (p.mb * p.out_pixels() > 0) return WeightGradient<T>(p, dy, x, dw).run();
+  for (int64_t o = 0; o < dw.shape[0]; ++o)
+    for (int64_t c = 0; c < dw.shape[1]; ++c)
+      for (int64_t d = 0; d < dw.shape[2]; ++d)
+        for (int64_t h = 0; h < dw.shape[3]; ++h)
+          for (int64_t w = 0; w < dw.shape[4]; ++w)
+            dw.data[o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2] + h * dw.stride[3] + w * dw.stride[4]] = 0;
 }
 
 template void direct_backward_weight(const ConvProblem&, View<const float>, View<const float>, View<float>);

@@ -335,7 +335,6 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
 template <class T>
 void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
-  if (s.images * s.groups * s.rows * n[0] * n[1] * n[2] == 0) return;
   if (s.channels * s.taps() == 0) return fill_with_bias(s);
   const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
   const int64_t image_parts = ceil_div(s.images, plan.images);

@@ -51,7 +51,7 @@ struct GatherPlan {
   int64_t pixels() const { return images * extent[0] * extent[1] * extent[2]; }
 };
 
-
+// Both need at least one output.
 template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s);
 template <class T>
