@@ -51,6 +51,7 @@ void run(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> i
       for (int64_t o = at.first; o < at.last; ++o)
         divisors[o - at.first] = static_cast<T>(
             divisor.kind == Divisor::fixed ? divisor.fixed_value : pool_divisor(width, o, divisor.with_padding));
+    if (divisor.kind != Divisor::none && at.fresh) std::fill_n(divisors + (at.last - at.first), kPoolSlack, T(1));
     if (kernel) kernel(rows, segment);
     after(rows, segment);
   });
