@@ -77,6 +77,8 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     ),
     "max_pool1d": (lambda: nn.MaxPool1d(2), (2, 2, 7)),
     "max_pool2d": (lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True), (2, 2, 6, 5)),
+    "max_pool2d-halving": (lambda: nn.MaxPool2d(2), (2, 2, 4, 6)),
+    "max_pool2d-halving-odd": (lambda: nn.MaxPool2d(2, 2), (2, 1, 5, 7)),
     "max_pool3d": (lambda: nn.MaxPool3d(2, 1), (1, 2, 3, 3, 3)),
     "avg_pool1d": (lambda: nn.AvgPool1d(3, 1, 1), (2, 2, 5)),
     "avg_pool2d": (lambda: nn.AvgPool2d(2, padding=1, count_include_pad=False), (2, 2, 4, 5)),

@@ -44,9 +44,10 @@ class _WinnerPool(_Pool):
     """A pool that passes on the largest. Where each was is kept, so that backward touches the winners alone."""
 
     keeps_order = True
+    keeps_indices = True
 
     def forward(self, x: Array) -> Array:
-        if not self.training:
+        if not self.training or not self.keeps_indices:
             return super().forward(x)
         key = (x.shape, x.dtype)
         out = self._out.offer(key)
@@ -55,6 +56,8 @@ class _WinnerPool(_Pool):
         return self._out.keep(key, y)
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        if not self.keeps_indices:
+            return super().backward(grad, need_input_grad)
         x, indices = self._take_saved()
         out = self._grad_input.empty(x.shape, x.dtype)
         return self._backward(grad, x, *self.arguments, **self.options, indices=indices, out=out)
@@ -72,6 +75,8 @@ class _MaxPool(_WinnerPool):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+        plain = (kernel_size, stride, padding, dilation) in ((2, None, 0, 1), (2, 2, 0, 1))
+        self.keeps_indices = not (plain and self.function == "max_pool2d")  # its kernel finds winners again at once
 
 
 class _AvgPool(_Pool):
