@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.bench import dense, job, parts, photo, report, units
+from fastconv.bench import dense, job, machine, parts, photo, report, units
 from fastconv.bench.measure import DifferentResults, measure
 from fastconv.bench.results import Run, run_as_data
 from fastconv.bench.toeplitz import ToeplitzMatrix
@@ -99,16 +99,20 @@ def test_first_tile_is_the_corner_of_the_picture() -> None:
 # --- the two sides ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["numpy", "fastconv"])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_every_way_to_multiply_is_a_dense_layer(batch: int, way: str) -> None:
+def test_every_way_to_multiply_is_a_dense_layer(batch: int) -> None:
     numbers = np.random.default_rng(4)
     block = numbers.integers(-5, 6, (7, 11)).astype(np.float32)
     x = numbers.integers(-5, 6, (11, batch)).astype(np.float32)
-    y = np.full((7, batch), np.nan, np.float32)
-    multiply = next(call for name, call in dense._ways(batch).items() if name.startswith(way))
-    multiply(block, x, y)
-    assert np.array_equal(y, block @ x)
+    with machine.at_most(2):
+        ways = dense.ways(batch)
+    kinds = {way.name.split(",")[0] for way in ways}
+    assert kinds == {"numpy sgemv" if batch == 1 else "numpy sgemm", "fastconv 1x1"}
+    assert [way.threads for way in ways] == [2, 1, 2, 1]
+    for way in ways:
+        y = np.full((7, batch), np.nan, np.float32)
+        assert way.seconds(block, x, y, 1) > 0
+        assert np.array_equal(y, block @ x)
 
 
 @pytest.mark.parametrize("block_bytes", [1, 5000, dense.BLOCK_BYTES])
@@ -216,7 +220,7 @@ def test_results_json(quick_run: Path) -> None:
     assert [row["part"] for row in data["rows"]] == ["edge", *2 * ["filters"], *3 * ["lenet"], "wide"]
     assert {name: len(points) for name, points in data["curves"].items()} == {"kernel-curve": 3, "image-curve": 3}
     for row in data["rows"] + sum(data["curves"].values(), []):
-        assert set(row["convolution"]) == COUNTS | {"seconds", "algorithm"}
+        assert set(row["convolution"]) == COUNTS | {"seconds", "threads", "algorithm"}
         assert set(row["locally_connected"]) == COUNTS
         assert set(row["dense"]) == COUNTS | DENSE
         assert row["convolution"]["seconds"] > 0 and row["dense"]["seconds"] > 0
@@ -236,13 +240,11 @@ def test_results_count_the_quick_edge_detector(quick_run: Path) -> None:
 def test_threads_are_given_back(quick_run: Path) -> None:
     from threadpoolctl import threadpool_info
 
-    from fastconv.bench import machine
-
     def counts() -> list[int]:
         return [fastconv.get_num_threads()] + [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
 
     before = counts()
-    with machine.equal_threads(1) as threads:
+    with machine.at_most(1) as threads:
         assert threads == 1
         assert set(counts()) == {1}
     assert counts() == before
@@ -311,8 +313,9 @@ def _pretend_full_run() -> Run:
         for problem in parts.problems(part, quick=False):
             zeros = np.zeros((problem.batch, *problem.output_shape), np.float32)
             image = np.zeros((problem.batch, *problem.input_shape), np.float32)
-            side = dense.DenseRun(zeros, "numpy sgemv", {"numpy sgemv": 0.0123}, 280, (319, 89_600), 0.321, 123.0)
-            outcomes.append(Outcome(part, problem, image, zeros, zeros, 0.000123, "direct", side))
+            way = "numpy sgemv, 2 threads"
+            side = dense.DenseRun(zeros, way, {way: 0.0123}, 280, (319, 89_600), 0.321, 123.0)
+            outcomes.append(Outcome(part, problem, image, zeros, zeros, 0.000123, 2, "direct", side))
     return Run({"processor": "pretended"}, 2, False, True, 99.0, outcomes)
 
 

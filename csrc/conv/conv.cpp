@@ -1,8 +1,11 @@
 // The public entry points: empty problems, the choice of algorithm, and the algorithms' entry points.
+#include <algorithm>
+
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
-#include "conv/direct.hpp"
+#include "conv/correlation.hpp"
 #include "conv/reference.hpp"
+#include "conv/weight_gradient.hpp"
 
 namespace fastconv {
 
@@ -13,7 +16,7 @@ void conv_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<c
     apply_activation(activation, y);
     return;
   }
-  direct_forward(p, x, w, bias, y, activation);
+  correlate_forward(p, x, w, bias, y, activation, algorithm);
 }
 
 template <class T>
@@ -24,29 +27,43 @@ void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w
     apply_activation(activation, dx);
     return;
   }
-  direct_backward_input(p, dy, w, bias, dx, activation);
+  correlate_backward(p, dy, w, bias, dx, activation, algorithm);
 }
 
 template <class T>
 void conv_backward_weight(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (algorithm == Algorithm::reference) reference_backward_weight(p, dy, x, dw);
-  else direct_backward_weight(p, dy, x, dw);
+  else weight_gradient(p, dy, x, dw);
 }
 
+// Planes are summed in chunks, by way of a buffer where they are not contiguous: the same bits for any layout.
 template <class T>
 void conv_backward_bias(View<const T> dy, View<T> db) {
+  constexpr int64_t kChunk = 2048;
   const auto& kernels = conv_kernels<T>();
-  const bool plane = dy.stride[3] == dy.shape[4] * dy.stride[4] && dy.stride[2] == dy.shape[3] * dy.stride[3];
-  parallel_tasks(dy.shape[1], threads_for(static_cast<double>(dy.size())), [&](int64_t c) {
+  const int64_t *n = dy.shape, *st = dy.stride, plane = n[2] * n[3] * n[4];
+  const bool contiguous = (n[4] <= 1 || st[4] == 1) && (n[3] <= 1 || st[3] == n[4]) && (n[2] <= 1 || st[2] == n[3] * n[4]);
+  parallel_tasks(n[1], threads_for(static_cast<double>(dy.size())), [&](int64_t c) {
+    T buffer[kChunk];
     double total = 0;
-    for (int64_t n = 0; n < dy.shape[0]; ++n) {
-      const T* p = dy.data + n * dy.stride[0] + c * dy.stride[1];
-      if (plane) {
-        total += kernels.sum(p, dy.stride[4], dy.shape[2] * dy.shape[3] * dy.shape[4]);
-        continue;
+    for (int64_t image = 0; image < n[0]; ++image) {
+      const T* p = dy.data + image * st[0] + c * st[1];
+      for (int64_t i0 = 0; i0 < plane; i0 += kChunk) {
+        const int64_t count = std::min(kChunk, plane - i0);
+        const T* chunk = p + i0;
+        if (!contiguous) {
+          int64_t d = i0 / (n[3] * n[4]), h = i0 / n[4] % n[3], w = i0 % n[4];
+          for (int64_t i = 0; i < count; ++i) {
+            buffer[i] = p[d * st[2] + h * st[3] + w * st[4]];
+            if (++w == n[4]) {
+              w = 0;
+              if (++h == n[3]) h = 0, ++d;
+            }
+          }
+          chunk = buffer;
+        }
+        total += static_cast<double>(kernels.sum(chunk, 1, count));
       }
-      for (int64_t d = 0; d < dy.shape[2]; ++d)
-        for (int64_t h = 0; h < dy.shape[3]; ++h) total += kernels.sum(p + d * dy.stride[2] + h * dy.stride[3], dy.stride[4], dy.shape[4]);
     }
     db.data[c * db.stride[0]] = static_cast<T>(total);
   });

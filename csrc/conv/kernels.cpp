@@ -1,6 +1,7 @@
 #include "kernels/conv.hpp"
 
 #include "isa/table.hpp"
+#include "kernels/winograd.hpp"
 
 namespace fastconv {
 
@@ -11,6 +12,15 @@ const ConvKernelsOf<float>& conv_kernels<float>() {
 template <>
 const ConvKernelsOf<double>& conv_kernels<double>() {
   return kernels().conv->f64;
+}
+
+template <>
+const WinogradKernelsOf<float>& winograd_kernels<float>() {
+  return kernels().winograd->f32;
+}
+template <>
+const WinogradKernelsOf<double>& winograd_kernels<double>() {
+  return kernels().winograd->f64;
 }
 
 }  // namespace fastconv

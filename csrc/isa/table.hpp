@@ -6,11 +6,13 @@ namespace fastconv {
 
 struct ConvKernels;
 struct PoolKernels;
+struct WinogradKernels;
 
 struct KernelTable {
   const char* isa;
   const ConvKernels* conv;
   const PoolKernels* pool;
+  const WinogradKernels* winograd;
 };
 
 // The table in use: the best rung this processor has, or the one that FASTCONV_ISA names.

@@ -6,9 +6,10 @@ namespace FASTCONV_ISA_NS {
 
 const ConvKernels& conv_kernels();
 const PoolKernels& pool_kernels();
+const WinogradKernels& winograd_kernels();
 
 const KernelTable& kernel_table() {
-  static const KernelTable table = {FASTCONV_ISA_NAME, &conv_kernels(), &pool_kernels()};
+  static const KernelTable table = {FASTCONV_ISA_NAME, &conv_kernels(), &pool_kernels(), &winograd_kernels()};
   return table;
 }
 

@@ -1,8 +1,8 @@
 """The dense side: the best product of a big matrix and a few vectors that this machine can be made to do.
 
-Weights are stored as in any dense layer, one row an output. Several ways to multiply are timed on the first block and
-the fastest does the work. What counts as the dense layer's time is the multiplication alone: a layer would hold its
-weights in memory, so the time to build a block is kept apart.
+Weights are stored as in any dense layer, one row an output. Several ways to multiply, with all threads and with one,
+are timed on the first block and the fastest does the work. What counts as the dense layer's time is the multiplication
+alone: a layer would hold its weights in memory, so the time to build a block is kept apart.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
+from fastconv.bench import machine
 from fastconv.bench.timing import MOST_CALLS, fastest_seconds
 from fastconv.bench.toeplitz import ToeplitzMatrix
 
@@ -42,9 +43,29 @@ def _fastconv_pointwise(block: Array, x: Array, y: Array) -> object:
     return fastconv.conv2d(image, weight, out=y[None, :, None, :])
 
 
-def _ways(batch: int) -> dict[str, Multiply]:
-    blas: dict[str, Multiply] = {"numpy sgemv": _blas_vector} if batch == 1 else {"numpy sgemm": _blas}
-    return {**blas, "fastconv 1x1": _fastconv_pointwise}
+@dataclass(frozen=True)
+class Way:
+    """One way to multiply, with a number of threads."""
+
+    name: str
+    threads: int
+    multiply: Multiply
+
+    def seconds(self, block: Array, x: Array, y: Array, most_calls: int) -> float:
+        """Time of the fastest of some multiplications."""
+        with machine.at_most(self.threads):
+            return fastest_seconds(partial(self.multiply, block, x, y), most_calls)
+
+
+def ways(batch: int) -> list[Way]:
+    """Every way to multiply a matrix by ``batch`` vectors."""
+    blas: tuple[str, Multiply] = ("numpy sgemv", _blas_vector) if batch == 1 else ("numpy sgemm", _blas)
+    kinds = [blas, ("fastconv 1x1", _fastconv_pointwise)]
+    return [
+        Way(f"{name}, {count} thread{'s' if count > 1 else ''}", count, multiply)
+        for name, multiply in kinds
+        for count in machine.thread_counts()
+    ]
 
 
 @dataclass(frozen=True)
@@ -67,35 +88,32 @@ class DenseRun:
 def run(matrix: ToeplitzMatrix, x: Array, advance: Callable[[float], None], block_bytes: int = BLOCK_BYTES) -> DenseRun:
     """Multiply every row of ``matrix`` with the samples ``x`` of shape (batch, inputs), block by block.
 
-    ``advance`` is told the share of the matrix that each block was. A block is multiplied several times, many times if
-    it is the whole matrix, and the fastest counts.
+    ``advance`` is told the share of the matrix that each block was. Of each block the fastest multiplication counts; if
+    it is the whole matrix, those of the trials as well.
     """
     columns = np.ascontiguousarray(x.T)
     y = np.empty((matrix.shape[0], x.shape[0]), x.dtype)
     rows = matrix.rows_within(block_bytes)
-    ways, way, trials = _ways(x.shape[0]), "", dict[str, float]()
-    calls = MOST_CALLS if rows == matrix.shape[0] else _BLOCK_CALLS
+    whole = rows == matrix.shape[0]
+    trials: dict[Way, float] = {}
     build = multiply = 0.0
     mark = perf_counter()
     for first, block in matrix.blocks(rows):
         build += perf_counter() - mark
         target = y[first : first + len(block)]
-        if not trials:
-            trials = _trials(ways, block, columns, target)
-            way = min(trials, key=trials.__getitem__)
-        multiply += fastest_seconds(partial(ways[way], block, columns, target), calls)
+        calls = MOST_CALLS if whole else _TRIAL_CALLS
+        trials = trials or {way: way.seconds(block, columns, target, calls) for way in ways(x.shape[0])}
+        best = min(trials, key=trials.__getitem__)
+        again = best.seconds(block, columns, target, _BLOCK_CALLS)
+        multiply += min(again, trials[best]) if whole else again
         advance(len(block) / matrix.shape[0])
         mark = perf_counter()
     return DenseRun(
         output=np.ascontiguousarray(y.T),
-        way=way,
-        trials=trials,
+        way=best.name,
+        trials={way.name: seconds for way, seconds in trials.items()},
         blocks=-(-matrix.shape[0] // rows),
         block_shape=(rows, matrix.shape[1]),
         build_seconds=build,
         multiply_seconds=multiply,
     )
-
-
-def _trials(ways: dict[str, Multiply], block: Array, x: Array, y: Array) -> dict[str, float]:
-    return {name: fastest_seconds(partial(way, block, x, y), _TRIAL_CALLS) for name, way in ways.items()}

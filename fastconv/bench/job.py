@@ -46,7 +46,7 @@ def run(options: Options) -> int:
         console.width = _PLAIN_WIDTH
     start = perf_counter()
     outcomes: list[Outcome] = []
-    with machine.equal_threads(options.threads) as threads:
+    with machine.at_most(options.threads) as threads:
         finished = _measure_all(options, outcomes, console)
         result = Run(machine.describe(), threads, options.quick, finished, perf_counter() - start, outcomes)
     report.print_tables(result, console)

@@ -1,11 +1,13 @@
-"""What the job runs on, and the same number of threads for both sides."""
+"""What the job runs on, and the same threads for both sides."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,22 +23,30 @@ def _processor() -> str:
     return next(names, platform.machine())
 
 
-@contextmanager
-def equal_threads(n: int | None) -> Iterator[int]:
-    """``n`` threads (None: as many as the process may use) for fastconv and for numpy's BLAS alike."""
-    from threadpoolctl import threadpool_limits
+@cache
+def _pools() -> Any:
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
+    return ThreadpoolController()
+
+
+@contextmanager
+def at_most(n: int | None) -> Iterator[int]:
+    """``n`` threads (None: as many as the process may use) for fastconv and for numpy's BLAS alike."""
     count = n or fastconv.get_num_threads()
-    with fastconv.threads(count), threadpool_limits(count, user_api="blas"):
+    with fastconv.threads(count), _pools().limit(limits=count, user_api="blas"):
         yield count
 
 
-def describe() -> dict[str, str]:
-    """Processor, system and versions; call inside :func:`equal_threads` to see its thread counts."""
-    from threadpoolctl import threadpool_info
+def thread_counts() -> list[int]:
+    """The counts each side is tried with: all threads it may use, and one, which is faster for small work."""
+    return sorted({1, fastconv.get_num_threads()}, reverse=True)
 
+
+def describe() -> dict[str, str]:
+    """Processor, system and versions; call inside :func:`at_most` to see its thread counts."""
     config = fastconv.show_config()
-    blas = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), None)
+    blas = next((pool for pool in _pools().info() if pool["user_api"] == "blas"), None)
     return {
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",

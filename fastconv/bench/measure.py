@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
-from fastconv.bench import dense, photo
+from fastconv.bench import dense, machine, photo
 from fastconv.bench.parts import Problem
 from fastconv.bench.timing import fastest_seconds
 from fastconv.bench.toeplitz import ToeplitzMatrix
@@ -37,6 +37,7 @@ class Outcome:
     conv_output: Array
     dense_output: Array
     conv_seconds: float
+    conv_threads: int
     algorithm: str
     dense: dense.DenseRun
 
@@ -66,18 +67,25 @@ def measure(part: str, problem: Problem, advance: Callable[[float], None]) -> Ou
     if bias is not None:
         dense_output = dense_output + bias[:, None, None]
     plan = fastconv.explain(image.shape, weight.shape, padding=problem.padding, algorithm=problem.algorithm)
+    seconds, threads = min(map(partial(_conv_seconds, call), machine.thread_counts()))
     outcome = Outcome(
         part=part,
         problem=problem,
         image=image,
         conv_output=conv_output,
         dense_output=dense_output,
-        conv_seconds=fastest_seconds(call),
+        conv_seconds=seconds,
+        conv_threads=threads,
         algorithm=str(plan["algorithm"]),
         dense=run,
     )
     _check(outcome)
     return outcome
+
+
+def _conv_seconds(call: Callable[[], Array], threads: int) -> tuple[float, int]:
+    with machine.at_most(threads):
+        return fastest_seconds(call), threads
 
 
 def _check(outcome: Outcome) -> None:

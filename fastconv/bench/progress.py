@@ -12,7 +12,7 @@ from fastconv.bench import units
 from fastconv.bench.measure import Outcome
 from fastconv.bench.parts import Problem
 
-# What a problem costs beyond the entries of its matrix, in entries: about the third of a second of the timed calls.
+# What a problem costs beyond the entries of its matrix, in entries: about the second that the timed calls take.
 _FIXED_WORK = 2e9
 
 

@@ -37,7 +37,8 @@ _METHOD = """\
   multiply were timed on the first block and the fastest was used. Each block was multiplied three times (a matrix of
   one block many times) and the fastest counts; the times of all blocks are added. The buffer is smaller than the
   matrix, so a large last-level cache favours the dense side. Its bias is added outside the clock.
-- **Convolution.** `fastconv.conv2d`, the fastest of the calls of a third of a second after one to warm up.
+- **Convolution.** `fastconv.conv2d`, the fastest of the calls of a fifth of a second after one to warm up.
+- **Threads.** Both sides are tried with all threads and with one, which is faster for small work, and keep the better.
 - **Operations.** "k multiplications and k - 1 additions" is the lecture's count; hardware is rated at two operations a
   multiply-accumulate. Taps that fall on the padding count as operations and not as connections. Bytes: input,
   parameters and output once each, float32.
@@ -98,7 +99,7 @@ def markdown(run: Run, pictures: list[str]) -> str:
     """The report as Markdown; ``pictures`` are the files that lie beside it."""
     parts = ["# Convolution against the dense layer"]
     parts.append(
-        f"Run in {run.seconds:.0f} s with {_many(run.threads, 'thread')} on both sides."
+        f"Run in {run.seconds:.0f} s with at most {_many(run.threads, 'thread')} on both sides."
         + ("" if run.finished else " **Interrupted: only what had been finished is here.**")
         + (" Quick run: small sizes." if run.quick else "")
     )

@@ -58,6 +58,11 @@ def _counts(cost: analysis.Cost) -> dict[str, int]:
 def outcome_as_data(outcome: Outcome) -> dict[str, Any]:
     """One row: counts of the three layers, seconds of the two sides, and how they were computed."""
     problem, costs, dense = outcome.problem, outcome.problem.costs, outcome.dense
+    convolution = {
+        "seconds": outcome.conv_seconds,
+        "threads": outcome.conv_threads,
+        "algorithm": outcome.algorithm,
+    }
     return {
         "part": outcome.part,
         "name": problem.name,
@@ -66,7 +71,7 @@ def outcome_as_data(outcome: Outcome) -> dict[str, Any]:
         "output_shape": [problem.batch, *problem.output_shape],
         "padding": problem.padding,
         "bias": problem.bias,
-        "convolution": _counts(costs.convolution) | {"seconds": outcome.conv_seconds, "algorithm": outcome.algorithm},
+        "convolution": _counts(costs.convolution) | convolution,
         "locally_connected": _counts(costs.locally_connected),
         "dense": _counts(costs.dense)
         | {

@@ -74,19 +74,15 @@ def connectivity(outcomes: list[Outcome]) -> Table:
 
 def dense_side(outcomes: list[Outcome]) -> Table:
     """How each dense product was done, and how fast its weights were read."""
-    columns = ("layer", "done by", "matrix", "blocks", "build", "multiply", "weights read", "other way, one block")
+    columns = ("layer", "done by", "matrix", "blocks", "build", "multiply", "weights read", "every way, one block")
     rows = []
     for outcome in outcomes:
         dense, full = outcome.dense, outcome.problem.costs.dense
-        others = ", ".join(
-            f"{way} {units.seconds(time)} against {units.seconds(dense.trials[dense.way])}"
-            for way, time in dense.trials.items()
-            if way != dense.way
-        )
+        trials = "; ".join(f"{way} {units.seconds(time)}" for way, time in dense.trials.items())
         size = f"{full.weights // outcome.image[0].size:,} x {outcome.image[0].size:,}"
         times = (units.seconds(dense.build_seconds), units.seconds(dense.multiply_seconds))
         speed = f"{units.size(4 * full.weights / dense.multiply_seconds)}/s"
-        rows.append((outcome.problem.name, dense.way, size, str(dense.blocks), *times, speed, others))
+        rows.append((outcome.problem.name, dense.way, size, str(dense.blocks), *times, speed, trials))
     return Table("The dense side", columns, rows)
 
 

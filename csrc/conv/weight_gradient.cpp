@@ -11,7 +11,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
-#include "conv/direct.hpp"
+#include "conv/weight_gradient.hpp"
 
 namespace fastconv {
 namespace {
@@ -68,12 +68,7 @@ struct WeightGradient {
     rows_are_channels = ic >= kernels.rows || ic >= tap_run;
     mr = std::min<int64_t>(kernels.rows, rows_are_channels ? ic : tap_run);
     channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
-    while (threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8))) channels = ceil_div(channels, 2);
     channels = ceil_div(ic, ceil_div(ic, channels));
-    if (channels == ic && outputs >= oc) {
-      group_count = std::max<int64_t>(1, std::min(p.groups, kSumBytes / item / sum_elements()));
-      if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
-    }
 
     // Blocks of pixels: transposed dy must fit a panel, x its share of the L2 cache.
     const int64_t pixels = dots ? 4096 : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
@@ -94,8 +89,15 @@ struct WeightGradient {
     if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
       while (images < p.mb && fits(images + 1, extent)) ++images;
     if (tasks() < 8) {
-      const double work = 2 * p.macs() / static_cast<double>(std::max<int64_t>(1, tasks()));
-      parts = std::max<int64_t>(1, std::min<int64_t>({8 / std::max<int64_t>(1, tasks()), blocks(), static_cast<int64_t>(work / 1e6)}));
+      const double work = 2 * p.macs() / static_cast<double>(tasks());
+      parts = std::max<int64_t>(1, std::min<int64_t>({8 / tasks(), blocks(), static_cast<int64_t>(work / 1e6)}));
+    }
+    // From here on the cuts are for the threads' sake, and change no sum.
+    while (parts == 1 && threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8))) channels = ceil_div(channels, 2);
+    if (channels == ic && outputs >= oc) {
+      group_count = std::max<int64_t>(1, std::min(p.groups, kSumBytes / item / sum_elements()));
+      if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
+      if (parts > 1) group_count = 1;
     }
   }
 
@@ -328,7 +330,7 @@ struct WeightGradient {
 }  // namespace
 
 template <class T>
-void direct_backward_weight(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
+void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
   if (p.oc * p.ic == 0) return;
   if (p.mb * p.out_pixels() > 0) return WeightGradient<T>(p, dy, x, dw).run();
   for (int64_t o = 0; o < dw.shape[0]; ++o)
@@ -339,7 +341,7 @@ void direct_backward_weight(const ConvProblem& p, View<const T> dy, View<const T
             dw.data[o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2] + h * dw.stride[3] + w * dw.stride[4]] = 0;
 }
 
-template void direct_backward_weight(const ConvProblem&, View<const float>, View<const float>, View<float>);
-template void direct_backward_weight(const ConvProblem&, View<const double>, View<const double>, View<double>);
+template void weight_gradient(const ConvProblem&, View<const float>, View<const float>, View<float>);
+template void weight_gradient(const ConvProblem&, View<const double>, View<const double>, View<double>);
 
 }  // namespace fastconv

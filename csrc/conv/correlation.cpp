@@ -1,4 +1,4 @@
-#include "conv/direct.hpp"
+#include "conv/correlation.hpp"
 
 #include <algorithm>
 
@@ -6,7 +6,10 @@
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
 #include "conv/index_map.hpp"
+#include "conv/gather.hpp"
 #include "conv/rows.hpp"
+#include "conv/winograd.hpp"
+#include "kernels/winograd.hpp"
 
 namespace fastconv {
 namespace {
@@ -45,15 +48,36 @@ Piece with_taps(const Piece& piece, int64_t t0, int64_t t1) {
   return part;
 }
 
+constexpr int64_t kWinogradBytes = 16 << 20;  // transformed weights at a time
+
+// Offsets i, i + 1, i + 2 in either order: what Winograd's algorithm needs of an axis.
+bool three_in_a_row(const AxisMap& map) {
+  if (map.tabulated() || map.taps() != 3 || map.stride != 1) return false;
+  const int64_t step = map.offset[1] - map.offset[0];
+  return (step == 1 || step == -1) && map.offset[2] - map.offset[1] == step;
+}
+
+// Taps in ascending order of their offsets.
+Piece ascending(const Piece& piece) {
+  Piece p = piece;
+  if (p.map.offset[0] > p.map.offset[2]) {
+    std::reverse(p.map.offset.begin(), p.map.offset.end());
+    std::reverse(p.taps.begin(), p.taps.end());
+  }
+  return p;
+}
+
+// A correlation over pieces of the axes, by whichever algorithm suits each.
 template <class T>
-struct Direct {
+struct Correlation {
+  Algorithm algorithm;
   GatherSum<T> sum;  // axes, a and the parts of x and y still to be filled in
   WeightRows<T> rows;
   std::vector<T> bias;
   View<T> y;
 
-  Direct(const WeightRows<T>& weights, View<const T> x, View<const T> bias_view, View<T> out, Activation activation)
-      : rows(weights), bias(contiguous_bias(bias_view)), y(out) {
+  Correlation(const WeightRows<T>& weights, View<const T> x, View<const T> bias_view, View<T> out, Activation activation, Algorithm algorithm_)
+      : algorithm(algorithm_), rows(weights), bias(contiguous_bias(bias_view)), y(out) {
     sum.x = x;
     sum.images = out.shape[0];
     sum.groups = weights.groups;
@@ -65,10 +89,54 @@ struct Direct {
   }
   bool clamps = false;
 
+  // The choice looks at one image and at no thread, so that a sample alone and in a batch are computed alike.
+  bool use_winograd(const Piece& d, const Piece& h, const Piece& w) const {
+    if (algorithm == Algorithm::direct || d.map.taps() != 1 || d.map.tabulated() || !three_in_a_row(h.map) || !three_in_a_row(w.map)) return false;
+    if (algorithm == Algorithm::winograd) return true;
+    const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
+    const double direct = 9.0 * static_cast<double>(rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
+    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) < 0.9 * direct;
+  }
+
+  void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
+    const int64_t item = static_cast<int64_t>(sizeof(T)), row_bytes = rows.groups * kWinogradPlanes * rows.channels * item;
+    const int64_t most = std::max<int64_t>(8, kWinogradBytes / std::max<int64_t>(1, row_bytes) / 8 * 8);
+    int64_t tap[9];
+    for (int i = 0; i < 9; ++i)
+      tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
+    WinogradSum<T> s;
+    s.images = sum.images;
+    s.groups = rows.groups;
+    s.channels = rows.channels;
+    s.x = sum.x;
+    s.clamp = clamps;
+    s.low = sum.low;
+    s.high = sum.high;
+    const Piece* pieces[3] = {&d, &h, &w};
+    for (int64_t m0 = 0; m0 < rows.rows; m0 += most) {  // with groups, all rows are one part
+      s.rows = rows.groups > 1 ? rows.rows : std::min(most, rows.rows - m0);
+      s.y = y;
+      s.y.data += m0 * y.stride[1];
+      for (int i = 0; i < 3; ++i) {
+        s.axis[i] = pieces[i]->map;
+        s.y.data += pieces[i]->begin * y.stride[2 + i];
+        s.y.stride[2 + i] *= pieces[i]->step;
+      }
+      s.bias = bias.empty() ? nullptr : bias.data() + m0;
+      T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
+      winograd_weights(rows.w.data + m0 * rows.row_stride(), s.groups, s.rows, s.channels, rows.group_stride(), rows.row_stride(), rows.channel_stride(), tap,
+                       threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
+      s.u = u;
+      run_winograd(s, plan_winograd(s));
+      if (rows.groups > 1) break;
+    }
+  }
+
   // The outputs of one piece of each axis. Taps beyond kMaxTaps are summed box after box; weights that must be packed
   // are packed kRowBytes at a time. Both cuts depend on the problem alone, as do the bits.
   void run(const Piece& d, const Piece& h, const Piece& w) {
     if (sum.images * sum.groups * sum.rows * d.map.outputs * h.map.outputs * w.map.outputs == 0) return;
+    if (use_winograd(d, h, w)) return run_winograd_pieces(d, ascending(h), ascending(w));
     const Piece* pieces[3] = {&d, &h, &w};
     int64_t room = kMaxTaps, most[3], count[3];
     sum.y = y;
@@ -215,25 +283,25 @@ std::vector<Piece> backward_pieces(const ConvAxis& a) {
 }  // namespace
 
 template <class T>
-void direct_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
-  Direct<T> direct({w, p.groups, p.oc / p.groups, p.ic / p.groups, false}, x, bias, y, activation);
-  direct.run(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
+void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm) {
+  Correlation<T> correlation({w, p.groups, p.oc / p.groups, p.ic / p.groups, false}, x, bias, y, activation, algorithm);
+  correlation.run(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
   if (!is_clamp(activation)) apply_activation(activation, y);
 }
 
 template <class T>
-void direct_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation) {
-  Direct<T> direct({w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation);
+void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation, Algorithm algorithm) {
+  Correlation<T> correlation({w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm);
   const std::vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), v = backward_pieces(p.axis[2]);
   for (const Piece& pd : d)
     for (const Piece& ph : h)
-      for (const Piece& pw : v) direct.run(pd, ph, pw);
+      for (const Piece& pw : v) correlation.run(pd, ph, pw);
   if (!is_clamp(activation)) apply_activation(activation, dx);
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                                              \
-  template void direct_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation);        \
-  template void direct_backward_input(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation);
+#define FASTCONV_INSTANTIATE(T)                                                                                                          \
+  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);      \
+  template void correlate_backward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

@@ -1,0 +1,10 @@
+#pragma once
+#include "conv/block.hpp"
+#include "fastconv/conv.hpp"
+
+namespace fastconv {
+
+template <class T>
+void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
+
+}  // namespace fastconv

@@ -1,0 +1,46 @@
+// Winograd's F(4x4, 3x3) for a 3x3 correlation of stride 1: 36 products instead of 144 a tile and pair of channels.
+#pragma once
+#include "conv/axis.hpp"
+#include "fastconv/conv.hpp"
+#include "fastconv/tensor.hpp"
+
+namespace fastconv {
+
+// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ) where h and w have
+// three consecutive taps and d has one.
+template <class T>
+struct WinogradSum {
+  AxisMap axis[3];
+  int64_t images = 1, groups = 1, channels = 1, rows = 1;
+  View<const T> x;
+  View<T> y;
+  const T* u = nullptr;  // winograd_weights of the weights
+  const T* bias = nullptr;
+  bool clamp = false;
+  T low = 0, high = 0;
+};
+
+struct WinogradPlan {
+  int mr = 1;
+  int64_t images = 1, down = 1, across = 1;  // tiles of a block
+  int64_t workspace_bytes = 0;
+  int threads = 1;
+};
+
+// Elements of the transformed weights of all groups, and the transform of w (taps in ascending order of offset).
+template <class T>
+int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels);
+template <class T>
+void winograd_weights(const T* w, int64_t groups, int64_t rows, int64_t channels, int64_t group_stride, int64_t row_stride,
+                      int64_t channel_stride, const int64_t tap[9], int threads, T* u);
+
+template <class T>
+WinogradPlan plan_winograd(const WinogradSum<T>& s);
+template <class T>
+void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
+
+// Estimated cycles of one image, transform of the weights included or not, and of the direct algorithm.
+template <class T>
+double winograd_cost(int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3], bool weights_ready);
+
+}  // namespace fastconv
