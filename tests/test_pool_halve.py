@@ -1,4 +1,4 @@
-"""2x2 max pooling at stride 2 has kernels of its own: every width about a vector's, ties, NaN, views of larger arrays."""
+"""2x2 max pooling at stride 2 has kernels of its own: widths about a vector, ties, NaN, views of larger arrays."""
 
 from __future__ import annotations
 
