@@ -336,3 +336,32 @@ def test_digits_are_learnt() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     history = train.fit(model, training, test, epochs=15, batch_size=32)
     assert history["valid_accuracy"][-1] > 0.95 and math.isfinite(history["valid_loss"][-1])
+
+
+def test_conv1d_on_a_time_series() -> None:
+    """Winter or summer by the electricity of a day: 67 days to learn from, 1,029 to test."""
+    try:
+        training, test = data.time_series("ItalyPowerDemand")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    nn.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv1d(1, 8, 5, padding="same", padding_mode="circular"), nn.ReLU(), nn.MaxPool1d(2),
+        nn.Flatten(), nn.Linear(96, 2),
+    )  # fmt: skip
+    train.fit(model, training, epochs=80, batch_size=16)
+    assert train.evaluate(model, test)["accuracy"] > 0.93
+
+
+def test_conv3d_on_volumes() -> None:
+    """A ball, a cube or a shell in noise (synthetic)."""
+    training, test = data.shapes3d(500, size=12, noise=0.1)
+    nn.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv3d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2),
+        nn.Conv3d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2),
+        nn.Flatten(), nn.Linear(432, 3),
+    )  # fmt: skip
+    optimizer = optim.Adam(model.parameters(), lr=0.005)
+    train.fit(model, training, epochs=12, batch_size=20, optimizer=optimizer)
+    assert train.evaluate(model, test)["accuracy"] > 0.8

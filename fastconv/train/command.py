@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fastconv import data, nn, optim, runtime
+from fastconv.extras import require
 from fastconv.nn.models import MODELS
 from fastconv.train import checkpoint
-from fastconv.train.callbacks import Callback, EarlyStopping
+from fastconv.train.callbacks import Callback, EarlyStopping, LambdaCallback, Run
 from fastconv.train.history import History
 from fastconv.train.loop import OPTIMIZERS, evaluate, fit, predict
 from fastconv.train.metrics import confusion_matrix
@@ -58,34 +59,53 @@ def _schedule(options: argparse.Namespace, optimizer: optim.Optimizer) -> optim.
     return None
 
 
+def _report(run: Run) -> None:
+    """A line an epoch, where there is no terminal for a bar."""
+    shown = {name: value for name, value in run.history.epochs[-1].items() if name != "lr"}
+    print(f"epoch {len(run.history)}: " + "  ".join(f"{name} {value:.4f}" for name, value in shown.items()), flush=True)
+
+
+def _callbacks(options: argparse.Namespace) -> list[Callback]:
+    stopping: list[Callback] = [EarlyStopping(patience=options.patience)] if options.patience else []
+    return stopping if sys.stderr.isatty() else [*stopping, LambdaCallback(_report)]
+
+
 def run(options: argparse.Namespace) -> int:
-    """The command. Returns its exit status."""
-    folder = options.out or Path("fastconv-train") / f"{options.data}-{options.model}"
+    """The command. Returns its exit status: 0, 1 if training diverged, 2 for bad usage, 130 for Ctrl-C."""
     try:
-        train_all, test = data.load(options.data)
-        train, valid = data.split(train_all, (0.9, 0.1), options.seed)
-        train, valid, test = data.standardise(train, valid, test)
-        model = nn.models.build(options.model, train.x.shape[1:], len(train.classes), options.seed)
-        if options.threads is not None:
-            runtime.set_num_threads(options.threads)
+        return _run(options)
+    except FloatingPointError as error:
+        print(f"fastconv train: {error}", file=sys.stderr)
+        return 1
     except (ValueError, FileNotFoundError) as error:
         print(f"fastconv train: {error}", file=sys.stderr)
         return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    require("train", "safetensors.numpy")
+    folder: Path = options.out or Path("fastconv-train") / f"{options.data}-{options.model}"
+    training, test = data.load(options.data)
+    training, valid = data.split(training, (0.9, 0.1), options.seed)
+    training, valid, test = data.standardise(training, valid, test)
+    model = nn.models.build(options.model, training.x.shape[1:], len(training.classes), options.seed)
+    if options.threads is not None:
+        runtime.set_num_threads(options.threads)
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"{train}, {len(valid)} to validate, {len(test)} to test\n\n{nn.summary(model, train.x.shape[1:])}\n")
+    counts = nn.summary(model, training.x.shape[1:])
+    print(f"{training}, {len(valid)} to validate, {len(test)} to test\n\n{counts}\n", flush=True)
 
     optimizer = _optimizer(options, model)
-    callbacks: list[Callback] = [EarlyStopping(patience=options.patience)] if options.patience else []
     history = fit(
         model,
-        train,
+        training,
         valid,
         epochs=options.epochs,
         batch_size=options.batch_size,
         optimizer=optimizer,
         schedule=_schedule(options, optimizer),
-        augment=_augmentation(options.data, train) if options.augment else None,
-        callbacks=callbacks,
+        augment=_augmentation(options.data, training) if options.augment else None,
+        callbacks=_callbacks(options),
         seed=options.seed,
         profile=options.profile,
         checkpoint=folder / "run.safetensors",
@@ -98,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     if history.profile is not None:
         print(f"\n{history.profile}\n")
     found = evaluate(model, test)
-    seconds = sum(history["seconds"]) if len(history) else 0.0
+    seconds = sum(history["seconds"])
     print(f"test: accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f}; {len(history)} epochs in {seconds:.1f} s")
     _draw(folder, model, history, test)
     print(f"written to {folder}/")

@@ -124,7 +124,8 @@ class _Trainer:
             with self.timed("data"):
                 batch, targets = self.gather(x, index, rng), y[index]
             try:
-                value, outputs = self.step(batch, targets)
+                with np.errstate(over="ignore", invalid="ignore"):  # the loss will tell
+                    value, outputs = self.step(batch, targets)
             except FloatingPointError as error:
                 raise FloatingPointError(
                     f"{error} at batch {number + 1}: lower the learning rate ({self.optimizer.lr:g}), standardise the"
