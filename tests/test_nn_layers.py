@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -186,6 +187,17 @@ def test_buffers_are_reused_once_free() -> None:
         layer.backward(np.ones_like(y))
         del y
     assert len(addresses) == 1
+
+
+def test_many_threads_can_share_a_model_in_inference() -> None:
+    nn.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(100, 3)).eval()
+    inputs = [RNG.standard_normal((3, 1, 12, 12)).astype(np.float32) for _ in range(40)]
+    alone = [model(x).copy() for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for mine, theirs in zip(alone, pool.map(model, inputs), strict=True):
+                np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])

@@ -149,15 +149,12 @@ class Module:
         return ""
 
 
-def _references(array: Array | None) -> int:
-    return sys.getrefcount(array)
-
-
 class Reused:
     """An output array, offered as ``out=`` to the next call of the same key once nobody else holds it.
 
     A training step makes the same arrays again and again, and fresh megabytes cost page faults. The count of
     references tells whether the caller kept the last one (or a view of it), so nothing is ever changed under a reader.
+    The array is taken out while it is in use, so that two threads never get the same one.
     """
 
     __slots__ = ("array", "key")
@@ -167,10 +164,9 @@ class Reused:
         self.array: Array | None = None
 
     def offer(self, key: Any) -> Array | None:
-        """The kept array if its key is ``key`` and it is free, else None (and it is forgotten)."""
-        if self.key != key or _references(self.array) > _FREE:
-            self.key = self.array = None
-        return self.array
+        """The kept array if its key is ``key`` and it is free, else None; it is forgotten either way."""
+        array, self.array = self.array, None
+        return array if self.key == key and sys.getrefcount(array) <= _FREE else None
 
     def keep(self, key: Any, array: Array) -> Array:
         self.key, self.array = key, array
@@ -180,13 +176,15 @@ class Reused:
         """An array of this shape with any content."""
         key = (shape, dtype)
         array = self.offer(key)
-        return self.keep(key, np.empty(shape, dtype)) if array is None else array
+        return self.keep(key, np.empty(shape, dtype) if array is None else array)
 
 
 def _references_when_free() -> int:
-    probe = Reused()
-    probe.array = np.empty(0)
-    return _references(probe.array)
+    """What ``offer`` counts for an array that nobody else holds."""
+    kept = Reused()
+    kept.array = np.empty(0)
+    array, kept.array = kept.array, None
+    return sys.getrefcount(array)
 
 
 _FREE = _references_when_free()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -25,15 +24,15 @@ def write(path: str | Path, arrays: Mapping[str, Array], text: Mapping[str, str]
     """Write a file that is either the old or the new one, whenever the power goes: beside it, then renamed over it."""
     path = Path(path)
     content = _safetensors().numpy.save({k: np.asarray(v, order="C") for k, v in arrays.items()}, dict(text))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(part, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(part, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
