@@ -11,7 +11,19 @@ from typing import Any
 
 import numpy as np
 from arrays import Array, integers
-from oracle import MODES, Axis, conv, flipped, grad_bias, grad_input, grad_weight, make_axes, out_sizes, per_axis, transposed_axes
+from oracle import (
+    MODES,
+    Axis,
+    conv,
+    flipped,
+    grad_bias,
+    grad_input,
+    grad_weight,
+    make_axes,
+    out_sizes,
+    per_axis,
+    transposed_axes,
+)
 
 import fastconv as fc
 

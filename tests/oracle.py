@@ -67,7 +67,7 @@ class Axis:
     def links(self) -> Array:
         p, t = np.arange(self.out)[:, None], np.arange(self.k)[None, :]
         index, there = source(self.mode, p * self.stride + t * self.dilation - self.before, self.n)
-        return (index[..., None] == np.arange(self.n)) * there[..., None] * 1.0
+        return np.asarray((index[..., None] == np.arange(self.n)) * there[..., None], np.float64)
 
 
 def per_axis(value: Any, nd: int) -> list[Any]:
@@ -147,7 +147,7 @@ def flatten_pixels(g: Array, groups: int) -> Array:
 def conv(x: Array, w: Array, axes: Sequence[Axis], groups: int = 1, bias: Array | None = None) -> Array:
     x, w = x.astype(np.float64), w.astype(np.float64)
     seen = split(patches(x, axes), 1, groups)
-    y = np.einsum("ngcpt,goct->ngop", seen, flatten_taps(w, groups), optimize=True)
+    y: Array = np.einsum("ngcpt,goct->ngop", seen, flatten_taps(w, groups), optimize=True)
     y = y.reshape(x.shape[0], w.shape[0], *out_sizes(axes))
     return y if bias is None else y + bias.astype(np.float64).reshape(-1, *(1 for _ in axes))
 
@@ -161,12 +161,12 @@ def grad_input(g: Array, w: Array, axes: Sequence[Axis], groups: int = 1) -> Arr
 def grad_weight(g: Array, x: Array, axes: Sequence[Axis], groups: int = 1) -> Array:
     g, x = g.astype(np.float64), x.astype(np.float64)
     seen = split(patches(x, axes), 1, groups)
-    dw = np.einsum("ngcpt,ngop->goct", seen, flatten_pixels(g, groups), optimize=True)
+    dw: Array = np.einsum("ngcpt,ngop->goct", seen, flatten_pixels(g, groups), optimize=True)
     return dw.reshape(g.shape[1], x.shape[1] // groups, *(a.k for a in axes))
 
 
 def grad_bias(g: Array) -> Array:
-    return g.astype(np.float64).sum(axis=(0, *range(2, g.ndim)))
+    return np.asarray(g.astype(np.float64).sum(axis=(0, *range(2, g.ndim))))
 
 
 def flipped(w: Array) -> Array:

@@ -1,6 +1,7 @@
 """Pooling written from its formulas: for every output the list of its input positions, and nothing clever.
 
-Windows are lists of coordinates for each axis; everything else is a loop over their product. Shapes are (N, C, *spatial).
+Windows are lists of coordinates for each axis; everything else is a loop over their product.
+Shapes are (N, C, *spatial).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ Array = NDArray[np.float32] | NDArray[np.float64]
 Axis = list[list[int]]  # for every output the input coordinates under its window
 
 
-def output_size(n: int, k: int, stride: int, before: int, after: int, dilation: int = 1, ceil_mode: bool = False) -> int:
+def output_size(
+    n: int, k: int, stride: int, before: int, after: int, dilation: int = 1, ceil_mode: bool = False
+) -> int:
     room = n + before + after - dilation * (k - 1) - 1
     if not ceil_mode:
         return room // stride + 1

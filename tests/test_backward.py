@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
-from arrays import LAYOUTS, Array, Guarded, assert_exact, integers
+from arrays import LAYOUTS, Array, Guarded, assert_exact
 from cases import EMPTY, GRAD_BIAS, MODE_CASES, UGLY, Case, sample
 
 import fastconv as fc
@@ -60,7 +60,7 @@ def test_weight_gradient_of_long_sums(case: Case, dtype: Any) -> None:
     assert_exact(case.grad_weight(g, x), case.expected_grad_weight(g, x), dtype)
 
 
-# --- sizes that do not divide ----------------------------------------------------------------------------------------
+# --- sizes that do not divide -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", oracle.MODES)
@@ -86,7 +86,7 @@ def test_input_size_settles_what_the_output_cannot(dtype: Any) -> None:
         np.testing.assert_array_equal(dx[0], fc.conv1d_grad_input(g[0], w, [1, n], stride=2))
 
 
-# --- memory of the arguments -----------------------------------------------------------------------------------------
+# --- memory of the arguments ------------------------------------------------------------------------------------------
 
 LAYOUT_CASES = [
     Case((7, 19), (3, 3), 1, 1, batch=2, ic=3, oc=5),
@@ -146,7 +146,7 @@ def test_arguments_are_left_alone(case: Case, dtype: Any) -> None:
         np.testing.assert_array_equal(now, then)
 
 
-# --- conv*_backward --------------------------------------------------------------------------------------------------
+# --- conv*_backward ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("needs", NEEDS, ids=lambda n: "+".join(n) or "nothing")
@@ -174,7 +174,7 @@ def test_needs_may_be_any_collection(needs: Any) -> None:
     assert grads.input is None and grads.bias is None and grads.weight.shape == w.shape
 
 
-# --- finite differences ----------------------------------------------------------------------------------------------
+# --- finite differences -----------------------------------------------------------------------------------------------
 
 
 def numeric_gradient(f: Callable[[Array], float], at: Array, h: float = 1e-5) -> Array:

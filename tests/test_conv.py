@@ -35,7 +35,7 @@ def test_algorithms(case: Case, algorithm: str, dtype: Any) -> None:
     assert_exact(case.forward(x, w, b, algorithm=algorithm), case.expected_output(x, w, b), dtype)
 
 
-# --- padding ---------------------------------------------------------------------------------------------------------
+# --- padding ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_padding_is_never_seen_where_there_is_none(mode: str, dtype: Any, rng: n
     np.testing.assert_array_equal(fc.conv2d(x, w, padding_mode=mode), fc.conv2d(x, w))
 
 
-# --- batches ---------------------------------------------------------------------------------------------------------
+# --- batches ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("nd", [1, 2, 3])
@@ -112,7 +112,7 @@ def test_no_input_channels_leave_the_bias(dtype: Any) -> None:
     np.testing.assert_array_equal(y, np.broadcast_to(b[:, None], (2, 3, 4)))
 
 
-# --- memory of the arguments -----------------------------------------------------------------------------------------
+# --- memory of the arguments ------------------------------------------------------------------------------------------
 
 LAYOUT_CASES = [
     Case((7, 19), (3, 3), 1, 1, batch=2, ic=3, oc=5),
@@ -169,7 +169,7 @@ def test_arguments_are_left_alone(dtype: Any) -> None:
         np.testing.assert_array_equal(now, then)
 
 
-# --- out= ------------------------------------------------------------------------------------------------------------
+# --- out= -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, -1, -2])
@@ -208,7 +208,7 @@ def test_out_transposed(dtype: Any, rng: np.random.Generator) -> None:
     assert_exact(np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2)), fc.conv2d(x, w), dtype)
 
 
-# --- activations -----------------------------------------------------------------------------------------------------
+# --- activations ------------------------------------------------------------------------------------------------------
 
 ACTIVATIONS = ("relu", "leaky_relu", "relu6", "elu", "sigmoid", "tanh")
 
@@ -258,7 +258,7 @@ def test_none_is_a_name_of_no_activation() -> None:
     assert (fc.conv1d(x, w, activation="none") == fc.conv1d(x, w, activation=None)).all()
 
 
-# --- values that are no numbers --------------------------------------------------------------------------------------
+# --- values that are no numbers ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

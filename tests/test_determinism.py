@@ -54,9 +54,7 @@ def test_again_and_again(case: Case, dtype: Any) -> None:
             assert_same_bits(got, first)
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in [*LARGE, *sample(41, 60)] if c.batch is not None and c.batch > 1], ids=str
-)
+@pytest.mark.parametrize("case", [c for c in [*LARGE, *sample(41, 60)] if c.batch is not None and c.batch > 1], ids=str)
 def test_a_sample_alone_or_in_a_batch(case: Case, dtype: Any) -> None:
     x, w, b, g = random(case, dtype)
     y, dx = case.forward(x, w, b), case.grad_input(g, w)

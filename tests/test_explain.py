@@ -64,7 +64,9 @@ def test_keys_and_shapes(case: Case, direction: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize(("x", "w", "options"), BIG, ids=lambda v: "x".join(map(str, v)) if isinstance(v, tuple) else "")
+@pytest.mark.parametrize(
+    ("x", "w", "options"), BIG, ids=lambda v: "x".join(map(str, v)) if isinstance(v, tuple) else ""
+)
 def test_workspace_is_bounded(x: Any, w: Any, options: dict[str, Any], direction: str, dtype: Any) -> None:
     for threads in (1, 2, 64):
         with fc.threads(threads):

@@ -72,7 +72,7 @@ class Liar:
         return self.what
 
 
-# --- arrays of all shapes and strides, in memory of their own ----------------------------------------------------------
+# --- arrays of all shapes and strides, in memory of their own ---------------------------------------------------------
 
 
 @st.composite
@@ -99,11 +99,23 @@ def arrays(draw: st.DrawFn, rank: int, code: str) -> Any:
 
 codes = st.sampled_from(["f4", "f8", "f4", "f8", "f4", "f8", "i4", "f2", ">f4", "c8", "?", "O"])
 any_array = st.tuples(st.integers(0, 6), codes).flatmap(lambda how: arrays(*how))
-odd = st.sampled_from([None, True, 1.5, "", "same", "reflect", "\ud800", b"x", object(), Raises(), Liar(None), Liar([[1]])])
+odd = st.sampled_from(
+    [None, True, 1.5, "", "same", "reflect", "\ud800", b"x", object(), Raises(), Liar(None), Liar([[1]])]
+)
 small = st.integers(-1, 4)
 whole = small | st.integers(-(2**70), 2**70) | small.map(Index) | small.map(np.int16) | small.map(np.array)
-axes = whole | st.lists(whole, max_size=4) | st.lists(small, max_size=3).map(np.array) | st.integers(1, 3).map(Shrinks) | odd
-pads = axes | st.lists(st.lists(small, max_size=3) | small, max_size=3) | st.sampled_from(["valid", "same_lower", "full", "causal"])
+axes = (
+    whole
+    | st.lists(whole, max_size=4)
+    | st.lists(small, max_size=3).map(np.array)
+    | st.integers(1, 3).map(Shrinks)
+    | odd
+)
+pads = (
+    axes
+    | st.lists(st.lists(small, max_size=3) | small, max_size=3)
+    | st.sampled_from(["valid", "same_lower", "full", "causal"])
+)
 one_mode = st.sampled_from(["zeros", "reflect", "replicate", "circular", "symmetric", "edge", "bad"]) | odd
 modes = one_mode | st.lists(one_mode, max_size=3)
 flags = st.booleans() | odd
@@ -114,19 +126,23 @@ operands = any_array | any_array | odd
 sizes = st.lists(whole, max_size=5) | any_array | odd
 nds = st.integers(1, 3)
 
+steps = (axes, pads, axes, whole | odd)
+transposed_steps = (axes, pads, axes, whole | odd, axes)
+needs = (st.booleans(), st.booleans(), st.booleans())
+
 ARGUMENTS: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
-    "conv_forward": (operands, operands, st.none() | operands, axes, pads, axes, whole | odd, modes, flags, activations, algorithms, outs),
-    "conv_grad_input": (operands, operands, sizes, axes, pads, axes, whole | odd, modes, flags, algorithms, outs),
-    "conv_grad_weight": (operands, operands, axes, axes, pads, axes, whole | odd, modes, flags, algorithms, outs),
+    "conv_forward": (operands, operands, st.none() | operands, *steps, modes, flags, activations, algorithms, outs),
+    "conv_grad_input": (operands, operands, sizes, *steps, modes, flags, algorithms, outs),
+    "conv_grad_weight": (operands, operands, axes, *steps, modes, flags, algorithms, outs),
     "conv_grad_bias": (operands, outs),
     "conv_transpose": (
-        operands, operands, st.none() | operands, axes, pads, axes, whole | odd, axes, modes, flags, activations, algorithms, outs,
+        *(operands, operands, st.none() | operands),
+        *transposed_steps,
+        *(modes, flags, activations, algorithms, outs),
     ),
-    "conv_transpose_backward": (
-        operands, operands, operands, axes, pads, axes, whole | odd, axes, modes, flags, st.booleans(), st.booleans(), st.booleans(), algorithms,
-    ),
-    "explain": (sizes, sizes, axes, pads, axes, whole | odd, modes, flags, st.booleans(), algorithms),
-}  # fmt: skip
+    "conv_transpose_backward": (operands, operands, operands, *transposed_steps, modes, flags, *needs, algorithms),
+    "explain": (sizes, sizes, *steps, modes, flags, st.booleans(), algorithms),
+}
 
 # Arguments that are right, from which most examples change one or two: examples that are wrong everywhere stop at once.
 X, W, G = np.ones((2, 4, 4, 3)), np.ones((2, 2, 2, 3)), np.ones((2, 2, 3, 1))

@@ -102,7 +102,7 @@ def test_g3(mode: str, expected: Any, dtype: Any) -> None:
     check(conv(G3_IMAGE, G3_KERNEL, dtype, padding=1, padding_mode=mode), expected, dtype)
 
 
-# G4: the example that tells convolution from cross-correlation ----------------------------------------------------------
+# G4: the example that tells convolution from cross-correlation --------------------------------------------------------
 
 G4_IMAGE = [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
 G4_KERNEL = [[0, 1], [2, 3]]
@@ -140,7 +140,7 @@ def test_g4_transposed(dtype: Any) -> None:
     check(fc.conv_transpose2d(x, w)[0], [[0, 0, 1], [0, 4, 6], [4, 12, 9]], dtype)
 
 
-# G5: Sobel --------------------------------------------------------------------------------------------------------------
+# G5: Sobel ------------------------------------------------------------------------------------------------------------
 
 SOBEL_X = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
 SOBEL_Y = [[1, 2, 1], [0, 0, 0], [-1, -2, -1]]
@@ -179,7 +179,7 @@ def test_g5_separates(dtype: Any) -> None:
     check(conv(conv(image, column, dtype), row, dtype), sobel(image, dtype)[0], dtype)
 
 
-# G6: three input channels -------------------------------------------------------------------------------------------------
+# G6: three input channels ---------------------------------------------------------------------------------------------
 
 G6 = [
     [[1, 0, 1, 0, 2], [1, 1, 3, 2, 1], [1, 1, 0, 1, 1], [2, 3, 2, 1, 3], [0, 2, 0, 1, 0]],
@@ -198,7 +198,7 @@ def test_g6_a_channel_at_a_time(dtype: Any) -> None:
     check(got.ravel(), [30, 30, 38], dtype)
 
 
-# G7: how often each pixel is used -------------------------------------------------------------------------------------------
+# G7: how often each pixel is used -------------------------------------------------------------------------------------
 
 COVERAGE = [[1, 2, 3, 2, 1], [2, 4, 6, 4, 2], [3, 6, 9, 6, 3], [2, 4, 6, 4, 2], [1, 2, 3, 2, 1]]
 
@@ -209,7 +209,7 @@ def test_g7_coverage(dtype: Any) -> None:
     check(fc.conv2d_grad_input(ones, ones[None], (5, 5))[0], COVERAGE, dtype)
 
 
-# Padding of a row -----------------------------------------------------------------------------------------------------------
+# Padding of a row -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

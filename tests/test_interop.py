@@ -109,7 +109,8 @@ def test_native_byte_order_by_name() -> None:
 def test_gradients_take_the_same() -> None:
     g = np.ones_like(EXPECTED)
     expected = fc.conv2d_backward(g, X, W)
-    for wrap in (memoryview, DLPackOnly, ArrayOnly):
+    wraps: list[Any] = [memoryview, DLPackOnly, ArrayOnly]
+    for wrap in wraps:
         np.testing.assert_array_equal(fc.conv2d_grad_input(wrap(g), wrap(W), X.shape), expected.input)
         np.testing.assert_array_equal(fc.conv2d_grad_weight(wrap(g), wrap(X), 3), expected.weight)
         np.testing.assert_array_equal(fc.conv2d_grad_bias(wrap(g)), expected.bias)

@@ -52,7 +52,11 @@ print(json.dumps(peaks))
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
 def test_peak_memory(direction: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, direction, *oracle.MODES], cwd=tmp_path, capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", SCRIPT, direction, *oracle.MODES],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     peaks = json.loads(done.stdout)

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
+import pool_oracle as oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv as fc
-import pool_oracle as oracle
 
 DTYPES = [np.float32, np.float64]
 
@@ -139,7 +139,9 @@ def test_lp_pool_neither_overflows_nor_underflows(dtype: Any) -> None:
             root = (3**p + 4**p) ** (1 / p)
             np.testing.assert_allclose(dx[0, 0], [(3 / root) ** (p - 1), (4 / root) ** (p - 1), 0, 0], rtol=1e-5)
     x = np.full((1, 1, 4), np.finfo(dtype).max, dtype)
-    np.testing.assert_allclose(fc.lp_pool1d(x, 1, 4, mean=True), x[..., :1])  # the sum would overflow, the mean does not
+    np.testing.assert_allclose(
+        fc.lp_pool1d(x, 1, 4, mean=True), x[..., :1]
+    )  # the sum would overflow, the mean does not
     assert fc.lp_pool1d(x, 1, 4)[0, 0, 0] == np.inf
 
 
@@ -152,8 +154,16 @@ def test_lp_pool_of_special_values() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("spatial", "size"),
-    [((7,), 3), ((3,), 7), ((5, 9), (2, 4)), ((8, 12), (4, 3)), ((6, 5), (None, 1)), ((40, 41), 1), ((3, 5, 7), (2, None, 3))],
-)  # fmt: skip
+    [
+        ((7,), 3),
+        ((3,), 7),
+        ((5, 9), (2, 4)),
+        ((8, 12), (4, 3)),
+        ((6, 5), (None, 1)),
+        ((40, 41), 1),
+        ((3, 5, 7), (2, None, 3)),
+    ],
+)
 def test_adaptive_pools(spatial: tuple[int, ...], size: Any, dtype: Any) -> None:
     nd = len(spatial)
     x = integers((2, 2, *spatial), dtype)
@@ -221,12 +231,12 @@ def test_fractional_max_pool(spatial: Any, k: Any, size: Any, dtype: Any) -> Non
         want, want_at = oracle.max_pool(plane, axes)
         np.testing.assert_array_equal(y[n, c], want[0, 0])
         np.testing.assert_array_equal(at[n, c], want_at[0, 0])
-        np.testing.assert_array_equal(
-            dx[n, c], oracle.scatter(g[n : n + 1, c : c + 1], want_at, plane.shape)[0, 0]
-        )
+        np.testing.assert_array_equal(dx[n, c], oracle.scatter(g[n : n + 1, c : c + 1], want_at, plane.shape)[0, 0])
     np.testing.assert_array_equal(back(g, x, k, size, indices=at), dx)
     np.testing.assert_array_equal(f(x, k, size, seed=7), f(x, k, size, seed=7))
-    np.testing.assert_array_equal(back(g, x, k, size, seed=7), back(g, x, k, size, indices=f(x, k, size, None, True, seed=7)[1]))
+    np.testing.assert_array_equal(
+        back(g, x, k, size, seed=7), back(g, x, k, size, indices=f(x, k, size, None, True, seed=7)[1])
+    )
     np.testing.assert_array_equal(f(x[0], k, size, samples=samples[:1]), y[0])
     assert f(x, k, output_ratio=0.5, seed=1).shape[2:] == tuple(int(n * 0.5) for n in spatial)
 
@@ -471,7 +481,15 @@ def problems(draw: Any) -> Any:
         n = draw(st.integers(1, 20 if nd < 3 else 8))
         k, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 3))
         extent = dilation * (k - 1) + 1
-        axis.append((n, k, draw(st.integers(1, 5)), (draw(st.integers(0, extent - 1)), draw(st.integers(0, extent - 1))), dilation))
+        axis.append(
+            (
+                n,
+                k,
+                draw(st.integers(1, 5)),
+                (draw(st.integers(0, extent - 1)), draw(st.integers(0, extent - 1))),
+                dilation,
+            )
+        )
     return axis, draw(st.booleans()), draw(st.sampled_from(DTYPES)), draw(st.integers(0, 99))
 
 
@@ -494,7 +512,9 @@ def test_any_options_agree_with_the_formula_or_are_refused(problem: Any) -> None
     np.testing.assert_array_equal(y, want)
     np.testing.assert_array_equal(at, want_at)
     g = integers(y.shape, dtype, seed + 1)
-    np.testing.assert_array_equal(getattr(fc, f"max_pool{nd}d_backward")(g, x, k, s, **options), oracle.scatter(g, at, x.shape))
+    np.testing.assert_array_equal(
+        getattr(fc, f"max_pool{nd}d_backward")(g, x, k, s, **options), oracle.scatter(g, at, x.shape)
+    )
     if max(d) == 1:
         del options["dilation"]
         sums = oracle.sum_pool(x, axes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,46 +17,47 @@ SHAPES = [(2, 3, 17), (2, 2, 9, 35), (1, 2, 5, 6, 19)]
 OPTIONS = list(itertools.product([2, 3], [1, 2, 3], [0, 1], [False, True]))  # kernel, stride, padding, ceil_mode
 
 
-def compare(ours: Callable[..., Any], theirs: Callable[..., Any], shape: tuple[int, ...], back: Callable[..., Any]) -> None:
+def compare(name: str, shape: tuple[int, ...], *options: Any) -> None:
     """Values and the gradient of one function, in both precisions."""
+    ours, back, theirs = getattr(fc, name), getattr(fc, f"{name}_backward"), getattr(F, name)
     for dtype in (np.float32, np.float64):
         rng = np.random.default_rng(0)
         x = rng.standard_normal(shape).astype(dtype)
         t = torch.tensor(x, requires_grad=True)
-        want = theirs(t)
+        want = theirs(t, *options)
         tolerance = 8 * np.finfo(dtype).eps
-        np.testing.assert_allclose(ours(x), want.detach().numpy(), rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(ours(x, *options), want.detach().numpy(), rtol=tolerance, atol=tolerance)
         g = rng.standard_normal(tuple(want.shape)).astype(dtype)
         want.backward(torch.tensor(g))
-        np.testing.assert_allclose(back(g, x), t.grad.numpy(), rtol=8 * tolerance, atol=8 * tolerance)
+        np.testing.assert_allclose(back(g, x, *options), t.grad.numpy(), rtol=8 * tolerance, atol=8 * tolerance)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_max_and_average(shape: tuple[int, ...]) -> None:
-    nd = len(shape) - 2
-    ours, theirs = getattr(fc, f"max_pool{nd}d"), getattr(F, f"max_pool{nd}d")
-    back = getattr(fc, f"max_pool{nd}d_backward")
+def test_max(shape: tuple[int, ...]) -> None:
+    name = f"max_pool{len(shape) - 2}d"
     for k, s, p, ceil in OPTIONS:
         for d in (1, 2):
-            options = (k, s, p, d, ceil)
-            compare(lambda x: ours(x, *options), lambda x: theirs(x, *options), shape, lambda g, x: back(g, x, *options))  # noqa: B023
+            compare(name, shape, k, s, p, d, ceil)
         x = np.random.default_rng(0).integers(-3, 4, shape).astype(np.float32)  # with ties
-        at = ours(x, k, s, p, 2, ceil, return_indices=True)[1]
-        np.testing.assert_array_equal(at, theirs(torch.tensor(x), k, s, p, 2, ceil, return_indices=True)[1].numpy())
-    ours, theirs = getattr(fc, f"avg_pool{nd}d"), getattr(F, f"avg_pool{nd}d")
-    back = getattr(fc, f"avg_pool{nd}d_backward")
-    for (k, s, p, ceil), include in itertools.product(OPTIONS, [False, True]):
-        options = (k, s, p, ceil, include) if nd == 1 else (k, s, p, ceil, include, 5 if k == 2 else None)
-        compare(lambda x: ours(x, *options), lambda x: theirs(x, *options), shape, lambda g, x: back(g, x, *options))  # noqa: B023
+        at = getattr(fc, name)(x, k, s, p, 2, ceil, return_indices=True)[1]
+        want = getattr(F, name)(torch.tensor(x), k, s, p, 2, ceil, return_indices=True)[1]
+        np.testing.assert_array_equal(at, want.numpy())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("include", [False, True])
+def test_average(shape: tuple[int, ...], include: bool) -> None:
+    nd = len(shape) - 2
+    for k, s, p, ceil in OPTIONS:
+        override = () if nd == 1 else (5 if k == 2 else None,)
+        compare(f"avg_pool{nd}d", shape, k, s, p, ceil, include, *override)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("size", [1, 3, 7])
 @pytest.mark.parametrize("kind", ["avg", "max"])
 def test_adaptive(shape: tuple[int, ...], size: int, kind: str) -> None:
-    name = f"adaptive_{kind}_pool{len(shape) - 2}d"
-    ours, back, theirs = getattr(fc, name), getattr(fc, f"{name}_backward"), getattr(F, name)
-    compare(lambda x: ours(x, size), lambda x: theirs(x, size), shape, lambda g, x: back(g, x, size))
+    compare(f"adaptive_{kind}_pool{len(shape) - 2}d", shape, size)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -110,7 +110,9 @@ def test_unpool(shape: tuple[int, ...]) -> None:
 
 
 def test_nan_and_infinity() -> None:
-    x = np.random.default_rng(0).choice([1.0, 2.0, np.nan, np.inf, -np.inf], (2, 3, 12, 40), p=[0.4, 0.3, 0.1, 0.1, 0.1])
+    x = np.random.default_rng(0).choice(
+        [1.0, 2.0, np.nan, np.inf, -np.inf], (2, 3, 12, 40), p=[0.4, 0.3, 0.1, 0.1, 0.1]
+    )
     t = torch.tensor(x)
     for k, s, p in [(2, 2, 0), (3, 1, 1), (3, 2, 1), (4, 3, 2)]:
         np.testing.assert_array_equal(fc.max_pool2d(x, k, s, p), F.max_pool2d(t, k, s, p).numpy())

@@ -1,4 +1,4 @@
-"""The whole argument space, valid and not: a call gives the oracle's answer, or ValueError or TypeError. Nothing else."""
+"""The whole argument space, valid and not: the oracle's answer, or ValueError or TypeError, and nothing else."""
 
 from __future__ import annotations
 
@@ -115,20 +115,28 @@ def test_transposed_convolution(case: TransposedCase, dtype: Any) -> None:
     assert_exact(grads.weight, case.expected_grad_weight(g, x), dtype)
 
 
-# --- arguments of any form ---------------------------------------------------------------------------------------------
+# --- arguments of any form --------------------------------------------------------------------------------------------
 
 numbers = st.integers() | st.integers(-3, 6) | st.floats() | st.booleans() | st.none()
-words = st.sampled_from(["same", "full", "valid", "causal", "zeros", "reflect", "wrap", "relu", "auto"]) | st.text(max_size=9)
+words = st.sampled_from(["same", "full", "valid", "causal", "zeros", "reflect", "wrap", "relu", "auto"]) | st.text(
+    max_size=9
+)
 anything = st.recursive(
     numbers | words | st.binary(max_size=3) | st.complex_numbers(),
-    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.integers(0, 2), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.integers(0, 2), inner, max_size=2)
+    ),
     max_leaves=6,
 )
 OPTIONS = ("stride", "padding", "dilation", "groups", "padding_mode", "flip", "activation", "algorithm", "out")
 
 
 @settings(modest, max_examples=600)
-@given(st.sampled_from(list(CONV.values()) + list(TRANSPOSE.values())), st.dictionaries(st.sampled_from(OPTIONS), anything, max_size=3), dtypes)
+@given(
+    st.sampled_from(list(CONV.values()) + list(TRANSPOSE.values())),
+    st.dictionaries(st.sampled_from(OPTIONS), anything, max_size=3),
+    dtypes,
+)
 def test_options_of_any_form(function: Any, options: dict[str, Any], dtype: Any) -> None:
     nd = int(function.__name__[-2])
     x, w = np.ones((2, 4, 7, 6, 5)[: nd + 2], dtype), np.ones((4, 4, 3, 2, 3)[: nd + 2], dtype)
@@ -148,7 +156,14 @@ all_dtypes = st.sampled_from("f4 f8 f4 f8 f2 i4 u8 ? c8 >f4 O".split())
 
 
 @settings(modest, max_examples=600)
-@given(st.sampled_from(list(CONV.values()) + list(TRANSPOSE.values())), shapes, shapes, st.none() | shapes, all_dtypes, all_dtypes)
+@given(
+    st.sampled_from(list(CONV.values()) + list(TRANSPOSE.values())),
+    shapes,
+    shapes,
+    st.none() | shapes,
+    all_dtypes,
+    all_dtypes,
+)
 def test_arrays_of_any_shape(function: Any, x: Any, w: Any, b: Any, x_dtype: str, w_dtype: str) -> None:
     try:
         y = function(np.ones(x, x_dtype), np.ones(w, w_dtype), None if b is None else np.ones(b, w_dtype), padding=1)

@@ -69,4 +69,6 @@ def test_error_does_not_grow_with_the_image(algorithm: str) -> None:
     case = Case((101, 103), (3, 3), 1, 1, batch=3, ic=2, oc=2)
     x, _, _, g = normal(case, np.float32)
     got, expected = case.grad_weight(g, x, algorithm=algorithm), case.expected_grad_weight(g, x)
-    assert np.abs(got - expected).max() <= 100 * np.finfo(np.float32).eps * case.expected_grad_weight(abs(g), abs(x)).max()
+    assert (
+        np.abs(got - expected).max() <= 100 * np.finfo(np.float32).eps * case.expected_grad_weight(abs(g), abs(x)).max()
+    )

@@ -12,13 +12,17 @@ from cases import CONV
 
 import fastconv as fc
 
-# --- convolution is a matrix -----------------------------------------------------------------------------------------
+# --- convolution is a matrix ------------------------------------------------------------------------------------------
 
 
 def matrix_of(weight: Any, shape: tuple[int, ...], **options: Any) -> Any:
     """The matrix of a convolution of one channel: its columns are the answers to one-pixel images."""
     pixels = prod(shape)
-    return fc.conv2d(np.eye(pixels, dtype=weight.dtype).reshape(pixels, 1, *shape), weight, **options).reshape(pixels, -1).T
+    return (
+        fc.conv2d(np.eye(pixels, dtype=weight.dtype).reshape(pixels, 1, *shape), weight, **options)
+        .reshape(pixels, -1)
+        .T
+    )
 
 
 def test_toeplitz_matrix(dtype: Any) -> None:
@@ -75,7 +79,7 @@ def test_true_convolution_commutes(nd: int, dtype: Any, rng: np.random.Generator
     assert_exact(conv(a, b, padding="full", flip=True), conv(b, a, padding="full", flip=True), dtype)
     one_way, other_way = conv(a, b, padding="full"), conv(b, a, padding="full")
     assert (one_way != other_way).any()
-    np.testing.assert_array_equal(one_way, np.flip(other_way, axis=range(2, nd + 2)))
+    np.testing.assert_array_equal(one_way, np.flip(other_way, axis=tuple(range(2, nd + 2))))
 
 
 def test_flip_is_the_reversed_kernel(dtype: Any, rng: np.random.Generator) -> None:
@@ -83,7 +87,7 @@ def test_flip_is_the_reversed_kernel(dtype: Any, rng: np.random.Generator) -> No
     assert_exact(fc.conv2d(x, w, flip=True), fc.conv2d(x, w[:, :, ::-1, ::-1]), dtype)
 
 
-# --- equivariance -------------------------------------------------------------------------------------------------------
+# --- equivariance -----------------------------------------------------------------------------------------------------
 
 
 def shift(a: Any, by: tuple[int, int]) -> Any:
@@ -129,7 +133,7 @@ def test_rotation_needs_a_rotated_kernel(dtype: Any, rng: np.random.Generator) -
     assert (fc.conv2d(turn(x), w, padding=1) != turn(fc.conv2d(x, w, padding=1))).any()
 
 
-# --- sizes, parameters, operations --------------------------------------------------------------------------------------
+# --- sizes, parameters, operations ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("m", range(1, 8))

@@ -105,11 +105,16 @@ def test_import_starts_no_thread(tmp_path: Path) -> None:
     tasks = Path("/proc/self/task")
     if not tasks.exists():
         pytest.skip("no /proc")
-    code = "import numpy, os; n = len(os.listdir('/proc/self/task')); import fastconv; print(len(os.listdir('/proc/self/task')) - n)"
+    code = """
+import numpy, os
+before = len(os.listdir('/proc/self/task'))
+import fastconv
+print(len(os.listdir('/proc/self/task')) - before)
+"""
     assert python(code, tmp_path) == "0"
 
 
-# --- fork --------------------------------------------------------------------------------------------------------------
+# --- fork -------------------------------------------------------------------------------------------------------------
 
 LARGE_CALL = """
 import numpy as np, fastconv as fc
@@ -162,7 +167,7 @@ if __name__ == "__main__":
     assert done.stdout.strip() == "True", done.stderr
 
 
-# --- many Python threads -------------------------------------------------------------------------------------------------
+# --- many Python threads ----------------------------------------------------------------------------------------------
 
 
 def test_eight_python_threads_at_once() -> None:

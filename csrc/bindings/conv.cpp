@@ -3,6 +3,10 @@
 #include "base/checked.hpp"
 #include "fastconv/conv.hpp"
 
+#include <limits>
+#include <memory>
+#include <tuple>
+
 namespace fastconv {
 namespace {
 
@@ -346,6 +350,69 @@ py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input
   return py::make_tuple(dx, dw, db);
 }
 
+// Weights and options of a layer, packed once.
+class PackedConv {
+ public:
+  PackedConv(int nd, py::handle weight, py::handle bias, py::handle stride, py::handle padding, py::handle dilation, py::handle groups,
+             py::handle padding_mode, py::handle flip, py::handle activation, py::handle algorithm)
+      : call_(nd, flip), padding_(py::reinterpret_borrow<py::object>(padding)), activation_(parse_activation(activation)) {
+    py::array w = input_array(weight, "weight");
+    require_weight_rank(call_, w);
+    call_.f64 = is_f64(w);
+    read_steps(call_, stride, dilation, groups);
+    call_.p.oc = w.shape(0);
+    call_.p.ic = checked_mul(w.shape(1), call_.p.groups, "groups");
+    kernel_from_weight(call_, w);
+    for (int i = 0; i < nd; ++i) call_.axes()[i].in = std::numeric_limits<int32_t>::max();  // any size will do here
+    parse_padding(padding_, nd, call_.axes());
+    parse_modes(padding_mode, nd, call_.axes());
+    finish_output_sizes(call_);
+    ConvProblem check = call_.p;
+    for (ConvAxis& a : check.axis) a.out = 1;
+    validate(check);
+    py::array b = optional_bias(bias, w, call_.p.oc);
+    Algorithm alg = parse_algorithm(algorithm);
+    run_released(call_.f64, [&](auto zero) {
+      using T = decltype(zero);
+      std::get<std::unique_ptr<PackedWeights<T>>>(weights_) =
+          std::make_unique<PackedWeights<T>>(call_.p, oriented(view_of<const T>(w, call_.nd, 2), call_.flip), bias_view<T>(b), alg);
+    });
+  }
+
+  py::array operator()(py::handle input, py::handle out) const {
+    Call c = call_;
+    py::array x = input_array(input, "input");
+    if (is_f64(x) != c.f64)
+      throw py::type_error(std::string("input has dtype ") + (is_f64(x) ? "float64" : "float32") + ", but the weight was packed as " + (c.f64 ? "float64" : "float32"));
+    c.lead = leading_axes(c, x, "input");
+    c.p.mb = c.lead == 2 ? x.shape(0) : 1;
+    require_channels(c, x.shape(c.lead - 1), c.p.ic / c.p.groups);
+    for (int i = 0; i < c.nd; ++i) c.axes()[i].in = x.shape(c.lead + i);
+    parse_padding(padding_, c.nd, c.axes());
+    finish_output_sizes(c);
+    validate(c.p);
+    int64_t shape[5];
+    int rank = output_shape(c, c.p.oc, true, shape);
+    py::array y = output_array(out, c.f64, shape, rank, "out", {&x});
+    run_released(c.f64, [&](auto zero) {
+      using T = decltype(zero);
+      conv_forward_packed<T>(c.p, view_of<const T>(x, c.nd, c.lead), *std::get<std::unique_ptr<PackedWeights<T>>>(weights_), view_of<T>(y, c.nd, c.lead), activation_);
+    });
+    return y;
+  }
+
+  int64_t bytes() const {
+    const auto& f = std::get<0>(weights_);
+    return f ? f->bytes() : std::get<1>(weights_)->bytes();
+  }
+
+ private:
+  Call call_;
+  py::object padding_;  // names depend on the size of the input
+  Activation activation_;
+  std::tuple<std::unique_ptr<PackedWeights<float>>, std::unique_ptr<PackedWeights<double>>> weights_;
+};
+
 py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py::handle stride, py::handle padding, py::handle dilation,
                     py::handle groups, py::handle padding_mode, py::handle direction, bool f64, py::handle algorithm) {
   Call c(nd, py::bool_(false));
@@ -399,6 +466,10 @@ void register_conv(py::module_& m) {
   m.def("conv_transpose", &transpose_forward_py);
   m.def("conv_transpose_backward", &transpose_backward_py);
   m.def("explain", &explain_py);
+  py::class_<PackedConv>(m, "PackedConv")
+      .def(py::init<int, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle>())
+      .def("__call__", &PackedConv::operator())
+      .def_property_readonly("bytes", &PackedConv::bytes);
 }
 
 }  // namespace fastconv

@@ -64,8 +64,11 @@ void Block<T>::find_lines() {
           for (int64_t j = 0; j < h.width; ++j) {
             const int64_t de = dseg * d.width + i, he = hseg * h.width + j;
             const int64_t sd = d.source[static_cast<size_t>(de)], sh = h.source[static_cast<size_t>(he)];
-            if (sd < 0 || sh < 0) continue;
             const int32_t dst = static_cast<int32_t>((hseg * d.segments + dseg) * plane_ + position(image, i, j, 0));
+            if (sd < 0 || sh < 0) {
+              empty_lines_.push_back(dst);
+              continue;
+            }
             const int64_t src = (box_.image0 + image) * x_.stride[0];
             lines_.push_back({dst, src + sd * x_.stride[2] + sh * x_.stride[3]});
             if (!several) continue;
@@ -75,9 +78,12 @@ void Block<T>::find_lines() {
               for (size_t b = 0; b < hs.size(); ++b)
                 if (a + b > 0) more_lines_.push_back({dst, src + ds[a] * x_.stride[2] + hs[b] * x_.stride[3]});
           }
-  int64_t covered = 0;
-  for (const PackRun& r : runs_) covered += r.length;
-  gaps_ = covered * static_cast<int64_t>(lines_.size()) != channel_stride_;
+  for (int64_t s = 0; s < w.segments; ++s)
+    for (int64_t i = 0, n; i < w.width; i += n) {
+      const bool zero = w.source[static_cast<size_t>(s * w.width + i)] < 0;
+      for (n = 1; i + n < w.width && (w.source[static_cast<size_t>(s * w.width + i + n)] < 0) == zero;) ++n;
+      if (zero) gaps_.push_back({static_cast<int32_t>(s * w_segment + i), static_cast<int32_t>(n), 0, 0});
+    }
 }
 
 template <class T>
@@ -88,7 +94,17 @@ void Block<T>::offsets(int64_t channels, int32_t* out) const {
 
 template <class T>
 void Block<T>::clear(int64_t channels, T* dst) const {
-  if (gaps_) std::fill_n(dst, channels * channel_stride_, T(0));
+  const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
+  const int64_t w_segment = h.segments * d.segments * plane_, used = w.segments * w_segment;
+  for (int64_t c = 0; c < channels; ++c) {
+    T* channel = dst + c * channel_stride_;
+    for (int32_t line : empty_lines_)
+      for (int64_t s = 0; s < w.segments; ++s) std::fill_n(channel + line + s * w_segment, w.width, T(0));
+    if (!gaps_.empty())
+      for (const PackLine& line : lines_)
+        for (const PackRun& gap : gaps_) std::fill_n(channel + line.dst + gap.dst, gap.length, T(0));
+    std::fill_n(channel + used, channel_stride_ - used, T(0));
+  }
   std::fill_n(dst + channels * channel_stride_, kSlack, T(0));
 }
 

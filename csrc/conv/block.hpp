@@ -59,7 +59,8 @@ class Block {
   int64_t plane_ = 0, channel_stride_ = 0;
   std::vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
   std::vector<PackRun> runs_, more_runs_;
-  bool gaps_ = false;                         // some entries are zeros
+  std::vector<int32_t> empty_lines_;          // lines of zeros
+  std::vector<PackRun> gaps_;                 // zeros within the other lines
 };
 
 // Elements a channel of the block takes.

@@ -70,12 +70,46 @@ void conv_backward_bias(View<const T> dy, View<T> db) {
 }
 
 template <class T>
-ConvPlan plan_conv(const ConvProblem& p, Direction, Algorithm) {
-  ConvPlan q;
-  q.algorithm = Algorithm::direct;
-  q.kernel = "packed";
-  q.macs = p.macs();
-  return q;
+PackedWeights<T>::PackedWeights(const ConvProblem& p, View<const T> w, View<const T> bias, Algorithm algorithm) : algorithm_(algorithm) {
+  for (int i = 0; i < 5; ++i) shape_[i] = w.shape[i];
+  weights_.reserve(static_cast<size_t>(w.size()));
+  for (int64_t o = 0; o < shape_[0]; ++o)
+    for (int64_t c = 0; c < shape_[1]; ++c)
+      for (int64_t d = 0; d < shape_[2]; ++d)
+        for (int64_t h = 0; h < shape_[3]; ++h)
+          for (int64_t v = 0; v < shape_[4]; ++v)
+            weights_.push_back(w.data[o * w.stride[0] + c * w.stride[1] + d * w.stride[2] + h * w.stride[3] + v * w.stride[4]]);
+  if (bias.data)
+    for (int64_t i = 0; i < bias.shape[0]; ++i) bias_.push_back(bias.data[i * bias.stride[0]]);
+  if (!weights_.empty()) transformed_ = transform_weights(p, weights(), algorithm);
+}
+
+template <class T>
+void conv_forward_packed(const ConvProblem& p, View<const T> x, const PackedWeights<T>& packed, View<T> y, Activation activation) {
+  if (packed.algorithm() == Algorithm::reference) return conv_forward(p, x, packed.weights(), packed.bias(), y, activation, Algorithm::reference);
+  correlate_forward(p, x, packed.weights(), packed.bias(), y, activation, packed.algorithm(), packed.transformed());
+}
+
+template <class T>
+ConvPlan plan_conv(const ConvProblem& p, Direction direction, Algorithm algorithm) {
+  ConvPlan plan;
+  if (algorithm == Algorithm::reference) {
+    plan.algorithm = algorithm;
+    plan.kernel = "reference";
+    plan.mr = plan.nr = 1;
+    plan.block_channels = plan.block_pixels = 1;
+    plan.cost = 8 * p.macs();
+  } else if (p.macs() == 0) {
+    plan.kernel = "empty";
+  } else {
+    plan = direction == Direction::backward_weight ? plan_weight_gradient<T>(p) : plan_correlation<T>(p, direction, algorithm);
+    plan.lanes = conv_kernels<T>().lanes;
+  }
+  plan.macs = p.macs();
+  const auto axes = [&](int64_t ConvAxis::*n) { return static_cast<double>(p.axis[0].*n) * (p.axis[1].*n) * (p.axis[2].*n); };
+  plan.bytes = static_cast<double>(sizeof(T)) * (static_cast<double>(p.mb) * p.ic * axes(&ConvAxis::in) + static_cast<double>(p.mb) * p.oc * axes(&ConvAxis::out) +
+                                                 static_cast<double>(p.oc) * (p.ic / p.groups) * axes(&ConvAxis::k));
+  return plan;
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                                                        \
@@ -83,6 +117,8 @@ ConvPlan plan_conv(const ConvProblem& p, Direction, Algorithm) {
   template void conv_backward_input(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);  \
   template void conv_backward_weight(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm);                           \
   template void conv_backward_bias(View<const T>, View<T>);                                                                            \
+  template class PackedWeights<T>;                                                                                                     \
+  template void conv_forward_packed(const ConvProblem&, View<const T>, const PackedWeights<T>&, View<T>, Activation);                  \
   template ConvPlan plan_conv<T>(const ConvProblem&, Direction, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

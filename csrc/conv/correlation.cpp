@@ -75,6 +75,7 @@ struct Correlation {
   WeightRows<T> rows;
   std::vector<T> bias;
   View<T> y;
+  const T* transformed = nullptr;  // Winograd's transform of all weights, if it is at hand
 
   Correlation(const WeightRows<T>& weights, View<const T> x, View<const T> bias_view, View<T> out, Activation activation, Algorithm algorithm_)
       : algorithm(algorithm_), rows(weights), bias(contiguous_bias(bias_view)), y(out) {
@@ -95,41 +96,103 @@ struct Correlation {
     if (algorithm == Algorithm::winograd) return true;
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
     const double direct = 9.0 * static_cast<double>(rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) < 0.9 * direct;
+    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < 0.9 * direct;
   }
 
-  void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
-    const int64_t item = static_cast<int64_t>(sizeof(T)), row_bytes = rows.groups * kWinogradPlanes * rows.channels * item;
-    const int64_t most = std::max<int64_t>(8, kWinogradBytes / std::max<int64_t>(1, row_bytes) / 8 * 8);
-    int64_t tap[9];
-    for (int i = 0; i < 9; ++i)
-      tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
+  // Rows whose weights are transformed at a time: with several groups, all.
+  int64_t winograd_rows() const {
+    if (rows.groups > 1 || transformed) return rows.rows;
+    return std::min(rows.rows, std::max<int64_t>(8, kWinogradBytes / (kWinogradPlanes * rows.channels * static_cast<int64_t>(sizeof(T))) / 8 * 8));
+  }
+
+  WinogradSum<T> winograd_sum(const Piece& d, const Piece& h, const Piece& w, int64_t m0) const {
     WinogradSum<T> s;
     s.images = sum.images;
     s.groups = rows.groups;
     s.channels = rows.channels;
+    s.rows = std::min(winograd_rows(), rows.rows - m0);
     s.x = sum.x;
+    s.y = y;
+    s.y.data += m0 * y.stride[1];
+    const Piece* pieces[3] = {&d, &h, &w};
+    for (int i = 0; i < 3; ++i) {
+      s.axis[i] = pieces[i]->map;
+      s.y.data += pieces[i]->begin * y.stride[2 + i];
+      s.y.stride[2 + i] *= pieces[i]->step;
+    }
+    s.w = rows.w.data + m0 * rows.row_stride();
+    s.w_group = rows.group_stride();
+    s.w_row = rows.row_stride();
+    s.w_channel = rows.channel_stride();
+    for (int i = 0; i < 9; ++i)
+      s.tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
+    s.bias = bias.empty() ? nullptr : bias.data() + m0;
     s.clamp = clamps;
     s.low = sum.low;
     s.high = sum.high;
-    const Piece* pieces[3] = {&d, &h, &w};
-    for (int64_t m0 = 0; m0 < rows.rows; m0 += most) {  // with groups, all rows are one part
-      s.rows = rows.groups > 1 ? rows.rows : std::min(most, rows.rows - m0);
-      s.y = y;
-      s.y.data += m0 * y.stride[1];
-      for (int i = 0; i < 3; ++i) {
-        s.axis[i] = pieces[i]->map;
-        s.y.data += pieces[i]->begin * y.stride[2 + i];
-        s.y.stride[2 + i] *= pieces[i]->step;
+    return s;
+  }
+
+  // The weights are transformed once for all blocks, or, where there is but one, by the tasks as they come to them.
+  void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
+    for (int64_t m0 = 0; m0 < rows.rows; m0 += winograd_rows()) {
+      WinogradSum<T> s = winograd_sum(d, h, w, m0);
+      const WinogradPlan plan = plan_winograd(s);
+      s.u = transformed;
+      if (!transformed && plan.blocks > 1) {
+        T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
+        winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
+        s.u = u;
       }
-      s.bias = bias.empty() ? nullptr : bias.data() + m0;
-      T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
-      winograd_weights(rows.w.data + m0 * rows.row_stride(), s.groups, s.rows, s.channels, rows.group_stride(), rows.row_stride(), rows.channel_stride(), tap,
-                       threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
-      s.u = u;
-      run_winograd(s, plan_winograd(s));
-      if (rows.groups > 1) break;
+      run_winograd(s, plan);
     }
+  }
+
+  // Adds what run() would do to a plan; the tile and the blocks are those of the `main` piece.
+  void describe(const Piece& d, const Piece& h, const Piece& w, bool main, ConvPlan& plan) {
+    const int64_t item = static_cast<int64_t>(sizeof(T));
+    auto at_least = [](int64_t& value, int64_t least) { value = std::max(value, least); };
+    if (use_winograd(d, h, w)) {
+      const WinogradSum<T> s = winograd_sum(d, ascending(h), ascending(w), 0);
+      const WinogradPlan part = plan_winograd(s);
+      const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
+      at_least(plan.workspace_bytes, part.workspace_bytes);
+      if (part.blocks > 1) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
+      plan.cost += static_cast<double>(s.images) * winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true) +
+                   winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) - winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true);
+      if (!main) return;
+      plan.algorithm = Algorithm::winograd;
+      plan.kernel = "F(4x4, 3x3)";
+      plan.mr = part.mr;
+      plan.nr = std::min(kMaxVectors, conv_kernels<T>().accumulators / part.mr) * conv_kernels<T>().lanes;
+      plan.block_channels = s.channels;
+      plan.block_pixels = part.images * part.down * part.across * kWinogradOut * kWinogradOut;
+      plan.threads = part.threads;
+      return;
+    }
+    const Piece* pieces[3] = {&d, &h, &w};
+    TapBox taps;
+    int64_t room = kMaxTaps;
+    for (int i : {2, 1, 0}) {
+      const int64_t n = std::max<int64_t>(1, std::min(pieces[i]->map.taps(), room));
+      room = std::max<int64_t>(1, room / n);
+      Piece part = with_taps(*pieces[i], 0, std::min(n, pieces[i]->map.taps()));
+      taps.t[i] = part.taps;
+      sum.axis[i] = std::move(part.map);
+    }
+    sum.channels = rows.channels;
+    const GatherPlan part = plan_gather(sum);
+    at_least(plan.workspace_bytes, part.workspace_bytes);
+    if (!rows.in_place(taps, part_pixels())) at_least(plan.shared_bytes, std::min(kRowBytes, rows.groups * rows.rows * rows.channels * taps.size() * item));
+    plan.cost += part.cost * (static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps()) / std::max<double>(1, static_cast<double>(taps.size()));
+    if (!main) return;
+    plan.algorithm = Algorithm::direct;
+    plan.kernel = rows.rows == 1 ? "packed rows" : "packed";
+    plan.mr = part.mr;
+    plan.nr = part.nr * conv_kernels<T>().lanes;
+    plan.block_channels = part.channels;
+    plan.block_pixels = part.pixels();
+    plan.threads = part.threads;
   }
 
   // The outputs of one piece of each axis. Taps beyond kMaxTaps are summed box after box; weights that must be packed
@@ -164,10 +227,11 @@ struct Correlation {
   }
 
  private:
+  double part_pixels() const { return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs; }
+
   void run_taps(const TapBox& taps, bool first, bool last) {
     const int64_t channels = rows.channels, a_channel = rows.groups * rows.rows * taps.size();
-    const double pixels = static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs;
-    if (rows.in_place(taps, pixels)) {
+    if (rows.in_place(taps, part_pixels())) {
       sum.a = rows.w.data;
       sum.a_row = rows.row_stride();
       sum.a_group = rows.group_stride();
@@ -280,27 +344,98 @@ std::vector<Piece> backward_pieces(const ConvAxis& a) {
   return pieces;
 }
 
+template <class T>
+Correlation<T> forward_correlation(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation,
+                                   Algorithm algorithm) {
+  return {{w, p.groups, p.oc / p.groups, p.ic / p.groups, false}, x, bias, y, activation, algorithm};
+}
+
+template <class T>
+Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation,
+                                    Algorithm algorithm) {
+  return {{w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm};
+}
+
+// Calls f(d, h, w) for the pieces that make up a correlation.
+template <class F>
+void for_each_piece(const ConvProblem& p, Direction direction, F f) {
+  if (direction == Direction::forward) return f(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
+  const std::vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  for (const Piece& pd : d)
+    for (const Piece& ph : h)
+      for (const Piece& pw : w) f(pd, ph, pw);
+}
+
+// A contiguous view of a shape, of no memory.
+template <class T>
+View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
+  View<T> v;
+  const int64_t shape[5] = {n, c, d, h, w};
+  int64_t step = 1;
+  for (int i = 4; i >= 0; --i) v.shape[i] = shape[i], v.stride[i] = step, step *= shape[i];
+  return v;
+}
+
 }  // namespace
 
 template <class T>
-void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm) {
-  Correlation<T> correlation({w, p.groups, p.oc / p.groups, p.ic / p.groups, false}, x, bias, y, activation, algorithm);
-  correlation.run(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
+void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm,
+                       const T* transformed) {
+  Correlation<T> correlation = forward_correlation(p, x, w, bias, y, activation, algorithm);
+  correlation.transformed = transformed;
+  for_each_piece(p, Direction::forward, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
   if (!is_clamp(activation)) apply_activation(activation, y);
 }
 
 template <class T>
 void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation, Algorithm algorithm) {
-  Correlation<T> correlation({w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm);
-  const std::vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), v = backward_pieces(p.axis[2]);
-  for (const Piece& pd : d)
-    for (const Piece& ph : h)
-      for (const Piece& pw : v) correlation.run(pd, ph, pw);
+  Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
+  for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
   if (!is_clamp(activation)) apply_activation(activation, dx);
 }
 
+template <class T>
+std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorithm algorithm) {
+  ConvProblem large = p;  // an image on which the algorithm pays if it ever does
+  for (ConvAxis& a : large.axis) {
+    a.in = 16 * a.k * a.dilation;
+    a.pad_before = a.pad_after = 0;
+    a.mode = Mode::zeros;
+    a.out = conv_output_size(a);
+  }
+  large.axis[0].out = 1;
+  std::vector<T> u;
+  Correlation<T> correlation = forward_correlation(large, View<const T>{}, w, View<const T>{}, View<T>{}, Activation::none, algorithm);
+  const Piece d = forward_piece(large.axis[0]), h = forward_piece(large.axis[1]), v = forward_piece(large.axis[2]);
+  correlation.transformed = w.data;  // as if it were at hand
+  if (!correlation.use_winograd(d, h, v)) return u;
+  u.resize(static_cast<size_t>(winograd_weight_size<T>(correlation.rows.groups, correlation.rows.rows, correlation.rows.channels)));
+  winograd_weights(correlation.winograd_sum(d, h, v, 0), 1, u.data());
+  return u;
+}
+
+template <class T>
+ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm algorithm) {
+  const bool forward = direction == Direction::forward;
+  const auto x = imagined<T>(p.mb, p.ic, p.axis[0].in, p.axis[1].in, p.axis[2].in);
+  const auto y = imagined<T>(p.mb, p.oc, p.axis[0].out, p.axis[1].out, p.axis[2].out);
+  const View<const T> w = imagined<T>(p.oc, p.ic / p.groups, p.axis[0].k, p.axis[1].k, p.axis[2].k);
+  Correlation<T> correlation = forward ? forward_correlation<T>(p, x, w, {}, y, Activation::none, algorithm)
+                                       : backward_correlation<T>(p, y, w, {}, x, Activation::none, algorithm);
+  ConvPlan plan;
+  double most = -1;
+  for_each_piece(p, direction, [&](const Piece& pd, const Piece& ph, const Piece& pw) {
+    const double work = static_cast<double>(pd.map.outputs) * ph.map.outputs * pw.map.outputs;
+    if (work > 0) correlation.describe(pd, ph, pw, work > most, plan);
+    most = std::max(most, work);
+  });
+  return plan;
+}
+
 #define FASTCONV_INSTANTIATE(T)                                                                                                          \
-  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);      \
+  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm, const T*); \
+  template std::vector<T> transform_weights(const ConvProblem&, View<const T>, Algorithm);                                              \
+  template ConvPlan plan_correlation<T>(const ConvProblem&, Direction, Algorithm);                                                      \
   template void correlate_backward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

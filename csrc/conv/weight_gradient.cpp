@@ -155,26 +155,27 @@ struct WeightGradient {
   }
 
   // The scratch memory of one task.
+  struct Sizes {
+    int64_t sums, block, panel, positions, offsets;  // bytes
+    int64_t total() const { return sums + block + panel + positions + offsets; }
+  };
+  Sizes sizes() const {
+    const int64_t pixels = images * extent[0] * extent[1] * extent[2];
+    return {Arena::rounded_bytes<T>(group_count * sum_elements()), Arena::rounded_bytes<T>(block_channel_size(axis, images, extent, expand) * channels + Block<T>::kSlack),
+            Arena::rounded_bytes<T>(pixels * std::max(outputs, int64_t(1))), Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
+  }
+  int64_t scratch_bytes() const { return sizes().total(); }
   struct Scratch {
     T *sums, *block, *panel;
     int32_t *positions, *offsets;
     explicit Scratch(const WeightGradient& w) {
-      const int64_t pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
-      const int64_t block_size = block_channel_size(w.axis, w.images, w.extent, w.expand) * w.channels + Block<T>::kSlack;
-      const int64_t panel_size = pixels * std::max(w.outputs, int64_t(1));
-      const int64_t bytes[] = {Arena::rounded_bytes<T>(w.group_count * w.sum_elements()), Arena::rounded_bytes<T>(block_size), Arena::rounded_bytes<T>(panel_size),
-                               Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(w.channels * w.taps)};
-      char* m = Arena::local().reserve(bytes[0] + bytes[1] + bytes[2] + bytes[3] + bytes[4]);
-      auto take = [&m](int64_t n) {
-        char* at = m;
-        m += n;
-        return at;
-      };
-      sums = reinterpret_cast<T*>(take(bytes[0]));
-      block = reinterpret_cast<T*>(take(bytes[1]));
-      panel = reinterpret_cast<T*>(take(bytes[2]));
-      positions = reinterpret_cast<int32_t*>(take(bytes[3]));
-      offsets = reinterpret_cast<int32_t*>(take(bytes[4]));
+      const Sizes n = w.sizes();
+      char* m = Arena::local().reserve(n.total());
+      sums = reinterpret_cast<T*>(m);
+      block = reinterpret_cast<T*>(m += n.sums);
+      panel = reinterpret_cast<T*>(m += n.block);
+      positions = reinterpret_cast<int32_t*>(m += n.panel);
+      offsets = reinterpret_cast<int32_t*>(m + n.positions);
     }
   };
 
@@ -341,7 +342,27 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
             dw.data[o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2] + h * dw.stride[3] + w * dw.stride[4]] = 0;
 }
 
-template void weight_gradient(const ConvProblem&, View<const float>, View<const float>, View<float>);
-template void weight_gradient(const ConvProblem&, View<const double>, View<const double>, View<double>);
+template <class T>
+ConvPlan plan_weight_gradient(const ConvProblem& p) {
+  ConvPlan plan;
+  const WeightGradient<T> w(p, {}, {}, {});
+  plan.kernel = w.dots ? "dots" : "outer";
+  plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);
+  plan.nr = static_cast<int>(w.dots ? kMaxVectors : w.widest()) * w.kernels.lanes;
+  plan.block_channels = w.channels;
+  plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
+  plan.workspace_bytes = w.scratch_bytes();
+  plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
+  plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
+  plan.cost = p.macs() / (2 * w.kernels.lanes * 0.8);
+  return plan;
+}
+
+#define FASTCONV_INSTANTIATE(T)                                                                \
+  template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>);    \
+  template ConvPlan plan_weight_gradient<T>(const ConvProblem&);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

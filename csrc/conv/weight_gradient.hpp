@@ -7,4 +7,8 @@ namespace fastconv {
 template <class T>
 void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
 
+// What a call would do.
+template <class T>
+ConvPlan plan_weight_gradient(const ConvProblem& p);
+
 }  // namespace fastconv

@@ -338,12 +338,19 @@ FASTCONV_INLINE double join_run(const T* p, int64_t n, int64_t step, double so_f
 // Where value v (or the first NaN) stands first in the window.
 template <class T>
 int64_t find_first(const PoolRows<T>& s, PoolWindow w, int64_t dilation, T v) {
+  constexpr int64_t kStep = 8 * kLanes<T>;
+  auto is_it = [v](T x) { return (x == v) | ((x != x) & (v != v)); };
   for (int64_t d = 0; d < s.planes; ++d)
     for (int64_t r = 0; r < s.rows; ++r) {
       const T* p = s.data + d * s.plane_step + r * s.row_step + w.start * s.col_step;
-      for (int64_t t = 0; t < w.count; ++t) {
-        const T x = p[t * dilation * s.col_step];
-        if (x == v || (x != x && v != v)) return s.index + d * s.plane_index + r * s.row_index + w.start + t * dilation;
+      const int64_t step = dilation * s.col_step;
+      int64_t t = 0;
+      for (bool hit = false; step == 1 && t + kStep <= w.count; t += kStep) {
+        for (int64_t i = t; i < t + kStep; ++i) hit |= is_it(p[i]);
+        if (hit) break;
+      }
+      for (; t < w.count; ++t) {
+        if (is_it(p[t * step])) return s.index + d * s.plane_index + r * s.row_index + w.start + t * dilation;
       }
     }
   return 0;

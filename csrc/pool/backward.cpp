@@ -105,7 +105,7 @@ void scatter_given(View<const T> dy, View<const int64_t> indices, View<T> dx, bo
           if (static_cast<uint64_t>(i) >= static_cast<uint64_t>(size))
             throw std::invalid_argument("indices holds " + std::to_string(i) + ", which is not in [0, " +
                                         std::to_string(size) + "), the plane's elements");
-          T& to = block.at(i);
+          T& to = packed ? block.plane[i] : block.at(i);
           to = add ? to + from[w * dy.stride[4]] : from[w * dy.stride[4]];
         }
       }

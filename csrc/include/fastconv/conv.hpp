@@ -12,6 +12,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "fastconv/tensor.hpp"
 
@@ -70,6 +71,41 @@ void conv_backward_weight(const ConvProblem& problem, View<const T> dy, View<con
 // db[o] = sum of dy over images and positions.
 template <class T>
 void conv_backward_bias(View<const T> dy, View<T> db);
+
+// Weights made ready once for many forward calls: a contiguous copy, and their transform where the kernel's shape, stride
+// and dilation may suit Winograd's algorithm. Copying is cheap to move, not to copy; const use is thread-safe.
+template <class T>
+class PackedWeights {
+ public:
+  // `problem` gives groups, channels, kernel, stride and dilation; its input and output sizes are not looked at.
+  PackedWeights(const ConvProblem& problem, View<const T> w, View<const T> bias, Algorithm algorithm = Algorithm::automatic);
+
+  View<const T> weights() const { return at(weights_, shape_); }
+  View<const T> bias() const {
+    const int64_t shape[5] = {static_cast<int64_t>(bias_.size()), 1, 1, 1, 1};
+    return bias_.empty() ? View<const T>{} : at(bias_, shape);
+  }
+  const T* transformed() const { return transformed_.empty() ? nullptr : transformed_.data(); }
+  Algorithm algorithm() const { return algorithm_; }
+  int64_t bytes() const { return static_cast<int64_t>((weights_.size() + bias_.size() + transformed_.size()) * sizeof(T)); }
+
+ private:
+  static View<const T> at(const std::vector<T>& data, const int64_t* shape) {
+    View<const T> v;
+    v.data = data.data();
+    int64_t step = 1;
+    for (int i = 4; i >= 0; --i) v.shape[i] = shape[i], v.stride[i] = step, step *= shape[i];
+    return v;
+  }
+  int64_t shape_[5];
+  std::vector<T> weights_, bias_, transformed_;
+  Algorithm algorithm_;
+};
+// y = act(conv(x, packed weights) + bias). The algorithm is chosen with the transform paid for, so that small images may
+// be computed by another one than in conv_forward.
+template <class T>
+void conv_forward_packed(const ConvProblem& problem, View<const T> x, const PackedWeights<T>& packed, View<T> y,
+                         Activation activation = Activation::none);
 
 enum class Direction : uint8_t { forward, backward_input, backward_weight };
 
