@@ -154,10 +154,10 @@ def picture(result: Result) -> Any:
 
 def run(out: Path, quick: bool, threads: int | None) -> int:
     """Train, print the table, and write training.md, training.json and training.png to ``out``."""
-    from fastconv.bench.machine import equal_threads
+    from fastconv.bench.machine import at_most
 
     start = perf_counter()
-    with equal_threads(threads):
+    with at_most(threads):
         result = measure(epochs=8 if quick else 10, quick=quick)
     out.mkdir(parents=True, exist_ok=True)
     found = table(result)
