@@ -19,7 +19,7 @@ def run(folder: Path, *options: str) -> int:
 
 def test_it_trains_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib", reason="the pictures need matplotlib")
-    assert run(tmp_path, "--epochs", "3", "--augment", "--profile", "--threads", "1") == 0
+    assert run(tmp_path, "--epochs", "3", "--augment", "shift", "--profile", "--threads", "1") == 0
     shown = capsys.readouterr().out
     assert "epoch 3: loss" in shown and "test: accuracy " in shown and "1 Linear" in shown
     names = {path.name for path in tmp_path.iterdir()}

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="sgd")
     parser.add_argument("--lr", type=float, help="learning rate at the start (each optimiser has a default)")
     parser.add_argument("--schedule", choices=("cosine", "step", "none"), default="cosine")
-    parser.add_argument("--augment", action="store_true", help="shift images by up to 2 pixels; flip clothes")
+    augment = "change each training batch: shift by up to 2 pixels (1 for the digits), flip left to right, or both"
+    parser.add_argument("--augment", nargs="+", choices=("shift", "flip"), default=(), help=augment)
     parser.add_argument("--patience", type=int, help="stop after this many epochs without progress, keep the best")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="default: all this process may use")
@@ -39,9 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
-def _augmentation(name: str, train: data.Dataset) -> Any:
-    shift = data.shift(1 if name == "digits" else 2, fill=float(train.x.min()))
-    return data.compose(shift, data.flip()) if name == "fashion-mnist" else shift
+def _augmentation(options: argparse.Namespace, training: data.Dataset) -> Any:
+    pixels = 1 if options.data == "digits" else 2
+    steps = {"shift": data.shift(pixels, fill=float(training.x.min())), "flip": data.flip()}
+    return data.compose(*(steps[name] for name in options.augment)) if options.augment else None
 
 
 def _optimizer(options: argparse.Namespace, model: nn.Module) -> optim.Optimizer:
@@ -104,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         optimizer=optimizer,
         schedule=_schedule(options, optimizer),
-        augment=_augmentation(options.data, training) if options.augment else None,
+        augment=_augmentation(options, training),
         callbacks=_callbacks(options),
         seed=options.seed,
         profile=options.profile,
