@@ -18,7 +18,8 @@ def as_rows(x: Array) -> Array:
 class Linear(Module):
     """``y = x W^T + b`` over the last axis. x: ``(..., in_features)``; W: ``(out_features, in_features)``.
 
-    Weight and bias start uniform of bound ``1 / sqrt(in_features)``, as PyTorch's do.
+    Weight and bias start uniform of bound ``1 / sqrt(in_features)``, as PyTorch's do. The products are numpy's BLAS,
+    whose threads are its own (``OPENBLAS_NUM_THREADS``, or threadpoolctl).
     Raises ValueError if the last axis is not ``in_features`` long.
     """
 
