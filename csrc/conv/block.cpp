@@ -46,6 +46,22 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
         tap_offset_.push_back(static_cast<int32_t>(segment * plane_ + position(0, d.shift[td], h.shift[th], w.shift[tw])));
       }
   find_lines();
+  in_place_ = stands_in_x();
+  if (in_place_) channel_stride_ = x_.stride[1];
+}
+
+template <class T>
+bool Block<T>::stands_in_x() const {
+  if (taps() != 1 || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() || !more_runs_.empty()) return false;
+  if (runs_.size() != 1 || runs_[0].step != 1 || x_.stride[1] > INT32_MAX / std::max<int64_t>(1, x_.shape[1])) return false;
+  for (const PackLine& line : lines_)
+    if (line.src - lines_[0].src != line.dst) return false;
+  int64_t end = 1;  // of x's memory
+  for (int i = 0; i < 5; ++i) {
+    if (x_.stride[i] < 0) return false;
+    end += (x_.shape[i] - 1) * x_.stride[i];
+  }
+  return lines_.back().src + runs_[0].src + runs_[0].length + (x_.shape[1] - 1) * x_.stride[1] + kSlack <= end;
 }
 
 template <class T>
@@ -94,6 +110,7 @@ void Block<T>::offsets(int64_t channels, int32_t* out) const {
 
 template <class T>
 void Block<T>::clear(int64_t channels, T* dst) const {
+  if (in_place_) return;
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
   const int64_t w_segment = h.segments * d.segments * plane_, used = w.segments * w_segment;
   for (int64_t c = 0; c < channels; ++c) {
@@ -109,7 +126,8 @@ void Block<T>::clear(int64_t channels, T* dst) const {
 }
 
 template <class T>
-void Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
+const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
+  if (in_place_) return x_.data + c0 * x_.stride[1] + lines_[0].src + runs_[0].src;
   PackChannel<T> job{};
   auto with = [&job](auto kernel, const std::vector<PackLine>& lines, const std::vector<PackRun>& runs) {
     job.lines = lines.data();
@@ -127,6 +145,7 @@ void Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channel
     with(kernels.pack_add, more_lines_, runs_);
     if (!more_runs_.empty()) with(kernels.pack_add, more_lines_, more_runs_);
   }
+  return dst;
 }
 
 template class Block<float>;

@@ -91,21 +91,21 @@ struct Executor {
     const int64_t cb = std::min(plan.channels, std::max<int64_t>(1, s.channels)), taps = s.taps();
     const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps + 1);
     char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + Arena::rounded_bytes<T>(kMaxRows * edge_pixels()));
-    T* b = reinterpret_cast<T*>(memory);
+    T* packed = reinterpret_cast<T*>(memory);
     int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
     int32_t* a_offsets = reinterpret_cast<int32_t*>(memory + packed_bytes + offset_bytes);
     T* edge = reinterpret_cast<T*>(memory + packed_bytes + 2 * offset_bytes);
     block.offsets(cb, offsets);
     for (int64_t c = 0, k = 0; c < cb; ++c)
       for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
-    block.clear(cb, b);
+    block.clear(cb, packed);
 
     const Sweep sweep = make_sweep(block);
     const int64_t row_tiles = ceil_div(s.rows, plan.mr), base = s.rows / row_tiles, extra = s.rows % row_tiles;
     for (int64_t g = g0; g < g1; ++g)
       for (int64_t c0 = 0; c0 == 0 || c0 < s.channels; c0 += cb) {
         const int64_t channels = std::min(cb, s.channels - c0);
-        block.pack(kernels, g * s.x_group + s.x_first + c0, channels, b);
+        const T* b = block.pack(kernels, g * s.x_group + s.x_first + c0, channels, packed);
         const bool last = c0 + channels >= s.channels;
         for (int64_t i = tile0; i < tile1; ++i) {
           const int64_t m = i * base + std::min(i, extra), mr = base + (i < extra);
@@ -168,12 +168,12 @@ struct Executor {
       }
       return;
     }
+    if (sweep.direct && !sweep.across && n <= kernels.lanes && !joinable(rows, n)) return multiply_tall(t, mr, block, sweep, b, y);
     // Rows that follow one another in the block and in y are one run.
     for (int64_t r = 0; r < count;) {
       int64_t joined = 1;
       if (sweep.direct)
-        while (r + joined < count && rows[r + joined].position == rows[r].position + joined * n && rows[r + joined].y == rows[r].y + joined * n)
-          ++joined;
+        while (r + joined < count && joined_rows(rows[r + joined - 1], rows[r + joined], n)) ++joined;
       if (sweep.direct && (!sweep.across || joined == count)) {
         t.b = b + rows[r].position;
         t.pixels = joined * n;
@@ -183,6 +183,27 @@ struct Executor {
         r += joined;
       } else {
         r += through_edge(t, mr, rows.data() + r, count - r, n, sweep.across, b, edge, y);
+      }
+    }
+  }
+
+  static bool joined_rows(const Row& a, const Row& b, int64_t n) { return b.position - a.position == n && b.y - a.y == n; }
+  static bool joinable(const std::vector<Row>& rows, int64_t n) { return rows.size() > 1 && joined_rows(rows[0], rows[1], n); }
+
+  // Image rows no longer than a vector, several to a tile.
+  void multiply_tall(TileRun<T> t, int64_t mr, const Block<T>& block, const Sweep& sweep, const T* b, T* y) const {
+    const int64_t height = block.box().extent(1), widest = mr == plan.mr ? plan.nr : std::min<int64_t>(kMaxVectors, kernels.accumulators / mr);
+    t.pixels = sweep.n;
+    t.ldc = s.y.stride[1];
+    t.b_step = block.width(2);
+    t.c_step = s.y.stride[3];
+    for (size_t first = 0; first < sweep.rows.size(); first += static_cast<size_t>(height)) {
+      const int64_t panels = ceil_div(height, widest);
+      for (int64_t i = 0; i < panels; ++i) {
+        const int64_t h0 = i * height / panels, tall = (i + 1) * height / panels - h0;
+        t.b = b + sweep.rows[first].position + h0 * t.b_step;
+        t.c = y + sweep.rows[first].y + h0 * t.c_step;
+        (tall == 1 ? kernels.tile[mr - 1][0] : kernels.tall_tile[mr - 1][tall - 1])(t);
       }
     }
   }
@@ -319,6 +340,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
       ++plan.images;
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
   plan.channels = std::max<int64_t>(1, std::min(s.channels, budget / size));
+  // Weights read across their channels: the lines of so many stay in the L2 cache until all rows have read them.
+  if (s.a_channel * static_cast<int64_t>(sizeof(T)) >= 2048 && s.a_row < 16) plan.channels = std::min<int64_t>(plan.channels, 256);
   if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
 
   const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) * ceil_div(n[2], extent[2]);

@@ -107,23 +107,45 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
   if (!whole) copy_tile<T>(c, ldc, edge, NR, MR, columns);
 }
 
+// acc += a * b over all k; vector v of b stands v * step further.
+template <class T, int MR, int NV>
+FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, int64_t step, Vec<T> (&acc)[MR][NV]) {
+  const int32_t* aoff = t.aoff;
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, ++aoff) {
+    const T* b = base + *off;
+    const T* a = t.a + *aoff;
+    __asm__("" : "+r"(a), "+r"(b));  // one pointer each and displacements, not an index for each vector
+    Vec<T> bv[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * step);
+    multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
+  }
+}
+
 template <class T, int MR, int NV>
 void tile(const TileRun<T>& t) {
   constexpr int VL = kLanes<T>;
-  for (int64_t p = 0; p < t.pixels; p += NV * VL)
-    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
-      const T* base = t.b + p;
-      const int32_t* aoff = t.aoff;
-      for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, ++aoff) {
-        const T* b = base + *off;
-        const T* a = t.a + *aoff;
-        __asm__("" : "+r"(a), "+r"(b));  // one pointer each and displacements, not an index for each vector
-        Vec<T> bv[NV];
+  for (int64_t p = 0; p < t.pixels; p += NV * VL) {
+    // The tile's lines of c are fetched while it is computed; its stores would otherwise wait for them all at once.
 #pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
-        multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
-      }
-    });
+    for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(t.c + p + m * t.ldc + v * VL, 1);
+    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA { multiply_tile<T, MR, NV>(t, t.b + p, VL, acc); });
+  }
+}
+
+template <class T, int MR, int NV>
+void tall_tile(const TileRun<T>& t) {
+  constexpr int VL = kLanes<T>;
+  alignas(64) T edge[MR * NV * VL];
+  Vec<T> acc[MR][NV];
+  if (t.accumulate)
+    for (int m = 0; m < MR; ++m) copy_tile<T>(edge + m * NV * VL, VL, t.c + m * t.ldc, t.c_step, NV, t.pixels);
+  begin_tile<T, MR, NV>(t, edge, NV * VL, 1, acc);
+  multiply_tile<T, MR, NV>(t, t.b, t.b_step, acc);
+  end_tile<T, MR, NV>(t, edge, NV * VL, acc);
+  for (int m = 0; m < MR; ++m) copy_tile<T>(t.c + m * t.ldc, t.c_step, edge + m * NV * VL, VL, NV, t.pixels);
 }
 
 template <class T, int R, int NV>
@@ -278,6 +300,11 @@ constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
   if constexpr (MR * NV <= kAccumulators) return tile<T, MR, NV>;
   else return nullptr;
 }
+template <class T, int MR, int NV>
+constexpr auto tall_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<T, MR, NV>;
+  else return nullptr;
+}
 template <class T, int R, int NV>
 constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
   if constexpr (R * NV <= kAccumulators && NV <= 4) return rows_tile<T, R, NV>;
@@ -303,6 +330,8 @@ constexpr ConvKernelsOf<T> make_kernels() {
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3), FASTCONV_ROW(tile_entry, 4),
            FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
+          {FASTCONV_ROW(tall_entry, 1), FASTCONV_ROW(tall_entry, 2), FASTCONV_ROW(tall_entry, 3), FASTCONV_ROW(tall_entry, 4),
+           FASTCONV_ROW(tall_entry, 5), FASTCONV_ROW(tall_entry, 6), FASTCONV_ROW(tall_entry, 7), FASTCONV_ROW(tall_entry, 8)},
           {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
            FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
           {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),

@@ -15,6 +15,9 @@ constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
 // where `clamp` is set (NaN stays NaN). Sums run over k in order, so the
 // bits depend neither on how pixels are grouped nor on how k is cut into consecutive calls. Reads of b may pass the
 // last pixel by up to NR vectors: the packed block has that much slack. c is written for `pixels` pixels exactly.
+//
+// A tall tile has its vectors below one another: vector v is `pixels` (at most a vector's) pixels of image row v, at
+// b + v * b_step and c + v * c_step.
 template <class T>
 struct TileRun {
   int64_t k;
@@ -30,6 +33,7 @@ struct TileRun {
   bool accumulate;
   bool clamp;
   T low, high;
+  int64_t b_step, c_step;  // of tall tiles only
 };
 
 // One row of `a` (a depthwise convolution, or a single output channel): the tile's rows are rows of the image.
@@ -96,6 +100,7 @@ struct ConvKernelsOf {
   int accumulators;  // vectors of a full tile: MR * NR <= accumulators
   int rows;          // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
+  void (*tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
   void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]
