@@ -160,6 +160,13 @@ def test_split(parts: tuple[float, ...], stratify: bool) -> None:
             assert np.abs(np.bincount(piece.y, minlength=3) - shares * len(piece)).max() < 2
 
 
+@pytest.mark.parametrize("n", range(1, 12))
+def test_shares_never_overlap(n: int) -> None:
+    for parts in ((0.5, 0.5), (0.25, 0.25, 0.25, 0.25), (0.3, 0.3, 0.4)):
+        seen = np.concatenate([piece.x[:, 0] for piece in data.split(labelled(n), parts)])
+        assert len(np.unique(seen)) == len(seen) and len(seen) >= n - len(parts)
+
+
 @pytest.mark.parametrize("parts", [(0.7, 0.4), (101,), (-1, 5), ()])
 def test_split_errors(parts: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="parts must be"):

@@ -322,6 +322,24 @@ def test_sequential_takes_modules_only() -> None:
         nn.Sequential(nn.ReLU(), 3)
 
 
+def test_own_modules_may_keep_layers_in_lists() -> None:
+    class Tower(nn.Module):
+        def __init__(self) -> None:
+            self.floors = [nn.Linear(2, 2), nn.Linear(2, 2)]
+
+    assert [name for name, _ in Tower().named_parameters()] == [
+        "floors.0.weight", "floors.0.bias", "floors.1.weight", "floors.1.bias"
+    ]  # fmt: skip
+
+
+def test_manual_seed_fixes_dropout_too() -> None:
+    masks = []
+    for _ in range(2):
+        nn.manual_seed(4)
+        masks.append(nn.Dropout(0.5)(np.ones((5, 40), np.float32)))
+    np.testing.assert_array_equal(*masks)
+
+
 def test_slices_share_layers_and_repr_names_them() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU(), nn.Dropout(0.1)))
     assert model[:1][0] is model[0] and len(model) == 2

@@ -61,8 +61,8 @@ def split(dataset: Dataset, parts: Sequence[float | int], seed: int = 0, stratif
     order = rng.permutation(n)
     if stratify and dataset.y.ndim == 1 and dataset.y.dtype.kind in "iu":
         order = order[_spread(dataset.y[order])]
-    ends = np.minimum(np.cumsum(sizes), n)
-    return [dataset[np.sort(order[end - size : end])] for size, end in zip(sizes, ends, strict=True)]
+    pieces = np.split(order, np.minimum(np.cumsum(sizes), n))[:-1]  # rounding may want one sample too many
+    return [dataset[np.sort(piece)] for piece in pieces]
 
 
 def _spread(labels: Array) -> Array:

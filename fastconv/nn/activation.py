@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Reused
 
 
@@ -168,14 +169,15 @@ class Dropout(Module):
     training, divide by nothing, and multiply by ``q`` at inference. The expectation is the same but for the factor q;
     their ``q = 0.8`` is ``Dropout(0.2)`` here.
 
-    p is taken to the nearest 1/65536: each element costs 16 random bits. rng: a numpy generator; ``fit`` sets it.
+    p is taken to the nearest 1/65536: each element costs 16 random bits. rng: a numpy generator, else that of
+    ``nn.manual_seed``; ``fit`` sets its own.
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
         if not 0 <= p < 1:
             raise ValueError(f"p must be in [0, 1), got {p}")
         self.p = p
-        self.rng = rng or np.random.default_rng()
+        self.rng = rng or init.generator()
         self._out, self._mask = Reused(), Reused()
 
     def forward(self, x: Array) -> Array:

@@ -17,7 +17,7 @@ Padding = int | str | Sequence[int | Sequence[int]]
 
 def per_axis(value: Axes, nd: int, name: str) -> tuple[int, ...]:
     """``value`` as one positive int per axis."""
-    sizes = (value,) * nd if isinstance(value, int) else tuple(value)
+    sizes = (int(value),) * nd if isinstance(value, int | np.integer) else tuple(value)
     if len(sizes) != nd or any(size < 1 for size in sizes):
         raise ValueError(f"{name} must be a positive int or {nd} of them, got {value!r}")
     return sizes

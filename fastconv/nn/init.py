@@ -17,7 +17,7 @@ _generator = np.random.default_rng()
 
 
 def manual_seed(seed: int) -> None:
-    """Seed the generator that layers made from now on take their initial weights from."""
+    """Seed the generator that layers made from now on take their initial weights from, and dropout its masks."""
     global _generator
     _generator = np.random.default_rng(seed)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastconv import pooling
+from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Reused
 
 Axes = int | Sequence[int]
@@ -144,7 +145,7 @@ class _FractionalMaxPool(_WinnerPool):
         rng: np.random.Generator | None = None,
     ) -> None:
         super().__init__(kernel_size, output_size=output_size, output_ratio=output_ratio)
-        self.rng = rng or np.random.default_rng()
+        self.rng = rng or init.generator()
 
     def forward(self, x: Array) -> Array:
         self.options["seed"] = int(self.rng.integers(2**31)) if self.training else 0
