@@ -19,7 +19,7 @@ class ReLU(Module):
         self._out = Reused()
 
     def forward(self, x: Array) -> Array:
-        y: Array = np.maximum(x, 0, out=self._out.empty(x.shape, x.dtype))
+        y: Array = np.maximum(x, 0, out=self._out.like(x))
         self._save(y)
         return y
 
@@ -187,9 +187,9 @@ class Dropout(Module):
         threshold = min(round(self.p * 65536), 65535)
         words: Any = self.rng.bit_generator.random_raw(-(-x.size // 4))
         keep = words.view(np.uint16)[: x.size].reshape(x.shape) >= threshold
-        mask = np.multiply(keep, x.dtype.type(65536 / (65536 - threshold)), out=self._mask.empty(x.shape, x.dtype))
+        mask = np.multiply(keep, x.dtype.type(65536 / (65536 - threshold)), out=self._mask.like(x))
         self._save(mask)
-        y: Array = np.multiply(x, mask, out=self._out.empty(x.shape, x.dtype))
+        y: Array = np.multiply(x, mask, out=self._out.like(x))
         return y
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:

@@ -38,12 +38,14 @@ class Linear(Module):
         if x.shape[-1:] != weight.shape[1:]:
             raise ValueError(f"input must have {weight.shape[1]} features on its last axis, got shape {x.shape}")
         self._save(x)
-        y = np.matmul(x, weight.T, out=self._out.empty((*x.shape[:-1], weight.shape[0]), x.dtype))
+        rows = as_rows(x)
+        # W x^T, a sample a column in memory: BLAS is a fifth quicker at it than at x W^T
+        columns = np.matmul(weight, rows.T, out=self._out.empty((weight.shape[0], len(rows)), x.dtype))
         if self.bias is not None:
-            y += self.bias.data
+            columns += self.bias.data[:, None]
         if activation == "relu":
-            np.maximum(y, 0, out=y)
-        return y
+            np.maximum(columns, 0, out=columns)
+        return columns.T.reshape(*x.shape[:-1], weight.shape[0])
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         x = self._take_saved()
@@ -53,7 +55,12 @@ class Linear(Module):
             np.add.reduce(rows, axis=0, out=self.bias.grad)
         if not need_input_grad:
             return None
-        return np.matmul(grad, self.weight.data, out=self._grad_input.empty(x.shape, x.dtype))
+        if inputs.flags.c_contiguous:
+            grad_input = np.matmul(rows, self.weight.data, out=self._grad_input.empty(inputs.shape, x.dtype))
+        else:  # in memory as the input lies, for what is multiplied by it next
+            columns = self._grad_input.empty(inputs.shape[::-1], x.dtype)
+            grad_input = np.matmul(self.weight.data.T, rows.T, out=columns).T
+        return grad_input.reshape(x.shape)
 
     def describe(self) -> str:
         out_features, in_features = self.weight.data.shape

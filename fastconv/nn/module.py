@@ -180,6 +180,12 @@ class Reused:
         array = self.offer(key)
         return self.keep(key, np.empty(shape, dtype) if array is None else array)
 
+    def like(self, x: Array) -> Array:
+        """An array of the shape, dtype and memory order of ``x`` with any content."""
+        key = (x.shape, x.dtype, x.strides)
+        array = self.offer(key)
+        return self.keep(key, np.empty_like(x) if array is None else array)
+
 
 def _references_when_free() -> int:
     """What ``offer`` counts for an array that nobody else holds."""
