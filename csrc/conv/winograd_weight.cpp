@@ -12,6 +12,7 @@
 #include "conv/winograd_weight.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -23,10 +24,10 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
-constexpr int64_t kSumBytes = 1296 << 10;    // sums of a task
-constexpr int64_t kPatchBytes = 1152 << 10;  // transformed x and dy of a block
+constexpr int64_t kSumBytes = 576 << 10;    // sums of a task
+constexpr int64_t kPatchBytes = 768 << 10;  // transformed x and dy of a block
 constexpr int64_t kSharedBytes = 6 << 20;    // sums of all parts
-constexpr int64_t kStoredChannels = 16;      // of x, transformed back at once
+constexpr int64_t kStoredChannels = 64;      // of x, transformed back at once
 
 // Planes a multiple of 4 KiB apart would share the sets of the L1 cache.
 int64_t plane_stride(int64_t elements) {
@@ -73,8 +74,8 @@ struct WinogradWeight {
     across = cut(tiles_of(2), most);
     down = cut(tiles_of(1), std::max<int64_t>(1, most / across));
     if (across == tiles_of(2) && down == tiles_of(1) && p.axis[0].out == 1) images = cut(p.mb, std::max<int64_t>(1, most / (down * across)));
-    if (tasks() < 8)
-      parts = std::max<int64_t>(1, std::min<int64_t>({8 / tasks(), blocks() / 2, kSharedBytes / item / (tasks() * sum_elements()),
+    if (tasks() < 4)
+      parts = std::max<int64_t>(1, std::min<int64_t>({ceil_div(4, tasks()), blocks() / 2, kSharedBytes / item / (tasks() * sum_elements()),
                                                       static_cast<int64_t>(2 * p.macs() / static_cast<double>(tasks()) / 1e7)}));
   }
 
@@ -171,11 +172,12 @@ struct WinogradWeight {
   }
 
   void accumulate(const Task& t, Range some, const Scratch& s, T* sums) const {
+    const std::vector<Range> rows = tile_rows(t.c.size());
     for (int64_t i = some.begin; i < some.end; ++i) {
       const Block<T> block(axis, box(i), expand, x);
       transform_x(t, block, s);
       transform_dy(t, block.box(), s);
-      multiply(t, block.box(), i == some.begin, s, sums);
+      multiply(block.box(), rows, i == some.begin, s, sums);
     }
   }
 
@@ -236,8 +238,18 @@ struct WinogradWeight {
     }
   }
 
+  // The register tiles' shares of n channels of x; none lies in two panels.
+  std::vector<Range> tile_rows(int64_t n) const {
+    std::vector<Range> rows;
+    for (int64_t c = 0; c < n; c += panel) {
+      const int64_t here = std::min(panel, n - c), tall = ceil_div(here, mr);
+      for (int64_t r = 0; r < tall; ++r) rows.push_back({c + part(here, tall, r).begin, c + part(here, tall, r).end});
+    }
+    return rows;
+  }
+
   // sums[plane][panel][channel][output channel of the panel]
-  void multiply(const Task& t, const Box& b, bool first, const Scratch& s, T* sums) const {
+  void multiply(const Box& b, const std::vector<Range>& rows, bool first, const Scratch& s, T* sums) const {
     const int64_t lanes = kernels.lanes, n = tiles(b);
     OuterTile<T> tile{};
     tile.accumulate = !first;
@@ -247,16 +259,15 @@ struct WinogradWeight {
     for (int64_t plane = 0; plane < kPlanes; ++plane)
       for (int64_t k = 0; k < panels(); ++k) {
         const Range v = part(outputs / lanes, panels(), k);
+        const T* a = s.x_patches + plane * x_plane();
+        T* c = sums + plane * sum_plane() + v.begin * lanes * channels;
         tile.b = s.dy_patches + plane * dy_plane() + v.begin * lanes * n;
         tile.ldc = v.size() * lanes;
-        for (int64_t c = 0; c < t.c.size(); c += panel) {
-          const int64_t here = std::min(panel, t.c.size() - c), tall = ceil_div(here, mr);
-          for (int64_t r = 0; r < tall; ++r) {
-            const Range m = part(here, tall, r);
-            tile.a = s.x_patches + plane * x_plane() + c * n + m.begin;
-            tile.c = sums + plane * sum_plane() + v.begin * lanes * channels + (c + m.begin) * tile.ldc;
-            kernels.outer[m.size() - 1][v.size() - 1](tile);
-          }
+        for (const Range& m : rows) {
+          const int64_t within = m.begin & (panel - 1);
+          tile.a = a + (m.begin - within) * n + within;
+          tile.c = c + m.begin * tile.ldc;
+          kernels.outer[m.size() - 1][v.size() - 1](tile);
         }
       }
   }
@@ -267,9 +278,9 @@ struct WinogradWeight {
     WinogradSums<T> job{};
     job.parts = parts;
     job.part = sum_elements();
-    job.plane = sum_plane();
     job.channels = std::min(kStoredChannels, t.c.size() - c);
     if (job.channels <= 0) return;
+    job.plane = sum_plane();
     job.row = outputs;
     for (int64_t k = 0; k < panels(); ++k) {
       const Range v = part(outputs / lanes, panels(), k);
