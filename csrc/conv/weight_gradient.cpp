@@ -107,6 +107,13 @@ struct WeightGradient {
     }
   }
 
+  // Estimated cycles: the products, and storing the sums.
+  double cost(int64_t n) const {
+    const double pixels = static_cast<double>(n) * static_cast<double>(p.out_pixels()), depth = static_cast<double>(ic * taps), lanes = kernels.lanes;
+    if (dots) return p.groups * depth * static_cast<double>(oc) * (pixels / (2 * lanes * 0.6) + 45);
+    return p.groups * depth * static_cast<double>(ceil_div(oc, kernels.lanes)) * (pixels / (2 * 0.75) + 12);
+  }
+
   int64_t widest() const { return std::min<int64_t>({outputs / kernels.lanes, kernels.accumulators / mr, kMaxVectors}); }
   int64_t tasks() const { return ceil_div(p.groups, group_count) * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent[i]); }
@@ -356,6 +363,11 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 }
 
 template <class T>
+double direct_weight_cost(const ConvProblem& p, int64_t images) {
+  return WeightGradient<T>(p, {}, {}, {}).cost(images);
+}
+
+template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
   ConvPlan plan;
@@ -368,12 +380,13 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   plan.workspace_bytes = w.scratch_bytes();
   plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
-  plan.cost = p.macs() / (2 * w.kernels.lanes * 0.8);
+  plan.cost = w.cost(p.mb);
   return plan;
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                        \
   template void store_weight_sums(const T*, int64_t, Range, Range, View<T>);                           \
+  template double direct_weight_cost<T>(const ConvProblem&, int64_t);                                  \
   template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm); \
   template ConvPlan plan_weight_gradient<T>(const ConvProblem&, Algorithm);
 FASTCONV_INSTANTIATE(float)

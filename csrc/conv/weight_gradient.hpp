@@ -18,6 +18,10 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm);
 
+// Estimated cycles of the direct algorithm for `images` images.
+template <class T>
+double direct_weight_cost(const ConvProblem& p, int64_t images);
+
 // dw[o, c, t] = sums[((c - channels.begin) * taps + t) * width + o - outputs.begin], taps t in the order of dw.
 template <class T>
 void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channels, View<T> dw);

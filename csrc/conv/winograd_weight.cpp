@@ -106,6 +106,16 @@ struct WinogradWeight {
     return b;
   }
 
+  // Estimated cycles: the products, the transforms of x and dy (once for each block of the other's channels), and the
+  // transform of the sums.
+  double cost(int64_t n) const {
+    const double all_tiles = static_cast<double>(n) * p.axis[0].out * tiles_of(1) * tiles_of(2);
+    const double rows = static_cast<double>(ic), vectors = static_cast<double>(ceil_div(oc, kernels.lanes)), x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
+    const double products = kPlanes * rows * vectors / 2 * 1.35;
+    const double sources = 450 * x_vectors * ceil_div(oc, outputs), gradients = 330 * vectors * ceil_div(ic, channels);
+    return p.groups * ((products + sources + gradients) * all_tiles + 300 * rows * vectors);
+  }
+
   struct Task {
     int64_t group;
     Range o, c;  // within the group
@@ -299,25 +309,14 @@ bool fits(const ConvProblem& p) {
   return p.axis[0].k == 1 && p.axis[0].stride == 1 && three(p.axis[1]) && three(p.axis[2]);
 }
 
-// Estimated cycles of `images` images.
-template <class T>
-double winograd_cost(const ConvProblem& p, double images) {
-  const double lanes = conv_kernels<T>().lanes;
-  const double tiles = images * p.axis[0].out * ceil_div(p.axis[1].out, kOut) * ceil_div(p.axis[2].out, kOut);
-  const double rows = p.ic / p.groups, vectors = static_cast<double>(ceil_div(p.oc / p.groups, conv_kernels<T>().lanes));
-  const double products = 36 * rows * vectors * tiles / 2 * 1.2;
-  const double transforms = (rows / lanes * 300 + vectors * 200) * tiles + rows * vectors * 150;
-  return p.groups * (products + transforms);
-}
-
 }  // namespace
 
 template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm == Algorithm::direct || !fits(p)) return false;
   if (algorithm == Algorithm::winograd) return true;
-  const double direct = p.macs() / static_cast<double>(p.mb) / (2 * conv_kernels<T>().lanes * 0.7);
-  return winograd_cost<T>(p, 1) < 0.9 * direct;
+  // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of one.
+  return WinogradWeight<T>(p, {}, {}, {}).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
 
 template <class T>
@@ -338,7 +337,7 @@ ConvPlan plan_winograd_weight(const ConvProblem& p) {
   plan.workspace_bytes = w.sizes().total();
   plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
-  plan.cost = winograd_cost<T>(p, static_cast<double>(p.mb));
+  plan.cost = w.cost(p.mb);
   return plan;
 }
 
