@@ -107,13 +107,13 @@ struct WinogradWeight {
   }
 
   // Estimated cycles: the products, the transforms of x and dy (once for each block of the other's channels), and the
-  // transform of the sums.
+  // transform of the sums, and what any call pays.
   double cost(int64_t n) const {
     const double all_tiles = static_cast<double>(n) * p.axis[0].out * tiles_of(1) * tiles_of(2);
     const double rows = static_cast<double>(ic), vectors = static_cast<double>(ceil_div(oc, kernels.lanes)), x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
     const double products = kPlanes * rows * vectors / 2 * 1.35;
     const double sources = 450 * x_vectors * ceil_div(oc, outputs), gradients = 330 * vectors * ceil_div(ic, channels);
-    return p.groups * ((products + sources + gradients) * all_tiles + 300 * rows * vectors);
+    return p.groups * ((products + sources + gradients) * all_tiles + 300 * rows * vectors) + 4000;
   }
 
   struct Task {
