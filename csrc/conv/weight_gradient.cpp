@@ -11,6 +11,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/fft.hpp"
 #include "conv/weight_gradient.hpp"
 
 namespace fastconv {
@@ -328,11 +329,26 @@ struct WeightGradient {
   }
 };
 
+FftAxes fft_axes(const ConvProblem& p) {
+  return {{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])}, p.mb, p.groups, p.ic / p.groups, p.oc / p.groups};
+}
+
+template <class T>
+FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
+  FftWeights<T> w{dw.data, p.oc / p.groups * dw.stride[0], dw.stride[0], dw.stride[1], {}};
+  for (int i = 0; i < 3; ++i)
+    for (int64_t t = 0; t < p.axis[i].k; ++t) w.tap[i].push_back(t * dw.stride[2 + i]);
+  return w;
+}
+
 }  // namespace
 
 template <class T>
-void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
+void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (p.oc * p.ic == 0) return;
+  const FftAxes axes = fft_axes(p);
+  if (const FftPlan plan = choose_fft<T>(p.macs() > 0 ? algorithm : Algorithm::direct, axes, true); plan.applies())
+    return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
   if (p.mb * p.out_pixels() > 0) return WeightGradient<T>(p, dy, x, dw).run();
   for (int64_t o = 0; o < dw.shape[0]; ++o)
     for (int64_t c = 0; c < dw.shape[1]; ++c)
@@ -343,8 +359,12 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 }
 
 template <class T>
-ConvPlan plan_weight_gradient(const ConvProblem& p) {
+ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   ConvPlan plan;
+  if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies()) {
+    describe_fft(part, static_cast<double>(p.mb), true, plan);
+    return plan;
+  }
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);
@@ -359,8 +379,8 @@ ConvPlan plan_weight_gradient(const ConvProblem& p) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                \
-  template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>);    \
-  template ConvPlan plan_weight_gradient<T>(const ConvProblem&);
+  template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm);    \
+  template ConvPlan plan_weight_gradient<T>(const ConvProblem&, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE
