@@ -159,6 +159,9 @@ struct Correlation {
   }
   // Does not apply unless it is to be used. Like Winograd's, the choice looks at one image and at no thread.
   FftPlan fft_plan(const Piece& d, const Piece& h, const Piece& w) const {
+    const double taps = static_cast<double>(d.map.taps() * h.map.taps()) * w.map.taps();
+    const double outputs = static_cast<double>(d.map.outputs * h.map.outputs) * w.map.outputs;
+    if (!may_use_fft(algorithm, taps, taps * outputs * rows.groups * rows.rows * rows.channels)) return {};
     return choose_fft<T>(algorithm, fft_axes(d, h, w), false);
   }
 

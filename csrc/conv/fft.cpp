@@ -15,13 +15,12 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kLeast = 16, kMost = 512;        // length of a transform
+constexpr int64_t kMostLine = 1 << 16;
 constexpr int64_t kSpectrumBytes = 2 << 20;        // of one tile, at most
 constexpr int64_t kWorkspaceBytes = 5 << 20;       // of a thread, if more than one spectrum of each kind is to be kept
 constexpr int64_t kSharedBytes = 16 << 20;         // transformed weights at a time
 constexpr int64_t kPad = 128;                      // elements between spectra, which are powers of two apart otherwise
 constexpr int64_t kLeastParts = 8;                 // pieces of work a weight gradient is cut into for the threads' sake
-constexpr double kFewTaps = 64, kFewMacs = 4e6;    // problems not worth a plan
-
 // Taps that one term sums: tap[i] reads (o + shift[i]) * stride + base.
 struct Phase {
   int64_t base = 0;
@@ -77,14 +76,16 @@ int bits_of(int64_t n) {
 // Estimated cycles of the parts of the work, by complex vectors of a tile; fitted to measurements.
 template <class T>
 struct Costs {
-  double vectors, transform, load, store, multiply, accumulate;
+  double transform, load, store, multiply, accumulate;
   Costs(int64_t rows, int64_t columns, bool line) {
-    vectors = static_cast<double>(rows * columns) / conv_kernels<T>().lanes;
-    transform = vectors * (2.4 * bits_of(rows * columns) + 6 + (line ? 3 : 0));
-    load = 5 * vectors;
-    store = 3 * vectors;
-    multiply = 4 * vectors;
-    accumulate = 6 * vectors;
+    const double vectors = static_cast<double>(rows * columns) / conv_kernels<T>().lanes;
+    const double megabytes = 2e-6 * static_cast<double>(rows * columns) * sizeof(T);
+    const double miss = 1 + std::max(0.0, 0.15 * std::log2(4 * megabytes));  // several spectra share the L2 cache
+    transform = vectors * miss * (3.3 * bits_of(rows * columns) + (line ? 12 : 8));
+    load = 7 * vectors;
+    store = 4 * vectors;
+    multiply = 6 * vectors * miss;
+    accumulate = 8 * vectors * miss;
   }
 };
 
@@ -92,6 +93,10 @@ template <class T>
 int64_t spectrum_size(const FftPlan& p) {
   return 2 * p.rows * p.columns + kPad;
 }
+// Entries of the offset tables of one part of a tile.
+int64_t line_length(const FftPlan& p) { return p.line ? p.rows * p.columns : p.columns; }
+int64_t table_bytes(const FftPlan& p) { return 2 * (p.rows + line_length(p)) * static_cast<int64_t>(sizeof(int64_t)); }
+
 template <class T>
 int64_t spectrum_bytes(const FftPlan& p) {
   return spectrum_size<T>(p) * static_cast<int64_t>(sizeof(T));
@@ -104,7 +109,7 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   p.term_chunk = std::max<int64_t>(1, std::min(p.terms, kWorkspaceBytes / bytes - 2));
   p.row_chunk = std::max<int64_t>(1, std::min(a.rows, kSharedBytes / (bytes * p.term_chunk)));
   if (p.row_chunk == a.rows && p.term_chunk == p.terms) p.group_chunk = std::max<int64_t>(1, std::min(a.groups, kSharedBytes / (bytes * p.terms * a.rows)));
-  p.workspace_bytes = (p.term_chunk + 2) * bytes;
+  p.workspace_bytes = (p.term_chunk + 2) * bytes + table_bytes(p);
   p.shared_bytes = p.group_chunk * p.row_chunk * p.term_chunk * bytes;
   const Costs<T> c(p.rows, p.columns, p.line);
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
@@ -124,7 +129,7 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
     if (p.row_chunk < a.rows && fits(p.row_chunk + 1, p.term_chunk)) ++p.row_chunk, more = true;
     if (p.term_chunk < p.terms && fits(p.row_chunk, p.term_chunk + 1)) ++p.term_chunk, more = true;
   }
-  p.workspace_bytes = (1 + p.row_chunk + p.term_chunk + p.row_chunk * p.term_chunk) * bytes;
+  p.workspace_bytes = (1 + p.row_chunk + p.term_chunk + p.row_chunk * p.term_chunk) * bytes + table_bytes(p);
   const Costs<T> c(p.rows, p.columns, p.line);
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const double pairs = static_cast<double>(a.axis[0].outputs) * p.pairs();
@@ -265,14 +270,24 @@ class Tiles {
     return {&phase[0][static_cast<size_t>(i / (nw * nh))], &phase[1][static_cast<size_t>(i / nw % nh)], &phase[2][static_cast<size_t>(i % nw)], c};
   }
 
-  // The offsets that a load reads, for both parts of a tile; kept from one load to the next.
+  // The offsets that a load reads, kept from one load to the next.
   struct Lines {
-    std::vector<int64_t> row, column;
-    int64_t begin = 0, end = 0, first = 0, step = 1;
+    int64_t *row, *column;
+    int64_t begin, end, first, step;
   };
+  // The memory of a task: a tile, further spectra behind it, and the offsets of both parts of a tile.
   struct Scratch {
-    Lines lines[2];
     T* tile;
+    Lines lines[2];
+    explicit Scratch(const FftPlan& p) {
+      char* memory = Arena::local().reserve(p.workspace_bytes);
+      tile = reinterpret_cast<T*>(memory);
+      int64_t* table = reinterpret_cast<int64_t*>(memory + p.workspace_bytes - table_bytes(p));
+      for (Lines& l : lines) {
+        l = {table, table + p.rows, 0, 0, 0, 1};
+        table = l.column + line_length(p);
+      }
+    }
   };
 
   // Transforms of terms [q0, q1) of x, group g, behind the pair.
@@ -300,11 +315,11 @@ class Tiles {
     int64_t columns = 0;
     for (int64_t i = 0; i < p.count; ++i) {
       Lines& l = s.lines[i];
-      l.row.assign(static_cast<size_t>(plan.rows), plan.line ? 0 : kFftZero);
-      l.column.assign(static_cast<size_t>(line_length()), kFftZero);
-      for (int64_t r = 0; r < p.extent[i][0] && !plan.line; ++r) l.row[static_cast<size_t>(r)] = r * dy.stride[3];
+      clear_rows(l);
+      for (int64_t r = 0; r < p.extent[i][0] && !plan.line; ++r) l.row[r] = r * dy.stride[3];
       l.begin = 0;
       l.end = p.extent[i][1];
+      std::fill(l.column + l.end, l.column + line_length(plan), kFftZero);
       l.first = 0;
       l.step = dy.stride[4];
       src[i] = dy.data + p.image * dy.stride[0] + channel * dy.stride[1] + p.depth * dy.stride[2] + p.begin[i][0] * dy.stride[3] + p.begin[i][1] * dy.stride[4];
@@ -317,10 +332,10 @@ class Tiles {
   void transform_weights(const FftWeights<const T>& w, int64_t g, int64_t m, int64_t q, Scratch& s, T* spectrum) const {
     const Term t = term(q);
     Lines& l = s.lines[0];
-    l.row.assign(static_cast<size_t>(plan.rows), plan.line ? 0 : kFftZero);
-    l.column.assign(static_cast<size_t>(line_length()), kFftZero);
-    for (size_t i = 0; i < t.h->tap.size() && !plan.line; ++i) l.row[static_cast<size_t>(t.h->shift[i])] = w.tap[1][t.h->tap[i]];
-    for (size_t i = 0; i < t.w->tap.size(); ++i) l.column[static_cast<size_t>(t.w->shift[i])] = w.tap[2][t.w->tap[i]];
+    clear_rows(l);
+    std::fill_n(l.column, line_length(plan), kFftZero);
+    for (size_t i = 0; i < t.h->tap.size() && !plan.line; ++i) l.row[t.h->shift[i]] = w.tap[1][t.h->tap[i]];
+    for (size_t i = 0; i < t.w->tap.size(); ++i) l.column[t.w->shift[i]] = w.tap[2][t.w->tap[i]];
     l.begin = l.end = 0;
     const T* src[2] = {w.data + weight_offset(w, g, m, t), nullptr};
     transform(s, src, live(t.w->reach() + 1), spectrum);
@@ -332,35 +347,32 @@ class Tiles {
   }
 
  private:
-  int64_t line_length() const { return plan.line ? plan.rows * plan.columns : plan.columns; }
+  void clear_rows(Lines& l) const { std::fill_n(l.row, plan.rows, plan.line ? 0 : kFftZero); }
   int64_t live(int64_t columns) const { return std::min(columns, plan.columns); }
 
   // Coordinates of entries [0, count) behind outputs from `begin`, times the source's step: those that lie in the source
   // as a run, all others by table.
-  static void find_run(const AxisMap& map, int64_t base, int64_t begin, int64_t count, int64_t step, std::vector<int64_t>& table, int64_t& run_begin,
+  static void find_run(const AxisMap& map, int64_t base, int64_t begin, int64_t count, int64_t step, int64_t* table, int64_t size, int64_t& run_begin,
                        int64_t& run_end) {
     const int64_t at = begin * map.stride + base;  // the coordinate of entry 0
     run_begin = std::min(count, at >= 0 ? 0 : ceil_div(-at, map.stride));
     run_end = std::max(run_begin, std::min(count, at < map.in ? ceil_div(map.in - at, map.stride) : 0));
-    for (int64_t i = 0; i < static_cast<int64_t>(table.size()); ++i) {
-      if (i == run_begin) i = run_end;
-      if (i >= static_cast<int64_t>(table.size())) break;
+    for (int64_t i = run_begin > 0 ? 0 : run_end; i < size; i = i + 1 == run_begin ? run_end : i + 1) {
       const int64_t q = i < count ? map_coordinate(map.mode, at + i * map.stride, map.in) : -1;
-      table[static_cast<size_t>(i)] = q < 0 ? kFftZero : q * step;
+      table[i] = q < 0 ? kFftZero : q * step;
     }
   }
 
   void find_lines(const Pair& p, int64_t i, const Term& t, const View<const T>& x, Lines& l) const {
-    l.row.assign(static_cast<size_t>(plan.rows), 0);
-    l.column.resize(static_cast<size_t>(line_length()));
+    clear_rows(l);
     if (!plan.line) {
       const AxisMap& map = a.axis[1];
       int64_t begin, end;
-      find_run(map, t.h->base, p.begin[i][0], p.extent[i][0] + t.h->reach(), x.stride[3], l.row, begin, end);
-      for (int64_t r = begin; r < end; ++r) l.row[static_cast<size_t>(r)] = ((p.begin[i][0] + r) * map.stride + t.h->base) * x.stride[3];
+      find_run(map, t.h->base, p.begin[i][0], p.extent[i][0] + t.h->reach(), x.stride[3], l.row, plan.rows, begin, end);
+      for (int64_t r = begin; r < end; ++r) l.row[r] = ((p.begin[i][0] + r) * map.stride + t.h->base) * x.stride[3];
     }
     const AxisMap& map = a.axis[2];
-    find_run(map, t.w->base, p.begin[i][1], p.extent[i][1] + t.w->reach(), x.stride[4], l.column, l.begin, l.end);
+    find_run(map, t.w->base, p.begin[i][1], p.extent[i][1] + t.w->reach(), x.stride[4], l.column, line_length(plan), l.begin, l.end);
     l.first = ((p.begin[i][1] + l.begin) * map.stride + t.w->base) * x.stride[4];
     l.step = map.stride * x.stride[4];
   }
@@ -374,8 +386,8 @@ class Tiles {
       job.rows = plan.rows;
       job.columns = columns;
       job.src = src[part];
-      job.row = l.row.data();
-      job.column = l.column.data();
+      job.row = l.row;
+      job.column = l.column;
       job.column_step = plan.line ? plan.columns : 0;
       job.begin = l.begin;
       job.end = l.end;
@@ -411,7 +423,7 @@ class Forward {
     const int64_t size = tiles.size();
     T* weights = reinterpret_cast<T*>(Arena::shared().reserve(plan.shared_bytes));
     parallel_tasks(c.groups * c.rows * c.terms, plan.threads, [&](int64_t i) {
-      typename Tiles<T>::Scratch scratch{{}, reinterpret_cast<T*>(Arena::local().reserve(plan.workspace_bytes))};
+      typename Tiles<T>::Scratch scratch(plan);
       tiles.transform_weights(s.w, c.g0 + i / (c.rows * c.terms), c.m0 + i / c.terms % c.rows, c.q0 + i % c.terms, scratch, weights + i * size);
     });
     // Few tiles: the rows are shared out too, though each share transforms x anew.
@@ -425,7 +437,7 @@ class Forward {
 
   void run_pair(const Chunk& c, int64_t g, int64_t m0, int64_t m1, const typename Tiles<T>::Pair& pair, const T* weights) const {
     const int64_t size = tiles.size();
-    typename Tiles<T>::Scratch scratch{{}, reinterpret_cast<T*>(Arena::local().reserve(plan.workspace_bytes))};
+    typename Tiles<T>::Scratch scratch(plan);
     T *acc = scratch.tile + size, *x = acc + size;
     tiles.transform_x(pair, c.g0 + g, c.q0, c.q0 + c.terms, s.x, scratch, x);
     for (int64_t m = m0; m < m1; ++m) {
@@ -510,9 +522,8 @@ class Gradient {
   struct Memory {
     typename Tiles<T>::Scratch scratch;
     T *u, *z, *sums;
-    explicit Memory(const Gradient& of) {
+    explicit Memory(const Gradient& of) : scratch(of.plan) {
       const int64_t size = of.tiles.size();
-      scratch.tile = reinterpret_cast<T*>(Arena::local().reserve(of.plan.workspace_bytes));
       u = scratch.tile + size;
       z = u + of.plan.row_chunk * size;
       sums = z + of.plan.term_chunk * size;
@@ -597,7 +608,7 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
   for (const Cut& h : down)
     for (const Cut& w : across)
       if (h.n * w.n <= most) consider(false, h.n, w.n, &h, w);
-  for (int64_t n = kLeast * kLeast; n <= most; n *= 2) {
+  for (int64_t n = kLeast * kLeast; n <= std::min(most, kMostLine); n *= 2) {
     const int64_t columns = int64_t(1) << bits_of(n) / 2;
     if (n / columns <= kMost) consider(true, n / columns, columns, nullptr, Cut(a.axis[2], n));
   }
@@ -608,11 +619,9 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
 template <class T>
 FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient) {
   if (algorithm == Algorithm::fft) return plan_fft<T>(a, gradient);
-  const auto product = [&](auto f) { return static_cast<double>(f(a.axis[0])) * static_cast<double>(f(a.axis[1])) * static_cast<double>(f(a.axis[2])); };
-  const double taps = product([](const AxisMap& m) { return m.taps(); }), outputs = product([](const AxisMap& m) { return m.outputs; });
-  const double macs = taps * outputs * static_cast<double>(a.groups * a.rows) * static_cast<double>(a.channels);
-  if (algorithm != Algorithm::automatic || taps < kFewTaps || macs < kFewMacs) return {};
   const FftPlan plan = plan_fft<T>(a, gradient);
+  double macs = static_cast<double>(a.groups * a.rows) * static_cast<double>(a.channels);
+  for (const AxisMap& map : a.axis) macs *= static_cast<double>(map.taps()) * static_cast<double>(map.outputs);
   const double direct = macs / (2 * conv_kernels<T>().lanes * (a.rows == 1 ? 0.3 : 0.85));
   return plan.cost < 0.7 * direct ? plan : FftPlan{};
 }

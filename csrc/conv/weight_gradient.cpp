@@ -333,6 +333,10 @@ FftAxes fft_axes(const ConvProblem& p) {
   return {{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])}, p.mb, p.groups, p.ic / p.groups, p.oc / p.groups};
 }
 
+bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
+  return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));
+}
+
 template <class T>
 FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
   FftWeights<T> w{dw.data, p.oc / p.groups * dw.stride[0], dw.stride[0], dw.stride[1], {}};
@@ -346,9 +350,10 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
 template <class T>
 void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (p.oc * p.ic == 0) return;
-  const FftAxes axes = fft_axes(p);
-  if (const FftPlan plan = choose_fft<T>(p.macs() > 0 ? algorithm : Algorithm::direct, axes, true); plan.applies())
-    return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
+  if (may_use_fft(p, algorithm)) {
+    const FftAxes axes = fft_axes(p);
+    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies()) return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
+  }
   if (p.mb * p.out_pixels() > 0) return WeightGradient<T>(p, dy, x, dw).run();
   for (int64_t o = 0; o < dw.shape[0]; ++o)
     for (int64_t c = 0; c < dw.shape[1]; ++c)
@@ -361,10 +366,11 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   ConvPlan plan;
-  if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies()) {
-    describe_fft(part, static_cast<double>(p.mb), true, plan);
-    return plan;
-  }
+  if (may_use_fft(p, algorithm))
+    if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies()) {
+      describe_fft(part, static_cast<double>(p.mb), true, plan);
+      return plan;
+    }
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);
