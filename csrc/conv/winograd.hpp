@@ -43,6 +43,9 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s);
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
 
+// Small problems are left to exact sums, whatever they cost: integers stay integers.
+inline bool large_enough_for_winograd(int64_t rows, int64_t channels, int64_t pixels) { return rows >= 16 && channels >= 16 && pixels >= 64; }
+
 // Estimated cycles of one image, transform of the weights included or not, and of the direct algorithm.
 template <class T>
 double winograd_cost(int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3], bool weights_ready);

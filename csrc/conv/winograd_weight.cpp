@@ -11,6 +11,8 @@
 // busy are the tiles cut into parts, and their number depends on the problem alone.
 #include "conv/winograd_weight.hpp"
 
+#include "conv/winograd.hpp"
+
 #include <algorithm>
 #include <vector>
 
@@ -315,6 +317,7 @@ template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm == Algorithm::direct || !fits(p)) return false;
   if (algorithm == Algorithm::winograd) return true;
+  if (!large_enough_for_winograd(p.oc / p.groups, p.ic / p.groups, p.axis[1].out * p.axis[2].out)) return false;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of one.
   return WinogradWeight<T>(p, {}, {}, {}).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
