@@ -27,6 +27,7 @@ constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
 constexpr int64_t kSumBytes = 576 << 10;    // sums of a task
 constexpr int64_t kPatchBytes = 768 << 10;  // transformed x and dy of a block
 constexpr int64_t kSharedBytes = 6 << 20;    // sums of all parts
+constexpr double kLeastProducts = 1 << 20;   // of an image: below, microseconds are not worth the rounding
 constexpr int64_t kStoredChannels = 64;      // of x, transformed back at once
 
 // Planes a multiple of 4 KiB apart would share the sets of the L1 cache.
@@ -75,7 +76,7 @@ struct WinogradWeight {
     down = cut(tiles_of(1), std::max<int64_t>(1, most / across));
     if (across == tiles_of(2) && down == tiles_of(1) && p.axis[0].out == 1) images = cut(p.mb, std::max<int64_t>(1, most / (down * across)));
     if (tasks() < 4)
-      parts = std::max<int64_t>(1, std::min<int64_t>({ceil_div(4, tasks()), blocks() / 2, kSharedBytes / item / (tasks() * sum_elements()),
+      parts = std::max<int64_t>(1, std::min<int64_t>({ceil_div(4, tasks()), blocks() < 16 ? 2 : 4, blocks(), kSharedBytes / item / (tasks() * sum_elements()),
                                                       static_cast<int64_t>(2 * p.macs() / static_cast<double>(tasks()) / 1e7)}));
   }
 
@@ -315,6 +316,7 @@ template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm == Algorithm::direct || !fits(p)) return false;
   if (algorithm == Algorithm::winograd) return true;
+  if (p.macs() / static_cast<double>(p.mb) < kLeastProducts) return false;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of one.
   return WinogradWeight<T>(p, {}, {}, {}).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
