@@ -64,7 +64,8 @@ struct WeightGradient {
     // costs about as much as 13 rows of sums.
     const auto fill = [lanes](int64_t n) { return static_cast<double>(n) / static_cast<double>(round_up(n, lanes)); };
     const double depth = static_cast<double>(ic * taps);
-    dots = 0.85 * fill(p.axis[2].out) > fill(oc) * depth / (depth + 13);
+    const bool one_row = taps == 1 && p.axis[1].stride == 1 && p.axis[2].stride == 1;
+    dots = 0.7 * fill(one_row ? p.axis[1].out * p.axis[2].out : p.axis[2].out) > fill(oc) * depth / (depth + 13);
     threads = threads_for(2 * p.macs());
     outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 16 * lanes);
     while (dots && outputs > 4 && outputs * ic * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
@@ -77,7 +78,7 @@ struct WeightGradient {
     channels = ceil_div(ic, ceil_div(ic, channels));
 
     // Blocks of pixels: transposed dy must fit a panel, x its share of the L2 cache.
-    const int64_t pixels = dots ? 4096 : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
+    const int64_t pixels = dots ? (one_row ? 1024 : 4096) : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
     auto fits = [&](int64_t n, const int64_t* e) {
       return n * e[0] * e[1] * e[2] <= pixels && block_channel_size(axis, n, e, expand) * channels <= kBlockBytes / item;
     };
@@ -197,10 +198,10 @@ struct WeightGradient {
       const Block<T> block(axis, box(i), expand, x);
       block.clear(t.c.size(), s.block);
       for (int64_t g = t.g.begin; g < t.g.end; ++g) {
-        block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block);
+        const T* packed = block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block);
         T* sums = s.sums + (g - t.g.begin) * sum_elements();
-        if (dots) add_dots(g, t, block, s, sums, i == some.begin);
-        else add_outer(g, t, block, s, sums, i == some.begin);
+        if (dots) add_dots(g, t, block, packed, s, sums, i == some.begin);
+        else add_outer(g, t, block, packed, s, sums, i == some.begin);
       }
     }
   }
@@ -210,7 +211,7 @@ struct WeightGradient {
   }
 
   // sums[(c * taps + t) * width + o]
-  void add_outer(int64_t g, const Task& t, const Block<T>& block, const Scratch& s, T* all_sums, bool first) const {
+  void add_outer(int64_t g, const Task& t, const Block<T>& block, const T* packed, const Scratch& s, T* all_sums, bool first) const {
     const Box& b = block.box();
     const int64_t n = b.extent(2), pixels = b.pixels(), lanes = kernels.lanes;
     const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
@@ -248,7 +249,7 @@ struct WeightGradient {
         for (int64_t i = 0; i < tiles; ++i) {
           const Range m = part(c, tiles, i);
           for (int64_t u = 0; u < taps; ++u) {
-            tile.a = s.block + m.begin * block.channel_stride() + tap[static_cast<size_t>(u)];
+            tile.a = packed + m.begin * block.channel_stride() + tap[static_cast<size_t>(u)];
             tile.c = sums + (m.begin * taps + u) * width;
             multiply(m.size());
           }
@@ -266,7 +267,7 @@ struct WeightGradient {
               int64_t tall = 1;
               while (tall < mr && u + tall * stride < kw && step(u + (tall - 1) * stride) == step(u)) ++tall;
               tile.lda = tall > 1 ? step(u) : 0;
-              tile.a = s.block + m * block.channel_stride() + tap[static_cast<size_t>(line + u)];
+              tile.a = packed + m * block.channel_stride() + tap[static_cast<size_t>(line + u)];
               tile.c = sums + (m * taps + line + u) * width;
               multiply(tall);
               u += tall * stride;
@@ -275,7 +276,7 @@ struct WeightGradient {
   }
 
   // sums[((o * channels + c) * taps + t) * lanes + lane]
-  void add_dots(int64_t g, const Task& t, const Block<T>& block, const Scratch& s, T* sums, bool first) const {
+  void add_dots(int64_t g, const Task& t, const Block<T>& block, const T* packed, const Scratch& s, T* sums, bool first) const {
     const Box& b = block.box();
     const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
     block.offsets(t.c.size(), s.offsets);
@@ -286,21 +287,25 @@ struct WeightGradient {
         tile.accumulate = !first || i + d > 0;
         tile.rows = b.extent(1);
         tile.pixels = n;
-        tile.b = s.block + block.position(i, d, 0, 0);
+        tile.b = packed + block.position(i, d, 0, 0);
         tile.b_row = block.width(2);
         tile.ldc = depth * lanes;
+        // Rows without gaps in the block are one row; dy follows, by way of a copy if it must.
+        const bool joined = tile.b_row == n && tile.rows > 1, copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
+        const int64_t height = tile.rows;
+        if (joined) tile.pixels = n * height, tile.rows = 1;
         for (int64_t k = 0; k < groups; ++k) {
           const Range m = part(t.o.size(), groups, k);
           tile.a = dy_row(b.image0 + i, g * oc + t.o.begin + m.begin, b.begin[0] + d, b.begin[1], b.begin[2]);
           tile.lda = dy.stride[1];
           tile.a_row = dy.stride[3];
-          if (dy.stride[4] != 1) {
+          if (copied) {
             T* copy = s.panel;
             for (int64_t o = 0; o < m.size(); ++o)
-              for (int64_t h = 0; h < tile.rows; ++h)
+              for (int64_t h = 0; h < height; ++h)
                 for (int64_t w = 0; w < n; ++w) *copy++ = tile.a[o * dy.stride[1] + h * dy.stride[3] + w * dy.stride[4]];
             tile.a = s.panel;
-            tile.lda = tile.rows * n;
+            tile.lda = height * n;
             tile.a_row = n;
           }
           const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / m.size()), tiles = ceil_div(depth, most);

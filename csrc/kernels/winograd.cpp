@@ -3,6 +3,7 @@
 
 #include "isa/table.hpp"
 #include "kernels/shuffle.hpp"
+#include "kernels/transpose.hpp"
 #include "kernels/vec.hpp"
 
 namespace fastconv {
@@ -53,6 +54,8 @@ template <class T>
 void input(const WinogradInput<T>& a) {
   constexpr int VL = kLanes<T>;
   using Lanes = LanesOf<Vec<T>>;
+  if (a.row)  // lanes behind the last tile are multiplied too, and not all are overwritten
+    for (int i = 0; i < 36; ++i) store(a.v + i * a.plane + a.row - VL, Vec<T>{});
   for (int64_t r = 0; r < a.down; ++r)
     for (int64_t s = 0; s < a.across; s += VL) {
       const T* src = a.src + 4 * (r * a.pitch + s);
@@ -138,31 +141,42 @@ void output(const WinogradOutput<T>& a) {
 
 template <class T>
 void weights(const WinogradWeights<T>& a) {
-  constexpr int VL = kLanes<T>;
-  for (int64_t c = 0; c < a.channels; c += VL) {
-    const int64_t n = a.channels - c < VL ? a.channels - c : VL;
-    T gathered[9][VL] = {};
-    for (int64_t l = 0; l < n; ++l) {
-      const T* w = a.w + (c + l) * a.channel_stride;
-#pragma GCC unroll 16
-      for (int t = 0; t < 9; ++t) gathered[t][l] = w[a.tap[t]];
+  constexpr int VL = kLanes<T>, kChunk = 64;
+  // Nine taps side by side, in either direction, are transposed in squares.
+  const int64_t step = a.tap[1] - a.tap[0];
+  bool dense = step == 1 || step == -1;
+  for (int t = 1; t < 9; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
+  T taps[9 * kChunk];
+  for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
+    const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
+    const T* w = a.w + c0 * a.channel_stride;
+    const int64_t padded = (chunk + VL - 1) / VL * VL;
+    if (dense) {
+      pack_transposed<T>(taps, kChunk, w + a.tap[step > 0 ? 0 : 8], a.channel_stride, 1, 9, chunk, padded);
+    } else {
+      for (int t = 0; t < 9; ++t)
+        for (int64_t c = 0; c < padded; ++c) taps[t * kChunk + c] = c < chunk ? w[c * a.channel_stride + a.tap[t]] : T(0);
     }
-    Vec<T> half[3][6];  // [column][row]
+    const int64_t first = dense && step < 0 ? 8 * kChunk : 0, next = dense && step < 0 ? -kChunk : kChunk;
+    for (int64_t c = 0; c < chunk; c += VL) {
+      const T* tap = taps + first + c;
+      Vec<T> half[3][6];  // [column][row]
 #pragma GCC unroll 8
-    for (int j = 0; j < 3; ++j) {
-      const Vec<T> g[3] = {load(gathered[j]), load(gathered[3 + j]), load(gathered[6 + j])};
-      weight_transform<T>(g, half[j]);
-    }
+      for (int j = 0; j < 3; ++j) {
+        const Vec<T> g[3] = {load(tap + j * next), load(tap + (3 + j) * next), load(tap + (6 + j) * next)};
+        weight_transform<T>(g, half[j]);
+      }
 #pragma GCC unroll 8
-    for (int i = 0; i < 6; ++i) {
-      const Vec<T> g[3] = {half[0][i], half[1][i], half[2][i]};
-      Vec<T> u[6];
-      weight_transform<T>(g, u);
+      for (int i = 0; i < 6; ++i) {
+        const Vec<T> g[3] = {half[0][i], half[1][i], half[2][i]};
+        Vec<T> u[6];
+        weight_transform<T>(g, u);
 #pragma GCC unroll 8
-      for (int j = 0; j < 6; ++j) {
-        T* to = a.u + (i * 6 + j) * a.plane + c;
-        if (n == VL) store(to, u[j]);
-        else store_first(to, u[j], n);
+        for (int j = 0; j < 6; ++j) {
+          T* to = a.u + (i * 6 + j) * a.plane + c0 + c;
+          if (chunk - c >= VL) store(to, u[j]);
+          else store_first(to, u[j], chunk - c);
+        }
       }
     }
   }

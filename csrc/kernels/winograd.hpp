@@ -8,14 +8,15 @@ constexpr int kWinogradOut = 4, kWinogradIn = 6, kWinogradPlanes = 36;
 
 // v[plane * i + t] = (B^T d B)_i for the tiles t of one channel: tile (r, s) is the 6x6 patch of src at row 4 r, column
 // 4 s, and t = r * across + s. Whole vectors are written: up to a vector of what follows the last tile is overwritten,
-// and up to a vector of patches behind the last of a row is read.
+// and up to a vector of patches behind the last of a row is read. The vector before v[plane * i + row] is
+// set to zeros first (not if row is 0).
 template <class T>
 struct WinogradInput {
   const T* src;
   int64_t pitch;
   int64_t down, across;  // tiles
   T* v;
-  int64_t plane;
+  int64_t plane, row;
 };
 
 // y[row * y_row + column * y_step] = clamp( *bias + (A^T m A)[row % 4, column % 4] of its tile ), the tiles as above
