@@ -24,8 +24,8 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
-constexpr int64_t kSumBytes = 576 << 10;    // sums of a task
-constexpr int64_t kPatchBytes = 768 << 10;  // transformed x and dy of a block
+constexpr int64_t kSumBytes = 576 << 10;     // sums of a task
+constexpr int64_t kPatchBytes = 768 << 10;   // transformed x and dy of a block
 constexpr int64_t kSharedBytes = 6 << 20;    // sums of all parts
 constexpr double kLeastProducts = 1 << 20;   // of an image: below, microseconds are not worth the rounding
 constexpr int64_t kStoredChannels = 64;      // of x, transformed back at once
