@@ -10,6 +10,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/fft.hpp"
 #include "conv/weight_gradient.hpp"
 #include "conv/winograd_weight.hpp"
 
@@ -338,6 +339,22 @@ struct WeightGradient {
   }
 };
 
+FftAxes fft_axes(const ConvProblem& p) {
+  return {{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])}, p.mb, p.groups, p.ic / p.groups, p.oc / p.groups};
+}
+
+bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
+  return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));
+}
+
+template <class T>
+FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
+  FftWeights<T> w{dw.data, p.oc / p.groups * dw.stride[0], dw.stride[0], dw.stride[1], {}};
+  for (int i = 0; i < 3; ++i)
+    for (int64_t t = 0; t < p.axis[i].k; ++t) w.tap[i].push_back(t * dw.stride[2 + i]);
+  return w;
+}
+
 }  // namespace
 
 template <class T>
@@ -355,6 +372,10 @@ void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channe
 template <class T>
 void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (p.oc * p.ic == 0) return;
+  if (may_use_fft(p, algorithm)) {
+    const FftAxes axes = fft_axes(p);
+    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies()) return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
+  }
   if (p.mb * p.out_pixels() > 0) {
     if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
     return WeightGradient<T>(p, dy, x, dw).run();
@@ -376,6 +397,11 @@ template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
   ConvPlan plan;
+  if (may_use_fft(p, algorithm))
+    if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies()) {
+      describe_fft(part, static_cast<double>(p.mb), true, plan);
+      return plan;
+    }
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);
