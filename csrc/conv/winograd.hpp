@@ -44,7 +44,9 @@ template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
 
 // Small problems are left to exact sums, whatever they cost: integers stay integers.
-inline bool large_enough_for_winograd(int64_t rows, int64_t channels, int64_t pixels) { return rows >= 16 && channels >= 16 && pixels >= 64; }
+inline bool large_enough_for_winograd(int64_t rows, int64_t channels, int64_t pixels) {
+  return rows >= 16 && channels >= 16 && 9.0 * static_cast<double>(rows * channels) * static_cast<double>(pixels) >= 1 << 20;
+}
 
 // Estimated cycles of one image, transform of the weights included or not, and of the direct algorithm.
 template <class T>

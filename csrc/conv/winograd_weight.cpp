@@ -4,14 +4,12 @@
 //
 // for each of the 36 values of a transformed tile one product of matrices, (outputs x tiles) times (tiles x channels).
 // A task sums some output channels times some input channels, over all tiles or one part of them. Its tiles come in
-// blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed into panels for the register
-// tile (`outer`, a vector of output channels times input channels one by one), and multiplied.
+// blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed into panels for the
+// register tile (`outer`, a vector of output channels times input channels one by one), and multiplied.
 //
-// Every sum runs over the tiles in order, however the work is cut; only where there are too few sums to keep the threads
-// busy are the tiles cut into parts, and their number depends on the problem alone.
+// Every sum runs over the tiles in order, however the work is cut; only where there are too few sums to keep the
+// threads busy are the tiles cut into parts, and their number depends on the problem alone.
 #include "conv/winograd_weight.hpp"
-
-#include "conv/winograd.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -20,6 +18,7 @@
 #include "base/parallel.hpp"
 #include "conv/block.hpp"
 #include "conv/weight_gradient.hpp"
+#include "conv/winograd.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -28,8 +27,8 @@ namespace {
 constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
 constexpr int64_t kSumBytes = 576 << 10;    // sums of a task
 constexpr int64_t kPatchBytes = 768 << 10;  // transformed x and dy of a block
-constexpr int64_t kSharedBytes = 6 << 20;    // sums of all parts
-constexpr int64_t kStoredChannels = 64;      // of x, transformed back at once
+constexpr int64_t kSharedBytes = 6 << 20;   // sums of all parts
+constexpr int64_t kStoredChannels = 64;     // of x, transformed back at once
 
 // Planes a multiple of 4 KiB apart would share the sets of the L1 cache.
 int64_t plane_stride(int64_t elements) {
@@ -46,15 +45,16 @@ struct WinogradWeight {
   const WinogradKernelsOf<T>& transforms = winograd_kernels<T>();
 
   AxisMap axis[3];
-  int64_t oc, ic;             // of a group
-  int64_t mr, panel;          // rows of the register tile; channels of x in a panel
-  int64_t outputs, channels;  // of a task
+  int64_t oc, ic;                    // of a group
+  int64_t mr, panel;                 // rows of the register tile; channels of x in a panel
+  int64_t outputs, channels;         // of a task
   int64_t images = 1, down, across;  // tiles of a block
-  int64_t parts = 1;          // of the sum over tiles
+  int64_t parts = 1;                 // of the sum over tiles
   int threads;
   const bool expand[3] = {false, false, false};
 
-  WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_) : p(problem), dy(dy_), x(x_), dw(dw_) {
+  WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_)
+      : p(problem), dy(dy_), x(x_), dw(dw_) {
     for (int i = 0; i < 3; ++i) axis[i] = forward_axis(p.axis[i]);
     oc = p.oc / p.groups;
     ic = p.ic / p.groups;
@@ -75,10 +75,13 @@ struct WinogradWeight {
     const auto cut = [](int64_t n, int64_t limit) { return ceil_div(n, ceil_div(n, std::min(n, limit))); };
     across = cut(tiles_of(2), most);
     down = cut(tiles_of(1), std::max<int64_t>(1, most / across));
-    if (across == tiles_of(2) && down == tiles_of(1) && p.axis[0].out == 1) images = cut(p.mb, std::max<int64_t>(1, most / (down * across)));
+    if (across == tiles_of(2) && down == tiles_of(1) && p.axis[0].out == 1)
+      images = cut(p.mb, std::max<int64_t>(1, most / (down * across)));
     if (tasks() < 4)
-      parts = std::max<int64_t>(1, std::min<int64_t>({ceil_div(4, tasks()), blocks() / 2, kSharedBytes / item / (tasks() * sum_elements()),
-                                                      static_cast<int64_t>(2 * p.macs() / static_cast<double>(tasks()) / 1e7)}));
+      parts = std::max<int64_t>(
+          1, std::min<int64_t>({ceil_div(4, tasks()), blocks() < 16 ? 2 : 4, blocks(),
+                                kSharedBytes / item / (tasks() * sum_elements()),
+                                static_cast<int64_t>(2 * p.macs() / static_cast<double>(tasks()) / 1e7)}));
   }
 
   int64_t tiles_of(int i) const { return ceil_div(p.axis[i].out, kOut); }
@@ -112,7 +115,8 @@ struct WinogradWeight {
   // transform of the sums, and what any call pays.
   double cost(int64_t n) const {
     const double all_tiles = static_cast<double>(n) * p.axis[0].out * tiles_of(1) * tiles_of(2);
-    const double rows = static_cast<double>(ic), vectors = static_cast<double>(ceil_div(oc, kernels.lanes)), x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
+    const double rows = static_cast<double>(ic), vectors = static_cast<double>(ceil_div(oc, kernels.lanes)),
+                 x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
     const double products = kPlanes * rows * vectors / 2 * 1.35;
     const double sources = 450 * x_vectors * ceil_div(oc, outputs), gradients = 330 * vectors * ceil_div(ic, channels);
     return p.groups * ((products + sources + gradients) * all_tiles + 300 * rows * vectors) + 4000;
@@ -211,7 +215,8 @@ struct WinogradWeight {
     for (int64_t c = 0; c < t.c.size(); c += lanes) {
       const int64_t n = std::min(lanes, t.c.size() - c);
       block.pack(kernels, t.group * ic + t.c.begin + c, n, s.block);
-      kernels.pack_transposed(s.pixels, lanes, s.block, block.channel_stride(), 1, block.position(block.box().images(), 0, 0, 0), n, lanes);
+      kernels.pack_transposed(s.pixels, lanes, s.block, block.channel_stride(), 1,
+                              block.position(block.box().images(), 0, 0, 0), n, lanes);
       for (int64_t i = 0; i < block.box().images(); ++i) {
         job.src = s.pixels + block.position(i, 0, 0, 0) * lanes;
         job.v = s.x_patches + c / panel * panel * tiles(block.box()) + i * area * panel + c % panel;
@@ -239,10 +244,12 @@ struct WinogradWeight {
       for (int64_t i = v.begin; i < v.end; ++i) {
         const int64_t n = std::max<int64_t>(0, std::min(lanes, t.o.size() - i * lanes));
         for (int64_t image = 0; image < b.images(); ++image) {
-          const T* from = dy.data + (b.image0 + image) * dy.stride[0] + (t.group * oc + t.o.begin + i * lanes) * dy.stride[1] + b.begin[0] * dy.stride[2] +
+          const T* from = dy.data + (b.image0 + image) * dy.stride[0] +
+                          (t.group * oc + t.o.begin + i * lanes) * dy.stride[1] + b.begin[0] * dy.stride[2] +
                           b.begin[1] * dy.stride[3] + b.begin[2] * dy.stride[4];
           for (int64_t h = 0; h < lines; ++h)
-            kernels.pack_transposed(s.pixels + h * job.pitch, lanes, from + h * dy.stride[3], dy.stride[1], dy.stride[4], length, n, lanes);
+            kernels.pack_transposed(s.pixels + h * job.pitch, lanes, from + h * dy.stride[3], dy.stride[1],
+                                    dy.stride[4], length, n, lanes);
           job.v = s.dy_patches + v.begin * lanes * tiles(b) + image * area * job.tile + (i - v.begin) * lanes;
           transforms.gradient_patches(job);
         }
@@ -302,7 +309,8 @@ struct WinogradWeight {
       transforms.weight_sums(job);
     }
     const int64_t o = t.group * oc;
-    store_weight_sums<T>(s.stored, outputs, {o + t.o.begin, o + t.o.end}, {t.c.begin + c, t.c.begin + c + job.channels}, dw);
+    store_weight_sums<T>(s.stored, outputs, {o + t.o.begin, o + t.o.end}, {t.c.begin + c, t.c.begin + c + job.channels},
+                         dw);
   }
 };
 
@@ -318,7 +326,8 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm == Algorithm::direct || !fits(p)) return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd(p.oc / p.groups, p.ic / p.groups, p.axis[1].out * p.axis[2].out)) return false;
-  // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of one.
+  // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of
+  // one.
   return WinogradWeight<T>(p, {}, {}, {}).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
 
@@ -344,9 +353,9 @@ ConvPlan plan_winograd_weight(const ConvProblem& p) {
   return plan;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                        \
-  template bool use_winograd_weight<T>(const ConvProblem&, Algorithm);                                 \
-  template void winograd_weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>);   \
+#define FASTCONV_INSTANTIATE(T)                                                                      \
+  template bool use_winograd_weight<T>(const ConvProblem&, Algorithm);                               \
+  template void winograd_weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>); \
   template ConvPlan plan_winograd_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
