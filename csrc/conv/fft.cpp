@@ -581,6 +581,7 @@ std::string FftPlan::kernel() const {
 template <class T>
 FftPlan plan_fft(const FftAxes& a, bool gradient) {
   FftPlan best;
+  if (a.channels * a.rows == 0) return best;
   for (const AxisMap& map : a.axis)
     if (map.tabulated() || map.taps() == 0) return best;
   const int64_t most = kSpectrumBytes / static_cast<int64_t>(2 * sizeof(T)) / (gradient ? 2 : 1);
@@ -622,7 +623,7 @@ FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient) {
   const FftPlan plan = plan_fft<T>(a, gradient);
   double macs = static_cast<double>(a.groups * a.rows) * static_cast<double>(a.channels);
   for (const AxisMap& map : a.axis) macs *= static_cast<double>(map.taps()) * static_cast<double>(map.outputs);
-  const double direct = macs / (2 * conv_kernels<T>().lanes * (a.rows == 1 ? 0.3 : 0.85));
+  const double direct = macs / (2 * conv_kernels<T>().lanes * std::min(0.85, 0.17 * static_cast<double>(a.rows) + 0.14));
   return plan.cost < 0.7 * direct ? plan : FftPlan{};
 }
 

@@ -67,7 +67,7 @@ FftPlan plan_fft(const FftAxes& axes, bool gradient);
 
 // Whether a choice is to be made at all: too few taps or products (of one image) are not worth a plan.
 inline bool may_use_fft(Algorithm algorithm, double taps, double macs) {
-  return algorithm == Algorithm::fft || (algorithm == Algorithm::automatic && taps >= 64 && macs >= 4e6);
+  return algorithm == Algorithm::fft || (algorithm == Algorithm::automatic && taps >= 64 && macs >= 1e6);
 }
 // The plan where `algorithm` asks for it, or leaves the choice open and it is clearly cheaper; else one that does not apply.
 template <class T>
