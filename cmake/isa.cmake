@@ -11,7 +11,11 @@ function(fastconv_add_isa target name)
   set_target_properties(${lib} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
   fastconv_flags(${lib})
   # No exceptions, no unwinding tables worth keeping, fused multiply-add wherever the rung has it.
-  target_compile_options(${lib} PRIVATE -O3 -ffp-contract=fast -fno-trapping-math -fno-exceptions -fno-rtti ${ARGN})
+  set(level -O3)
+  if(FASTCONV_SANITIZE)
+    set(level -O1)  # the tiles with checks take minutes at -O3
+  endif()
+  target_compile_options(${lib} PRIVATE ${level} -ffp-contract=fast -fno-trapping-math -fno-exceptions -fno-rtti ${ARGN})
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${lib}>)
   string(TOUPPER ${name} upper)
   target_compile_definitions(${target} PRIVATE FASTCONV_HAVE_${upper}=1)

@@ -40,7 +40,8 @@ _OPTIONS = """
     padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"``, ``"circular"``, ``"symmetric"``, or one per axis. Any
         amount works, with as many bounces or wraps as it takes; the input is never copied into a padded array.
     flip: True for the true convolution (kernel reversed), False for the cross-correlation of network libraries.
-    algorithm: ``"auto"``, ``"direct"``, ``"winograd"``, ``"fft"`` or ``"reference"`` (naive loops, double accumulators)."""
+    algorithm: ``"auto"``, ``"direct"``, ``"winograd"``, ``"fft"`` or ``"reference"`` (naive loops, double
+        accumulators)."""
 
 _RAISES = """
     Raises ValueError for shapes or values that do not fit, TypeError for a dtype that is not float32 or float64 or
@@ -164,7 +165,7 @@ def _make_grad_bias(nd: int) -> Any:
     def conv_grad_bias(grad_output: Array, *, out: Array | None = None) -> Array:
         return grad_bias(nd, grad_output, out)
 
-    doc = f"""Gradient of :func:`conv{nd}d` with respect to its bias: the sum of ``grad_output`` over images and positions.
+    doc = f"""Gradient of :func:`conv{nd}d` with respect to its bias: the sum over images and positions.
 
     grad_output: ``(N, O, {_AXES[nd]})`` or ``(O, {_AXES[nd]})``. Returns ``(O,)``.
     """
@@ -239,9 +240,8 @@ def _make_transpose(nd: int) -> Any:
         algorithm: str = "auto",
         out: Array | None = None,
     ) -> Array:
-        return transpose(
-            nd, input, weight, bias, stride, padding, output_padding, groups, dilation, padding_mode, flip, activation, algorithm, out
-        )  # fmt: skip
+        steps = (stride, padding, output_padding, groups, dilation)
+        return transpose(nd, input, weight, bias, *steps, padding_mode, flip, activation, algorithm, out)
 
     doc = f"""{nd}-d transposed convolution. {_TRANSPOSE_NOTE}
 
@@ -275,11 +275,8 @@ def _make_transpose_backward(nd: int) -> Any:
     ) -> ConvGrads:
         _check_needs(needs)
         want = tuple(n in needs for n in _NEEDS)
-        return ConvGrads(
-            *backward(
-                nd, grad_output, input, weight, stride, padding, output_padding, groups, dilation, padding_mode, flip, *want, algorithm
-            )
-        )  # fmt: skip
+        steps = (stride, padding, output_padding, groups, dilation)
+        return ConvGrads(*backward(nd, grad_output, input, weight, *steps, padding_mode, flip, *want, algorithm))
 
     doc = f"""Gradients of :func:`conv_transpose{nd}d`. Returns ``ConvGrads(input, weight, bias)``.
 

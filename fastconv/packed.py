@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastconv import _core
 from fastconv.functional import Array, Axes, Modes, Padding
 
@@ -41,8 +39,7 @@ class _PackedConv:
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """The convolution of ``x``, written to ``out`` if that is given."""
-        result: Any = self._packed(x, out)
-        return result
+        return self._packed(x, out)
 
     @property
     def nbytes(self) -> int:

@@ -1,6 +1,6 @@
 """Pooling in one, two and three dimensions, forward and backward.
 
-Every pool ``f(input, ..., options)`` has a gradient ``f_backward(grad_output, input, ..., options)``, with ``indices`` last
+Every pool ``f(input, ..., options)`` has a gradient ``f_backward(grad_output, input, ..., options)``, with ``indices``
 where the pool can return them: without them the winners are found again from the input.
 
 A maximum is the first of the largest elements of its window; a NaN is larger than any number. Padding never wins a
@@ -254,7 +254,7 @@ def _make_global_avg_pool() -> tuple[Any, Any]:
     doc = f"""The mean of every channel of every image, with spatial axes of size 1 kept.
 {_DIMS.format(least=1)}{_OUT}
 
-    Returns ``(N, C, 1, ...)``. Long sums are kept in several partial sums, so that the error does not grow with them."""
+    Returns ``(N, C, 1, ...)``. Long sums are kept in several parts, so that the error does not grow with them."""
     return _pair(global_avg_pool, global_avg_pool_backward, "global_avg_pool", doc)
 
 
@@ -293,9 +293,7 @@ def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
         """The output size in numbers, and a sample for every plane and axis."""
         shape = np.shape(input)
         if (output_size is None) == (output_ratio is None):
-            raise ValueError(
-                f"one of output_size and output_ratio is needed, got {output_size!r} and {output_ratio!r}"
-            )
+            raise ValueError(f"one of output_size and output_ratio is needed, got {output_size!r} and {output_ratio!r}")
         if output_ratio is not None:
             ratios = np.broadcast_to(np.asarray(output_ratio, dtype=float), (nd,))
             if not ((ratios > 0) & (ratios < 1)).all():
@@ -351,8 +349,8 @@ def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
     output_size, output_ratio: the output's size, or its ratio to the input's in (0, 1); one of the two.
     return_indices: return ``(output, indices)``.
     seed: of numpy's default generator, or a generator; the same seed gives the same result. None draws afresh.
-    samples: the u's in [0, 1), ``(N, C, {nd})``, those of {order}, with N = 1 for an unbatched input; what PyTorch calls
-        ``_random_samples``.{_OUT}
+    samples: the u's in [0, 1), ``(N, C, {nd})``, those of {order}, with N = 1 for an unbatched input:
+        PyTorch's ``_random_samples``.{_OUT}
 
     Returns the pooled array."""
     more = _INDICES + "\n    seed, samples: those of the forward call; not needed if indices are given."

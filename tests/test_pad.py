@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastconv as fc
 
@@ -118,6 +120,20 @@ def test_backward_is_the_adjoint(shape: tuple[int, ...], amounts: tuple[int, ...
     np.testing.assert_array_equal(fc.pad_backward(g, shape, amounts, mode), dx)
 
 
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(data=st.data(), mode=st.sampled_from(MODES), shape=st.lists(st.integers(1, 4), min_size=1, max_size=6))
+def test_any_amount_of_any_axes(data: st.DataObject, mode: str, shape: list[int]) -> None:
+    amounts: list[int] = []
+    for n in shape[: -min(len(shape), 3) - 1 : -1]:
+        before = data.draw(st.integers(1 - n, 2 * n))
+        amounts += (before, data.draw(st.integers(max(1 - n, 1 - n - min(before, 0)), 2 * n)))
+    x = integers(tuple(shape), np.float64)
+    y = fc.pad(x, amounts, mode)
+    np.testing.assert_array_equal(y, oracle(x, tuple(amounts), mode))
+    g = integers(y.shape, np.float64, 1)
+    assert np.vdot(y, g) == np.vdot(x, fc.pad_backward(g, x, amounts, mode))
+
+
 def test_constant_pads_up_to_five_axes() -> None:
     x = integers((2, 3, 2, 3, 2), np.float64)
     amounts = (1, 2, -1, 1, 0, 3, 2, -1, 1, 1)
@@ -206,6 +222,7 @@ X = np.ones((2, 3, 5), np.float32)
         ((X, (1, 1), "mirror"), ValueError, "mode must be one of .* got 'mirror'"),
         ((X, (1, 1), 3), TypeError, "mode must be one of .* got 3"),
         ((X, (1, 1), "reflect", 2.0), ValueError, r"value is for mode='constant' alone, got value=2.*'reflect'"),
+        ((X, (1, 1), "constant", "2"), TypeError, "value must be a number, got '2'"),
         ((X.astype(int), (1, 1)), TypeError, "input has dtype int64; float32 or float64"),
         ((X.reshape((1,) * 6 + X.shape), (1, 1)), ValueError, "input must have at most 8 axes"),
     ],

@@ -57,6 +57,13 @@ void require_shape(const py::array& a, const Shape& want, const char* name) {
   throw py::value_error(std::string(name) + " must have shape " + text(want) + ", got " + shape_text(a));
 }
 
+double parse_number(py::handle h, const char* name) {
+  const double v = PyFloat_AsDouble(h.ptr());
+  if (v != -1.0 || !PyErr_Occurred()) return v;
+  PyErr_Clear();
+  throw py::type_error(std::string(name) + " must be a number, got " + repr_text(h));
+}
+
 // The last five axes of an array are a View; those before them are walked one index at a time.
 int leading(const py::array& a) { return std::max(0, static_cast<int>(a.ndim()) - 5); }
 
@@ -109,8 +116,9 @@ int64_t entries(const py::array& a) {
   return n;
 }
 
-py::array pad_py(py::handle input, py::handle pad_amounts, py::handle mode, double value, py::handle out) {
+py::array pad_py(py::handle input, py::handle pad_amounts, py::handle mode, py::handle fill, py::handle out) {
   py::array x = input_array(input, "input");
+  const double value = parse_number(fill, "value");
   Shape in = shape_of(x, "input"), result;
   const PadProblem p = parse_pad(pad_amounts, mode, in, result);
   if (parse_mode(mode, "mode") != Mode::zeros && value != 0)

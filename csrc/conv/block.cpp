@@ -46,6 +46,22 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
         tap_offset_.push_back(static_cast<int32_t>(segment * plane_ + position(0, d.shift[td], h.shift[th], w.shift[tw])));
       }
   find_lines();
+  in_place_ = stands_in_x();
+  if (in_place_) channel_stride_ = x_.stride[1];
+}
+
+template <class T>
+bool Block<T>::stands_in_x() const {
+  if (taps() != 1 || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() || !more_runs_.empty()) return false;
+  if (runs_.size() != 1 || runs_[0].step != 1 || x_.stride[1] > INT32_MAX / std::max<int64_t>(1, x_.shape[1])) return false;
+  for (const PackLine& line : lines_)
+    if (line.src - lines_[0].src != line.dst) return false;
+  int64_t end = 1;  // of x's memory
+  for (int i = 0; i < 5; ++i) {
+    if (x_.stride[i] < 0) return false;
+    end += (x_.shape[i] - 1) * x_.stride[i];
+  }
+  return lines_.back().src + runs_[0].src + runs_[0].length + (x_.shape[1] - 1) * x_.stride[1] + kSlack <= end;
 }
 
 template <class T>
@@ -64,8 +80,11 @@ void Block<T>::find_lines() {
           for (int64_t j = 0; j < h.width; ++j) {
             const int64_t de = dseg * d.width + i, he = hseg * h.width + j;
             const int64_t sd = d.source[static_cast<size_t>(de)], sh = h.source[static_cast<size_t>(he)];
-            if (sd < 0 || sh < 0) continue;
             const int32_t dst = static_cast<int32_t>((hseg * d.segments + dseg) * plane_ + position(image, i, j, 0));
+            if (sd < 0 || sh < 0) {
+              empty_lines_.push_back(dst);
+              continue;
+            }
             const int64_t src = (box_.image0 + image) * x_.stride[0];
             lines_.push_back({dst, src + sd * x_.stride[2] + sh * x_.stride[3]});
             if (!several) continue;
@@ -75,9 +94,12 @@ void Block<T>::find_lines() {
               for (size_t b = 0; b < hs.size(); ++b)
                 if (a + b > 0) more_lines_.push_back({dst, src + ds[a] * x_.stride[2] + hs[b] * x_.stride[3]});
           }
-  int64_t covered = 0;
-  for (const PackRun& r : runs_) covered += r.length;
-  gaps_ = covered * static_cast<int64_t>(lines_.size()) != channel_stride_;
+  for (int64_t s = 0; s < w.segments; ++s)
+    for (int64_t i = 0, n; i < w.width; i += n) {
+      const bool zero = w.source[static_cast<size_t>(s * w.width + i)] < 0;
+      for (n = 1; i + n < w.width && (w.source[static_cast<size_t>(s * w.width + i + n)] < 0) == zero;) ++n;
+      if (zero) gaps_.push_back({static_cast<int32_t>(s * w_segment + i), static_cast<int32_t>(n), 0, 0});
+    }
 }
 
 template <class T>
@@ -88,12 +110,24 @@ void Block<T>::offsets(int64_t channels, int32_t* out) const {
 
 template <class T>
 void Block<T>::clear(int64_t channels, T* dst) const {
-  if (gaps_) std::fill_n(dst, channels * channel_stride_, T(0));
+  if (in_place_) return;
+  const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
+  const int64_t w_segment = h.segments * d.segments * plane_, used = w.segments * w_segment;
+  for (int64_t c = 0; c < channels; ++c) {
+    T* channel = dst + c * channel_stride_;
+    for (int32_t line : empty_lines_)
+      for (int64_t s = 0; s < w.segments; ++s) std::fill_n(channel + line + s * w_segment, w.width, T(0));
+    if (!gaps_.empty())
+      for (const PackLine& line : lines_)
+        for (const PackRun& gap : gaps_) std::fill_n(channel + line.dst + gap.dst, gap.length, T(0));
+    std::fill_n(channel + used, channel_stride_ - used, T(0));
+  }
   std::fill_n(dst + channels * channel_stride_, kSlack, T(0));
 }
 
 template <class T>
-void Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
+const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
+  if (in_place_) return x_.data + c0 * x_.stride[1] + lines_[0].src + runs_[0].src;
   PackChannel<T> job{};
   auto with = [&job](auto kernel, const std::vector<PackLine>& lines, const std::vector<PackRun>& runs) {
     job.lines = lines.data();
@@ -111,6 +145,7 @@ void Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channel
     with(kernels.pack_add, more_lines_, runs_);
     if (!more_runs_.empty()) with(kernels.pack_add, more_lines_, more_runs_);
   }
+  return dst;
 }
 
 template class Block<float>;

@@ -41,16 +41,18 @@ class Block {
   void offsets(int64_t channels, int32_t* out) const;
 
   // Memory for `channels` channels and a slack that tiles may read past the end.
-  int64_t elements(int64_t channels) const { return channels * channel_stride_ + kSlack; }
+  int64_t elements(int64_t channels) const { return in_place_ ? 0 : channels * channel_stride_ + kSlack; }
   static constexpr int64_t kSlack = (kMaxVectors + 1) * 16;
 
   // clear() writes the zeros of a block, pack() the other values: channels [c0, c0 + channels) of x. A block that is
-  // packed again needs no clearing: its zeros stand where they stood.
+  // packed again needs no clearing: its zeros stand where they stood. pack() returns where the block is: dst, or x
+  // itself where its memory is such a block already (a 1x1 kernel on whole rows) and reading a slack too far stays inside.
   void clear(int64_t channels, T* dst) const;
-  void pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
+  const T* pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 
  private:
   void find_lines();
+  bool stands_in_x() const;
 
   Box box_;
   View<const T> x_;
@@ -59,7 +61,9 @@ class Block {
   int64_t plane_ = 0, channel_stride_ = 0;
   std::vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
   std::vector<PackRun> runs_, more_runs_;
-  bool gaps_ = false;                         // some entries are zeros
+  std::vector<int32_t> empty_lines_;          // lines of zeros
+  std::vector<PackRun> gaps_;                 // zeros within the other lines
+  bool in_place_ = false;
 };
 
 // Elements a channel of the block takes.

@@ -31,6 +31,7 @@ struct Piece {
   AxisMap map;
   int64_t begin = 0, step = 1;
   std::vector<int64_t> taps;
+  bool adds = false;  // to outputs that another piece sets
 };
 
 std::vector<int64_t> all_taps(int64_t k) {
@@ -90,6 +91,7 @@ struct Correlation {
     clamps = is_clamp(activation);
   }
   bool clamps = false;
+  bool adding = false;  // to what y holds
 
   // The choice looks at one image and at no thread, so that a sample alone and in a batch are computed alike.
   bool use_winograd(const Piece& d, const Piece& h, const Piece& w) const {
@@ -98,12 +100,6 @@ struct Correlation {
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
     const double direct = 9.0 * static_cast<double>(rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
     return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < 0.9 * direct;
-  }
-
-  // Where tap (h, w), in ascending order of offset, stands in the weights.
-  void winograd_taps(const Piece& d, const Piece& h, const Piece& w, int64_t tap[9]) const {
-    for (int i = 0; i < 9; ++i)
-      tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
   }
 
   // Rows whose weights are transformed at a time: with several groups, all.
@@ -127,6 +123,12 @@ struct Correlation {
       s.y.data += pieces[i]->begin * y.stride[2 + i];
       s.y.stride[2 + i] *= pieces[i]->step;
     }
+    s.w = rows.w.data + m0 * rows.row_stride();
+    s.w_group = rows.group_stride();
+    s.w_row = rows.row_stride();
+    s.w_channel = rows.channel_stride();
+    for (int i = 0; i < 9; ++i)
+      s.tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
     s.bias = bias.empty() ? nullptr : bias.data() + m0;
     s.clamp = clamps;
     s.low = sum.low;
@@ -134,23 +136,18 @@ struct Correlation {
     return s;
   }
 
-  void transform_rows(const Piece& d, const Piece& h, const Piece& w, int64_t m0, int64_t count, T* u) const {
-    int64_t tap[9];
-    winograd_taps(d, h, w, tap);
-    winograd_weights(rows.w.data + m0 * rows.row_stride(), rows.groups, count, rows.channels, rows.group_stride(), rows.row_stride(), rows.channel_stride(),
-                     tap, threads_for(60.0 * static_cast<double>(rows.groups * count * rows.channels)), u);
-  }
-
+  // The weights are transformed once for all blocks, or, where there is but one, by the tasks as they come to them.
   void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
     for (int64_t m0 = 0; m0 < rows.rows; m0 += winograd_rows()) {
       WinogradSum<T> s = winograd_sum(d, h, w, m0);
+      const WinogradPlan plan = plan_winograd(s);
       s.u = transformed;
-      if (!transformed) {
+      if (!transformed && plan.blocks > 1) {
         T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
-        transform_rows(d, h, w, m0, s.rows, u);
+        winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
         s.u = u;
       }
-      run_winograd(s, plan_winograd(s));
+      run_winograd(s, plan);
     }
   }
 
@@ -186,7 +183,7 @@ struct Correlation {
       const WinogradPlan part = plan_winograd(s);
       const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
       at_least(plan.workspace_bytes, part.workspace_bytes);
-      at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
+      if (part.blocks > 1) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
       plan.cost += static_cast<double>(s.images) * winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true) +
                    winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) - winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true);
       if (!main) return;
@@ -229,6 +226,7 @@ struct Correlation {
   // are packed kRowBytes at a time. Both cuts depend on the problem alone, as do the bits.
   void run(const Piece& d, const Piece& h, const Piece& w) {
     if (sum.images * sum.groups * sum.rows * d.map.outputs * h.map.outputs * w.map.outputs == 0) return;
+    adding = d.adds || h.adds || w.adds;
     if (use_winograd(d, h, w)) return run_winograd_pieces(d, ascending(h), ascending(w));
     if (const FftPlan plan = fft_plan(d, h, w); plan.applies()) return run_fft_pieces(d, h, w, plan);
     const Piece* pieces[3] = {&d, &h, &w};
@@ -288,8 +286,8 @@ struct Correlation {
   void run_channels(int64_t c0, int64_t n, bool first, bool last) {
     sum.x_first = c0;
     sum.channels = n;
-    sum.accumulate = !first;
-    sum.bias = first && !bias.empty() ? bias.data() : nullptr;
+    sum.accumulate = adding || !first;
+    sum.bias = first && !adding && !bias.empty() ? bias.data() : nullptr;
     sum.clamp = last && clamps;
     run_gather(sum, plan_gather(sum));
   }
@@ -297,13 +295,13 @@ struct Correlation {
 
 Piece forward_piece(const ConvAxis& axis) { return {forward_axis(axis), 0, 1, all_taps(axis.k)}; }
 
-// Inputs i = residue, residue + stride, ... of [begin, end): there the adjoint of zero padding is a correlation with
-// the taps that meet this residue, i = o * stride + t * dilation - pad  <=>  o = (i + pad - t * dilation) / stride.
-Piece residue_piece(const ConvAxis& a, int64_t begin, int64_t end, int64_t residue) {
+// Inputs i = residue, residue + stride, ...: there the adjoint of zero padding is a correlation with the taps that meet
+// this residue, i = o * stride + t * dilation - pad  <=>  o = (i + pad - t * dilation) / stride.
+Piece residue_piece(const ConvAxis& a, int64_t residue) {
   Piece piece;
-  piece.begin = begin + floor_mod(residue - begin, a.stride);
+  piece.begin = residue;
   piece.step = a.stride;
-  piece.map.outputs = piece.begin < end ? ceil_div(end - piece.begin, a.stride) : 0;
+  piece.map.outputs = ceil_div(a.in - residue, a.stride);
   piece.map.in = a.out;
   piece.map.offset.clear();
   for (int64_t t = 0; t < a.k; ++t) {
@@ -315,63 +313,62 @@ Piece residue_piece(const ConvAxis& a, int64_t begin, int64_t end, int64_t resid
   return piece;
 }
 
-// Inputs [begin, end) with every (output, tap) that reads them, by table: near the border of a padding mode an input
-// is read from several padded positions.
-Piece border_piece(const ConvAxis& a, int64_t begin, int64_t end) {
-  Piece piece;
-  piece.begin = begin;
-  piece.taps = all_taps(a.k);
-  piece.map.outputs = end - begin;
-  piece.map.in = a.out;
-  piece.map.offset.assign(static_cast<size_t>(a.k), 0);
-  auto& start = piece.map.start;
-  start.assign(static_cast<size_t>(a.k * (end - begin) + 1), 0);
-  auto each = [&](auto f) {
-    for (int64_t t = 0; t < a.k; ++t)
-      for (int64_t o = 0; o < a.out; ++o) {
-        const int64_t q = o * a.stride + t * a.dilation - a.pad_before;
-        if (q >= end && q < a.in) {  // jump over inputs that are not ours
-          o += (a.in - 1 - q) / a.stride;
-          continue;
-        }
-        const int64_t i = map_coordinate(a.mode, q, a.in);
-        if (i >= begin && i < end) f(static_cast<size_t>(t * (end - begin) + i - begin), o);
-      }
+// What padding adds: inputs that are also read from padded positions, by table of the (output, tap) pairs that do so.
+// Such inputs lie near the ends of an axis: one piece each, with the taps that matter there alone.
+std::vector<Piece> padding_pieces(const ConvAxis& a) {
+  struct Read {
+    int64_t i, t, o;
   };
-  each([&](size_t cell, int64_t) { ++start[cell + 1]; });
-  for (size_t c = 1; c < start.size(); ++c) start[c] += start[c - 1];
-  piece.map.source.resize(static_cast<size_t>(start.back()));
-  std::vector<int64_t> at(start.begin(), start.end() - 1);
-  each([&](size_t cell, int64_t o) { piece.map.source[static_cast<size_t>(at[cell]++)] = o; });
-  return piece;
-}
+  std::vector<Read> reads;
+  if (a.mode != Mode::zeros)
+    for (int64_t t = 0; t < a.k; ++t) {
+      const int64_t first = t * a.dilation - a.pad_before;
+      auto add = [&](int64_t o) { reads.push_back({map_coordinate(a.mode, first + o * a.stride, a.in), t, o}); };
+      for (int64_t o = 0; o < a.out && first + o * a.stride < 0; ++o) add(o);
+      for (int64_t o = a.out - 1; o >= 0 && first + o * a.stride >= a.in; --o) add(o);
+    }
+  std::sort(reads.begin(), reads.end(), [](const Read& x, const Read& y) { return x.i != y.i ? x.i < y.i : x.t != y.t ? x.t < y.t : x.o < y.o; });
+  size_t cut = 0;  // the widest gap between them, if it is one worth while
+  int64_t gap = 8;
+  for (size_t r = 1; r < reads.size(); ++r)
+    if (reads[r].i - reads[r - 1].i > gap) cut = r, gap = reads[r].i - reads[r - 1].i;
 
-// The longest stretch of inputs that no padding reads.
-void untouched(const ConvAxis& a, int64_t& begin, int64_t& end) {
-  begin = 0;
-  end = a.in;
-  if (a.mode == Mode::zeros) return;
-  std::vector<int64_t> read{-1, a.in};
-  auto mark = [&](int64_t from, int64_t to) {
-    for (int64_t q = from; q < to; ++q) read.push_back(map_coordinate(a.mode, q, a.in));
-  };
-  mark(-std::min(a.pad_before, 2 * a.in), 0);
-  mark(a.in, a.in + std::min(a.pad_after, 2 * a.in));
-  std::sort(read.begin(), read.end());
-  begin = end = 0;
-  for (size_t i = 1; i < read.size(); ++i)
-    if (read[i] - read[i - 1] - 1 > end - begin) begin = read[i - 1] + 1, end = read[i];
-}
-
-std::vector<Piece> backward_pieces(const ConvAxis& a) {
-  int64_t begin, end;
-  untouched(a, begin, end);
-  // A short axis is done by table as a whole: cutting it up would cost more than packing it once a tap.
-  if (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0 && end - begin < 32) begin = end = a.in;
   std::vector<Piece> pieces;
-  if (begin > 0) pieces.push_back(border_piece(a, 0, begin));
-  for (int64_t r = 0; r < std::min(a.stride, end - begin); ++r) pieces.push_back(residue_piece(a, begin, end, floor_mod(begin + r, a.stride)));
-  if (end < a.in) pieces.push_back(border_piece(a, end, a.in));
+  auto add = [&](size_t first, size_t last) {
+    if (first == last) return;
+    Piece piece;
+    piece.adds = true;
+    piece.begin = reads[first].i;
+    piece.map.outputs = reads[last - 1].i + 1 - piece.begin;
+    piece.map.in = a.out;
+    std::vector<int64_t> place(static_cast<size_t>(a.k), -1);  // of a tap among those in use
+    for (size_t r = first; r < last; ++r) place[static_cast<size_t>(reads[r].t)] = 0;
+    for (int64_t t = 0; t < a.k; ++t)
+      if (place[static_cast<size_t>(t)] == 0) {
+        place[static_cast<size_t>(t)] = static_cast<int64_t>(piece.taps.size());
+        piece.taps.push_back(t);
+      }
+    piece.map.offset.assign(piece.taps.size(), 0);
+    std::vector<std::vector<int64_t>> cells(static_cast<size_t>(piece.map.outputs) * piece.taps.size());
+    for (size_t r = first; r < last; ++r)
+      cells[static_cast<size_t>(place[static_cast<size_t>(reads[r].t)] * piece.map.outputs + reads[r].i - piece.begin)].push_back(reads[r].o);
+    piece.map.start.push_back(0);
+    for (const auto& cell : cells) {
+      piece.map.source.insert(piece.map.source.end(), cell.begin(), cell.end());
+      piece.map.start.push_back(static_cast<int64_t>(piece.map.source.size()));
+    }
+    pieces.push_back(std::move(piece));
+  };
+  add(0, cut);
+  add(cut, reads.size());
+  return pieces;
+}
+
+// The adjoint of zero padding, and what the padding adds to it.
+std::vector<Piece> backward_pieces(const ConvAxis& a) {
+  std::vector<Piece> pieces;
+  for (int64_t r = 0; r < std::min(a.stride, a.in); ++r) pieces.push_back(residue_piece(a, r));
+  for (Piece& piece : padding_pieces(a)) pieces.push_back(std::move(piece));
   return pieces;
 }
 
@@ -409,9 +406,57 @@ View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
 
 }  // namespace
 
+namespace {
+
+constexpr int64_t kTinyMacs = 2048, kTinyIndices = 256;
+
+bool is_tiny(const ConvProblem& p) {
+  int64_t indices = 0;
+  for (const ConvAxis& a : p.axis) {
+    if (a.out > kTinyIndices || a.k > kTinyIndices || a.in > INT32_MAX) return false;
+    indices += a.out * a.k;
+  }
+  return indices <= kTinyIndices && p.macs() <= kTinyMacs;
+}
+
+template <class T>
+void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias, const View<T>& y, Activation activation) {
+  int32_t indices[kTinyIndices], *next = indices;
+  TinyConv<T> t;
+  t.images = p.mb;
+  t.groups = p.groups;
+  t.channels = p.ic / p.groups;
+  t.rows = p.oc / p.groups;
+  for (int i = 0; i < 3; ++i) {
+    const ConvAxis& a = p.axis[i];
+    t.out[i] = a.out;
+    t.k[i] = a.k;
+    t.index[i] = next;
+    for (int64_t o = 0; o < a.out; ++o)
+      for (int64_t u = 0; u < a.k; ++u) *next++ = static_cast<int32_t>(map_coordinate(a.mode, o * a.stride + u * a.dilation - a.pad_before, a.in));
+  }
+  t.x = x.data;
+  t.w = w.data;
+  t.bias = bias.data;
+  t.y = y.data;
+  t.bias_stride = bias.stride[0];
+  for (int i = 0; i < 5; ++i) t.xs[i] = x.stride[i], t.ws[i] = w.stride[i], t.ys[i] = y.stride[i];
+  t.clamp = is_clamp(activation);
+  t.low = clamp_low<T>(activation);
+  t.high = clamp_high<T>(activation);
+  conv_kernels<T>().tiny(t);
+}
+
+}  // namespace
+
 template <class T>
 void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm,
                        const T* transformed) {
+  if (algorithm == Algorithm::automatic && is_tiny(p)) {
+    run_tiny(p, x, w, bias, y, activation);
+    if (!is_clamp(activation)) apply_activation(activation, y);
+    return;
+  }
   Correlation<T> correlation = forward_correlation(p, x, w, bias, y, activation, algorithm);
   correlation.transformed = transformed;
   for_each_piece(p, Direction::forward, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
@@ -421,8 +466,11 @@ void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, V
 template <class T>
 void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation, Algorithm algorithm) {
   Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
+  bool adds = false;  // then the activation waits for the last piece
+  for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
+  if (adds) correlation.clamps = false;
   for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
-  if (!is_clamp(activation)) apply_activation(activation, dx);
+  if (adds || !is_clamp(activation)) apply_activation(activation, dx);
 }
 
 template <class T>
@@ -441,7 +489,7 @@ std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorith
   correlation.transformed = w.data;  // as if it were at hand
   if (!correlation.use_winograd(d, h, v)) return u;
   u.resize(static_cast<size_t>(winograd_weight_size<T>(correlation.rows.groups, correlation.rows.rows, correlation.rows.channels)));
-  correlation.transform_rows(d, h, v, 0, correlation.rows.rows, u.data());
+  winograd_weights(correlation.winograd_sum(d, h, v, 0), 1, u.data());
   return u;
 }
 

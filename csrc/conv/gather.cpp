@@ -10,7 +10,8 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kBlockBytes = 512 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
-constexpr int64_t kEdgeBytes = 16 << 10;    // tiles that cannot be stored directly go through a buffer in L1
+constexpr int64_t kPanelBytes = 24 << 10;   // and a panel of it in the L1 cache
+constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart: row by row, or in one sweep over the gaps.
 int64_t vectors(int64_t rows, int64_t n, int64_t pitch, int64_t lanes) {
@@ -73,123 +74,205 @@ void choose_tile(int64_t rows, double vectors, int accumulators, GatherPlan& pla
   }
 }
 
+// A part of a box that one register tile covers, a panel of pixels for all rows of `a`.
+struct Panel {
+  enum Kind : int8_t {
+    straight,  // consecutive pixels in the block and in y
+    edged,     // anything else: computed into a buffer, from where segments are copied to y
+    tall,      // several image rows no longer than a vector, one below the other
+    image,     // whole rows of an image, for a single row of `a`
+  } kind;
+  int8_t vectors;                   // of the tile; a straight panel may be many tiles long
+  int64_t position, pixels, y;
+  int64_t height;                   // image rows, of tall and image
+  int32_t first_segment, segments;  // of edged
+};
+struct Segment {
+  int64_t y;
+  int32_t at, length;  // in the buffer
+};
+struct Panels {
+  std::vector<Panel> list;
+  std::vector<Segment> segments;
+};
+
 template <class T>
 struct Executor {
   const GatherSum<T>& s;
   const GatherPlan& plan;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  int64_t lanes = kernels.lanes, room = kMaxVectors * kernels.lanes;
 
-  struct Row {
-    int64_t position, y;
-  };
-
-  int64_t edge_pixels() const { return std::max<int64_t>(kEdgeBytes / static_cast<int64_t>(sizeof(T)) / kMaxRows, kMaxVectors * kernels.lanes); }
-
-  // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box.
+  // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box. A panel of the packed block stays in the
+  // L1 cache while all rows of `a` pass by; with shallow sums a row tile goes along the rows of y instead.
   void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
     const Block<T> block(s.axis, box, plan.expand, s.x);
-    const int64_t cb = std::min(plan.channels, std::max<int64_t>(1, s.channels)), taps = s.taps();
-    const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps + 1);
-    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + Arena::rounded_bytes<T>(kMaxRows * edge_pixels()));
-    T* b = reinterpret_cast<T*>(memory);
+    const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
+    const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
+    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + Arena::rounded_bytes<T>(kMaxRows * room));
+    T* packed = reinterpret_cast<T*>(memory);
     int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
     int32_t* a_offsets = reinterpret_cast<int32_t*>(memory + packed_bytes + offset_bytes);
     T* edge = reinterpret_cast<T*>(memory + packed_bytes + 2 * offset_bytes);
     block.offsets(cb, offsets);
     for (int64_t c = 0, k = 0; c < cb; ++c)
       for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
-    block.clear(cb, b);
+    block.clear(cb, packed);
 
-    const Sweep sweep = make_sweep(block);
+    const Panels panels = make_panels(block);
     const int64_t row_tiles = ceil_div(s.rows, plan.mr), base = s.rows / row_tiles, extra = s.rows % row_tiles;
+    TileRun<T> t{};
+    t.lda = s.a_row;
+    t.aoff = a_offsets;
+    t.boff = offsets;
+    t.low = s.low;
+    t.high = s.high;
     for (int64_t g = g0; g < g1; ++g)
-      for (int64_t c0 = 0; c0 == 0 || c0 < s.channels; c0 += cb) {
+      for (int64_t c0 = 0; c0 < s.channels; c0 += cb) {
         const int64_t channels = std::min(cb, s.channels - c0);
-        block.pack(kernels, g * s.x_group + s.x_first + c0, channels, b);
-        const bool last = c0 + channels >= s.channels;
-        for (int64_t i = tile0; i < tile1; ++i) {
+        const T* b = block.pack(kernels, g * s.x_group + s.x_first + c0, channels, packed);
+        t.k = channels * taps;
+        t.accumulate = s.accumulate || c0 > 0;
+        t.clamp = s.clamp && c0 + channels >= s.channels;
+        auto one = [&](const Panel& panel, int64_t i) {
           const int64_t m = i * base + std::min(i, extra), mr = base + (i < extra);
           const int64_t channel = g * s.rows + m;
-          TileRun<T> t{};
-          t.k = channels * taps;
+          t.b = b + panel.position;
+          t.pixels = panel.pixels;
           t.a = s.a + g * s.a_group + m * s.a_row + c0 * s.a_channel;
-          t.lda = s.a_row;
-          t.aoff = a_offsets;
-          t.boff = offsets;
           t.bias = s.bias ? s.bias + channel : nullptr;
-          t.accumulate = s.accumulate || c0 > 0;
-          t.clamp = s.clamp && last;
-          t.low = s.low;
-          t.high = s.high;
-          sweep_rows(t, mr, block, sweep, b, edge, s.y.data + channel * s.y.stride[1]);
+          t.c = s.y.data + channel * s.y.stride[1] + panel.y;
+          multiply(panel, panels.segments.data() + panel.first_segment, t, mr, block.width(2), edge);
+        };
+        if (!shallow()) {
+          for (const Panel& panel : panels.list)
+            for (int64_t i = tile0; i < tile1; ++i) one(panel, i);
+        } else {
+          for (int64_t i = tile0; i < tile1; ++i)
+            for (const Panel& panel : panels.list) one(panel, i);
         }
       }
   }
 
-  // The box's rows of outputs: where they stand in the block and in y.
-  bool near(const Row& a, const Row& b, int64_t n) const { return b.position - a.position - n < kernels.lanes; }
-  struct Sweep {
-    std::vector<Row> rows;
-    int64_t n;        // outputs of a row
-    bool across;      // tiles run across the gaps between rows: fewer vectors than row by row
-    bool direct;      // tiles can be stored as they are
+ private:
+  struct Row {
+    int64_t position, y;
   };
-  Sweep make_sweep(const Block<T>& block) const {
-    const Box& box = block.box();
-    Sweep sweep;
-    sweep.n = box.extent(2);
-    sweep.rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * box.extent(1)));
-    for (int64_t i = 0; i < box.images(); ++i)
-      for (int64_t d = 0; d < box.extent(0); ++d)
-        for (int64_t h = 0; h < box.extent(1); ++h)
-          sweep.rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
-                                                                (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
-    int64_t vectors = 0;
-    for (size_t r = 0, first = 0; r < sweep.rows.size(); ++r)
-      if (r + 1 == sweep.rows.size() || !near(sweep.rows[r], sweep.rows[r + 1], sweep.n)) {
-        vectors += ceil_div(sweep.rows[r].position + sweep.n - sweep.rows[first].position, kernels.lanes);
-        first = r + 1;
-      }
-    sweep.across = vectors < static_cast<int64_t>(sweep.rows.size()) * ceil_div(sweep.n, kernels.lanes);
-    sweep.direct = s.y.stride[4] == 1 || sweep.n == 1;
-    return sweep;
+  bool shallow() const { return std::min(plan.channels, s.channels) * s.taps() < kShallow; }
+  static bool joined(const Row& a, const Row& b, int64_t n) { return b.position - a.position == n && b.y - a.y == n; }
+
+  // Cuts [0, pixels) into panels of at most plan.nr vectors, of even width; calls f(begin, end).
+  template <class F>
+  void cut(int64_t pixels, F f) const {
+    const int64_t vectors = ceil_div(pixels, lanes), count = ceil_div(vectors, plan.nr);
+    for (int64_t i = 0; i < count; ++i) f(i * vectors / count * lanes, std::min(pixels, (i + 1) * vectors / count * lanes));
   }
 
-  void sweep_rows(TileRun<T> t, int64_t mr, const Block<T>& block, const Sweep& sweep, const T* b, T* edge, T* y) const {
-    const auto& rows = sweep.rows;
-    const int64_t n = sweep.n, count = static_cast<int64_t>(rows.size());
-    if (s.rows == 1 && sweep.direct) {
-      const int64_t height = block.box().extent(1);
-      for (int64_t r = 0; r < count; r += height) {
-        t.b = b + rows[r].position;
-        t.c = y + rows[r].y;
-        t.pixels = n;
-        multiply_rows(t, height, block.width(2));
+  Panels make_panels(const Block<T>& block) const {
+    const Box& box = block.box();
+    const int64_t n = box.extent(2), height = box.extent(1);
+    std::vector<Row> rows;
+    rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * height));
+    for (int64_t i = 0; i < box.images(); ++i)
+      for (int64_t d = 0; d < box.extent(0); ++d)
+        for (int64_t h = 0; h < height; ++h)
+          rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
+                                                          (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
+    // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by row?
+    std::vector<size_t> stretch{0};
+    for (size_t r = 1; r < rows.size(); ++r)
+      if (rows[r].position - rows[r - 1].position - n >= lanes) stretch.push_back(r);
+    stretch.push_back(rows.size());
+    int64_t across = 0;
+    for (size_t i = 0; i + 1 < stretch.size(); ++i) across += ceil_div(rows[stretch[i + 1] - 1].position + n - rows[stretch[i]].position, lanes);
+    const bool sweep = across < static_cast<int64_t>(rows.size()) * ceil_div(n, lanes);
+    const bool direct = s.y.stride[4] == 1 || n == 1;
+
+    Panels panels;
+    if (direct && s.rows == 1) {
+      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0});
+    } else if (direct && !sweep && n <= lanes && !(rows.size() > 1 && joined(rows[0], rows[1], n))) {
+      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) {
+        const int64_t count = ceil_div(height, plan.nr);
+        for (int64_t i = 0; i < count; ++i) {
+          const Row& row = rows[r + static_cast<size_t>(i * height / count)];
+          panels.list.push_back({Panel::tall, 1, row.position, n, row.y, (i + 1) * height / count - i * height / count, 0, 0});
+        }
       }
-      return;
+    } else if (!sweep && direct) {
+      add_straight(rows, n, panels);
+    } else {
+      bool whole = direct;  // all rows follow one another: no segments are needed
+      for (size_t r = 1; r < rows.size(); ++r) whole &= joined(rows[r - 1], rows[r], n);
+      if (whole) add_straight(rows, n, panels);
+      else add_edged(rows, stretch, n, sweep, panels);
     }
-    // Rows that follow one another in the block and in y are one run.
-    for (int64_t r = 0; r < count;) {
-      int64_t joined = 1;
-      if (sweep.direct)
-        while (r + joined < count && rows[r + joined].position == rows[r].position + joined * n && rows[r + joined].y == rows[r].y + joined * n)
-          ++joined;
-      if (sweep.direct && (!sweep.across || joined == count)) {
-        t.b = b + rows[r].position;
-        t.pixels = joined * n;
-        t.c = y + rows[r].y;
-        t.ldc = s.y.stride[1];
-        multiply(mr, t);
-        r += joined;
+    return panels;
+  }
+
+  // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles a
+  // vector narrower, where sums are shallow; else a panel a tile.
+  void add_straight(const std::vector<Row>& rows, int64_t n, Panels& panels) const {
+    for (size_t r = 0, count; r < rows.size(); r += count) {
+      for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count], n);) ++count;
+      const int64_t pixels = static_cast<int64_t>(count) * n;
+      auto add = [&](int64_t p0, int64_t p1, int64_t vectors) {
+        panels.list.push_back({Panel::straight, static_cast<int8_t>(vectors), rows[r].position + p0, p1 - p0, rows[r].y + p0, 0, 0, 0});
+      };
+      if (shallow()) {
+        const int64_t all = ceil_div(pixels, lanes), tiles = ceil_div(all, plan.nr), wide = ceil_div(all, tiles);
+        const int64_t end = std::min(pixels, (all - tiles * (wide - 1)) * wide * lanes);
+        add(0, end, wide);
+        if (end < pixels) add(end, pixels, wide - 1);
       } else {
-        r += through_edge(t, mr, rows.data() + r, count - r, n, sweep.across, b, edge, y);
+        cut(pixels, [&](int64_t p0, int64_t p1) { add(p0, p1, ceil_div(p1 - p0, lanes)); });
       }
+    }
+  }
+
+  void add_edged(const std::vector<Row>& rows, const std::vector<size_t>& stretch, int64_t n, bool sweep, Panels& panels) const {
+    auto add = [&](size_t first, size_t last) {  // rows [first, last)
+      const int64_t start = rows[first].position;
+      cut(rows[last - 1].position + n - start, [&](int64_t p0, int64_t p1) {
+        Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0, static_cast<int32_t>(panels.segments.size()), 0};
+        for (size_t r = first; r < last; ++r) {
+          const int64_t begin = std::max(p0, rows[r].position - start), end = std::min(p1, rows[r].position + n - start);
+          if (begin >= end) continue;
+          panels.segments.push_back({rows[r].y + (begin - rows[r].position + start) * s.y.stride[4], static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin)});
+          ++panel.segments;
+        }
+        if (panel.segments) panels.list.push_back(panel);
+      });
+    };
+    if (sweep)
+      for (size_t i = 0; i + 1 < stretch.size(); ++i) add(stretch[i], stretch[i + 1]);
+    else
+      for (size_t r = 0; r < rows.size(); ++r) add(r, r + 1);
+  }
+
+  void multiply(const Panel& panel, const Segment* segments, TileRun<T>& t, int64_t mr, int64_t pitch, T* edge) const {
+    t.ldc = s.y.stride[1];
+    switch (panel.kind) {
+      case Panel::straight:
+        kernels.tile[mr - 1][panel.vectors - 1](t);
+        break;
+      case Panel::tall:
+        t.b_step = pitch;
+        t.c_step = s.y.stride[3];
+        (panel.height == 1 ? kernels.tile[mr - 1][0] : kernels.tall_tile[mr - 1][panel.height - 1])(t);
+        break;
+      case Panel::image:
+        multiply_image(t, panel.height, pitch);
+        break;
+      case Panel::edged:
+        multiply_edged(panel, segments, t, mr, edge);
+        break;
     }
   }
 
   // One row of `a`: the tile's rows are rows of the image.
-  void multiply_rows(const TileRun<T>& run, int64_t height, int64_t pitch) const {
-    const int64_t nv = std::min<int64_t>(4, ceil_div(run.pixels, kernels.lanes));
+  void multiply_image(const TileRun<T>& run, int64_t height, int64_t pitch) const {
+    const int64_t nv = std::min<int64_t>(4, ceil_div(run.pixels, lanes));
     const int64_t most = std::min<int64_t>(kMaxRows, kernels.accumulators / nv);
     RowsTile<T> t{run, 0, pitch, s.y.stride[3]};
     for (int64_t r = 0; r < height; r += t.rows) {
@@ -201,61 +284,27 @@ struct Executor {
     }
   }
 
-  // One run with tiles as wide as the rows of `a` allow, widths evened out.
-  void multiply(int64_t mr, TileRun<T> t) const {
-    const int64_t lanes = kernels.lanes, all = ceil_div(t.pixels, lanes);
-    const int64_t widest = mr == plan.mr ? plan.nr : std::min<int64_t>(kMaxVectors, kernels.accumulators / mr);
-    const int64_t panels = ceil_div(all, widest), wide = ceil_div(all, panels), wides = all - panels * (wide - 1);
-    const int64_t pixels = t.pixels;
-    t.pixels = std::min(pixels, wides * wide * lanes);
-    kernels.tile[mr - 1][wide - 1](t);
-    if (t.pixels == pixels) return;
-    t.b += t.pixels;
-    t.c += t.pixels;
-    t.pixels = pixels - t.pixels;
-    kernels.tile[mr - 1][wide - 2](t);
-  }
-
-  // Some rows (or part of one long row) by way of the edge buffer, gaps between rows computed and dropped.
-  // Returns how many rows it did.
-  int64_t through_edge(TileRun<T> t, int64_t mr, const Row* rows, int64_t count, int64_t n, bool across, const T* b, T* edge, T* y) const {
-    const int64_t room = edge_pixels(), step = s.y.stride[4];
-    int64_t done = 1;
-    while (across && done < count && near(rows[done - 1], rows[done], n) && rows[done].position + n - rows[0].position <= room) ++done;
-    for (int64_t w0 = 0; w0 < n; w0 += room) {  // more than one turn only for a single row
-      const int64_t columns = std::min(room, n - w0);
-      t.ldc = room;
-      t.c = edge;
-      t.b = b + rows[0].position + w0;
-      t.pixels = rows[done - 1].position - rows[0].position + columns;
-      // Rows a constant distance apart in y are copied together.
-      auto each = [&](auto f) {
-        for (int64_t r = 0; r < done;) {
-          int64_t alike = 1;
-          const int64_t apart = done > r + 1 ? rows[r + 1].y - rows[r].y : 0, pitch = done > r + 1 ? rows[r + 1].position - rows[r].position : 0;
-          while (r + alike < done && rows[r + alike].y - rows[r + alike - 1].y == apart && rows[r + alike].position - rows[r + alike - 1].position == pitch)
-            ++alike;
+  void multiply_edged(const Panel& panel, const Segment* segments, TileRun<T>& t, int64_t mr, T* edge) const {
+    T* y = t.c;
+    const int64_t step = s.y.stride[4], row = s.y.stride[1];
+    t.c = edge;
+    t.ldc = room;
+    if (t.accumulate) {
+      std::fill_n(edge, mr * room, T(0));
+      for (const Segment* g = segments; g != segments + panel.segments; ++g) {
+        if (step == 1) kernels.copy_tile(edge + g->at, room, y + g->y, row, mr, g->length);
+        else
           for (int64_t m = 0; m < mr; ++m)
-            f(y + m * s.y.stride[1] + rows[r].y + w0 * step, apart, edge + m * room + rows[r].position - rows[0].position, pitch, alike);
-          r += alike;
-        }
-      };
-      if (t.accumulate) {
-        for (int64_t m = 0; m < mr; ++m) std::fill_n(edge + m * room, t.pixels, T(0));
-        each([&](const T* from, int64_t ldf, T* to, int64_t ldt, int64_t count) {
-          if (step == 1) return kernels.copy_tile(to, ldt, from, ldf, count, columns);
-          for (int64_t r = 0; r < count; ++r)
-            for (int64_t i = 0; i < columns; ++i) to[r * ldt + i] = from[r * ldf + i * step];
-        });
+            for (int64_t i = 0; i < g->length; ++i) edge[m * room + g->at + i] = y[g->y + m * row + i * step];
       }
-      multiply(mr, t);
-      each([&](T* to, int64_t ldt, const T* from, int64_t ldf, int64_t count) {
-        if (step == 1) return kernels.copy_tile(to, ldt, from, ldf, count, columns);
-        for (int64_t r = 0; r < count; ++r)
-          for (int64_t i = 0; i < columns; ++i) to[r * ldt + i * step] = from[r * ldf + i];
-      });
     }
-    return done;
+    kernels.tile[mr - 1][panel.vectors - 1](t);
+    for (const Segment* g = segments; g != segments + panel.segments; ++g) {
+      if (step == 1) kernels.copy_tile(y + g->y, row, edge + g->at, room, mr, g->length);
+      else
+        for (int64_t m = 0; m < mr; ++m)
+          for (int64_t i = 0; i < g->length; ++i) y[g->y + m * row + i * step] = edge[m * room + g->at + i];
+    }
   }
 };
 
@@ -277,6 +326,18 @@ void fill_with_bias(const GatherSum<T>& s) {
   });
 }
 
+// Channels of which a panel stays in the L1 cache, but enough of them that adding to y is no burden.
+template <class T>
+int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
+  int64_t entries = 1;
+  for (int i = 0; i < 3; ++i) {
+    const LayoutSize l = layout_size(s.axis[i], s.axis[i].outputs, plan.expand[i]);
+    const int64_t columns = i == 2 ? std::min<int64_t>(s.axis[i].outputs, plan.nr * conv_kernels<T>().lanes) : 1;
+    entries *= l.segments * (l.width - s.axis[i].outputs + columns);
+  }
+  return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), ceil_div(192, std::max<int64_t>(1, s.taps())));
+}
+
 }  // namespace
 
 template <class T>
@@ -296,7 +357,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
   if (plan.threads > 1 && s.groups < plan.threads)
     pixels = std::min<int64_t>(pixels, std::max<int64_t>(192, static_cast<int64_t>(total / (2 * plan.threads))));
-  const int64_t few = std::min<int64_t>(s.channels, std::max<int64_t>(1, ceil_div(256, std::max<int64_t>(1, s.taps()))));
+  const int64_t few = std::min(s.channels, panel_channels(s, plan));
 
   auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
   // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
@@ -318,7 +379,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
            few * channel_size(plan.images + 1, extent) <= budget)
       ++plan.images;
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
-  plan.channels = std::max<int64_t>(1, std::min(s.channels, budget / size));
+  plan.channels = std::max<int64_t>(1, std::min(s.channels, ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
   if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
 
   const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) * ceil_div(n[2], extent[2]);
@@ -328,7 +389,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
     if (tasks < 2 * plan.threads) plan.row_parts = std::min<int64_t>(ceil_div(s.rows, plan.mr), ceil_div(plan.threads, tasks));
   }
   plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack) +
-                         2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps() + 1) + kEdgeBytes;
+                         2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes);
   return plan;
 }
 

@@ -7,12 +7,12 @@
 // vector holds pixels). Every element is one sum in the order of the pixels, however the work is cut; only where there
 // are too few elements to keep the threads busy is that sum cut into parts, and their number depends on the problem alone.
 #include <algorithm>
-#include <cstring>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/fft.hpp"
 #include "conv/weight_gradient.hpp"
+#include "conv/winograd_weight.hpp"
 
 namespace fastconv {
 namespace {
@@ -21,11 +21,17 @@ constexpr int64_t kSumBytes = 512 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 192 << 10;  // packed x
 constexpr int64_t kPanelBytes = 28 << 10;   // one panel of transposed dy, in the L1 cache
 
-struct Range {
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
-};
-Range part(int64_t n, int64_t parts, int64_t i) { return {i * n / parts, (i + 1) * n / parts}; }
+// Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
+template <class T>
+std::vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
+  std::vector<int64_t> at;
+  at.reserve(static_cast<size_t>(channels * dw.shape[2] * dw.shape[3] * dw.shape[4]));
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t a = 0; a < dw.shape[2]; ++a)
+      for (int64_t b = 0; b < dw.shape[3]; ++b)
+        for (int64_t e = 0; e < dw.shape[4]; ++e) at.push_back(c * dw.stride[1] + a * dw.stride[2] + b * dw.stride[3] + e * dw.stride[4]);
+  return at;
+}
 
 template <class T>
 struct WeightGradient {
@@ -59,7 +65,8 @@ struct WeightGradient {
     // costs about as much as 13 rows of sums.
     const auto fill = [lanes](int64_t n) { return static_cast<double>(n) / static_cast<double>(round_up(n, lanes)); };
     const double depth = static_cast<double>(ic * taps);
-    dots = 0.85 * fill(p.axis[2].out) > fill(oc) * depth / (depth + 13);
+    const bool one_row = taps == 1 && p.axis[1].stride == 1 && p.axis[2].stride == 1;
+    dots = 0.7 * fill(one_row ? p.axis[1].out * p.axis[2].out : p.axis[2].out) > fill(oc) * depth / (depth + 13);
     threads = threads_for(2 * p.macs());
     outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 16 * lanes);
     while (dots && outputs > 4 && outputs * ic * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
@@ -72,7 +79,7 @@ struct WeightGradient {
     channels = ceil_div(ic, ceil_div(ic, channels));
 
     // Blocks of pixels: transposed dy must fit a panel, x its share of the L2 cache.
-    const int64_t pixels = dots ? 4096 : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
+    const int64_t pixels = dots ? (one_row ? 1024 : 4096) : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
     auto fits = [&](int64_t n, const int64_t* e) {
       return n * e[0] * e[1] * e[2] <= pixels && block_channel_size(axis, n, e, expand) * channels <= kBlockBytes / item;
     };
@@ -100,6 +107,13 @@ struct WeightGradient {
       if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
       if (parts > 1) group_count = 1;
     }
+  }
+
+  // Estimated cycles: the products, and storing the sums.
+  double cost(int64_t n) const {
+    const double pixels = static_cast<double>(n) * static_cast<double>(p.out_pixels()), depth = static_cast<double>(ic * taps), lanes = kernels.lanes;
+    if (dots) return p.groups * depth * static_cast<double>(oc) * (pixels / (2 * lanes * 0.6) + 45);
+    return p.groups * depth * static_cast<double>(ceil_div(oc, kernels.lanes)) * (pixels / (2 * 0.75) + 12);
   }
 
   int64_t widest() const { return std::min<int64_t>({outputs / kernels.lanes, kernels.accumulators / mr, kMaxVectors}); }
@@ -185,10 +199,10 @@ struct WeightGradient {
       const Block<T> block(axis, box(i), expand, x);
       block.clear(t.c.size(), s.block);
       for (int64_t g = t.g.begin; g < t.g.end; ++g) {
-        block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block);
+        const T* packed = block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block);
         T* sums = s.sums + (g - t.g.begin) * sum_elements();
-        if (dots) add_dots(g, t, block, s, sums, i == some.begin);
-        else add_outer(g, t, block, s, sums, i == some.begin);
+        if (dots) add_dots(g, t, block, packed, s, sums, i == some.begin);
+        else add_outer(g, t, block, packed, s, sums, i == some.begin);
       }
     }
   }
@@ -198,7 +212,7 @@ struct WeightGradient {
   }
 
   // sums[(c * taps + t) * width + o]
-  void add_outer(int64_t g, const Task& t, const Block<T>& block, const Scratch& s, T* all_sums, bool first) const {
+  void add_outer(int64_t g, const Task& t, const Block<T>& block, const T* packed, const Scratch& s, T* all_sums, bool first) const {
     const Box& b = block.box();
     const int64_t n = b.extent(2), pixels = b.pixels(), lanes = kernels.lanes;
     const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
@@ -236,7 +250,7 @@ struct WeightGradient {
         for (int64_t i = 0; i < tiles; ++i) {
           const Range m = part(c, tiles, i);
           for (int64_t u = 0; u < taps; ++u) {
-            tile.a = s.block + m.begin * block.channel_stride() + tap[static_cast<size_t>(u)];
+            tile.a = packed + m.begin * block.channel_stride() + tap[static_cast<size_t>(u)];
             tile.c = sums + (m.begin * taps + u) * width;
             multiply(m.size());
           }
@@ -254,7 +268,7 @@ struct WeightGradient {
               int64_t tall = 1;
               while (tall < mr && u + tall * stride < kw && step(u + (tall - 1) * stride) == step(u)) ++tall;
               tile.lda = tall > 1 ? step(u) : 0;
-              tile.a = s.block + m * block.channel_stride() + tap[static_cast<size_t>(line + u)];
+              tile.a = packed + m * block.channel_stride() + tap[static_cast<size_t>(line + u)];
               tile.c = sums + (m * taps + line + u) * width;
               multiply(tall);
               u += tall * stride;
@@ -263,7 +277,7 @@ struct WeightGradient {
   }
 
   // sums[((o * channels + c) * taps + t) * lanes + lane]
-  void add_dots(int64_t g, const Task& t, const Block<T>& block, const Scratch& s, T* sums, bool first) const {
+  void add_dots(int64_t g, const Task& t, const Block<T>& block, const T* packed, const Scratch& s, T* sums, bool first) const {
     const Box& b = block.box();
     const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
     block.offsets(t.c.size(), s.offsets);
@@ -274,21 +288,25 @@ struct WeightGradient {
         tile.accumulate = !first || i + d > 0;
         tile.rows = b.extent(1);
         tile.pixels = n;
-        tile.b = s.block + block.position(i, d, 0, 0);
+        tile.b = packed + block.position(i, d, 0, 0);
         tile.b_row = block.width(2);
         tile.ldc = depth * lanes;
+        // Rows without gaps in the block are one row; dy follows, by way of a copy if it must.
+        const bool joined = tile.b_row == n && tile.rows > 1, copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
+        const int64_t height = tile.rows;
+        if (joined) tile.pixels = n * height, tile.rows = 1;
         for (int64_t k = 0; k < groups; ++k) {
           const Range m = part(t.o.size(), groups, k);
           tile.a = dy_row(b.image0 + i, g * oc + t.o.begin + m.begin, b.begin[0] + d, b.begin[1], b.begin[2]);
           tile.lda = dy.stride[1];
           tile.a_row = dy.stride[3];
-          if (dy.stride[4] != 1) {
+          if (copied) {
             T* copy = s.panel;
             for (int64_t o = 0; o < m.size(); ++o)
-              for (int64_t h = 0; h < tile.rows; ++h)
+              for (int64_t h = 0; h < height; ++h)
                 for (int64_t w = 0; w < n; ++w) *copy++ = tile.a[o * dy.stride[1] + h * dy.stride[3] + w * dy.stride[4]];
             tile.a = s.panel;
-            tile.lda = tile.rows * n;
+            tile.lda = height * n;
             tile.a_row = n;
           }
           const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / m.size()), tiles = ceil_div(depth, most);
@@ -304,28 +322,20 @@ struct WeightGradient {
 
   // The sums of a task into dw.
   void write(const Task& t, const T* all_sums) const {
-    const int64_t lanes = kernels.lanes, depth = t.c.size() * taps;
-    std::vector<int64_t> at;  // of each (c, t)
-    at.reserve(static_cast<size_t>(depth));
-    for (int64_t c = 0; c < t.c.size(); ++c)
-      for (int64_t a = 0; a < p.axis[0].k; ++a)
-        for (int64_t b = 0; b < p.axis[1].k; ++b)
-          for (int64_t e = 0; e < p.axis[2].k; ++e) at.push_back(c * dw.stride[1] + a * dw.stride[2] + b * dw.stride[3] + e * dw.stride[4]);
-    bool dense = true;
-    for (int64_t i = 0; i < depth; ++i) dense &= at[static_cast<size_t>(i)] == i;
     for (int64_t g = t.g.begin; g < t.g.end; ++g) {
       const T* sums = all_sums + (g - t.g.begin) * sum_elements();
-      T* base = dw.data + (g * oc + t.o.begin) * dw.stride[0] + t.c.begin * dw.stride[1];
-      if (!dots && dense) {
-        kernels.pack_transposed(base, dw.stride[0], sums, width, 1, t.o.size(), depth, depth);
-        continue;
-      }
-      for (int64_t o = 0; o < t.o.size(); ++o)
-        for (int64_t i = 0; i < depth; ++i) {
-          const T* sum = dots ? sums + (o * depth + i) * lanes : sums + i * width + o;
-          base[o * dw.stride[0] + at[static_cast<size_t>(i)]] = dots ? kernels.sum(sum, 1, lanes) : *sum;
-        }
+      const Range o{g * oc + t.o.begin, g * oc + t.o.end};
+      if (dots) store_dots(sums, o, t.c);
+      else store_weight_sums(sums, width, o, t.c, dw);
     }
+  }
+  void store_dots(const T* sums, Range o, Range c) const {
+    const std::vector<int64_t> at = weight_positions(dw, c.size());
+    for (int64_t m = o.begin; m < o.end; ++m)
+      for (int64_t i : at) {
+        dw.data[m * dw.stride[0] + c.begin * dw.stride[1] + i] = kernels.sum(sums, 1, kernels.lanes);
+        sums += kernels.lanes;
+      }
   }
 };
 
@@ -348,13 +358,28 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
 }  // namespace
 
 template <class T>
+void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channels, View<T> dw) {
+  const std::vector<int64_t> at = weight_positions(dw, channels.size());
+  const int64_t depth = static_cast<int64_t>(at.size());
+  T* base = dw.data + outputs.begin * dw.stride[0] + channels.begin * dw.stride[1];
+  bool dense = true;
+  for (int64_t i = 0; i < depth; ++i) dense &= at[static_cast<size_t>(i)] == i;
+  if (dense) return conv_kernels<T>().pack_transposed(base, dw.stride[0], sums, width, 1, outputs.size(), depth, depth);
+  for (int64_t o = 0; o < outputs.size(); ++o)
+    for (int64_t i = 0; i < depth; ++i) base[o * dw.stride[0] + at[static_cast<size_t>(i)]] = sums[i * width + o];
+}
+
+template <class T>
 void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (p.oc * p.ic == 0) return;
-  if (may_use_fft(p, algorithm)) {
-    const FftAxes axes = fft_axes(p);
-    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies()) return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
+  if (p.mb * p.out_pixels() > 0) {
+    if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
+    if (may_use_fft(p, algorithm)) {
+      const FftAxes axes = fft_axes(p);
+      if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies()) return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
+    }
+    return WeightGradient<T>(p, dy, x, dw).run();
   }
-  if (p.mb * p.out_pixels() > 0) return WeightGradient<T>(p, dy, x, dw).run();
   for (int64_t o = 0; o < dw.shape[0]; ++o)
     for (int64_t c = 0; c < dw.shape[1]; ++c)
       for (int64_t d = 0; d < dw.shape[2]; ++d)
@@ -364,7 +389,13 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 }
 
 template <class T>
+double direct_weight_cost(const ConvProblem& p, int64_t images) {
+  return WeightGradient<T>(p, {}, {}, {}).cost(images);
+}
+
+template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
+  if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
   ConvPlan plan;
   if (may_use_fft(p, algorithm))
     if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies()) {
@@ -380,12 +411,14 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   plan.workspace_bytes = w.scratch_bytes();
   plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
-  plan.cost = p.macs() / (2 * w.kernels.lanes * 0.8);
+  plan.cost = w.cost(p.mb);
   return plan;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                \
-  template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm);    \
+#define FASTCONV_INSTANTIATE(T)                                                                        \
+  template void store_weight_sums(const T*, int64_t, Range, Range, View<T>);                           \
+  template double direct_weight_cost<T>(const ConvProblem&, int64_t);                                  \
+  template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm); \
   template ConvPlan plan_weight_gradient<T>(const ConvProblem&, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

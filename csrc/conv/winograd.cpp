@@ -40,6 +40,21 @@ struct Layout {
   int64_t m_elements() const { return kPlanes * m_plane; }
 };
 
+// The transformed weights of one register tile: u[plane][row][channel].
+template <class T>
+void transform_tile(const WinogradSum<T>& s, int64_t g, int64_t i, int64_t mr, T* u) {
+  WinogradWeights<T> job{};
+  job.channels = s.channels;
+  job.channel_stride = s.w_channel;
+  std::copy_n(s.tap, 9, job.tap);
+  job.plane = mr * s.channels;
+  for (int64_t m = i * mr; m < std::min(s.rows, (i + 1) * mr); ++m) {
+    job.w = s.w + g * s.w_group + m * s.w_row;
+    job.u = u + (m - i * mr) * s.channels;
+    winograd_kernels<T>().weights(job);
+  }
+}
+
 template <class T>
 struct Tiles {
   const WinogradSum<T>& s;
@@ -47,36 +62,38 @@ struct Tiles {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const WinogradKernelsOf<T>& transforms = winograd_kernels<T>();
 
-  // Tiles of one (d, tile rows, tile columns, images) block, all groups and rows.
-  void run(const Box& box) const {
+  // One (d, tile rows, tile columns, images) block of all groups, and part `part` of the rows.
+  void run(const Box& box, int64_t part) const {
     static const bool expand[3] = {false, false, false};
     const Block<T> block(s.axis, box, expand, s.x);
     const Layout<T> layout(s, plan);
     const int64_t down = ceil_div(box.extent(1), kOut), across = ceil_div(box.extent(2), kOut);
     const int64_t tiles = box.images() * down * across;
     const int64_t slack = 6 * kernels.lanes;  // a row of patches may be read a vector of patches too far
+    const int64_t u_tile = kPlanes * plan.mr * s.channels;
     const int64_t bytes[] = {Arena::rounded_bytes<T>(block.elements(s.channels) + slack), Arena::rounded_bytes<T>(layout.v_elements()),
-                             Arena::rounded_bytes<T>(layout.m_elements()), Arena::rounded_bytes<int32_t>(2 * s.channels)};
-    char* memory = Arena::local().reserve(bytes[0] + bytes[1] + bytes[2] + bytes[3]);
+                             Arena::rounded_bytes<T>(layout.m_elements()), Arena::rounded_bytes<int32_t>(2 * s.channels),
+                             Arena::rounded_bytes<T>(s.u ? 0 : u_tile)};
+    char* memory = Arena::local().reserve(bytes[0] + bytes[1] + bytes[2] + bytes[3] + bytes[4]);
     T* b = reinterpret_cast<T*>(memory);
     T* v = reinterpret_cast<T*>(memory + bytes[0]);
     T* m = reinterpret_cast<T*>(memory + bytes[0] + bytes[1]);
     int32_t* boff = reinterpret_cast<int32_t*>(memory + bytes[0] + bytes[1] + bytes[2]);
     int32_t* aoff = boff + s.channels;
+    T* own = reinterpret_cast<T*>(memory + bytes[0] + bytes[1] + bytes[2] + bytes[3]);
     for (int64_t c = 0; c < s.channels; ++c) boff[c] = static_cast<int32_t>(c * layout.v_row), aoff[c] = static_cast<int32_t>(c);
     block.clear(s.channels, b);
     std::fill_n(b + block.elements(s.channels), slack, T(0));
-    for (int64_t i = 0; i < kPlanes; ++i)  // lanes behind the last tile are multiplied too
-      for (int64_t c = 0; c < s.channels; ++c) std::fill_n(v + i * layout.v_plane + c * layout.v_row + tiles, layout.v_row - tiles, T(0));
     std::fill_n(v + kPlanes * layout.v_plane, (kMaxVectors + 1) * kernels.lanes, T(0));
 
     for (int64_t g = 0; g < s.groups; ++g) {
       block.pack(kernels, g * s.channels, s.channels, b);
       transform_input(block, layout, down, across, b, v);
       const int64_t row_tiles = ceil_div(s.rows, plan.mr);
-      for (int64_t i = 0; i < row_tiles; ++i) {
+      for (int64_t i = part * row_tiles / plan.row_parts; i < (part + 1) * row_tiles / plan.row_parts; ++i) {
         const int64_t mr = std::min<int64_t>(plan.mr, s.rows - i * plan.mr);
-        multiply(s.u + (g * row_tiles + i) * kPlanes * plan.mr * s.channels, mr, layout, tiles, boff, aoff, v, m);
+        if (!s.u) transform_tile(s, g, i, plan.mr, own);
+        multiply(s.u ? s.u + (g * row_tiles + i) * u_tile : own, mr, layout, tiles, boff, aoff, v, m);
         for (int64_t r = 0; r < mr; ++r) transform_output(block.box(), g * s.rows + i * plan.mr + r, down, across, m + r * layout.m_row, layout.m_plane);
       }
     }
@@ -93,6 +110,7 @@ struct Tiles {
       for (int64_t n = 0; n < block.box().images(); ++n) {
         job.src = b + c * block.channel_stride() + block.position(n, 0, 0, 0);
         job.v = v + c * layout.v_row + n * down * across;
+        job.row = n == 0 ? layout.v_row : 0;
         transforms.input(job);
       }
   }
@@ -150,22 +168,10 @@ int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels) {
 }
 
 template <class T>
-void winograd_weights(const T* w, int64_t groups, int64_t rows, int64_t channels, int64_t group_stride, int64_t row_stride,
-                      int64_t channel_stride, const int64_t tap[9], int threads, T* u) {
-  const int64_t mr = tile_rows<T>(rows), row_tiles = ceil_div(rows, mr);
-  const auto& kernels = winograd_kernels<T>();
-  parallel_tasks(groups * row_tiles, threads, [&](int64_t task) {
-    WinogradWeights<T> job{};
-    job.channels = channels;
-    job.channel_stride = channel_stride;
-    std::copy_n(tap, 9, job.tap);
-    job.plane = mr * channels;
-    const int64_t g = task / row_tiles, m0 = task % row_tiles * mr;
-    for (int64_t m = m0; m < std::min(rows, m0 + mr); ++m) {
-      job.w = w + g * group_stride + m * row_stride;
-      job.u = u + task * kPlanes * mr * channels + (m - m0) * channels;
-      kernels.weights(job);
-    }
+void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
+  const int64_t mr = tile_rows<T>(s.rows), row_tiles = ceil_div(s.rows, mr);
+  parallel_tasks(s.groups * row_tiles, threads, [&](int64_t task) {
+    transform_tile(s, task / row_tiles, task % row_tiles, mr, u + task * kPlanes * mr * s.channels);
   });
 }
 
@@ -179,17 +185,20 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   // Tiles of a block: as many as keep the transformed input in the L2 cache, and three vectors of them at least.
   const int64_t least = 3 * lanes;
   int64_t most = std::max(least, kTransformedBytes / item / (kPlanes * s.channels));
-  if (plan.threads > 1) most = std::max<int64_t>(lanes, std::min(most, ceil_div(s.images * s.axis[0].outputs * down * across, plan.threads)));
+  const int64_t all = s.images * s.axis[0].outputs * down * across;
+  if (plan.threads > 1 && all >= plan.threads * least) most = std::min(most, ceil_div(all, plan.threads));
   plan.across = std::min(across, most);
   plan.across = ceil_div(across, ceil_div(across, plan.across));
   plan.down = std::max<int64_t>(1, std::min(down, most / plan.across));
   plan.down = ceil_div(down, ceil_div(down, plan.down));
   if (plan.across == across && plan.down == down)
     plan.images = s.axis[0].outputs == 1 ? std::max<int64_t>(1, std::min(s.images, most / (down * across))) : 1;
+  plan.blocks = ceil_div(s.images, plan.images) * s.axis[0].outputs * ceil_div(down, plan.down) * ceil_div(across, plan.across);
+  if (plan.blocks < plan.threads) plan.row_parts = std::min<int64_t>(ceil_div(s.rows, plan.mr), ceil_div(plan.threads, plan.blocks));
   const Layout<T> layout(s, plan);
   const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
   static const bool expand[3] = {false, false, false};
-  plan.workspace_bytes = item * (block_channel_size(s.axis, plan.images, extent, expand) * s.channels + layout.v_elements() + layout.m_elements());
+  plan.workspace_bytes = item * (block_channel_size(s.axis, plan.images, extent, expand) * s.channels + layout.v_elements() + layout.m_elements() + kPlanes * plan.mr * s.channels);
   return plan;
 }
 
@@ -198,8 +207,10 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
   const int64_t parts[3] = {s.axis[0].outputs, ceil_div(s.axis[1].outputs, plan.down * kOut), ceil_div(s.axis[2].outputs, plan.across * kOut)};
   const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
   const Tiles<T> tiles{s, plan};
-  parallel_tasks(ceil_div(s.images, plan.images) * parts[0] * parts[1] * parts[2], plan.threads, [&](int64_t task) {
+  parallel_tasks(plan.blocks * plan.row_parts, plan.threads, [&](int64_t task) {
     Box box{};
+    const int64_t part = task % plan.row_parts;
+    task /= plan.row_parts;
     for (int i : {2, 1, 0}) {
       // Whole tiles: outputs behind the last are computed and dropped.
       box.begin[i] = task % parts[i] * extent[i];
@@ -208,7 +219,7 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
     }
     box.image0 = task * plan.images;
     box.image1 = std::min(s.images, box.image0 + plan.images);
-    tiles.run(box);
+    tiles.run(box, part);
   });
 }
 
@@ -221,13 +232,13 @@ double winograd_cost(int64_t groups, int64_t rows, int64_t channels, const int64
   const double pairs = static_cast<double>(rows) * static_cast<double>(channels);
   double cost = 36 * pairs * vectors / 2 * 1.15 + 360 * channels * strips + 260 * rows * strips;
   cost *= static_cast<double>(outputs[0]);
-  if (!weights_ready) cost += pairs * (9 + 130 / lanes);
+  if (!weights_ready) cost += pairs * (8 + 160 / lanes);
   return groups * cost;
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                                                      \
   template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);                                                               \
-  template void winograd_weights(const T*, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, const int64_t[9], int, T*);         \
+  template void winograd_weights(const WinogradSum<T>&, int, T*);                                                                    \
   template WinogradPlan plan_winograd(const WinogradSum<T>&);                                                                        \
   template void run_winograd(const WinogradSum<T>&, const WinogradPlan&);                                                            \
   template double winograd_cost<T>(int64_t, int64_t, int64_t, const int64_t[3], bool);

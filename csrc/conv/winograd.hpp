@@ -14,7 +14,10 @@ struct WinogradSum {
   int64_t images = 1, groups = 1, channels = 1, rows = 1;
   View<const T> x;
   View<T> y;
-  const T* u = nullptr;  // winograd_weights of the weights
+  const T* u = nullptr;  // winograd_weights of the weights; or null, and each part transforms what it needs of w
+  const T* w = nullptr;
+  int64_t w_group = 0, w_row = 0, w_channel = 0;
+  int64_t tap[9] = {};   // in ascending order of offset
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
@@ -23,6 +26,8 @@ struct WinogradSum {
 struct WinogradPlan {
   int mr = 1;
   int64_t images = 1, down = 1, across = 1;  // tiles of a block
+  int64_t blocks = 1;    // of all images
+  int64_t row_parts = 1; // a block is done in so many tasks
   int64_t workspace_bytes = 0;
   int threads = 1;
 };
@@ -31,8 +36,7 @@ struct WinogradPlan {
 template <class T>
 int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels);
 template <class T>
-void winograd_weights(const T* w, int64_t groups, int64_t rows, int64_t channels, int64_t group_stride, int64_t row_stride,
-                      int64_t channel_stride, const int64_t tap[9], int threads, T* u);
+void winograd_weights(const WinogradSum<T>& s, int threads, T* u);
 
 template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s);

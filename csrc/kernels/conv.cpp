@@ -2,6 +2,7 @@
 #include "kernels/conv.hpp"
 
 #include "isa/table.hpp"
+#include "kernels/transpose.hpp"
 #include "kernels/vec.hpp"
 
 namespace fastconv {
@@ -106,23 +107,45 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
   if (!whole) copy_tile<T>(c, ldc, edge, NR, MR, columns);
 }
 
+// acc += a * b over all k; vector v of b stands v * step further.
+template <class T, int MR, int NV>
+FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, int64_t step, Vec<T> (&acc)[MR][NV]) {
+  const int32_t* aoff = t.aoff;
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, ++aoff) {
+    const T* b = base + *off;
+    const T* a = t.a + *aoff;
+    __asm__("" : "+r"(a), "+r"(b));  // one pointer each and displacements, not an index for each vector
+    Vec<T> bv[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * step);
+    multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
+  }
+}
+
 template <class T, int MR, int NV>
 void tile(const TileRun<T>& t) {
   constexpr int VL = kLanes<T>;
-  for (int64_t p = 0; p < t.pixels; p += NV * VL)
-    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
-      const T* base = t.b + p;
-      const int32_t* aoff = t.aoff;
-      for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, ++aoff) {
-        const T* b = base + *off;
-        const T* a = t.a + *aoff;
-        __asm__("" : "+r"(a), "+r"(b));  // one pointer each and displacements, not an index for each vector
-        Vec<T> bv[NV];
+  for (int64_t p = 0; p < t.pixels; p += NV * VL) {
+    // The tile's lines of c are fetched while it is computed; its stores would otherwise wait for them all at once.
 #pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
-        multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
-      }
-    });
+    for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(t.c + p + m * t.ldc + v * VL, 1);
+    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA { multiply_tile<T, MR, NV>(t, t.b + p, VL, acc); });
+  }
+}
+
+template <class T, int MR, int NV>
+void tall_tile(const TileRun<T>& t) {
+  constexpr int VL = kLanes<T>;
+  alignas(64) T edge[MR * NV * VL];
+  Vec<T> acc[MR][NV];
+  if (t.accumulate)
+    for (int m = 0; m < MR; ++m) copy_tile<T>(edge + m * NV * VL, VL, t.c + m * t.ldc, t.c_step, NV, t.pixels);
+  begin_tile<T, MR, NV>(t, edge, NV * VL, 1, acc);
+  multiply_tile<T, MR, NV>(t, t.b, t.b_step, acc);
+  end_tile<T, MR, NV>(t, edge, NV * VL, acc);
+  for (int m = 0; m < MR; ++m) copy_tile<T>(t.c + m * t.ldc, t.c_step, edge + m * NV * VL, VL, NV, t.pixels);
 }
 
 template <class T, int R, int NV>
@@ -254,64 +277,31 @@ void pack_add(const PackChannel<T>& c) {
     }
 }
 
-template <int... I>
-struct Indices {};
-template <int N, int... I>
-struct MakeIndices : MakeIndices<N - 1, N - 1, I...> {};
-template <int... I>
-struct MakeIndices<0, I...> {
-  typedef Indices<I...> type;
-};
-
-// Rows of 32 bytes, for a square transpose that every rung can do: log2(N) rounds that swap ever smaller blocks.
 template <class T>
-struct Square {
-  static constexpr int N = 32 / static_cast<int>(sizeof(T));
-  typedef T row __attribute__((vector_size(32)));
-  typedef T loose __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
-
-  template <int S, int... I>
-  static FASTCONV_INLINE void swap(row& a, row& b, Indices<I...>) {
-    const row low = __builtin_shufflevector(a, b, ((I & S) ? N + I - S : I)...);
-    b = __builtin_shufflevector(a, b, ((I & S) ? N + I : I + S)...);
-    a = low;
-  }
-  template <int S>
-  static FASTCONV_INLINE void round(row (&r)[N]) {
-    if constexpr (S > 0) {
-#pragma GCC unroll 8
-      for (int i = 0; i < N; ++i)
-        if (!(i & S)) swap<S>(r[i], r[i + S], typename MakeIndices<N>::type{});
-      round<S / 2>(r);
-    }
-  }
-  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds) {
-    row r[N];
-#pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(src + i * lds);
-    round<N / 2>(r);
-#pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) *reinterpret_cast<loose*>(dst + i * ldd) = r[i];
-  }
-};
-
-template <class T>
-void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels, int64_t channels,
-                     int64_t padded) {
-  constexpr int N = Square<T>::N;
-  const int64_t blocked = pixel_stride == 1 && pixels >= N ? channels / N * N : 0;
-  const int64_t whole = pixels / N * N;
-  for (int64_t p = 0; p < pixels; p += N) {
-    const int64_t rows = p < whole ? N : pixels - p;
-    T* d = dst + p * ldd;
-    const T* s = src + p * pixel_stride;
-    if (rows == N)
-      for (int64_t c = 0; c < blocked; c += N) Square<T>::transpose(d + c, ldd, s + c * channel_stride, channel_stride);
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t c = rows == N ? blocked : 0; c < channels; ++c) d[i * ldd + c] = s[c * channel_stride + i * pixel_stride];
-      for (int64_t c = channels; c < padded; ++c) d[i * ldd + c] = 0;
-    }
-  }
+void tiny(const TinyConv<T>& p) {
+  for (int64_t n = 0; n < p.images; ++n)
+    for (int64_t o = 0; o < p.groups * p.rows; ++o)
+      for (int64_t d = 0; d < p.out[0]; ++d)
+        for (int64_t h = 0; h < p.out[1]; ++h)
+          for (int64_t v = 0; v < p.out[2]; ++v) {
+            T sum = p.bias ? p.bias[o * p.bias_stride] : T(0);
+            for (int64_t c = 0; c < p.channels; ++c) {
+              const T* x = p.x + n * p.xs[0] + (o / p.rows * p.channels + c) * p.xs[1];
+              const T* w = p.w + o * p.ws[0] + c * p.ws[1];
+              for (int64_t i = 0; i < p.k[0]; ++i)
+                for (int64_t j = 0; j < p.k[1]; ++j) {
+                  const int64_t xd = p.index[0][d * p.k[0] + i], xh = p.index[1][h * p.k[1] + j];
+                  const int32_t* columns = p.index[2] + v * p.k[2];
+                  const bool row = xd >= 0 && xh >= 0;
+                  for (int64_t l = 0; l < p.k[2]; ++l) {
+                    const T value = row && columns[l] >= 0 ? x[xd * p.xs[2] + xh * p.xs[3] + columns[l] * p.xs[4]] : T(0);
+                    sum += w[i * p.ws[2] + j * p.ws[3] + l * p.ws[4]] * value;
+                  }
+                }
+            }
+            if (p.clamp) sum = sum < p.low ? p.low : sum > p.high ? p.high : sum;
+            p.y[n * p.ys[0] + o * p.ys[1] + d * p.ys[2] + h * p.ys[3] + v * p.ys[4]] = sum;
+          }
 }
 
 // Eight vectors of partial sums, then a tree: the error grows with n / (8 lanes), not n.
@@ -335,6 +325,11 @@ T sum(const T* src, int64_t stride, int64_t n) {
 template <class T, int MR, int NV>
 constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
   if constexpr (MR * NV <= kAccumulators) return tile<T, MR, NV>;
+  else return nullptr;
+}
+template <class T, int MR, int NV>
+constexpr auto tall_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int R, int NV>
@@ -362,6 +357,8 @@ constexpr ConvKernelsOf<T> make_kernels() {
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3), FASTCONV_ROW(tile_entry, 4),
            FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
+          {FASTCONV_ROW(tall_entry, 1), FASTCONV_ROW(tall_entry, 2), FASTCONV_ROW(tall_entry, 3), FASTCONV_ROW(tall_entry, 4),
+           FASTCONV_ROW(tall_entry, 5), FASTCONV_ROW(tall_entry, 6), FASTCONV_ROW(tall_entry, 7), FASTCONV_ROW(tall_entry, 8)},
           {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
            FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
           {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),
@@ -371,6 +368,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           pack_add<T>,
           pack_transposed<T>,
           copy_tile<T>,
+          tiny<T>,
           sum<T>};
 }
 #undef FASTCONV_ROW

@@ -15,6 +15,9 @@ constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
 // where `clamp` is set (NaN stays NaN). Sums run over k in order, so the
 // bits depend neither on how pixels are grouped nor on how k is cut into consecutive calls. Reads of b may pass the
 // last pixel by up to NR vectors: the packed block has that much slack. c is written for `pixels` pixels exactly.
+//
+// A tall tile has its vectors below one another: vector v is `pixels` (at most a vector's) pixels of image row v, at
+// b + v * b_step and c + v * c_step.
 template <class T>
 struct TileRun {
   int64_t k;
@@ -30,6 +33,7 @@ struct TileRun {
   bool accumulate;
   bool clamp;
   T low, high;
+  int64_t b_step, c_step;  // of tall tiles only
 };
 
 // One row of `a` (a depthwise convolution, or a single output channel): the tile's rows are rows of the image.
@@ -90,12 +94,27 @@ struct PackChannel {
   int64_t run_count;
 };
 
+// A whole problem so small that making it ready for the tiles would take longer: plain loops, the same sums in the same
+// order. index[a][o * k[a] + t] is the input coordinate on axis a, or -1.
+template <class T>
+struct TinyConv {
+  int64_t images, groups, channels, rows;  // channels and rows of a group
+  int64_t out[3], k[3];
+  const int32_t* index[3];
+  const T *x, *w, *bias;
+  T* y;
+  int64_t xs[5], ws[5], ys[5], bias_stride;
+  bool clamp;
+  T low, high;
+};
+
 template <class T>
 struct ConvKernelsOf {
   int lanes;
   int accumulators;  // vectors of a full tile: MR * NR <= accumulators
   int rows;          // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
+  void (*tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
   void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]
@@ -105,6 +124,7 @@ struct ConvKernelsOf {
   void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
                           int64_t channels, int64_t padded);
   void (*copy_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
+  void (*tiny)(const TinyConv<T>&);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 };
 

@@ -3,6 +3,7 @@
 // the padding), then neighbouring columns are joined. One template serves every operation, with positions or without.
 #include "kernels/pool.hpp"
 
+#include "kernels/halve.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
@@ -111,16 +112,19 @@ struct MaxIndex : Max<Same> {
   template <class V, class I>
   using Cell = Marked<V, I>;
   static constexpr bool kMarked = true;
+  template <class V>
+  static FASTCONV_INLINE auto beats(V b, V a) {
+    if constexpr (sizeof(V) > sizeof(double)) return ~(b <= a) & (a == a);
+    else return !(b <= a) && a == a;
+  }
   template <class C>
   static FASTCONV_INLINE C later(C a, C b) {
-    auto take = (b.v > a.v) | ((b.v != b.v) & (a.v == a.v));
+    auto take = beats(b.v, a.v);
     return {take ? b.v : a.v, take ? b.i : a.i};
   }
   template <class C>
   static FASTCONV_INLINE C join(C a, C b) {
-    auto a_nan = a.v != a.v, b_nan = b.v != b.v;
-    auto tie = (a.v == b.v) | (a_nan & b_nan);
-    auto take = (b.v > a.v) | (b_nan & (a.v == a.v)) | (tie & (b.i < a.i));
+    auto take = beats(b.v, a.v) | ((beats(a.v, b.v) == 0) & (b.i < a.i));
     return {take ? b.v : a.v, take ? b.i : a.i};
   }
 };
@@ -198,7 +202,7 @@ void fill_neutral(Line<T> line, int64_t first, int64_t last) {
 }
 
 // Columns [q, q + span) of the endless padded row, joined over the window's rows: column q + j stands at even[j], or, if
-// kTwo, at even[j / 2] or odd[j / 2].
+// kTwo (the phases of stride 2, sorted on the way), at even[j / 2] or odd[j / 2].
 template <class Op, class T, bool kTwo, bool kDense>
 void join_columns(const PoolRows<T>& s, int64_t width, int64_t q, int64_t span, Line<T> even, Line<T> odd) {
   constexpr int64_t kStep = kTwo ? 2 * kLanes<T> : kLanes<T>;
@@ -260,17 +264,32 @@ FASTCONV_INLINE void emit_one(const PoolSegment<T>& g, int64_t o, T v) {
   g.y[o * g.y_step] = g.divisor ? v / (g.divisor[o] * g.area) : v;
 }
 
-// Neighbours joined at stride 1 or 2: tap t of all windows lies t * dilation behind tap 0.
-template <class Op, class T, bool kTwo>
-void join_neighbours(const PoolSegment<T>& g, Line<T> even, Line<T> odd) {
-  const int64_t outputs = g.last - g.first, k = g.axis->k, dilation = g.axis->dilation;
-  auto tap = [&](int64_t o, int64_t t) {
-    const int64_t j = t * dilation;
-    return load_cell<Op, T>(kTwo ? (j % 2 ? odd : even).at(o + j / 2) : even.at(o + j));
-  };
+// Column j of `line` to phase j % stride, place j / stride.
+template <class Op, class T>
+void sort_by_phase(Line<T> line, int64_t span, int64_t stride, Line<T> phases, int64_t pitch) {
+  for (int64_t r = 0; r < stride; ++r) {
+    const Line<T> to = phases.at(r * pitch);
+    for (int64_t j = r, i = 0; j < span; j += stride, ++i) {
+      to.v[i] = line.v[j];
+      if (Op::kMarked) to.i[i] = line.i[j];
+    }
+  }
+}
+
+// Neighbours joined: tap t of every window lies t * dilation columns behind tap 0, so in one phase for all of them.
+template <class Op, class T>
+void join_neighbours(const PoolSegment<T>& g, Line<T> phases, int64_t pitch, int64_t stride) {
+  const int64_t outputs = g.last - g.first, k = g.axis->k;
+  const int64_t step = g.axis->dilation / stride, turn = g.axis->dilation % stride;
   for (int64_t o = 0; o < outputs; o += kLanes<T>) {
-    VecCell<Op, T> cell = tap(o, 0);
-    for (int64_t t = 1; t < k; ++t) cell = Op::join(cell, tap(o, t));
+    VecCell<Op, T> cell = load_cell<Op, T>(phases.at(o));
+    int64_t place = o, phase = 0;
+    for (int64_t t = 1; t < k; ++t) {
+      place += step;
+      phase += turn;
+      if (phase >= stride) phase -= stride, ++place;
+      cell = Op::join(cell, load_cell<Op, T>(phases.at(phase * pitch + place)));
+    }
     emit<Op>(g, o, outputs - o, cell);
   }
 }
@@ -319,12 +338,19 @@ FASTCONV_INLINE double join_run(const T* p, int64_t n, int64_t step, double so_f
 // Where value v (or the first NaN) stands first in the window.
 template <class T>
 int64_t find_first(const PoolRows<T>& s, PoolWindow w, int64_t dilation, T v) {
+  constexpr int64_t kStep = 8 * kLanes<T>;
+  auto is_it = [v](T x) { return (x == v) | ((x != x) & (v != v)); };
   for (int64_t d = 0; d < s.planes; ++d)
     for (int64_t r = 0; r < s.rows; ++r) {
       const T* p = s.data + d * s.plane_step + r * s.row_step + w.start * s.col_step;
-      for (int64_t t = 0; t < w.count; ++t) {
-        const T x = p[t * dilation * s.col_step];
-        if (x == v || (x != x && v != v)) return s.index + d * s.plane_index + r * s.row_index + w.start + t * dilation;
+      const int64_t step = dilation * s.col_step;
+      int64_t t = 0;
+      for (bool hit = false; step == 1 && t + kStep <= w.count; t += kStep) {
+        for (int64_t i = t; i < t + kStep; ++i) hit |= is_it(p[i]);
+        if (hit) break;
+      }
+      for (; t < w.count; ++t) {
+        if (is_it(p[t * step])) return s.index + d * s.plane_index + r * s.row_index + w.start + t * dilation;
       }
     }
   return 0;
@@ -359,23 +385,25 @@ void pool_row(const PoolRows<T>& s, const PoolSegment<T>& g) {
     q = g.first * a.stride - a.pad_before;
     span = (g.last - g.first - 1) * a.stride + pool_extent(a);
   }
-  const int64_t line = span + kPoolSlack;
+  const int64_t pitch = span / a.stride + kPoolSlack;
   T* values = static_cast<T*>(g.scratch);
-  auto* positions = reinterpret_cast<Position<T>*>(values + 2 * line);
-  const Line<T> even{values, positions}, odd = even.at(line);
-  const bool dense = s.col_step == 1;
-  if (g.walk == PoolWalk::two) {
-    dense ? join_columns<Op, T, true, true>(s, a.in, q, span, even, odd)
-          : join_columns<Op, T, true, false>(s, a.in, q, span, even, odd);
-    join_neighbours<Op, T, true>(g, even, odd);
+  auto* positions = reinterpret_cast<Position<T>*>(values + kPoolScratch / 2);
+  const Line<T> line{values, positions}, phases = line.at(span + kPoolSlack);
+  const bool dense = s.col_step == 1, phased = g.walk == PoolWalk::phased;
+  if (phased && a.stride == 2) {
+    dense ? join_columns<Op, T, true, true>(s, a.in, q, span, phases, phases.at(pitch))
+          : join_columns<Op, T, true, false>(s, a.in, q, span, phases, phases.at(pitch));
   } else {
-    dense ? join_columns<Op, T, false, true>(s, a.in, q, span, even, odd)
-          : join_columns<Op, T, false, false>(s, a.in, q, span, even, odd);
-    g.walk == PoolWalk::unit ? join_neighbours<Op, T, false>(g, even, odd) : join_windows<Op>(g, even, q);
+    dense ? join_columns<Op, T, false, true>(s, a.in, q, span, line, line)
+          : join_columns<Op, T, false, false>(s, a.in, q, span, line, line);
+    if (phased) sort_by_phase<Op>(line, span, a.stride, phases, pitch);
   }
+  if (phased) join_neighbours<Op>(g, phases, pitch, a.stride);
+  else if (g.walk == PoolWalk::unit) join_neighbours<Op>(g, line, 0, 1);
+  else join_windows<Op>(g, line, q);
 }
 
-// The gradient of an average: output rows weighted and added up, then every column takes what covers it.
+// The gradient of an average: output rows weighted and added up, then spread over the columns they cover.
 template <class T, bool kDense>
 FASTCONV_INLINE Vec<T> weighted_rows(const PoolGradRow<T>& g, int64_t col, int64_t n) {
   const T* p = g.dy + col * g.col_step;
@@ -409,6 +437,35 @@ FASTCONV_INLINE void put_columns(const PoolGradRow<T>& g, int64_t i, Vec<T> v, i
     for (int l = 0; l < kLanes<T> && l < n; ++l) to[l * g.dx_step] = v[l];
 }
 
+// dx += line, from outputs [from, to), tap by tap or window by window; line[0] belongs to output `base`.
+template <class T>
+void spread_taps(const PoolGradRow<T>& g, const T* line, int64_t base, int64_t from, int64_t to) {
+  const int64_t stride = g.axis->stride;
+  for (int64_t t = 0; t < g.axis->k; ++t) {
+    const int64_t shift = t - g.axis->pad_before;  // output o meets column o * stride + shift
+    int64_t first = from, last = to;
+    while (first < last && first * stride + shift < g.first) ++first;
+    while (first < last && (last - 1) * stride + shift >= g.last) --last;
+    T* dx = g.dx + (first * stride + shift - g.first) * g.dx_step;
+    const int64_t step = stride * g.dx_step;
+    for (int64_t o = first; o < last; ++o, dx += step) *dx += line[o - base];
+  }
+}
+template <class T>
+void spread_windows(const PoolGradRow<T>& g, const T* line, int64_t base, int64_t from, int64_t to) {
+  for (int64_t o = from; o < to; ++o) {
+    const PoolWindow w = pool_window(*g.axis, o);
+    const int64_t first = w.start > g.first ? w.start : g.first, end = w.start + w.count;
+    const int64_t n = (end < g.last ? end : g.last) - first;
+    T* dx = g.dx + (first - g.first) * g.dx_step;
+    const T v = line[o - base];
+    if (g.dx_step == 1)
+      for (int64_t i = 0; i < n; ++i) dx[i] += v;
+    else
+      for (int64_t i = 0; i < n; ++i) dx[i * g.dx_step] += v;
+  }
+}
+
 template <class T>
 void avg_grad_row(const PoolGradRow<T>& g) {
   const PoolAxis& a = *g.axis;
@@ -436,7 +493,7 @@ void avg_grad_row(const PoolGradRow<T>& g) {
       for (int64_t t = 1; t < a.k; ++t) sum += load(line + i + t);
       put_columns(g, i, sum, columns - i);
     }
-  } else if (g.walk == PoolWalk::two) {
+  } else if (a.stride == 2 && g.walk == PoolWalk::phased) {
     const int64_t evens = (a.k + 1) / 2, odds = a.k / 2, shift = q % 2, origin = q / 2 - base;
     for (int64_t i = 0; i < columns + shift; i += 2 * kLanes<T>) {  // column g.first - shift + i is even
       const T* p = line + origin + i / 2;
@@ -456,19 +513,17 @@ void avg_grad_row(const PoolGradRow<T>& g) {
       if (n > kLanes<T>) put_columns(g, i - shift + kLanes<T>, high, n - kLanes<T>);
     }
   } else {
-    for (int64_t i = 0; i < columns; ++i) {
-      const PoolCover cover = pool_cover(a, g.first + i);
-      T sum = 0;
-      for (int64_t o = cover.first; o < cover.last; ++o) sum += line[o - base];
-      g.dx[i * g.dx_step] = sum;
-    }
+    fill_columns(g, T(0));
+    if (a.windows == PoolWindows::regular) spread_taps(g, line, base, from, to);
+    else spread_windows(g, line, base, from, to);
   }
 }
 
 template <class T>
 constexpr PoolFunctions<T> functions() {
   return {pool_row<Max<Same>, T>,      pool_row<MaxIndex, T>,       pool_row<Sum<Same>, T>, pool_row<Max<Magnitude>, T>,
-          pool_row<Sum<Magnitude>, T>, pool_row<Sum<Square>, T>, avg_grad_row<T>};
+          pool_row<Sum<Magnitude>, T>, pool_row<Sum<Square>, T>, avg_grad_row<T>,
+          halve<T>,              halve_grad<T>};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

@@ -9,7 +9,7 @@ namespace fastconv {
 // How a row kernel goes over the width.
 enum class PoolWalk : uint8_t {
   unit,    // rows of the window reduced column by column, then neighbours: stride 1
-  two,     // the same with even and odd columns apart: stride 2
+  phased,  // the same, once columns are sorted by their remainder modulo the stride
   table,   // columns reduced the same way, then window by window
   direct,  // window by window from the input: windows too wide for scratch memory, and whole planes
 };
@@ -36,7 +36,7 @@ struct PoolSegment {
   int64_t index_step;
   const T* divisor;  // per output of the segment, readable in whole vectors; null: nothing is divided
   T area;            // the other axes' part of the divisor
-  void* scratch;     // pool_scratch_bytes(axis, walk, outputs)
+  void* scratch;     // kPoolScratch elements, where the walk is not direct
 };
 
 // One row of the input gradient of an average, columns [first, last).
@@ -54,11 +54,36 @@ struct PoolGradRow {
   int64_t first, last;
   T* dx;  // of column `first`
   int64_t dx_step;
-  void* scratch;
+  void* scratch;  // a line of the outputs and kPoolSlack elements
+};
+
+// A plane pooled by 2x2 windows at stride 2 into rows x columns outputs that lie one behind the other.
+template <class T>
+struct PoolHalves {
+  const T* x;
+  int64_t x_row;   // step from row to row
+  const T* x_end;  // nothing is read from here on
+  T* y;
+  int64_t rows, columns;
+};
+// Its gradient; dx is (2 rows) x (2 columns), dense.
+template <class T>
+struct PoolHalvesGrad {
+  const T* x;
+  int64_t x_row;
+  const T* x_end;
+  const T* dy;
+  const T* dy_end;
+  T* dx;
+  int64_t rows, columns;
 };
 
 constexpr int64_t kPoolSpan = 2048;   // columns that are reduced into scratch memory at a time
 constexpr int64_t kPoolSlack = 128;   // elements that whole vectors may touch beyond a line's end
+constexpr int64_t kPoolPhases = 16;   // largest stride that is walked by phases
+
+// A line of joined columns and their phases; values and as many positions.
+constexpr int64_t kPoolScratch = 2 * (2 * kPoolSpan + (kPoolPhases + 1) * kPoolSlack);
 
 template <class T>
 using PoolRowFunction = void (*)(const PoolRows<T>&, const PoolSegment<T>&);
@@ -68,6 +93,8 @@ struct PoolFunctions {
   PoolRowFunction<T> max, max_index, sum;
   PoolRowFunction<T> max_magnitude, sum_magnitude, sum_squares;
   void (*avg_grad)(const PoolGradRow<T>&);
+  void (*halve)(const PoolHalves<T>&);
+  void (*halve_grad)(const PoolHalvesGrad<T>&);
 };
 
 struct PoolKernels {

@@ -17,13 +17,13 @@ Kept kept(const PadAxis& a) {
   return {first, a.in - first - std::max<int64_t>(-a.after, 0)};
 }
 
-AxisMap axis_map(const PadAxis& a) {
+PlaneAxis axis_map(const PadAxis& a) {
   const Kept k = kept(a);
-  return AxisMap(a.mode, k.size, a.out(), 1, -a.before - k.first);
+  return PlaneAxis(a.mode, k.size, a.out(), 1, -a.before - k.first);
 }
 
 struct PadMaps {
-  AxisMap d, h, w;
+  PlaneAxis d, h, w;
   explicit PadMaps(const PadProblem& p) : d(axis_map(p.axis[2])), h(axis_map(p.axis[3])), w(axis_map(p.axis[4])) {}
   PlaneMap plane() const { return {d, h, w}; }
 };

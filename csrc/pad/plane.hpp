@@ -13,11 +13,11 @@ namespace fastconv {
 
 // Output o of an axis stands at input coordinate map(o * stride + shift), or at none (-1). Outputs [lo, hi) lie inside
 // the input and need no mapping; only the margins before and behind them are kept as a table.
-struct AxisMap {
+struct PlaneAxis {
   int64_t out, stride, shift, lo, hi;
   std::vector<int64_t> margin;  // sources of [0, lo), then of [hi, out)
 
-  AxisMap(Mode mode, int64_t in, int64_t out_, int64_t stride_, int64_t shift_)
+  PlaneAxis(Mode mode, int64_t in, int64_t out_, int64_t stride_, int64_t shift_)
       : out(out_), stride(stride_), shift(shift_) {
     auto first_at = [&](int64_t q) { return q <= shift ? 0 : std::min(out, (q - shift - 1) / stride + 1); };
     lo = first_at(0);
@@ -33,7 +33,7 @@ struct AxisMap {
 };
 
 struct PlaneMap {
-  const AxisMap &d, &h, &w;
+  const PlaneAxis &d, &h, &w;
 };
 
 template <class T>
@@ -43,13 +43,13 @@ void fill_row(T* y, int64_t step, int64_t n, T value) {
 
 // Calls f(o, q) for every output of the margins, q the input coordinate it stands at or -1.
 template <class F>
-void for_each_outside(const AxisMap& map, F f) {
+void for_each_outside(const PlaneAxis& map, F f) {
   for (int64_t o = 0; o < map.lo; ++o) f(o, map.source(o));
   for (int64_t o = map.hi; o < map.out; ++o) f(o, map.source(o));
 }
 
 template <class T>
-void gather_row(const AxisMap& map, const T* x, int64_t xstep, T value, T* y, int64_t ystep) {
+void gather_row(const PlaneAxis& map, const T* x, int64_t xstep, T value, T* y, int64_t ystep) {
   for_each_outside(map, [&](int64_t o, int64_t q) { y[o * ystep] = q < 0 ? value : x[q * xstep]; });
   if (map.lo == map.hi) return;
   const T* from = x + map.source(map.lo) * xstep;
@@ -62,7 +62,7 @@ void gather_row(const AxisMap& map, const T* x, int64_t xstep, T value, T* y, in
 }
 
 template <class T>
-void scatter_row(const AxisMap& map, const T* dy, int64_t ystep, T* dx, int64_t xstep) {
+void scatter_row(const PlaneAxis& map, const T* dy, int64_t ystep, T* dx, int64_t xstep) {
   if (map.lo < map.hi) {
     const T* from = dy + map.lo * ystep;
     T* to = dx + map.source(map.lo) * xstep;

@@ -6,7 +6,7 @@ namespace {
 
 // The map of every tap of every axis.
 struct TapMaps {
-  std::vector<AxisMap> axis[3];
+  std::vector<PlaneAxis> axis[3];
 
   explicit TapMaps(const ConvProblem& p) {
     for (int i = 0; i < 3; ++i) {
@@ -19,9 +19,9 @@ struct TapMaps {
   template <class F>
   void for_each(F f) const {
     int64_t tap = 0;
-    for (const AxisMap& d : axis[0])
-      for (const AxisMap& h : axis[1])
-        for (const AxisMap& w : axis[2]) f(tap++, PlaneMap{d, h, w});
+    for (const PlaneAxis& d : axis[0])
+      for (const PlaneAxis& h : axis[1])
+        for (const PlaneAxis& w : axis[2]) f(tap++, PlaneMap{d, h, w});
   }
 };
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pool/halve.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
 
@@ -104,7 +105,7 @@ void scatter_given(View<const T> dy, View<const int64_t> indices, View<T> dx, bo
           if (static_cast<uint64_t>(i) >= static_cast<uint64_t>(size))
             throw std::invalid_argument("indices holds " + std::to_string(i) + ", which is not in [0, " +
                                         std::to_string(size) + "), the plane's elements");
-          T& to = block.at(i);
+          T& to = packed ? block.plane[i] : block.at(i);
           to = add ? to + from[w * dy.stride[4]] : from[w * dy.stride[4]];
         }
       }
@@ -117,7 +118,9 @@ template <class T>
 void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x, View<const int64_t> indices,
                        View<T> dx) {
   if (indices.data) return scatter_given(dy, indices, dx, true);
-  const PoolProblem p = normal_form(problem);
+  if (max_pool_halving_backward(problem, dy, x, dx)) return;
+  PoolProblem p = normal_form(problem);
+  merge_whole_axes(p, x);
   const RowPlan plan = plan_rows(p, true, sizeof(T));
   const PoolRowFunction<T> kernel = pool_functions<T>().max_index;
   const T* end = end_of(x);
@@ -153,9 +156,19 @@ void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, V
   const T* end = end_of(x);
   const T power = static_cast<T>(norm.p - 1);
   auto add_window = [&](const PoolRows<T>& rows, PoolWindow w, int64_t dilation, T g, const PlaneBlock<T>& block) {
+    const T count = norm.mean && !std::isinf(norm.p) ? static_cast<T>(rows.planes * rows.rows * w.count) : T(1);
+    if (norm.p == 2) {  // where no scaling is needed
+      T sum = 0;
+      for_each_tap(rows, w, dilation, [&](T v, int64_t) { sum += v * v; });
+      if (is_safe_square_sum(sum)) {
+        const T scale = 1 / std::sqrt(sum * count);
+        for_each_tap(rows, w, dilation, [&](T v, int64_t index) { block.add(index, g * (v * scale)); });
+        return;
+      }
+    }
     const LpNorm<T> window = lp_window(rows, w, dilation, norm);
     if (window.largest == 0) return;
-    if (norm.mean && !std::isinf(norm.p)) g /= static_cast<T>(rows.planes * rows.rows * w.count);
+    g /= count;
     bool taken = false;  // p = infinity: by the first largest element
     for_each_tap(rows, w, dilation, [&](T v, int64_t index) {
       if (v == 0) return;
@@ -200,7 +213,7 @@ std::vector<T> weights_of(const PoolAxis& a, Averaging averaging) {
 PoolCover outputs_read(const PoolAxis& a, PoolWalk walk, int64_t first, int64_t last) {
   const int64_t q = first + a.pad_before, stop = last + a.pad_before;
   if (walk == PoolWalk::unit) return {q - (a.k - 1), stop};
-  if (walk == PoolWalk::two) return {q / 2 - (a.k - 1) / 2, (stop + 1) / 2};
+  if (walk == PoolWalk::phased && a.stride == 2) return {q / 2 - (a.k - 1) / 2, (stop + 1) / 2};
   return {pool_cover(a, first).first, pool_cover(a, last - 1).last};
 }
 

@@ -1,4 +1,5 @@
 // Forward pooling: every output row is one call of a row kernel.
+#include "pool/halve.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
 
@@ -51,6 +52,7 @@ void run(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> i
       for (int64_t o = at.first; o < at.last; ++o)
         divisors[o - at.first] = static_cast<T>(
             divisor.kind == Divisor::fixed ? divisor.fixed_value : pool_divisor(width, o, divisor.with_padding));
+    if (divisor.kind != Divisor::none && at.fresh) std::fill_n(divisors + (at.last - at.first), kPoolSlack, T(1));
     if (kernel) kernel(rows, segment);
     after(rows, segment);
   });
@@ -66,6 +68,7 @@ void run(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices
 
 template <class T>
 void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices) {
+  if (!indices.data && max_pool_halving(p, x, y)) return;
   run(p, x, y, indices, {}, indices.data ? pool_functions<T>().max_index : pool_functions<T>().max);
 }
 

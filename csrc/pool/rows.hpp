@@ -57,7 +57,7 @@ struct RowPlan {
 
 inline PoolWalk walk_of(const PoolAxis& w) {
   if (w.windows != PoolWindows::regular) return PoolWalk::table;
-  return w.stride == 1 ? PoolWalk::unit : w.stride == 2 ? PoolWalk::two : PoolWalk::table;
+  return w.stride == 1 ? PoolWalk::unit : w.stride <= kPoolPhases ? PoolWalk::phased : PoolWalk::table;
 }
 
 inline RowPlan plan_rows(const PoolProblem& p, bool positions, int64_t item) {
@@ -71,7 +71,7 @@ inline RowPlan plan_rows(const PoolProblem& p, bool positions, int64_t item) {
   plan.outputs = plan.walk == PoolWalk::direct ? 1024 : regular ? (kPoolSpan - pool_extent(w)) / w.stride + 1 : w.out;
   plan.outputs = std::max<int64_t>(1, std::min(plan.outputs, w.out));
   plan.segments = ceil_div(w.out, plan.outputs);
-  if (plan.walk != PoolWalk::direct) plan.scratch_bytes = 4 * (kPoolSpan + kPoolSlack) * item;
+  if (plan.walk != PoolWalk::direct) plan.scratch_bytes = kPoolScratch * item;
   return plan;
 }
 

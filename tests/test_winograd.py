@@ -1,0 +1,64 @@
+"""Winograd's algorithm where it is asked for: the value within its rounding, and the same promises as everywhere.
+
+Its transforms round what they pass on: errors are held to 60 eps of the largest sum of absolute values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import Array, assert_same_bits
+from cases import Case, sample
+from oracle import MODES
+from test_determinism import random, vars_of
+
+import fastconv as fc
+
+SIZES = [(1, 1), (2, 5), (4, 4), (5, 17), (13, 6), (29, 31)]
+CASES = [
+    *[Case(size, (3, 3), padding=1, batch=2, ic=3, oc=5) for size in SIZES],
+    *[Case((9, 14), (3, 3), padding=2, mode=mode, ic=9, oc=2) for mode in MODES],
+    Case((19, 23), (3, 3), groups=3, ic=17, oc=11),
+    Case((19, 23), (3, 3), padding=((0, 2), (1, 0)), batch=3, ic=67, oc=37),
+    Case((8, 9), (3, 3), padding="same", batch=None, ic=4, oc=33, flip=True),
+    Case((3, 7, 11), (1, 3, 3), padding=(0, 1, 1), ic=6, oc=9),
+    *[c for c in sample(51, 400) if c.kernel[-2:] == (3, 3)],
+]
+
+
+def assert_close(got: Array, expected: Array, magnitude: Array) -> None:
+    bound = 60 * np.finfo(got.dtype).eps * magnitude.max(initial=0)
+    assert np.abs(got - expected).max(initial=0) <= bound
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward_and_grad_input(case: Case, dtype: Any) -> None:
+    x, w, b, g = random(case, dtype)
+    y = case.forward(x, w, b, algorithm="winograd")
+    assert_close(y, case.expected_output(x, w, b), case.expected_output(abs(x), abs(w), abs(b)))
+    dx = case.grad_input(g, w, algorithm="winograd")
+    assert_close(dx, case.expected_grad_input(g, w), case.expected_grad_input(abs(g), abs(w)))
+
+
+@pytest.mark.parametrize("case", CASES[:14], ids=str)
+def test_threads_and_batch_change_no_bit(case: Case, dtype: Any) -> None:
+    case = Case(**{**vars_of(case), "batch": 5})
+    x, w, b, g = random(case, dtype)
+    with fc.threads(1):
+        y, dx = case.forward(x, w, b, algorithm="winograd"), case.grad_input(g, w, algorithm="winograd")
+    with fc.threads(3):
+        assert_same_bits(case.forward(x, w, b, algorithm="winograd"), y)
+        assert_same_bits(case.grad_input(g, w, algorithm="winograd"), dx)
+    alone = Case(**{**vars_of(case), "batch": None})
+    for i in range(5):
+        assert_same_bits(alone.forward(x[i], w, b, algorithm="winograd"), y[i])
+        assert_same_bits(alone.grad_input(g[i], w, algorithm="winograd"), dx[i])
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input"])
+def test_auto_takes_it_for_many_channels(direction: str) -> None:
+    plan = fc.explain((1, 128, 56, 56), (128, 128, 3, 3), padding=1, direction=direction)
+    assert plan["algorithm"] == "winograd"
+    assert fc.explain((1, 1, 56, 56), (1, 1, 3, 3), padding=1, direction=direction)["algorithm"] == "direct"
