@@ -68,7 +68,9 @@ def test_large_kernels(case: Case, dtype: Any) -> None:
     check(case, dtype, algorithm="direct")
 
 
-@pytest.mark.parametrize("case", [*UGLY[::5], *EMPTY, *MODE_CASES[::3], *sample(81, 40), *sample_transposed(82, 15)], ids=str)
+@pytest.mark.parametrize(
+    "case", [*UGLY[::5], *EMPTY, *MODE_CASES[::3], *sample(81, 40), *sample_transposed(82, 15)], ids=str
+)
 def test_every_option(case: Case, dtype: Any) -> None:
     check(case, dtype)
 

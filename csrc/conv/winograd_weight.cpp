@@ -313,7 +313,7 @@ bool fits(const ConvProblem& p) {
 
 template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
-  if (algorithm == Algorithm::direct || !fits(p)) return false;
+  if (algorithm == Algorithm::direct || algorithm == Algorithm::fft || !fits(p)) return false;
   if (algorithm == Algorithm::winograd) return true;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of one.
   return WinogradWeight<T>(p, {}, {}, {}).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
