@@ -1,4 +1,4 @@
-"""Convolution by Fourier transforms: within a stated bound of the exact sums, for every option and in every direction."""
+"""Convolution by Fourier transforms: within a stated bound of the exact sums, in every direction with every option."""
 
 from __future__ import annotations
 
