@@ -372,6 +372,10 @@ void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channe
 template <class T>
 void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (p.oc * p.ic == 0) return;
+  if (may_use_fft(p, algorithm)) {
+    const FftAxes axes = fft_axes(p);
+    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies()) return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
+  }
   if (p.mb * p.out_pixels() > 0) {
     if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
     if (may_use_fft(p, algorithm)) {
