@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,11 +117,12 @@ def test_bits(case: Case, dtype: Any) -> None:
 @pytest.mark.parametrize("case", [LARGE[0], LARGE[5], LARGE[13]], ids=str)
 def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], dtype: Any) -> None:
     x, w, b, g = case.data(dtype)
-    for call, shape in (
+    calls: tuple[tuple[Callable[[Array], Any], tuple[int, ...]], ...] = (
         (lambda out: case.forward(x, w, b, algorithm="fft", out=out), case.output_shape),
         (lambda out: case.grad_input(g, w, algorithm="fft", out=out), case.input_shape),
         (lambda out: case.grad_weight(g, x, algorithm="fft", out=out), case.weight_shape),
-    ):
+    )
+    for call, shape in calls:
         guarded = Guarded(shape, dtype, steps)
         call(guarded.view)
         guarded.assert_intact()
@@ -132,13 +134,13 @@ def test_activations(activation: str, dtype: Any) -> None:
     x, w, b, _ = LARGE[5].data(dtype)
     plain = LARGE[5].forward(x, w, b, algorithm="fft")
     got = LARGE[5].forward(x, w, b, algorithm="fft", activation=activation)
-    formula = {
+    formulas: dict[str, Callable[[Array], Array]] = {
         "relu": lambda v: np.maximum(v, 0),
         "relu6": lambda v: np.clip(v, 0, 6),
         "leaky_relu": lambda v: np.where(v > 0, v, v * dtype(0.01)),
         "tanh": np.tanh,
-    }[activation]
-    np.testing.assert_allclose(got, formula(plain), rtol=8 * float(np.finfo(dtype).eps), atol=0)
+    }
+    np.testing.assert_allclose(got, formulas[activation](plain), rtol=8 * float(np.finfo(dtype).eps), atol=0)
 
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
