@@ -95,7 +95,8 @@ struct Correlation {
 
   // The choice looks at one image and at no thread, so that a sample alone and in a batch are computed alike.
   bool use_winograd(const Piece& d, const Piece& h, const Piece& w) const {
-    if (algorithm == Algorithm::direct || d.map.taps() != 1 || d.map.tabulated() || !three_in_a_row(h.map) || !three_in_a_row(w.map)) return false;
+    if (algorithm == Algorithm::direct || algorithm == Algorithm::fft) return false;
+    if (d.map.taps() != 1 || d.map.tabulated() || !three_in_a_row(h.map) || !three_in_a_row(w.map)) return false;
     if (algorithm == Algorithm::winograd) return true;
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
     if (!large_enough_for_winograd(rows.rows, rows.channels, outputs[1] * outputs[2])) return false;

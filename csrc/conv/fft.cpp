@@ -14,13 +14,13 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kLeast = 16, kMost = 512;        // length of a transform
+constexpr int64_t kLeast = 16, kMost = 512;  // length of a transform
 constexpr int64_t kMostLine = 1 << 16;
-constexpr int64_t kSpectrumBytes = 2 << 20;        // of one tile, at most
-constexpr int64_t kWorkspaceBytes = 5 << 20;       // of a thread, if more than one spectrum of each kind is to be kept
-constexpr int64_t kSharedBytes = 16 << 20;         // transformed weights at a time
-constexpr int64_t kPad = 128;                      // elements between spectra, which are powers of two apart otherwise
-constexpr int64_t kLeastParts = 8;                 // pieces of work a weight gradient is cut into for the threads' sake
+constexpr int64_t kSpectrumBytes = 2 << 20;   // of one tile, at most
+constexpr int64_t kWorkspaceBytes = 5 << 20;  // of a thread, if more than one spectrum of each kind is to be kept
+constexpr int64_t kSharedBytes = 16 << 20;    // transformed weights at a time
+constexpr int64_t kPad = 128;                 // elements between spectra, which are powers of two apart otherwise
+constexpr int64_t kLeastParts = 8;            // pieces of work a weight gradient is cut into for the threads' sake
 // Taps that one term sums: tap[i] reads (o + shift[i]) * stride + base.
 struct Phase {
   int64_t base = 0;
@@ -44,7 +44,8 @@ std::vector<Phase> runs_of_taps(const AxisMap& map, int64_t most_reach) {
   std::vector<Phase> phases;
   for (size_t t : order) {
     const int64_t off = map.offset[t];
-    if (phases.empty() || floor_mod(off - phases.back().base, map.stride) || (off - phases.back().base) / map.stride > most_reach)
+    if (phases.empty() || floor_mod(off - phases.back().base, map.stride) ||
+        (off - phases.back().base) / map.stride > most_reach)
       phases.push_back({off, {}, {}});
     phases.back().shift.push_back((off - phases.back().base) / map.stride);
     phases.back().tap.push_back(t);
@@ -105,10 +106,12 @@ int64_t spectrum_bytes(const FftPlan& p) {
 // The chunks of a plan whose tiles are given, its memory and its cost.
 template <class T>
 void complete_forward(const FftAxes& a, FftPlan& p) {
-  const int64_t bytes = spectrum_bytes<T>(p), depth = p.line ? a.axis[0].outputs * a.axis[1].outputs : a.axis[0].outputs;
+  const int64_t bytes = spectrum_bytes<T>(p),
+                depth = p.line ? a.axis[0].outputs * a.axis[1].outputs : a.axis[0].outputs;
   p.term_chunk = std::max<int64_t>(1, std::min(p.terms, kWorkspaceBytes / bytes - 2));
   p.row_chunk = std::max<int64_t>(1, std::min(a.rows, kSharedBytes / (bytes * p.term_chunk)));
-  if (p.row_chunk == a.rows && p.term_chunk == p.terms) p.group_chunk = std::max<int64_t>(1, std::min(a.groups, kSharedBytes / (bytes * p.terms * a.rows)));
+  if (p.row_chunk == a.rows && p.term_chunk == p.terms)
+    p.group_chunk = std::max<int64_t>(1, std::min(a.groups, kSharedBytes / (bytes * p.terms * a.rows)));
   p.workspace_bytes = (p.term_chunk + 2) * bytes + table_bytes(p);
   p.shared_bytes = p.group_chunk * p.row_chunk * p.term_chunk * bytes;
   const Costs<T> c(p.rows, p.columns, p.line);
@@ -133,7 +136,8 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
   const Costs<T> c(p.rows, p.columns, p.line);
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const double pairs = static_cast<double>(a.axis[0].outputs) * p.pairs();
-  const double x = terms * ceil_div(a.rows, p.row_chunk) * (c.load + c.transform), dy = rows * ceil_div(p.terms, p.term_chunk) * (c.load + c.transform);
+  const double x = terms * ceil_div(a.rows, p.row_chunk) * (c.load + c.transform),
+               dy = rows * ceil_div(p.terms, p.term_chunk) * (c.load + c.transform);
   p.cost = a.groups * (pairs * (x + dy + rows * terms * c.accumulate) + rows * terms * (c.transform + c.store));
 }
 
@@ -191,7 +195,8 @@ class Tables {
     for (int s = 0; s < f.stages; ++s) f.twiddle[s] = factors.data() + start[static_cast<size_t>(s)];
   }
 
-  // Element (r, c): w^(k c) with k the frequency that the first pass leaves in row r, w the root of order rows * columns.
+  // Element (r, c): w^(k c) with k the frequency that the first pass leaves in row r, w the root of order rows *
+  // columns.
   void fill_twist() {
     const int64_t rows = shape_.rows.n, columns = shape_.columns.n, n = rows * columns, lanes = conv_kernels<T>().lanes;
     std::vector<Root> low, high;  // w^j = high[j / rows] * low[j % rows]
@@ -266,8 +271,10 @@ class Tiles {
     int64_t channel;
   };
   Term term(int64_t q) const {
-    const int64_t c = q % a.channels, i = q / a.channels, nw = static_cast<int64_t>(phase[2].size()), nh = static_cast<int64_t>(phase[1].size());
-    return {&phase[0][static_cast<size_t>(i / (nw * nh))], &phase[1][static_cast<size_t>(i / nw % nh)], &phase[2][static_cast<size_t>(i % nw)], c};
+    const int64_t c = q % a.channels, i = q / a.channels, nw = static_cast<int64_t>(phase[2].size()),
+                  nh = static_cast<int64_t>(phase[1].size());
+    return {&phase[0][static_cast<size_t>(i / (nw * nh))], &phase[1][static_cast<size_t>(i / nw % nh)],
+            &phase[2][static_cast<size_t>(i % nw)], c};
   }
 
   // The offsets that a load reads, kept from one load to the next.
@@ -299,9 +306,11 @@ class Tiles {
       for (int64_t i = 0; i < p.count; ++i) {
         if (t.h != h || t.w != w) find_lines(p, i, t, x, s.lines[i]);
         const int64_t d = map_coordinate(a.axis[0].mode, p.depth * a.axis[0].stride + t.d->base, a.axis[0].in);
-        const int64_t v = plan.line ? map_coordinate(a.axis[1].mode, p.begin[i][0] * a.axis[1].stride + t.h->base, a.axis[1].in) : 0;
+        const int64_t v =
+            plan.line ? map_coordinate(a.axis[1].mode, p.begin[i][0] * a.axis[1].stride + t.h->base, a.axis[1].in) : 0;
         if (d >= 0 && v >= 0)
-          src[i] = x.data + p.image * x.stride[0] + (g * a.channels + t.channel) * x.stride[1] + d * x.stride[2] + v * x.stride[3];
+          src[i] = x.data + p.image * x.stride[0] + (g * a.channels + t.channel) * x.stride[1] + d * x.stride[2] +
+                   v * x.stride[3];
       }
       h = t.h;
       w = t.w;
@@ -322,7 +331,8 @@ class Tiles {
       std::fill(l.column + l.end, l.column + line_length(plan), kFftZero);
       l.first = 0;
       l.step = dy.stride[4];
-      src[i] = dy.data + p.image * dy.stride[0] + channel * dy.stride[1] + p.depth * dy.stride[2] + p.begin[i][0] * dy.stride[3] + p.begin[i][1] * dy.stride[4];
+      src[i] = dy.data + p.image * dy.stride[0] + channel * dy.stride[1] + p.depth * dy.stride[2] +
+               p.begin[i][0] * dy.stride[3] + p.begin[i][1] * dy.stride[4];
       columns = std::max(columns, p.extent[i][1]);
     }
     transform(s, src, live(columns), spectrum);
@@ -343,17 +353,18 @@ class Tiles {
   // Of what the axes that are not transformed decide.
   template <class W>
   int64_t weight_offset(const FftWeights<W>& w, int64_t g, int64_t m, const Term& t) const {
-    return g * w.group + m * w.row + t.channel * w.channel + w.tap[0][t.d->tap[0]] + (plan.line ? w.tap[1][t.h->tap[0]] : 0);
+    return g * w.group + m * w.row + t.channel * w.channel + w.tap[0][t.d->tap[0]] +
+           (plan.line ? w.tap[1][t.h->tap[0]] : 0);
   }
 
  private:
   void clear_rows(Lines& l) const { std::fill_n(l.row, plan.rows, plan.line ? 0 : kFftZero); }
   int64_t live(int64_t columns) const { return std::min(columns, plan.columns); }
 
-  // Coordinates of entries [0, count) behind outputs from `begin`, times the source's step: those that lie in the source
-  // as a run, all others by table.
-  static void find_run(const AxisMap& map, int64_t base, int64_t begin, int64_t count, int64_t step, int64_t* table, int64_t size, int64_t& run_begin,
-                       int64_t& run_end) {
+  // Coordinates of entries [0, count) behind outputs from `begin`, times the source's step: those that lie in the
+  // source as a run, all others by table.
+  static void find_run(const AxisMap& map, int64_t base, int64_t begin, int64_t count, int64_t step, int64_t* table,
+                       int64_t size, int64_t& run_begin, int64_t& run_end) {
     const int64_t at = begin * map.stride + base;  // the coordinate of entry 0
     run_begin = std::min(count, at >= 0 ? 0 : ceil_div(-at, map.stride));
     run_end = std::max(run_begin, std::min(count, at < map.in ? ceil_div(map.in - at, map.stride) : 0));
@@ -372,7 +383,8 @@ class Tiles {
       for (int64_t r = begin; r < end; ++r) l.row[r] = ((p.begin[i][0] + r) * map.stride + t.h->base) * x.stride[3];
     }
     const AxisMap& map = a.axis[2];
-    find_run(map, t.w->base, p.begin[i][1], p.extent[i][1] + t.w->reach(), x.stride[4], l.column, line_length(plan), l.begin, l.end);
+    find_run(map, t.w->base, p.begin[i][1], p.extent[i][1] + t.w->reach(), x.stride[4], l.column, line_length(plan),
+             l.begin, l.end);
     l.first = ((p.begin[i][1] + l.begin) * map.stride + t.w->base) * x.stride[4];
     l.step = map.stride * x.stride[4];
   }
@@ -411,7 +423,8 @@ class Forward {
     for (int64_t g = 0; g < a.groups; g += plan.group_chunk)
       for (int64_t m = 0; m < a.rows; m += plan.row_chunk)
         for (int64_t q = 0; q < plan.terms; q += plan.term_chunk)
-          run_chunk({g, std::min(plan.group_chunk, a.groups - g), m, std::min(plan.row_chunk, a.rows - m), q, std::min(plan.term_chunk, plan.terms - q)});
+          run_chunk({g, std::min(plan.group_chunk, a.groups - g), m, std::min(plan.row_chunk, a.rows - m), q,
+                     std::min(plan.term_chunk, plan.terms - q)});
   }
 
  private:
@@ -424,24 +437,34 @@ class Forward {
     T* weights = reinterpret_cast<T*>(Arena::shared().reserve(plan.shared_bytes));
     parallel_tasks(c.groups * c.rows * c.terms, plan.threads, [&](int64_t i) {
       typename Tiles<T>::Scratch scratch(plan);
-      tiles.transform_weights(s.w, c.g0 + i / (c.rows * c.terms), c.m0 + i / c.terms % c.rows, c.q0 + i % c.terms, scratch, weights + i * size);
+      tiles.transform_weights(s.w, c.g0 + i / (c.rows * c.terms), c.m0 + i / c.terms % c.rows, c.q0 + i % c.terms,
+                              scratch, weights + i * size);
     });
     // Few tiles: the rows are shared out too, though each share transforms x anew.
     const int64_t items = tiles.items() * c.groups;
     const int64_t parts = plan.threads > 1 ? std::min(c.rows, ceil_div(2 * plan.threads, items)) : 1;
     parallel_tasks(items * parts, plan.threads, [&](int64_t i) {
       const int64_t part = i % parts, g = i / parts % c.groups;
-      run_pair(c, g, part * c.rows / parts, (part + 1) * c.rows / parts, tiles.pair(i / parts / c.groups), weights + g * c.rows * c.terms * size);
+      run_pair(c, g, part * c.rows / parts, (part + 1) * c.rows / parts, tiles.pair(i / parts / c.groups),
+               weights + g * c.rows * c.terms * size);
     });
   }
 
-  void run_pair(const Chunk& c, int64_t g, int64_t m0, int64_t m1, const typename Tiles<T>::Pair& pair, const T* weights) const {
+  void run_pair(const Chunk& c, int64_t g, int64_t m0, int64_t m1, const typename Tiles<T>::Pair& pair,
+                const T* weights) const {
     const int64_t size = tiles.size();
     typename Tiles<T>::Scratch scratch(plan);
     T *acc = scratch.tile + size, *x = acc + size;
     tiles.transform_x(pair, c.g0 + g, c.q0, c.q0 + c.terms, s.x, scratch, x);
     for (int64_t m = m0; m < m1; ++m) {
-      const FftMultiply<T> product{acc, x, weights + m * c.terms * size, c.terms, size, size, plan.rows * plan.columns / conv_kernels<T>().lanes, false};
+      const FftMultiply<T> product{acc,
+                                   x,
+                                   weights + m * c.terms * size,
+                                   c.terms,
+                                   size,
+                                   size,
+                                   plan.rows * plan.columns / conv_kernels<T>().lanes,
+                                   false};
       tiles.kernels.multiply(product);
       const int64_t columns = std::min(plan.columns, std::max(pair.extent[0][1], pair.extent[1][1]));
       tiles.kernels.inverse(tiles.shape(), acc, scratch.tile, columns);
@@ -456,7 +479,8 @@ class Forward {
     job.part = i;
     job.tile_rows = plan.rows;
     job.tile_columns = plan.columns;
-    job.y = y.data + pair.image * y.stride[0] + channel * y.stride[1] + pair.depth * y.stride[2] + pair.begin[i][0] * y.stride[3] + pair.begin[i][1] * y.stride[4];
+    job.y = y.data + pair.image * y.stride[0] + channel * y.stride[1] + pair.depth * y.stride[2] +
+            pair.begin[i][0] * y.stride[3] + pair.begin[i][1] * y.stride[4];
     job.y_row = plan.line ? plan.columns * y.stride[4] : y.stride[3];
     job.y_step = y.stride[4];
     job.rows = plan.line ? plan.rows : pair.extent[i][0];
@@ -476,8 +500,8 @@ class Forward {
   const Tiles<T> tiles;
 };
 
-// Sums of spectra of some output channels times some terms. As many parts of the tiles as keep the threads busy are summed
-// apart; their number depends on the problem alone.
+// Sums of spectra of some output channels times some terms. As many parts of the tiles as keep the threads busy are
+// summed apart; their number depends on the problem alone.
 template <class T>
 class Gradient {
  public:
@@ -491,7 +515,10 @@ class Gradient {
 
   void run() const {
     const int64_t sums = plan.row_chunk * plan.term_chunk * tiles.size();
-    T* shared = parts > 1 ? reinterpret_cast<T*>(Arena::shared().reserve(tasks * parts * sums * static_cast<int64_t>(sizeof(T)))) : nullptr;
+    T* shared =
+        parts > 1
+            ? reinterpret_cast<T*>(Arena::shared().reserve(tasks * parts * sums * static_cast<int64_t>(sizeof(T))))
+            : nullptr;
     parallel_tasks(tasks * parts, plan.threads, [&](int64_t i) {
       const int64_t part = i % parts;
       Memory memory(*this);
@@ -516,7 +543,8 @@ class Gradient {
   };
   Task at(int64_t i) const {
     const int64_t m = i / term_chunks % row_chunks * plan.row_chunk, q = i % term_chunks * plan.term_chunk;
-    return {i / (row_chunks * term_chunks), m, std::min(plan.row_chunk, a.rows - m), q, std::min(plan.term_chunk, plan.terms - q)};
+    return {i / (row_chunks * term_chunks), m, std::min(plan.row_chunk, a.rows - m), q,
+            std::min(plan.term_chunk, plan.terms - q)};
   }
 
   struct Memory {
@@ -535,11 +563,13 @@ class Gradient {
     for (int64_t item = begin; item < end; ++item) {
       const auto pair = tiles.pair(item);
       tiles.transform_x(pair, t.g, t.q0, t.q0 + t.terms, x, memory.scratch, memory.z);
-      for (int64_t m = 0; m < t.rows; ++m) tiles.transform_dy(pair, t.g * a.rows + t.m0 + m, dy, memory.scratch, memory.u + m * size);
+      for (int64_t m = 0; m < t.rows; ++m)
+        tiles.transform_dy(pair, t.g * a.rows + t.m0 + m, dy, memory.scratch, memory.u + m * size);
       for (int64_t m = 0; m < t.rows; ++m)
         for (int64_t q = 0; q < t.terms; ++q) {
-          const FftMultiply<T> product{memory.sums + (m * plan.term_chunk + q) * size, memory.z + q * size, memory.u + m * size, 1, 0, 0,
-                                       plan.rows * plan.columns / conv_kernels<T>().lanes, item > begin};
+          const FftMultiply<T> product{
+              memory.sums + (m * plan.term_chunk + q) * size,     memory.z + q * size, memory.u + m * size, 1, 0, 0,
+              plan.rows * plan.columns / conv_kernels<T>().lanes, item > begin};
           tiles.kernels.multiply(product);
         }
     }
@@ -553,11 +583,13 @@ class Gradient {
       for (int64_t q = 0; q < t.terms; ++q) {
         const auto term = tiles.term(t.q0 + q);
         const int64_t columns = std::min(plan.columns, term.w->reach() + 1);
-        tiles.kernels.inverse(tiles.shape(), memory.sums + (m * plan.term_chunk + q) * tiles.size(), memory.scratch.tile, columns);
+        tiles.kernels.inverse(tiles.shape(), memory.sums + (m * plan.term_chunk + q) * tiles.size(),
+                              memory.scratch.tile, columns);
         T* to = dw.data + tiles.weight_offset(dw, t.g, t.m0 + m, term);
         for (size_t i = 0; i < term.h->tap.size(); ++i)
           for (size_t j = 0; j < term.w->tap.size(); ++j) {
-            const int64_t w = term.w->shift[j], r = plan.line ? w / plan.columns : term.h->shift[i], c = w % plan.columns;
+            const int64_t w = term.w->shift[j], r = plan.line ? w / plan.columns : term.h->shift[i],
+                          c = w % plan.columns;
             to[(plan.line ? 0 : dw.tap[1][term.h->tap[i]]) + dw.tap[2][term.w->tap[j]]] =
                 scale * memory.scratch.tile[(c / lanes * plan.rows + r) * 2 * lanes + c % lanes];
           }
@@ -575,12 +607,14 @@ class Gradient {
 }  // namespace
 
 std::string FftPlan::kernel() const {
-  return (line ? "line " + std::to_string(rows * columns) : "plane " + std::to_string(rows) + "x" + std::to_string(columns));
+  return (line ? "line " + std::to_string(rows * columns)
+               : "plane " + std::to_string(rows) + "x" + std::to_string(columns));
 }
 
 template <class T>
 FftPlan plan_fft(const FftAxes& a, bool gradient) {
   FftPlan best;
+  if (a.channels * a.rows == 0) return best;
   for (const AxisMap& map : a.axis)
     if (map.tabulated() || map.taps() == 0) return best;
   const int64_t most = kSpectrumBytes / static_cast<int64_t>(2 * sizeof(T)) / (gradient ? 2 : 1);
@@ -622,7 +656,8 @@ FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient) {
   const FftPlan plan = plan_fft<T>(a, gradient);
   double macs = static_cast<double>(a.groups * a.rows) * static_cast<double>(a.channels);
   for (const AxisMap& map : a.axis) macs *= static_cast<double>(map.taps()) * static_cast<double>(map.outputs);
-  const double direct = macs / (2 * conv_kernels<T>().lanes * (a.rows == 1 ? 0.3 : 0.85));
+  const double direct =
+      macs / (2 * conv_kernels<T>().lanes * std::min(0.85, 0.17 * static_cast<double>(a.rows) + 0.14));
   return plan.cost < 0.7 * direct ? plan : FftPlan{};
 }
 
@@ -645,14 +680,15 @@ void run_fft(const FftSum<T>& s, const FftPlan& plan) {
 }
 
 template <class T>
-void run_fft_gradient(const FftAxes& axes, View<const T> dy, View<const T> x, const FftWeights<T>& dw, const FftPlan& plan) {
+void run_fft_gradient(const FftAxes& axes, View<const T> dy, View<const T> x, const FftWeights<T>& dw,
+                      const FftPlan& plan) {
   Gradient<T>(axes, dy, x, dw, plan).run();
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                                       \
-  template FftPlan plan_fft<T>(const FftAxes&, bool);                                                                 \
-  template FftPlan choose_fft<T>(Algorithm, const FftAxes&, bool);                                                    \
-  template void run_fft(const FftSum<T>&, const FftPlan&);                                                            \
+#define FASTCONV_INSTANTIATE(T)                                    \
+  template FftPlan plan_fft<T>(const FftAxes&, bool);              \
+  template FftPlan choose_fft<T>(Algorithm, const FftAxes&, bool); \
+  template void run_fft(const FftSum<T>&, const FftPlan&);         \
   template void run_fft_gradient(const FftAxes&, View<const T>, View<const T>, const FftWeights<T>&, const FftPlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

@@ -1,7 +1,7 @@
 // Fourier transforms of many columns at once: a vector holds one row of neighbouring columns, so that a transform along
 // the rows needs no shuffles; between the two axes the tile is transposed block by block in registers. Forward passes
-// decimate in frequency, inverse passes in time: neither ever reorders. An inverse transform is the forward one with the
-// real and imaginary parts exchanged.
+// decimate in frequency, inverse passes in time: neither ever reorders. An inverse transform is the forward one with
+// the real and imaginary parts exchanged.
 #include "kernels/fft.hpp"
 
 #include "isa/table.hpp"
@@ -98,7 +98,8 @@ FASTCONV_INLINE void any_stage(int radix, T* strip, int64_t n, int64_t length, c
 template <class T>
 void transform_strip(const FftLength<T>& f, T* strip) {
   int64_t length = f.n;
-  for (int s = 0; s < f.stages; length /= f.radix[s++]) any_stage<T, false>(f.radix[s], strip, f.n, length, f.twiddle[s]);
+  for (int s = 0; s < f.stages; length /= f.radix[s++])
+    any_stage<T, false>(f.radix[s], strip, f.n, length, f.twiddle[s]);
 }
 template <class T>
 void invert_strip(const FftLength<T>& f, T* strip) {
@@ -133,7 +134,8 @@ FASTCONV_INLINE void transpose_block(const T* from, T* to) {
 #pragma GCC unroll 4
     for (int round = 1; round < VL; round *= 2) {
 #pragma GCC unroll 16
-      for (int i = 0; i < VL / 2; ++i) b[2 * i] = zip_low(a[i], a[i + VL / 2]), b[2 * i + 1] = zip_high(a[i], a[i + VL / 2]);
+      for (int i = 0; i < VL / 2; ++i)
+        b[2 * i] = zip_low(a[i], a[i + VL / 2]), b[2 * i + 1] = zip_high(a[i], a[i + VL / 2]);
 #pragma GCC unroll 16
       for (int i = 0; i < VL; ++i) a[i] = b[i];
     }
@@ -153,7 +155,8 @@ void forward(const FftShape<T>& shape, T* tile, T* spectrum, int64_t columns) {
   }
   for (int64_t i = 0; i < rows / VL; ++i) {
     T* strip = spectrum + i * width * 2 * VL;
-    for (int64_t s = 0; s < live; ++s) transpose_block(static_cast<const T*>(tile + (s * rows + i * VL) * 2 * VL), strip + s * VL * 2 * VL);
+    for (int64_t s = 0; s < live; ++s)
+      transpose_block(static_cast<const T*>(tile + (s * rows + i * VL) * 2 * VL), strip + s * VL * 2 * VL);
     for (T* p = strip + live * VL * 2 * VL; p < strip + width * 2 * VL; p += VL) store(p, Vec<T>{});
     transform_strip(shape.columns, strip);
   }
@@ -166,7 +169,8 @@ void inverse(const FftShape<T>& shape, T* spectrum, T* tile, int64_t columns) {
   for (int64_t i = 0; i < rows / VL; ++i) {
     T* strip = spectrum + i * width * 2 * VL;
     invert_strip(shape.columns, strip);
-    for (int64_t s = 0; s < live; ++s) transpose_block(static_cast<const T*>(strip + s * VL * 2 * VL), tile + (s * rows + i * VL) * 2 * VL);
+    for (int64_t s = 0; s < live; ++s)
+      transpose_block(static_cast<const T*>(strip + s * VL * 2 * VL), tile + (s * rows + i * VL) * 2 * VL);
   }
   for (int64_t s = 0; s < live; ++s) {
     T* strip = tile + s * rows * 2 * VL;
@@ -190,7 +194,8 @@ void multiply(const FftMultiply<T>& a) {
     for (int64_t q = 0; q < a.terms; ++q, x += a.x_term, k += a.k_term) {
 #pragma GCC unroll 4
       for (int i = 0; i < kWide; ++i) {
-        const Vec<T> xr = load(x + i * 2 * VL), xi = load(x + i * 2 * VL + VL), kr = load(k + i * 2 * VL), ki = load(k + i * 2 * VL + VL);
+        const Vec<T> xr = load(x + i * 2 * VL), xi = load(x + i * 2 * VL + VL), kr = load(k + i * 2 * VL),
+                     ki = load(k + i * 2 * VL + VL);
         sum[i].re += xr * kr;
         sum[i].re += xi * ki;
         sum[i].im += xi * kr;
@@ -232,7 +237,8 @@ void load_tile(const FftLoad<T>& a) {
 template <class T>
 void store_tile(const FftStore<T>& a) {
   constexpr int VL = kLanes<T>;
-  const Vec<T> low = splat<T>(a.low), high = splat<T>(a.high), scale = splat<T>(a.scale), bias = a.bias ? splat<T>(*a.bias) : Vec<T>{};
+  const Vec<T> low = splat<T>(a.low), high = splat<T>(a.high), scale = splat<T>(a.scale),
+               bias = a.bias ? splat<T>(*a.bias) : Vec<T>{};
   for (int64_t c = 0; c < a.tile_columns; c += VL)
     for (int64_t r = 0; r < a.rows; ++r) {
       const int64_t left = a.columns - r * a.column_step - c;
@@ -267,8 +273,9 @@ void store_tile(const FftStore<T>& a) {
 constexpr int kMostRadix = FASTCONV_VEC_REGISTERS >= 32 ? 8 : 4;
 
 const FftKernels& fft_kernels() {
-  static constexpr FftKernels table = {{kMostRadix, forward<float>, inverse<float>, multiply<float>, load_tile<float>, store_tile<float>},
-                                       {kMostRadix, forward<double>, inverse<double>, multiply<double>, load_tile<double>, store_tile<double>}};
+  static constexpr FftKernels table = {
+      {kMostRadix, forward<float>, inverse<float>, multiply<float>, load_tile<float>, store_tile<float>},
+      {kMostRadix, forward<double>, inverse<double>, multiply<double>, load_tile<double>, store_tile<double>}};
   return table;
 }
 

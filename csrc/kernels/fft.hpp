@@ -1,9 +1,10 @@
-// Contracts of the Fourier kernels: complex transforms of `rows` x `columns` tiles, both powers of two and multiples of a
-// vector, in which a vector holds `lanes` neighbouring columns.
+// Contracts of the Fourier kernels: complex transforms of `rows` x `columns` tiles, both powers of two and multiples of
+// a vector, in which a vector holds `lanes` neighbouring columns.
 //
-// A tile stands strip by strip: element (r, c) has its real part at ((c / lanes) * rows + r) * 2 * lanes + c % lanes, and
-// its imaginary part `lanes` further. A spectrum stands the same way with rows and columns exchanged. Its frequencies are
-// in the order that decimation leaves them in; only products of spectra of one shape and inverse transforms are ever taken.
+// A tile stands strip by strip: element (r, c) has its real part at ((c / lanes) * rows + r) * 2 * lanes + c % lanes,
+// and its imaginary part `lanes` further. A spectrum stands the same way with rows and columns exchanged. Its
+// frequencies are in the order that decimation leaves them in; only products of spectra of one shape and inverse
+// transforms are ever taken.
 #pragma once
 #include <cstdint>
 
@@ -12,8 +13,9 @@ namespace fastconv {
 constexpr int kFftStages = 10;
 constexpr int64_t kFftZero = INT64_MIN;  // an offset that stands for a zero
 
-// A transform of length n = radix[0] * radix[1] * ... (each 2, 4 or 8). For stage s, which cuts lengths L into L / radix,
-// twiddle[s] holds w^(j r), w = exp(-2 pi i / L), as re, im pairs: j = 0 .. L / radix - 1, and within r = 1 .. radix - 1.
+// A transform of length n = radix[0] * radix[1] * ... (each 2, 4 or 8). For stage s, which cuts lengths L into L /
+// radix, twiddle[s] holds w^(j r), w = exp(-2 pi i / L), as re, im pairs: j = 0 .. L / radix - 1, and within r = 1 ..
+// radix - 1.
 template <class T>
 struct FftLength {
   int64_t n;
@@ -25,7 +27,8 @@ struct FftLength {
 template <class T>
 struct FftShape {
   FftLength<T> rows, columns;
-  const T* twist;  // null, or factors between the two passes, laid out like the tile: one line of rows * columns elements
+  const T*
+      twist;  // null, or factors between the two passes, laid out like the tile: one line of rows * columns elements
 };
 
 // Real or imaginary part (`part` 0 or 1) of a tile: element (r, c) = src[row[r] + column(r * column_step + c)], a zero
