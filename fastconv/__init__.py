@@ -189,3 +189,14 @@ __all__ = [
     "threads",
     "unfold",
 ]
+
+_SUBPACKAGES = ("analysis", "data", "nn", "optim", "train", "viz")
+
+
+def __getattr__(name: str) -> object:
+    """Import ``fastconv.nn`` and its like when they are first used, so that importing the kernels stays quick."""
+    if name in _SUBPACKAGES:
+        from importlib import import_module
+
+        return import_module(f"fastconv.{name}")
+    raise AttributeError(f"module 'fastconv' has no attribute {name!r}")

@@ -35,7 +35,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     options = job.Options(
         out=arguments.out, quick=arguments.quick, threads=arguments.threads, parts=tuple(arguments.rows)
     )
-    return job.run(options)
+    code = job.run(options)
+    if code or not arguments.train:
+        return code
+    from fastconv.bench import training
+
+    return training.run(arguments.out, arguments.quick, arguments.threads)
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -59,6 +64,8 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=_positive, metavar="N", help=threads)
     parts = f"only these parts of the job: {', '.join(PARTS)}"
     parser.add_argument("--rows", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=parts)
+    training = "then train a CNN and an MLP of equal parameters on real images, for equal epochs and for equal time"
+    parser.add_argument("--train", action="store_true", help=training)
     parser.set_defaults(run=_bench)
 
 
@@ -67,8 +74,15 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_info)
 
 
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    from fastconv.train.command import add_arguments
+
+    add_arguments(parser)
+
+
 _COMMANDS = {
     "bench": ("convolution against the dense layer, measured on a photograph", _add_bench),
+    "train": ("train a network on real images, test it, and write the model, its history and pictures", _add_train),
     "info": ("how this copy was built and what it runs on", _add_info),
 }
 

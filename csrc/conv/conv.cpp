@@ -33,7 +33,7 @@ void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w
 template <class T>
 void conv_backward_weight(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (algorithm == Algorithm::reference) reference_backward_weight(p, dy, x, dw);
-  else weight_gradient(p, dy, x, dw);
+  else weight_gradient(p, dy, x, dw, algorithm);
 }
 
 // Planes are summed in chunks, by way of a buffer where they are not contiguous: the same bits for any layout.
@@ -102,7 +102,7 @@ ConvPlan plan_conv(const ConvProblem& p, Direction direction, Algorithm algorith
   } else if (p.macs() == 0) {
     plan.kernel = "empty";
   } else {
-    plan = direction == Direction::backward_weight ? plan_weight_gradient<T>(p) : plan_correlation<T>(p, direction, algorithm);
+    plan = direction == Direction::backward_weight ? plan_weight_gradient<T>(p, algorithm) : plan_correlation<T>(p, direction, algorithm);
     plan.lanes = conv_kernels<T>().lanes;
   }
   plan.macs = p.macs();

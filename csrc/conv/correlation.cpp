@@ -5,6 +5,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
+#include "conv/fft.hpp"
 #include "conv/index_map.hpp"
 #include "conv/gather.hpp"
 #include "conv/rows.hpp"
@@ -150,6 +151,29 @@ struct Correlation {
     }
   }
 
+  FftAxes fft_axes(const Piece& d, const Piece& h, const Piece& w) const {
+    return {{d.map, h.map, w.map}, sum.images, rows.groups, rows.channels, rows.rows};
+  }
+  // Does not apply unless it is to be used. Like Winograd's, the choice looks at one image and at no thread.
+  FftPlan fft_plan(const Piece& d, const Piece& h, const Piece& w) const {
+    const double taps = static_cast<double>(d.map.taps() * h.map.taps()) * w.map.taps();
+    const double outputs = static_cast<double>(d.map.outputs * h.map.outputs) * w.map.outputs;
+    if (!may_use_fft(algorithm, taps, taps * outputs * rows.groups * rows.rows * rows.channels)) return {};
+    return choose_fft<T>(algorithm, fft_axes(d, h, w), false);
+  }
+
+  void run_fft_pieces(const Piece& d, const Piece& h, const Piece& w, const FftPlan& plan) const {
+    FftSum<T> s{fft_axes(d, h, w), {rows.w.data, rows.group_stride(), rows.row_stride(), rows.channel_stride(), {}}, sum.x, y,
+                bias.empty() ? nullptr : bias.data(), clamps, sum.low, sum.high};
+    const Piece* pieces[3] = {&d, &h, &w};
+    for (int i = 0; i < 3; ++i) {
+      s.y.data += pieces[i]->begin * y.stride[2 + i];
+      s.y.stride[2 + i] *= pieces[i]->step;
+      for (int64_t t : pieces[i]->taps) s.w.tap[i].push_back(t * rows.w.stride[2 + i]);
+    }
+    run_fft(s, plan);
+  }
+
   // Adds what run() would do to a plan; the tile and the blocks are those of the `main` piece.
   void describe(const Piece& d, const Piece& h, const Piece& w, bool main, ConvPlan& plan) {
     const int64_t item = static_cast<int64_t>(sizeof(T));
@@ -172,6 +196,7 @@ struct Correlation {
       plan.threads = part.threads;
       return;
     }
+    if (const FftPlan part = fft_plan(d, h, w); part.applies()) return describe_fft(part, static_cast<double>(sum.images), main, plan);
     const Piece* pieces[3] = {&d, &h, &w};
     TapBox taps;
     int64_t room = kMaxTaps;
@@ -203,6 +228,7 @@ struct Correlation {
     if (sum.images * sum.groups * sum.rows * d.map.outputs * h.map.outputs * w.map.outputs == 0) return;
     adding = d.adds || h.adds || w.adds;
     if (use_winograd(d, h, w)) return run_winograd_pieces(d, ascending(h), ascending(w));
+    if (const FftPlan plan = fft_plan(d, h, w); plan.applies()) return run_fft_pieces(d, h, w, plan);
     const Piece* pieces[3] = {&d, &h, &w};
     int64_t room = kMaxTaps, most[3], count[3];
     sum.y = y;
@@ -387,7 +413,7 @@ constexpr int64_t kTinyMacs = 2048, kTinyIndices = 256;
 bool is_tiny(const ConvProblem& p) {
   int64_t indices = 0;
   for (const ConvAxis& a : p.axis) {
-    if (a.out > kTinyIndices || a.k > kTinyIndices) return false;
+    if (a.out > kTinyIndices || a.k > kTinyIndices || a.in > INT32_MAX) return false;
     indices += a.out * a.k;
   }
   return indices <= kTinyIndices && p.macs() <= kTinyMacs;

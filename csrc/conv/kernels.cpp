@@ -1,6 +1,7 @@
 #include "kernels/conv.hpp"
 
 #include "isa/table.hpp"
+#include "kernels/fft.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -21,6 +22,15 @@ const WinogradKernelsOf<float>& winograd_kernels<float>() {
 template <>
 const WinogradKernelsOf<double>& winograd_kernels<double>() {
   return kernels().winograd->f64;
+}
+
+template <>
+const FftKernelsOf<float>& fft_kernels<float>() {
+  return kernels().fft->f32;
+}
+template <>
+const FftKernelsOf<double>& fft_kernels<double>() {
+  return kernels().fft->f64;
 }
 
 }  // namespace fastconv

@@ -7,11 +7,12 @@
 // vector holds pixels). Every element is one sum in the order of the pixels, however the work is cut; only where there
 // are too few elements to keep the threads busy is that sum cut into parts, and their number depends on the problem alone.
 #include <algorithm>
-#include <cstring>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/fft.hpp"
 #include "conv/weight_gradient.hpp"
+#include "conv/winograd_weight.hpp"
 
 namespace fastconv {
 namespace {
@@ -20,11 +21,17 @@ constexpr int64_t kSumBytes = 512 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 192 << 10;  // packed x
 constexpr int64_t kPanelBytes = 28 << 10;   // one panel of transposed dy, in the L1 cache
 
-struct Range {
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
-};
-Range part(int64_t n, int64_t parts, int64_t i) { return {i * n / parts, (i + 1) * n / parts}; }
+// Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
+template <class T>
+std::vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
+  std::vector<int64_t> at;
+  at.reserve(static_cast<size_t>(channels * dw.shape[2] * dw.shape[3] * dw.shape[4]));
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t a = 0; a < dw.shape[2]; ++a)
+      for (int64_t b = 0; b < dw.shape[3]; ++b)
+        for (int64_t e = 0; e < dw.shape[4]; ++e) at.push_back(c * dw.stride[1] + a * dw.stride[2] + b * dw.stride[3] + e * dw.stride[4]);
+  return at;
+}
 
 template <class T>
 struct WeightGradient {
@@ -100,6 +107,13 @@ struct WeightGradient {
       if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
       if (parts > 1) group_count = 1;
     }
+  }
+
+  // Estimated cycles: the products, and storing the sums.
+  double cost(int64_t n) const {
+    const double pixels = static_cast<double>(n) * static_cast<double>(p.out_pixels()), depth = static_cast<double>(ic * taps), lanes = kernels.lanes;
+    if (dots) return p.groups * depth * static_cast<double>(oc) * (pixels / (2 * lanes * 0.6) + 45);
+    return p.groups * depth * static_cast<double>(ceil_div(oc, kernels.lanes)) * (pixels / (2 * 0.75) + 12);
   }
 
   int64_t widest() const { return std::min<int64_t>({outputs / kernels.lanes, kernels.accumulators / mr, kMaxVectors}); }
@@ -308,37 +322,64 @@ struct WeightGradient {
 
   // The sums of a task into dw.
   void write(const Task& t, const T* all_sums) const {
-    const int64_t lanes = kernels.lanes, depth = t.c.size() * taps;
-    std::vector<int64_t> at;  // of each (c, t)
-    at.reserve(static_cast<size_t>(depth));
-    for (int64_t c = 0; c < t.c.size(); ++c)
-      for (int64_t a = 0; a < p.axis[0].k; ++a)
-        for (int64_t b = 0; b < p.axis[1].k; ++b)
-          for (int64_t e = 0; e < p.axis[2].k; ++e) at.push_back(c * dw.stride[1] + a * dw.stride[2] + b * dw.stride[3] + e * dw.stride[4]);
-    bool dense = true;
-    for (int64_t i = 0; i < depth; ++i) dense &= at[static_cast<size_t>(i)] == i;
     for (int64_t g = t.g.begin; g < t.g.end; ++g) {
       const T* sums = all_sums + (g - t.g.begin) * sum_elements();
-      T* base = dw.data + (g * oc + t.o.begin) * dw.stride[0] + t.c.begin * dw.stride[1];
-      if (!dots && dense) {
-        kernels.pack_transposed(base, dw.stride[0], sums, width, 1, t.o.size(), depth, depth);
-        continue;
-      }
-      for (int64_t o = 0; o < t.o.size(); ++o)
-        for (int64_t i = 0; i < depth; ++i) {
-          const T* sum = dots ? sums + (o * depth + i) * lanes : sums + i * width + o;
-          base[o * dw.stride[0] + at[static_cast<size_t>(i)]] = dots ? kernels.sum(sum, 1, lanes) : *sum;
-        }
+      const Range o{g * oc + t.o.begin, g * oc + t.o.end};
+      if (dots) store_dots(sums, o, t.c);
+      else store_weight_sums(sums, width, o, t.c, dw);
     }
   }
+  void store_dots(const T* sums, Range o, Range c) const {
+    const std::vector<int64_t> at = weight_positions(dw, c.size());
+    for (int64_t m = o.begin; m < o.end; ++m)
+      for (int64_t i : at) {
+        dw.data[m * dw.stride[0] + c.begin * dw.stride[1] + i] = kernels.sum(sums, 1, kernels.lanes);
+        sums += kernels.lanes;
+      }
+  }
 };
+
+FftAxes fft_axes(const ConvProblem& p) {
+  return {{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])}, p.mb, p.groups, p.ic / p.groups, p.oc / p.groups};
+}
+
+bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
+  return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));
+}
+
+template <class T>
+FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
+  FftWeights<T> w{dw.data, p.oc / p.groups * dw.stride[0], dw.stride[0], dw.stride[1], {}};
+  for (int i = 0; i < 3; ++i)
+    for (int64_t t = 0; t < p.axis[i].k; ++t) w.tap[i].push_back(t * dw.stride[2 + i]);
+  return w;
+}
 
 }  // namespace
 
 template <class T>
-void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
+void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channels, View<T> dw) {
+  const std::vector<int64_t> at = weight_positions(dw, channels.size());
+  const int64_t depth = static_cast<int64_t>(at.size());
+  T* base = dw.data + outputs.begin * dw.stride[0] + channels.begin * dw.stride[1];
+  bool dense = true;
+  for (int64_t i = 0; i < depth; ++i) dense &= at[static_cast<size_t>(i)] == i;
+  if (dense) return conv_kernels<T>().pack_transposed(base, dw.stride[0], sums, width, 1, outputs.size(), depth, depth);
+  for (int64_t o = 0; o < outputs.size(); ++o)
+    for (int64_t i = 0; i < depth; ++i) base[o * dw.stride[0] + at[static_cast<size_t>(i)]] = sums[i * width + o];
+}
+
+template <class T>
+void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (p.oc * p.ic == 0) return;
-  if (p.mb * p.out_pixels() > 0) return WeightGradient<T>(p, dy, x, dw).run();
+  if (may_use_fft(p, algorithm)) {
+    const FftAxes axes = fft_axes(p);
+    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies()) return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
+  }
+  if (p.mb * p.out_pixels() > 0) {
+    if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
+    return WeightGradient<T>(p, dy, x, dw).run();
+  }
   for (int64_t o = 0; o < dw.shape[0]; ++o)
     for (int64_t c = 0; c < dw.shape[1]; ++c)
       for (int64_t d = 0; d < dw.shape[2]; ++d)
@@ -348,8 +389,19 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 }
 
 template <class T>
-ConvPlan plan_weight_gradient(const ConvProblem& p) {
+double direct_weight_cost(const ConvProblem& p, int64_t images) {
+  return WeightGradient<T>(p, {}, {}, {}).cost(images);
+}
+
+template <class T>
+ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
+  if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
   ConvPlan plan;
+  if (may_use_fft(p, algorithm))
+    if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies()) {
+      describe_fft(part, static_cast<double>(p.mb), true, plan);
+      return plan;
+    }
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);
@@ -359,13 +411,15 @@ ConvPlan plan_weight_gradient(const ConvProblem& p) {
   plan.workspace_bytes = w.scratch_bytes();
   plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
-  plan.cost = p.macs() / (2 * w.kernels.lanes * 0.8);
+  plan.cost = w.cost(p.mb);
   return plan;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                \
-  template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>);    \
-  template ConvPlan plan_weight_gradient<T>(const ConvProblem&);
+#define FASTCONV_INSTANTIATE(T)                                                                        \
+  template void store_weight_sums(const T*, int64_t, Range, Range, View<T>);                           \
+  template double direct_weight_cost<T>(const ConvProblem&, int64_t);                                  \
+  template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm); \
+  template ConvPlan plan_weight_gradient<T>(const ConvProblem&, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

@@ -4,11 +4,26 @@
 
 namespace fastconv {
 
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+// Part i of [0, n) cut into `parts` nearly equal ones.
+inline Range part(int64_t n, int64_t parts, int64_t i) { return {i * n / parts, (i + 1) * n / parts}; }
+
 template <class T>
-void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
+void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm);
 
 // What a call would do.
 template <class T>
-ConvPlan plan_weight_gradient(const ConvProblem& p);
+ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm);
+
+// Estimated cycles of the direct algorithm for `images` images.
+template <class T>
+double direct_weight_cost(const ConvProblem& p, int64_t images);
+
+// dw[o, c, t] = sums[((c - channels.begin) * taps + t) * width + o - outputs.begin], taps t in the order of dw.
+template <class T>
+void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channels, View<T> dw);
 
 }  // namespace fastconv

@@ -7,12 +7,14 @@ namespace fastconv {
 struct ConvKernels;
 struct PoolKernels;
 struct WinogradKernels;
+struct FftKernels;
 
 struct KernelTable {
   const char* isa;
   const ConvKernels* conv;
   const PoolKernels* pool;
   const WinogradKernels* winograd;
+  const FftKernels* fft;
 };
 
 // The table in use: the best rung this processor has, or the one that FASTCONV_ISA names.

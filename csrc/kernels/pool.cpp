@@ -3,6 +3,7 @@
 // the padding), then neighbouring columns are joined. One template serves every operation, with positions or without.
 #include "kernels/pool.hpp"
 
+#include "kernels/halve.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
@@ -521,7 +522,8 @@ void avg_grad_row(const PoolGradRow<T>& g) {
 template <class T>
 constexpr PoolFunctions<T> functions() {
   return {pool_row<Max<Same>, T>,      pool_row<MaxIndex, T>,       pool_row<Sum<Same>, T>, pool_row<Max<Magnitude>, T>,
-          pool_row<Sum<Magnitude>, T>, pool_row<Sum<Square>, T>, avg_grad_row<T>};
+          pool_row<Sum<Magnitude>, T>, pool_row<Sum<Square>, T>, avg_grad_row<T>,
+          halve<T>,              halve_grad<T>};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

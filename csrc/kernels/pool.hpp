@@ -57,6 +57,27 @@ struct PoolGradRow {
   void* scratch;  // a line of the outputs and kPoolSlack elements
 };
 
+// A plane pooled by 2x2 windows at stride 2 into rows x columns outputs that lie one behind the other.
+template <class T>
+struct PoolHalves {
+  const T* x;
+  int64_t x_row;   // step from row to row
+  const T* x_end;  // nothing is read from here on
+  T* y;
+  int64_t rows, columns;
+};
+// Its gradient; dx is (2 rows) x (2 columns), dense.
+template <class T>
+struct PoolHalvesGrad {
+  const T* x;
+  int64_t x_row;
+  const T* x_end;
+  const T* dy;
+  const T* dy_end;
+  T* dx;
+  int64_t rows, columns;
+};
+
 constexpr int64_t kPoolSpan = 2048;   // columns that are reduced into scratch memory at a time
 constexpr int64_t kPoolSlack = 128;   // elements that whole vectors may touch beyond a line's end
 constexpr int64_t kPoolPhases = 16;   // largest stride that is walked by phases
@@ -72,6 +93,8 @@ struct PoolFunctions {
   PoolRowFunction<T> max, max_index, sum;
   PoolRowFunction<T> max_magnitude, sum_magnitude, sum_squares;
   void (*avg_grad)(const PoolGradRow<T>&);
+  void (*halve)(const PoolHalves<T>&);
+  void (*halve_grad)(const PoolHalvesGrad<T>&);
 };
 
 struct PoolKernels {

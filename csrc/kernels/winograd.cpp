@@ -182,8 +182,101 @@ void weights(const WinogradWeights<T>& a) {
   }
 }
 
+// out = A in
+template <class T>
+FASTCONV_INLINE void transform(const Vec<T> (&y)[4], Vec<T> (&v)[6]) {
+  const Vec<T> even = y[0] + y[2], odd = y[1] + y[3], even2 = y[0] + T(4) * y[2], odd2 = y[1] + T(4) * y[3];
+  v[0] = y[0];
+  v[1] = even + odd;
+  v[2] = even - odd;
+  v[3] = even2 + T(2) * odd2;
+  v[4] = even2 - T(2) * odd2;
+  v[5] = y[3];
+}
+template <class T>
+FASTCONV_INLINE void transform(const Vec<T> (&d)[6], Vec<T> (&v)[6]) {
+  input_transform<T>(d, v);
+}
+
+// out = G^T in
+template <class T>
+FASTCONV_INLINE void gradient_transform(const Vec<T> (&s)[6], Vec<T> (&w)[3]) {
+  const Vec<T> sum = s[1] + s[2], sum2 = s[3] + s[4];
+  w[0] = T(0.25) * s[0] - T(1.0 / 6) * sum + T(1.0 / 24) * sum2;
+  w[1] = T(1.0 / 6) * (s[2] - s[1]) + T(1.0 / 12) * (s[3] - s[4]);
+  w[2] = T(1.0 / 6) * (sum2 - sum) + s[5];
+}
+
+template <class T, int N, bool kWhole>
+FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, int64_t rows, int64_t columns, T* v) {
+  Vec<T> half[6][N];  // [row of the result][column of the patch]
+#pragma GCC unroll 8
+  for (int j = 0; j < N; ++j) {
+    Vec<T> in[N], out[6];
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) in[i] = kWhole || (i < rows && j < columns) ? load(src + i * a.pitch + j * kLanes<T>) : Vec<T>{};
+    transform<T>(in, out);
+#pragma GCC unroll 8
+    for (int i = 0; i < 6; ++i) half[i][j] = out[i];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 6; ++i) {
+    Vec<T> out[6];
+    transform<T>(half[i], out);
+#pragma GCC unroll 8
+    for (int j = 0; j < 6; ++j) store(v + (i * 6 + j) * a.plane, out[j]);
+  }
+}
+
+template <class T, int N>
+void patches(const WinogradPatches<T>& a) {
+  T* v = a.v;
+  for (int64_t r = 0; r < a.down; ++r)
+    for (int64_t s = 0; s < a.across; ++s, v += a.tile) {
+      const T* src = a.src + 4 * (r * a.pitch + s * kLanes<T>);
+      const int64_t rows = a.rows - 4 * r, columns = a.columns - 4 * s;
+      if (rows >= N && columns >= N) patch<T, N, true>(a, src, rows, columns, v);
+      else patch<T, N, false>(a, src, rows, columns, v);
+    }
+}
+
+template <class T>
+void weight_sums(const WinogradSums<T>& a) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t c = 0; c < a.channels; ++c)
+    for (int64_t v = 0; v < a.vectors; ++v) {
+      const T* s = a.s + (c * a.vectors + v) * VL;
+      Vec<T> half[3][6];
+#pragma GCC unroll 8
+      for (int j = 0; j < 6; ++j) {
+        Vec<T> in[6], out[3];
+#pragma GCC unroll 8
+        for (int i = 0; i < 6; ++i) {
+          const T* at = s + (i * 6 + j) * a.plane;
+          in[i] = load(at);
+          for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
+        }
+        gradient_transform<T>(in, out);
+#pragma GCC unroll 8
+        for (int i = 0; i < 3; ++i) half[i][j] = out[i];
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < 3; ++i) {
+        Vec<T> out[3];
+        gradient_transform<T>(half[i], out);
+#pragma GCC unroll 8
+        for (int j = 0; j < 3; ++j) store(a.w + (c * 9 + i * 3 + j) * a.row + v * VL, out[j]);
+      }
+    }
+}
+
+template <class T>
+constexpr WinogradKernelsOf<T> make_kernels() {
+  return {input<T>, output<T>, weights<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>};
+}
+
 const WinogradKernels& winograd_kernels() {
-  static constexpr WinogradKernels table = {{input<float>, output<float>, weights<float>}, {input<double>, output<double>, weights<double>}};
+  static constexpr WinogradKernels table = {make_kernels<float>(), make_kernels<double>()};
   return table;
 }
 

@@ -44,11 +44,39 @@ struct WinogradWeights {
   int64_t plane;
 };
 
+// The weight gradient's transforms hold a vector of channels, not of tiles: pixel (h, w) of the channels stands at
+// src + h * pitch + w * lanes, and value i of tile t = r * across + s goes to v + plane * i + t * tile.
+//   source: (B^T d B)_i of the 6x6 patch at row 4 r, column 4 s;
+//   gradient: (A g A^T)_i of the 4x4 patch g there, whose pixels outside of rows x columns are zeros.
+template <class T>
+struct WinogradPatches {
+  const T* src;
+  int64_t pitch;
+  int64_t rows, columns;
+  int64_t down, across;
+  T* v;
+  int64_t plane, tile;
+};
+
+// w[(c * 9 + t) * row + n] = (G^T s G)_t for c in [0, channels), n in [0, vectors * lanes), where
+// s_i = sum_k s[k * part + i * plane + c * vectors * lanes + n], k in [0, parts).
+template <class T>
+struct WinogradSums {
+  const T* s;
+  int64_t parts, part, plane;
+  int64_t channels, vectors;
+  T* w;
+  int64_t row;
+};
+
 template <class T>
 struct WinogradKernelsOf {
   void (*input)(const WinogradInput<T>&);
   void (*output)(const WinogradOutput<T>&);
   void (*weights)(const WinogradWeights<T>&);
+  void (*source_patches)(const WinogradPatches<T>&);
+  void (*gradient_patches)(const WinogradPatches<T>&);
+  void (*weight_sums)(const WinogradSums<T>&);
 };
 struct WinogradKernels {
   WinogradKernelsOf<float> f32;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pool/halve.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
 
@@ -117,6 +118,7 @@ template <class T>
 void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x, View<const int64_t> indices,
                        View<T> dx) {
   if (indices.data) return scatter_given(dy, indices, dx, true);
+  if (max_pool_halving_backward(problem, dy, x, dx)) return;
   PoolProblem p = normal_form(problem);
   merge_whole_axes(p, x);
   const RowPlan plan = plan_rows(p, true, sizeof(T));

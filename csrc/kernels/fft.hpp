@@ -1,0 +1,91 @@
+// Contracts of the Fourier kernels: complex transforms of `rows` x `columns` tiles, both powers of two and multiples of a
+// vector, in which a vector holds `lanes` neighbouring columns.
+//
+// A tile stands strip by strip: element (r, c) has its real part at ((c / lanes) * rows + r) * 2 * lanes + c % lanes, and
+// its imaginary part `lanes` further. A spectrum stands the same way with rows and columns exchanged. Its frequencies are
+// in the order that decimation leaves them in; only products of spectra of one shape and inverse transforms are ever taken.
+#pragma once
+#include <cstdint>
+
+namespace fastconv {
+
+constexpr int kFftStages = 10;
+constexpr int64_t kFftZero = INT64_MIN;  // an offset that stands for a zero
+
+// A transform of length n = radix[0] * radix[1] * ... (each 2, 4 or 8). For stage s, which cuts lengths L into L / radix,
+// twiddle[s] holds w^(j r), w = exp(-2 pi i / L), as re, im pairs: j = 0 .. L / radix - 1, and within r = 1 .. radix - 1.
+template <class T>
+struct FftLength {
+  int64_t n;
+  int stages;
+  int radix[kFftStages];
+  const T* twiddle[kFftStages];
+};
+
+template <class T>
+struct FftShape {
+  FftLength<T> rows, columns;
+  const T* twist;  // null, or factors between the two passes, laid out like the tile: one line of rows * columns elements
+};
+
+// Real or imaginary part (`part` 0 or 1) of a tile: element (r, c) = src[row[r] + column(r * column_step + c)], a zero
+// where either is kFftZero. column(i) is first + (i - begin) * step for i in [begin, end), else column[i].
+// `columns` of the tile (whole strips) are written.
+template <class T>
+struct FftLoad {
+  T* tile;
+  int part;
+  int64_t rows, columns;
+  const T* src;  // null: all zeros
+  const int64_t *row, *column;
+  int64_t column_step;
+  int64_t begin, end, first, step;
+};
+
+// y[r * y_row + c * y_step] = clamp( (accumulate ? y : *bias) + scale * part of tile (r, c) ) for r < rows and
+// c < columns - r * column_step, c < tile_columns (no bias if null).
+template <class T>
+struct FftStore {
+  const T* tile;
+  int part;
+  int64_t tile_rows, tile_columns;
+  T* y;
+  int64_t y_row, y_step;
+  int64_t rows, columns, column_step;
+  T scale;
+  const T* bias;
+  bool accumulate;
+  bool clamp;
+  T low, high;
+};
+
+// acc = (accumulate ? acc : 0) + sum_q x[q * x_term] * conj(k[q * k_term]) over spectra of `vectors` complex vectors.
+template <class T>
+struct FftMultiply {
+  T* acc;
+  const T *x, *k;
+  int64_t terms, x_term, k_term;
+  int64_t vectors;
+  bool accumulate;
+};
+
+template <class T>
+struct FftKernelsOf {
+  int most_radix;
+  // tile -> spectrum, of which strips behind the first `columns` columns are known to be zero; overwrites the tile.
+  void (*forward)(const FftShape<T>&, T* tile, T* spectrum, int64_t columns);
+  // spectrum -> the first `columns` columns of the tile, times rows * columns; overwrites the spectrum.
+  void (*inverse)(const FftShape<T>&, T* spectrum, T* tile, int64_t columns);
+  void (*multiply)(const FftMultiply<T>&);
+  void (*load)(const FftLoad<T>&);
+  void (*store)(const FftStore<T>&);
+};
+struct FftKernels {
+  FftKernelsOf<float> f32;
+  FftKernelsOf<double> f64;
+};
+
+template <class T>
+const FftKernelsOf<T>& fft_kernels();  // of the rung in use: conv/kernels.cpp
+
+}  // namespace fastconv

@@ -1,0 +1,210 @@
+"""Activations, softmax, dropout and reshaping: the layers without weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastconv.nn import init
+from fastconv.nn.module import Array, Gradient, Module, Reused
+
+
+class ReLU(Module):
+    """``max(x, 0)``. The gradient at 0 is taken as 0."""
+
+    def __init__(self) -> None:
+        self._out = Reused()
+
+    def forward(self, x: Array) -> Array:
+        y: Array = np.maximum(x, 0, out=self._out.like(x))
+        self._save(y)
+        return y
+
+    def accept(self, y: Array) -> None:
+        """Take ``y`` as this layer's output, already rectified by the layer before."""
+        self._save(y)
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        return np.multiply(grad, self._take_saved() > 0, out=grad)
+
+
+class LeakyReLU(Module):
+    """``x`` where positive, ``negative_slope * x`` elsewhere; ``LeakyReLU(0.1)`` is ``max(0.1 x, x)``."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Array) -> Array:
+        slope: Array = np.where(x > 0, 1, self.negative_slope).astype(x.dtype)
+        self._save(slope)
+        return x * slope
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        return np.multiply(grad, self._take_saved(), out=grad)
+
+    def describe(self) -> str:
+        return f"{self.negative_slope}"
+
+
+class ELU(Module):
+    """``x`` where positive, ``alpha (exp(x) - 1)`` elsewhere (Clevert et al., 2015)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Array) -> Array:
+        negative = self.alpha * np.expm1(np.minimum(x, 0))
+        self._save((x > 0, negative))
+        return np.where(x > 0, x, negative)
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        positive, negative = self._take_saved()
+        return np.multiply(grad, np.where(positive, 1, negative + self.alpha), out=grad)
+
+    def describe(self) -> str:
+        return f"alpha={self.alpha}"
+
+
+def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``, without overflow at either end."""
+    y: Array = np.tanh(0.5 * x)
+    y *= 0.5
+    y += 0.5
+    return y
+
+
+class _FromOutput(Module):
+    """An activation whose derivative is a function of its own output."""
+
+    function: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+
+    def forward(self, x: Array) -> Array:
+        y = type(self).function(x)
+        self._save(y)
+        return y
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        return np.multiply(grad, type(self).slope(self._take_saved()), out=grad)
+
+
+class Sigmoid(_FromOutput):
+    """``g = 1 / (1 + exp(-x))``, derivative ``g (1 - g)``."""
+
+    function = staticmethod(sigmoid)
+    slope = staticmethod(lambda y: y * (1 - y))
+
+
+class Tanh(_FromOutput):
+    """``tanh(x)``, derivative ``1 - tanh(x)^2``."""
+
+    function = staticmethod(lambda x: np.tanh(x))
+    slope = staticmethod(lambda y: 1 - y * y)
+
+
+def log_softmax(x: Array, axis: int = 1) -> Array:
+    """``x - log sum exp(x)`` along ``axis``, shifted by the maximum so that nothing overflows."""
+    shifted: Array = x - x.max(axis=axis, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return shifted
+
+
+def softmax(x: Array, axis: int = 1) -> Array:
+    """``exp(x) / sum exp(x)`` along ``axis``."""
+    y: Array = np.exp(x - x.max(axis=axis, keepdims=True))
+    y /= y.sum(axis=axis, keepdims=True)
+    return y
+
+
+class Softmax(Module):
+    """``exp(x / temperature) / sum exp(x / temperature)`` along ``dim``.
+
+    As the temperature falls to 0 the result goes to the one-hot vector of the maximum, equal shares where several tie.
+    Do not put it before :class:`CrossEntropyLoss`, which takes the logits themselves.
+    """
+
+    def __init__(self, dim: int = 1, temperature: float = 1.0) -> None:
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}")
+        self.dim, self.temperature = dim, temperature
+
+    def forward(self, x: Array) -> Array:
+        y = softmax(x / self.temperature, self.dim).astype(x.dtype, copy=False)
+        self._save(y)
+        return y
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        y = self._take_saved()
+        inner = (grad * y).sum(axis=self.dim, keepdims=True)
+        return (grad - inner) * y / self.temperature
+
+    def describe(self) -> str:
+        return f"dim={self.dim}, temperature={self.temperature}"
+
+
+class LogSoftmax(Module):
+    """``log(Softmax(x))`` along ``dim``: what :class:`KLDivLoss` takes."""
+
+    def __init__(self, dim: int = 1) -> None:
+        self.dim = dim
+
+    def forward(self, x: Array) -> Array:
+        y = log_softmax(x, self.dim)
+        self._save(y)
+        return y
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        y = self._take_saved()
+        return grad - np.exp(y) * grad.sum(axis=self.dim, keepdims=True)
+
+
+class Dropout(Module):
+    """Sets each element to 0 with probability ``p`` while training, and divides the rest by ``1 - p``.
+
+    ``p`` is the probability of *dropping*, and inference does nothing, as in PyTorch. Lectures (and Srivastava et al.,
+    2014) often speak of the probability ``q = 1 - p`` of *keeping*: they multiply by a Bernoulli(q) mask while
+    training, divide by nothing, and multiply by ``q`` at inference. The expectation is the same but for the factor q;
+    their ``q = 0.8`` is ``Dropout(0.2)`` here.
+
+    p is taken to the nearest 1/65536: each element costs 16 random bits. rng: a numpy generator, else that of
+    ``nn.manual_seed``; ``fit`` sets its own.
+    """
+
+    def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"p must be in [0, 1), got {p}")
+        self.p = p
+        self.rng = rng or init.generator()
+        self._out, self._mask = Reused(), Reused()
+
+    def forward(self, x: Array) -> Array:
+        if not self.training or self.p == 0:
+            self._save(1)
+            return x
+        threshold = min(round(self.p * 65536), 65535)
+        words: Any = self.rng.bit_generator.random_raw(-(-x.size // 4))
+        keep = words.view(np.uint16)[: x.size].reshape(x.shape) >= threshold
+        mask = np.multiply(keep, x.dtype.type(65536 / (65536 - threshold)), out=self._mask.like(x))
+        self._save(mask)
+        y: Array = np.multiply(x, mask, out=self._out.like(x))
+        return y
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        return np.multiply(grad, self._take_saved(), out=grad)
+
+    def describe(self) -> str:
+        return f"p={self.p}"
+
+
+class Flatten(Module):
+    """``(N, ...)`` to ``(N, features)``: a view where the input is contiguous."""
+
+    def forward(self, x: Array) -> Array:
+        self._save(x.shape)
+        return x.reshape(len(x), math.prod(x.shape[1:]))
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        return grad.reshape(self._take_saved())

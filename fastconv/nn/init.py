@@ -1,0 +1,74 @@
+"""Initial weights. Each function fills ``array`` in place and returns it.
+
+``fan_in`` is the number of inputs that one output sums, ``fan_out`` the number of outputs that one input reaches; for a
+convolution both count the taps of the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from fastconv.nn.module import Array
+
+_generator = np.random.default_rng()
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the generator that layers made from now on take their initial weights from, and dropout its masks."""
+    global _generator
+    _generator = np.random.default_rng(seed)
+
+
+def generator() -> np.random.Generator:
+    """The generator of :func:`manual_seed`."""
+    return _generator
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """``(fan_in, fan_out)`` of a weight ``(out, in, *kernel)``."""
+    if len(shape) < 2:
+        raise ValueError(f"fans need a weight of at least two axes, got shape {shape}")
+    taps = math.prod(shape[2:])
+    return shape[1] * taps, shape[0] * taps
+
+
+def uniform_(array: Array, bound: float, rng: np.random.Generator | None = None) -> Array:
+    """Uniform on ``[-bound, bound)``."""
+    array[...] = (rng or _generator).uniform(-bound, bound, array.shape)
+    return array
+
+
+def normal_(array: Array, std: float, rng: np.random.Generator | None = None) -> Array:
+    """Normal of mean 0."""
+    array[...] = (rng or _generator).normal(0.0, std, array.shape)
+    return array
+
+
+def default_(array: Array, fan_in: int, rng: np.random.Generator | None = None) -> Array:
+    """PyTorch's default for weights and biases: uniform of bound ``1 / sqrt(fan_in)``."""
+    return uniform_(array, 1.0 / math.sqrt(fan_in) if fan_in else 0.0, rng)
+
+
+def _variance_scaling(name: str, variance: Callable[[int, int], float], source: str) -> Callable[..., Array]:
+    def initialise(array: Array, rng: np.random.Generator | None = None, *, distribution: str = "normal") -> Array:
+        if distribution not in ("normal", "uniform"):
+            raise ValueError(f"distribution must be 'normal' or 'uniform', got {distribution!r}")
+        std = math.sqrt(variance(*fans(array.shape)))
+        return normal_(array, std, rng) if distribution == "normal" else uniform_(array, math.sqrt(3.0) * std, rng)
+
+    initialise.__name__ = initialise.__qualname__ = name
+    initialise.__doc__ = f"""{source}
+
+    distribution: ``"normal"`` or ``"uniform"``, of the same variance. Raises ValueError for fewer than two axes.
+    """
+    return initialise
+
+
+he_ = _variance_scaling("he_", lambda i, o: 2 / i, "Variance 2 / fan_in, for ReLU (He et al., 2015).")
+glorot_ = _variance_scaling(
+    "glorot_", lambda i, o: 2 / (i + o), "Variance 2 / (fan_in + fan_out), for tanh (Glorot and Bengio, 2010)."
+)
+lecun_ = _variance_scaling("lecun_", lambda i, o: 1 / i, "Variance 1 / fan_in (LeCun et al., 1998).")

@@ -1,0 +1,198 @@
+"""What every layer is: parameters with a gradient beside them, a forward, and a backward written out by hand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+Gradient = Any  # an array; None where the caller said that nobody needs it
+
+
+class Parameter:
+    """An array that training changes, and the gradient of the loss with respect to it.
+
+    data, grad: arrays of one shape and dtype. An optimiser moves both into flat vectors and leaves views here, so
+    write into them (``p.data[...] = new``) and do not replace them. name: ``"weight"`` or ``"bias"``.
+    """
+
+    __slots__ = ("data", "grad", "name")
+
+    def __init__(self, data: Array, name: str = "weight") -> None:
+        self.data = data
+        self.grad = np.zeros_like(data)
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name}, shape={self.data.shape}, dtype={self.data.dtype})"
+
+
+class Module:
+    """Base of all layers.
+
+    ``forward(x)`` takes a batch, ``(N, ...)``. In training mode it keeps what ``backward`` will want.
+    ``backward(grad)`` takes the gradient of the loss with respect to the last forward's output, writes every
+    ``parameter.grad`` (it replaces what is there, it does not add), and returns the gradient with respect to the
+    input. It may overwrite ``grad``, and works once for each forward: what was kept is let go.
+    """
+
+    training: bool = True
+    buffers: ClassVar[tuple[str, ...]] = ()  # names of arrays that belong to the state but are not trained
+    fuses_relu: ClassVar[bool] = False  # forward takes activation="relu" and applies it as the result is stored
+    keeps_order: ClassVar[bool] = False  # commutes with ReLU, as max pooling does
+    _saved: Any = None
+
+    def forward(self, x: Array) -> Array:
+        raise NotImplementedError(f"{type(self).__name__}.forward")
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        raise NotImplementedError(f"{type(self).__name__}.backward")
+
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)
+
+    # What backward needs, kept only while training ------------------------------------------------------------------
+
+    def _save(self, value: Any) -> None:
+        self._saved = value if self.training else None
+
+    def _take_saved(self) -> Any:
+        saved, self._saved = self._saved, None
+        if saved is None:
+            raise RuntimeError(f"{type(self).__name__}.backward: call forward in training mode first, once for each")
+        return saved
+
+    # The tree of layers ---------------------------------------------------------------------------------------------
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Name and module of each direct part: attributes, and members of attributes that are lists or tuples."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple):
+                yield from ((f"{name}.{i}", part) for i, part in enumerate(value) if isinstance(part, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, with dotted names; depth first."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode: dropout drops, batch normalisation uses the batch, forward keeps what backward needs."""
+        for _, module in self.named_modules():
+            module.training = mode
+            module._saved = None
+        return self
+
+    def eval(self) -> Self:
+        """Inference mode: the opposite of :meth:`train`."""
+        return self.train(False)
+
+    def to(self, dtype: DTypeLike) -> Self:
+        """Convert parameters and buffers to float32 or float64. Make optimisers afterwards."""
+        if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+        for parameter in self.parameters():
+            parameter.data = parameter.data.astype(dtype)
+            parameter.grad = np.zeros_like(parameter.data)
+        for _, module in self.named_modules():
+            for name in module.buffers:
+                setattr(module, name, getattr(module, name).astype(dtype))
+        return self
+
+    def seed(self, rng: np.random.Generator) -> None:
+        """Let every layer that draws random numbers draw them from ``rng``."""
+        for _, module in self.named_modules():
+            if hasattr(module, "rng"):
+                module.rng = rng
+
+    # State ----------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Parameters and buffers by dotted name: the arrays themselves, not copies."""
+        state = {name: parameter.data for name, parameter in self.named_parameters()}
+        for prefix, module in self.named_modules():
+            for name in module.buffers:
+                state[f"{prefix}.{name}" if prefix else name] = getattr(module, name)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy ``state`` into this module. Raises ValueError if a name or a shape differs."""
+        own = self.state_dict()
+        if own.keys() != state.keys():
+            missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+            raise ValueError(f"state does not fit the model: missing {missing}, unexpected {extra}")
+        for name, array in own.items():
+            if array.shape != state[name].shape:
+                raise ValueError(f"state[{name!r}] has shape {state[name].shape}, the model has {array.shape}")
+        for name, array in own.items():
+            array[...] = state[name]
+
+    def __repr__(self) -> str:
+        parts = ", ".join(repr(child) for _, child in self.children())
+        return f"{type(self).__name__}({parts or self.describe()})"
+
+    def describe(self) -> str:
+        """The arguments that matter, for printing."""
+        return ""
+
+
+class Reused:
+    """An output array, offered as ``out=`` to the next call of the same key once nobody else holds it.
+
+    A training step makes the same arrays again and again, and fresh megabytes cost page faults. The count of
+    references tells whether the caller kept the last one (or a view of it), so nothing is ever changed under a reader.
+    The array is taken out while it is in use, so that two threads never get the same one.
+    """
+
+    __slots__ = ("array", "key")
+
+    def __init__(self) -> None:
+        self.key: Any = None
+        self.array: Array | None = None
+
+    def offer(self, key: Any) -> Array | None:
+        """The kept array if its key is ``key`` and it is free, else None; it is forgotten either way."""
+        array, self.array = self.array, None
+        return array if self.key == key and sys.getrefcount(array) <= _FREE else None
+
+    def keep(self, key: Any, array: Array) -> Array:
+        self.key, self.array = key, array
+        return array
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array of this shape with any content."""
+        key = (shape, dtype)
+        array = self.offer(key)
+        return self.keep(key, np.empty(shape, dtype) if array is None else array)
+
+    def like(self, x: Array) -> Array:
+        """An array of the shape, dtype and memory order of ``x`` with any content."""
+        key = (x.shape, x.dtype, x.strides)
+        array = self.offer(key)
+        return self.keep(key, np.empty_like(x) if array is None else array)
+
+
+def _references_when_free() -> int:
+    """What ``offer`` counts for an array that nobody else holds."""
+    kept = Reused()
+    kept.array = np.empty(0)
+    array, kept.array = kept.array, None
+    return sys.getrefcount(array)
+
+
+_FREE = _references_when_free()

@@ -1,0 +1,150 @@
+"""The weight gradient of 3x3 kernels by Winograd's algorithm: its accuracy, its bits, and when it is chosen.
+
+Its error is measured against float64 in units of eps * sum |x| |dy|, the sum being that of the same weight's largest tap:
+the transform mixes the nine taps of a pair of channels. Over the cases below (normal data) the worst element is off by
+11 units (direct: 2), and the norm of all errors is 2.5 units of the norm of all sums (direct: 0.25). Both fall as the
+image grows: 5.6 and 0.5 for 64 channels of 56x56.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import LAYOUTS, Array, Guarded, assert_same_bits
+from cases import Case
+from oracle import MODES
+
+import fastconv as fc
+
+WORST, NORM = 24.0, 5.0  # bounds, in units of eps * sum |x| |dy|
+
+CASES = [
+    Case((1, 1), (3, 3), 1, 1),
+    Case((3, 3), (3, 3)),
+    Case((4, 4), (3, 3), 1, 1, ic=2, oc=3),
+    Case((6, 7), (3, 3), batch=None, ic=5, oc=1),
+    Case((13, 17), (3, 3), 1, 1, batch=2, ic=33, oc=70),
+    Case((7, 9), (3, 3), batch=3, groups=3, ic=5, oc=19),
+    Case((14, 14), (3, 3), 1, 1, ic=131, oc=97),
+    Case((5, 301), (3, 3), 1, 1, ic=65, oc=66),  # several blocks along a row
+    Case((301, 5), (3, 3), 1, ((0, 2), (3, 0)), ic=17, oc=16),
+    Case((29, 31), (3, 3), 1, 1, batch=11, groups=2, ic=9, oc=8),  # blocks of several images, parts of the sum
+    Case((3, 10, 11), (1, 3, 3), 1, (0, 1, 1), batch=2, ic=7, oc=6),
+    Case((9, 11), (3, 3), 1, 1, flip=True, batch=2, ic=8, oc=9),
+    *(Case((11, 10), (3, 3), 1, 2, mode=mode, batch=2, groups=2, ic=17, oc=19) for mode in MODES),
+    Case((5, 6), (3, 3), 1, (9, 12), mode="reflect", ic=3, oc=4),
+]
+LARGE = [
+    Case((41, 43), (3, 3), 1, 1, batch=3, ic=64, oc=64),
+    Case((14, 15), (3, 3), 1, 1, batch=5, ic=150, oc=200, mode="circular"),
+    Case((57, 58), (3, 3), 1, 1, groups=2, ic=40, oc=33),
+]
+
+
+def normal(case: Case, dtype: Any) -> tuple[Array, Array]:
+    rng = np.random.default_rng(3)
+    return rng.standard_normal(case.input_shape).astype(dtype), rng.standard_normal(case.output_shape).astype(dtype)
+
+
+def assert_accurate(got: Array, expected: Array, sums: Array, worst: float, norm: float) -> None:
+    axes = tuple(range(2, got.ndim))
+    unit = np.finfo(got.dtype).eps * np.broadcast_to(sums.max(axis=axes, keepdims=True), got.shape)
+    error = np.abs(got - expected)
+    assert (error <= worst * unit).all(), (error / unit).max()
+    assert np.linalg.norm(error) <= norm * np.linalg.norm(unit), np.linalg.norm(error) / np.linalg.norm(unit)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_error_against_float64(case: Case, dtype: Any) -> None:
+    x, g = normal(case, dtype)
+    got = case.grad_weight(g, x, algorithm="winograd")
+    sums = case.expected_grad_weight(abs(g), abs(x))
+    assert_accurate(got, case.expected_grad_weight(g, x), sums, WORST, NORM)
+
+
+def test_error_falls_with_the_image(dtype: Any) -> None:
+    case = Case((56, 56), (3, 3), 1, 1, ic=64, oc=64)
+    x, g = normal(case, dtype)
+    sums = case.expected_grad_weight(abs(g), abs(x))
+    assert_accurate(case.grad_weight(g, x, algorithm="winograd"), case.expected_grad_weight(g, x), sums, 10.0, 1.0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_whole_numbers(case: Case, dtype: Any) -> None:
+    x, _, _, g = case.data(dtype)
+    np.testing.assert_array_equal(np.rint(case.grad_weight(g, x, algorithm="winograd")), case.expected_grad_weight(g, x))
+
+
+@pytest.mark.parametrize("case", [*LARGE, CASES[9]], ids=str)
+def test_bits_for_any_number_of_threads(case: Case, dtype: Any) -> None:
+    x, g = normal(case, dtype)
+    with fc.threads(1):
+        expected = case.grad_weight(g, x, algorithm="winograd")
+    for n in (2, 3, 5):
+        with fc.threads(n):
+            assert_same_bits(case.grad_weight(g, x, algorithm="winograd"), expected)
+
+
+@pytest.mark.parametrize("case", [CASES[4], CASES[5], CASES[12]], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bits_for_any_layout(case: Case, layout: str, dtype: Any) -> None:
+    x, g = normal(case, dtype)
+    expected = case.grad_weight(g, x, algorithm="winograd")
+    spread = LAYOUTS[layout]
+    assert_same_bits(case.grad_weight(spread(g), spread(x), algorithm="winograd"), expected)
+
+
+@pytest.mark.parametrize("steps", [(1, 1, 1, 1), (2, 1, 1, 1), (1, -1, 2, 3), (-2, 3, 1, -1)], ids=str)
+def test_writes_the_output_and_nothing_else(steps: tuple[int, ...], dtype: Any) -> None:
+    case = CASES[4]
+    x, g = normal(case, dtype)
+    out = Guarded(case.weight_shape, dtype, steps)
+    case.grad_weight(g, x, algorithm="winograd", out=out.view)
+    assert_same_bits(np.ascontiguousarray(out.view), case.grad_weight(g, x, algorithm="winograd"))
+    out.assert_intact()
+
+
+def test_powers_of_two_change_no_digit(dtype: Any) -> None:
+    case = CASES[6]
+    x, g = normal(case, dtype)
+    expected = case.grad_weight(g, x, algorithm="winograd")
+    assert_same_bits(case.grad_weight(g * dtype(0.25), x * dtype(64), algorithm="winograd"), expected * dtype(16))
+
+
+def plan(shape: tuple[int, ...], weight: tuple[int, ...], **more: Any) -> dict[str, Any]:
+    return fc.explain(shape, weight, direction="grad_weight", **{"padding": 1} | more)
+
+
+@pytest.mark.parametrize("channels, size", [(64, 56), (128, 28), (256, 14), (256, 56), (64, 224), (32, 28)])
+def test_chosen_for_large_layers(channels: int, size: int) -> None:
+    for batch in (1, 16):
+        told = plan((batch, channels, size, size), (channels, channels, 3, 3))
+        assert told["algorithm"] == "winograd" and told["kernel"] == "F(3x3, 4x4)"
+        assert told["workspace_bytes"] < 4 << 20 and told["shared_bytes"] <= 6 << 20
+
+
+@pytest.mark.parametrize("channels, size", [(64, 4), (3, 4), (512, 5), (8, 112)])
+def test_not_chosen_where_direct_is_faster(channels: int, size: int) -> None:
+    for batch in (1, 16):
+        assert plan((batch, channels, size, size), (channels, channels, 3, 3))["algorithm"] == "direct"
+
+
+def test_forced_and_forbidden() -> None:
+    assert plan((1, 1, 4, 4), (1, 1, 3, 3), algorithm="winograd")["algorithm"] == "winograd"
+    assert plan((1, 64, 56, 56), (64, 64, 3, 3), algorithm="direct")["algorithm"] == "direct"
+
+
+@pytest.mark.parametrize("kernel, more", [((3, 3), {"stride": 2}), ((3, 3), {"dilation": 2}), ((5, 5), {}), ((3, 1), {}), ((1, 3), {})], ids=str)
+def test_direct_where_it_does_not_fit(kernel: tuple[int, int], more: dict[str, Any], dtype: Any) -> None:
+    assert plan((1, 64, 56, 56), (64, 64, *kernel), algorithm="winograd", **more)["algorithm"] == "direct"
+    case = Case((12, 13), kernel, padding=1, ic=3, oc=4, **more)
+    x, _, _, g = case.data(dtype)
+    np.testing.assert_array_equal(case.grad_weight(g, x, algorithm="winograd"), case.expected_grad_weight(g, x))
+
+
+def test_the_choice_does_not_depend_on_threads(dtype: Any) -> None:
+    for n in (1, 2, 4):
+        with fc.threads(n):
+            assert plan((1, 64, 28, 28), (64, 64, 3, 3), dtype=dtype)["algorithm"] == "winograd"
