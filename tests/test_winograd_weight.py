@@ -1,9 +1,9 @@
 """The weight gradient of 3x3 kernels by Winograd's algorithm: its accuracy, its bits, and when it is chosen.
 
-Its error is measured against float64 in units of eps * sum |x| |dy|, the sum being that of the same weight's largest tap:
-the transform mixes the nine taps of a pair of channels. Over the cases below (normal data) the worst element is off by
-11 units (direct: 2), and the norm of all errors is 2.5 units of the norm of all sums (direct: 0.25). Both fall as the
-image grows: 5.6 and 0.5 for 64 channels of 56x56.
+Its error is measured against float64 in units of eps * sum |x| |dy|, the sum being that of the same weight's largest
+tap: the transform mixes the nine taps of a pair of channels. Over the cases below (normal data) the worst element is
+off by 11 units (direct: 2), and the norm of all errors is 2.5 units of the norm of all sums (direct: 0.25). Both fall
+as the image grows: 5.6 and 0.5 for 64 channels of 56x56.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def test_error_falls_with_the_image(dtype: Any) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_whole_numbers(case: Case, dtype: Any) -> None:
     x, _, _, g = case.data(dtype)
-    np.testing.assert_array_equal(np.rint(case.grad_weight(g, x, algorithm="winograd")), case.expected_grad_weight(g, x))
+    np.testing.assert_array_equal(
+        np.rint(case.grad_weight(g, x, algorithm="winograd")), case.expected_grad_weight(g, x)
+    )
 
 
 @pytest.mark.parametrize("case", [*LARGE, CASES[9]], ids=str)
@@ -136,7 +138,11 @@ def test_forced_and_forbidden() -> None:
     assert plan((1, 64, 56, 56), (64, 64, 3, 3), algorithm="direct")["algorithm"] == "direct"
 
 
-@pytest.mark.parametrize("kernel, more", [((3, 3), {"stride": 2}), ((3, 3), {"dilation": 2}), ((5, 5), {}), ((3, 1), {}), ((1, 3), {})], ids=str)
+@pytest.mark.parametrize(
+    "kernel, more",
+    [((3, 3), {"stride": 2}), ((3, 3), {"dilation": 2}), ((5, 5), {}), ((3, 1), {}), ((1, 3), {})],
+    ids=str,
+)
 def test_direct_where_it_does_not_fit(kernel: tuple[int, int], more: dict[str, Any], dtype: Any) -> None:
     assert plan((1, 64, 56, 56), (64, 64, *kernel), algorithm="winograd", **more)["algorithm"] == "direct"
     case = Case((12, 13), kernel, padding=1, ic=3, oc=4, **more)
