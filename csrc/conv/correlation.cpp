@@ -8,7 +8,9 @@
 #include "conv/fft.hpp"
 #include "conv/index_map.hpp"
 #include "conv/gather.hpp"
+#include "conv/pieces.hpp"
 #include "conv/rows.hpp"
+#include "conv/tiny.hpp"
 #include "conv/winograd.hpp"
 #include "kernels/winograd.hpp"
 
@@ -26,48 +28,7 @@ std::vector<T> contiguous_bias(const View<const T>& bias) {
   return b;
 }
 
-// The outputs [begin, begin + step * axis.outputs) of one axis that one AxisMap covers, and the taps it sums.
-struct Piece {
-  AxisMap map;
-  int64_t begin = 0, step = 1;
-  std::vector<int64_t> taps;
-  bool adds = false;  // to outputs that another piece sets
-};
-
-std::vector<int64_t> all_taps(int64_t k) {
-  std::vector<int64_t> t(static_cast<size_t>(k));
-  for (int64_t i = 0; i < k; ++i) t[static_cast<size_t>(i)] = i;
-  return t;
-}
-
-// A piece with taps [t0, t1) of its own.
-Piece with_taps(const Piece& piece, int64_t t0, int64_t t1) {
-  Piece part = piece;
-  part.taps.assign(piece.taps.begin() + t0, piece.taps.begin() + t1);
-  part.map.offset.assign(piece.map.offset.begin() + t0, piece.map.offset.begin() + t1);
-  if (piece.map.tabulated())
-    part.map.start.assign(piece.map.start.begin() + t0 * piece.map.outputs, piece.map.start.begin() + t1 * piece.map.outputs + 1);
-  return part;
-}
-
 constexpr int64_t kWinogradBytes = 16 << 20;  // transformed weights at a time
-
-// Offsets i, i + 1, i + 2 in either order: what Winograd's algorithm needs of an axis.
-bool three_in_a_row(const AxisMap& map) {
-  if (map.tabulated() || map.taps() != 3 || map.stride != 1) return false;
-  const int64_t step = map.offset[1] - map.offset[0];
-  return (step == 1 || step == -1) && map.offset[2] - map.offset[1] == step;
-}
-
-// Taps in ascending order of their offsets.
-Piece ascending(const Piece& piece) {
-  Piece p = piece;
-  if (p.map.offset[0] > p.map.offset[2]) {
-    std::reverse(p.map.offset.begin(), p.map.offset.end());
-    std::reverse(p.taps.begin(), p.taps.end());
-  }
-  return p;
-}
 
 // A correlation over pieces of the axes, by whichever algorithm suits each.
 template <class T>
@@ -295,85 +256,6 @@ struct Correlation {
   }
 };
 
-Piece forward_piece(const ConvAxis& axis) { return {forward_axis(axis), 0, 1, all_taps(axis.k)}; }
-
-// Inputs i = residue, residue + stride, ...: there the adjoint of zero padding is a correlation with the taps that meet
-// this residue, i = o * stride + t * dilation - pad  <=>  o = (i + pad - t * dilation) / stride.
-Piece residue_piece(const ConvAxis& a, int64_t residue) {
-  Piece piece;
-  piece.begin = residue;
-  piece.step = a.stride;
-  piece.map.outputs = ceil_div(a.in - residue, a.stride);
-  piece.map.in = a.out;
-  piece.map.offset.clear();
-  for (int64_t t = 0; t < a.k; ++t) {
-    const int64_t at = piece.begin + a.pad_before - t * a.dilation;
-    if (floor_mod(at, a.stride)) continue;
-    piece.taps.push_back(t);
-    piece.map.offset.push_back((at - floor_mod(at, a.stride)) / a.stride);
-  }
-  return piece;
-}
-
-// What padding adds: inputs that are also read from padded positions, by table of the (output, tap) pairs that do so.
-// Such inputs lie near the ends of an axis: one piece each, with the taps that matter there alone.
-std::vector<Piece> padding_pieces(const ConvAxis& a) {
-  struct Read {
-    int64_t i, t, o;
-  };
-  std::vector<Read> reads;
-  if (a.mode != Mode::zeros)
-    for (int64_t t = 0; t < a.k; ++t) {
-      const int64_t first = t * a.dilation - a.pad_before;
-      auto add = [&](int64_t o) { reads.push_back({map_coordinate(a.mode, first + o * a.stride, a.in), t, o}); };
-      for (int64_t o = 0; o < a.out && first + o * a.stride < 0; ++o) add(o);
-      for (int64_t o = a.out - 1; o >= 0 && first + o * a.stride >= a.in; --o) add(o);
-    }
-  std::sort(reads.begin(), reads.end(), [](const Read& x, const Read& y) { return x.i != y.i ? x.i < y.i : x.t != y.t ? x.t < y.t : x.o < y.o; });
-  size_t cut = 0;  // the widest gap between them, if it is one worth while
-  int64_t gap = 8;
-  for (size_t r = 1; r < reads.size(); ++r)
-    if (reads[r].i - reads[r - 1].i > gap) cut = r, gap = reads[r].i - reads[r - 1].i;
-
-  std::vector<Piece> pieces;
-  auto add = [&](size_t first, size_t last) {
-    if (first == last) return;
-    Piece piece;
-    piece.adds = true;
-    piece.begin = reads[first].i;
-    piece.map.outputs = reads[last - 1].i + 1 - piece.begin;
-    piece.map.in = a.out;
-    std::vector<int64_t> place(static_cast<size_t>(a.k), -1);  // of a tap among those in use
-    for (size_t r = first; r < last; ++r) place[static_cast<size_t>(reads[r].t)] = 0;
-    for (int64_t t = 0; t < a.k; ++t)
-      if (place[static_cast<size_t>(t)] == 0) {
-        place[static_cast<size_t>(t)] = static_cast<int64_t>(piece.taps.size());
-        piece.taps.push_back(t);
-      }
-    piece.map.offset.assign(piece.taps.size(), 0);
-    std::vector<std::vector<int64_t>> cells(static_cast<size_t>(piece.map.outputs) * piece.taps.size());
-    for (size_t r = first; r < last; ++r)
-      cells[static_cast<size_t>(place[static_cast<size_t>(reads[r].t)] * piece.map.outputs + reads[r].i - piece.begin)].push_back(reads[r].o);
-    piece.map.start.push_back(0);
-    for (const auto& cell : cells) {
-      piece.map.source.insert(piece.map.source.end(), cell.begin(), cell.end());
-      piece.map.start.push_back(static_cast<int64_t>(piece.map.source.size()));
-    }
-    pieces.push_back(std::move(piece));
-  };
-  add(0, cut);
-  add(cut, reads.size());
-  return pieces;
-}
-
-// The adjoint of zero padding, and what the padding adds to it.
-std::vector<Piece> backward_pieces(const ConvAxis& a) {
-  std::vector<Piece> pieces;
-  for (int64_t r = 0; r < std::min(a.stride, a.in); ++r) pieces.push_back(residue_piece(a, r));
-  for (Piece& piece : padding_pieces(a)) pieces.push_back(std::move(piece));
-  return pieces;
-}
-
 template <class T>
 Correlation<T> forward_correlation(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation,
                                    Algorithm algorithm) {
@@ -386,16 +268,6 @@ Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View
   return {{w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm};
 }
 
-// Calls f(d, h, w) for the pieces that make up a correlation.
-template <class F>
-void for_each_piece(const ConvProblem& p, Direction direction, F f) {
-  if (direction == Direction::forward) return f(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
-  const std::vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
-  for (const Piece& pd : d)
-    for (const Piece& ph : h)
-      for (const Piece& pw : w) f(pd, ph, pw);
-}
-
 // A contiguous view of a shape, of no memory.
 template <class T>
 View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
@@ -404,49 +276,6 @@ View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
   int64_t step = 1;
   for (int i = 4; i >= 0; --i) v.shape[i] = shape[i], v.stride[i] = step, step *= shape[i];
   return v;
-}
-
-}  // namespace
-
-namespace {
-
-constexpr int64_t kTinyMacs = 2048, kTinyIndices = 256;
-
-bool is_tiny(const ConvProblem& p) {
-  int64_t indices = 0;
-  for (const ConvAxis& a : p.axis) {
-    if (a.out > kTinyIndices || a.k > kTinyIndices || a.in > INT32_MAX) return false;
-    indices += a.out * a.k;
-  }
-  return indices <= kTinyIndices && p.macs() <= kTinyMacs;
-}
-
-template <class T>
-void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias, const View<T>& y, Activation activation) {
-  int32_t indices[kTinyIndices], *next = indices;
-  TinyConv<T> t;
-  t.images = p.mb;
-  t.groups = p.groups;
-  t.channels = p.ic / p.groups;
-  t.rows = p.oc / p.groups;
-  for (int i = 0; i < 3; ++i) {
-    const ConvAxis& a = p.axis[i];
-    t.out[i] = a.out;
-    t.k[i] = a.k;
-    t.index[i] = next;
-    for (int64_t o = 0; o < a.out; ++o)
-      for (int64_t u = 0; u < a.k; ++u) *next++ = static_cast<int32_t>(map_coordinate(a.mode, o * a.stride + u * a.dilation - a.pad_before, a.in));
-  }
-  t.x = x.data;
-  t.w = w.data;
-  t.bias = bias.data;
-  t.y = y.data;
-  t.bias_stride = bias.stride[0];
-  for (int i = 0; i < 5; ++i) t.xs[i] = x.stride[i], t.ws[i] = w.stride[i], t.ys[i] = y.stride[i];
-  t.clamp = is_clamp(activation);
-  t.low = clamp_low<T>(activation);
-  t.high = clamp_high<T>(activation);
-  conv_kernels<T>().tiny(t);
 }
 
 }  // namespace

@@ -1,0 +1,122 @@
+#include "conv/pieces.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "conv/index_map.hpp"
+
+namespace fastconv {
+
+std::vector<int64_t> all_taps(int64_t k) {
+  std::vector<int64_t> t(static_cast<size_t>(k));
+  for (int64_t i = 0; i < k; ++i) t[static_cast<size_t>(i)] = i;
+  return t;
+}
+
+Piece with_taps(const Piece& piece, int64_t t0, int64_t t1) {
+  Piece part = piece;
+  part.taps.assign(piece.taps.begin() + t0, piece.taps.begin() + t1);
+  part.map.offset.assign(piece.map.offset.begin() + t0, piece.map.offset.begin() + t1);
+  if (piece.map.tabulated())
+    part.map.start.assign(piece.map.start.begin() + t0 * piece.map.outputs, piece.map.start.begin() + t1 * piece.map.outputs + 1);
+  return part;
+}
+
+bool three_in_a_row(const AxisMap& map) {
+  if (map.tabulated() || map.taps() != 3 || map.stride != 1) return false;
+  const int64_t step = map.offset[1] - map.offset[0];
+  return (step == 1 || step == -1) && map.offset[2] - map.offset[1] == step;
+}
+
+Piece ascending(const Piece& piece) {
+  Piece p = piece;
+  if (p.map.offset[0] > p.map.offset[2]) {
+    std::reverse(p.map.offset.begin(), p.map.offset.end());
+    std::reverse(p.taps.begin(), p.taps.end());
+  }
+  return p;
+}
+
+Piece forward_piece(const ConvAxis& axis) { return {forward_axis(axis), 0, 1, all_taps(axis.k)}; }
+
+namespace {
+
+// Inputs i = residue, residue + stride, ...: there the adjoint of zero padding is a correlation with the taps that meet
+// this residue, i = o * stride + t * dilation - pad  <=>  o = (i + pad - t * dilation) / stride.
+Piece residue_piece(const ConvAxis& a, int64_t residue) {
+  Piece piece;
+  piece.begin = residue;
+  piece.step = a.stride;
+  piece.map.outputs = ceil_div(a.in - residue, a.stride);
+  piece.map.in = a.out;
+  piece.map.offset.clear();
+  for (int64_t t = 0; t < a.k; ++t) {
+    const int64_t at = piece.begin + a.pad_before - t * a.dilation;
+    if (floor_mod(at, a.stride)) continue;
+    piece.taps.push_back(t);
+    piece.map.offset.push_back((at - floor_mod(at, a.stride)) / a.stride);
+  }
+  return piece;
+}
+
+// What padding adds: inputs that are also read from padded positions, by table of the (output, tap) pairs that do so.
+// Such inputs lie near the ends of an axis: one piece each, with the taps that matter there alone.
+std::vector<Piece> padding_pieces(const ConvAxis& a) {
+  struct Read {
+    int64_t i, t, o;
+  };
+  std::vector<Read> reads;
+  if (a.mode != Mode::zeros)
+    for (int64_t t = 0; t < a.k; ++t) {
+      const int64_t first = t * a.dilation - a.pad_before;
+      auto add = [&](int64_t o) { reads.push_back({map_coordinate(a.mode, first + o * a.stride, a.in), t, o}); };
+      for (int64_t o = 0; o < a.out && first + o * a.stride < 0; ++o) add(o);
+      for (int64_t o = a.out - 1; o >= 0 && first + o * a.stride >= a.in; --o) add(o);
+    }
+  std::sort(reads.begin(), reads.end(), [](const Read& x, const Read& y) { return x.i != y.i ? x.i < y.i : x.t != y.t ? x.t < y.t : x.o < y.o; });
+  size_t cut = 0;  // the widest gap between them, if it is one worth while
+  int64_t gap = 8;
+  for (size_t r = 1; r < reads.size(); ++r)
+    if (reads[r].i - reads[r - 1].i > gap) cut = r, gap = reads[r].i - reads[r - 1].i;
+
+  std::vector<Piece> pieces;
+  auto add = [&](size_t first, size_t last) {
+    if (first == last) return;
+    Piece piece;
+    piece.adds = true;
+    piece.begin = reads[first].i;
+    piece.map.outputs = reads[last - 1].i + 1 - piece.begin;
+    piece.map.in = a.out;
+    std::vector<int64_t> place(static_cast<size_t>(a.k), -1);  // of a tap among those in use
+    for (size_t r = first; r < last; ++r) place[static_cast<size_t>(reads[r].t)] = 0;
+    for (int64_t t = 0; t < a.k; ++t)
+      if (place[static_cast<size_t>(t)] == 0) {
+        place[static_cast<size_t>(t)] = static_cast<int64_t>(piece.taps.size());
+        piece.taps.push_back(t);
+      }
+    piece.map.offset.assign(piece.taps.size(), 0);
+    std::vector<std::vector<int64_t>> cells(static_cast<size_t>(piece.map.outputs) * piece.taps.size());
+    for (size_t r = first; r < last; ++r)
+      cells[static_cast<size_t>(place[static_cast<size_t>(reads[r].t)] * piece.map.outputs + reads[r].i - piece.begin)].push_back(reads[r].o);
+    piece.map.start.push_back(0);
+    for (const auto& cell : cells) {
+      piece.map.source.insert(piece.map.source.end(), cell.begin(), cell.end());
+      piece.map.start.push_back(static_cast<int64_t>(piece.map.source.size()));
+    }
+    pieces.push_back(std::move(piece));
+  };
+  add(0, cut);
+  add(cut, reads.size());
+  return pieces;
+}
+
+}  // namespace
+
+std::vector<Piece> backward_pieces(const ConvAxis& a) {
+  std::vector<Piece> pieces;
+  for (int64_t r = 0; r < std::min(a.stride, a.in); ++r) pieces.push_back(residue_piece(a, r));
+  for (Piece& piece : padding_pieces(a)) pieces.push_back(std::move(piece));
+  return pieces;
+}
+
+}  // namespace fastconv
