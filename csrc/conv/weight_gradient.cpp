@@ -378,10 +378,6 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   }
   if (p.mb * p.out_pixels() > 0) {
     if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
-    if (may_use_fft(p, algorithm)) {
-      const FftAxes axes = fft_axes(p);
-      if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies()) return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
-    }
     return WeightGradient<T>(p, dy, x, dw).run();
   }
   for (int64_t o = 0; o < dw.shape[0]; ++o)
