@@ -272,3 +272,22 @@ def test_a_bad_pixel_reaches_only_the_outputs_that_see_it(value: float, stride: 
     seen[0, 1, 5, 7] = 1
     touched = case.expected_output(seen, w) != 0
     assert (np.isfinite(case.forward(x, w, algorithm="direct")) == ~touched).all()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("shape", [(64, 16, 5, 5), (3, 7, 3, 3), (1, 1, 4, 4), (2, 3, 1, 5)], ids=str)
+def test_kernel_of_the_size_of_the_image(
+    shape: tuple[int, ...], flip: bool, dtype: Any, rng: np.random.Generator
+) -> None:
+    """A dense layer by another name, in any layout of the image, forward and backward."""
+    x = rng.integers(-3, 4, shape).astype(dtype)
+    w = rng.integers(-3, 4, (11, *shape[1:])).astype(dtype)
+    b = rng.integers(-3, 4, 11).astype(dtype)
+    y = fc.conv2d(x, w, b, flip=flip)
+    matrix = (w[..., ::-1, ::-1] if flip else w).reshape(11, -1)
+    np.testing.assert_array_equal(y.reshape(len(x), 11), x.reshape(len(x), -1) @ matrix.T + b)
+    np.testing.assert_array_equal(fc.conv2d(np.asfortranarray(x), w, b, flip=flip), y)
+    gradient = fc.conv2d_grad_input(y, w, x.shape, flip=flip)
+    np.testing.assert_array_equal(gradient.reshape(len(x), -1), y.reshape(len(x), 11) @ matrix)
+    out = np.full(x.shape, np.nan, dtype, order="F")
+    np.testing.assert_array_equal(fc.conv2d_grad_input(y, w, x.shape, flip=flip, out=out), gradient)
