@@ -20,12 +20,6 @@ int64_t tile_rows(int64_t rows) {
   return ceil_div(rows, ceil_div(rows, most));
 }
 
-// Planes a multiple of 4 KiB apart would share the sets of the L1 cache.
-int64_t plane_stride(int64_t elements) {
-  elements = round_up(elements, 16);
-  return elements % 1024 < 16 ? elements + 16 : elements;
-}
-
 template <class T>
 struct Layout {
   int64_t tiles, v_row, v_plane, m_row, m_plane;

@@ -1,5 +1,6 @@
 // Winograd's F(4x4, 3x3) for a 3x3 correlation of stride 1: 36 products instead of 144 a tile and pair of channels.
 #pragma once
+#include "base/checked.hpp"
 #include "conv/axis.hpp"
 #include "fastconv/conv.hpp"
 #include "fastconv/tensor.hpp"
@@ -42,6 +43,12 @@ template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s);
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
+
+// Planes a multiple of 4 KiB apart would share the sets of the L1 cache.
+inline int64_t plane_stride(int64_t elements) {
+  elements = round_up(elements, 16);
+  return elements % 1024 < 16 ? elements + 16 : elements;
+}
 
 // Small problems are left to exact sums, whatever they cost: integers stay integers.
 inline bool large_enough_for_winograd(int64_t rows, int64_t channels, int64_t pixels) {

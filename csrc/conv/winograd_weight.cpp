@@ -30,12 +30,6 @@ constexpr int64_t kPatchBytes = 768 << 10;  // transformed x and dy of a block
 constexpr int64_t kSharedBytes = 6 << 20;   // sums of all parts
 constexpr int64_t kStoredChannels = 64;     // of x, transformed back at once
 
-// Planes a multiple of 4 KiB apart would share the sets of the L1 cache.
-int64_t plane_stride(int64_t elements) {
-  elements = round_up(elements, 16);
-  return elements % 1024 < 16 ? elements + 16 : elements;
-}
-
 template <class T>
 struct WinogradWeight {
   const ConvProblem& p;
