@@ -1,9 +1,10 @@
 """Correlation of blocks of any numeric dtype, under :mod:`fastconv.signal` and :mod:`fastconv.ndimage`.
 
-A block is ``(N, G, *spatial)`` with one to three spatial axes: N images that share their kernels, G that each have their
-own. Kernels are ``(G * K, 1, *kernel)``, K for each of the G; the result is ``(N, G * K, *spatial)``. The compiled core
-takes float32 and float64. Complex numbers are two images or two kernels; integers are floating point numbers as long as
-every sum is exact, and split into parts that are where it is not.
+A block is ``(N, G, *spatial)`` with one to three spatial axes: N images that share their kernels, G that each have
+their own. Kernels are ``(G * K, 1, *kernel)``, K for each of the G; the result is ``(N, G * K, *spatial)``.
+
+The compiled core takes float32 and float64. Complex numbers are two images or two kernels; integers are floating point
+numbers as long as every sum is exact, and split into parts that are where it is not.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def _correlate_integers(x: Array, w: Array, pads: Pads, modes: Modes, flip: bool
     else:
         half = largest_w.bit_length() // 2
         high, low = (_correlate_integers(x, part, *rest) for part in (w >> half, w & ((1 << half) - 1)))
-    return np.add(high << half, low)
+    total: Array = (high << half) + low
+    return total
 
 
 def _correlate_exactly(x: Array, w: Array, dtype: Any, pads: Pads, modes: Modes, flip: bool, algorithm: str) -> Array:

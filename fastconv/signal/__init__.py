@@ -7,8 +7,8 @@
 
 Arrays have one to three axes that are convolved, and in ``axes=`` any others, which broadcast as in numpy.
 
-dtypes: float32, float64 and complex64, complex128 give the dtype numpy's promotion gives. Integers give integers, and so
-do they in SciPy: exactly, modulo 2 to the power of their width. float16, longdouble and objects raise TypeError.
+dtypes: float32, float64, complex64 and complex128 give the dtype of numpy's promotion. Integers give integers, as in
+SciPy, and exactly so, modulo 2 to the power of their width. float16, longdouble and objects raise TypeError.
 """
 
 from fastconv.signal.convolution import (

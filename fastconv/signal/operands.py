@@ -61,7 +61,9 @@ def make_blocks(images: Array, kernels: Array, axes: tuple[int, ...]) -> Blocks:
     """Blocks of two arrays; raises ValueError where the axes that are not convolved do not broadcast."""
     if len(axes) == images.ndim:
         return Blocks(images[None, None], kernels[None, None], (), ())
-    n, g, k = [], [], []
+    n: list[int] = []
+    g: list[int] = []
+    k: list[int] = []
     for a in (a for a in range(images.ndim) if a not in axes):
         i, j = images.shape[a], kernels.shape[a]
         if i != j and 1 not in (i, j):
@@ -69,8 +71,8 @@ def make_blocks(images: Array, kernels: Array, axes: tuple[int, ...]) -> Blocks:
         (n if j == 1 else k if i == 1 else g).append(a)
     spatial = sorted(axes)
 
-    def sizes(array: Array, axes: list[int]) -> tuple[int, ...]:
-        return tuple(array.shape[a] for a in axes)
+    def sizes(array: Array, axes: Sequence[int]) -> list[int]:
+        return [array.shape[a] for a in axes]
 
     x = images.transpose(*n, *g, *k, *spatial)
     w = kernels.transpose(*n, *g, *k, *spatial)
@@ -79,5 +81,5 @@ def make_blocks(images: Array, kernels: Array, axes: tuple[int, ...]) -> Blocks:
         x.reshape(prod(sizes(images, n)), groups, *sizes(images, spatial)),
         w.reshape(groups * prod(sizes(kernels, k)), 1, *sizes(kernels, spatial)),
         (*n, *g, *k, *spatial),
-        sizes(images, n) + sizes(images, g) + sizes(kernels, k),
+        (*sizes(images, n), *sizes(images, g), *sizes(kernels, k)),
     )
