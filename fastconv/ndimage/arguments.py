@@ -76,7 +76,7 @@ def some_axes(axes: Any, ndim: int) -> tuple[int, ...]:
 
 def per_axis(value: PerAxis, count: int, name: str) -> list[Any]:
     """``value`` once for every axis."""
-    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or np.ndim(value) == 0:
+    if isinstance(value, (str, int, float)) or not isinstance(value, (Sequence, np.ndarray)) or np.ndim(value) == 0:
         return [value] * count
     if len(value) != count:
         raise ValueError(f"{name} must be one value or one per axis ({count}), got {value!r}")
@@ -141,7 +141,7 @@ def cast(y: Array, dtype: np.dtype[Any]) -> Array:
                 return np.asarray(np.trunc(y) != 0)
             if dtype == np.uint64:
                 return np.where(y < 0, y.astype(np.int64).astype(dtype), y.astype(dtype))
-            return y.astype(np.int64).astype(dtype)
+            return y.astype(np.int32 if dtype.itemsize < 4 else np.int64).astype(dtype)
     return y.astype(dtype)
 
 

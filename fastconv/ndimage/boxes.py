@@ -38,7 +38,7 @@ def line_filter(x: Array, side: Side, plane_filter: PlaneFilter) -> Array:
     return plane_filter(x.reshape(-1, n, inner), side, _NOTHING).reshape(x.shape)
 
 
-def _index(n: int, before: int, after: int, mode: str) -> Array:
+def continuation(n: int, before: int, after: int, mode: str) -> Array:
     """Which element stands at each position of an axis of n that is continued on both sides."""
     q = np.arange(-before, n + after)
     if mode == "replicate":
@@ -60,7 +60,7 @@ def extended(x: Array, axes: Sequence[int], pads: Sequence[Pair], modes: Sequenc
             width[axis] = pair
             x = np.pad(x, width, constant_values=cval)
         else:
-            x = x.take(_index(x.shape[axis], *pair, mode), axis)
+            x = x.take(continuation(x.shape[axis], *pair, mode), axis)
     return x
 
 

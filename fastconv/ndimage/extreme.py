@@ -90,9 +90,10 @@ def _box(x: Array, boxes: list[Side], cval: Any, minimum: bool) -> Array:
         return x.copy()
     if x.dtype.kind != "f":
         join = np.minimum if minimum else np.maximum
-        for s in boxes:
-            x = running(join, extended(x, [s.axis], [s.pads], [s.mode], cval), s.size, s.axis)
-        return x
+        y = running(join, x, boxes[0], cval)
+        for side in boxes[1:]:
+            y = running(join, y, side, cval, out=y)
+        return y
     if minimum:
         y = over_planes(np.negative(x), boxes, lambda p, h, w: _max_planes(p, h, w, -cval))
         return np.negative(y, out=y)
@@ -117,7 +118,8 @@ def _shaped(x: Array, footprint: Array, axes: tuple[int, ...], boxes: list[Side]
     runs = _runs(footprint)
     last, result = boxes[-1].axis, None
     for length in sorted({run[2] for run in runs}):
-        extremes = running(join, wide, length, last)
+        # Of windows that begin with each element; those that reach beyond the end belong to no result.
+        extremes = running(join, wide, Side(last, length, 0, "replicate"))
         for place, first, _ in (run for run in runs if run[2] == length):
             window = [slice(None)] * x.ndim
             for side, start in zip(boxes, (*place, first), strict=True):

@@ -32,12 +32,15 @@ from fastconv.ndimage.running import running
 _LARGE = 12  # above this size sums over windows cost less by doubling than element by element
 
 
-def in_steps(x: Array, steps: list[Callable[[Array], Array]], output: Output) -> Array:
-    """Filters one after the other, each result rounded to the output's dtype, as SciPy's intermediate results are."""
+def in_steps(x: Array, steps: list[Callable[[Array], Array]], output: Output, working: Any = None) -> Array:
+    """Filters one after the other, each result rounded to the output's dtype, as SciPy's intermediate results are.
+
+    working: the dtype to compute in, if not the usual one.
+    """
     dtype = output_dtype(output, x, x.dtype.kind == "c")
     if not steps or x.size == 0:
         return deliver(x.copy(), output, dtype)
-    working = working_dtype(x, dtype)
+    working = working or working_dtype(x, dtype)
     for step in steps:
         x = cast(step(x.astype(working, copy=False)), dtype)
     return deliver(x, output, dtype)
@@ -55,14 +58,17 @@ def by_parts(real_filter: Callable[[Array, float], Array], x: Array, cval: Any) 
 def _mean_planes(cval: float, x: Array, height: Side, width: Side) -> Array:
     """The mean under a box, of planes of floats."""
     sizes, pads = (height.size, width.size), (height.pads, width.pads)
-    small = max(sizes) <= _LARGE
-    if not (small and {s.mode for s in (height, width) if s.size > 1} == {"zeros"} and cval == 0):
+    if max(sizes) > _LARGE:
+        total = running(np.add, x, width._replace(axis=2), cval) if width.size > 1 else None
+        if height.size > 1:
+            beyond = cval * width.size  # what there would be a sum of already
+            total = running(np.add, x if total is None else total, height._replace(axis=1), beyond, out=total)
+        assert total is not None
+        return np.divide(total, height.size * width.size, out=total)
+    if cval != 0 or {s.mode for s in (height, width) if s.size > 1} != {"zeros"}:
         x, pads = extended_planes(x, height, width, cval), ((0, 0), (0, 0))
-    if small:
-        mean: Array = _core.avg_pool(2, x, sizes, 1, pads, False, True, None, None)
-        return mean
-    total = running(np.add, running(np.add, x, width.size, 2), height.size, 1)
-    return np.divide(total, height.size * width.size, out=total)
+    mean: Array = _core.avg_pool(2, x, sizes, 1, pads, False, True, None, None)
+    return mean
 
 
 def _mean(boxes: list[Side], cval: Any, x: Array) -> Array:
@@ -97,9 +103,12 @@ def uniform_filter(
     """
     x = as_image(input)
     boxes = sides(x.ndim, axes, size, origin, mode)
-    exact = output_dtype(output, x).kind in "biu"
-    groups = [[s] for s in boxes] if exact else [boxes] * bool(boxes)
-    return in_steps(x, [partial(_mean, group, cval) for group in groups], output)
+    dtype = output_dtype(output, x)
+    groups = [[s] for s in boxes] if dtype.kind in "biu" else [boxes] * bool(boxes)
+    # Sums below 2**22 and their quotients by a size are told apart in single precision.
+    bytes_alone = x.dtype.kind in "biu" and dtype == x.dtype and x.dtype.itemsize == 1 and abs(cval) < 256
+    single = bytes_alone and all(s.size < 2**14 for s in boxes)
+    return in_steps(x, [partial(_mean, group, cval) for group in groups], output, np.float32 if single else None)
 
 
 def uniform_filter1d(
@@ -130,10 +139,14 @@ def gaussian_kernel(sigma: float, order: int, radius: int) -> Array:
     x = np.arange(-radius, radius + 1, dtype=np.float64)
     gaussian = np.exp(-0.5 * (x / sigma) ** 2)
     gaussian /= gaussian.sum()
-    polynomial = np.polynomial.Polynomial([1.0])
+    if order == 0:
+        return gaussian
+    polynomial = [1.0]  # coefficients, the constant one first
     for _ in range(order):
-        polynomial = polynomial.deriv() - polynomial * np.polynomial.Polynomial([0.0, 1.0 / sigma**2])
-    kernel: Array = (polynomial(x) * gaussian)[::-1]
+        derivative = [i * c for i, c in enumerate(polynomial)][1:] + [0.0, 0.0]
+        multiple = [0.0] + [c / sigma**2 for c in polynomial]
+        polynomial = [d - m for d, m in zip(derivative, multiple, strict=True)]
+    kernel: Array = (np.polyval(polynomial[::-1], x) * gaussian)[::-1]
     return kernel
 
 
@@ -146,7 +159,8 @@ def _radius(sigma: float, truncate: float, radius: Any) -> int:
 
 
 def _blur(kernel: Array, axis: int, mode: str, cval: Any, x: Array) -> Array:
-    return along_axis(x, kernel.astype(x.dtype)[None], axis, len(kernel) // 2, mode, cval)[0]
+    y: Array = along_axis(x, kernel.astype(x.dtype)[None], axis, len(kernel) // 2, mode, cval)[0]
+    return y
 
 
 def gaussian_filter(
