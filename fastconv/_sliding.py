@@ -31,7 +31,7 @@ def correlate_blocks(
 ) -> Array:
     """The correlation (``flip``: the convolution) of a block with kernels of the same dtype.
 
-    pads: ``(before, after)`` for every spatial axis; negative amounts crop, where ``modes`` is zeros.
+    pads: ``(before, after)`` for every spatial axis, not negative; the result must have elements.
     Returns that dtype; int64 for integers of any size, modulo 2**64.
     """
     if x.dtype.kind == "f":
@@ -42,18 +42,15 @@ def correlate_blocks(
 
 
 def _correlate_floats(x: Array, w: Array, pads: Pads, modes: Modes, flip: bool, algorithm: str) -> Array:
-    if any(amount < 0 for pair in pads for amount in pair):
-        x, pads = _cropped(x, pads)
-    shape = [n + before + after - k + 1 for n, k, (before, after) in zip(x.shape[2:], w.shape[2:], pads, strict=True)]
-    if min(shape) <= 0 or x.size == 0 or w.size == 0:  # what the core takes for a mistake
-        return np.zeros((x.shape[0], w.shape[0], *(max(n, 0) for n in shape)), x.dtype)
-    return _core.conv_forward(len(pads), x, w, None, 1, tuple(pads), 1, x.shape[1], modes, flip, None, algorithm, None)
+    return _core.conv_forward(len(pads), x, w, None, 1, pads, 1, x.shape[1], modes, flip, None, algorithm, None)
 
 
-def _cropped(x: Array, pads: Pads) -> tuple[Array, Pads]:
-    """Negative amounts of padding taken off the block, and the amounts that are left."""
+def crop_or_empty(x: Array, w: Array, pads: Pads) -> tuple[Array, Pads, bool]:
+    """Negative amounts of padding taken off a block, the amounts that are left, and whether a result has elements."""
     kept = [slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in zip(x.shape[2:], pads, strict=True)]
-    return x[:, :, *kept], [(max(before, 0), max(after, 0)) for before, after in pads]
+    sizes = [n + before + after - k for n, k, (before, after) in zip(x.shape[2:], w.shape[2:], pads, strict=True)]
+    empty = min(sizes) < 0 or x.size == 0 or w.size == 0
+    return x[:, :, *kept], [(max(before, 0), max(after, 0)) for before, after in pads], empty
 
 
 def _correlate_complex(x: Array, w: Array, pads: Pads, modes: Modes, flip: bool, algorithm: str) -> Array:

@@ -54,6 +54,7 @@ def test_kernels(rng: np.random.Generator, name: str, mode: str) -> None:
         for origin in origins(min(kernel)):
             x, w = numbers(rng, shape, dtype), integers(rng, kernel, np.float64)
             agree(name, x, w, mode=mode, cval=3, origin=origin)
+            agree(name, x, w, mode=mode, cval=2.5, origin=origin)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -144,6 +145,17 @@ def test_dtypes(rng: np.random.Generator, dtype: str) -> None:
     assert ndimage.correlate(x, signed).dtype == dtype
     if dtype == "b1":
         np.testing.assert_array_equal(ndimage.correlate(x, signed), scipy_ndimage.correlate(x, signed, np.int64) != 0)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "f4"])
+def test_images_that_go_block_by_block(rng: np.random.Generator, dtype: str) -> None:
+    for shape in ((300, 301), (20, 70, 61)):
+        x = numbers(rng, shape, dtype)
+        for output in (None, np.float64):
+            agree("uniform_filter", x, 5, output, cval=3.0, mode="constant")
+            agree("gaussian_filter", x, 1.0, 0, output, mode="mirror")
+            agree("uniform_filter1d", x, 20, 0, output, mode="wrap")
+    agree("gaussian_filter", x.reshape(-1), 1.0)
 
 
 def test_large_integers_are_exact() -> None:

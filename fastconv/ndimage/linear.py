@@ -27,24 +27,28 @@ from fastconv.ndimage.arguments import (
 Pads = list[tuple[int, int]]
 
 
-def padded_correlation(x: Array, w: Array, pads: Pads, modes: list[str], cval: Any, flip: bool = False) -> Array:
+def padded_correlation(
+    x: Array, w: Array, pads: Pads, modes: list[str], cval: Any, flip: bool = False, algorithm: str = "auto"
+) -> Array:
     """A block ``(N, 1, *spatial)`` under kernels ``(K, 1, *kernel)`` of its dtype."""
     if cval != 0 and "zeros" in modes:
         x = pad_constant(x, [p if m == "zeros" else (0, 0) for p, m in zip(pads, modes, strict=True)], cval)
         pads = [(0, 0) if m == "zeros" else p for p, m in zip(pads, modes, strict=True)]
-    return correlate_blocks(x, w, pads, modes, flip)
+    return correlate_blocks(x, w, pads, modes, flip, algorithm)
 
 
-def along_axis(x: Array, w: Array, axis: int, before: int, mode: str, cval: Any, flip: bool = False) -> Array:
+def along_axis(
+    x: Array, w: Array, axis: int, before: int, mode: str, cval: Any, flip: bool = False, algorithm: str = "auto"
+) -> Array:
     """Lines of ``x`` under kernels ``(K, k)`` of its dtype; ``(K, *x.shape)``. Arrays in order are not copied."""
     n, inner = x.shape[axis], prod(x.shape[axis + 1 :])
     pads = (before, w.shape[1] - 1 - before)
     if inner == 1:
-        y = padded_correlation(x.reshape(1, 1, -1, n), w[:, None, None], [(0, 0), pads], ["zeros", mode], cval, flip)
+        block, kernels, amounts, modes = x.reshape(1, 1, -1, n), w[:, None, None], [(0, 0), pads], ["zeros", mode]
     else:
-        y = padded_correlation(
-            x.reshape(-1, 1, n, inner), w[:, None, :, None], [pads, (0, 0)], [mode, "zeros"], cval, flip
-        )
+        block, kernels, amounts = x.reshape(-1, 1, n, inner), w[:, None, :, None], [pads, (0, 0)]
+        modes = [mode, "zeros"]
+    y = padded_correlation(block, kernels, amounts, modes, cval, flip, algorithm)
     return y.swapaxes(0, 1).reshape(len(w), *x.shape)
 
 
@@ -52,18 +56,29 @@ def _is_whole(w: Array) -> bool:
     return w.dtype.kind in "biu" or (w.dtype.kind == "f" and bool((w == np.rint(w)).all()))
 
 
-def _prepared(x: Array, w: Array, dtype: np.dtype[Any], flip: bool) -> tuple[Array, Array]:
-    """Input and kernels in the dtype to compute in."""
+def _exact_in_single(x: Array, w: Array, cval: Any) -> bool:
+    """Whether every sum of whole products is exact in single precision, by the dtype of ``x`` alone."""
+    if x.dtype.itemsize > 2 or w[0].size > 256:
+        return False
+    largest = max(1 << 8 * x.dtype.itemsize, abs(cval))
+    return bool(largest * np.abs(w.astype(np.float64)).sum() < 2**24)
+
+
+def _prepared(x: Array, w: Array, dtype: np.dtype[Any], cval: Any, flip: bool) -> tuple[Array, Array, str]:
+    """Input and kernels in the dtype to compute in, and the algorithm."""
     both: Any
+    algorithm = "auto"
     if "c" in (x.dtype.kind, w.dtype.kind):
         single = x.dtype.char in "fF" and dtype.char == "F"
         w = w if flip else w.conj()
         both = np.complex64 if single else np.complex128
-    elif x.dtype.kind in "biu" and _is_whole(w) and np.abs(w).max(initial=0) < 2**53:
+    elif x.dtype.kind in "biu" and _is_whole(w) and cval == np.trunc(cval) and np.abs(w).max() < 2**53:
         both = np.int64
+        if _exact_in_single(x, w, cval):
+            both, algorithm = np.float32, "direct"
     else:
         both = working_dtype(x, dtype)
-    return x.astype(both, copy=False), w.astype(both, copy=False)
+    return x.astype(both, copy=False), w.astype(both, copy=False), algorithm
 
 
 def _correlate(
@@ -95,8 +110,8 @@ def _correlate(
     befores = [before_of(k, o, flip) for k, o in zip(w.shape[1:], per_axis(origin, len(chosen), "origin"), strict=True)]
     modes = [core_mode(m) for m in per_axis(mode, len(chosen), "mode")]
     dtype = output_dtype(output, x, "c" in (x.dtype.kind, w.dtype.kind))
-    xs, ws = _prepared(x, w, dtype, flip)
-    y = _over_axes(xs, ws, chosen, befores, modes, cval, flip)
+    xs, ws, algorithm = _prepared(x, w, dtype, cval, flip)
+    y = _over_axes(xs, ws, chosen, befores, modes, cval, flip, algorithm)
     return deliver(y if several else y[0], output, dtype)
 
 
@@ -119,7 +134,14 @@ def _plain(x: Array, w: Array, mode: str, cval: Any, origin: int, flip: bool) ->
 
 
 def _over_axes(
-    x: Array, w: Array, axes: tuple[int, ...], befores: list[int], modes: list[str], cval: Any, flip: bool
+    x: Array,
+    w: Array,
+    axes: tuple[int, ...],
+    befores: list[int],
+    modes: list[str],
+    cval: Any,
+    flip: bool,
+    algorithm: str,
 ) -> Array:
     """``(K, *x.shape)``; the other axes are a batch."""
     if x.size == 0:
@@ -136,7 +158,7 @@ def _over_axes(
     block = x.transpose(*others, *axes)
     rest, spatial = block.shape[: len(others)], block.shape[len(others) :]
     pads = [(before, k - 1 - before) for before, k in zip(befores, w.shape[1:], strict=True)]
-    y = padded_correlation(block.reshape(-1, 1, *spatial), w[:, None], pads, modes, cval, flip)
+    y = padded_correlation(block.reshape(-1, 1, *spatial), w[:, None], pads, modes, cval, flip, algorithm)
     y = y.swapaxes(0, 1).reshape(len(w), *rest, *spatial)
     back = np.argsort([*others, *axes])
     return np.ascontiguousarray(y.transpose(0, *(1 + back)))
@@ -214,11 +236,11 @@ def _correlate1d(
     several = w.ndim == 2
     dtype = output_dtype(output, x, "c" in (x.dtype.kind, w.dtype.kind))
     before, name = before_of(w.shape[-1], origin, flip), core_mode(mode)
-    xs, ws = _prepared(x, w if several else w[None], dtype, flip)
+    xs, ws, algorithm = _prepared(x, w if several else w[None], dtype, cval, flip)
     if x.size == 0:
         y = np.zeros((len(ws), *x.shape), xs.dtype)
     else:
-        y = along_axis(xs, ws, axis, before, name, cval, flip)
+        y = along_axis(xs, ws, axis, before, name, cval, flip, algorithm)
     return deliver(y if several else y[0], output, dtype)
 
 

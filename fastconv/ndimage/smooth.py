@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,10 +29,18 @@ from fastconv.ndimage.boxes import extended_planes, over_planes
 from fastconv.ndimage.linear import along_axis
 from fastconv.ndimage.running import running
 
+_BLOCK = 1 << 15  # elements at a time where they are converted
 _LARGE = 12  # above this size sums over windows cost less by doubling than element by element
 
 
-def in_steps(x: Array, steps: list[Callable[[Array], Array]], output: Output, working: Any = None) -> Array:
+class Step(NamedTuple):
+    """A filter of arrays of floats or complex numbers, and the axes on which elements have to do with each other."""
+
+    axes: tuple[int, ...]
+    filter: Callable[[Array], Array]
+
+
+def in_steps(x: Array, steps: list[Step], output: Output, working: Any = None) -> Array:
     """Filters one after the other, each result rounded to the output's dtype, as SciPy's intermediate results are.
 
     working: the dtype to compute in, if not the usual one.
@@ -40,10 +48,26 @@ def in_steps(x: Array, steps: list[Callable[[Array], Array]], output: Output, wo
     dtype = output_dtype(output, x, x.dtype.kind == "c")
     if not steps or x.size == 0:
         return deliver(x.copy(), output, dtype)
-    working = working or working_dtype(x, dtype)
+    working = np.dtype(working or working_dtype(x, dtype))
     for step in steps:
-        x = cast(step(x.astype(working, copy=False)), dtype)
+        if x.ndim > 1 and x.size > 2 * _BLOCK and not x.dtype == dtype == working:
+            x = _by_blocks(step, x, dtype, working)
+        else:
+            x = cast(step.filter(x.astype(working, copy=False)), dtype)
     return deliver(x, output, dtype)
+
+
+def _by_blocks(step: Step, x: Array, dtype: np.dtype[Any], working: np.dtype[Any]) -> Array:
+    """A step in parts that stay in the cache while they are of another dtype."""
+    split = 0 if 0 not in step.axes else x.ndim - 1
+    if split in step.axes:
+        return cast(step.filter(x.astype(working)), dtype)
+    result = np.empty(x.shape, dtype)
+    length = max(1, _BLOCK * x.shape[split] // x.size)
+    for first in range(0, x.shape[split], length):
+        part = (*[slice(None)] * split, slice(first, first + length))
+        result[part] = cast(step.filter(x[part].astype(working, order="C")), dtype)
+    return result
 
 
 def by_parts(real_filter: Callable[[Array, float], Array], x: Array, cval: Any) -> Array:
@@ -108,7 +132,8 @@ def uniform_filter(
     # Sums below 2**22 and their quotients by a size are told apart in single precision.
     bytes_alone = x.dtype.kind in "biu" and dtype == x.dtype and x.dtype.itemsize == 1 and abs(cval) < 256
     single = bytes_alone and all(s.size < 2**14 for s in boxes)
-    return in_steps(x, [partial(_mean, group, cval) for group in groups], output, np.float32 if single else None)
+    steps = [Step(tuple(s.axis for s in group), partial(_mean, group, cval)) for group in groups]
+    return in_steps(x, steps, output, np.float32 if single else None)
 
 
 def uniform_filter1d(
@@ -131,6 +156,7 @@ def uniform_filter1d(
     return uniform_filter(input, size, output, mode, cval, origin, axes=one_axis(axis, np.ndim(input)))
 
 
+@lru_cache(maxsize=64)
 def gaussian_kernel(sigma: float, order: int, radius: int) -> Array:
     """The Gaussian's values at ``-radius .. radius``, of sum 1, or its derivative, to be correlated with.
 
@@ -193,7 +219,7 @@ def gaussian_filter(
     x = as_image(input)
     chosen = some_axes(axes, x.ndim)
     count = len(chosen)
-    steps: list[Callable[[Array], Array]] = []
+    steps: list[Step] = []
     options = [
         per_axis(v, count, n) for v, n in ((sigma, "sigma"), (order, "order"), (mode, "mode"), (radius, "radius"))
     ]
@@ -204,7 +230,8 @@ def gaussian_filter(
             raise ValueError(f"order must be an integer of at least 0, got {order!r}")
         named, length = core_mode(name), _radius(deviation, truncate, reach)
         if deviation > 1e-15:
-            steps.append(partial(_blur, gaussian_kernel(deviation, int(derivative), length), axis, named, cval))
+            kernel = gaussian_kernel(float(deviation), int(derivative), length)
+            steps.append(Step((axis,), partial(_blur, kernel, axis, named, cval)))
     return in_steps(x, steps, output)
 
 

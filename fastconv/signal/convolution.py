@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv._sliding import correlate_blocks, pad_constant
+from fastconv._sliding import Pads, correlate_blocks, crop_or_empty, pad_constant
 from fastconv.functional import Array
 from fastconv.signal.operands import Axes, as_numbers, make_blocks, normalized_axes
 
@@ -51,6 +51,15 @@ def _window(mode: str, n: int, k: int, late: bool) -> tuple[int, int]:
     return min(n, k) - 1, abs(n - k) + 1
 
 
+def _correlate(x: Array, w: Array, pads: Pads, boundary: str, flip: bool, algorithm: str) -> Array:
+    """:func:`correlate_blocks` with padding that may be negative and a result that may be empty."""
+    cropped, amounts, empty = crop_or_empty(x, w, pads)
+    if empty:
+        sizes = (max(n + sum(pair) - k + 1, 0) for n, k, pair in zip(x.shape[2:], w.shape[2:], pads, strict=True))
+        return np.zeros((len(x), len(w), *sizes), x.dtype)
+    return correlate_blocks(cropped, w, amounts, boundary, flip, algorithm)
+
+
 def _combine(
     in1: Array,
     in2: Array,
@@ -85,7 +94,7 @@ def _combine(
     if fillvalue != 0:
         x = pad_constant(x, pads, fillvalue)
         pads = [(0, 0)] * len(pads)
-    y = blocks.unblock(correlate_blocks(x, blocks.kernels, pads, boundary, flip, algorithm))
+    y = blocks.unblock(_correlate(x, blocks.kernels, pads, boundary, flip, algorithm))
     return (y != 0) if dtype.kind == "b" else y.astype(dtype, copy=False)
 
 
