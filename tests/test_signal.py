@@ -224,6 +224,24 @@ def test_errors_of_planes() -> None:
         signal.convolve2d(plane, plane, fillvalue=plane)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_kernels_as_large_as_the_image(rng: np.random.Generator, dtype: str) -> None:
+    for n, k in [
+        ((300, 281), (280, 277)),
+        ((90000,), (70001,)),
+        ((20, 30, 41), (19, 30, 40)),
+        ((270, 300), (300, 301)),
+    ]:
+        a, b = rng.standard_normal(n).astype(dtype), rng.standard_normal(k).astype(dtype)
+        for mode in MODES:
+            for name in ("convolve", "correlate"):
+                expected = getattr(scipy_signal, name)(a.astype("f8"), b.astype("f8"), mode, "fft")
+                got = getattr(signal, name)(a, b, mode)
+                assert got.dtype == dtype and got.shape == expected.shape
+                largest = np.linalg.norm(a) * np.linalg.norm(b)
+                np.testing.assert_allclose(got, expected, atol=largest * 10 * np.finfo(dtype).eps, rtol=0)
+
+
 def test_method_that_is_chosen(rng: np.random.Generator) -> None:
     small, large = rng.standard_normal((16, 16)), rng.standard_normal((300, 300))
     assert signal.choose_conv_method(large, small[:3, :3]) == "direct"

@@ -101,16 +101,15 @@ def size_of(size: Any) -> int:
 def sides(ndim: int, axes: Any, size: PerAxis, origin: PerAxis, mode: PerAxis) -> list[Side]:
     """The axes on which a box filter does something, in order."""
     chosen = some_axes(axes, ndim)
+    if type(size) is int and type(origin) is int and type(mode) is str:
+        n, name = size_of(size), core_mode(mode)
+        before = before_of(n, origin)
+        return [Side(a, n, before, name) for a in sorted(chosen)] if n > 1 else []
     count = len(chosen)
-    rows = zip(
-        chosen,
-        per_axis(size, count, "size"),
-        per_axis(origin, count, "origin"),
-        per_axis(mode, count, "mode"),
-        strict=True,
-    )
-    made = [Side(a, size_of(n), before_of(size_of(n), o), core_mode(m)) for a, n, o, m in rows]
-    return sorted(side for side in made if side.size > 1)
+    sizes = [size_of(n) for n in per_axis(size, count, "size")]
+    befores = [before_of(n, o) for n, o in zip(sizes, per_axis(origin, count, "origin"), strict=True)]
+    modes = [core_mode(m) for m in per_axis(mode, count, "mode")]
+    return sorted(Side(*row) for row in zip(chosen, sizes, befores, modes, strict=True) if row[1] > 1)
 
 
 def output_dtype(output: Output, x: Array, is_complex: bool = False) -> np.dtype[Any]:

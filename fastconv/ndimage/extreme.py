@@ -172,13 +172,8 @@ def _extreme(
     if shape.all():
         boxes = sides(x.ndim, axes, shape.shape, origin, mode)
         return _finish(_box(x, boxes, _fill(cval, x, boxes), minimum), x, output)
-    rows = zip(
-        chosen,
-        shape.shape,
-        per_axis(origin, x.ndim and len(chosen), "origin"),
-        per_axis(mode, len(chosen), "mode"),
-        strict=True,
-    )
+    count = len(chosen)
+    rows = zip(chosen, shape.shape, per_axis(origin, count, "origin"), per_axis(mode, count, "mode"), strict=True)
     boxes = [Side(a, n, before_of(n, o), core_mode(m)) for a, n, o, m in rows]
     y = x.copy() if x.size == 0 else _shaped(x, shape, chosen, boxes, _fill(cval, x, boxes), minimum)
     return _finish(y, x, output)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv._sliding import Pads, correlate_blocks, crop_or_empty, pad_constant
+from fastconv._sliding import correlate_blocks, crop_or_empty, pad_constant
 from fastconv.functional import Array
+from fastconv.signal import fourier
 from fastconv.signal.operands import Axes, as_numbers, make_blocks, normalized_axes
 
 _MODES = ("full", "same", "valid")
@@ -51,12 +52,14 @@ def _window(mode: str, n: int, k: int, late: bool) -> tuple[int, int]:
     return min(n, k) - 1, abs(n - k) + 1
 
 
-def _correlate(x: Array, w: Array, pads: Pads, boundary: str, flip: bool, algorithm: str) -> Array:
+def _correlate(x: Array, w: Array, pads: list[tuple[int, int]], boundary: str, flip: bool, algorithm: str) -> Array:
     """:func:`correlate_blocks` with padding that may be negative and a result that may be empty."""
     cropped, amounts, empty = crop_or_empty(x, w, pads)
     if empty:
         sizes = (max(n + sum(pair) - k + 1, 0) for n, k, pair in zip(x.shape[2:], w.shape[2:], pads, strict=True))
         return np.zeros((len(x), len(w), *sizes), x.dtype)
+    if boundary == "zeros" and algorithm != "direct" and fourier.pays(x, w):
+        return fourier.transformed(x, w, pads, flip)
     return correlate_blocks(cropped, w, amounts, boundary, flip, algorithm)
 
 
