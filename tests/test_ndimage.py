@@ -162,6 +162,7 @@ def test_large_integers_are_exact() -> None:
     x = np.array([2**62 + 1, 2**62 + 3, 2**62 - 1, -(2**62) - 1])
     np.testing.assert_array_equal(ndimage.maximum_filter(x, 2), [x[0], x[1], x[1], x[2]])
     np.testing.assert_array_equal(ndimage.correlate1d(x, [0, 1, 0]), x)
+    agree("correlate1d", x, [3, 4, 5], output=np.float64)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -72,12 +72,13 @@ def _prepared(x: Array, w: Array, dtype: np.dtype[Any], cval: Any, flip: bool) -
         single = x.dtype.char in "fF" and dtype.char == "F"
         w = w if flip else w.conj()
         both = np.complex64 if single else np.complex128
-    elif x.dtype.kind in "biu" and _is_whole(w) and cval == np.trunc(cval) and np.abs(w).max() < 2**53:
-        both = np.int64
-        if _exact_in_single(x, w, cval):
-            both, algorithm = np.float32, "direct"
     else:
         both = working_dtype(x, dtype)
+        if x.dtype.kind in "biu" and _is_whole(w) and cval == np.trunc(cval):
+            if _exact_in_single(x, w, cval):
+                both, algorithm = np.float32, "direct"
+            elif dtype.kind in "biu" and np.abs(w).max() < 2**53:
+                both = np.int64
     return x.astype(both, copy=False), w.astype(both, copy=False), algorithm
 
 
