@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pool/halve.hpp"
+#include "pool/lanes.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
 
@@ -34,12 +35,6 @@ struct PlaneBlock {
   }
 };
 
-template <class T>
-bool is_packed(const View<T>& v) {
-  return (v.stride[4] == 1 || v.shape[4] == 1) && (v.stride[3] == v.shape[4] || v.shape[3] == 1) &&
-         (v.stride[2] == v.shape[3] * v.shape[4] || v.shape[2] == 1);
-}
-
 // The outputs of an axis whose windows reach into input elements [first, last).
 PoolCover outputs_touching(const PoolAxis& a, int64_t first, int64_t last) {
   auto search = [&](auto below) {  // how many outputs lie below
@@ -65,7 +60,7 @@ void for_each_block(const PoolProblem& p, const View<T>& dx, Visit visit) {
   const int64_t length = p.axis[outer].in, inner = p.axis[0].in * p.axis[1].in * p.axis[2].in / length;
   const int64_t cuts = threads == 1 || planes >= 4 * threads ? 1 : std::min(length, ceil_div(4 * threads, planes));
   const int64_t step = ceil_div(length, cuts), blocks = ceil_div(length, step);
-  const bool packed = is_packed(dx);
+  const bool packed = is_dense(dx);
   parallel_tasks(planes * blocks, threads, [&](int64_t task) {
     const int64_t plane = task / blocks, n = plane / p.channels, c = plane % p.channels;
     const int64_t first = task % blocks * step, last = std::min(first + step, length);
@@ -90,7 +85,7 @@ int64_t offset(const View<T>& v, int64_t n, int64_t c, int64_t d, int64_t h) {
 template <class T>
 void scatter_given(View<const T> dy, View<const int64_t> indices, View<T> dx, bool add) {
   const int64_t planes = dy.shape[0] * dy.shape[1], size = dx.shape[2] * dx.shape[3] * dx.shape[4];
-  const bool packed = is_packed(dx);
+  const bool packed = is_dense(dx);
   const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
   parallel_tasks(planes, planes ? threads_for(work) : 1, [&](int64_t plane) {
     const int64_t n = plane / dy.shape[1], c = plane % dy.shape[1];
@@ -119,6 +114,8 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
                        View<T> dx) {
   if (indices.data) return scatter_given(dy, indices, dx, true);
   if (max_pool_halving_backward(problem, dy, x, dx)) return;
+  if (suits_lanes(problem) && is_dense(dy) && is_dense(x) && is_dense(dx))
+    return run_lanes<T>(problem, LaneTables<T>(problem), pool_functions<T>().lane_max_grad, x, dy, dx, {}, false, T(1));
   PoolProblem p = normal_form(problem);
   merge_whole_axes(p, x);
   const RowPlan plan = plan_rows(p, true, sizeof(T));
@@ -221,6 +218,13 @@ PoolCover outputs_read(const PoolAxis& a, PoolWalk walk, int64_t first, int64_t 
 
 template <class T>
 void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx) {
+  const T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);
+  if (suits_lanes(problem) && is_dense(dy) && is_dense(dx)) {
+    LaneTables<T> tables(problem);
+    tables.divide(problem, [&](int i, int64_t o) { return weight_of<T>(problem.axis[i], o, averaging); });
+    tables.cover(problem);
+    return run_lanes<T>(problem, tables, pool_functions<T>().lane_avg_grad, {}, dy, dx, {}, false, scale);
+  }
   PoolProblem p = normal_form(problem);
   merge_whole_axes(p, dx);
   const PoolAxis& width = p.axis[2];
@@ -235,7 +239,6 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
                             : (plan.outputs + longest) * ceil_div(width.out, width.in) + 2;
   const int64_t line = (reach + kPoolSlack) * static_cast<int64_t>(sizeof(T)), bytes = 2 * line;
   const std::vector<T> depth_weights = weights_of<T>(p.axis[0], averaging), height_weights = weights_of<T>(p.axis[1], averaging);
-  const T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);
   const T* end = end_of(dy);
   const int64_t grid[5] = {p.mb, p.channels, p.axis[0].in, p.axis[1].in, width.in};
   for_each_row(grid, plan, bytes, bytes_moved<T>(p), [&](const RowPlace& at, char* scratch) {
@@ -278,7 +281,7 @@ void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> 
   const double work = 3.0 * sizeof(T) * static_cast<double>(dx.size());
   parallel_tasks(planes, planes ? threads_for(work) : 1, [&](int64_t plane) {
     const int64_t n = plane / dx.shape[1], c = plane % dx.shape[1];
-    const PlaneBlock<const T> block{dy.data + n * dy.stride[0] + c * dy.stride[1], dy, 0, size, is_packed(dy)};
+    const PlaneBlock<const T> block{dy.data + n * dy.stride[0] + c * dy.stride[1], dy, 0, size, is_dense(dy)};
     for (int64_t d = 0; d < dx.shape[2]; ++d)
       for (int64_t h = 0; h < dx.shape[3]; ++h)
         for (int64_t w = 0; w < dx.shape[4]; ++w) {

@@ -1,5 +1,6 @@
 // Forward pooling: every output row is one call of a row kernel.
 #include "pool/halve.hpp"
+#include "pool/lanes.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
 
@@ -58,6 +59,23 @@ void run(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> i
   });
 }
 
+inline int64_t divisor_of(const Divisor& divisor, const PoolAxis& a, int axis, int64_t o) {
+  if (divisor.kind == Divisor::fixed) return axis == 2 ? divisor.fixed_value : 1;
+  return pool_divisor(a, o, divisor.with_padding);
+}
+
+// Returns false if the planes are not small and dense.
+template <class T>
+bool run_lanes(const PoolProblem& p, const View<const T>& x, const View<T>& y, const View<int64_t>& indices, Divisor divisor,
+               LanePoolFunction<T> kernel) {
+  if (!suits_lanes(p) || !is_dense(x) || !is_dense(y)) return false;
+  LaneTables<T> tables(p);
+  const bool divided = divisor.kind != Divisor::none;
+  if (divided) tables.divide(p, [&](int i, int64_t o) { return static_cast<T>(divisor_of(divisor, p.axis[i], i, o)); });
+  run_lanes<T>(p, tables, kernel, x, {}, y, indices, divided, T(1));
+  return true;
+}
+
 template <class T>
 void run(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices, Divisor divisor,
          PoolRowFunction<T> kernel) {
@@ -69,12 +87,15 @@ void run(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices
 template <class T>
 void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices) {
   if (!indices.data && max_pool_halving(p, x, y)) return;
-  run(p, x, y, indices, {}, indices.data ? pool_functions<T>().max_index : pool_functions<T>().max);
+  const PoolFunctions<T>& f = pool_functions<T>();
+  if (run_lanes(p, x, y, indices, {}, indices.data ? f.lane_max_index : f.lane_max)) return;
+  run(p, x, y, indices, {}, indices.data ? f.max_index : f.max);
 }
 
 template <class T>
 void avg_pool(const PoolProblem& p, Averaging averaging, View<const T> x, View<T> y) {
   Divisor divisor{averaging.divisor ? Divisor::fixed : Divisor::counted, averaging.divisor, averaging.count_include_pad};
+  if (run_lanes(p, x, y, {}, divisor, pool_functions<T>().lane_sum)) return;
   run(p, x, y, {}, divisor, pool_functions<T>().sum);
 }
 
