@@ -6,6 +6,7 @@
 #include "kernels/halve.hpp"
 #include "kernels/pool_lanes.hpp"
 #include "kernels/pool_ops.hpp"
+#include "kernels/pool_strip.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
@@ -290,7 +291,7 @@ FASTCONV_INLINE void put_columns(const PoolGradRow<T>& g, int64_t i, Vec<T> v, i
 template <class T>
 void spread_taps(const PoolGradRow<T>& g, const T* line, int64_t base, int64_t from, int64_t to) {
   const int64_t stride = g.axis->stride;
-  for (int64_t t = 0; t < g.axis->k; ++t) {
+  for (int64_t t = g.axis->k - 1; t >= 0; --t) {  // every column in the order of its outputs
     const int64_t shift = t - g.axis->pad_before;  // output o meets column o * stride + shift
     int64_t first = from, last = to;
     while (first < last && first * stride + shift < g.first) ++first;
@@ -346,9 +347,9 @@ void avg_grad_row(const PoolGradRow<T>& g) {
     const int64_t evens = (a.k + 1) / 2, odds = a.k / 2, shift = q % 2, origin = q / 2 - base;
     for (int64_t i = 0; i < columns + shift; i += 2 * kLanes<T>) {  // column g.first - shift + i is even
       const T* p = line + origin + i / 2;
-      Vec<T> even = load(p), odd{};
-      for (int64_t t = 1; t < evens; ++t) even += load(p - t);
-      for (int64_t t = 0; t < odds; ++t) odd += load(p - t);
+      Vec<T> even{}, odd{};
+      for (int64_t t = evens - 1; t >= 0; --t) even += load(p - t);
+      for (int64_t t = odds - 1; t >= 0; --t) odd += load(p - t);
       const Vec<T> low = zip_low(even, odd), high = zip_high(even, odd);
       T pair[2 * kLanes<T>];
       const int64_t n = columns + shift - i;
@@ -379,6 +380,9 @@ constexpr PoolFunctions<T> functions() {
           avg_grad_row<T>,
           halve<T>,
           halve_grad<T>,
+          StripPools<T>::max,
+          StripPools<T>::max_index,
+          StripPools<T>::sum,
           kLanes<T>,
           LanePools<T>::max,
           LanePools<T>::max_index,

@@ -78,6 +78,22 @@ struct PoolHalvesGrad {
   int64_t rows, columns;
 };
 
+// Output rows [first, last) of a dense plane, by regular windows that are dense on the width and step 1, 2 or 4 there.
+template <class T>
+struct PoolStrip {
+  const T* x;             // of the plane
+  const T *x_begin, *x_end;  // nothing is read outside
+  int64_t plane_step, row_step;
+  const PoolAxis* axis;  // d, h, w
+  const PoolWindow *depth, *height;  // of each output
+  int64_t first, last;   // od * (outputs of h) + oh
+  T *y, *y_end;          // of row `first`; what lies behind a row is overwritten up to the end
+  int64_t* index;        // of row `first`
+  bool divided, inverse;  // by the product of the axes' divisors, or inverses that are exact
+  const T *depth_divisors, *height_divisors, *width_divisors;  // the last readable in whole vectors
+};
+constexpr int64_t kStripTaps = 4;  // strides that a window takes on the width at most
+
 // Windows of an axis, listed.
 template <class T>
 struct LaneAxis {
@@ -122,6 +138,8 @@ template <class T>
 using PoolRowFunction = void (*)(const PoolRows<T>&, const PoolSegment<T>&);
 
 template <class T>
+using PoolStripFunction = void (*)(const PoolStrip<T>&);
+template <class T>
 using LanePoolFunction = void (*)(const LanePlanes<T>&);
 
 template <class T>
@@ -131,6 +149,7 @@ struct PoolFunctions {
   void (*avg_grad)(const PoolGradRow<T>&);
   void (*halve)(const PoolHalves<T>&);
   void (*halve_grad)(const PoolHalvesGrad<T>&);
+  PoolStripFunction<T> strip_max, strip_max_index, strip_sum;
   int64_t lanes;
   LanePoolFunction<T> lane_max, lane_max_index, lane_sum, lane_max_grad, lane_avg_grad;
 };

@@ -32,8 +32,12 @@ template <class T>
 void gather_lanes(const T* const* planes, int64_t size, const T* end, Vec<T>* to) {
   for (int64_t i = 0; i < size; i += kLanes<T>) {
     Vec<T> r[kLanes<T>];
+    if (size - i >= kLanes<T>) {
 #pragma GCC unroll 16
-    for (int l = 0; l < kLanes<T>; ++l) r[l] = load_some(planes[l] + i, size - i, end);
+      for (int l = 0; l < kLanes<T>; ++l) r[l] = load(planes[l] + i);
+    } else {
+      for (int l = 0; l < kLanes<T>; ++l) r[l] = load_some(planes[l] + i, size - i, end);
+    }
     transpose<T>(r);
 #pragma GCC unroll 16
     for (int l = 0; l < kLanes<T>; ++l) to[i + l] = r[l];
@@ -49,7 +53,12 @@ FASTCONV_INLINE void scatter_lanes(const Vec<T>* from, int64_t planes, int64_t s
 #pragma GCC unroll 16
     for (int l = 0; l < kLanes<T>; ++l) r[l] = from[i + l];
     transpose<T>(r);
-    for (int64_t l = 0; l < planes; ++l) put(l, i, r[l]);
+    if (planes == kLanes<T>) {
+#pragma GCC unroll 16
+      for (int l = 0; l < kLanes<T>; ++l) put(l, i, r[l]);
+    } else {
+      for (int64_t l = 0; l < planes; ++l) put(l, i, r[l]);
+    }
   }
 }
 
@@ -58,7 +67,8 @@ void write_planes(const LanePlanes<T>& g, const Vec<T>* from, int64_t size) {
   if (size == 1 && g.y_packed && g.planes == kLanes<T>) return store(g.y[0], from[0]);
   const T* last = g.y[g.planes - 1] + size;
   scatter_lanes<T>(from, g.planes, size, [&](int64_t l, int64_t i, Vec<T> v) FASTCONV_LAMBDA {
-    store_some(g.y[l] + i, v, size - i, g.y_packed ? last : g.y[l] + size);
+    if (size >= kLanes<T>) store(g.y[l] + i, v);
+    else store_some(g.y[l] + i, v, size, g.y_packed ? last : g.y[l] + size);
   });
 }
 

@@ -114,7 +114,7 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
                        View<T> dx) {
   if (indices.data) return scatter_given(dy, indices, dx, true);
   if (max_pool_halving_backward(problem, dy, x, dx)) return;
-  if (suits_lanes(problem) && is_dense(dy) && is_dense(x) && is_dense(dx))
+  if (suits_lanes(normal_form(problem)) && is_dense(dy) && is_dense(x) && is_dense(dx))
     return run_lanes<T>(problem, LaneTables<T>(problem), pool_functions<T>().lane_max_grad, x, dy, dx, {}, false, T(1));
   PoolProblem p = normal_form(problem);
   merge_whole_axes(p, x);
@@ -219,7 +219,7 @@ PoolCover outputs_read(const PoolAxis& a, PoolWalk walk, int64_t first, int64_t 
 template <class T>
 void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx) {
   const T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);
-  if (suits_lanes(problem) && is_dense(dy) && is_dense(dx)) {
+  if (suits_lanes(normal_form(problem)) && is_dense(dy) && is_dense(dx)) {
     LaneTables<T> tables(problem);
     tables.divide(problem, [&](int i, int64_t o) { return weight_of<T>(problem.axis[i], o, averaging); });
     tables.cover(problem);

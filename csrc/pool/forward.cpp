@@ -3,6 +3,7 @@
 #include "pool/lanes.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
+#include "pool/strip.hpp"
 
 namespace fastconv {
 namespace {
@@ -64,15 +65,26 @@ inline int64_t divisor_of(const Divisor& divisor, const PoolAxis& a, int axis, i
   return pool_divisor(a, o, divisor.with_padding);
 }
 
-// Returns false if the planes are not small and dense.
+// Whole planes, where kernels are there for them and the memory is dense.
 template <class T>
-bool run_lanes(const PoolProblem& p, const View<const T>& x, const View<T>& y, const View<int64_t>& indices, Divisor divisor,
-               LanePoolFunction<T> kernel) {
-  if (!suits_lanes(p) || !is_dense(x) || !is_dense(y)) return false;
-  LaneTables<T> tables(p);
-  const bool divided = divisor.kind != Divisor::none;
-  if (divided) tables.divide(p, [&](int i, int64_t o) { return static_cast<T>(divisor_of(divisor, p.axis[i], i, o)); });
-  run_lanes<T>(p, tables, kernel, x, {}, y, indices, divided, T(1));
+bool run_planes(const PoolProblem& problem, const View<const T>& x, const View<T>& y, const View<int64_t>& indices, Divisor divisor,
+                LanePoolFunction<T> lanes, PoolStripFunction<T> strip) {
+  const PoolProblem p = normal_form(problem);
+  if (!is_dense(y) || (indices.data && !is_dense(indices))) return false;
+  auto divide = [&](auto& tables) {
+    if (divisor.kind != Divisor::none) tables.divide(p, [&](int i, int64_t o) { return divisor_of(divisor, p.axis[i], i, o); });
+  };
+  if (suits_lanes(p)) {
+    if (!is_dense(x)) return false;
+    LaneTables<T> tables(p);
+    divide(tables);
+    run_lanes<T>(p, tables, lanes, x, {}, y, indices, divisor.kind != Divisor::none, T(1));
+    return true;
+  }
+  if (!suits_strips(p) || x.stride[4] != 1) return false;
+  StripTables<T> tables(p);
+  divide(tables);
+  run_strips(p, tables, strip, x, y, indices);
   return true;
 }
 
@@ -88,15 +100,17 @@ template <class T>
 void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices) {
   if (!indices.data && max_pool_halving(p, x, y)) return;
   const PoolFunctions<T>& f = pool_functions<T>();
-  if (run_lanes(p, x, y, indices, {}, indices.data ? f.lane_max_index : f.lane_max)) return;
-  run(p, x, y, indices, {}, indices.data ? f.max_index : f.max);
+  const bool marked = indices.data != nullptr;
+  if (run_planes(p, x, y, indices, {}, marked ? f.lane_max_index : f.lane_max, marked ? f.strip_max_index : f.strip_max)) return;
+  run(p, x, y, indices, {}, marked ? f.max_index : f.max);
 }
 
 template <class T>
 void avg_pool(const PoolProblem& p, Averaging averaging, View<const T> x, View<T> y) {
   Divisor divisor{averaging.divisor ? Divisor::fixed : Divisor::counted, averaging.divisor, averaging.count_include_pad};
-  if (run_lanes(p, x, y, {}, divisor, pool_functions<T>().lane_sum)) return;
-  run(p, x, y, {}, divisor, pool_functions<T>().sum);
+  const PoolFunctions<T>& f = pool_functions<T>();
+  if (run_planes(p, x, y, {}, divisor, f.lane_sum, f.strip_sum)) return;
+  run(p, x, y, {}, divisor, f.sum);
 }
 
 template <class T>

@@ -19,7 +19,7 @@ class LaneTables {
   template <class F>
   void divide(const PoolProblem& p, F f) {
     for (int i = 0; i < 3; ++i)
-      for (int64_t o = 0; o < p.axis[i].out; ++o) divisors_[i].push_back(f(i, o));
+      for (int64_t o = 0; o < p.axis[i].out; ++o) divisors_[i].push_back(static_cast<T>(f(i, o)));
   }
   void cover(const PoolProblem& p) {
     for (int i = 0; i < 3; ++i)
@@ -35,23 +35,6 @@ class LaneTables {
   std::vector<PoolCover> covers_[3];
   std::vector<T> divisors_[3];
 };
-
-template <class T>
-bool is_dense(const View<T>& v) {
-  return (v.stride[4] == 1 || v.shape[4] == 1) && (v.stride[3] == v.shape[4] || v.shape[3] == 1) &&
-         (v.stride[2] == v.shape[3] * v.shape[4] || v.shape[2] == 1);
-}
-
-// Whether lanes pay: looks at one image alone.
-inline bool suits_lanes(const PoolProblem& p) {
-  const PoolAxis& w = p.axis[2];
-  const double in = static_cast<double>(p.axis[0].in) * p.axis[1].in * w.in;
-  const double out = static_cast<double>(p.axis[0].out) * p.axis[1].out * w.out;
-  if (p.starts_step > 0 || in > kLaneElements || out > kLaneElements || out < 1) return false;
-  bool narrow = w.in <= kLaneWidth;
-  for (const PoolAxis& a : p.axis) narrow = narrow || a.windows == PoolWindows::adaptive;
-  return narrow;
-}
 
 template <class T>
 int64_t plane_offset(const View<T>& v, int64_t channels, int64_t plane) {
