@@ -3,6 +3,7 @@
 // the padding), then neighbouring columns are joined. One template serves every operation, with positions or without.
 #include "kernels/pool.hpp"
 
+#include "kernels/edges.hpp"
 #include "kernels/halve.hpp"
 #include "kernels/pool_lanes.hpp"
 #include "kernels/pool_ops.hpp"
@@ -43,6 +44,24 @@ FASTCONV_INLINE VecCell<Op, T> join_rows(const PoolRows<T>& s, int64_t col, int6
   return cell;
 }
 
+// Four vectors of columns of a dense row, side by side: their joins do not wait for each other.
+template <class Op, class T>
+FASTCONV_INLINE void join_tall(const PoolRows<T>& s, int64_t col, Mask<T> lane, Line<T> to) {
+  auto at = [&](int64_t d, int64_t r, int u) FASTCONV_LAMBDA {
+    const int64_t skip = u * kLanes<T>;
+    return VecCell<Op, T>::make(
+        Op::prepare(load(s.data + col + skip + d * s.plane_step + r * s.row_step)),
+        lane + splat_position<T>(s.index + col + skip + d * s.plane_index + r * s.row_index));
+  };
+  VecCell<Op, T> cell[4] = {at(0, 0, 0), at(0, 0, 1), at(0, 0, 2), at(0, 0, 3)};
+  for (int64_t d = 0; d < s.planes; ++d)
+    for (int64_t r = d == 0; r < s.rows; ++r)
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u) cell[u] = Op::later(cell[u], at(d, r, u));
+#pragma GCC unroll 4
+  for (int u = 0; u < 4; ++u) store_cell<Op, T>(to.at(u * kLanes<T>), cell[u]);
+}
+
 template <class Op, class T>
 void fill_neutral(Line<T> line, int64_t first, int64_t last) {
   for (int64_t j = first; j < last; ++j) {
@@ -81,7 +100,10 @@ void join_columns(const PoolRows<T>& s, int64_t width, int64_t q, int64_t span, 
     fill_neutral<Op>(odd, last / 2, span / 2);
   } else {
     fill_neutral<Op>(even, 0, first);
-    for (int64_t j = first; j < last; j += kStep)
+    int64_t j = first;
+    if constexpr (kDense)
+      for (; j + 4 * kLanes<T> <= last; j += 4 * kLanes<T>) join_tall<Op, T>(s, q + j, lane, even.at(j));
+    for (; j < last; j += kStep)
       store_cell<Op, T>(even.at(j), join_rows<Op, T, kDense>(s, q + j, last - j, lane));
     fill_neutral<Op>(even, last, span);
   }
@@ -95,7 +117,7 @@ FASTCONV_INLINE void emit(const PoolSegment<T>& g, int64_t o, int64_t n, VecCell
   T* y = g.y + o * g.y_step;
   if (n > kLanes<T>) n = kLanes<T>;
   if (g.y_step == 1 && n == kLanes<T>) store(y, cell.v);
-  else if (g.y_step == 1) store_first(y, cell.v, n);
+  else if (g.y_step == 1) store_part(y, cell.v, n);
   else
     for (int i = 0; i < n; ++i) y[i * g.y_step] = cell.v[i];
   if constexpr (Op::kMarked) {
@@ -126,22 +148,51 @@ void sort_by_phase(Line<T> line, int64_t span, int64_t stride, Line<T> phases, i
   }
 }
 
+// Long windows of a maximum, whose taps may be joined twice: line[j] joins with line[j + 1], the pairs with the pairs two
+// columns on, and so forth. Returns the columns that one element then stands for.
+template <class Op, class T>
+int64_t join_doubling(Line<T> line, int64_t span, int64_t k) {
+  int64_t width = 1;
+  for (; 2 * width < k; width *= 2)
+    for (int64_t j = 0; j + width < span; j += kLanes<T>)
+      store_cell<Op, T>(line.at(j), Op::join(load_cell<Op, T>(line.at(j)), load_cell<Op, T>(line.at(j + width))));
+  return width;
+}
+
+// kTogether vectors of outputs: enough chains of joins to keep the processor busy.
+template <class Op, class T, int kTogether>
+FASTCONV_INLINE void join_taps(const PoolSegment<T>& g, Line<T> phases, int64_t pitch, int64_t stride, int64_t o) {
+  const int64_t step = g.axis->dilation / stride, turn = g.axis->dilation % stride;
+  VecCell<Op, T> cell[kTogether];
+#pragma GCC unroll 4
+  for (int u = 0; u < kTogether; ++u) cell[u] = load_cell<Op, T>(phases.at(o + u * kLanes<T>));
+  int64_t place = o, phase = 0;
+  for (int64_t t = 1; t < g.axis->k; ++t) {
+    place += step;
+    phase += turn;
+    if (phase >= stride) phase -= stride, ++place;
+#pragma GCC unroll 4
+    for (int u = 0; u < kTogether; ++u)
+      cell[u] = Op::join(cell[u], load_cell<Op, T>(phases.at(phase * pitch + place + u * kLanes<T>)));
+  }
+#pragma GCC unroll 4
+  for (int u = 0; u < kTogether; ++u) emit<Op>(g, o + u * kLanes<T>, g.last - g.first - o - u * kLanes<T>, cell[u]);
+}
+
 // Neighbours joined: tap t of every window lies t * dilation columns behind tap 0, so in one phase for all of them.
 template <class Op, class T>
 void join_neighbours(const PoolSegment<T>& g, Line<T> phases, int64_t pitch, int64_t stride) {
+  constexpr int64_t kShort = 6;
   const int64_t outputs = g.last - g.first, k = g.axis->k;
-  const int64_t step = g.axis->dilation / stride, turn = g.axis->dilation % stride;
-  for (int64_t o = 0; o < outputs; o += kLanes<T>) {
-    VecCell<Op, T> cell = load_cell<Op, T>(phases.at(o));
-    int64_t place = o, phase = 0;
-    for (int64_t t = 1; t < k; ++t) {
-      place += step;
-      phase += turn;
-      if (phase >= stride) phase -= stride, ++place;
-      cell = Op::join(cell, load_cell<Op, T>(phases.at(phase * pitch + place)));
-    }
-    emit<Op>(g, o, outputs - o, cell);
+  int64_t o = 0;
+  if (Op::kRepeatable && stride == 1 && g.axis->dilation == 1 && k > kShort) {
+    const int64_t width = join_doubling<Op, T>(phases, outputs + k - 1, k);
+    for (; o < outputs; o += kLanes<T>)
+      emit<Op>(g, o, outputs - o, Op::join(load_cell<Op, T>(phases.at(o)), load_cell<Op, T>(phases.at(o + k - width))));
+    return;
   }
+  for (; o + 4 * kLanes<T> <= outputs; o += 4 * kLanes<T>) join_taps<Op, T, 4>(g, phases, pitch, stride, o);
+  for (; o < outputs; o += kLanes<T>) join_taps<Op, T, 1>(g, phases, pitch, stride, o);
 }
 
 // Any windows: `line` holds the joined columns from input column `base`.
@@ -282,7 +333,7 @@ template <class T>
 FASTCONV_INLINE void put_columns(const PoolGradRow<T>& g, int64_t i, Vec<T> v, int64_t n) {
   T* to = g.dx + i * g.dx_step;
   if (g.dx_step == 1 && n >= kLanes<T>) store(to, v);
-  else if (g.dx_step == 1) store_first(to, v, n);
+  else if (g.dx_step == 1) store_part(to, v, n);
   else
     for (int l = 0; l < kLanes<T> && l < n; ++l) to[l * g.dx_step] = v[l];
 }
@@ -332,8 +383,7 @@ void avg_grad_row(const PoolGradRow<T>& g) {
   for (int64_t j = base; j < from; ++j) line[j - base] = 0;
   for (int64_t o = from; o < to; o += kLanes<T>) {
     const int64_t n = to - o;
-    const Vec<T> weight = n >= kLanes<T> ? load(g.col_weight + o - from) : load_first(g.col_weight + o - from, n);
-    store(line + (o - base), rows(o, n) * weight);
+    store(line + (o - base), rows(o, n) * load(g.col_weight + o - from));
   }
   for (int64_t j = to > from ? to : from; j < stop + kLanes<T>; ++j) line[j - base] = 0;
 
@@ -387,7 +437,6 @@ constexpr PoolFunctions<T> functions() {
           LanePools<T>::max,
           LanePools<T>::max_index,
           LanePools<T>::sum,
-          LanePools<T>::max_grad,
           LanePools<T>::avg_grad};
 }
 

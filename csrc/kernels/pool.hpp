@@ -106,8 +106,8 @@ constexpr int kMaxLanes = 16;
 constexpr int64_t kLaneElements = 2048;  // of a plane at most
 constexpr int64_t kLaneWidth = 32;        // of planes that are pooled so whatever the windows
 
-// Up to a vector's lanes of small planes at once, one a lane, each dense in memory. Forward: x to y (and index). Gradient
-// of maxima: x and dy to y; of averages: dy to y.
+// Up to a vector's lanes of small planes at once, one a lane, each dense in memory. Forward: x to y (and index);
+// gradient of averages: dy to y.
 template <class T>
 struct LanePlanes {
   LaneAxis<T> axis[3];
@@ -151,7 +151,7 @@ struct PoolFunctions {
   void (*halve_grad)(const PoolHalvesGrad<T>&);
   PoolStripFunction<T> strip_max, strip_max_index, strip_sum;
   int64_t lanes;
-  LanePoolFunction<T> lane_max, lane_max_index, lane_sum, lane_max_grad, lane_avg_grad;
+  LanePoolFunction<T> lane_max, lane_max_index, lane_sum, lane_avg_grad;
 };
 
 struct PoolKernels {

@@ -183,27 +183,6 @@ void LanePools<T>::sum(const LanePlanes<T>& g) {
   pool_planes<Sum<Same>>(g);
 }
 
-// Every output's gradient goes to the element that won.
-template <class T>
-void LanePools<T>::max_grad(const LanePlanes<T>& g) {
-  const Scratch<T> s(g);
-  gather_lanes(g.x, s.size_in, g.x_end, s.in);
-  gather_lanes(g.dy, s.size_out, g.dy_end, s.out);
-  for (int64_t i = 0; i < s.size_in; ++i) s.in_grad[i] = Vec<T>{};
-  const int64_t width = g.axis[2].in, plane = g.axis[1].in * width;
-  for_each_window<MaxIndex>(g, s, [&](int64_t o, int64_t od, int64_t oh, int64_t ow, VecCell<MaxIndex, T> cell) FASTCONV_LAMBDA {
-    const PoolWindow d = g.axis[0].windows[od], h = g.axis[1].windows[oh], w = g.axis[2].windows[ow];
-    const Vec<T> dy = s.out[o], zero{};
-    for (int64_t i = 0; i < d.count; ++i)
-      for (int64_t j = 0; j < h.count; ++j) {
-        int64_t at = (d.start + i * g.axis[0].dilation) * plane + (h.start + j * g.axis[1].dilation) * width + w.start;
-        for (int64_t t = 0; t < w.count; ++t, at += g.axis[2].dilation)
-          s.in_grad[at] += cell.i == splat_position<T>(at) ? dy : zero;
-      }
-  });
-  write_planes(g, s.in_grad, s.size_in);
-}
-
 // Every element gathers from the windows that hold it.
 template <class T>
 void LanePools<T>::avg_grad(const LanePlanes<T>& g) {

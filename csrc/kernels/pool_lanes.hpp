@@ -10,7 +10,6 @@ struct LanePools {
   static void max(const LanePlanes<T>& planes);
   static void max_index(const LanePlanes<T>& planes);
   static void sum(const LanePlanes<T>& planes);
-  static void max_grad(const LanePlanes<T>& planes);
   static void avg_grad(const LanePlanes<T>& planes);
 };
 

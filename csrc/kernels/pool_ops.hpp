@@ -59,7 +59,7 @@ struct Sum {
   using Values = Sum;
   template <class V, class I>
   using Cell = Plain<V, I>;
-  static constexpr bool kMarked = false;
+  static constexpr bool kMarked = false, kRepeatable = false;  // kRepeatable: joining a cell twice changes nothing
   template <class T>
   static constexpr T neutral() {
     return 0;
@@ -83,7 +83,7 @@ struct Max {
   using Values = Max;
   template <class V, class I>
   using Cell = Plain<V, I>;
-  static constexpr bool kMarked = false;
+  static constexpr bool kMarked = false, kRepeatable = true;
   template <class T>
   static constexpr T neutral() {
     return -static_cast<T>(__builtin_inf());
