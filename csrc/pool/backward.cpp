@@ -82,15 +82,14 @@ int64_t offset(const View<T>& v, int64_t n, int64_t c, int64_t d, int64_t h) {
   return n * v.stride[0] + c * v.stride[1] + d * v.stride[2] + h * v.stride[3];
 }
 
-// How planes in a row of rows lie in memory: of output o of row r of plane i.
+// Where row `row` of plane `plane` begins, both counted through.
 template <class T>
 struct PlaneRows {
   const View<T>& view;
-  int64_t plane_of_row(int64_t plane, int64_t row) const {
-    return plane / view.shape[1] * view.stride[0] + plane % view.shape[1] * view.stride[1] +
+  T* operator()(int64_t plane, int64_t row) const {
+    return view.data + plane / view.shape[1] * view.stride[0] + plane % view.shape[1] * view.stride[1] +
            row / view.shape[3] * view.stride[2] + row % view.shape[3] * view.stride[3];
   }
-  T* operator()(int64_t plane, int64_t row) const { return view.data + plane_of_row(plane, row); }
 };
 
 [[noreturn]] void bad_index(int64_t index, int64_t size) {
@@ -105,8 +104,10 @@ void scatter_planes(const View<const T>& dy, const View<const int64_t>& indices,
   const int64_t size = dx.shape[2] * dx.shape[3] * dx.shape[4], width = dy.shape[4];
   const bool dense = is_dense(dx);
   PlaneBlock<T> block[kPlanes];
+  T* to[kPlanes];
   for (int i = 0; i < kPlanes; ++i) {
-    block[i] = {PlaneRows<T>{dx}(first + i, 0), &dx, 0, size, dense};
+    to[i] = PlaneRows<T>{dx}(first + i, 0);
+    block[i] = {to[i], &dx, 0, size, dense};
     block[i].clear();
   }
   for (int64_t row = 0; row < dy.shape[2] * dy.shape[3]; ++row) {
@@ -116,13 +117,23 @@ void scatter_planes(const View<const T>& dy, const View<const int64_t>& indices,
       from[i] = PlaneRows<const T>{dy}(first + i, row);
       index[i] = PlaneRows<const int64_t>{indices}(first + i, row);
     }
+    if (dense && add && dy.stride[4] == 1 && indices.stride[4] == 1) {
+      for (int64_t w = 0; w < width; ++w)
+#pragma GCC unroll 4
+        for (int i = 0; i < kPlanes; ++i) {
+          const int64_t at = index[i][w];
+          if (static_cast<uint64_t>(at) >= static_cast<uint64_t>(size)) bad_index(at, size);
+          to[i][at] += from[i][w];
+        }
+      continue;
+    }
     for (int64_t w = 0; w < width; ++w)
       for (int i = 0; i < kPlanes; ++i) {
         const int64_t at = index[i][w * indices.stride[4]];
         if (static_cast<uint64_t>(at) >= static_cast<uint64_t>(size)) bad_index(at, size);
-        T& to = dense ? block[i].plane[at] : block[i].at(at);
+        T& element = dense ? to[i][at] : block[i].at(at);
         const T v = from[i][w * dy.stride[4]];
-        to = add ? to + v : v;
+        element = add ? element + v : v;
       }
   }
 }
