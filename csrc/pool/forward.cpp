@@ -81,7 +81,8 @@ bool run_planes(const PoolProblem& problem, const View<const T>& x, const View<T
     run_lanes<T>(p, tables, lanes, x, {}, y, indices, divisor.kind != Divisor::none, T(1));
     return true;
   }
-  if (!suits_strips(p) || x.stride[4] != 1) return false;
+  const bool listable = divisor.kind == Divisor::none || p.axis[2].out <= kPoolSpan;  // the row's divisors
+  if (!suits_strips(p) || x.stride[4] != 1 || !listable) return false;
   StripTables<T> tables(p);
   divide(tables);
   run_strips(p, tables, strip, x, y, indices);

@@ -27,14 +27,23 @@ class StripTables {
     for (int i = 0; i < 2; ++i)
       for (int64_t o = 0; o < p.axis[i].out; ++o) windows_[i].push_back(pool_window(p.axis[i], o));
   }
-  // f(axis, o) for every output.
+  // f(axis, o) for every output. Windows inside the input are all alike: one is asked for.
   template <class F>
   void divide(const PoolProblem& p, F f) {
-    for (int i = 0; i < 3; ++i)
-      for (int64_t o = 0; o < p.axis[i].out; ++o) {
-        divisors_[i].push_back(static_cast<T>(f(i, o)));
-        inverse_ = inverse_ && is_power_of_two(divisors_[i].back());
-      }
+    for (int i = 0; i < 3; ++i) {
+      const PoolAxis& a = p.axis[i];
+      const int64_t room = a.in + a.pad_before - pool_extent(a);  // the last window that ends inside begins here at most
+      const int64_t lo = std::min(a.out, ceil_div(a.pad_before, a.stride));
+      const int64_t hi = room < 0 ? lo : std::max(lo, std::min(a.out, room / a.stride + 1));
+      auto ask = [&](int64_t o) {
+        const T v = static_cast<T>(f(i, o));
+        inverse_ = inverse_ && is_power_of_two(v);
+        return v;
+      };
+      divisors_[i].assign(static_cast<size_t>(a.out), lo < hi ? ask(lo) : T(1));
+      for (int64_t o = 0; o < lo; ++o) divisors_[i][static_cast<size_t>(o)] = ask(o);
+      for (int64_t o = hi; o < a.out; ++o) divisors_[i][static_cast<size_t>(o)] = ask(o);
+    }
     if (inverse_)
       for (auto& list : divisors_)
         for (T& v : list) v = 1 / v;
