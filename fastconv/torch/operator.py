@@ -29,12 +29,16 @@ def is_plain(tensor: Tensor) -> bool:
     return type(tensor) in _PLAIN and tensor.is_cpu
 
 
+def _function(name: str, **methods: Callable[..., Any]) -> Any:
+    return type(name, (torch.autograd.Function,), {key: staticmethod(method) for key, method in methods.items()})
+
+
 class Operator:
     """A custom operator ``fastconv::name``, and a short way past PyTorch's dispatcher for plain eager calls.
 
     The dispatcher takes ten to twenty microseconds for an operator written in Python, more than a small convolution.
     So where nobody but autograd looks on, a call goes to ``torch.autograd.Function``, or straight to the computation
-    where no gradient is wanted. Compiled, exported, transformed and traced programs contain the registered operator.
+    where no gradient is wanted. Compiled, exported and traced programs contain the registered operator.
 
     schema: ``"name(Tensor input, ...) -> Tensor"``, tensors first; the computation, the shapes, what is kept for the
         gradient and the gradient itself take these arguments in this order.
@@ -64,12 +68,14 @@ class Operator:
             setup(ctx, inputs, output)
             return output
 
-        methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-        self._function: Any = type(self.name, (torch.autograd.Function,), methods)
+        self._function = _function(self.name, forward=forward, backward=backward)
+        # What torch.func asks for; slower, as PyTorch binds the arguments by name at each call.
+        self._transformed = _function(self.name, forward=run, setup_context=setup, backward=backward)
 
     def __call__(self, *inputs: Any) -> Any:
         if observed():
-            return self._registered(*inputs)
+            transformed = torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling()
+            return self._transformed.apply(*inputs) if transformed else self._registered(*inputs)
         differentiable = forward_ad._current_level >= 0  # the Function will say that there is no forward mode
         for tensor in inputs[: self._tensors]:
             if tensor is not None:
