@@ -1,12 +1,14 @@
 """Whole networks in PyTorch, as they are and after ``fastconv.torch.accelerate``: inference and a training step.
 
-    python benchmarks/torch_models.py [--networks resnet18 vgg11] [--batches 1 16] [--threads 1] [--seconds 4] [--layers]
+    python benchmarks/torch_models.py [--networks resnet18 vgg11] [--batches 1 16] [--threads 1] [--layers]
 
 Random weights, float32. The same network, with the same parameters, runs in turn as PyTorch's own, as PyTorch's in the
-channels_last format, and as fastconv's; the table shows the median of each. `faster` is against the better one of PyTorch's
-two. A training step is forward, cross-entropy and backward. `error` is the largest difference of the outputs (inference)
-or of the parameters' gradients (training, with batch statistics) from the same network in float64, over the largest value,
-fastconv's and PyTorch's. --layers prints the time of every kind of layer by itself, fastconv's greatest losses first.
+channels_last format, and as fastconv's; the table shows the median of each. `faster` is against the better one of
+PyTorch's two. A training step is forward, cross-entropy and backward. `error` is the largest difference of the outputs
+from the same network in float64 over the largest output, fastconv's and PyTorch's. `gradients` is the largest
+difference of fastconv's gradients of the parameters from PyTorch's over the largest of them, both in float64: in
+float32 a rounding may decide which side of a ReLU or which element of a maximum is taken. --layers prints the time of
+every kind of layer by itself, fastconv's greatest losses first.
 """
 
 from __future__ import annotations
@@ -128,16 +130,24 @@ def compare(build: Callable[[], nn.Module], size: int, batch: int, train: bool, 
         ),
         "fastconv": make(ft.accelerate(copy.deepcopy(model)), x),
     }
-    exact = make(copy.deepcopy(model).double(), x.double())()
-    errors = {name: difference(variants[name](), exact) for name in ("fastconv", "torch")}
-    return {"times": interleaved(variants, seconds), "errors": errors}
+    return {"times": interleaved(variants, seconds), "errors": errors(model, x[:2])}
+
+
+def errors(model: nn.Module, x: Tensor) -> list[float]:
+    """Of the outputs, fastconv's and PyTorch's, from float64; of the gradients, fastconv's from PyTorch's."""
+    exact = copy.deepcopy(model).double()
+    ours = ft.accelerate(copy.deepcopy(exact))
+    gradients = difference(training(ours, x.double())(), training(exact, x.double())())
+    outputs = inference(exact, x.double())()
+    variants = ft.accelerate(copy.deepcopy(model)), copy.deepcopy(model)
+    return [*(difference(inference(variant, x)(), outputs) for variant in variants), gradients]
 
 
 def seen_layers(model: nn.Module, x: Tensor) -> Counter[tuple[str, tuple[int, ...]]]:
     """How often each kind of accelerated layer occurs, with the shape it sees."""
     seen: Counter[tuple[str, tuple[int, ...]]] = Counter()
     accelerated = ft.accelerate(model, inplace=False)
-    for (name, module), ours in zip(model.named_modules(), accelerated.modules(), strict=True):
+    for module, ours in zip(model.modules(), accelerated.modules(), strict=True):
         if type(module) is not type(ours):
             module.register_forward_hook(
                 lambda module, inputs, _: seen.update([(repr(module), tuple(inputs[0].shape))])
@@ -169,7 +179,8 @@ def print_layers(build: Callable[[], nn.Module], size: int, batch: int, train: b
     print("\n| layer | input | times | torch ms | fastconv ms | faster |\n| --- | --- | ---: | ---: | ---: | ---: |")
     for _, count, text, shape, times in sorted(rows, key=lambda row: row[0]):
         one, other = times["torch"], times["fastconv"]
-        print(f"| {text} | {','.join(map(str, shape))} | {count} | {one * 1e3:.3f} | {other * 1e3:.3f} | {one / other:.2f} |")
+        numbers = f"{count} | {one * 1e3:.3f} | {other * 1e3:.3f} | {one / other:.2f}"
+        print(f"| {text} | {','.join(map(str, shape))} | {numbers} |")
 
 
 def main() -> None:
@@ -182,8 +193,9 @@ def main() -> None:
     parser.add_argument("--layers", action="store_true", help="each layer by itself")
     options = parser.parse_args()
     if not options.layers:
-        print("| network | batch | mode | threads | torch ms | channels_last ms | fastconv ms | faster | error | torch's |")
-        print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        head = ("network", "batch", "mode", "threads", "torch ms", "channels_last ms", "fastconv ms", "faster")
+        print("| " + " | ".join((*head, "error", "torch's", "gradients")) + " |")
+        print("| --- | ---: | --- |" + " ---: |" * 8)
     for threads in options.threads:
         torch.set_num_threads(threads)
         for name in options.networks:
@@ -198,8 +210,10 @@ def main() -> None:
                     ms = {key: 1e3 * t for key, t in result["times"].items()}
                     faster = min(ms["torch"], ms["channels_last"]) / ms["fastconv"]
                     numbers = " | ".join(f"{t:.1f}" for t in ms.values())
-                    errors = " | ".join(f"{e:.1e}" for e in result["errors"].values())
-                    print(f"| {name} | {batch} | {mode} | {threads} | {numbers} | {faster:.2f} | {errors} |", flush=True)
+                    errors = " | ".join(f"{e:.1e}" for e in result["errors"])
+                    print(
+                        f"| {name} | {batch} | {mode} | {threads} | {numbers} | {faster:.2f} | {errors} |", flush=True
+                    )
 
 
 if __name__ == "__main__":

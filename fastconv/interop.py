@@ -4,10 +4,10 @@
 
     y = interop.conv2d(x, weight)  # x of PyTorch, y of PyTorch; x of JAX, y of JAX; x a memoryview, y a memoryview
 
-Every function takes arrays of any library that shares CPU memory by DLPack, the buffer protocol or ``__array__``, without
-a copy, here and in ``fastconv`` itself. There the result is a numpy array; here it is handed on, without a copy again, to
-the library of the call's first argument. ``out`` may be an array of any library that can be written to. Gradients are
-not recorded: ``fastconv.torch`` does that.
+Every function takes arrays of any library that shares CPU memory by DLPack, the buffer protocol or ``__array__``,
+without a copy, here and in ``fastconv`` itself. There the result is a numpy array; here it is handed on, without a copy
+again, to the library of the call's first argument. ``out`` may be an array of any library that can be written to.
+Gradients are not recorded: ``fastconv.torch`` does that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -44,13 +44,12 @@ def _converter(like: Any) -> Callable[[Array], Any]:
     namespace = getattr(like, "__array_namespace__", None)
     library = namespace() if namespace is not None else _library_of(type(like))
     if library is not None and hasattr(like, "__dlpack__"):
-        convert: Callable[[Array], Any] = library.from_dlpack
-        return convert
+        return cast(Callable[[Array], Any], library.from_dlpack)
     try:
         memoryview(like)
     except TypeError:
         return _keep
-    return memoryview
+    return cast(Callable[[Array], Any], memoryview)
 
 
 def _writable(out: Any) -> Array:
@@ -66,8 +65,8 @@ def _writable(out: Any) -> Array:
 def as_caller(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` with its results, in tuples too, in the kind of array of its first argument.
 
-    For what this module has no name of: ``as_caller(fastconv.PackedConv2d(weight))``. Lists and other things that are no
-    arrays get numpy arrays. Raises TypeError for an ``out`` whose memory cannot be shared.
+    For what this module has no name of: ``as_caller(fastconv.PackedConv2d(weight))``. Lists and other things that are
+    no arrays get numpy arrays. Raises TypeError for an ``out`` whose memory cannot be shared.
     """
 
     @functools.wraps(function, updated=())

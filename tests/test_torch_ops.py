@@ -1,4 +1,4 @@
-"""fastconv.torch: its functions against torch.nn.functional, and as operators that PyTorch can differentiate and compile."""
+"""fastconv.torch: its functions against torch.nn.functional, and its operators in autograd and the compiler."""
 
 from __future__ import annotations
 
@@ -185,9 +185,7 @@ def test_windows() -> None:
     x, options = integers(2, 3, 8, 9), {"dilation": 2, "padding": 1, "stride": 2}
     compare(lambda x: ft.unfold(x, 3, **options), lambda x: F.unfold(x, 3, **options), x)
     columns = F.unfold(x, (3, 2), **options)
-    compare(
-        lambda c: ft.fold(c, (8, 9), (3, 2), **options), lambda c: F.fold(c, (8, 9), (3, 2), **options), columns
-    )
+    compare(lambda c: ft.fold(c, (8, 9), (3, 2), **options), lambda c: F.fold(c, (8, 9), (3, 2), **options), columns)
 
 
 def test_channel_max_pool() -> None:
@@ -228,7 +226,10 @@ def test_padding_by_name(padding: str, stride: int) -> None:
 def test_causal_and_flipped() -> None:
     x, w = integers(2, 3, 9), integers(4, 3, 4)
     compare(
-        lambda x, w: ft.conv1d(x, w, padding="causal", flip=True), lambda x, w: F.conv1d(F.pad(x, (3, 0)), w.flip(2)), x, w
+        lambda x, w: ft.conv1d(x, w, padding="causal", flip=True),
+        lambda x, w: F.conv1d(F.pad(x, (3, 0)), w.flip(2)),
+        x,
+        w,
     )
 
 
@@ -263,7 +264,10 @@ DIFFERENTIABLE: dict[str, tuple[Callable[..., Any], list[Any]]] = {
         lambda x, w, b: ft.conv2d(x, w, b, (1, 2), 1, (2, 1), 2, padding_mode="reflect", activation="tanh"),
         [distinct(1, 4, 4, 5), distinct(2, 2, 2, 3), distinct(2)],
     ),
-    "conv3d": (lambda x, w: ft.conv3d(x, w, padding=1, padding_mode="circular"), [distinct(2, 2, 2, 3), distinct(1, 2, 2, 1, 3)]),
+    "conv3d": (
+        lambda x, w: ft.conv3d(x, w, padding=1, padding_mode="circular"),
+        [distinct(2, 2, 2, 3), distinct(1, 2, 2, 1, 3)],
+    ),
     "conv_transpose2d": (
         lambda x, w, b: ft.conv_transpose2d(x, w, b, 2, 1, 1, activation="sigmoid"),
         [distinct(1, 2, 2, 3), distinct(2, 2, 3, 3), distinct(2)],
@@ -352,13 +356,19 @@ def operator_calls() -> dict[str, tuple[Any, tuple[Any, ...]]]:
         "adaptive_max_pool": (resampling.adaptive_max_pool, (x, (2, 3))),
         "channel_max_pool": (resampling.channel_max_pool, (x, 2, 2)),
         "fractional_max_pool": (resampling.fractional_max_pool, (x, samples, (2, 2), (3, 3))),
-        "max_unpool": (resampling.max_unpool, (distinct(2, 2, 3, 3).requires_grad_(), indices, (2, 2), (2, 2), (0, 0), (6, 7))),
+        "max_unpool": (
+            resampling.max_unpool,
+            (distinct(2, 2, 3, 3).requires_grad_(), indices, (2, 2), (2, 2), (0, 0), (6, 7)),
+        ),
         "avg_pool": (resampling.avg_pool, (x, *windows, True, True, None)),
         "adaptive_avg_pool": (resampling.adaptive_avg_pool, (x, (2, 3))),
         "lp_pool": (resampling.lp_pool, (x, 2.0, *windows, False, False)),
         "pad": (resampling.pad, (x, (1, 2, 0, 1), "reflect", 0.0)),
         "unfold": (resampling.unfold, (x, (2, 2), (1, 1), (0, 1, 0, 1), (1, 1), "circular")),
-        "fold": (resampling.fold, (distinct(2, 8, 30).requires_grad_(), (6, 7), (2, 2), (1, 1), (0, 0, 0, 0), (1, 1), "zeros")),
+        "fold": (
+            resampling.fold,
+            (distinct(2, 8, 30).requires_grad_(), (6, 7), (2, 2), (1, 1), (0, 0, 0, 0), (1, 1), "zeros"),
+        ),
     }
 
 
@@ -468,7 +478,9 @@ def test_errors(change: Callable[..., Any], error: type[Exception], message: str
         ft.conv2d(*change(integers(2, 3, 6, 7), integers(4, 3, 3, 3)))
 
 
-@pytest.mark.parametrize("options", [{"stride": (1, 2, 3)}, {"padding": "most"}, {"padding": (1, 2, 3)}, {"dilation": 0}])
+@pytest.mark.parametrize(
+    "options", [{"stride": (1, 2, 3)}, {"padding": "most"}, {"padding": (1, 2, 3)}, {"dilation": 0}]
+)
 def test_option_errors_name_the_option(options: dict[str, Any]) -> None:
     (name,) = options
     with pytest.raises(ValueError, match=name):

@@ -1,7 +1,7 @@
 """The operators of convolution. Each is linear in each of its tensors, so that each one's gradient is the others.
 
-Steps, which follow the tensors and sizes: stride, padding as ``(before, after)`` of each axis, dilation, groups, padding
-modes as one text, flip, algorithm.
+Steps, which follow the tensors and sizes: stride, padding as ``(before, after)`` of each axis, dilation, groups,
+padding modes as one text, flip, algorithm.
 """
 
 from __future__ import annotations
@@ -54,7 +54,13 @@ def _activation_gradient(name: str, grad: Tensor, output: Tensor) -> Tensor:
 
 
 def _keep(
-    ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, output: Tensor, steps: tuple[Any, ...], activation: str | None
+    ctx: Any,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    output: Tensor,
+    steps: tuple[Any, ...],
+    activation: str | None,
 ) -> None:
     """What the gradients that are wanted will need, and no more."""
     needs_input, needs_weight, *_ = ctx.needs_input_grad
@@ -113,7 +119,8 @@ conv = Operator(
 )
 
 
-# Its gradients, which are bilinear: (grad_output, weight, input's spatial sizes, *steps), (grad_output, input, kernel, *steps)
+# Its gradients, which are bilinear: (grad_output, weight, input's spatial sizes, *steps) and
+# (grad_output, input, kernel sizes, *steps)
 
 
 def _conv_grad_input(grad: Tensor, weight: Tensor, spatial: Sequence[int], *steps: Any) -> Tensor:
@@ -189,7 +196,9 @@ conv_grad_weight = Operator(
 # Transposed convolution, the input gradient with a bias: (input, weight, bias, output_padding, *steps, activation)
 
 
-def _conv_transpose(x: Tensor, weight: Tensor, bias: Tensor | None, output_padding: Sequence[int], *rest: Any) -> Tensor:
+def _conv_transpose(
+    x: Tensor, weight: Tensor, bias: Tensor | None, output_padding: Sequence[int], *rest: Any
+) -> Tensor:
     *steps, activation = rest
     stride, padding, dilation, groups, padding_mode, flip = _core_steps(tuple(steps))
     arrays = as_array(x, "input"), as_array(weight, "weight"), None if bias is None else as_array(bias, "bias")

@@ -224,7 +224,9 @@ def _make_max_unpool(nd: int) -> Any:
 
 
 def channel_max_pool(input: Tensor, pieces: int, return_indices: bool = False, *, dims: int | None = None) -> Any:
-    """Maxout: output channel c is the maximum of input channels ``c * pieces`` and on. See :func:`fastconv.channel_max_pool`.
+    """Maxout: output channel c is the maximum of input channels ``c * pieces`` and on.
+
+    See :func:`fastconv.channel_max_pool`.
 
     input: ``(N, C, *spatial)``, or ``(C, *spatial)`` with ``dims``, the number of spatial axes, given.
     """

@@ -1,6 +1,6 @@
-"""Modules that take the place of PyTorch's own: subclasses with the same arguments, parameters, ``state_dict`` and repr.
+"""Modules that take the place of PyTorch's own: subclasses with the same arguments, parameters and ``state_dict``.
 
-What fastconv does not compute (other devices and dtypes, autocast) they leave to PyTorch, as the class they stand for would.
+What fastconv does not compute (other devices and dtypes, autocast) they leave to the class they stand for.
 """
 
 from __future__ import annotations
@@ -89,9 +89,8 @@ class _ConvTranspose(_conv._ConvTransposeNd):
         if not _ours(input, self.weight):
             fallback: Tensor = super().forward(input, output_size)
             return fallback
-        extra = self._output_padding(
-            input, output_size, self.stride, self.padding, self.kernel_size, self._nd, self.dilation
-        )
+        sizes: Any = self.stride, self.padding, self.kernel_size, self._nd, self.dilation
+        extra = self._output_padding(input, output_size, *sizes)
         steps = self.stride, self.padding, extra, self.groups, self.dilation
         result: Tensor = _TRANSPOSES[self._nd](input, self.weight, self.bias, *steps)
         return result

@@ -46,6 +46,7 @@ class PackedWeights:
 
 def may_pack(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether a call is plain inference, and changes to the weights are counted."""
-    if observed() or torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad or bias is not None and bias.requires_grad):
+    weights = (weight,) if bias is None else (weight, bias)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *weights)):
         return False
-    return is_plain(x) and all(is_plain(t) and not t.is_inference() for t in (weight, bias) if t is not None)
+    return not observed() and is_plain(x) and all(is_plain(t) and not t.is_inference() for t in weights)

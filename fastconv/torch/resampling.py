@@ -44,7 +44,7 @@ def _adjoint_pair(
 
     options: the arguments behind the tensor, in the schema's language; nd(*options): how many last axes change.
     forward(input, *options); adjoint(grad_output, input's last sizes, *options): on arrays.
-    shape, adjoint_shape: empty tensors like the results. of_derivative: the options of the linear part, where they differ.
+    shape, adjoint_shape: empty tensors like the results. of_derivative: the options of the linear part.
     """
 
     def compute(x: Tensor, *options: Any) -> Tensor:
@@ -147,7 +147,7 @@ def _largest(
 
 def _gather_flat(x: Tensor, indices: Tensor, nd: int) -> Tensor:
     """Elements at flat positions in the last ``nd`` axes."""
-    return x.flatten(-nd).gather(-1, indices.flatten(-nd)).unflatten(-1, indices.shape[indices.dim() - nd :])
+    return x.flatten(-nd).gather(-1, indices.flatten(-nd)).reshape(indices.shape)
 
 
 def _gather_channels(x: Tensor, indices: Tensor, nd: int) -> Tensor:
@@ -231,18 +231,25 @@ adaptive_avg_pool, _ = _adjoint_pair(
     _resized,
 )
 
+
+def _padded(x: Tensor, amounts: Sequence[int], *_: Any) -> Tensor:
+    before, after = amounts[-2::-2], amounts[::-2]  # the last axis comes first
+    sizes = _last(x, len(before))
+    return _resized(x, [n + b + a for n, b, a in zip(sizes, before, after, strict=True)])
+
+
+def _pad_backward(grad: Array, sizes: Sequence[int], amounts: Sequence[int], mode: str, _: float) -> Array:
+    shape = (*grad.shape[: grad.ndim - len(sizes)], *sizes)
+    return _core.pad_backward(grad, shape, amounts, mode, None)
+
+
 pad, _ = _adjoint_pair(
     "pad",
     "SymInt[] pad, str mode, float value",
     lambda amounts, *_: len(amounts) // 2,
     lambda x, amounts, mode, value: _core.pad(x, amounts, mode, value, None),
-    lambda g, sizes, amounts, mode, _: _core.pad_backward(
-        g, (*g.shape[: g.ndim - len(sizes)], *sizes), amounts, mode, None
-    ),
-    lambda x, amounts, *_: _resized(
-        x,
-        [n + before + after for n, before, after in zip(_last(x, len(amounts) // 2), amounts[-2::-2], amounts[::-2], strict=True)],
-    ),
+    _pad_backward,
+    _padded,
     of_derivative=lambda options: (*options[:2], 0.0),
 )
 
@@ -343,8 +350,9 @@ def _fractional_gradient(ctx: Any, grad: Tensor, _: Any) -> Options:
 
 def _scatter_flat(grad: Tensor, indices: Tensor, sizes: Sequence[int]) -> Tensor:
     nd = len(sizes)
-    flat = grad.new_zeros((*grad.shape[: grad.dim() - nd], math.prod(sizes)))
-    return flat.scatter_add(-1, indices.flatten(-nd), grad.flatten(-nd)).unflatten(-1, sizes)
+    lead = grad.shape[: grad.dim() - nd]
+    flat = grad.new_zeros((*lead, math.prod(sizes)))
+    return flat.scatter_add(-1, indices.flatten(-nd), grad.flatten(-nd)).reshape((*lead, *sizes))
 
 
 fractional_max_pool = Operator(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-_INT = (int, torch.SymInt)
+_INT: Any = (int, torch.SymInt)
 Axes = int | Sequence[int]
 Padding = int | str | Sequence[int | Sequence[int]]
 Modes = str | Sequence[str]
@@ -39,7 +39,7 @@ def pads(
     if len(sides) == 1 and isinstance(sides[0], _INT):
         return (sides[0],) * (2 * nd)
     if len(sides) != nd:
-        raise ValueError(f"padding must be an int, {nd} of them, a (before, after) pair per axis or a name, got {padding!r}")
+        raise ValueError(f"padding must be an int, one or a pair per axis ({nd}), or a name, got {padding!r}")
     pairs = [(side, side) if isinstance(side, _INT) else tuple(side) for side in sides]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"padding must hold ints or (before, after) pairs, got {padding!r}")

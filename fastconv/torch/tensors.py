@@ -30,7 +30,7 @@ def as_tensor(array: Array) -> Tensor:
 
 
 def shaped_like(array: Array, spatial: tuple[int, ...]) -> Array:
-    """An array of ``array``'s leading sizes and the given last ones that owns one element: for calls that need a shape."""
+    """An array of one element, with ``array``'s leading sizes and the given last ones: for calls that need a shape."""
     shape = (*array.shape[: array.ndim - len(spatial)], *spatial)
     return np.ndarray(shape, array.dtype, _ZERO[array.dtype], strides=(0,) * len(shape))
 
