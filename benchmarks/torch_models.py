@@ -118,7 +118,9 @@ def difference(got: Any, exact: Any) -> float:
     return max(float((g.double() - e).abs().max() / e.abs().max()) for g, e in pairs)
 
 
-def compare(build: Callable[[], nn.Module], size: int, batch: int, train: bool, seconds: float) -> dict[str, Any]:
+def compare(
+    build: Callable[[], nn.Module], size: int, batch: int, train: bool, seconds: float, pack: bool
+) -> dict[str, Any]:
     torch.manual_seed(0)
     model = build().train(train)
     x = torch.randn(batch, 3, size, size)
@@ -128,7 +130,7 @@ def compare(build: Callable[[], nn.Module], size: int, batch: int, train: bool, 
         "channels_last": make(
             copy.deepcopy(model).to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
         ),
-        "fastconv": make(ft.accelerate(copy.deepcopy(model)), x),
+        "fastconv": make(ft.accelerate(copy.deepcopy(model), pack_weights=pack), x),
     }
     return {"times": interleaved(variants, seconds), "errors": errors(model, x[:2])}
 
@@ -190,6 +192,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", choices=("inference", "training"), default=["inference", "training"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--seconds", type=float, default=4.0, help="for one row of the table")
+    parser.add_argument("--pack-weights", action="store_true", help="as accelerate's argument")
     parser.add_argument("--layers", action="store_true", help="each layer by itself")
     options = parser.parse_args()
     if not options.layers:
@@ -206,7 +209,7 @@ def main() -> None:
                         print(f"\n{name}, {size}x{size}, batch {batch}, {mode}, {threads} threads")
                         print_layers(build, size, batch, mode == "training", options.seconds / 10)
                         continue
-                    result = compare(build, size, batch, mode == "training", options.seconds)
+                    result = compare(build, size, batch, mode == "training", options.seconds, options.pack_weights)
                     ms = {key: 1e3 * t for key, t in result["times"].items()}
                     faster = min(ms["torch"], ms["channels_last"]) / ms["fastconv"]
                     numbers = " | ".join(f"{t:.1f}" for t in ms.values())

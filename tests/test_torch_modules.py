@@ -94,7 +94,7 @@ def test_module(nd: int, name: str, options: dict[str, Any]) -> None:
     for one, other in zip(run(ours, x), run(theirs, x), strict=True):
         torch.testing.assert_close(one, other, equal_nan=True)  # roots of negative numbers in odd norms
     theirs.eval()
-    ours.eval()
+    ft.accelerate(ours.eval(), pack_weights=True)
     for inputs in (x, x[0]):
         with torch.no_grad():
             for one, other in zip(outputs(ours(inputs)), outputs(theirs(inputs)), strict=True):
@@ -140,6 +140,10 @@ def packed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
+def packing_conv() -> Any:
+    return ft.accelerate(nn.Conv2d(3, 4, 3).eval(), pack_weights=True)
+
+
 def agrees(conv: Any, x: Any) -> None:
     with torch.no_grad():
         expected = nn.functional.conv2d(x, conv.weight, conv.bias, conv.stride)
@@ -147,7 +151,7 @@ def agrees(conv: Any, x: Any) -> None:
 
 
 def test_weights_are_packed_once_in_inference(packed: list[Any]) -> None:
-    conv, x = ft.Conv2d(3, 4, 3).eval(), data(1, 3, 8, 8, dtype=torch.float32)
+    conv, x = packing_conv(), data(1, 3, 8, 8, dtype=torch.float32)
     for inputs in (x, x[:, :, :5], torch.cat([x, x])):
         agrees(conv, inputs)
     with torch.inference_mode():
@@ -160,7 +164,7 @@ def test_weights_are_packed_once_in_inference(packed: list[Any]) -> None:
 
 
 def test_weights_are_packed_again_after_a_change(packed: list[Any]) -> None:
-    conv, x = ft.Conv2d(3, 4, 3).eval(), data(1, 3, 8, 8, dtype=torch.float32)
+    conv, x = packing_conv(), data(1, 3, 8, 8, dtype=torch.float32)
     agrees(conv, x)
 
     def optimizer_step() -> None:
@@ -194,14 +198,14 @@ def test_weights_are_packed_again_after_a_change(packed: list[Any]) -> None:
     assert len(packed) == 1 + len(changes)
 
 
-def test_without_packing(packed: list[Any]) -> None:
-    conv = ft.accelerate(nn.Conv2d(3, 4, 3).eval(), pack_weights=False)
+def test_packing_is_asked_for(packed: list[Any]) -> None:
+    conv = ft.accelerate(nn.Conv2d(3, 4, 3).eval())
     agrees(conv, data(1, 3, 8, 8, dtype=torch.float32))
     assert packed == []
 
 
 def test_copies_and_pickles_do_not_hold_packed_weights() -> None:
-    conv, x = ft.Conv2d(3, 4, 3).eval(), data(1, 3, 8, 8, dtype=torch.float32)
+    conv, x = packing_conv(), data(1, 3, 8, 8, dtype=torch.float32)
     agrees(conv, x)
     for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
         assert other._packed._run is None

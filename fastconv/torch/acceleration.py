@@ -16,7 +16,7 @@ _OURS: dict[type[nn.Module], type[nn.Module]] = {
 _THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
 
 
-def accelerate(model: nn.Module, inplace: bool = True, *, pack_weights: bool = True) -> nn.Module:
+def accelerate(model: nn.Module, inplace: bool = True, *, pack_weights: bool = False) -> nn.Module:
     """Let fastconv compute the convolutions and pools of a network. Undone by :func:`restore`.
 
     The modules stay the objects they are and only change their class, ``torch.nn.Conv2d`` to ``fastconv.torch.Conv2d``
@@ -24,8 +24,8 @@ def accelerate(model: nn.Module, inplace: bool = True, *, pack_weights: bool = T
     classes, subclasses of PyTorch's included, are left alone.
 
     inplace: False leaves the network as it is and returns a second one, with the same parameters and buffers.
-    pack_weights: in eval mode without gradients keep the weights of convolutions in the form the kernels read: quicker,
-        but up to four times their memory more. See :class:`fastconv.torch.Conv2d`.
+    pack_weights: in eval mode without gradients keep the weights of convolutions in the form the kernels read: quicker
+        for small networks alone, and up to four times their memory more. See :class:`fastconv.torch.Conv2d`.
 
     Returns the network.
     """

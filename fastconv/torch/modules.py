@@ -31,13 +31,14 @@ def _ours(x: Tensor, weight: Tensor | None = None) -> bool:
 class _Conv(_conv._ConvNd):
     """{nd}-d convolution, as ``torch.nn.Conv{nd}d``.
 
-    In eval mode, where no gradient is wanted, the weights are packed once and kept beside the parameters (up to four
-    times their memory); they are packed again when a parameter changes, and after ``train()`` or ``eval()``. Changes
-    through ``parameter.data`` are not seen before that. ``pack_weights = False`` does without.
+    With ``pack_weights = True``, in eval mode and where no gradient is wanted, the weights are made ready once and kept
+    beside the parameters, in up to four times their memory. They are packed again when a parameter changes, and after
+    ``train()`` or ``eval()``; changes through ``parameter.data`` are not seen before that. It is worth while where the
+    packed weights of the network fit the processor's cache; larger ones take longer to read than to pack.
     """
 
     _nd: int
-    pack_weights = True
+    pack_weights = False
     _packed: PackedWeights | None = None
 
     def forward(self, input: Tensor) -> Tensor:
