@@ -223,6 +223,26 @@ def test_padding_by_name(padding: str, stride: int) -> None:
     assert_same(got, torch.from_numpy(expected))
 
 
+@pytest.mark.parametrize("padding", ["valid", "same", "same_lower", "full"])
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_transposed_padding_by_name(padding: str, stride: int) -> None:
+    x, w = integers(2, 3, 7, 10), integers(3, 4, 3, 2)
+    expected = fc.conv_transpose2d(x.numpy(), w.numpy(), stride=stride, padding=padding)
+    assert_same(ft.conv_transpose2d(x, w, stride=stride, padding=padding), torch.from_numpy(expected))
+    wanted = fc.conv_transpose2d_backward(2 * expected, x.numpy(), w.numpy(), stride=stride, padding=padding)
+    leaves = [t.clone().requires_grad_() for t in (x, w)]
+    ft.conv_transpose2d(*leaves, stride=stride, padding=padding).square().sum().backward()
+    assert_same(tuple(t.grad for t in leaves), tuple(map(torch.from_numpy, wanted[:2])))
+
+
+def test_transposed_options_that_do_not_go_together() -> None:
+    x, w = integers(1, 3, 5, 5), integers(3, 4, 3, 3)
+    with pytest.raises(ValueError, match="output_padding must be 0 with padding='same', got 1"):
+        ft.conv_transpose2d(x, w, stride=2, padding="same", output_padding=1)
+    with pytest.raises(ValueError, match="output_padding must be less than stride with padding_mode, got 2"):
+        ft.conv_transpose2d(x, w, stride=2, dilation=3, output_padding=2, padding_mode="circular")
+
+
 def test_causal_and_flipped() -> None:
     x, w = integers(2, 3, 9), integers(4, 3, 4)
     compare(
@@ -412,6 +432,14 @@ def test_exported() -> None:
     names = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
     assert names == ["fastconv.conv.default", "fastconv.max_pool.default"]
     assert_same(program.module()(x, w), Net()(x, w))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_traced() -> None:
+    x, w = integers(1, 3, 8, 8), integers(4, 3, 3, 3)
+    function = lambda x: ft.max_pool2d(ft.conv2d(x, w, padding=1), 2)  # noqa: E731
+    traced = torch.jit.trace(function, x)
+    assert_same(traced(x + 1), function(x + 1))
 
 
 def test_shapes_without_data() -> None:

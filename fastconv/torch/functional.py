@@ -67,9 +67,13 @@ def _make_conv_transpose(nd: int) -> Any:
         algorithm: str = "auto",
     ) -> Tensor:
         steps, spread = per_axis(stride, nd, "stride"), per_axis(dilation, nd, "dilation")
-        extra = per_axis(output_padding, nd, "output_padding")
+        extra, kernel = per_axis(output_padding, nd, "output_padding"), weight.shape[-nd:]
         grown = [n * step for n, step in zip(input.shape[-nd:], steps, strict=True)]  # what "same" pads for
-        sides = pads(padding, grown, weight.shape[-nd:], steps, spread)
+        sides = pads(padding, grown, kernel, steps, spread)
+        if padding in ("same", "same_lower"):
+            if any(extra):
+                raise ValueError(f"output_padding must be 0 with padding={padding!r}, got {output_padding!r}")
+            extra = tuple(max(s - d * (k - 1) - 1, 0) for s, d, k in zip(steps, spread, kernel, strict=True))
         if padding_mode != "zeros" and any(e >= s for e, s in zip(extra, steps, strict=True)):
             raise ValueError(f"output_padding must be less than stride with padding_mode, got {output_padding!r}")
         options = (extra, steps, sides, spread, groups, joined(padding_mode), flip, algorithm, activation)
