@@ -47,6 +47,15 @@ class Block(nn.Module):
         return result
 
 
+def with_head(layers: list[nn.Module], channels: int, classes: int) -> nn.Module:
+    """Pooling and a dense layer behind; weights of a size that keeps the signal's from layer to layer."""
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return model
+
+
 def resnet(width: int = 64, blocks: Sequence[int] = (2, 2, 2, 2), classes: int = 1000) -> nn.Module:
     """He et al., 2015, with two convolutions a block; ResNet-18 by default."""
     layers: list[nn.Module] = [
@@ -58,7 +67,7 @@ def resnet(width: int = 64, blocks: Sequence[int] = (2, 2, 2, 2), classes: int =
         for i in range(count):
             layers.append(Block(channels, out, 2 if stage and not i else 1))
             channels = out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    return with_head(layers, channels, classes)
 
 
 def vgg(width: int = 64, convolutions: Sequence[int] = (1, 1, 2, 2, 2), classes: int = 1000) -> nn.Module:
@@ -71,7 +80,7 @@ def vgg(width: int = 64, convolutions: Sequence[int] = (1, 1, 2, 2, 2), classes:
             layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(inplace=True)]
             channels = out
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    return with_head(layers, channels, classes)
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {"resnet18": (resnet, 224), "vgg11": (vgg, 112)}
@@ -118,6 +127,16 @@ def difference(got: Any, exact: Any) -> float:
     return max(float((g.double() - e).abs().max() / e.abs().max()) for g, e in pairs)
 
 
+def variants(model: nn.Module, x: Tensor, pack: bool = False) -> dict[str, tuple[nn.Module, Tensor]]:
+    """The model and its input as PyTorch's own, in PyTorch's other format, and with fastconv."""
+    channels_last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    return {
+        "torch": (model, x),
+        "channels_last": (channels_last, x.contiguous(memory_format=torch.channels_last)),
+        "fastconv": (ft.accelerate(copy.deepcopy(model), pack_weights=pack), x.clone()),
+    }
+
+
 def compare(
     build: Callable[[], nn.Module], size: int, batch: int, train: bool, seconds: float, pack: bool
 ) -> dict[str, Any]:
@@ -125,14 +144,8 @@ def compare(
     model = build().train(train)
     x = torch.randn(batch, 3, size, size)
     make: Any = training if train else inference
-    variants = {
-        "torch": make(model, x),
-        "channels_last": make(
-            copy.deepcopy(model).to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
-        ),
-        "fastconv": make(ft.accelerate(copy.deepcopy(model), pack_weights=pack), x),
-    }
-    return {"times": interleaved(variants, seconds), "errors": errors(model, x[:2])}
+    steps = {name: make(*variant) for name, variant in variants(model, x, pack).items()}
+    return {"times": interleaved(steps, seconds), "errors": errors(model, x[:2])}
 
 
 def errors(model: nn.Module, x: Tensor) -> list[float]:
@@ -141,8 +154,8 @@ def errors(model: nn.Module, x: Tensor) -> list[float]:
     ours = ft.accelerate(copy.deepcopy(exact))
     gradients = difference(training(ours, x.double())(), training(exact, x.double())())
     outputs = inference(exact, x.double())()
-    variants = ft.accelerate(copy.deepcopy(model)), copy.deepcopy(model)
-    return [*(difference(inference(variant, x)(), outputs) for variant in variants), gradients]
+    both = ft.accelerate(copy.deepcopy(model)), copy.deepcopy(model)
+    return [*(difference(inference(one, x)(), outputs) for one in both), gradients]
 
 
 def seen_layers(model: nn.Module, x: Tensor) -> Counter[tuple[str, tuple[int, ...]]]:
@@ -161,28 +174,29 @@ def seen_layers(model: nn.Module, x: Tensor) -> Counter[tuple[str, tuple[int, ..
 def time_layer(text: str, shape: tuple[int, ...], train: bool, seconds: float) -> dict[str, float]:
     module: nn.Module = eval(text, vars(nn))
     module.train(train)
-    x = torch.randn(shape, requires_grad=train)
-    ours = ft.accelerate(copy.deepcopy(module))
+    x = torch.randn(shape)
 
-    def step(module: nn.Module) -> Step:
+    def step(module: nn.Module, x: Tensor) -> Step:
         if not train:
-            return inference(module, x.detach())
+            return inference(module, x)
+        x.requires_grad_()
         upper = torch.randn_like(module(x))
         return lambda: module(x).backward(upper)
 
-    return interleaved({"torch": step(module), "fastconv": step(ours)}, seconds)
+    return interleaved({name: step(*variant) for name, variant in variants(module, x).items()}, seconds)
 
 
 def print_layers(build: Callable[[], nn.Module], size: int, batch: int, train: bool, seconds: float) -> None:
     rows = []
     for (text, shape), count in seen_layers(build(), torch.randn(batch, 3, size, size)).items():
         times = time_layer(text, shape, train, seconds)
-        rows.append((count * (times["torch"] - times["fastconv"]), count, text, shape, times))
-    print("\n| layer | input | times | torch ms | fastconv ms | faster |\n| --- | --- | ---: | ---: | ---: | ---: |")
-    for _, count, text, shape, times in sorted(rows, key=lambda row: row[0]):
-        one, other = times["torch"], times["fastconv"]
-        numbers = f"{count} | {one * 1e3:.3f} | {other * 1e3:.3f} | {one / other:.2f}"
-        print(f"| {text} | {','.join(map(str, shape))} | {numbers} |")
+        best = min(times["torch"], times["channels_last"])
+        numbers = " | ".join(f"{1e3 * t:.3f}" for t in times.values())
+        row = f"| {text} | {','.join(map(str, shape))} | {count} | {numbers} | {best / times['fastconv']:.2f} |"
+        rows.append((count * (best - times["fastconv"]), row))
+    print("\n| layer | input | times | torch ms | channels_last ms | fastconv ms | faster |")
+    print("| --- | --- |" + " ---: |" * 5)
+    print(*(row for _, row in sorted(rows)), sep="\n")
 
 
 def main() -> None:

@@ -23,6 +23,9 @@ def accelerate(model: nn.Module, inplace: bool = True, *, pack_weights: bool = F
     and so on: parameters, buffers, hooks, names and whoever holds a reference see the same network. Modules of other
     classes, subclasses of PyTorch's included, are left alone.
 
+    Batch normalisation is left as it is. For inference fold it into the convolutions first, with
+    ``torch.nn.utils.fuse_conv_bn_eval`` or ``torch.fx.experimental.optimization.fuse``.
+
     inplace: False leaves the network as it is and returns a second one, with the same parameters and buffers.
     pack_weights: in eval mode without gradients keep the weights of convolutions in the form the kernels read: quicker
         for small networks alone, and up to four times their memory more. See :class:`fastconv.torch.Conv2d`.
