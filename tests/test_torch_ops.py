@@ -506,6 +506,15 @@ def test_errors(change: Callable[..., Any], error: type[Exception], message: str
         ft.conv2d(*change(integers(2, 3, 6, 7), integers(4, 3, 3, 3)))
 
 
+def test_other_devices() -> None:
+    from torch._subclasses import FakeTensorMode
+
+    with FakeTensorMode():  # a processor we do not have
+        x = torch.empty(1, 3, 5, 5, device="cuda")
+    with pytest.raises(TypeError, match="conv computes on the CPU, got a tensor on cuda:0"):
+        ft.conv2d(x, x)
+
+
 @pytest.mark.parametrize(
     "options", [{"stride": (1, 2, 3)}, {"padding": "most"}, {"padding": (1, 2, 3)}, {"dilation": 0}]
 )
