@@ -116,7 +116,9 @@ def test_unpooling(nd: int) -> None:
     assert sorted(set(restored[kept])) == sorted(set(pooled.ravel()))
     weights = RNG.standard_normal(x.shape)
     grad = layer.backward(weights)
-    np.testing.assert_array_equal(grad, np.take_along_axis(weights.reshape(2, 2, -1), indices.reshape(2, 2, -1), 2).reshape(indices.shape))
+    np.testing.assert_array_equal(
+        grad, np.take_along_axis(weights.reshape(2, 2, -1), indices.reshape(2, 2, -1), 2).reshape(indices.shape)
+    )
     assert repr(layer) == f"MaxUnpool{nd}d(3, stride=2, padding=1)"
 
     class Fixed(type(layer)):

@@ -168,7 +168,8 @@ class _MaxUnpool(Module):
 
     def forward(self, x: Array, indices: Array, output_size: Sequence[int] | None = None) -> Array:  # type: ignore[override]
         self._save((x, indices, output_size))
-        return self._forward(x, indices, *self.arguments, output_size)
+        y: Array = self._forward(x, indices, *self.arguments, output_size)
+        return y
 
     def __call__(self, x: Array, indices: Array, output_size: Sequence[int] | None = None) -> Array:  # type: ignore[override]
         return self.forward(x, indices, output_size)

@@ -12,6 +12,7 @@ from fastconv import _core
 from fastconv.nn.module import Array, Parameter
 from fastconv.optim.flat import Flat
 
+
 def _at_least_zero(**values: float) -> None:
     for name, value in values.items():
         if not value >= 0:
