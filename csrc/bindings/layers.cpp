@@ -1,5 +1,5 @@
-// Passes of a training step. The layers of fastconv.nn and the optimisers call them with arrays that they made themselves;
-// what is checked here is what keeps memory safe.
+// Passes of a training step. The layers of fastconv.nn and the optimisers call them with arrays that they made
+// themselves; what is checked here is what keeps memory safe.
 #include "layers/layers.hpp"
 
 #include <pybind11/stl.h>
@@ -16,7 +16,8 @@ namespace {
 template <class T>
 T* dense(const py::array_t<T>& a, const char* name, py::ssize_t size, bool changes) {
   if (a.size() != size || (changes && !a.writeable()))
-    throw py::value_error(std::string(name) + " must be writeable and hold " + std::to_string(size) + " elements, got shape " + shape_text(a));
+    throw py::value_error(std::string(name) + " must be writeable and hold " + std::to_string(size) +
+                          " elements, got shape " + shape_text(a));
   return const_cast<T*>(a.data());
 }
 
@@ -62,39 +63,50 @@ template <class T>
 using Contiguous = py::array_t<T, py::array::c_style>;
 
 template <class T>
-void sgd_py(Contiguous<T> w, Contiguous<T> g, std::optional<Contiguous<T>> velocity, double lr, double momentum, double weight_decay,
-            bool nesterov) {
+void sgd_py(Contiguous<T> w, Contiguous<T> g, std::optional<Contiguous<T>> velocity, double lr, double momentum,
+            double weight_decay, bool nesterov) {
   const py::ssize_t n = w.size();
   T *data = dense<T>(w, "data", n, true), *v = velocity ? dense<T>(*velocity, "velocity", n, true) : nullptr;
   const T* grad = dense<T>(g, "grad", n, false);
   py::gil_scoped_release release;
-  sgd_step(data, grad, v, n, SgdRule<T>{static_cast<T>(lr), static_cast<T>(momentum), static_cast<T>(weight_decay), nesterov});
+  sgd_step(data, grad, v, n,
+           SgdRule<T>{static_cast<T>(lr), static_cast<T>(momentum), static_cast<T>(weight_decay), nesterov});
 }
 
 template <class T>
-void adam_py(Contiguous<T> w, Contiguous<T> g, Contiguous<T> mean, Contiguous<T> square, double beta1, double beta2, double eps,
-             double weight_decay, double keep, double rate, double root) {
+void adam_py(Contiguous<T> w, Contiguous<T> g, Contiguous<T> mean, Contiguous<T> square, double beta1, double beta2,
+             double eps, double weight_decay, double keep, double rate, double root) {
   const py::ssize_t n = w.size();
-  T *data = dense<T>(w, "data", n, true), *m = dense<T>(mean, "mean", n, true), *s = dense<T>(square, "square", n, true);
+  T *data = dense<T>(w, "data", n, true), *m = dense<T>(mean, "mean", n, true),
+    *s = dense<T>(square, "square", n, true);
   const T* grad = dense<T>(g, "grad", n, false);
   auto number = [](double v) { return static_cast<T>(v); };
-  const AdamRule<T> rule = {number(beta1), number(beta2), number(eps), number(weight_decay), number(keep), number(rate), number(root)};
+  const AdamRule<T> rule = {number(beta1), number(beta2), number(eps), number(weight_decay),
+                            number(keep),  number(rate),  number(root)};
   py::gil_scoped_release release;
   adam_step(data, grad, m, s, n, rule);
 }
 
 template <class T>
-BatchNorm<T> norm_of(const Contiguous<T>& x, const std::optional<Contiguous<T>>& weight, const std::optional<Contiguous<T>>& bias,
-                     const Contiguous<T>& mean, const Contiguous<T>& var, double eps) {
+BatchNorm<T> norm_of(const Contiguous<T>& x, const std::optional<Contiguous<T>>& weight,
+                     const std::optional<Contiguous<T>>& bias, const Contiguous<T>& mean, const Contiguous<T>& var,
+                     double eps) {
   if (x.ndim() != 3) throw py::value_error("input must be (N, C, L), got shape " + shape_text(x));
   const py::ssize_t c = x.shape(1);
-  return {x.shape(0), c, x.shape(2), weight ? dense<T>(*weight, "weight", c, false) : nullptr,
-          bias ? dense<T>(*bias, "bias", c, false) : nullptr, dense<T>(mean, "mean", c, true), dense<T>(var, "var", c, true), eps};
+  return {x.shape(0),
+          c,
+          x.shape(2),
+          weight ? dense<T>(*weight, "weight", c, false) : nullptr,
+          bias ? dense<T>(*bias, "bias", c, false) : nullptr,
+          dense<T>(mean, "mean", c, true),
+          dense<T>(var, "var", c, true),
+          eps};
 }
 
 template <class T>
-void batch_norm_py(Contiguous<T> x, Contiguous<T> out, std::optional<Contiguous<T>> weight, std::optional<Contiguous<T>> bias,
-                   Contiguous<T> mean, Contiguous<T> var, double eps, bool training, bool relu) {
+void batch_norm_py(Contiguous<T> x, Contiguous<T> out, std::optional<Contiguous<T>> weight,
+                   std::optional<Contiguous<T>> bias, Contiguous<T> mean, Contiguous<T> var, double eps, bool training,
+                   bool relu) {
   const BatchNorm<T> b = norm_of<T>(x, weight, bias, mean, var, eps);
   T* y = dense<T>(out, "out", x.size(), true);
   const T* from = x.data();
@@ -103,8 +115,8 @@ void batch_norm_py(Contiguous<T> x, Contiguous<T> out, std::optional<Contiguous<
 }
 
 template <class T>
-void batch_norm_grad_py(Contiguous<T> grad, Contiguous<T> x, std::optional<Contiguous<T>> weight, Contiguous<T> mean, Contiguous<T> var,
-                        double eps, Contiguous<T> grad_weight, Contiguous<T> grad_bias) {
+void batch_norm_grad_py(Contiguous<T> grad, Contiguous<T> x, std::optional<Contiguous<T>> weight, Contiguous<T> mean,
+                        Contiguous<T> var, double eps, Contiguous<T> grad_weight, Contiguous<T> grad_bias) {
   const BatchNorm<T> b = norm_of<T>(x, weight, std::nullopt, mean, var, eps);
   T *g = dense<T>(grad, "grad", x.size(), true), *dw = dense<T>(grad_weight, "grad_weight", b.channels, true);
   T* db = dense<T>(grad_bias, "grad_bias", b.channels, true);
@@ -119,14 +131,14 @@ void define(py::module_& m) {
   auto exact = [](const char* name) { return py::arg(name).noconvert(); };
   m.def("relu_grad", &relu_grad_py<T>, exact("grad"), exact("output"));
   m.def("dropout", &dropout_py<T>, exact("input"), exact("out"), py::arg("seed"), py::arg("p"));
-  m.def("sgd_step", &sgd_py<T>, exact("data"), exact("grad"), exact("velocity").none(true), py::arg("lr"), py::arg("momentum"),
-        py::arg("weight_decay"), py::arg("nesterov"));
-  m.def("adam_step", &adam_py<T>, exact("data"), exact("grad"), exact("mean"), exact("square"), py::arg("beta1"), py::arg("beta2"),
-        py::arg("eps"), py::arg("weight_decay"), py::arg("keep"), py::arg("rate"), py::arg("root"));
-  m.def("batch_norm", &batch_norm_py<T>, exact("input"), exact("out"), exact("weight").none(true), exact("bias").none(true),
-        exact("mean"), exact("var"), py::arg("eps"), py::arg("training"), py::arg("relu"));
-  m.def("batch_norm_grad", &batch_norm_grad_py<T>, exact("grad"), exact("input"), exact("weight").none(true), exact("mean"), exact("var"),
-        py::arg("eps"), exact("grad_weight"), exact("grad_bias"));
+  m.def("sgd_step", &sgd_py<T>, exact("data"), exact("grad"), exact("velocity").none(true), py::arg("lr"),
+        py::arg("momentum"), py::arg("weight_decay"), py::arg("nesterov"));
+  m.def("adam_step", &adam_py<T>, exact("data"), exact("grad"), exact("mean"), exact("square"), py::arg("beta1"),
+        py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("keep"), py::arg("rate"), py::arg("root"));
+  m.def("batch_norm", &batch_norm_py<T>, exact("input"), exact("out"), exact("weight").none(true),
+        exact("bias").none(true), exact("mean"), exact("var"), py::arg("eps"), py::arg("training"), py::arg("relu"));
+  m.def("batch_norm_grad", &batch_norm_grad_py<T>, exact("grad"), exact("input"), exact("weight").none(true),
+        exact("mean"), exact("var"), py::arg("eps"), exact("grad_weight"), exact("grad_bias"));
 }
 
 }  // namespace

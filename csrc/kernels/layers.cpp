@@ -60,7 +60,8 @@ FASTCONV_INLINE float root_of(float v) { return __builtin_sqrtf(v); }
 FASTCONV_INLINE double root_of(double v) { return __builtin_sqrt(v); }
 
 template <class T>
-void adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict s, int64_t n, const AdamRule<T>& rule) {
+void adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict s, int64_t n,
+          const AdamRule<T>& rule) {
   const AdamRule<T> r = rule;
   for (int64_t i = 0; i < n; ++i) {
     const T grad = g[i] + r.weight_decay * w[i];
@@ -70,7 +71,8 @@ void adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict
   }
 }
 
-// The sum of term(i) over all n, a vector at a time in four accumulators; `rest` gives the last, shorter vector with zeros.
+// The sum of term(i) over all n, a vector at a time in four accumulators; `rest` gives the last, shorter vector with
+// zeros.
 template <class T, class F, class R>
 FASTCONV_INLINE double summed(int64_t n, F term, R rest) {
   constexpr int64_t step = 4 * kLanes<T>;
@@ -93,7 +95,8 @@ FASTCONV_INLINE double summed(int64_t n, F term, R rest) {
 template <class T>
 double sum(const T* x, int64_t n) {
   return summed<T>(
-      n, [&](int64_t i) FASTCONV_LAMBDA { return load(x + i); }, [&](int64_t i) FASTCONV_LAMBDA { return load_first(x + i, n - i); });
+      n, [&](int64_t i) FASTCONV_LAMBDA { return load(x + i); },
+      [&](int64_t i) FASTCONV_LAMBDA { return load_first(x + i, n - i); });
 }
 
 // The last vector of x - mean: lanes beyond the end are 0.

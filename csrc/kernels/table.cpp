@@ -11,7 +11,7 @@ const FftKernels& fft_kernels();
 const LayerKernels& layer_kernels();
 
 const KernelTable& kernel_table() {
-  static const KernelTable table = {FASTCONV_ISA_NAME,    &conv_kernels(), &pool_kernels(),
+  static const KernelTable table = {FASTCONV_ISA_NAME,   &conv_kernels(), &pool_kernels(),
                                     &winograd_kernels(), &fft_kernels(),  &layer_kernels()};
   return table;
 }

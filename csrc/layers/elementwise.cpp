@@ -19,7 +19,8 @@ DropoutKey key_of(uint64_t seed, int64_t stretch) {
 
 template <class T>
 void relu_grad(T* g, const T* y, int64_t n) {
-  over_stretches(n, 3 * sizeof(T), [&](int64_t i, int64_t count, int64_t) { layer_functions<T>().relu_grad(g + i, y + i, count); });
+  over_stretches(n, 3 * sizeof(T),
+                 [&](int64_t i, int64_t count, int64_t) { layer_functions<T>().relu_grad(g + i, y + i, count); });
 }
 
 template <class T>
@@ -46,10 +47,10 @@ void adam_step(T* w, const T* g, T* mean, T* square, int64_t n, const AdamRule<T
   });
 }
 
-#define FASTCONV_LAYERS(T)                                                   \
-  template void relu_grad(T*, const T*, int64_t);                            \
-  template void dropout(const T*, T*, int64_t, uint64_t, double);            \
-  template void sgd_step(T*, const T*, T*, int64_t, const SgdRule<T>&);      \
+#define FASTCONV_LAYERS(T)                                              \
+  template void relu_grad(T*, const T*, int64_t);                       \
+  template void dropout(const T*, T*, int64_t, uint64_t, double);       \
+  template void sgd_step(T*, const T*, T*, int64_t, const SgdRule<T>&); \
   template void adam_step(T*, const T*, T*, T*, int64_t, const AdamRule<T>&);
 FASTCONV_LAYERS(float)
 FASTCONV_LAYERS(double)

@@ -30,7 +30,8 @@ struct BatchNorm {
   double eps;
 };
 
-// y = (x - mean) / sqrt(var + eps) weight + bias, no less than 0 if relu. `training` computes mean and var from x first.
+// y = (x - mean) / sqrt(var + eps) weight + bias, no less than 0 if relu. `training` computes mean and var from x
+// first.
 template <class T>
 void batch_norm(const BatchNorm<T>& b, const T* x, T* y, bool training, bool relu);
 
