@@ -190,7 +190,7 @@ __all__ = [
     "unfold",
 ]
 
-_SUBPACKAGES = ("analysis", "data", "nn", "optim", "train", "viz")
+_SUBPACKAGES = ("analysis", "data", "ndimage", "nn", "optim", "signal", "train", "viz")
 
 
 def __getattr__(name: str) -> object:
