@@ -15,7 +15,7 @@ function(fastconv_add_isa target name)
   if(FASTCONV_SANITIZE)
     set(level -O1)  # the tiles with checks take minutes at -O3
   endif()
-  target_compile_options(${lib} PRIVATE ${level} -ffp-contract=fast -fno-trapping-math -fno-exceptions -fno-rtti ${ARGN})
+  target_compile_options(${lib} PRIVATE ${level} -ffp-contract=fast -fno-trapping-math -fno-math-errno -fno-exceptions -fno-rtti ${ARGN})
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${lib}>)
   string(TOUPPER ${name} upper)
   target_compile_definitions(${target} PRIVATE FASTCONV_HAVE_${upper}=1)
