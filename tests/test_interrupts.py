@@ -1,4 +1,4 @@
-"""An exception or an interrupt, wherever Python code runs during a call, leaves nothing locked and no setting changed."""
+"""An exception or an interrupt, wherever Python code runs in a call, leaves nothing locked and no setting changed."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ def call():
     dtype = draw.choice([np.float32, np.float64])
     n, ic, oc, k = draw.randint(1, 3), draw.randint(1, 24), draw.randint(1, 24), draw.randint(1, 5)
     h, w = draw.randint(k, 24), draw.randint(k, 24)
-    options = dict(stride=draw.randint(1, 3), padding=draw.randint(0, k - 1), padding_mode=draw.choice(["zeros", "replicate"]))
+    mode = draw.choice(["zeros", "replicate"])
+    options = dict(stride=draw.randint(1, 3), padding=draw.randint(0, k - 1), padding_mode=mode)
     x, weight = array(dtype, n, ic, h, w), array(dtype, oc, ic, k, k)
     kind = draw.randrange(5)
     if kind == 0:

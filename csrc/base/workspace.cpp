@@ -6,7 +6,9 @@
 namespace fastconv {
 namespace {
 
-size_t grains(size_t bytes) { return std::max<size_t>(1, (bytes + Workspace::kGrain - 1) / Workspace::kGrain) * Workspace::kGrain; }
+size_t grains(size_t bytes) {
+  return std::max<size_t>(1, (bytes + Workspace::kGrain - 1) / Workspace::kGrain) * Workspace::kGrain;
+}
 
 }  // namespace
 
@@ -62,7 +64,8 @@ Arena& Arena::shared() {
 void Arena::grow(int64_t bytes) {
   release();
   const int64_t rounded = from_ ? bytes : (bytes + 4095) / 4096 * 4096;
-  data_ = static_cast<char*>(from_ ? from_->take(static_cast<size_t>(rounded), end_) : std::aligned_alloc(4096, static_cast<size_t>(rounded)));
+  data_ = static_cast<char*>(from_ ? from_->take(static_cast<size_t>(rounded), end_)
+                                   : std::aligned_alloc(4096, static_cast<size_t>(rounded)));
   if (!data_) throw std::bad_alloc();
   capacity_ = rounded;
 }

@@ -45,7 +45,8 @@ fastconv_status note_exception() noexcept {
 
 Shape shape_of(const fastconv_array* a, const char* name, int leading) {
   require_pointer(a, name);
-  if (a->ndim < 1 || a->ndim > 5) fail(std::string(name) + ": ndim must be from 1 to 5, got " + std::to_string(a->ndim));
+  if (a->ndim < 1 || a->ndim > 5)
+    fail(std::string(name) + ": ndim must be from 1 to 5, got " + std::to_string(a->ndim));
   Shape s{{1, 1, 1, 1, 1}, a->ndim, leading};
   int64_t bytes = 8, reach = 8;
   bool empty = false;
@@ -73,13 +74,15 @@ void require_shape(const Shape& got, const Shape& want, const char* name) {
 }
 
 void require_dtype(const fastconv_array* a, int dtype, size_t item, const char* name) {
-  if (a->dtype != dtype) fail(std::string(name) + ": dtype must be " + std::to_string(dtype) + ", got " + std::to_string(a->dtype));
+  if (a->dtype != dtype)
+    fail(std::string(name) + ": dtype must be " + std::to_string(dtype) + ", got " + std::to_string(a->dtype));
   if (reinterpret_cast<uintptr_t>(a->data) % item) fail(std::string(name) + ": data must be aligned to its elements");
 }
 
 void require_distinct(const fastconv_array* a, const char* name) {
   for (int i = 0; i < a->ndim; ++i)
-    if (a->shape[i] > 1 && a->stride[i] == 0) fail(std::string(name) + ": an output must not have stride 0, as axis " + std::to_string(i) + " has");
+    if (a->shape[i] > 1 && a->stride[i] == 0)
+      fail(std::string(name) + ": an output must not have stride 0, as axis " + std::to_string(i) + " has");
 }
 
 }  // namespace fastconv::capi

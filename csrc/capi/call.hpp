@@ -29,18 +29,21 @@ void require_pointer(P* p, const char* name) {
   if (!p) fail(std::string(name) + " must not be null");
 }
 inline void require_at_least(int64_t value, int64_t least, const char* name) {
-  if (value < least) fail(std::string(name) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
+  if (value < least)
+    fail(std::string(name) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
 }
 template <class E>
 E enumerator(int64_t value, E last, const char* name) {
   if (value < 0 || value > static_cast<int64_t>(last))
-    fail(std::string(name) + " must be from 0 to " + std::to_string(static_cast<int64_t>(last)) + ", got " + std::to_string(value));
+    fail(std::string(name) + " must be from 0 to " + std::to_string(static_cast<int64_t>(last)) + ", got " +
+         std::to_string(value));
   return static_cast<E>(value);
 }
 
 inline void require_struct_size(size_t size, size_t known, const char* name) {
   if (size != known)  // the first version: what later ones append will have defaults
-    fail(std::string(name) + ": struct_size must be " + std::to_string(known) + " (see the *_desc_init functions), got " + std::to_string(size));
+    fail(std::string(name) + ": struct_size must be " + std::to_string(known) +
+         " (see the *_desc_init functions), got " + std::to_string(size));
 }
 template <class D>
 const D& checked_desc(const D* desc) {

@@ -37,7 +37,9 @@ ConvProblem problem_of(const fastconv_conv_desc& d, int nd) {
 class Lent {
  public:
   Lent(const fastconv_conv* conv, Direction direction, void* memory, size_t size)
-      : workspace_(memory, size), borrowing_(memory ? &workspace_ : nullptr), limited_(memory && num_threads() > conv->threads) {
+      : workspace_(memory, size),
+        borrowing_(memory ? &workspace_ : nullptr),
+        limited_(memory && num_threads() > conv->threads) {
     if (!memory && size) fail("workspace must not be null where workspace_size is " + std::to_string(size));
     if (memory && size < conv->workspace[static_cast<int>(direction)])
       throw WorkspaceTooSmall(size, conv->workspace[static_cast<int>(direction)]);
@@ -112,7 +114,8 @@ struct fastconv_packed {
     const ConvProblem &p = problem, &q = c.problem;
     bool same = dtype == c.dtype && algorithm == c.algorithm && p.groups == q.groups && p.ic == q.ic && p.oc == q.oc;
     for (int i = 0; i < 3; ++i)
-      same = same && p.axis[i].k == q.axis[i].k && p.axis[i].stride == q.axis[i].stride && p.axis[i].dilation == q.axis[i].dilation;
+      same = same && p.axis[i].k == q.axis[i].k && p.axis[i].stride == q.axis[i].stride &&
+             p.axis[i].dilation == q.axis[i].dilation;
     return same;
   }
 };
@@ -122,7 +125,8 @@ namespace {
 template <class T>
 struct PackedOf final : fastconv_packed {
   PackedWeights<T> weights;
-  PackedOf(const fastconv_conv& c, View<const T> w, View<const T> bias) : fastconv_packed(c), weights(c.problem, w, bias, c.algorithm) {}
+  PackedOf(const fastconv_conv& c, View<const T> w, View<const T> bias)
+      : fastconv_packed(c), weights(c.problem, w, bias, c.algorithm) {}
   size_t bytes() const override { return static_cast<size_t>(weights.bytes()); }
 };
 
@@ -154,16 +158,23 @@ fastconv_status fastconv_conv_create(const fastconv_conv_desc* desc, fastconv_co
     c.threads = num_threads();
     with_type(c.dtype, [&](auto t) {
       for (int i = 0; i < 3; ++i)
-        c.workspace[i] = static_cast<size_t>(conv_workspace_size<decltype(t)>(c.problem, static_cast<Direction>(i), c.algorithm, c.threads));
+        c.workspace[i] = static_cast<size_t>(
+            conv_workspace_size<decltype(t)>(c.problem, static_cast<Direction>(i), c.algorithm, c.threads));
     });
     *conv = new fastconv_conv(c);
   });
 }
 void fastconv_conv_free(fastconv_conv* conv) { delete conv; }
 
-fastconv_status fastconv_conv_input_shape(const fastconv_conv* conv, int64_t shape[5]) { return copy_shape(conv, &fastconv_conv::input, shape); }
-fastconv_status fastconv_conv_weight_shape(const fastconv_conv* conv, int64_t shape[5]) { return copy_shape(conv, &fastconv_conv::weight, shape); }
-fastconv_status fastconv_conv_output_shape(const fastconv_conv* conv, int64_t shape[5]) { return copy_shape(conv, &fastconv_conv::output, shape); }
+fastconv_status fastconv_conv_input_shape(const fastconv_conv* conv, int64_t shape[5]) {
+  return copy_shape(conv, &fastconv_conv::input, shape);
+}
+fastconv_status fastconv_conv_weight_shape(const fastconv_conv* conv, int64_t shape[5]) {
+  return copy_shape(conv, &fastconv_conv::weight, shape);
+}
+fastconv_status fastconv_conv_output_shape(const fastconv_conv* conv, int64_t shape[5]) {
+  return copy_shape(conv, &fastconv_conv::output, shape);
+}
 
 fastconv_status fastconv_conv_workspace_size(const fastconv_conv* conv, int direction, size_t* size) {
   return guarded([&] {
@@ -173,8 +184,9 @@ fastconv_status fastconv_conv_workspace_size(const fastconv_conv* conv, int dire
   });
 }
 
-fastconv_status fastconv_conv_forward(const fastconv_conv* conv, const fastconv_array* x, const fastconv_array* w, const fastconv_array* bias,
-                                      const fastconv_array* y, void* workspace, size_t workspace_size) {
+fastconv_status fastconv_conv_forward(const fastconv_conv* conv, const fastconv_array* x, const fastconv_array* w,
+                                      const fastconv_array* bias, const fastconv_array* y, void* workspace,
+                                      size_t workspace_size) {
   return on(conv, [&](auto t) {
     using T = decltype(t);
     const auto vx = input<T>(x, conv->input(), "x"), vw = input<T>(w, conv->weight(), "w");
@@ -185,8 +197,9 @@ fastconv_status fastconv_conv_forward(const fastconv_conv* conv, const fastconv_
   });
 }
 
-fastconv_status fastconv_conv_backward_input(const fastconv_conv* conv, const fastconv_array* dy, const fastconv_array* w, const fastconv_array* dx,
-                                             void* workspace, size_t workspace_size) {
+fastconv_status fastconv_conv_backward_input(const fastconv_conv* conv, const fastconv_array* dy,
+                                             const fastconv_array* w, const fastconv_array* dx, void* workspace,
+                                             size_t workspace_size) {
   return on(conv, [&](auto t) {
     using T = decltype(t);
     const auto vy = input<T>(dy, conv->output(), "dy"), vw = input<T>(w, conv->weight(), "w");
@@ -196,8 +209,9 @@ fastconv_status fastconv_conv_backward_input(const fastconv_conv* conv, const fa
   });
 }
 
-fastconv_status fastconv_conv_backward_weight(const fastconv_conv* conv, const fastconv_array* dy, const fastconv_array* x, const fastconv_array* dw,
-                                              void* workspace, size_t workspace_size) {
+fastconv_status fastconv_conv_backward_weight(const fastconv_conv* conv, const fastconv_array* dy,
+                                              const fastconv_array* x, const fastconv_array* dw, void* workspace,
+                                              size_t workspace_size) {
   return on(conv, [&](auto t) {
     using T = decltype(t);
     const auto vy = input<T>(dy, conv->output(), "dy"), vx = input<T>(x, conv->input(), "x");
@@ -207,7 +221,8 @@ fastconv_status fastconv_conv_backward_weight(const fastconv_conv* conv, const f
   });
 }
 
-fastconv_status fastconv_conv_backward_bias(const fastconv_conv* conv, const fastconv_array* dy, const fastconv_array* db) {
+fastconv_status fastconv_conv_backward_bias(const fastconv_conv* conv, const fastconv_array* dy,
+                                            const fastconv_array* db) {
   return on(conv, [&](auto t) {
     using T = decltype(t);
     const auto vy = input<T>(dy, conv->output(), "dy");
@@ -215,8 +230,9 @@ fastconv_status fastconv_conv_backward_bias(const fastconv_conv* conv, const fas
   });
 }
 
-fastconv_status fastconv_conv_transpose(const fastconv_conv* conv, const fastconv_array* from, const fastconv_array* w, const fastconv_array* bias,
-                                        const fastconv_array* to, void* workspace, size_t workspace_size) {
+fastconv_status fastconv_conv_transpose(const fastconv_conv* conv, const fastconv_array* from, const fastconv_array* w,
+                                        const fastconv_array* bias, const fastconv_array* to, void* workspace,
+                                        size_t workspace_size) {
   return on(conv, [&](auto t) {
     using T = decltype(t);
     const auto vy = input<T>(from, conv->output(), "from"), vw = input<T>(w, conv->weight(), "w");
@@ -227,8 +243,8 @@ fastconv_status fastconv_conv_transpose(const fastconv_conv* conv, const fastcon
   });
 }
 
-fastconv_status fastconv_transpose_size(int64_t from, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_before, int64_t pad_after,
-                                        int64_t output_padding, int64_t* to) {
+fastconv_status fastconv_transpose_size(int64_t from, int64_t kernel, int64_t stride, int64_t dilation,
+                                        int64_t pad_before, int64_t pad_after, int64_t output_padding, int64_t* to) {
   return guarded([&] {
     require_pointer(to, "to");
     require_at_least(from, 1, "from");
@@ -238,14 +254,19 @@ fastconv_status fastconv_transpose_size(int64_t from, int64_t kernel, int64_t st
     require_at_least(pad_before, 0, "pad_before");
     require_at_least(pad_after, 0, "pad_after");
     require_at_least(output_padding, 0, "output_padding");
-    const int64_t reach = checked_add(checked_mul(from - 1, stride, "stride"), checked_mul(dilation, kernel - 1, "dilation"), "kernel");
-    const int64_t size = checked_add(reach, checked_add(output_padding, 1, "output_padding"), "output_padding") - checked_add(pad_before, pad_after, "padding");
-    if (size < 0) fail("padding (" + std::to_string(pad_before) + ", " + std::to_string(pad_after) + ") leaves nothing of the output");
+    const int64_t reach =
+        checked_add(checked_mul(from - 1, stride, "stride"), checked_mul(dilation, kernel - 1, "dilation"), "kernel");
+    const int64_t size = checked_add(reach, checked_add(output_padding, 1, "output_padding"), "output_padding") -
+                         checked_add(pad_before, pad_after, "padding");
+    if (size < 0)
+      fail("padding (" + std::to_string(pad_before) + ", " + std::to_string(pad_after) +
+           ") leaves nothing of the output");
     *to = size;
   });
 }
 
-fastconv_status fastconv_packed_create(const fastconv_conv* conv, const fastconv_array* w, const fastconv_array* bias, fastconv_packed** packed) {
+fastconv_status fastconv_packed_create(const fastconv_conv* conv, const fastconv_array* w, const fastconv_array* bias,
+                                       fastconv_packed** packed) {
   return on(conv, [&](auto t) {
     using T = decltype(t);
     require_pointer(packed, "packed");
@@ -264,12 +285,14 @@ fastconv_status fastconv_packed_bytes(const fastconv_packed* packed, size_t* byt
   });
 }
 
-fastconv_status fastconv_conv_forward_packed(const fastconv_conv* conv, const fastconv_array* x, const fastconv_packed* packed, const fastconv_array* y,
-                                             void* workspace, size_t workspace_size) {
+fastconv_status fastconv_conv_forward_packed(const fastconv_conv* conv, const fastconv_array* x,
+                                             const fastconv_packed* packed, const fastconv_array* y, void* workspace,
+                                             size_t workspace_size) {
   return on(conv, [&](auto t) {
     using T = decltype(t);
     require_pointer(packed, "packed");
-    if (!packed->fits(*conv)) fail("packed: made for another dtype, algorithm, number of groups or channels, kernel, stride or dilation");
+    if (!packed->fits(*conv))
+      fail("packed: made for another dtype, algorithm, number of groups or channels, kernel, stride or dilation");
     const auto vx = input<T>(x, conv->input(), "x");
     const auto vy = output<T>(y, conv->output(), "y");
     const Lent lent(conv, Direction::forward, workspace, workspace_size);
@@ -277,7 +300,8 @@ fastconv_status fastconv_conv_forward_packed(const fastconv_conv* conv, const fa
   });
 }
 
-fastconv_status fastconv_conv_explain(const fastconv_conv* conv, int direction, char* buffer, size_t size, size_t* needed) {
+fastconv_status fastconv_conv_explain(const fastconv_conv* conv, int direction, char* buffer, size_t size,
+                                      size_t* needed) {
   return on(conv, [&](auto t) {
     if (size) require_pointer(buffer, "buffer");
     const auto way = enumerator(direction, Direction::backward_weight, "direction");

@@ -43,7 +43,8 @@ fastconv_status fastconv_pad(const fastconv_pad_desc* desc, const fastconv_array
   });
 }
 
-fastconv_status fastconv_pad_backward(const fastconv_pad_desc* desc, const fastconv_array* dy, const fastconv_array* dx) {
+fastconv_status fastconv_pad_backward(const fastconv_pad_desc* desc, const fastconv_array* dy,
+                                      const fastconv_array* dx) {
   return guarded([&] {
     const Shape shape = shape_of(dx, "dx");
     const PadProblem p = problem_of(checked_desc(desc), shape);

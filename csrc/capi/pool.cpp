@@ -33,7 +33,8 @@ PoolProblem sizes_of(const fastconv_pool_desc& d, const Shape& x) {
     require_at_least(a.pad_after, 0, "pad_after");
     a.out = pool_output_size(a, d.ceil_mode);
   }
-  if (windows == PoolWindows::listed)  // an axis that the caller lacks has its one window listed too, in the library's order
+  if (windows ==
+      PoolWindows::listed)  // an axis that the caller lacks has its one window listed too, in the library's order
     for (int i = 0; i < 3 - nd; ++i) p.axis[i].windows = PoolWindows::adaptive;
   validate(p);
   for (int i = 0; i < nd; ++i) p.starts_step += d.output[i] * (windows == PoolWindows::listed);
@@ -96,7 +97,8 @@ Norm norm_of(const fastconv_pool_desc& d) {
 
 Shape channels_pooled(Shape s, int64_t pieces) {
   require_at_least(pieces, 1, "pieces");
-  if (s.n[1] % pieces) fail("pieces=" + std::to_string(pieces) + " does not divide the " + std::to_string(s.n[1]) + " channels of x");
+  if (s.n[1] % pieces)
+    fail("pieces=" + std::to_string(pieces) + " does not divide the " + std::to_string(s.n[1]) + " channels of x");
   s.n[1] /= pieces;
   return s;
 }
@@ -121,7 +123,8 @@ fastconv_status fastconv_pool_desc_init(fastconv_pool_desc* desc, size_t struct_
   });
 }
 
-fastconv_status fastconv_pool_output_shape(const fastconv_pool_desc* desc, const int64_t* input_shape, int64_t shape[5]) {
+fastconv_status fastconv_pool_output_shape(const fastconv_pool_desc* desc, const int64_t* input_shape,
+                                           int64_t shape[5]) {
   return guarded([&] {
     require_pointer(shape, "shape");
     const Shape x = given_shape(checked_desc(desc), input_shape), y = pooled(sizes_of(*desc, x), x);
@@ -129,8 +132,8 @@ fastconv_status fastconv_pool_output_shape(const fastconv_pool_desc* desc, const
   });
 }
 
-fastconv_status fastconv_fractional_starts(const fastconv_pool_desc* desc, const int64_t* input_shape, const fastconv_array* samples, int64_t* starts,
-                                           size_t count) {
+fastconv_status fastconv_fractional_starts(const fastconv_pool_desc* desc, const int64_t* input_shape,
+                                           const fastconv_array* samples, int64_t* starts, size_t count) {
   return guarded([&] {
     fastconv_pool_desc d = checked_desc(desc);
     d.windows = FASTCONV_LISTED;
@@ -139,7 +142,8 @@ fastconv_status fastconv_fractional_starts(const fastconv_pool_desc* desc, const
     const int nd = d.spatial_dims;
     const Shape want{{p.mb, p.channels, 1, 1, nd}, 3};
     const int64_t planes = p.mb * p.channels, needed = checked_mul(planes, p.starts_step, "output");
-    if (count != static_cast<size_t>(needed)) fail("count must be " + std::to_string(needed) + ", got " + std::to_string(count));
+    if (count != static_cast<size_t>(needed))
+      fail("count must be " + std::to_string(needed) + ", got " + std::to_string(count));
     if (needed) require_pointer(starts, "starts");
     with_type_of(samples, "samples", [&](auto t) {
       using T = decltype(t);
@@ -147,39 +151,45 @@ fastconv_status fastconv_fractional_starts(const fastconv_pool_desc* desc, const
       std::vector<T> values;
       for (int64_t plane = 0; plane < planes; ++plane)
         for (int64_t i = 0; i < nd; ++i) {
-          values.push_back(v.data[plane / p.channels * v.stride[0] + plane % p.channels * v.stride[1] + i * v.stride[4]]);
-          if (!(values.back() >= 0 && values.back() < 1)) fail("samples must lie in [0, 1), got " + std::to_string(values.back()));
+          values.push_back(
+              v.data[plane / p.channels * v.stride[0] + plane % p.channels * v.stride[1] + i * v.stride[4]]);
+          if (!(values.back() >= 0 && values.back() < 1))
+            fail("samples must lie in [0, 1), got " + std::to_string(values.back()));
         }
       const int64_t lacking = 3 - nd;  // axes whose one window the library lists before the caller's
       const std::vector<int64_t> all = fractional_starts<T>(p, nd, values.data());
       for (int64_t plane = 0; plane < planes; ++plane)
-        for (int64_t o = lacking; o < p.starts_step; ++o) *starts++ = all[static_cast<size_t>(plane * p.starts_step + o)];
+        for (int64_t o = lacking; o < p.starts_step; ++o)
+          *starts++ = all[static_cast<size_t>(plane * p.starts_step + o)];
     });
   });
 }
 
-fastconv_status fastconv_max_pool(const fastconv_pool_desc* desc, const fastconv_array* x, const fastconv_array* y, const fastconv_array* indices) {
+fastconv_status fastconv_max_pool(const fastconv_pool_desc* desc, const fastconv_array* x, const fastconv_array* y,
+                                  const fastconv_array* indices) {
   return guarded([&] {
     const Shape shape = shape_of(x, "x");
     const PoolProblem p = problem_of(desc, shape);
     const Shape small = pooled(p, shape);
     with_type_of(x, "x", [&](auto t) {
       using T = decltype(t);
-      max_pool<T>(p, input<T>(x, shape, "x"), output<T>(y, small, "y"), optional_output<int64_t>(indices, small, "indices"));
+      max_pool<T>(p, input<T>(x, shape, "x"), output<T>(y, small, "y"),
+                  optional_output<int64_t>(indices, small, "indices"));
     });
   });
 }
 
-fastconv_status fastconv_max_pool_backward(const fastconv_pool_desc* desc, const fastconv_array* dy, const fastconv_array* x,
-                                           const fastconv_array* indices, const fastconv_array* dx) {
+fastconv_status fastconv_max_pool_backward(const fastconv_pool_desc* desc, const fastconv_array* dy,
+                                           const fastconv_array* x, const fastconv_array* indices,
+                                           const fastconv_array* dx) {
   return guarded([&] {
     const Shape shape = shape_of(x, "x");
     const PoolProblem p = problem_of(desc, shape);
     const Shape small = pooled(p, shape);
     with_type_of(x, "x", [&](auto t) {
       using T = decltype(t);
-      max_pool_backward<T>(p, input<T>(dy, small, "dy"), input<T>(x, shape, "x"), optional_input<int64_t>(indices, small, "indices"),
-                           output<T>(dx, shape, "dx"));
+      max_pool_backward<T>(p, input<T>(dy, small, "dy"), input<T>(x, shape, "x"),
+                           optional_input<int64_t>(indices, small, "indices"), output<T>(dx, shape, "dx"));
     });
   });
 }
@@ -195,7 +205,8 @@ fastconv_status fastconv_avg_pool(const fastconv_pool_desc* desc, const fastconv
   });
 }
 
-fastconv_status fastconv_avg_pool_backward(const fastconv_pool_desc* desc, const fastconv_array* dy, const fastconv_array* dx) {
+fastconv_status fastconv_avg_pool_backward(const fastconv_pool_desc* desc, const fastconv_array* dy,
+                                           const fastconv_array* dx) {
   return guarded([&] {
     const Shape shape = shape_of(dx, "dx");
     const PoolProblem p = dense_problem_of(desc, shape, "averages");
@@ -217,13 +228,15 @@ fastconv_status fastconv_lp_pool(const fastconv_pool_desc* desc, const fastconv_
   });
 }
 
-fastconv_status fastconv_lp_pool_backward(const fastconv_pool_desc* desc, const fastconv_array* dy, const fastconv_array* x, const fastconv_array* dx) {
+fastconv_status fastconv_lp_pool_backward(const fastconv_pool_desc* desc, const fastconv_array* dy,
+                                          const fastconv_array* x, const fastconv_array* dx) {
   return guarded([&] {
     const Shape shape = shape_of(x, "x");
     const PoolProblem p = dense_problem_of(desc, shape, "norms");
     with_type_of(x, "x", [&](auto t) {
       using T = decltype(t);
-      lp_pool_backward<T>(p, norm_of(*desc), input<T>(dy, pooled(p, shape), "dy"), input<T>(x, shape, "x"), output<T>(dx, shape, "dx"));
+      lp_pool_backward<T>(p, norm_of(*desc), input<T>(dy, pooled(p, shape), "dy"), input<T>(x, shape, "x"),
+                          output<T>(dx, shape, "dx"));
     });
   });
 }
@@ -239,35 +252,39 @@ fastconv_status fastconv_max_unpool(const fastconv_array* x, const fastconv_arra
   });
 }
 
-fastconv_status fastconv_max_unpool_backward(const fastconv_array* dy, const fastconv_array* indices, const fastconv_array* dx) {
+fastconv_status fastconv_max_unpool_backward(const fastconv_array* dy, const fastconv_array* indices,
+                                             const fastconv_array* dx) {
   return guarded([&] {
     const Shape large = shape_of(dy, "dy"), small = shape_of(dx, "dx");
     require_same_planes(small, large);
     with_type_of(dx, "dx", [&](auto t) {
       using T = decltype(t);
-      max_unpool_backward<T>(input<T>(dy, large, "dy"), input<int64_t>(indices, small, "indices"), output<T>(dx, small, "dx"));
+      max_unpool_backward<T>(input<T>(dy, large, "dy"), input<int64_t>(indices, small, "indices"),
+                             output<T>(dx, small, "dx"));
     });
   });
 }
 
-fastconv_status fastconv_channel_max_pool(int64_t pieces, const fastconv_array* x, const fastconv_array* y, const fastconv_array* indices) {
+fastconv_status fastconv_channel_max_pool(int64_t pieces, const fastconv_array* x, const fastconv_array* y,
+                                          const fastconv_array* indices) {
   return guarded([&] {
     const Shape shape = shape_of(x, "x"), small = channels_pooled(shape, pieces);
     with_type_of(x, "x", [&](auto t) {
       using T = decltype(t);
-      channel_max_pool<T>(pieces, input<T>(x, shape, "x"), output<T>(y, small, "y"), optional_output<int64_t>(indices, small, "indices"));
+      channel_max_pool<T>(pieces, input<T>(x, shape, "x"), output<T>(y, small, "y"),
+                          optional_output<int64_t>(indices, small, "indices"));
     });
   });
 }
 
-fastconv_status fastconv_channel_max_pool_backward(int64_t pieces, const fastconv_array* dy, const fastconv_array* x, const fastconv_array* indices,
-                                                   const fastconv_array* dx) {
+fastconv_status fastconv_channel_max_pool_backward(int64_t pieces, const fastconv_array* dy, const fastconv_array* x,
+                                                   const fastconv_array* indices, const fastconv_array* dx) {
   return guarded([&] {
     const Shape shape = shape_of(x, "x"), small = channels_pooled(shape, pieces);
     with_type_of(x, "x", [&](auto t) {
       using T = decltype(t);
-      channel_max_pool_backward<T>(pieces, input<T>(dy, small, "dy"), input<T>(x, shape, "x"), optional_input<int64_t>(indices, small, "indices"),
-                                   output<T>(dx, shape, "dx"));
+      channel_max_pool_backward<T>(pieces, input<T>(dy, small, "dy"), input<T>(x, shape, "x"),
+                                   optional_input<int64_t>(indices, small, "indices"), output<T>(dx, shape, "dx"));
     });
   });
 }

@@ -18,7 +18,8 @@ int64_t problem_tables(const ConvProblem& p, Direction direction) {
     if (direction != Direction::backward_input) continue;
     bytes += 512 * std::min(a.stride, a.in) + 256 * a.k;
     if (a.mode == Mode::zeros) continue;
-    const int64_t read = std::min<int64_t>(a.out, ceil_div(a.pad_before, a.stride) + ceil_div(a.pad_after, a.stride) + 2);
+    const int64_t read =
+        std::min<int64_t>(a.out, ceil_div(a.pad_before, a.stride) + ceil_div(a.pad_after, a.stride) + 2);
     bytes += a.k * (128 * read + 160 * a.in);
   }
   return bytes;
@@ -44,7 +45,8 @@ int64_t conv_workspace_size(const ConvProblem& p, Direction direction, Algorithm
   if (algorithm == Algorithm::reference) return kSome + threads * reference_bytes(p);
   const ConvPlan plan = plan_conv<T>(p, direction, algorithm);
   const int64_t thread = plan.workspace_bytes + block_tables<T>(p, direction, plan);
-  // Once more a thread's share: roots of unity, and the holes left by arenas that grow from one piece of the axes to the next.
+  // Once more a thread's share: roots of unity, and the holes left by arenas that grow from one piece of the axes to
+  // the next.
   const int64_t bytes = problem_tables(p, direction) + plan.shared_bytes + (threads + 1) * thread;
   return bytes + bytes / 8;
 }

@@ -22,8 +22,10 @@ static void check_ok(fastconv_status status, const char* what) { check(status ==
 
 enum { N = 2, C = 3, O = 4, H = 7, W = 9, K = 3, OH = 4, OW = 5 }; /* stride 2, padding 1 */
 
-static float x[N * C * H * W], w[O * C * K * K], bias[O], y[N * O * OH * OW], dx[N * C * H * W], dw[O * C * K * K], db[O];
-static const int64_t x_shape[4] = {N, C, H, W}, w_shape[4] = {O, C, K, K}, y_shape[4] = {N, O, OH, OW}, o_shape[1] = {O};
+static float x[N * C * H * W], w[O * C * K * K], bias[O], y[N * O * OH * OW], dx[N * C * H * W], dw[O * C * K * K],
+    db[O];
+static const int64_t x_shape[4] = {N, C, H, W}, w_shape[4] = {O, C, K, K}, y_shape[4] = {N, O, OH, OW},
+                     o_shape[1] = {O};
 
 static void fill(float* a, size_t n, unsigned seed) {
   size_t i;
@@ -48,7 +50,8 @@ static void each_product(void (*visit)(int yi, int xi, int wi)) {
               for (kw = 0; kw < K; ++kw) {
                 const int ih = oh * 2 + kh - 1, iw = ow * 2 + kw - 1;
                 if (ih < 0 || ih >= H || iw < 0 || iw >= W) continue;
-                visit(((n * O + o) * OH + oh) * OW + ow, ((n * C + c) * H + ih) * W + iw, ((o * C + c) * K + kh) * K + kw);
+                visit(((n * O + o) * OH + oh) * OW + ow, ((n * C + c) * H + ih) * W + iw,
+                      ((o * C + c) * K + kh) * K + kw);
               }
 }
 static float want_y[LENGTH(y)], want_dx[LENGTH(dx)], want_dw[LENGTH(dw)];
@@ -70,8 +73,9 @@ static void test_convolution(void) {
   const fastconv_conv_desc d = small_problem();
   fastconv_conv* conv = NULL;
   fastconv_packed* packed = NULL;
-  fastconv_array ax = array(x, 4, x_shape), aw = array(w, 4, w_shape), ab = array(bias, 1, o_shape), ay = array(y, 4, y_shape),
-                 adx = array(dx, 4, x_shape), adw = array(dw, 4, w_shape), adb = array(db, 1, o_shape);
+  fastconv_array ax = array(x, 4, x_shape), aw = array(w, 4, w_shape), ab = array(bias, 1, o_shape),
+                 ay = array(y, 4, y_shape), adx = array(dx, 4, x_shape), adw = array(dw, 4, w_shape),
+                 adb = array(db, 1, o_shape);
   int64_t shape[5];
   size_t size[3], most = 0, bytes = 0, i;
   void* workspace;
@@ -118,7 +122,8 @@ static void test_convolution(void) {
   check(!strncmp(text, "algorithm: ", 11) && strlen(text) + 1 == bytes, "conv_explain's text");
   check_ok(fastconv_conv_explain(conv, FASTCONV_FORWARD, start, sizeof start, NULL), "conv_explain into little");
   check(!strcmp(start, "algorit"), "conv_explain's text, cut");
-  check(fastconv_conv_forward(conv, &ax, &aw, &ab, &ay, workspace, 64) == FASTCONV_WORKSPACE_TOO_SMALL, "a small workspace is refused");
+  check(fastconv_conv_forward(conv, &ax, &aw, &ab, &ay, workspace, 64) == FASTCONV_WORKSPACE_TOO_SMALL,
+        "a small workspace is refused");
   check(strstr(fastconv_last_error(), "workspace_size is 64") != NULL, "and the message says so");
   free(workspace);
   fastconv_conv_free(conv);
@@ -126,7 +131,8 @@ static void test_convolution(void) {
 
 static void test_other_operations(void) {
   static const float in[8] = {3, -1, 4, 1, -5, 9, 2, 6};
-  static const int64_t in_shape[3] = {1, 2, 4}, half[3] = {1, 2, 2}, padded[3] = {1, 2, 7}, one_channel[3] = {1, 1, 4}, columns_shape[3] = {1, 4, 3};
+  static const int64_t in_shape[3] = {1, 2, 4}, half[3] = {1, 2, 2}, padded[3] = {1, 2, 7}, one_channel[3] = {1, 1, 4},
+                       columns_shape[3] = {1, 4, 3};
   float buffer[16], out[16], grad[8];
   int64_t where[8], shape[5];
   fastconv_pool_desc pool;
@@ -144,7 +150,8 @@ static void test_other_operations(void) {
   check_ok(fastconv_pool_output_shape(&pool, in_shape, shape), "pool_output_shape");
   check(!memcmp(shape, half, sizeof half), "the pool's output shape");
   check_ok(fastconv_max_pool(&pool, &ain, &aout, &awhere), "max_pool");
-  check(out[0] == 3 && out[1] == 4 && out[2] == 9 && out[3] == 6 && where[0] == 0 && where[2] == 1 && where[3] == 3, "max_pool's values");
+  check(out[0] == 3 && out[1] == 4 && out[2] == 9 && out[3] == 6 && where[0] == 0 && where[2] == 1 && where[3] == 3,
+        "max_pool's values");
   check_ok(fastconv_max_pool_backward(&pool, &aout, &ain, &awhere, &agrad), "max_pool_backward");
   check(grad[0] == 3 && grad[1] == 0 && grad[2] == 4 && grad[5] == 9 && grad[7] == 6, "max_pool_backward's values");
   check_ok(fastconv_max_unpool(&aout, &awhere, &agrad), "max_unpool");
@@ -171,7 +178,8 @@ static void test_other_operations(void) {
     check_ok(fastconv_max_pool(&pool, &ain, &aout, NULL), "fractional max_pool");
     check(out[0] == 3 && out[1] == 4 && out[2] == 9 && out[3] == 6, "fractional max_pool's values");
     starts[1] = 3;
-    check(fastconv_max_pool(&pool, &ain, &aout, NULL) == FASTCONV_INVALID_ARGUMENT, "a start beyond the input is refused");
+    check(fastconv_max_pool(&pool, &ain, &aout, NULL) == FASTCONV_INVALID_ARGUMENT,
+          "a start beyond the input is refused");
   }
   aout = array(out, 3, one_channel);
   check_ok(fastconv_channel_max_pool(2, &ain, &aout, NULL), "channel_max_pool");
@@ -211,7 +219,8 @@ typedef struct {
 
 static void spoil(void* desc, const Spoil* s) {
   const int32_t narrow = (int32_t)s->value;
-  memcpy((char*)desc + s->offset, s->wide ? (const void*)&s->value : (const void*)&narrow, s->wide ? sizeof s->value : sizeof narrow);
+  memcpy((char*)desc + s->offset, s->wide ? (const void*)&s->value : (const void*)&narrow,
+         s->wide ? sizeof s->value : sizeof narrow);
 }
 static void check_refused(fastconv_status status, const char* named) {
   check(status == FASTCONV_INVALID_ARGUMENT && strstr(fastconv_last_error(), named), named);

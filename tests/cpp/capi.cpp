@@ -47,7 +47,9 @@ void check(bool ok, const std::string& what) {
 struct Random {
   std::mt19937_64 engine;
   explicit Random(uint64_t seed) : engine(seed) {}
-  int64_t between(int64_t low, int64_t high) { return low + static_cast<int64_t>(engine() % static_cast<uint64_t>(high - low + 1)); }
+  int64_t between(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(engine() % static_cast<uint64_t>(high - low + 1));
+  }
   bool one_in(int64_t n) { return between(1, n) == 1; }
 };
 
@@ -103,12 +105,13 @@ class Array {
 };
 
 std::string text(const fastconv_conv_desc& d) {
-  std::string s = "dtype " + std::to_string(d.dtype) + " batch " + std::to_string(d.batch) + " groups " + std::to_string(d.groups) + " channels " +
-                  std::to_string(d.in_channels) + " " + std::to_string(d.out_channels);
+  std::string s = "dtype " + std::to_string(d.dtype) + " batch " + std::to_string(d.batch) + " groups " +
+                  std::to_string(d.groups) + " channels " + std::to_string(d.in_channels) + " " +
+                  std::to_string(d.out_channels);
   for (int i = 0; i < d.spatial_dims; ++i)
-    s += " [in " + std::to_string(d.input[i]) + " k " + std::to_string(d.kernel[i]) + " s " + std::to_string(d.stride[i]) + " d " +
-         std::to_string(d.dilation[i]) + " p " + std::to_string(d.pad_before[i]) + " " + std::to_string(d.pad_after[i]) + " mode " +
-         std::to_string(d.mode[i]) + "]";
+    s += " [in " + std::to_string(d.input[i]) + " k " + std::to_string(d.kernel[i]) + " s " +
+         std::to_string(d.stride[i]) + " d " + std::to_string(d.dilation[i]) + " p " + std::to_string(d.pad_before[i]) +
+         " " + std::to_string(d.pad_after[i]) + " mode " + std::to_string(d.mode[i]) + "]";
   return s;
 }
 
@@ -121,14 +124,18 @@ struct Problem {
 
   explicit Problem(const fastconv_conv_desc& d) : desc(d), ndim(d.spatial_dims + 2) {
     check(fastconv_conv_create(&desc, &conv) == FASTCONV_OK, "conv_create " + text(desc));
-    fastconv_conv_input_shape(conv, x_shape), fastconv_conv_weight_shape(conv, w_shape), fastconv_conv_output_shape(conv, y_shape);
+    fastconv_conv_input_shape(conv, x_shape), fastconv_conv_weight_shape(conv, w_shape),
+        fastconv_conv_output_shape(conv, y_shape);
   }
   Problem(const Problem&) = delete;
   ~Problem() { fastconv_conv_free(conv); }
 
-  fastconv_status run(int direction, const Array& x, const Array& w, const Array& y, void* workspace, size_t size) const {
-    if (direction == FASTCONV_FORWARD) return fastconv_conv_forward(conv, &x.view, &w.view, nullptr, &y.view, workspace, size);
-    if (direction == FASTCONV_BACKWARD_INPUT) return fastconv_conv_backward_input(conv, &y.view, &w.view, &x.view, workspace, size);
+  fastconv_status run(int direction, const Array& x, const Array& w, const Array& y, void* workspace,
+                      size_t size) const {
+    if (direction == FASTCONV_FORWARD)
+      return fastconv_conv_forward(conv, &x.view, &w.view, nullptr, &y.view, workspace, size);
+    if (direction == FASTCONV_BACKWARD_INPUT)
+      return fastconv_conv_backward_input(conv, &y.view, &w.view, &x.view, workspace, size);
     return fastconv_conv_backward_weight(conv, &y.view, &x.view, &w.view, workspace, size);
   }
 };
@@ -138,12 +145,14 @@ void test_in_a_workspace(Random& r) {
   d.algorithm = FASTCONV_REFERENCE;
   const Problem reference(d);
   auto array = [&](const int64_t* shape) { return Array(d.dtype, reference.ndim, shape, r.one_in(3)); };
-  Array arrays[3] = {array(reference.y_shape), array(reference.x_shape), array(reference.w_shape)};  // results, by direction
+  Array arrays[3] = {array(reference.y_shape), array(reference.x_shape),
+                     array(reference.w_shape)};  // results, by direction
   for (int direction = 0; direction < 3; ++direction) {
     Array& result = arrays[direction];
     for (Array& a : arrays) a.fill(r);
     result.poison();
-    check(reference.run(direction, arrays[1], arrays[2], arrays[0], nullptr, 0) == FASTCONV_OK, "the reference " + text(d));
+    check(reference.run(direction, arrays[1], arrays[2], arrays[0], nullptr, 0) == FASTCONV_OK,
+          "the reference " + text(d));
     const std::vector<char> want = result.memory();
     for (int algorithm = FASTCONV_AUTO; algorithm <= FASTCONV_REFERENCE; ++algorithm) {
       fastconv_set_num_threads(static_cast<int>(r.between(1, 3)));
@@ -153,7 +162,8 @@ void test_in_a_workspace(Random& r) {
       check(fastconv_conv_workspace_size(problem.conv, direction, &size) == FASTCONV_OK, "workspace_size");
       std::vector<char> workspace(size + 1);
       result.poison();
-      const std::string what = "direction " + std::to_string(direction) + " algorithm " + std::to_string(algorithm) + " " + text(d);
+      const std::string what =
+          "direction " + std::to_string(direction) + " algorithm " + std::to_string(algorithm) + " " + text(d);
       const int64_t before = allocations.load();
       const fastconv_status status = problem.run(direction, arrays[1], arrays[2], arrays[0], workspace.data(), size);
       const int64_t made = allocations.load() - before;
@@ -163,8 +173,9 @@ void test_in_a_workspace(Random& r) {
       check(!exact || result.memory() == want, what + ": differs from the reference");
       const std::vector<char> got = result.memory();
       result.poison();
-      check(problem.run(direction, arrays[1], arrays[2], arrays[0], nullptr, 0) == FASTCONV_OK && result.memory() == got,
-            what + ": has other bits without a workspace");
+      check(
+          problem.run(direction, arrays[1], arrays[2], arrays[0], nullptr, 0) == FASTCONV_OK && result.memory() == got,
+          what + ": has other bits without a workspace");
     }
   }
 }
@@ -176,7 +187,8 @@ void test_from_threads(Random& r) {
   d.in_channels = 8, d.out_channels = 12;
   for (int i = 0; i < 2; ++i) d.input[i] = 17, d.kernel[i] = 3, d.pad_before[i] = d.pad_after[i] = 1;
   const Problem problem(d);
-  Array x(d.dtype, 4, problem.x_shape, false), w(d.dtype, 4, problem.w_shape, false), want(d.dtype, 4, problem.y_shape, false);
+  Array x(d.dtype, 4, problem.x_shape, false), w(d.dtype, 4, problem.w_shape, false),
+      want(d.dtype, 4, problem.y_shape, false);
   x.fill(r), w.fill(r);
   fastconv_packed* packed = nullptr;
   check(fastconv_packed_create(problem.conv, &w.view, nullptr, &packed) == FASTCONV_OK, "packed_create");
@@ -184,20 +196,26 @@ void test_from_threads(Random& r) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 6; ++t)
     threads.emplace_back([&, t] {
-      Array y(d.dtype, 4, problem.y_shape, false), dx(d.dtype, 4, problem.x_shape, false), dw(d.dtype, 4, problem.w_shape, false);
+      Array y(d.dtype, 4, problem.y_shape, false), dx(d.dtype, 4, problem.x_shape, false),
+          dw(d.dtype, 4, problem.w_shape, false);
       for (int i = 0; i < 20; ++i) {
         y.poison();
-        if ((i + t) % 2) check(problem.run(FASTCONV_FORWARD, x, w, y, nullptr, 0) == FASTCONV_OK, "forward in a thread");
-        else check(fastconv_conv_forward_packed(problem.conv, &x.view, packed, &y.view, nullptr, 0) == FASTCONV_OK, "packed in a thread");
+        if ((i + t) % 2)
+          check(problem.run(FASTCONV_FORWARD, x, w, y, nullptr, 0) == FASTCONV_OK, "forward in a thread");
+        else
+          check(fastconv_conv_forward_packed(problem.conv, &x.view, packed, &y.view, nullptr, 0) == FASTCONV_OK,
+                "packed in a thread");
         check(y.memory() == want.memory(), "a thread gets other values");
         check(problem.run(FASTCONV_BACKWARD_INPUT, dx, w, y, nullptr, 0) == FASTCONV_OK, "backward_input in a thread");
-        check(problem.run(FASTCONV_BACKWARD_WEIGHT, x, dw, y, nullptr, 0) == FASTCONV_OK, "backward_weight in a thread");
+        check(problem.run(FASTCONV_BACKWARD_WEIGHT, x, dw, y, nullptr, 0) == FASTCONV_OK,
+              "backward_weight in a thread");
         fastconv_conv* own = nullptr;
         fastconv_conv_desc bad = d;
         bad.groups = 5 + t;  // 8 channels: every one of these is refused but t = 3
         const fastconv_status status = fastconv_conv_create(&bad, &own);
         const std::string named = "groups=" + std::to_string(bad.groups);
-        check(t == 3 || (status == FASTCONV_INVALID_ARGUMENT && std::strstr(fastconv_last_error(), named.c_str())), "a thread's own error");
+        check(t == 3 || (status == FASTCONV_INVALID_ARGUMENT && std::strstr(fastconv_last_error(), named.c_str())),
+              "a thread's own error");
         fastconv_conv_free(own);
         fastconv_set_num_threads(1 + i % 3);
       }
@@ -219,8 +237,8 @@ int main(int argc, char** argv) {
   Random r(seed);
   test_from_threads(r);
   for (int64_t i = 0; i < problems; ++i) test_in_a_workspace(r);
-  std::printf("rung %s, %s, %lld random problems, seed %llu\n%lld passed, %lld failed\n", fastconv_isa_name(), fastconv_threading_backend(),
-              static_cast<long long>(problems), static_cast<unsigned long long>(seed), static_cast<long long>(passed.load()),
-              static_cast<long long>(failed.load()));
+  std::printf("rung %s, %s, %lld random problems, seed %llu\n%lld passed, %lld failed\n", fastconv_isa_name(),
+              fastconv_threading_backend(), static_cast<long long>(problems), static_cast<unsigned long long>(seed),
+              static_cast<long long>(passed.load()), static_cast<long long>(failed.load()));
   return failed ? 1 : 0;
 }

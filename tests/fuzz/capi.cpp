@@ -1,6 +1,6 @@
-// libFuzzer over the C interface (scripts/fuzz.sh): the input's bytes are descriptors, shapes and layouts, sane and not.
-// Arrays lie in heap blocks of exactly their size, for AddressSanitizer to watch. Whatever the arguments, a call either works
-// or says what is wrong with them; and a workspace of the size that was asked for is enough.
+// libFuzzer over the C interface (scripts/fuzz.sh): the input's bytes are descriptors, shapes and layouts, sane and
+// not. Arrays lie in heap blocks of exactly their size, for AddressSanitizer to watch. Whatever the arguments, a call
+// either works or says what is wrong with them; and a workspace of the size that was asked for is enough.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -89,11 +89,20 @@ class Array {
   // What is refused whatever the rest says.
   void spoil(Bytes& in) {
     switch (in.below(5)) {
-      case 0: view_.dtype = static_cast<int8_t>(in.next() | 8); break;
-      case 1: view_.ndim = in.next() % 2 ? 0 : 6 + in.next(); break;
-      case 2: view_.shape[in.below(5)] = -1 - in.next(); break;
-      case 3: view_.shape[0] = INT64_MAX; break;
-      default: view_.stride[0] = INT64_MIN, view_.shape[0] = 77777;
+      case 0:
+        view_.dtype = static_cast<int8_t>(in.next() | 8);
+        break;
+      case 1:
+        view_.ndim = in.next() % 2 ? 0 : 6 + in.next();
+        break;
+      case 2:
+        view_.shape[in.below(5)] = -1 - in.next();
+        break;
+      case 3:
+        view_.shape[0] = INT64_MAX;
+        break;
+      default:
+        view_.stride[0] = INT64_MIN, view_.shape[0] = 77777;
     }
   }
   fastconv_array view_{};
@@ -157,21 +166,29 @@ void fuzz_conv(Bytes& in) {
 
   const int64_t channels[1] = {d.out_channels}, in_channels[1] = {d.in_channels};
   const int what = static_cast<int>(in.below(10));
-  const Array x(in, d.dtype, rank, xs, what != 1 && what != 4 && what != 6), w(in, d.dtype, rank, ws, what != 2), y(in, d.dtype, rank, ys, what == 1 || what == 2 || what == 3 || what == 4);
+  const Array x(in, d.dtype, rank, xs, what != 1 && what != 4 && what != 6), w(in, d.dtype, rank, ws, what != 2),
+      y(in, d.dtype, rank, ys, what == 1 || what == 2 || what == 3 || what == 4);
   const Array b(in, d.dtype, 1, channels, what != 3), bi(in, d.dtype, 1, in_channels);
   if (!usable(x, w, y, b, bi)) return;
   const fastconv_array* bias = in.below(2) ? b.get() : nullptr;
   // A block of exactly the size wanted, at any alignment.
-  const int way = what == 1 || what == 4 ? FASTCONV_BACKWARD_INPUT : what == 2 ? FASTCONV_BACKWARD_WEIGHT : FASTCONV_FORWARD;
+  const int way = what == 1 || what == 4 ? FASTCONV_BACKWARD_INPUT
+                  : what == 2            ? FASTCONV_BACKWARD_WEIGHT
+                                         : FASTCONV_FORWARD;
   require(fastconv_conv_workspace_size(h.conv, way, &size));
   std::vector<char> memory(in.below(2) ? size + 1 : 0);
   void* workspace = memory.empty() ? nullptr : memory.data() + 1;
   if (!workspace) size = 0;
   switch (what) {
-    case 1: return require(fastconv_conv_backward_input(h.conv, y.get(), w.get(), x.get(), workspace, size));
-    case 2: return require(fastconv_conv_backward_weight(h.conv, y.get(), x.get(), w.get(), workspace, size));
-    case 3: return require(fastconv_conv_backward_bias(h.conv, y.get(), b.get()));
-    case 4: return require(fastconv_conv_transpose(h.conv, y.get(), w.get(), in.below(2) ? bi.get() : nullptr, x.get(), workspace, size));
+    case 1:
+      return require(fastconv_conv_backward_input(h.conv, y.get(), w.get(), x.get(), workspace, size));
+    case 2:
+      return require(fastconv_conv_backward_weight(h.conv, y.get(), x.get(), w.get(), workspace, size));
+    case 3:
+      return require(fastconv_conv_backward_bias(h.conv, y.get(), b.get()));
+    case 4:
+      return require(fastconv_conv_transpose(h.conv, y.get(), w.get(), in.below(2) ? bi.get() : nullptr, x.get(),
+                                             workspace, size));
     case 5: {
       fastconv_packed* packed = nullptr;
       require(fastconv_packed_create(h.conv, w.get(), bias, &packed));
@@ -184,9 +201,11 @@ void fuzz_conv(Bytes& in) {
       for (int i = 2; i < rank; ++i) cs[1] *= ws[i], cs[2] *= ys[i];
       const Array columns(in, d.dtype, 3, cs, what == 6);
       if (!columns.usable()) return;
-      return require(what == 6 ? fastconv_fold(h.conv, columns.get(), x.get()) : fastconv_unfold(h.conv, x.get(), columns.get()));
+      return require(what == 6 ? fastconv_fold(h.conv, columns.get(), x.get())
+                               : fastconv_unfold(h.conv, x.get(), columns.get()));
     }
-    default: return require(fastconv_conv_forward(h.conv, x.get(), w.get(), bias, y.get(), workspace, size));
+    default:
+      return require(fastconv_conv_forward(h.conv, x.get(), w.get(), bias, y.get(), workspace, size));
   }
 }
 
@@ -205,13 +224,15 @@ void fuzz_pool(Bytes& in) {
   }
   d.ceil_mode = in.next() % 2, d.count_include_pad = in.next() % 2, d.norm_mean = in.next() % 2;
   d.divisor = in.size(0, 9);
-  static const double norms[] = {1, 2, 3, 0.5, std::numeric_limits<double>::infinity(), -1, std::numeric_limits<double>::quiet_NaN(), 1e-3};
+  static const double norms[] = {
+      1, 2, 3, 0.5, std::numeric_limits<double>::infinity(), -1, std::numeric_limits<double>::quiet_NaN(), 1e-3};
   d.norm = norms[in.below(8)];
   const fastconv_status shaped = fastconv_pool_output_shape(&d, xs, ys);
   require(shaped);
   if (shaped != FASTCONV_OK) return;
   const int what = static_cast<int>(in.below(8));
-  const Array x(in, dtype == 1 ? 1 : 0, rank, xs, what == 0 || what == 2 || what == 4 || what == 7), y(in, dtype == 1 ? 1 : 0, rank, ys, what != 0 && what != 2 && what != 4 && what != 7),
+  const Array x(in, dtype == 1 ? 1 : 0, rank, xs, what == 0 || what == 2 || what == 4 || what == 7),
+      y(in, dtype == 1 ? 1 : 0, rank, ys, what != 0 && what != 2 && what != 4 && what != 7),
       dx(in, dtype == 1 ? 1 : 0, rank, xs, false), indices(in, FASTCONV_INT64, rank, ys, false);
   if (!usable(x, y, dx, indices)) return;
   const fastconv_array* places = in.below(2) ? indices.get() : nullptr;
@@ -222,33 +243,43 @@ void fuzz_pool(Bytes& in) {
     const int64_t samples_shape[3] = {xs[0], xs[1], d.spatial_dims};
     starts.resize(static_cast<size_t>(xs[0] * xs[1] * count));
     d.starts = starts.data();
-    std::vector<float> zeros(static_cast<size_t>(xs[0] * xs[1] * d.spatial_dims + 1), 0.25f * static_cast<float>(in.below(4)));
+    std::vector<float> zeros(static_cast<size_t>(xs[0] * xs[1] * d.spatial_dims + 1),
+                             0.25f * static_cast<float>(in.below(4)));
     fastconv_array samples;
     require(fastconv_array_init(&samples, zeros.data(), FASTCONV_FLOAT32, 3, samples_shape));
     require(fastconv_fractional_starts(&d, xs, &samples, starts.data(), starts.size()));
     if (in.rarely() && !starts.empty()) starts[in.next() % starts.size()] = in.size(-3, 30);
   }
   switch (what) {
-    case 0: return require(fastconv_max_pool(&d, x.get(), y.get(), places));
-    case 1: return require(fastconv_max_pool_backward(&d, y.get(), x.get(), places, dx.get()));
-    case 2: return require(fastconv_avg_pool(&d, x.get(), y.get()));
-    case 3: return require(fastconv_avg_pool_backward(&d, y.get(), dx.get()));
-    case 4: return require(fastconv_lp_pool(&d, x.get(), y.get()));
-    case 5: return require(fastconv_lp_pool_backward(&d, y.get(), x.get(), dx.get()));
-    case 6: return require(fastconv_max_unpool(y.get(), indices.get(), dx.get()));
-    default: return require(fastconv_max_unpool_backward(x.get(), indices.get(), y.get()));
+    case 0:
+      return require(fastconv_max_pool(&d, x.get(), y.get(), places));
+    case 1:
+      return require(fastconv_max_pool_backward(&d, y.get(), x.get(), places, dx.get()));
+    case 2:
+      return require(fastconv_avg_pool(&d, x.get(), y.get()));
+    case 3:
+      return require(fastconv_avg_pool_backward(&d, y.get(), dx.get()));
+    case 4:
+      return require(fastconv_lp_pool(&d, x.get(), y.get()));
+    case 5:
+      return require(fastconv_lp_pool_backward(&d, y.get(), x.get(), dx.get()));
+    case 6:
+      return require(fastconv_max_unpool(y.get(), indices.get(), dx.get()));
+    default:
+      return require(fastconv_max_unpool_backward(x.get(), indices.get(), y.get()));
   }
 }
 
 void fuzz_channel_pool(Bytes& in) {
   const int64_t pieces = in.size(1, 4), groups = in.size(0, 4);
-  int64_t xs[5] = {in.below(3), pieces > 0 && pieces < 9 && groups >= 0 && groups < 9 ? pieces * groups : 6, in.below(4), in.below(4), in.below(4)};
+  int64_t xs[5] = {in.below(3), pieces > 0 && pieces < 9 && groups >= 0 && groups < 9 ? pieces * groups : 6,
+                   in.below(4), in.below(4), in.below(4)};
   int64_t ys[5];
   std::memcpy(ys, xs, sizeof xs);
   ys[1] = groups;
   const int rank = 2 + static_cast<int>(in.below(4)), what = static_cast<int>(in.below(2));
-  const Array x(in, FASTCONV_FLOAT32, rank, xs), y(in, FASTCONV_FLOAT32, rank, ys, what == 1), dx(in, FASTCONV_FLOAT32, rank, xs, false),
-      indices(in, FASTCONV_INT64, rank, ys, false);
+  const Array x(in, FASTCONV_FLOAT32, rank, xs), y(in, FASTCONV_FLOAT32, rank, ys, what == 1),
+      dx(in, FASTCONV_FLOAT32, rank, xs, false), indices(in, FASTCONV_INT64, rank, ys, false);
   if (!usable(x, y, dx, indices)) return;
   const fastconv_array* places = in.below(2) ? indices.get() : nullptr;
   if (what == 0) require(fastconv_channel_max_pool(pieces, x.get(), y.get(), places));
@@ -264,7 +295,8 @@ void fuzz_pad(Bytes& in) {
     xs[i] = in.below(8);
     d.before[i] = in.below(2) ? in.size(-4, 9) : 0, d.after[i] = in.below(2) ? in.size(-4, 9) : 0;
     d.mode[i] = i < 2 && !in.rarely() ? 0 : in.choice(5);
-    if (__builtin_add_overflow(xs[i], d.before[i], ys + i) || __builtin_add_overflow(ys[i], d.after[i], ys + i)) ys[i] = 1;
+    if (__builtin_add_overflow(xs[i], d.before[i], ys + i) || __builtin_add_overflow(ys[i], d.after[i], ys + i))
+      ys[i] = 1;
   }
   d.value = static_cast<double>(in.next());
   const bool backward = in.below(2);
@@ -278,10 +310,17 @@ void fuzz_pad(Bytes& in) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Bytes in(data, size);
   switch (in.below(8)) {
-    case 0: fuzz_pool(in); break;
-    case 1: fuzz_pad(in); break;
-    case 2: fuzz_channel_pool(in); break;
-    default: fuzz_conv(in);
+    case 0:
+      fuzz_pool(in);
+      break;
+    case 1:
+      fuzz_pad(in);
+      break;
+    case 2:
+      fuzz_channel_pool(in);
+      break;
+    default:
+      fuzz_conv(in);
   }
   return 0;
 }

@@ -140,7 +140,8 @@ FASTCONV_API fastconv_status fastconv_conv_output_shape(const fastconv_conv* con
 /* Scratch memory. Calls take `workspace` and its size in bytes, at any alignment, and then allocate nothing (on the heap; what
  * the OpenMP runtime keeps for its threads is its own). With null and 0 they use memory that the library keeps for each
  * thread. A workspace serves one call at a time and holds nothing between calls.
- * *size is what a call in this direction needs; it uses no more threads than fastconv_num_threads gave when the handle was made. */
+ * *size is what a call in this direction needs; it uses no more threads than fastconv_num_threads gave when the handle was
+ * made. */
 FASTCONV_API fastconv_status fastconv_conv_workspace_size(const fastconv_conv* conv, int direction, size_t* size);
 
 /* y = activation(conv(x, w) + bias). bias (out_channels) may be null. */
@@ -225,8 +226,8 @@ FASTCONV_API fastconv_status fastconv_pool_desc_init(fastconv_pool_desc* desc, s
 /* The shape of y for an x of `input_shape`, both of spatial_dims + 2 entries. */
 FASTCONV_API fastconv_status fastconv_pool_output_shape(const fastconv_pool_desc* desc, const int64_t* input_shape,
                                                         int64_t shape[5]);
-/* Window starts of fractional pooling: batch * channels * (sum of output) of them, from samples (batch, channels, spatial_dims) in
- * [0, 1) of dtype float32 or float64, in PyTorch's order. */
+/* Window starts of fractional pooling: batch * channels * (sum of output) of them, from samples (batch, channels,
+ * spatial_dims) in [0, 1) of dtype float32 or float64, in PyTorch's order. */
 FASTCONV_API fastconv_status fastconv_fractional_starts(const fastconv_pool_desc* desc, const int64_t* input_shape,
                                                         const fastconv_array* samples, int64_t* starts, size_t count);
 
@@ -249,7 +250,8 @@ FASTCONV_API fastconv_status fastconv_max_unpool(const fastconv_array* x, const 
 FASTCONV_API fastconv_status fastconv_max_unpool_backward(const fastconv_array* dy, const fastconv_array* indices,
                                                           const fastconv_array* dx);
 
-/* Maxout: channel c of y is the largest of channels [c * pieces, (c + 1) * pieces) of x; indices (may be null) are channels of x. */
+/* Maxout: channel c of y is the largest of channels [c * pieces, (c + 1) * pieces) of x; indices (may be null) are channels
+ * of x. */
 FASTCONV_API fastconv_status fastconv_channel_max_pool(int64_t pieces, const fastconv_array* x, const fastconv_array* y,
                                                        const fastconv_array* indices);
 FASTCONV_API fastconv_status fastconv_channel_max_pool_backward(int64_t pieces, const fastconv_array* dy, const fastconv_array* x,
