@@ -246,7 +246,7 @@ static void test_bad_convolutions(void) {
       WIDE(fastconv_conv_desc, dilation, 1, INT64_MAX, "dilation"),
       WIDE(fastconv_conv_desc, pad_before, 0, -1, "padding"),
       WIDE(fastconv_conv_desc, pad_after, 1, INT64_MAX, "padding"),
-      WIDE(fastconv_conv_desc, batch, 0, INT64_MAX / 4, "output"),
+      WIDE(fastconv_conv_desc, batch, 0, INT64_MAX / 4, "overflows"),
       NARROW(fastconv_conv_desc, mode, 1, 5, "mode"),
       NARROW(fastconv_conv_desc, mode, 0, -1, "mode"),
       NARROW(fastconv_conv_desc, activation, 0, 7, "activation"),
