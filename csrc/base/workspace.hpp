@@ -1,8 +1,8 @@
 // Scratch memory: two arenas a thread, kept between calls, never larger than what one plan asks for
 // (a few megabytes; see conv/plan.cpp), aligned for the widest vector.
 #pragma once
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <new>
 
 namespace fastconv {
@@ -21,16 +21,14 @@ class Arena {
     thread_local Arena arena;
     return arena;
   }
-  ~Arena() { std::free(data_); }
+  ~Arena() { release(); }
 
   // The start of at least `bytes` bytes. Whatever the arena held before is lost.
   char* reserve(int64_t bytes) {
     if (bytes > capacity_) {
-      std::free(data_);
-      data_ = nullptr;
-      capacity_ = 0;
-      int64_t rounded = (bytes + 4095) / 4096 * 4096;
-      data_ = static_cast<char*>(std::aligned_alloc(4096, static_cast<size_t>(rounded)));
+      release();
+      const int64_t rounded = (bytes + kPage - 1) / kPage * kPage;
+      data_ = static_cast<char*>(::operator new(static_cast<size_t>(rounded), std::align_val_t{kPage}, std::nothrow));
       if (!data_) throw std::bad_alloc();
       capacity_ = rounded;
     }
@@ -43,7 +41,14 @@ class Arena {
   }
 
  private:
+  static constexpr int64_t kPage = 4096;
+
   Arena() = default;
+  void release() {
+    ::operator delete(data_, std::align_val_t{kPage});
+    data_ = nullptr;
+    capacity_ = 0;
+  }
   char* data_ = nullptr;
   int64_t capacity_ = 0;
 };
