@@ -3,11 +3,11 @@
 # the copy that the linker keeps for everybody.
 file(GLOB FASTCONV_KERNEL_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../csrc/kernels/*.cpp)
 
-# No exceptions, no unwinding tables, fused multiply-add wherever the rung has it. Not -O3: the loops that matter are
-# unrolled by hand, and what it adds are copies of the others for every case.
-set(FASTCONV_KERNEL_FLAGS -O2 -fvect-cost-model=dynamic -fno-asynchronous-unwind-tables -ffp-contract=fast -fno-trapping-math -fno-exceptions -fno-rtti)
+# No exceptions, no unwinding tables, fused multiply-add wherever the rung has it.
+set(FASTCONV_KERNEL_FLAGS ${FASTCONV_LEAN} -fno-asynchronous-unwind-tables -ffp-contract=fast -fno-trapping-math
+  -fno-exceptions -fno-rtti)
 if(FASTCONV_SANITIZE)
-  list(TRANSFORM FASTCONV_KERNEL_FLAGS REPLACE -O2 -O1)  # the tiles with checks take minutes at -O3
+  list(TRANSFORM FASTCONV_KERNEL_FLAGS REPLACE -O2 -O1)  # the tiles with checks take minutes at more
 endif()
 
 # fastconv_add_isa(TARGET NAME FLAG...): the kernels of one rung, and a definition that tells TARGET of them.
