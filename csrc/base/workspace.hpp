@@ -1,37 +1,65 @@
-// Scratch memory: two arenas a thread, kept between calls, never larger than what one plan asks for
-// (a few megabytes; see conv/plan.cpp), aligned for the widest vector.
+// Scratch memory. A call takes it from the heap, by way of two arenas a thread that are kept between calls and never larger
+// than one plan asks for (a few megabytes), or, where the caller has lent a workspace, from that and from nowhere else.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <mutex>
 #include <new>
+#include <string>
+#include <vector>
 
 namespace fastconv {
+
+class WorkspaceTooSmall : public std::bad_alloc {
+ public:
+  WorkspaceTooSmall(size_t size, size_t needed) noexcept {
+    std::snprintf(message_, sizeof message_, "workspace_size is %zu, but the call needs %zu bytes", size, needed);
+  }
+  const char* what() const noexcept override { return message_; }
+
+ private:
+  char message_[96];
+};
+
+// Memory that a caller lends for one call, to be used by all threads of that call: first fit among free blocks, which are
+// kept in the order of their addresses and joined when they touch.
+class Workspace {
+ public:
+  static constexpr size_t kGrain = 64;
+
+  Workspace(void* memory, size_t size);
+  void* take(size_t bytes);  // aligned to kGrain; throws WorkspaceTooSmall
+  void give_back(void* memory, size_t bytes) noexcept;
+  size_t most() const { return most_; }  // bytes from the start of the workspace that were ever in use
+
+ private:
+  struct Free {
+    size_t size;
+    Free* next;
+  };
+  std::mutex mutex_;
+  Free* first_ = nullptr;
+  char* begin_ = nullptr;
+  size_t size_ = 0, most_ = 0;
+};
 
 class Arena {
  public:
   static constexpr int64_t kAlign = 64;
 
-  // For the tasks of a parallel region, each thread its own.
-  static Arena& local() {
-    thread_local Arena arena;
-    return arena;
-  }
-  // For what the caller prepares and all threads of its region read.
-  static Arena& shared() {
-    thread_local Arena arena;
-    return arena;
-  }
+  explicit Arena(Workspace* from = nullptr) : from_(from) {}
+  Arena(const Arena&) = delete;
   ~Arena() { release(); }
+
+  // For the tasks of a parallel region, each thread its own.
+  static Arena& local();
+  // For what the caller prepares and all threads of its region read.
+  static Arena& shared();
 
   // The start of at least `bytes` bytes. Whatever the arena held before is lost.
   char* reserve(int64_t bytes) {
-    if (bytes > capacity_) {
-      release();
-      const int64_t rounded = (bytes + kPage - 1) / kPage * kPage;
-      data_ = static_cast<char*>(::operator new(static_cast<size_t>(rounded), std::align_val_t{kPage}, std::nothrow));
-      if (!data_) throw std::bad_alloc();
-      capacity_ = rounded;
-    }
+    if (bytes > capacity_) grow(bytes);
     return data_;
   }
 
@@ -41,16 +69,61 @@ class Arena {
   }
 
  private:
-  static constexpr int64_t kPage = 4096;
-
-  Arena() = default;
-  void release() {
-    ::operator delete(data_, std::align_val_t{kPage});
-    data_ = nullptr;
-    capacity_ = 0;
-  }
+  void grow(int64_t bytes);
+  void release() noexcept;
+  Workspace* from_;
   char* data_ = nullptr;
   int64_t capacity_ = 0;
 };
+
+// While it lives, this thread takes its scratch memory from the workspace (null: as before). Parallel regions pass the
+// caller's on to their threads.
+class Borrowing {
+ public:
+  explicit Borrowing(Workspace* workspace);
+  Borrowing(const Borrowing&) = delete;
+  ~Borrowing();
+  static Workspace* current() { return innermost_ ? innermost_->workspace_ : nullptr; }
+
+ private:
+  friend class Arena;
+  static thread_local Borrowing* innermost_;
+  Workspace* workspace_;
+  Borrowing* outer_;
+  Arena local_, shared_;
+};
+
+// Tables of a call, from the same place as its arenas.
+template <class T>
+class ScratchAllocator {
+ public:
+  using value_type = T;
+  using propagate_on_container_move_assignment = std::true_type;
+  using propagate_on_container_swap = std::true_type;
+
+  ScratchAllocator() noexcept : from_(Borrowing::current()) {}
+  template <class U>
+  ScratchAllocator(const ScratchAllocator<U>& other) noexcept : from_(other.from()) {}
+
+  T* allocate(size_t n) {
+    if (n > PTRDIFF_MAX / sizeof(T)) throw std::bad_alloc();
+    return static_cast<T*>(from_ ? from_->take(n * sizeof(T)) : ::operator new(n * sizeof(T)));
+  }
+  void deallocate(T* p, size_t n) noexcept {
+    if (from_) from_->give_back(p, n * sizeof(T));
+    else ::operator delete(p);
+  }
+  ScratchAllocator select_on_container_copy_construction() const { return {}; }
+  Workspace* from() const { return from_; }
+  template <class U>
+  bool operator==(const ScratchAllocator<U>& other) const { return from_ == other.from(); }
+  template <class U>
+  bool operator!=(const ScratchAllocator<U>& other) const { return from_ != other.from(); }
+
+ private:
+  Workspace* from_;
+};
+template <class T>
+using Vector = std::vector<T, ScratchAllocator<T>>;
 
 }  // namespace fastconv

@@ -21,8 +21,8 @@ constexpr int64_t kRowBytes = 4 << 20;  // packed weights at a time
 constexpr int64_t kMaxTaps = 2048;      // taps at a time: more would not leave the packed block its size
 
 template <class T>
-std::vector<T> contiguous_bias(const View<const T>& bias) {
-  std::vector<T> b;
+Vector<T> contiguous_bias(const View<const T>& bias) {
+  Vector<T> b;
   if (bias.data)
     for (int64_t i = 0; i < bias.shape[0]; ++i) b.push_back(bias.data[i * bias.stride[0]]);
   return b;
@@ -36,7 +36,7 @@ struct Correlation {
   Algorithm algorithm;
   GatherSum<T> sum;  // axes, a and the parts of x and y still to be filled in
   WeightRows<T> rows;
-  std::vector<T> bias;
+  Vector<T> bias;
   View<T> y;
   const T* transformed = nullptr;  // Winograd's transform of all weights, if it is at hand
 

@@ -24,24 +24,24 @@ constexpr int64_t kLeastParts = 8;            // pieces of work a weight gradien
 // Taps that one term sums: tap[i] reads (o + shift[i]) * stride + base.
 struct Phase {
   int64_t base = 0;
-  std::vector<int64_t> shift;
-  std::vector<size_t> tap;
+  Vector<int64_t> shift;
+  Vector<size_t> tap;
   int64_t reach() const { return shift.back(); }
 };
 
-std::vector<Phase> single_taps(const AxisMap& map) {
-  std::vector<Phase> phases;
+Vector<Phase> single_taps(const AxisMap& map) {
+  Vector<Phase> phases;
   for (size_t t = 0; t < map.offset.size(); ++t) phases.push_back({map.offset[t], {0}, {t}});
   return phases;
 }
 
 // Taps of one residue of the stride, in runs that reach no further than most_reach.
-std::vector<Phase> runs_of_taps(const AxisMap& map, int64_t most_reach) {
-  std::vector<size_t> order(map.offset.size());
+Vector<Phase> runs_of_taps(const AxisMap& map, int64_t most_reach) {
+  Vector<size_t> order(map.offset.size());
   for (size_t t = 0; t < order.size(); ++t) order[t] = t;
   auto key = [&](size_t t) { return std::make_pair(floor_mod(map.offset[t], map.stride), map.offset[t]); };
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
-  std::vector<Phase> phases;
+  Vector<Phase> phases;
   for (size_t t : order) {
     const int64_t off = map.offset[t];
     if (phases.empty() || floor_mod(off - phases.back().base, map.stride) ||
@@ -172,7 +172,7 @@ class Tables {
     return table;
   }
 
-  void fill(int64_t n, std::vector<T>& factors, FftLength<T>& f) {
+  void fill(int64_t n, Vector<T>& factors, FftLength<T>& f) {
     f.n = n;
     f.stages = 0;
     const int most = fft_kernels<T>().most_radix;
@@ -181,7 +181,7 @@ class Tables {
       f.radix[f.stages++] = 1 << take;
       bits -= take;
     }
-    std::vector<size_t> start;
+    Vector<size_t> start;
     int64_t length = n;
     for (int s = 0; s < f.stages; length /= f.radix[s++]) {
       start.push_back(factors.size());
@@ -199,7 +199,7 @@ class Tables {
   // columns.
   void fill_twist() {
     const int64_t rows = shape_.rows.n, columns = shape_.columns.n, n = rows * columns, lanes = conv_kernels<T>().lanes;
-    std::vector<Root> low, high;  // w^j = high[j / rows] * low[j % rows]
+    Vector<Root> low, high;  // w^j = high[j / rows] * low[j % rows]
     for (int64_t j = 0; j < rows; ++j) low.push_back(root(j, n));
     for (int64_t j = 0; j < columns; ++j) high.push_back(root(j, columns));
     twist_.resize(static_cast<size_t>(2 * n));
@@ -221,7 +221,7 @@ class Tables {
     shape_.twist = twist_.data();
   }
 
-  std::vector<T> rows_, columns_, twist_;
+  Vector<T> rows_, columns_, twist_;
   FftShape<T> shape_;
 };
 
@@ -238,7 +238,7 @@ class Tiles {
   const FftAxes& a;
   const FftPlan& plan;
   const FftKernelsOf<T>& kernels = fft_kernels<T>();
-  std::vector<Phase> phase[3];
+  Vector<Phase> phase[3];
 
   int64_t size() const { return spectrum_size<T>(plan); }
   const FftShape<T>& shape() const { return tables_.shape(); }
@@ -634,7 +634,7 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
     else complete_forward<T>(a, p);
     if (p.cost < best.cost) best = p;
   };
-  std::vector<Cut> down, across;
+  Vector<Cut> down, across;
   for (int64_t n = kLeast; n <= kMost; n *= 2) {
     down.emplace_back(a.axis[1], n);
     across.emplace_back(a.axis[2], n);

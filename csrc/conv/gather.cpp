@@ -92,8 +92,8 @@ struct Segment {
   int32_t at, length;  // in the buffer
 };
 struct Panels {
-  std::vector<Panel> list;
-  std::vector<Segment> segments;
+  Vector<Panel> list;
+  Vector<Segment> segments;
 };
 
 template <class T>
@@ -171,7 +171,7 @@ struct Executor {
   Panels make_panels(const Block<T>& block) const {
     const Box& box = block.box();
     const int64_t n = box.extent(2), height = box.extent(1);
-    std::vector<Row> rows;
+    Vector<Row> rows;
     rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * height));
     for (int64_t i = 0; i < box.images(); ++i)
       for (int64_t d = 0; d < box.extent(0); ++d)
@@ -179,7 +179,7 @@ struct Executor {
           rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
                                                           (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
     // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by row?
-    std::vector<size_t> stretch{0};
+    Vector<size_t> stretch{0};
     for (size_t r = 1; r < rows.size(); ++r)
       if (rows[r].position - rows[r - 1].position - n >= lanes) stretch.push_back(r);
     stretch.push_back(rows.size());
@@ -212,7 +212,7 @@ struct Executor {
 
   // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles a
   // vector narrower, where sums are shallow; else a panel a tile.
-  void add_straight(const std::vector<Row>& rows, int64_t n, Panels& panels) const {
+  void add_straight(const Vector<Row>& rows, int64_t n, Panels& panels) const {
     for (size_t r = 0, count; r < rows.size(); r += count) {
       for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count], n);) ++count;
       const int64_t pixels = static_cast<int64_t>(count) * n;
@@ -230,7 +230,7 @@ struct Executor {
     }
   }
 
-  void add_edged(const std::vector<Row>& rows, const std::vector<size_t>& stretch, int64_t n, bool sweep, Panels& panels) const {
+  void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, int64_t n, bool sweep, Panels& panels) const {
     auto add = [&](size_t first, size_t last) {  // rows [first, last)
       const int64_t start = rows[first].position;
       cut(rows[last - 1].position + n - start, [&](int64_t p0, int64_t p1) {

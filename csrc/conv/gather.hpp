@@ -6,8 +6,8 @@
 // tile; nothing is ever unrolled into a matrix.
 #pragma once
 #include <limits>
-#include <vector>
 
+#include "base/workspace.hpp"
 #include "conv/axis.hpp"
 #include "conv/block.hpp"
 
@@ -24,7 +24,7 @@ struct GatherSum {
   View<T> y;
   const T* a = nullptr;  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]
   int64_t a_group = 0, a_row = 0, a_channel = 0;
-  std::vector<int64_t> a_tap;
+  Vector<int64_t> a_tap;
   const T* bias = nullptr;  // one a row of y, unit stride; may be null
   bool accumulate = false;  // add to y instead of setting it
   bool clamp = false;

@@ -37,12 +37,16 @@ void validate(const ConvProblem& p) {
   auto fail = [](const std::string& message) { throw std::invalid_argument(message); };
   auto str = [](int64_t v) { return std::to_string(v); };
   if (p.groups < 1) fail("groups must be at least 1, got " + str(p.groups));
+  const std::pair<const char*, int64_t> sizes[] = {{"batch", p.mb}, {"input channels", p.ic}, {"output channels", p.oc}};
+  for (const auto& [name, size] : sizes)
+    if (size < 0) fail(std::string(name) + " must not be negative, got " + str(size));
   if (p.ic % p.groups) fail("groups=" + str(p.groups) + " does not divide the " + str(p.ic) + " input channels");
   if (p.oc % p.groups) fail("groups=" + str(p.groups) + " does not divide the " + str(p.oc) + " output channels");
   static const char* const names[] = {"depth", "height", "width"};
   for (int i = 0; i < 3; ++i) {
     const ConvAxis& a = p.axis[i];
     std::string on = std::string(" on the ") + names[i] + " axis";
+    if (a.in < 0 || a.out < 0) fail("sizes must not be negative, got input " + str(a.in) + " and output " + str(a.out) + on);
     if (a.k < 1) fail("weight: the kernel has size " + str(a.k) + on + "; it must be at least 1");
     if (a.stride < 1) fail("stride must be at least 1, got " + str(a.stride) + on);
     if (a.dilation < 1) fail("dilation must be at least 1, got " + str(a.dilation) + on);

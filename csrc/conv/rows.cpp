@@ -28,8 +28,8 @@ void copy_taps(T* to, const T* from, int64_t n) {
 }  // namespace
 
 template <class T>
-std::vector<int64_t> WeightRows<T>::tap_offsets(const TapBox& taps) const {
-  std::vector<int64_t> offset;
+Vector<int64_t> WeightRows<T>::tap_offsets(const TapBox& taps) const {
+  Vector<int64_t> offset;
   offset.reserve(static_cast<size_t>(taps.size()));
   for (int64_t d : taps.t[0])
     for (int64_t h : taps.t[1])
@@ -39,7 +39,7 @@ std::vector<int64_t> WeightRows<T>::tap_offsets(const TapBox& taps) const {
 
 template <class T>
 bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
-  const std::vector<int64_t> offset = tap_offsets(taps);
+  const Vector<int64_t> offset = tap_offsets(taps);
   int64_t reach = 0;
   bool contiguous = channels <= 1 || channel_stride() == static_cast<int64_t>(offset.size());
   for (size_t t = 0; t < offset.size(); ++t) {
@@ -52,7 +52,7 @@ bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
 
 template <class T>
 void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int threads, T* a) const {
-  const std::vector<int64_t> offset = tap_offsets(taps);
+  const Vector<int64_t> offset = tap_offsets(taps);
   const int64_t count = taps.size();
   bool contiguous = true;
   for (int64_t t = 0; t < count; ++t) contiguous &= offset[static_cast<size_t>(t)] == t;

@@ -23,8 +23,8 @@ constexpr int64_t kPanelBytes = 28 << 10;   // one panel of transposed dy, in th
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
-std::vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
-  std::vector<int64_t> at;
+Vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
+  Vector<int64_t> at;
   at.reserve(static_cast<size_t>(channels * dw.shape[2] * dw.shape[3] * dw.shape[4]));
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t a = 0; a < dw.shape[2]; ++a)
@@ -330,7 +330,7 @@ struct WeightGradient {
     }
   }
   void store_dots(const T* sums, Range o, Range c) const {
-    const std::vector<int64_t> at = weight_positions(dw, c.size());
+    const Vector<int64_t> at = weight_positions(dw, c.size());
     for (int64_t m = o.begin; m < o.end; ++m)
       for (int64_t i : at) {
         dw.data[m * dw.stride[0] + c.begin * dw.stride[1] + i] = kernels.sum(sums, 1, kernels.lanes);
@@ -359,7 +359,7 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
 
 template <class T>
 void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channels, View<T> dw) {
-  const std::vector<int64_t> at = weight_positions(dw, channels.size());
+  const Vector<int64_t> at = weight_positions(dw, channels.size());
   const int64_t depth = static_cast<int64_t>(at.size());
   T* base = dw.data + outputs.begin * dw.stride[0] + channels.begin * dw.stride[1];
   bool dense = true;
@@ -409,7 +409,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   plan.block_channels = w.channels;
   plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
   plan.workspace_bytes = w.scratch_bytes();
-  plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
+  plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.group_count * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
   plan.cost = w.cost(p.mb);
   return plan;

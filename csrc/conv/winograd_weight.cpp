@@ -182,7 +182,7 @@ struct WinogradWeight {
   }
 
   void accumulate(const Task& t, Range some, const Scratch& s, T* sums) const {
-    const std::vector<Range> rows = tile_rows(t.c.size());
+    const Vector<Range> rows = tile_rows(t.c.size());
     for (int64_t i = some.begin; i < some.end; ++i) {
       const Block<T> block(axis, box(i), expand, x);
       transform_x(t, block, s);
@@ -252,8 +252,8 @@ struct WinogradWeight {
   }
 
   // The register tiles' shares of n channels of x; none lies in two panels.
-  std::vector<Range> tile_rows(int64_t n) const {
-    std::vector<Range> rows;
+  Vector<Range> tile_rows(int64_t n) const {
+    Vector<Range> rows;
     for (int64_t c = 0; c < n; c += panel) {
       const int64_t here = std::min(panel, n - c), tall = ceil_div(here, mr);
       for (int64_t r = 0; r < tall; ++r) rows.push_back({c + part(here, tall, r).begin, c + part(here, tall, r).end});
@@ -262,7 +262,7 @@ struct WinogradWeight {
   }
 
   // sums[plane][panel][channel][output channel of the panel]
-  void multiply(const Box& b, const std::vector<Range>& rows, bool first, const Scratch& s, T* sums) const {
+  void multiply(const Box& b, const Vector<Range>& rows, bool first, const Scratch& s, T* sums) const {
     const int64_t lanes = kernels.lanes, n = tiles(b);
     OuterTile<T> tile{};
     tile.accumulate = !first;

@@ -2,7 +2,8 @@
  *
  * Results.     Every function that can fail returns FASTCONV_OK (0) or another fastconv_status; then
  *              fastconv_last_error() says what was wrong. Nothing is thrown, and no argument makes a function crash but
- *              a pointer to memory that is not the caller's. Errors are found before anything is written.
+ *              a pointer to memory that is not the caller's. Errors are found before anything is written,
+ *              but for indices that point nowhere.
  * Arrays.      fastconv_array describes memory of the caller; the library keeps no pointer to it beyond a call. Inputs are
  *              only read. Outputs must not share memory with inputs or with themselves.
  * Ownership.   What a *_create function returns is freed by the *_free function of its name, which takes null as well.
@@ -129,7 +130,7 @@ FASTCONV_API fastconv_status fastconv_conv_output_shape(const fastconv_conv* con
 /* Scratch memory. Calls take `workspace` and its size in bytes, at any alignment, and then allocate nothing (on the heap; what
  * the OpenMP runtime keeps for its threads is its own). With null and 0 they use memory that the library keeps for each
  * thread. A workspace serves one call at a time and holds nothing between calls.
- * *size is what a call in this direction needs on the number of threads that fastconv_num_threads() gives on this thread, now. */
+ * *size is what a call in this direction needs; it uses no more threads than fastconv_num_threads gave when the handle was made. */
 FASTCONV_API fastconv_status fastconv_conv_workspace_size(const fastconv_conv* conv, int direction, size_t* size);
 
 /* y = activation(conv(x, w) + bias). bias (out_channels) may be null. */
