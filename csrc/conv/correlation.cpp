@@ -171,9 +171,10 @@ struct Correlation {
       sum.axis[i] = std::move(part.map);
     }
     sum.channels = rows.channels;
+    sum.packed = !rows.in_place(taps, part_pixels());
     const GatherPlan part = plan_gather(sum);
     at_least(plan.workspace_bytes, part.workspace_bytes);
-    if (!rows.in_place(taps, part_pixels())) at_least(plan.shared_bytes, std::min(kRowBytes, rows.groups * rows.rows * rows.channels * taps.size() * item));
+    if (sum.packed) at_least(plan.shared_bytes, std::min(kRowBytes, rows.groups * rows.rows * rows.channels * taps.size() * item));
     plan.cost += part.cost * (static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps()) / std::max<double>(1, static_cast<double>(taps.size()));
     if (!main) return;
     plan.algorithm = Algorithm::direct;
@@ -229,30 +230,35 @@ struct Correlation {
       sum.a_group = rows.group_stride();
       sum.a_channel = rows.channel_stride();
       sum.a_tap = rows.tap_offsets(taps);
-      run_channels(0, channels, first, last);
+      sum.packed = false;
+      run_channels(0, channels, first, last, [](const GatherPlan&) {});
       return;
     }
+    sum.packed = true;
     sum.a_tap = all_taps(taps.size());
     sum.a_channel = taps.size();
     const int64_t most = std::max<int64_t>(1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
     for (int64_t c0 = 0; c0 == 0 || c0 < channels; c0 += most) {
       const int64_t n = std::min(most, channels - c0);
       T* a = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * a_channel + 1)));
-      rows.pack(taps, c0, n, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
       sum.a = a;
       sum.a_row = n * taps.size();
       sum.a_group = rows.rows * sum.a_row;
-      run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels);
+      run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels,
+                   [&](const GatherPlan& plan) { rows.pack(taps, c0, n, plan.mr, threads_for(4.0 * static_cast<double>(n * a_channel)), a); });
     }
   }
 
-  void run_channels(int64_t c0, int64_t n, bool first, bool last) {
+  template <class F>
+  void run_channels(int64_t c0, int64_t n, bool first, bool last, F prepare) {
     sum.x_first = c0;
     sum.channels = n;
     sum.accumulate = adding || !first;
     sum.bias = first && !adding && !bias.empty() ? bias.data() : nullptr;
     sum.clamp = last && clamps;
-    run_gather(sum, plan_gather(sum));
+    const GatherPlan plan = plan_gather(sum);
+    prepare(plan);
+    run_gather(sum, plan);
   }
 };
 

@@ -9,8 +9,9 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kBlockBytes = 512 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
+constexpr int64_t kBlockBytes = 256 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
 constexpr int64_t kPanelBytes = 24 << 10;   // and a panel of it in the L1 cache
+constexpr int64_t kManyRows = 32;           // of `a`: reading x where it stands costs them more than packing it
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart: row by row, or in one sweep over the gaps.
@@ -106,7 +107,7 @@ struct Executor {
   // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box. A panel of the packed block stays in the
   // L1 cache while all rows of `a` pass by; with shallow sums a row tile goes along the rows of y instead.
   void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
-    const Block<T> block(s.axis, box, plan.expand, s.x);
+    const Block<T> block(s.axis, box, plan.expand, s.x, s.rows >= kManyRows);
     const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
     const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
     char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + Arena::rounded_bytes<T>(kMaxRows * room));
@@ -120,7 +121,6 @@ struct Executor {
     block.clear(cb, packed);
 
     const Panels panels = make_panels(block);
-    const int64_t row_tiles = ceil_div(s.rows, plan.mr), base = s.rows / row_tiles, extra = s.rows % row_tiles;
     TileRun<T> t{};
     t.lda = s.a_row;
     t.aoff = a_offsets;
@@ -135,11 +135,11 @@ struct Executor {
         t.accumulate = s.accumulate || c0 > 0;
         t.clamp = s.clamp && c0 + channels >= s.channels;
         auto one = [&](const Panel& panel, int64_t i) {
-          const int64_t m = i * base + std::min(i, extra), mr = base + (i < extra);
+          const auto [m, mr] = row_tile(s.rows, plan.mr, i);
           const int64_t channel = g * s.rows + m;
           t.b = b + panel.position;
           t.pixels = panel.pixels;
-          t.a = s.a + g * s.a_group + m * s.a_row + c0 * s.a_channel;
+          t.a = s.a + g * s.a_group + m * s.a_row + c0 * s.a_channel * (s.packed ? mr : 1);
           t.bias = s.bias ? s.bias + channel : nullptr;
           t.c = s.y.data + channel * s.y.stride[1] + panel.y;
           multiply(panel, panels.segments.data() + panel.first_segment, t, mr, block.width(2), edge);
@@ -158,6 +158,7 @@ struct Executor {
   struct Row {
     int64_t position, y;
   };
+  auto tile(int64_t mr, int64_t vectors) const { return s.packed ? kernels.packed_tile[mr - 1][vectors - 1] : kernels.tile[mr - 1][vectors - 1]; }
   bool shallow() const { return std::min(plan.channels, s.channels) * s.taps() < kShallow; }
   static bool joined(const Row& a, const Row& b, int64_t n) { return b.position - a.position == n && b.y - a.y == n; }
 
@@ -254,12 +255,12 @@ struct Executor {
     t.ldc = s.y.stride[1];
     switch (panel.kind) {
       case Panel::straight:
-        kernels.tile[mr - 1][panel.vectors - 1](t);
+        tile(mr, panel.vectors)(t);
         break;
       case Panel::tall:
         t.b_step = pitch;
         t.c_step = s.y.stride[3];
-        (panel.height == 1 ? kernels.tile[mr - 1][0] : kernels.tall_tile[mr - 1][panel.height - 1])(t);
+        (panel.height == 1 ? tile(mr, 1) : s.packed ? kernels.packed_tall_tile[mr - 1][panel.height - 1] : kernels.tall_tile[mr - 1][panel.height - 1])(t);
         break;
       case Panel::image:
         multiply_image(t, panel.height, pitch);
@@ -298,7 +299,7 @@ struct Executor {
             for (int64_t i = 0; i < g->length; ++i) edge[m * room + g->at + i] = y[g->y + m * row + i * step];
       }
     }
-    kernels.tile[mr - 1][panel.vectors - 1](t);
+    tile(mr, panel.vectors)(t);
     for (const Segment* g = segments; g != segments + panel.segments; ++g) {
       if (step == 1) kernels.copy_tile(y + g->y, row, edge + g->at, room, mr, g->length);
       else

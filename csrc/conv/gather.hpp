@@ -22,7 +22,10 @@ struct GatherSum {
   int64_t rows = 1;      // of y, a group
   View<const T> x;
   View<T> y;
-  const T* a = nullptr;  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]
+  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]; packed, row m of the tile [m0, m0 + mr) of `row_tile` is instead
+  // a[g * a_group + m0 * a_row + (c * taps + t) * mr + m - m0].
+  const T* a = nullptr;
+  bool packed = false;
   int64_t a_group = 0, a_row = 0, a_channel = 0;
   Vector<int64_t> a_tap;
   const T* bias = nullptr;  // one a row of y, unit stride; may be null
@@ -50,6 +53,15 @@ struct GatherPlan {
 
   int64_t pixels() const { return images * extent[0] * extent[1] * extent[2]; }
 };
+
+// The rows [first, first + count) of tile i of the fewest even tiles of at most mr rows.
+struct RowTile {
+  int64_t first, count;
+};
+inline RowTile row_tile(int64_t rows, int64_t mr, int64_t i) {
+  const int64_t tiles = (rows + mr - 1) / mr, even = rows / tiles, extra = rows % tiles;
+  return {i * even + (i < extra ? i : extra), even + (i < extra)};
+}
 
 // Both need at least one output.
 template <class T>

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/gather.hpp"
 #include "kernels/conv.hpp"
 
 namespace fastconv {
@@ -11,19 +13,6 @@ namespace fastconv {
 namespace {
 
 constexpr double kFewPixels = 256;
-
-// The compiler makes moves of a copy of constant size, but calls a function for any other.
-template <class T>
-void copy_taps(T* to, const T* from, int64_t n) {
-  switch (n) {
-    case 1: *to = *from; break;
-    case 3: std::copy_n(from, 3, to); break;
-    case 9: std::copy_n(from, 9, to); break;
-    case 25: std::copy_n(from, 25, to); break;
-    case 27: std::copy_n(from, 27, to); break;
-    default: std::copy_n(from, n, to);
-  }
-}
 
 }  // namespace
 
@@ -41,44 +30,31 @@ template <class T>
 bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
   const Vector<int64_t> offset = tap_offsets(taps);
   int64_t reach = 0;
-  bool contiguous = channels <= 1 || channel_stride() == static_cast<int64_t>(offset.size());
-  for (size_t t = 0; t < offset.size(); ++t) {
-    contiguous &= offset[t] == static_cast<int64_t>(t);
-    reach = std::max(reach, std::abs(offset[t]));
-  }
-  if (channels * std::abs(channel_stride()) + reach > INT32_MAX) return false;
-  return contiguous || pixels <= kFewPixels;
+  for (int64_t o : offset) reach = std::max(reach, std::abs(o));
+  return channels * std::abs(channel_stride()) + reach <= INT32_MAX && pixels <= kFewPixels;
 }
 
 template <class T>
-void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int threads, T* a) const {
+void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int64_t mr, int threads, T* a) const {
   const Vector<int64_t> offset = tap_offsets(taps);
-  const int64_t count = taps.size();
-  bool contiguous = true;
-  for (int64_t t = 0; t < count; ++t) contiguous &= offset[static_cast<size_t>(t)] == t;
+  const int64_t count = taps.size(), depth = channel_count * count, tiles = ceil_div(rows, mr);
+  if (depth == 0) return;
+  int64_t run = 1;  // taps at a constant step, from the first on
+  const int64_t step = count > 1 ? offset[1] - offset[0] : 1;
+  while (run < count && offset[static_cast<size_t>(run)] == offset[0] + run * step) ++run;
+  const bool whole = run == count && (channel_count == 1 || channel_stride() == count * step);
   const auto& kernels = conv_kernels<T>();
-  const int64_t all = groups * rows;
-  if (count == 1 && transposed) {  // a plain transpose of each group's matrix, in squares
-    constexpr int64_t kChannelsATask = 64;
-    const int64_t parts = (channel_count + kChannelsATask - 1) / kChannelsATask;
-    parallel_tasks(groups * parts, threads, [&](int64_t task) {
-      const int64_t g = task / parts, c0 = task % parts * kChannelsATask, n = std::min(kChannelsATask, channel_count - c0);
-      kernels.pack_transposed(a + g * rows * channel_count + c0, channel_count, at(g, 0, channel0 + c0) + offset[0], channel_stride(), row_stride(), rows, n, n);
-    });
-    return;
-  }
-  // A task is a few rows, so that neighbouring rows, which share cache lines when transposed, are read together.
-  constexpr int64_t kRowsATask = 8;
-  parallel_tasks((all + kRowsATask - 1) / kRowsATask, threads, [&](int64_t task) {
-    const int64_t r0 = task * kRowsATask, r1 = std::min(all, r0 + kRowsATask);
-    for (int64_t c = 0; c < channel_count; ++c)
-      for (int64_t r = r0; r < r1; ++r) {
-        const T* from = at(r / rows, r % rows, channel0 + c);
-        T* to = a + (r * channel_count + c) * count;
-        if (contiguous) copy_taps(to, from, count);
-        else
-          for (int64_t t = 0; t < count; ++t) to[t] = from[offset[static_cast<size_t>(t)]];
-      }
+  parallel_tasks(groups * tiles, threads, [&](int64_t task) {
+    const int64_t g = task / tiles;
+    const auto [m0, n] = row_tile(rows, mr, task % tiles);
+    T* to = a + (g * rows + m0) * depth;
+    const T* from = at(g, m0, channel0) + offset[0];
+    if (whole) return kernels.pack_transposed(to, n, from, row_stride(), step, depth, n, n);
+    if (count == 1 && row_stride() == 1) return kernels.copy_tile(to, n, from, channel_stride(), channel_count, n);
+    for (int64_t c = 0; c < channel_count; ++c, from += channel_stride(), to += count * n) {
+      kernels.pack_transposed(to, n, from, row_stride(), step, run, n, n);
+      for (int64_t t = run; t < count; ++t) kernels.pack_transposed(to + t * n, n, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), 1, 1, n, n);
+    }
   });
 }
 
