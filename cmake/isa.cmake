@@ -4,7 +4,7 @@
 file(GLOB FASTCONV_KERNEL_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../csrc/kernels/*.cpp)
 
 # No exceptions, no unwinding tables, fused multiply-add wherever the rung has it.
-set(FASTCONV_KERNEL_FLAGS ${FASTCONV_LEAN} -fno-asynchronous-unwind-tables -ffp-contract=fast -fno-trapping-math
+set(FASTCONV_KERNEL_FLAGS -O2 -fno-asynchronous-unwind-tables -ffp-contract=fast -fno-trapping-math
   -fno-exceptions -fno-rtti)
 if(FASTCONV_SANITIZE)
   list(TRANSFORM FASTCONV_KERNEL_FLAGS REPLACE -O2 -O1)  # the tiles with checks take minutes at more
@@ -27,7 +27,7 @@ endfunction()
 function(fastconv_add_isa_kernels target list)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
     fastconv_options(${target} -march=x86-64-v2)
-    fastconv_add_isa(${target} v2 -march=x86-64-v2)
+    fastconv_add_isa(${target} v2 -march=x86-64-v2 -Os)
     fastconv_add_isa(${target} v3 -march=x86-64-v3)
     fastconv_add_isa(${target} v4 -march=x86-64-v4 -mprefer-vector-width=512)
     set(rungs v2 v3 v4)
