@@ -151,7 +151,7 @@ def test_cpp_example(tmp_path: Path, rng: np.random.Generator) -> None:
     (tmp_path / "in.pnm").write_text(plain)
     run(build / "edges", tmp_path / "in.pnm", tmp_path / "out.pgm")
     np.testing.assert_array_equal(read_pgm(tmp_path / "out.pgm"), edges(np.array([[0, 9, 0], [9, 0, 5]]), 9))
-    for text, message in [("P4 1 1 ", "is not a PGM"), ("P2 2 2 9 1 2 3", "a number is missing"), ("P5 2 2 9\nab", "too soon")]:
+    for text, message in [("P4 1 1 ", "is not a PGM"), ("P2 2 2 9 1 2 3", "a number is missing"), ("P5 2 2 255\nab", "too soon")]:
         (tmp_path / "in.pnm").write_text(text)
         done = subprocess.run([build / "edges", tmp_path / "in.pnm", tmp_path / "o"], capture_output=True, text=True)
         assert done.returncode == 1
