@@ -1,43 +1,58 @@
 #include "base/workspace.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
 
 namespace fastconv {
 namespace {
 
 constexpr int64_t kPage = 4096;
 
-// operator new, and not aligned_alloc, which Windows lacks; null instead of an exception, as sanitizers want it.
-char* new_pages(int64_t bytes) {
-  return static_cast<char*>(::operator new(static_cast<size_t>(bytes), std::align_val_t{kPage}, std::nothrow));
-}
-void delete_pages(char* pages) { ::operator delete(pages, std::align_val_t{kPage}); }
+#if defined(_WIN32)
+void* new_pages(int64_t bytes) { return _aligned_malloc(static_cast<size_t>(bytes), kPage); }
+void delete_pages(void* pages) { _aligned_free(pages); }
+#else
+void* new_pages(int64_t bytes) { return std::aligned_alloc(kPage, static_cast<size_t>(bytes)); }
+void delete_pages(void* pages) { std::free(pages); }
+#endif
+
+size_t grains(size_t bytes) { return std::max<size_t>(1, (bytes + Workspace::kGrain - 1) / Workspace::kGrain) * Workspace::kGrain; }
 
 }  // namespace
 
 Workspace::Workspace(void* memory, size_t size) {
   const auto start = reinterpret_cast<uintptr_t>(memory), aligned = (start + kGrain - 1) / kGrain * kGrain;
   if (!memory || size < aligned - start + kGrain) return;
-  begin_ = reinterpret_cast<char*>(aligned);
   size_ = (size - (aligned - start)) / kGrain * kGrain;
-  first_ = ::new (begin_) Free{size_, nullptr};
+  first_ = ::new (reinterpret_cast<void*>(aligned)) Free{size_, nullptr};
 }
 
-void* Workspace::take(size_t bytes) {
-  const size_t need = std::max<size_t>(1, (bytes + kGrain - 1) / kGrain) * kGrain;
+void* Workspace::take(size_t bytes, From from) {
+  const size_t need = grains(bytes);
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (Free** link = &first_; *link; link = &(*link)->next) {
-    Free* block = *link;
-    if (block->size < need) continue;
-    *link = block->size == need ? block->next : ::new (reinterpret_cast<char*>(block) + need) Free{block->size - need, block->next};
-    most_ = std::max(most_, static_cast<size_t>(reinterpret_cast<char*>(block) - begin_) + need);
-    return block;
+  Free** link = nullptr;  // to the block that is taken from
+  for (Free** l = &first_; *l && !(link && from == From::start); l = &(*l)->next)
+    if ((*l)->size >= need) link = l;
+  if (!link) throw WorkspaceTooSmall(size_, size_ + need);
+  Free* block = *link;
+  char* memory = reinterpret_cast<char*>(block);
+  const size_t rest = block->size - need;
+  if (rest == 0) {
+    *link = block->next;
+  } else if (from == From::end) {
+    block->size = rest;
+    memory += rest;
+  } else {
+    *link = ::new (memory + need) Free{rest, block->next};
   }
-  throw WorkspaceTooSmall(size_, size_ + need);
+  return memory;
 }
 
 void Workspace::give_back(void* memory, size_t bytes) noexcept {
-  const size_t size = std::max<size_t>(1, (bytes + kGrain - 1) / kGrain) * kGrain;
+  const size_t size = grains(bytes);
   const std::lock_guard<std::mutex> lock(mutex_);
   Free *before = nullptr, *after = first_;
   while (after && static_cast<void*>(after) < memory) before = after, after = after->next;
@@ -60,7 +75,7 @@ Arena& Arena::shared() {
 void Arena::grow(int64_t bytes) {
   release();
   const int64_t rounded = from_ ? bytes : (bytes + kPage - 1) / kPage * kPage;
-  data_ = from_ ? static_cast<char*>(from_->take(static_cast<size_t>(rounded))) : new_pages(rounded);
+  data_ = static_cast<char*>(from_ ? from_->take(static_cast<size_t>(rounded), end_) : new_pages(rounded));
   if (!data_) throw std::bad_alloc();
   capacity_ = rounded;
 }
@@ -75,7 +90,7 @@ void Arena::release() noexcept {
 thread_local Borrowing* Borrowing::innermost_ = nullptr;
 
 Borrowing::Borrowing(Workspace* workspace)
-    : workspace_(workspace), outer_(innermost_), local_(workspace), shared_(workspace) {
+    : workspace_(workspace), outer_(innermost_), local_(workspace), shared_(workspace, Workspace::From::end) {
   if (workspace) innermost_ = this;
 }
 Borrowing::~Borrowing() { innermost_ = outer_; }

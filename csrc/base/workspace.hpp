@@ -29,9 +29,10 @@ class Workspace {
   static constexpr size_t kGrain = 64;
 
   Workspace(void* memory, size_t size);
-  void* take(size_t bytes);  // aligned to kGrain; throws WorkspaceTooSmall
+  enum class From { start, end };
+  // Aligned to kGrain; throws WorkspaceTooSmall. What grows during a call is kept apart from the rest, at the end.
+  void* take(size_t bytes, From from = From::start);
   void give_back(void* memory, size_t bytes) noexcept;
-  size_t most() const { return most_; }  // bytes from the start of the workspace that were ever in use
 
  private:
   struct Free {
@@ -40,15 +41,14 @@ class Workspace {
   };
   std::mutex mutex_;
   Free* first_ = nullptr;
-  char* begin_ = nullptr;
-  size_t size_ = 0, most_ = 0;
+  size_t size_ = 0;
 };
 
 class Arena {
  public:
   static constexpr int64_t kAlign = 64;
 
-  explicit Arena(Workspace* from = nullptr) : from_(from) {}
+  explicit Arena(Workspace* from = nullptr, Workspace::From end = Workspace::From::start) : from_(from), end_(end) {}
   Arena(const Arena&) = delete;
   ~Arena() { release(); }
 
@@ -72,6 +72,7 @@ class Arena {
   void grow(int64_t bytes);
   void release() noexcept;
   Workspace* from_;
+  Workspace::From end_;
   char* data_ = nullptr;
   int64_t capacity_ = 0;
 };

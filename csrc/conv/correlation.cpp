@@ -178,7 +178,7 @@ struct Correlation {
     plan.cost += part.cost * (static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps()) / std::max<double>(1, static_cast<double>(taps.size()));
     if (!main) return;
     plan.algorithm = Algorithm::direct;
-    plan.kernel = rows.rows == 1 ? "packed rows" : "packed";
+    plan.kernel = rows.rows == 1 ? "packed rows" : part.columns ? "packed columns" : "packed";
     plan.mr = part.mr;
     plan.nr = part.nr * conv_kernels<T>().lanes;
     plan.block_channels = part.channels;
@@ -223,7 +223,7 @@ struct Correlation {
   double part_pixels() const { return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs; }
 
   void run_taps(const TapBox& taps, bool first, bool last) {
-    const int64_t channels = rows.channels, a_channel = rows.groups * rows.rows * taps.size();
+    const int64_t channels = rows.channels, a_channel = rows.groups * round_up(rows.rows, conv_kernels<T>().lanes) * taps.size();
     if (rows.in_place(taps, part_pixels())) {
       sum.a = rows.w.data;
       sum.a_row = rows.row_stride();
@@ -243,9 +243,11 @@ struct Correlation {
       T* a = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * a_channel + 1)));
       sum.a = a;
       sum.a_row = n * taps.size();
-      sum.a_group = rows.rows * sum.a_row;
       run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels,
-                   [&](const GatherPlan& plan) { rows.pack(taps, c0, n, plan.mr, threads_for(4.0 * static_cast<double>(n * a_channel)), a); });
+                   [&](const GatherPlan& plan) {
+                     sum.a_group = round_up(rows.rows, plan.row_unit) * sum.a_row;
+                     rows.pack(taps, c0, n, plan, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
+                   });
     }
   }
 

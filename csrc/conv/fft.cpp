@@ -122,6 +122,15 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   p.cost = a.groups * (pairs * (x + y + rows * terms * c.multiply) + rows * terms * (c.load + c.transform));
 }
 
+// Tasks of a weight gradient, and the parts that each is cut into where there are few.
+int64_t gradient_tasks(const FftAxes& a, const FftPlan& p) {
+  return a.groups * ceil_div(a.rows, p.row_chunk) * ceil_div(p.terms, p.term_chunk);
+}
+int64_t work_items(const FftAxes& a, const FftPlan& p) { return a.images * a.axis[0].outputs * p.pairs(); }
+int64_t gradient_parts(const FftAxes& a, const FftPlan& p) {
+  return std::max<int64_t>(1, std::min(work_items(a, p) / 2, kLeastParts / gradient_tasks(a, p)));
+}
+
 template <class T>
 void complete_gradient(const FftAxes& a, FftPlan& p) {
   const int64_t bytes = spectrum_bytes<T>(p), most = kWorkspaceBytes / bytes;
@@ -133,6 +142,8 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
     if (p.term_chunk < p.terms && fits(p.row_chunk, p.term_chunk + 1)) ++p.term_chunk, more = true;
   }
   p.workspace_bytes = (1 + p.row_chunk + p.term_chunk + p.row_chunk * p.term_chunk) * bytes + table_bytes(p);
+  const int64_t parts = gradient_parts(a, p);
+  p.shared_bytes = parts > 1 ? gradient_tasks(a, p) * parts * p.row_chunk * p.term_chunk * bytes : 0;
   const Costs<T> c(p.rows, p.columns, p.line);
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const double pairs = static_cast<double>(a.axis[0].outputs) * p.pairs();
@@ -242,7 +253,7 @@ class Tiles {
 
   int64_t size() const { return spectrum_size<T>(plan); }
   const FftShape<T>& shape() const { return tables_.shape(); }
-  int64_t items() const { return a.images * a.axis[0].outputs * plan.pairs(); }
+  int64_t items() const { return work_items(a, plan); }
 
   // Two tiles of outputs of one image and depth.
   struct Pair {
@@ -509,8 +520,8 @@ class Gradient {
       : a(axes), dy(dy_), x(x_), dw(dw_), plan(p), tiles(axes, p) {
     row_chunks = ceil_div(a.rows, plan.row_chunk);
     term_chunks = ceil_div(plan.terms, plan.term_chunk);
-    tasks = a.groups * row_chunks * term_chunks;
-    parts = std::max<int64_t>(1, std::min(tiles.items() / 2, kLeastParts / tasks));
+    tasks = gradient_tasks(a, plan);
+    parts = gradient_parts(a, plan);
   }
 
   void run() const {

@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/columns.hpp"
 
 namespace fastconv {
 namespace {
@@ -12,11 +13,21 @@ namespace {
 constexpr int64_t kBlockBytes = 256 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
 constexpr int64_t kPanelBytes = 24 << 10;   // and a panel of it in the L1 cache
 constexpr int64_t kManyRows = 32;           // of `a`: reading x where it stands costs them more than packing it
+constexpr double kStoreCost = 0.6;          // cycles to transpose an output of a columns tile
+constexpr double kSplitLoads = 1.15;        // what loads of vectors at a tap's shift cost the other tiles
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart: row by row, or in one sweep over the gaps.
 int64_t vectors(int64_t rows, int64_t n, int64_t pitch, int64_t lanes) {
   return std::min(rows * ceil_div(n, lanes), ceil_div((rows - 1) * pitch + n, lanes));
+}
+
+// Cycles of packing x into layouts of its axes.
+template <class T>
+double pack_cost(const GatherSum<T>& s, const LayoutSize (&l)[3], int lanes) {
+  double lines = static_cast<double>(s.groups * s.images * s.channels * l[0].width * l[1].width);
+  for (int i = 0; i < 3; ++i) lines *= static_cast<double>(l[i].segments);
+  return lines * (8.0 + 2.5 * static_cast<double>(l[2].width) / lanes);
 }
 
 // Layouts trade entries to pack against vectors to multiply: an expanded axis is packed once a tap, but has no gaps.
@@ -40,12 +51,7 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
     double all = static_cast<double>(s.images) * sweeps;
     if (l[2].width == n[2] && l[1].width == n[1] && l[0].width == n[0])
       all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
-    const double multiply = all * s.channels * s.taps() * row_tiles / 2;
-    double lines = static_cast<double>(s.images) * s.channels;
-    for (int i = 0; i < 3; ++i) lines *= static_cast<double>(l[i].segments);
-    lines *= static_cast<double>(l[0].width * l[1].width);
-    const double pack = lines * (8.0 + 2.5 * static_cast<double>(l[2].width) / lanes);
-    const double cost = s.groups * (multiply + pack);
+    const double cost = s.groups * all * s.channels * s.taps() * row_tiles / 2 + pack_cost(s, l, lanes);
     if (best < 0 || cost < best * 0.98) {
       best = cost;
       std::copy(expand, expand + 3, plan.expand);
@@ -135,7 +141,7 @@ struct Executor {
         t.accumulate = s.accumulate || c0 > 0;
         t.clamp = s.clamp && c0 + channels >= s.channels;
         auto one = [&](const Panel& panel, int64_t i) {
-          const auto [m, mr] = row_tile(s.rows, plan.mr, i);
+          const auto [m, mr] = plan.row_tile(s.rows, i);
           const int64_t channel = g * s.rows + m;
           t.b = b + panel.position;
           t.pixels = panel.pixels;
@@ -339,26 +345,37 @@ int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
   return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), ceil_div(192, std::max<int64_t>(1, s.taps())));
 }
 
+// The tile and the layout, and whether vectors are pixels or channels of y.
+template <class T>
+GatherPlan choose_kernel(const GatherSum<T>& s) {
+  const int lanes = conv_kernels<T>().lanes;
+  GatherPlan pixels, columns;
+  const double outputs = static_cast<double>(s.images * s.axis[0].outputs * s.axis[1].outputs) * s.axis[2].outputs;
+  choose_tile(s.rows, std::ceil(outputs / lanes), conv_kernels<T>().accumulators, pixels);
+  pixels.cost = choose_layout(s, lanes, pixels.mr, pixels);
+  if (!s.packed || s.rows < lanes / 2) return pixels;
+  LayoutSize l[3];
+  for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
+  columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) + kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  return columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : 1) ? columns : pixels;
+}
+
 }  // namespace
 
 template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  GatherPlan plan;
+  GatherPlan plan = choose_kernel(s);
   plan.threads = threads_for(2 * s.macs());
-  const double columns = static_cast<double>(s.images) * s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs;
-  choose_tile(s.rows, std::ceil(columns / kernels.lanes), kernels.accumulators, plan);
-  plan.cost = choose_layout(s, kernels.lanes, plan.mr, plan);
-
   const int64_t budget = kBlockBytes / static_cast<int64_t>(sizeof(T));
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
   const int64_t depth = s.channels * s.taps();
   // Enough pixels that streaming the rows of `a` past a block is cheap; more where there is little to stream.
-  int64_t pixels = depth >= 256 ? 768 : 4096;
+  int64_t pixels = plan.columns ? columns_pixels(s) : depth >= 256 ? 768 : 4096;
   const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
   if (plan.threads > 1 && s.groups < plan.threads)
-    pixels = std::min<int64_t>(pixels, std::max<int64_t>(192, static_cast<int64_t>(total / (2 * plan.threads))));
-  const int64_t few = std::min(s.channels, panel_channels(s, plan));
+    pixels = std::min<int64_t>(pixels, std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / (2 * plan.threads))));
+  const int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : panel_channels(s, plan));
 
   auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
   // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
@@ -380,16 +397,17 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
            few * channel_size(plan.images + 1, extent) <= budget)
       ++plan.images;
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
-  plan.channels = std::max<int64_t>(1, std::min(s.channels, ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
+  plan.channels = std::max<int64_t>(1, std::min(s.channels, plan.columns || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
   if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
 
   const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) * ceil_div(n[2], extent[2]);
   if (plan.threads > 1) {
     plan.group_parts = std::min<int64_t>(s.groups, ceil_div(4 * plan.threads, boxes));
     const int64_t tasks = boxes * plan.group_parts;
-    if (tasks < 2 * plan.threads) plan.row_parts = std::min<int64_t>(ceil_div(s.rows, plan.mr), ceil_div(plan.threads, tasks));
+    if (tasks < 2 * plan.threads) plan.row_parts = std::min<int64_t>(plan.row_tiles(s.rows), ceil_div(plan.threads, tasks));
   }
-  plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack) +
+  plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack);
+  plan.workspace_bytes += plan.columns ? columns_bytes(s, plan, plan.pixels()) :
                          2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes);
   return plan;
 }
@@ -400,7 +418,7 @@ void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
   if (s.channels * s.taps() == 0) return fill_with_bias(s);
   const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
   const int64_t image_parts = ceil_div(s.images, plan.images);
-  const int64_t tiles = ceil_div(s.rows, plan.mr);
+  const int64_t tiles = plan.row_tiles(s.rows);
   const Executor<T> executor{s, plan};
   parallel_tasks(image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
     auto next = [&task](int64_t of) {
@@ -416,8 +434,10 @@ void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
     }
     box.image0 = task * plan.images;
     box.image1 = std::min(s.images, box.image0 + plan.images);
-    executor.box(box, group * s.groups / plan.group_parts, (group + 1) * s.groups / plan.group_parts, row * tiles / plan.row_parts,
-                 (row + 1) * tiles / plan.row_parts);
+    const int64_t g0 = group * s.groups / plan.group_parts, g1 = (group + 1) * s.groups / plan.group_parts;
+    const int64_t tile0 = row * tiles / plan.row_parts, tile1 = (row + 1) * tiles / plan.row_parts;
+    if (plan.columns) run_columns(s, plan, box, g0, g1, tile0, tile1);
+    else executor.box(box, g0, g1, tile0, tile1);
   });
 }
 

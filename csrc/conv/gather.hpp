@@ -7,6 +7,7 @@
 #pragma once
 #include <limits>
 
+#include "base/checked.hpp"
 #include "base/workspace.hpp"
 #include "conv/axis.hpp"
 #include "conv/block.hpp"
@@ -22,8 +23,8 @@ struct GatherSum {
   int64_t rows = 1;      // of y, a group
   View<const T> x;
   View<T> y;
-  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]; packed, row m of the tile [m0, m0 + mr) of `row_tile` is instead
-  // a[g * a_group + m0 * a_row + (c * taps + t) * mr + m - m0].
+  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]; packed, row m of the tile [m0, m0 + mr) of GatherPlan::tile is
+  // a[g * a_group + m0 * a_row + (c * taps + t) * mr + m - m0] instead.
   const T* a = nullptr;
   bool packed = false;
   int64_t a_group = 0, a_row = 0, a_channel = 0;
@@ -45,23 +46,26 @@ struct GatherPlan {
   int64_t images = 1;                // of a block
   int64_t extent[3] = {1, 1, 1};     // outputs of a block
   int64_t channels = 1;              // packed at once
-  int mr = 1, nr = 1;                // register tile: rows, vectors
+  bool columns = false;              // vectors are channels, not pixels (conv/columns.hpp)
+  int mr = 1, nr = 1;                // register tile: rows (pixels where `columns`), vectors
+  int64_t row_unit = 1;              // rows of `a` in a unit, a vector's where `columns`
   int64_t row_parts = 1, group_parts = 1;  // further cuts, for the threads' sake
   int threads = 1;
   int64_t workspace_bytes = 0;       // one thread
   double cost = 0;                   // cycles
 
   int64_t pixels() const { return images * extent[0] * extent[1] * extent[2]; }
-};
 
-// The rows [first, first + count) of tile i of the fewest even tiles of at most mr rows.
-struct RowTile {
-  int64_t first, count;
+  // Rows of `a` come in the fewest tiles of nearly as many units, each of at most mr rows or nr vectors of them.
+  struct RowTile {
+    int64_t first, count;  // rows; the last tile's count may pass the last row
+  };
+  int64_t row_tiles(int64_t rows) const { return ceil_div(ceil_div(rows, row_unit), columns ? nr : mr); }
+  RowTile row_tile(int64_t rows, int64_t i) const {
+    const int64_t tiles = row_tiles(rows), units = ceil_div(rows, row_unit), even = units / tiles, extra = units % tiles;
+    return {(i * even + (i < extra ? i : extra)) * row_unit, (even + (i < extra)) * row_unit};
+  }
 };
-inline RowTile row_tile(int64_t rows, int64_t mr, int64_t i) {
-  const int64_t tiles = (rows + mr - 1) / mr, even = rows / tiles, extra = rows % tiles;
-  return {i * even + (i < extra ? i : extra), even + (i < extra)};
-}
 
 // Both need at least one output.
 template <class T>

@@ -1,4 +1,7 @@
 // Names of the options and the checks every convolution problem passes.
+#include <algorithm>
+#include <utility>
+
 #include "base/checked.hpp"
 #include "fastconv/conv.hpp"
 
@@ -59,10 +62,13 @@ void validate(const ConvProblem& p) {
            ") but the padded input has only " + str(padded_size(a)) + on);
     if (a.out > conv_output_size(a)) fail("output size " + str(a.out) + on + " exceeds the " + str(conv_output_size(a)) + " positions of the kernel");
   }
-  const char* what = "output";
-  int64_t pixels = checked_mul(checked_mul(p.axis[0].out, p.axis[1].out, what), p.axis[2].out, what);
-  int64_t values = checked_mul(checked_mul(pixels, p.mb > 0 ? p.mb : 1, what), p.oc > 0 ? p.oc : 1, what);
-  checked_mul(values, 8, what);
+  auto check_bytes = [&](const char* what, int64_t n, int64_t c, int64_t ConvAxis::*size) {
+    int64_t bytes = checked_mul(checked_mul(8, std::max<int64_t>(1, n), what), std::max<int64_t>(1, c), what);
+    for (const ConvAxis& a : p.axis) bytes = checked_mul(bytes, std::max<int64_t>(1, a.*size), what);
+  };
+  check_bytes("input", p.mb, p.ic, &ConvAxis::in);
+  check_bytes("weight", p.oc, p.ic / p.groups, &ConvAxis::k);
+  check_bytes("output", p.mb, p.oc, &ConvAxis::out);
 }
 
 }  // namespace fastconv

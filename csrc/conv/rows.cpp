@@ -5,7 +5,6 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
-#include "conv/gather.hpp"
 #include "kernels/conv.hpp"
 
 namespace fastconv {
@@ -35,9 +34,9 @@ bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
 }
 
 template <class T>
-void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int64_t mr, int threads, T* a) const {
+void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads, T* a) const {
   const Vector<int64_t> offset = tap_offsets(taps);
-  const int64_t count = taps.size(), depth = channel_count * count, tiles = ceil_div(rows, mr);
+  const int64_t count = taps.size(), depth = channel_count * count, tiles = plan.row_tiles(rows), padded = round_up(rows, plan.row_unit);
   if (depth == 0) return;
   int64_t run = 1;  // taps at a constant step, from the first on
   const int64_t step = count > 1 ? offset[1] - offset[0] : 1;
@@ -46,14 +45,16 @@ void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_c
   const auto& kernels = conv_kernels<T>();
   parallel_tasks(groups * tiles, threads, [&](int64_t task) {
     const int64_t g = task / tiles;
-    const auto [m0, n] = row_tile(rows, mr, task % tiles);
-    T* to = a + (g * rows + m0) * depth;
+    const auto [m0, wide] = plan.row_tile(rows, task % tiles);
+    const int64_t n = std::min(wide, rows - m0);
+    T* to = a + (g * padded + m0) * depth;
     const T* from = at(g, m0, channel0) + offset[0];
-    if (whole) return kernels.pack_transposed(to, n, from, row_stride(), step, depth, n, n);
-    if (count == 1 && row_stride() == 1) return kernels.copy_tile(to, n, from, channel_stride(), channel_count, n);
-    for (int64_t c = 0; c < channel_count; ++c, from += channel_stride(), to += count * n) {
-      kernels.pack_transposed(to, n, from, row_stride(), step, run, n, n);
-      for (int64_t t = run; t < count; ++t) kernels.pack_transposed(to + t * n, n, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), 1, 1, n, n);
+    if (whole) return kernels.pack_transposed(to, wide, from, row_stride(), step, depth, n, wide);
+    if (count == 1 && row_stride() == 1 && n == wide) return kernels.copy_tile(to, n, from, channel_stride(), channel_count, n);
+    for (int64_t c = 0; c < channel_count; ++c, from += channel_stride(), to += count * wide) {
+      kernels.pack_transposed(to, wide, from, row_stride(), step, run, n, wide);
+      for (int64_t t = run; t < count; ++t)
+        kernels.pack_transposed(to + t * wide, wide, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), 1, 1, n, wide);
     }
   });
 }

@@ -1,6 +1,7 @@
 // The weights as rows of a matrix, the left operand of the packed engine: a[g, m, c, t] with (c, t) contiguous.
 #pragma once
 #include "base/workspace.hpp"
+#include "conv/gather.hpp"
 #include "fastconv/conv.hpp"
 #include "fastconv/tensor.hpp"
 
@@ -31,8 +32,8 @@ struct WeightRows {
   // True if the tiles shall read the weights where they stand: packing them would cost more than it saves, because each
   // is used for few pixels.
   bool in_place(const TapBox& taps, double pixels) const;
-  // The weights of `channel_count` channels in tiles of at most mr rows, as GatherSum::a is packed.
-  void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int64_t mr, int threads, T* a) const;
+  // The weights of `channel_count` channels in the plan's tiles, as GatherSum::a is packed; zeros behind the last row.
+  void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads, T* a) const;
 };
 
 }  // namespace fastconv

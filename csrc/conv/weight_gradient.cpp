@@ -409,7 +409,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   plan.block_channels = w.channels;
   plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
   plan.workspace_bytes = w.scratch_bytes();
-  plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.group_count * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
+  plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
   plan.cost = w.cost(p.mb);
   return plan;

@@ -175,6 +175,27 @@ void tall_tile(const TileRun<T>& t) {
   for (int m = 0; m < MR; ++m) copy_tile<T>(t.c + m * t.ldc, t.c_step, edge + m * NV * VL, VL, NV, t.pixels);
 }
 
+template <class T, int MR, int NV>
+void columns_tile(const TileRun<T>& t) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[MR][NV];
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+    const Vec<T> init = t.bias ? load(t.bias + v * VL) : Vec<T>{};
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) acc[m][v] = t.accumulate ? load(t.c + m * t.ldc + v * VL) : init;
+  }
+  const T *a = t.a, *base = t.b;
+  __asm__("" : "+r"(base));
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += NV * VL) {
+    Vec<T> av[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) av[v] = load(a + v * VL);
+    multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
+  }
+  end_tile<T, MR, NV>(t, t.c, t.ldc, acc);
+}
+
 template <class T, int R, int NV>
 void rows_tile(const RowsTile<T>& t) {
   constexpr int VL = kLanes<T>;
@@ -367,6 +388,11 @@ template <class T, int MR, int NV>
 constexpr auto tall_entry() { return any_tall_tile<false, T, MR, NV>(); }
 template <class T, int MR, int NV>
 constexpr auto packed_tall_entry() { return any_tall_tile<true, T, MR, NV>(); }
+template <class T, int MR, int NV>
+constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators && NV <= 4) return columns_tile<T, MR, NV>;
+  else return nullptr;
+}
 template <class T, int R, int NV>
 constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
   if constexpr (R * NV <= kAccumulators && NV <= 4) return rows_tile<T, R, NV>;
@@ -398,6 +424,8 @@ constexpr ConvKernelsOf<T> make_kernels() {
            FASTCONV_ROW(packed_entry, 5), FASTCONV_ROW(packed_entry, 6), FASTCONV_ROW(packed_entry, 7), FASTCONV_ROW(packed_entry, 8)},
           {FASTCONV_ROW(packed_tall_entry, 1), FASTCONV_ROW(packed_tall_entry, 2), FASTCONV_ROW(packed_tall_entry, 3), FASTCONV_ROW(packed_tall_entry, 4),
            FASTCONV_ROW(packed_tall_entry, 5), FASTCONV_ROW(packed_tall_entry, 6), FASTCONV_ROW(packed_tall_entry, 7), FASTCONV_ROW(packed_tall_entry, 8)},
+          {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3), FASTCONV_ROW(columns_entry, 4),
+           FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6), FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8)},
           {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
            FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
           {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),

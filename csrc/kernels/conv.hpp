@@ -18,6 +18,10 @@ constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
 //
 // A packed tile reads a[k * MR + m] instead: no arithmetic on addresses, which would take the places of products.
 //
+// A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a packed panel of
+// weights. Whatever the taps' shifts, it loads aligned vectors only.
+//   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[k * NR + n] ),   init = bias[n] or c
+//
 // A tall tile has its vectors below one another: vector v is `pixels` (at most a vector's) pixels of image row v, at
 // b + v * b_step and c + v * c_step.
 template <class T>
@@ -119,6 +123,7 @@ struct ConvKernelsOf {
   void (*tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*packed_tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
+  void (*columns_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
   void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]

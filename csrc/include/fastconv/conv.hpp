@@ -8,7 +8,9 @@
 //
 // where `map` sends a padded coordinate to an input coordinate, or to a zero, by the axis's padding mode.
 // Functions throw std::invalid_argument for a bad problem, std::bad_alloc when scratch memory is not to be had.
-// All are thread-safe; none keeps a pointer to the caller's memory.
+// All are thread-safe; none keeps a pointer to the caller's memory. A problem that `validate` accepts is assumed: call it
+// once before the functions below, which do not check again. Where the instruction set is chosen by FASTCONV_ISA, and is
+// missing, the first call throws std::runtime_error.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -53,7 +55,7 @@ FASTCONV_API int64_t conv_output_size(const ConvAxis& axis);
 // by a mode that needs values.
 FASTCONV_API void validate(const ConvProblem& problem);
 
-// y = act(conv(x, w) + bias). bias may have null data; it is (oc) on its axis 0.
+// y = act(conv(x, w) + bias). bias may have null data; it is (oc) on its axis 0. y is only written.
 template <class T> FASTCONV_API
 void conv_forward(const ConvProblem& problem, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
                   Activation activation = Activation::none, Algorithm algorithm = Algorithm::automatic);
@@ -110,7 +112,7 @@ void conv_forward_packed(const ConvProblem& problem, View<const T> x, const Pack
 
 enum class Direction : uint8_t { forward, backward_input, backward_weight };
 
-// What a call would do: printable, made without running anything.
+// What a call would do: printable, made without running anything. The caller owns all of it.
 struct ConvPlan {
   Algorithm algorithm = Algorithm::direct;
   std::string kernel;            // family: "packed", "reference", ...

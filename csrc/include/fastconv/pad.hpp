@@ -1,7 +1,8 @@
 // Padding an array, cutting it into windows, and the adjoints of both.
 //
 // Nothing here has arithmetic but the sums of the adjoints, which are added in one order whatever the number of
-// threads. NaN and infinity are copied as they are. Functions throw std::invalid_argument for a bad problem.
+// threads. NaN and infinity are copied as they are. Functions check the problem, not the views'
+// shapes, and throw std::invalid_argument for a bad one. All are thread-safe and keep no pointer to the caller's memory.
 #pragma once
 #include <cstdint>
 
