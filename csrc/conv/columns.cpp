@@ -8,7 +8,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kPanelBytes = 32 << 10;  // a panel of weights lives in the L1 cache while all pixels pass by
-constexpr int64_t kSumBytes = 384 << 10;   // sums of a block in the L2 cache
+constexpr int64_t kSumBytes = 640 << 10;   // sums of a block in the L2 cache
 constexpr int kMaxPanel = 4;               // vectors of a panel
 
 template <class T>
@@ -107,7 +107,8 @@ struct Columns {
         t.clamp = s.clamp && c0 + channels >= s.channels;
         for (int64_t i = tile0; i < tile1; ++i) {
           const auto [m, wide] = plan.row_tile(s.rows, i);
-          t.a = s.a + g * s.a_group + m * s.a_row + c0 * taps * wide;
+          t.a = s.a + g * s.a_group + m * s.a_row + (s.packed ? c0 * taps * wide : c0 * s.a_channel + s.a_tap[0]);
+          t.lda = s.packed ? wide : s.a_channel;
           t.bias = s.bias ? bias + m : nullptr;
           const auto* kernel = kernels.columns_tile;
           const int64_t vectors = wide / kernels.lanes;

@@ -6,6 +6,12 @@
 
 namespace fastconv {
 
+// True if the tiles can read `a` as it is.
+template <class T>
+bool columns_apply(const GatherSum<T>& s) {
+  return s.packed || (s.taps() == 1 && s.a_row == 1 && s.rows % conv_kernels<T>().lanes == 0);
+}
+
 // Cycles of the products, and the tile that takes them; `plan` is given the tile.
 template <class T>
 double choose_columns(const GatherSum<T>& s, GatherPlan& plan);

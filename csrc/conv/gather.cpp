@@ -345,6 +345,16 @@ int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
   return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), ceil_div(192, std::max<int64_t>(1, s.taps())));
 }
 
+// Cycles of copying between y and the edges of tiles that end within a vector, once or twice for each run of channels.
+template <class T>
+double edge_cost(const GatherSum<T>& s, int lanes) {
+  const int64_t plane = s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs;
+  const bool dense = s.taps() == 1 && (s.images == 1 || plane % lanes == 0);
+  if (dense || s.axis[2].outputs % lanes == 0) return 0;
+  const double passes = 2 * std::ceil(static_cast<double>(s.channels * s.taps()) / 256) - 1;
+  return 0.25 * passes * static_cast<double>(s.images * plane) * static_cast<double>(s.groups * s.rows);
+}
+
 // The tile and the layout, and whether vectors are pixels or channels of y.
 template <class T>
 GatherPlan choose_kernel(const GatherSum<T>& s) {
@@ -352,8 +362,8 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   GatherPlan pixels, columns;
   const double outputs = static_cast<double>(s.images * s.axis[0].outputs * s.axis[1].outputs) * s.axis[2].outputs;
   choose_tile(s.rows, std::ceil(outputs / lanes), conv_kernels<T>().accumulators, pixels);
-  pixels.cost = choose_layout(s, lanes, pixels.mr, pixels);
-  if (!s.packed || s.rows < lanes / 2) return pixels;
+  pixels.cost = choose_layout(s, lanes, pixels.mr, pixels) + edge_cost(s, lanes);
+  if (!columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
   columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) + kStoreCost * outputs * static_cast<double>(s.groups * s.rows);

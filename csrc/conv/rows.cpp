@@ -11,7 +11,9 @@ namespace fastconv {
 
 namespace {
 
-constexpr double kFewPixels = 256;
+constexpr int64_t kChannelsAPart = 16;   // read by one task
+constexpr double kFewPixels = 128;        // fewer do not repay packing;
+constexpr double kFewTransposed = 32;     // where rows stand apart, as all taps of a transposed kernel do, not even reading
 
 }  // namespace
 
@@ -30,7 +32,8 @@ bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
   const Vector<int64_t> offset = tap_offsets(taps);
   int64_t reach = 0;
   for (int64_t o : offset) reach = std::max(reach, std::abs(o));
-  return channels * std::abs(channel_stride()) + reach <= INT32_MAX && pixels <= kFewPixels;
+  const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
+  return channels * std::abs(channel_stride()) + reach <= INT32_MAX && pixels <= (apart ? kFewTransposed : kFewPixels);
 }
 
 template <class T>
@@ -43,19 +46,27 @@ void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_c
   while (run < count && offset[static_cast<size_t>(run)] == offset[0] + run * step) ++run;
   const bool whole = run == count && (channel_count == 1 || channel_stride() == count * step);
   const auto& kernels = conv_kernels<T>();
-  parallel_tasks(groups * tiles, threads, [&](int64_t task) {
-    const int64_t g = task / tiles;
-    const auto [m0, wide] = plan.row_tile(rows, task % tiles);
+  // Channels [c0, c1) of row tile i of group g.
+  auto pack_part = [&](int64_t g, int64_t i, int64_t c0, int64_t c1) {
+    const auto [m0, wide] = plan.row_tile(rows, i);
     const int64_t n = std::min(wide, rows - m0);
-    T* to = a + (g * padded + m0) * depth;
-    const T* from = at(g, m0, channel0) + offset[0];
-    if (whole) return kernels.pack_transposed(to, wide, from, row_stride(), step, depth, n, wide);
-    if (count == 1 && row_stride() == 1 && n == wide) return kernels.copy_tile(to, n, from, channel_stride(), channel_count, n);
-    for (int64_t c = 0; c < channel_count; ++c, from += channel_stride(), to += count * wide) {
+    T* to = a + (g * padded + m0) * depth + c0 * count * wide;
+    const T* from = at(g, m0, channel0 + c0) + offset[0];
+    if (whole) return kernels.pack_transposed(to, wide, from, row_stride(), step, (c1 - c0) * count, n, wide);
+    if (count == 1 && row_stride() == 1 && n == wide) return kernels.copy_tile(to, n, from, channel_stride(), c1 - c0, n);
+    for (int64_t c = c0; c < c1; ++c, from += channel_stride(), to += count * wide) {
       kernels.pack_transposed(to, wide, from, row_stride(), step, run, n, wide);
       for (int64_t t = run; t < count; ++t)
         kernels.pack_transposed(to + t * wide, wide, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), 1, 1, n, wide);
     }
+  };
+  // The weights are read as they stand: row after row, or, transposed, channel after channel.
+  const int64_t parts = std::abs(channel_stride()) > std::abs(row_stride()) ? ceil_div(channel_count, kChannelsAPart) : 1;
+  if (parts == 1) return parallel_tasks(groups * tiles, threads, [&](int64_t task) { pack_part(task / tiles, task % tiles, 0, channel_count); });
+  parallel_tasks(groups * parts, threads, [&](int64_t task) {
+    const int64_t c1 = (task % parts + 1) * channel_count / parts;
+    for (int64_t c = task % parts * channel_count / parts; c < c1; ++c)
+      for (int64_t i = 0; i < tiles; ++i) pack_part(task / parts, i, c, c + 1);
   });
 }
 

@@ -187,7 +187,7 @@ void columns_tile(const TileRun<T>& t) {
   }
   const T *a = t.a, *base = t.b;
   __asm__("" : "+r"(base));
-  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += NV * VL) {
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += t.lda) {
     Vec<T> av[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) av[v] = load(a + v * VL);

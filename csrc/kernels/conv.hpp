@@ -18,9 +18,9 @@ constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
 //
 // A packed tile reads a[k * MR + m] instead: no arithmetic on addresses, which would take the places of products.
 //
-// A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a packed panel of
-// weights. Whatever the taps' shifts, it loads aligned vectors only.
-//   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[k * NR + n] ),   init = bias[n] or c
+// A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of weights.
+// Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
+//   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[k * lda + n] ),   init = bias[n] or c
 //
 // A tall tile has its vectors below one another: vector v is `pixels` (at most a vector's) pixels of image row v, at
 // b + v * b_step and c + v * c_step.
