@@ -2,13 +2,24 @@
 
 #include <algorithm>
 #include <cstdlib>
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
 
 namespace fastconv {
 namespace {
 
-size_t grains(size_t bytes) {
-  return std::max<size_t>(1, (bytes + Workspace::kGrain - 1) / Workspace::kGrain) * Workspace::kGrain;
-}
+constexpr int64_t kPage = 4096;
+
+#if defined(_WIN32)
+void* new_pages(int64_t bytes) { return _aligned_malloc(static_cast<size_t>(bytes), kPage); }
+void delete_pages(void* pages) { _aligned_free(pages); }
+#else
+void* new_pages(int64_t bytes) { return std::aligned_alloc(kPage, static_cast<size_t>(bytes)); }
+void delete_pages(void* pages) { std::free(pages); }
+#endif
+
+size_t grains(size_t bytes) { return std::max<size_t>(1, (bytes + Workspace::kGrain - 1) / Workspace::kGrain) * Workspace::kGrain; }
 
 }  // namespace
 
@@ -63,16 +74,15 @@ Arena& Arena::shared() {
 
 void Arena::grow(int64_t bytes) {
   release();
-  const int64_t rounded = from_ ? bytes : (bytes + 4095) / 4096 * 4096;
-  data_ = static_cast<char*>(from_ ? from_->take(static_cast<size_t>(rounded), end_)
-                                   : std::aligned_alloc(4096, static_cast<size_t>(rounded)));
+  const int64_t rounded = from_ ? bytes : (bytes + kPage - 1) / kPage * kPage;
+  data_ = static_cast<char*>(from_ ? from_->take(static_cast<size_t>(rounded), end_) : new_pages(rounded));
   if (!data_) throw std::bad_alloc();
   capacity_ = rounded;
 }
 
 void Arena::release() noexcept {
   if (data_ && from_) from_->give_back(data_, static_cast<size_t>(capacity_));
-  else std::free(data_);
+  else delete_pages(data_);
   data_ = nullptr;
   capacity_ = 0;
 }

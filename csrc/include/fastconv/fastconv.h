@@ -18,17 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef FASTCONV_API
-#if defined(_WIN32) && defined(FASTCONV_BUILD_SHARED)
-#define FASTCONV_API __declspec(dllexport)
-#elif defined(_WIN32) && defined(FASTCONV_USE_SHARED)
-#define FASTCONV_API __declspec(dllimport)
-#elif defined(__GNUC__)
-#define FASTCONV_API __attribute__((visibility("default")))
-#else
-#define FASTCONV_API
-#endif
-#endif
+#include "fastconv/export.h"
 
 #ifdef __cplusplus
 extern "C" {
