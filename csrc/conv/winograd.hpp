@@ -15,7 +15,7 @@ struct WinogradSum {
   int64_t images = 1, groups = 1, channels = 1, rows = 1;
   View<const T> x;
   View<T> y;
-  const T* u = nullptr;  // winograd_weights of the weights; or null, and each part transforms what it needs of w
+  const T* u = nullptr;  // winograd_weights of the weights; or null, and they are transformed as they are needed
   const T* w = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
   int64_t tap[9] = {};   // in ascending order of offset
@@ -25,10 +25,11 @@ struct WinogradSum {
 };
 
 struct WinogradPlan {
-  int mr = 1;
   int64_t images = 1, down = 1, across = 1;  // tiles of a block
-  int64_t blocks = 1;    // of all images
-  int64_t row_parts = 1; // a block is done in so many tasks
+  int64_t blocks = 1;                        // of all images
+  int64_t row_parts = 1;                     // a block is done in so many tasks
+  int64_t chunk = 1;                         // vectors of rows whose products are made at a time
+  bool transforms_weights = false;           // a chunk's when it comes to it
   int64_t workspace_bytes = 0;
   int threads = 1;
 };
