@@ -23,7 +23,7 @@ int64_t lanes() {
 // Elements of one transformed value of a vector of rows, and of all 36.
 template <class T>
 int64_t weight_plane(int64_t channels) {
-  return plane_stride(channels * lanes<T>());
+  return plane_stride<T>(channels * lanes<T>());
 }
 template <class T>
 int64_t weight_vector(int64_t channels) {
@@ -36,8 +36,8 @@ struct Layout {
   int64_t v_vector, v_plane, m_vector, m_plane, u_plane, u_vector;
   Layout(const WinogradSum<T>& s, const WinogradPlan& plan) {
     v_vector = m_vector = plan.images * plan.down * plan.across * lanes<T>();
-    v_plane = plane_stride(ceil_div(s.channels, lanes<T>()) * v_vector);
-    m_plane = plane_stride(plan.chunk * m_vector);
+    v_plane = plane_stride<T>(ceil_div(s.channels, lanes<T>()) * v_vector);
+    m_plane = plane_stride<T>(plan.chunk * m_vector);
     u_plane = weight_plane<T>(s.channels);
     u_vector = weight_vector<T>(s.channels);
   }

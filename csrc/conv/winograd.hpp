@@ -45,10 +45,12 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s);
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
 
-// Planes a multiple of 4 KiB apart would share the sets of the L1 cache.
-inline int64_t plane_stride(int64_t elements) {
-  elements = round_up(elements, 16);
-  return elements % 1024 < 16 ? elements + 16 : elements;
+// Elements from plane to plane: an odd number of cache lines, so that the planes' values of a tile spread over the sets of
+// the L1 cache.
+template <class T>
+int64_t plane_stride(int64_t elements) {
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  return (ceil_div(elements, line) | 1) * line;
 }
 
 // Small problems are left to exact sums, whatever they cost: integers stay integers.

@@ -87,10 +87,10 @@ struct WinogradWeight {
   int64_t widest() const { return std::min<int64_t>(kernels.accumulators / mr, kMaxVectors); }
   int64_t panels() const { return ceil_div(outputs / kernels.lanes, widest()); }  // of dy
 
-  int64_t sum_plane() const { return plane_stride(channels * outputs); }
+  int64_t sum_plane() const { return plane_stride<T>(channels * outputs); }
   int64_t sum_elements() const { return kPlanes * sum_plane(); }
-  int64_t x_plane() const { return plane_stride(round_up(channels, panel) * tiles()); }
-  int64_t dy_plane() const { return plane_stride(outputs * tiles()); }
+  int64_t x_plane() const { return plane_stride<T>(round_up(channels, panel) * tiles()); }
+  int64_t dy_plane() const { return plane_stride<T>(outputs * tiles()); }
 
   Box box(int64_t i) const {
     Box b{};
