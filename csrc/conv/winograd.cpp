@@ -5,13 +5,15 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/block.hpp"
+#include "conv/weight_gradient.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
 namespace {
 
 constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
-constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block, or transformed weights of a chunk
+constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block
+constexpr int64_t kOwnBytes = 768 << 10;     // transformed weights of a task
 constexpr int64_t kLeastTiles = 48;          // of a block: the transformed weights are read once for each
 constexpr int64_t kRowsAtOnce = 64;          // of products
 
@@ -33,28 +35,26 @@ int64_t weight_vector(int64_t channels) {
 // v[plane][vector of channels][tile][lane], m[plane][vector of rows][tile][lane]
 template <class T>
 struct Layout {
-  int64_t v_vector, v_plane, m_vector, m_plane, u_plane, u_vector;
+  int64_t v_vector, v_plane, m_vector, m_plane;
   Layout(const WinogradSum<T>& s, const WinogradPlan& plan) {
     v_vector = m_vector = plan.images * plan.down * plan.across * lanes<T>();
     v_plane = plane_stride<T>(ceil_div(s.channels, lanes<T>()) * v_vector);
     m_plane = plane_stride<T>(plan.chunk * m_vector);
-    u_plane = weight_plane<T>(s.channels);
-    u_vector = weight_vector<T>(s.channels);
   }
 };
 
-// The transformed weights of one vector of rows: u[plane][channel][lane].
+// The transformed weights of one vector of rows and channels [c0, c1): u[plane][channel][lane].
 template <class T>
-void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, T* u) {
+void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, int64_t c1, T* u) {
   WinogradWeights<T> job{};
-  job.w = s.w + g * s.w_group + r * lanes<T>() * s.w_row;
+  job.w = s.w + g * s.w_group + r * lanes<T>() * s.w_row + c0 * s.w_channel;
   job.rows = std::min(lanes<T>(), s.rows - r * lanes<T>());
   job.row_stride = s.w_row;
-  job.channels = s.channels;
+  job.channels = c1 - c0;
   job.channel_stride = s.w_channel;
   std::copy_n(s.tap, 9, job.tap);
   job.u = u;
-  job.plane = weight_plane<T>(s.channels);
+  job.plane = weight_plane<T>(job.channels);
   winograd_kernels<T>().weights(job);
 }
 
@@ -69,7 +69,7 @@ struct Sizes {
     const int64_t channel = block_channel_size(s.axis, plan.images, extent, expand);
     v = Arena::rounded_bytes<T>(kPlanes * layout.v_plane);
     m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
-    u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * layout.u_vector : 0);
+    u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * weight_vector<T>(plan.depth) : 0);
     pixels = Arena::rounded_bytes<T>(std::max(channel, kOut * plan.across * kOut) * lanes<T>());
     block = Arena::rounded_bytes<T>(channel * lanes<T>() + Block<T>::kSlack);
   }
@@ -105,11 +105,7 @@ struct Tiles {
       else transform_packed_input(box, g, scratch);
       for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
         const int64_t n = std::min(plan.chunk, end - r);
-        const T* u = scratch.u;
-        if (s.u) u = s.u + (g * vectors + r) * layout.u_vector;
-        else
-          for (int64_t i = 0; i < n; ++i) transform_rows(s, g, r + i, scratch.u + i * layout.u_vector);
-        multiply(box, u, n, scratch);
+        for (int64_t c = 0; c < s.channels; c += plan.depth) multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, scratch);
         for (int64_t i = 0; i < n; ++i) transform_output(box, g, r + i, scratch.m + i * layout.m_vector, scratch.pixels);
       }
     }
@@ -205,17 +201,23 @@ struct Tiles {
     }
   }
 
-  void multiply(const Box& box, const T* u, int64_t vectors, const Scratch& scratch) const {
+  // All products of some vectors of rows with some channels.
+  void multiply(const Box& box, int64_t g, Range rows, Range channels, const Scratch& scratch) const {
+    const int64_t u_plane = weight_plane<T>(channels.size()), u_vector = weight_vector<T>(channels.size());
+    const T* u = plan.transforms_weights ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
+    if (plan.transforms_weights)
+      for (int64_t r = rows.begin; r < rows.end; ++r) transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
     WinogradProducts<T> job{};
-    job.vectors = vectors;
-    job.u_vector = layout.u_vector;
-    job.channels = s.channels;
+    job.accumulate = channels.begin > 0;
+    job.vectors = rows.size();
+    job.u_vector = u_vector;
+    job.channels = channels.size();
     job.v_vector = layout.v_vector;
     job.tiles = box.images() * down(box) * across(box);
     job.m_vector = layout.m_vector;
     for (int64_t i = 0; i < kPlanes; ++i) {
-      job.u = u + i * layout.u_plane;
-      job.v = scratch.v + i * layout.v_plane;
+      job.u = u + i * u_plane;
+      job.v = scratch.v + i * layout.v_plane + channels.begin / lanes * layout.v_vector;
       job.m = scratch.m + i * layout.m_plane;
       kernels.products(job);
     }
@@ -259,7 +261,7 @@ template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
   const int64_t vectors = ceil_div(s.rows, lanes<T>());
   parallel_tasks(s.groups * vectors, threads,
-                 [&](int64_t task) { transform_rows(s, task / vectors, task % vectors, u + task * weight_vector<T>(s.channels)); });
+                 [&](int64_t task) { transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * weight_vector<T>(s.channels)); });
 }
 
 template <class T>
@@ -279,7 +281,8 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   if (plan.blocks < plan.threads) plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks));
   plan.transforms_weights = !s.u && plan.blocks == 1;
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
-  if (plan.transforms_weights) plan.chunk = std::clamp<int64_t>(kCacheBytes / item / weight_vector<T>(s.channels), 1, plan.chunk);
+  plan.depth = s.channels;
+  if (plan.transforms_weights) plan.depth = std::min(s.channels, round_up(kOwnBytes / item / (kPlanes * plan.chunk * lanes<T>()), lanes<T>()));
   plan.workspace_bytes = Sizes<T>(s, plan).total();
   return plan;
 }

@@ -29,7 +29,8 @@ struct WinogradPlan {
   int64_t blocks = 1;                        // of all images
   int64_t row_parts = 1;                     // a block is done in so many tasks
   int64_t chunk = 1;                         // vectors of rows whose products are made at a time
-  bool transforms_weights = false;           // a chunk's when it comes to it
+  int64_t depth = 1;                         // channels at a time
+  bool transforms_weights = false;           // of such a chunk when it comes to it
   int64_t workspace_bytes = 0;
   int threads = 1;
 };

@@ -127,6 +127,20 @@ constexpr int kSums = 8, kVectors = 2;
 constexpr int kTiles = 12;
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
 
+// acc += u v of one channel.
+template <class T, int MR, int NV>
+FASTCONV_INLINE void multiply_channel(const T* u, int64_t u_vector, const T* v, Vec<T> (&acc)[MR][NV]) {
+  Vec<T> b[NV];
+#pragma GCC unroll 4
+  for (int r = 0; r < NV; ++r) b[r] = load(u + r * u_vector);
+#pragma GCC unroll 12
+  for (int t = 0; t < MR; ++t) {
+    const Vec<T> s = splat<T>(v[t * kLanes<T>]);
+#pragma GCC unroll 4
+    for (int r = 0; r < NV; ++r) acc[t][r] += s * b[r];
+  }
+}
+
 // m (+)= u v for MR tiles and NV vectors of rows, over the channels [0, channels).
 template <class T, int MR, int NV>
 void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, int64_t m_vector, int64_t channels, bool accumulate) {
@@ -136,21 +150,10 @@ void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, i
   for (int t = 0; t < MR; ++t)
 #pragma GCC unroll 4
     for (int r = 0; r < NV; ++r) acc[t][r] = accumulate ? load(m + r * m_vector + t * VL) : Vec<T>{};
-  for (int64_t c0 = 0; c0 < channels; c0 += VL, v += v_vector) {
-    const T* a = v;
-    const T* end = v + (channels - c0 < VL ? channels - c0 : VL);
-    for (; a != end; ++a, u += VL) {
-      Vec<T> b[NV];
+  for (; channels >= VL; channels -= VL, v += v_vector)
 #pragma GCC unroll 4
-      for (int r = 0; r < NV; ++r) b[r] = load(u + r * u_vector);
-#pragma GCC unroll 12
-      for (int t = 0; t < MR; ++t) {
-        const Vec<T> s = splat<T>(a[t * VL]);
-#pragma GCC unroll 4
-        for (int r = 0; r < NV; ++r) acc[t][r] += s * b[r];
-      }
-    }
-  }
+    for (int k = 0; k < VL; ++k, u += VL) multiply_channel<T, MR, NV>(u, u_vector, v + k, acc);
+  for (const T* end = v + channels; v != end; ++v, u += VL) multiply_channel<T, MR, NV>(u, u_vector, v, acc);
 #pragma GCC unroll 12
   for (int t = 0; t < MR; ++t)
 #pragma GCC unroll 4
@@ -191,7 +194,7 @@ void products(const WinogradProducts<T>& a) {
       for (int64_t t = 0, mr; t < a.tiles; t += mr) {
         mr = even_part(a.tiles, tall, t);
         ProductTable<T>::entry[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector, a.v + c / VL * a.v_vector + t * VL, a.v_vector,
-                                               a.m + r * a.m_vector + t * VL, a.m_vector, depth, c > 0);
+                                               a.m + r * a.m_vector + t * VL, a.m_vector, depth, a.accumulate || c > 0);
       }
     }
   }

@@ -43,7 +43,7 @@ struct WinogradWeights {
 };
 
 // m[r * m_vector + t * lanes + l] = sum_c u[r * u_vector + c * lanes + l] * v[c / lanes * v_vector + t * lanes + c % lanes]
-// in the order of c, for r in [0, vectors), t in [0, tiles).
+// in the order of c, for r in [0, vectors), t in [0, tiles); added to what m holds if `accumulate`.
 template <class T>
 struct WinogradProducts {
   const T* u;
@@ -52,6 +52,7 @@ struct WinogradProducts {
   int64_t channels, v_vector;
   T* m;
   int64_t tiles, m_vector;
+  bool accumulate;
 };
 
 // y[l * y_channel + row * y_row + column * y_step] = clamp( bias[l] + (A^T m A)[row % 4, column % 4] ) for the channels l,
