@@ -4,8 +4,8 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
-#include "conv/block.hpp"
 #include "conv/weight_gradient.hpp"
+#include "conv/winograd_source.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -65,13 +65,11 @@ struct Sizes {
   Sizes(const WinogradSum<T>& s, const WinogradPlan& plan) {
     const Layout<T> layout(s, plan);
     const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
-    static const bool expand[3] = {false, false, false};
-    const int64_t channel = block_channel_size(s.axis, plan.images, extent, expand);
     v = Arena::rounded_bytes<T>(kPlanes * layout.v_plane);
     m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
     u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * weight_vector<T>(plan.depth) : 0);
-    pixels = Arena::rounded_bytes<T>(std::max(channel, kOut * plan.across * kOut) * lanes<T>());
-    block = Arena::rounded_bytes<T>(channel * lanes<T>() + Block<T>::kSlack);
+    pixels = Arena::rounded_bytes<T>(std::max(WinogradSource<T>::pixel_elements(s.axis, plan.images, extent), kOut * plan.across * kOut * lanes<T>()));
+    block = Arena::rounded_bytes<T>(WinogradSource<T>::block_elements(s.axis, plan.images, extent));
   }
   int64_t total() const { return v + m + u + pixels + block; }
 };
@@ -83,6 +81,7 @@ struct Tiles {
   const Layout<T> layout{s, plan};
   const int64_t lanes = conv_kernels<T>().lanes;
   const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
+  const WinogradSource<T> source{s.axis, s.x};
 
   struct Scratch {
     T *v, *m, *u, *pixels, *block;
@@ -101,8 +100,7 @@ struct Tiles {
     const Scratch scratch(Sizes<T>(s, plan));
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
     for (int64_t g = 0; g < s.groups; ++g) {
-      if (reads_directly()) transform_input(box, g, scratch);
-      else transform_packed_input(box, g, scratch);
+      source.transform(box, g * s.channels, s.channels, scratch.pixels, scratch.block, scratch.v, layout.v_plane, layout.v_vector);
       for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
         const int64_t n = std::min(plan.chunk, end - r);
         for (int64_t c = 0; c < s.channels; c += plan.depth) multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, scratch);
@@ -114,92 +112,6 @@ struct Tiles {
  private:
   int64_t down(const Box& b) const { return ceil_div(b.extent(1), kOut); }
   int64_t across(const Box& b) const { return ceil_div(b.extent(2), kOut); }
-
-  // Zeros around consecutive values: no other padding needs a copy of the input.
-  bool reads_directly() const {
-    for (const AxisMap& a : s.axis)
-      if (a.mode != Mode::zeros || a.tabulated()) return false;
-    return s.x.stride[4] == 1;
-  }
-
-  WinogradPatches<T> patches_job(const Box& box, const Scratch& scratch) const {
-    WinogradPatches<T> job{};
-    job.src = scratch.pixels;
-    job.down = down(box);
-    job.across = across(box);
-    job.plane = layout.v_plane;
-    job.tile = lanes;
-    return job;
-  }
-  T* tiles_of(const Box& box, int64_t channel, int64_t image, const Scratch& scratch) const {
-    return scratch.v + channel / lanes * layout.v_vector + image * down(box) * across(box) * lanes;
-  }
-
-  // Coordinates of the input that an axis' outputs read, and those of them that are there.
-  struct Reach {
-    int64_t first, begin, end;
-    int64_t size() const { return end - begin; }
-  };
-  static Reach reach(const AxisMap& a, const Box& box, int axis) {
-    const int64_t first = box.begin[axis] * a.stride + a.offset[0];
-    const int64_t last = (box.end[axis] - 1) * a.stride + a.offset.back();
-    const int64_t begin = std::clamp<int64_t>(first, 0, a.in);
-    return {first, begin, std::clamp<int64_t>(last + 1, begin, a.in)};
-  }
-
-  void transform_input(const Box& box, int64_t g, const Scratch& scratch) const {
-    const Reach d = reach(s.axis[0], box, 0), h = reach(s.axis[1], box, 1), w = reach(s.axis[2], box, 2);
-    WinogradPatches<T> job = patches_job(box, scratch);
-    job.rows = d.size() > 0 ? h.size() : 0;
-    job.columns = w.size();
-    job.pitch = job.columns * lanes;
-    job.top = h.begin - h.first;
-    job.left = w.begin - w.first;
-    const bool consecutive = s.x.stride[3] == job.columns;
-    const int64_t lines = consecutive && job.rows > 0 ? 1 : job.rows;
-    WinogradPixels<T> line{};
-    line.channel_stride = s.x.stride[1];
-    line.count = lines ? job.columns * job.rows / lines : 0;
-    for (int64_t c = 0; c < s.channels; c += lanes) {
-      line.channels = std::min(lanes, s.channels - c);
-      for (int64_t n = 0; n < box.images(); ++n) {
-        const T* x = s.x.data + (box.image0 + n) * s.x.stride[0] + (g * s.channels + c) * s.x.stride[1] + d.begin * s.x.stride[2] +
-                     h.begin * s.x.stride[3] + w.begin;
-        for (int64_t i = 0; i < lines; ++i) {
-          line.src = x + i * s.x.stride[3];
-          line.pixels = scratch.pixels + i * job.pitch;
-          kernels.pixels(line);
-        }
-        job.v = tiles_of(box, c, n, scratch);
-        kernels.source_patches(job);
-      }
-    }
-  }
-
-  void transform_packed_input(const Box& box, int64_t g, const Scratch& scratch) const {
-    static const bool expand[3] = {false, false, false};
-    const Block<T> block(s.axis, box, expand, s.x);
-    WinogradPatches<T> job = patches_job(box, scratch);
-    job.rows = block.width(1);
-    job.columns = block.width(2);
-    job.pitch = job.columns * lanes;
-    WinogradPixels<T> line{};
-    line.src = scratch.block;
-    line.channel_stride = block.channel_stride();
-    line.count = block.position(box.images(), 0, 0, 0);
-    line.pixels = scratch.pixels;
-    block.clear(lanes, scratch.block);
-    for (int64_t c = 0; c < s.channels; c += lanes) {
-      line.channels = std::min(lanes, s.channels - c);
-      block.pack(conv_kernels<T>(), g * s.channels + c, line.channels, scratch.block);
-      kernels.pixels(line);
-      for (int64_t n = 0; n < box.images(); ++n) {
-        job.src = scratch.pixels + block.position(n, 0, 0, 0) * lanes;
-        job.v = tiles_of(box, c, n, scratch);
-        kernels.source_patches(job);
-      }
-    }
-  }
 
   // All products of some vectors of rows with some channels.
   void multiply(const Box& box, int64_t g, Range rows, Range channels, const Scratch& scratch) const {

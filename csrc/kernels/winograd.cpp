@@ -45,17 +45,14 @@ FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[3], Vec<T> (&u)[6]) {
   u[5] = g[2];
 }
 
-// The transpose of the first rows of a square, zeros in place of the others; reads nothing beyond.
-template <class T>
-FASTCONV_INLINE void transpose_edge(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns) {
-  for (int64_t j = 0; j < columns; ++j)
-    for (int64_t i = 0; i < kLanes<T>; ++i) dst[j * ldd + i] = i < rows ? src[i * lds + j] : T(0);
-}
-
 template <class T>
 void pixels(const WinogradPixels<T>& a) {
   constexpr int VL = kLanes<T>;
-  if (a.channels < VL || a.count < VL) return transpose_edge(a.pixels, VL, a.src, a.channel_stride, a.channels, a.count);
+  if (a.channels < VL || a.count < VL || a.step != 1) {
+    for (int64_t p = 0; p < a.count; ++p)
+      for (int64_t c = 0; c < VL; ++c) a.pixels[p * VL + c] = c < a.channels ? a.src[c * a.channel_stride + p * a.step] : T(0);
+    return;
+  }
   for (int64_t p = 0; p < a.count; p += VL) {
     const int64_t at = p < a.count - VL ? p : a.count - VL;  // the last square overlaps the one before
     Square<T, FASTCONV_VEC_BYTES>::transpose(a.pixels + at * VL, VL, a.src + at, a.channel_stride);
@@ -127,15 +124,15 @@ constexpr int kSums = 8, kVectors = 2;
 constexpr int kTiles = 12;
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
 
-// acc += u v of one channel.
-template <class T, int MR, int NV>
-FASTCONV_INLINE void multiply_channel(const T* u, int64_t u_vector, const T* v, Vec<T> (&acc)[MR][NV]) {
+// acc[t][r] += u[r] v[t], the latter's values Step apart.
+template <class T, int MR, int NV, int Step>
+FASTCONV_INLINE void multiply_one(const T* u, int64_t u_vector, const T* v, Vec<T> (&acc)[MR][NV]) {
   Vec<T> b[NV];
 #pragma GCC unroll 4
   for (int r = 0; r < NV; ++r) b[r] = load(u + r * u_vector);
 #pragma GCC unroll 12
   for (int t = 0; t < MR; ++t) {
-    const Vec<T> s = splat<T>(v[t * kLanes<T>]);
+    const Vec<T> s = splat<T>(v[t * Step]);
 #pragma GCC unroll 4
     for (int r = 0; r < NV; ++r) acc[t][r] += s * b[r];
   }
@@ -152,29 +149,61 @@ void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, i
     for (int r = 0; r < NV; ++r) acc[t][r] = accumulate ? load(m + r * m_vector + t * VL) : Vec<T>{};
   for (; channels >= VL; channels -= VL, v += v_vector)
 #pragma GCC unroll 4
-    for (int k = 0; k < VL; ++k, u += VL) multiply_channel<T, MR, NV>(u, u_vector, v + k, acc);
-  for (const T* end = v + channels; v != end; ++v, u += VL) multiply_channel<T, MR, NV>(u, u_vector, v, acc);
+    for (int k = 0; k < VL; ++k, u += VL) multiply_one<T, MR, NV, VL>(u, u_vector, v + k, acc);
+  for (const T* end = v + channels; v != end; ++v, u += VL) multiply_one<T, MR, NV, VL>(u, u_vector, v, acc);
 #pragma GCC unroll 12
   for (int t = 0; t < MR; ++t)
 #pragma GCC unroll 4
     for (int r = 0; r < NV; ++r) store(m + r * m_vector + t * VL, acc[t][r]);
 }
 
+// s (+)= g v for MR channels of x and NV vectors of dy's, over `tiles` tiles. What s holds is fetched meanwhile and added last.
+template <class T, int MR, int NV>
+void tile_sum(const T* g, int64_t g_vector, const T* v, T* s, int64_t s_vector, int64_t tiles, bool accumulate) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[MR][NV];
+#pragma GCC unroll 12
+  for (int c = 0; c < MR; ++c)
+#pragma GCC unroll 4
+    for (int r = 0; r < NV; ++r) {
+      __builtin_prefetch(s + r * s_vector + c * VL, 1);
+      acc[c][r] = Vec<T>{};
+    }
+  for (int64_t t = 0; t < tiles; ++t, g += VL, v += VL) multiply_one<T, MR, NV, 1>(g, g_vector, v, acc);
+#pragma GCC unroll 12
+  for (int c = 0; c < MR; ++c)
+#pragma GCC unroll 4
+    for (int r = 0; r < NV; ++r) {
+      T* to = s + r * s_vector + c * VL;
+      store(to, accumulate ? load(static_cast<const T*>(to)) + acc[c][r] : acc[c][r]);
+    }
+}
+
 template <class T>
 using Product = void (*)(const T*, int64_t, const T*, int64_t, T*, int64_t, int64_t, bool);
+template <class T>
+using TileSum = void (*)(const T*, int64_t, const T*, T*, int64_t, int64_t, bool);
 template <class T, int NV, int MR>
 constexpr Product<T> product_entry() {
   if constexpr (MR * NV <= kSums && NV <= kVectors) return product<T, MR, NV>;
   else return nullptr;
 }
-#define FASTCONV_ROW(nv)                                                                                                  \
-  {product_entry<T, nv, 1>(), product_entry<T, nv, 2>(), product_entry<T, nv, 3>(), product_entry<T, nv, 4>(),            \
-   product_entry<T, nv, 5>(), product_entry<T, nv, 6>(), product_entry<T, nv, 7>(), product_entry<T, nv, 8>(),            \
-   product_entry<T, nv, 9>(), product_entry<T, nv, 10>(), product_entry<T, nv, 11>(), product_entry<T, nv, 12>()}
+template <class T, int NV, int MR>
+constexpr TileSum<T> tile_sum_entry() {
+  if constexpr (MR * NV <= kSums && NV <= kVectors && MR <= kLanes<T>) return tile_sum<T, MR, NV>;
+  else return nullptr;
+}
+#define FASTCONV_ROW(entry, nv)                                                                               \
+  {entry<T, nv, 1>(), entry<T, nv, 2>(), entry<T, nv, 3>(), entry<T, nv, 4>(),  entry<T, nv, 5>(),  entry<T, nv, 6>(), \
+   entry<T, nv, 7>(), entry<T, nv, 8>(), entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(), entry<T, nv, 12>()}
+#define FASTCONV_ROWS(entry) \
+  { FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4) }
 template <class T>
-struct ProductTable {
-  static constexpr Product<T> entry[4][kTiles] = {FASTCONV_ROW(1), FASTCONV_ROW(2), FASTCONV_ROW(3), FASTCONV_ROW(4)};
+struct Registers {  // [NV - 1][MR - 1], null where it does not fit
+  static constexpr Product<T> product[4][kTiles] = FASTCONV_ROWS(product_entry);
+  static constexpr TileSum<T> tile_sum[4][kTiles] = FASTCONV_ROWS(tile_sum_entry);
 };
+#undef FASTCONV_ROWS
 #undef FASTCONV_ROW
 
 // As equal parts as can be, none above `most`: the length of the part at `at`.
@@ -193,8 +222,25 @@ void products(const WinogradProducts<T>& a) {
       const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
       for (int64_t t = 0, mr; t < a.tiles; t += mr) {
         mr = even_part(a.tiles, tall, t);
-        ProductTable<T>::entry[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector, a.v + c / VL * a.v_vector + t * VL, a.v_vector,
+        Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector, a.v + c / VL * a.v_vector + t * VL, a.v_vector,
                                                a.m + r * a.m_vector + t * VL, a.m_vector, depth, a.accumulate || c > 0);
+      }
+    }
+  }
+}
+
+template <class T>
+void tile_sums(const WinogradTileSums<T>& a) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t r = 0, nv; r < a.vectors; r += nv) {
+    nv = even_part(a.vectors, kVectors, r);
+    const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
+    for (int64_t c0 = 0; c0 < a.channels; c0 += VL) {
+      const int64_t n = a.channels - c0 < VL ? a.channels - c0 : VL;
+      for (int64_t c = 0, mr; c < n; c += mr) {
+        mr = even_part(n, tall, c);
+        Registers<T>::tile_sum[nv - 1][mr - 1](a.g + r * a.g_vector, a.g_vector, a.v + c0 / VL * a.v_vector + c, a.s + r * a.s_vector + (c0 + c) * VL,
+                                               a.s_vector, a.tiles, a.accumulate);
       }
     }
   }
@@ -332,36 +378,35 @@ void patches(const WinogradPatches<T>& a) {
 template <class T>
 void weight_sums(const WinogradSums<T>& a) {
   constexpr int VL = kLanes<T>;
-  for (int64_t c = 0; c < a.channels; ++c)
-    for (int64_t v = 0; v < a.vectors; ++v) {
-      const T* s = a.s + (c * a.vectors + v) * VL;
-      Vec<T> half[3][6];
+  for (int64_t c = 0; c < a.channels; ++c) {
+    const T* s = a.s + c * VL;
+    Vec<T> half[3][6];
 #pragma GCC unroll 8
-      for (int j = 0; j < 6; ++j) {
-        Vec<T> in[6], out[3];
+    for (int j = 0; j < 6; ++j) {
+      Vec<T> in[6], out[3];
 #pragma GCC unroll 8
-        for (int i = 0; i < 6; ++i) {
-          const T* at = s + (i * 6 + j) * a.plane;
-          in[i] = load(at);
-          for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
-        }
-        gradient_transform<T>(in, out);
-#pragma GCC unroll 8
-        for (int i = 0; i < 3; ++i) half[i][j] = out[i];
+      for (int i = 0; i < 6; ++i) {
+        const T* at = s + (i * 6 + j) * a.plane;
+        in[i] = load(at);
+        for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
       }
+      gradient_transform<T>(in, out);
 #pragma GCC unroll 8
-      for (int i = 0; i < 3; ++i) {
-        Vec<T> out[3];
-        gradient_transform<T>(half[i], out);
-#pragma GCC unroll 8
-        for (int j = 0; j < 3; ++j) store(a.w + (c * 9 + i * 3 + j) * a.row + v * VL, out[j]);
-      }
+      for (int i = 0; i < 3; ++i) half[i][j] = out[i];
     }
+#pragma GCC unroll 8
+    for (int i = 0; i < 3; ++i) {
+      Vec<T> out[3];
+      gradient_transform<T>(half[i], out);
+#pragma GCC unroll 8
+      for (int j = 0; j < 3; ++j) store(a.w + (c * 9 + i * 3 + j) * a.row, out[j]);
+    }
+  }
 }
 
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums / kVectors, kVectors, pixels<T>, weights<T>, products<T>, output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>};
+  return {kSums / kVectors, kVectors, pixels<T>, weights<T>, products<T>, tile_sums<T>, output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>};
 }
 
 const WinogradKernels& winograd_kernels() {

@@ -8,11 +8,11 @@ constexpr int kWinogradOut = 4, kWinogradIn = 6, kWinogradPlanes = 36;
 
 // A vector holds one value of `lanes` channels, so that images of any size fill it.
 
-// pixels[p * lanes + c] = src[c * channel_stride + p] for p in [0, count), c in [0, channels); zeros up to `lanes`.
+// pixels[p * lanes + c] = src[c * channel_stride + p * step] for p in [0, count), c in [0, channels); zeros up to `lanes`.
 template <class T>
 struct WinogradPixels {
   const T* src;
-  int64_t channels, channel_stride, count;
+  int64_t channels, channel_stride, count, step;
   T* pixels;
 };
 
@@ -55,6 +55,19 @@ struct WinogradProducts {
   bool accumulate;
 };
 
+// s[r * s_vector + c * lanes + l] = sum_t g[r * g_vector + t * lanes + l] * v[c / lanes * v_vector + t * lanes + c % lanes] for r in
+// [0, vectors), c in [0, channels), over t in [0, tiles); added to what s holds if `accumulate`.
+template <class T>
+struct WinogradTileSums {
+  const T* g;
+  int64_t vectors, g_vector;
+  const T* v;
+  int64_t channels, v_vector;
+  T* s;
+  int64_t tiles, s_vector;
+  bool accumulate;
+};
+
 // y[l * y_channel + row * y_row + column * y_step] = clamp( bias[l] + (A^T m A)[row % 4, column % 4] ) for the channels l,
 // value i of tile (row / 4) * across + column / 4 standing at m + plane * i + tile * lanes. `pixels` is scratch memory for
 // four rows. bias has `lanes` values, or is null.
@@ -72,13 +85,13 @@ struct WinogradOutput {
   T* pixels;
 };
 
-// w[(c * 9 + t) * row + n] = (G^T s G)_t for c in [0, channels), n in [0, vectors * lanes), where
-// s_i = sum_k s[k * part + i * plane + c * vectors * lanes + n], k in [0, parts).
+// w[(c * 9 + t) * row + l] = (G^T s G)_t for c in [0, channels), l in [0, lanes), where
+// s_i = sum_k s[k * part + i * plane + c * lanes + l], k in [0, parts).
 template <class T>
 struct WinogradSums {
   const T* s;
   int64_t parts, part, plane;
-  int64_t channels, vectors;
+  int64_t channels;
   T* w;
   int64_t row;
 };
@@ -89,6 +102,7 @@ struct WinogradKernelsOf {
   void (*pixels)(const WinogradPixels<T>&);
   void (*weights)(const WinogradWeights<T>&);
   void (*products)(const WinogradProducts<T>&);
+  void (*tile_sums)(const WinogradTileSums<T>&);
   void (*output)(const WinogradOutput<T>&);
   void (*source_patches)(const WinogradPatches<T>&);
   void (*gradient_patches)(const WinogradPatches<T>&);
