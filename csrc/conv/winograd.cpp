@@ -14,7 +14,8 @@ namespace {
 constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
 constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block
 constexpr int64_t kOwnBytes = 768 << 10;     // transformed weights of a task
-constexpr int64_t kLeastTiles = 48;          // of a block: the transformed weights are read once for each
+constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weights are read once for each
+constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
 constexpr int64_t kRowsAtOnce = 64;          // of products
 
 template <class T>
@@ -191,7 +192,7 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   if (plan.across == across && plan.down == down && s.axis[0].outputs == 1) plan.images = cut(s.images, most / (down * across));
   plan.blocks = ceil_div(s.images, plan.images) * s.axis[0].outputs * ceil_div(down, plan.down) * ceil_div(across, plan.across);
   if (plan.blocks < plan.threads) plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks));
-  plan.transforms_weights = !s.u && plan.blocks == 1;
+  plan.transforms_weights = plan.blocks == 1 && (!s.u || all <= kFewTiles);
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
   if (plan.transforms_weights) plan.depth = std::min(s.channels, round_up(kOwnBytes / item / (kPlanes * plan.chunk * lanes<T>()), lanes<T>()));

@@ -107,7 +107,7 @@ void weights(const WinogradWeights<T>& a) {
         Vec<T> u[6];
         weight_transform<T>(g, u);
 #pragma GCC unroll 8
-        for (int j = 0; j < 6; ++j) store(to + (i * 6 + j) * a.plane, u[j]);
+        for (int j = 0; j < 6; ++j) store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
       }
     }
   }
@@ -360,7 +360,7 @@ FASTCONV_INLINE void patch(const WinogradPatches<T>& a, int64_t h, int64_t w, T*
     Vec<T> out[6];
     transform<T>(half[i], out);
 #pragma GCC unroll 8
-    for (int j = 0; j < 6; ++j) store(v + (i * 6 + j) * a.plane, out[j]);
+    for (int j = 0; j < 6; ++j) store(v + (i * 6 + j) * a.plane, out[j]), __builtin_prefetch(v + (i * 6 + j) * a.plane + a.tile, 1);
   }
 }
 
