@@ -62,7 +62,7 @@ struct Correlation {
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
     if (!large_enough_for_winograd(rows.rows, rows.channels, outputs[1] * outputs[2])) return false;
     const double direct = 9.0 * static_cast<double>(rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < 0.9 * direct;
+    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < direct;
   }
 
   // Rows whose weights are transformed at a time: with several groups, all.
