@@ -25,7 +25,8 @@ struct Box {  // outputs [begin, end) of each axis, and images
 template <class T>
 class Block {
  public:
-  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x);
+  // `aligned`: a block may be x itself only if its lines are aligned to vectors. Worth a copy where many rows read it.
+  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, bool aligned = false);
 
   int64_t channel_stride() const { return channel_stride_; }
   int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
@@ -52,7 +53,7 @@ class Block {
 
  private:
   void find_lines();
-  bool stands_in_x() const;
+  bool stands_in_x(bool aligned) const;
 
   Box box_;
   View<const T> x_;
