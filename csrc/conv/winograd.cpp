@@ -15,6 +15,7 @@ constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
 constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block
 constexpr int64_t kOwnBytes = 768 << 10;     // transformed weights of a task
 constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weights are read once for each
+constexpr int64_t kMostBytes = 6 << 20;      // transformed input of a block, whatever the number of channels
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
 constexpr int64_t kRowsAtOnce = 64;          // of products
 
@@ -69,7 +70,8 @@ struct Sizes {
     v = Arena::rounded_bytes<T>(kPlanes * layout.v_plane);
     m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
     u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * weight_vector<T>(plan.depth) : 0);
-    pixels = Arena::rounded_bytes<T>(std::max(WinogradSource<T>::pixel_elements(s.axis, plan.images, extent), kOut * plan.across * kOut * lanes<T>()));
+    pixels = Arena::rounded_bytes<T>(std::max(WinogradSource<T>::pixel_elements(s.axis, plan.images, extent),
+                                              kOut * plan.across * kOut * lanes<T>()));
     block = Arena::rounded_bytes<T>(WinogradSource<T>::block_elements(s.axis, plan.images, extent));
   }
   int64_t total() const { return v + m + u + pixels + block; }
@@ -101,11 +103,14 @@ struct Tiles {
     const Scratch scratch(Sizes<T>(s, plan));
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
     for (int64_t g = 0; g < s.groups; ++g) {
-      source.transform(box, g * s.channels, s.channels, scratch.pixels, scratch.block, scratch.v, layout.v_plane, layout.v_vector);
+      source.transform(box, g * s.channels, s.channels, scratch.pixels, scratch.block, scratch.v, layout.v_plane,
+                       layout.v_vector);
       for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
         const int64_t n = std::min(plan.chunk, end - r);
-        for (int64_t c = 0; c < s.channels; c += plan.depth) multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, scratch);
-        for (int64_t i = 0; i < n; ++i) transform_output(box, g, r + i, scratch.m + i * layout.m_vector, scratch.pixels);
+        for (int64_t c = 0; c < s.channels; c += plan.depth)
+          multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, scratch);
+        for (int64_t i = 0; i < n; ++i)
+          transform_output(box, g, r + i, scratch.m + i * layout.m_vector, scratch.pixels);
       }
     }
   }
@@ -119,7 +124,8 @@ struct Tiles {
     const int64_t u_plane = weight_plane<T>(channels.size()), u_vector = weight_vector<T>(channels.size());
     const T* u = plan.transforms_weights ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
     if (plan.transforms_weights)
-      for (int64_t r = rows.begin; r < rows.end; ++r) transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
+      for (int64_t r = rows.begin; r < rows.end; ++r)
+        transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
     WinogradProducts<T> job{};
     job.accumulate = channels.begin > 0;
     job.vectors = rows.size();
@@ -156,8 +162,8 @@ struct Tiles {
     job.pixels = pixels;
     for (int64_t n = 0; n < box.images(); ++n) {
       job.m = m + n * down(box) * across(box) * lanes;
-      job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] + box.begin[0] * s.y.stride[2] +
-              box.begin[1] * s.y.stride[3] + box.begin[2] * s.y.stride[4];
+      job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] +
+              box.begin[0] * s.y.stride[2] + box.begin[1] * s.y.stride[3] + box.begin[2] * s.y.stride[4];
       kernels.output(job);
     }
   }
@@ -173,36 +179,45 @@ int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels) {
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
   const int64_t vectors = ceil_div(s.rows, lanes<T>());
-  parallel_tasks(s.groups * vectors, threads,
-                 [&](int64_t task) { transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * weight_vector<T>(s.channels)); });
+  parallel_tasks(s.groups * vectors, threads, [&](int64_t task) {
+    transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * weight_vector<T>(s.channels));
+  });
 }
 
 template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   WinogradPlan plan;
   const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>());
-  const auto cut = [](int64_t n, int64_t most) { return ceil_div(n, ceil_div(n, std::max<int64_t>(1, std::min(n, most)))); };
+  const auto cut = [](int64_t n, int64_t most) {
+    return ceil_div(n, ceil_div(n, std::max<int64_t>(1, std::min(n, most))));
+  };
   const int64_t down = ceil_div(s.axis[1].outputs, kOut), across = ceil_div(s.axis[2].outputs, kOut);
-  plan.threads = threads_for(2.0 * static_cast<double>(s.images * s.groups * s.rows) * s.channels * 9 * s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs);
-  int64_t most = std::max(kLeastTiles, kCacheBytes / item / (kPlanes * (s.channels + kRowsAtOnce)));
+  plan.threads = threads_for(2.0 * static_cast<double>(s.images * s.groups * s.rows) * s.channels * 9 *
+                             s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs);
+  const int64_t least = std::clamp<int64_t>(kMostBytes / item / (kPlanes * s.channels), 1, kLeastTiles);
+  int64_t most = std::max(least, kCacheBytes / item / (kPlanes * (s.channels + kRowsAtOnce)));
   const int64_t all = s.images * s.axis[0].outputs * down * across;
   if (plan.threads > 1 && all >= plan.threads * kLeastTiles) most = std::min(most, ceil_div(all, plan.threads));
   plan.across = cut(across, most);
   plan.down = cut(down, most / plan.across);
-  if (plan.across == across && plan.down == down && s.axis[0].outputs == 1) plan.images = cut(s.images, most / (down * across));
-  plan.blocks = ceil_div(s.images, plan.images) * s.axis[0].outputs * ceil_div(down, plan.down) * ceil_div(across, plan.across);
+  if (plan.across == across && plan.down == down && s.axis[0].outputs == 1)
+    plan.images = cut(s.images, most / (down * across));
+  plan.blocks =
+      ceil_div(s.images, plan.images) * s.axis[0].outputs * ceil_div(down, plan.down) * ceil_div(across, plan.across);
   if (plan.blocks < plan.threads) plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks));
   plan.transforms_weights = plan.blocks == 1 && (!s.u || all <= kFewTiles);
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
-  if (plan.transforms_weights) plan.depth = std::min(s.channels, round_up(kOwnBytes / item / (kPlanes * plan.chunk * lanes<T>()), lanes<T>()));
+  if (plan.transforms_weights)
+    plan.depth = std::min(s.channels, round_up(kOwnBytes / item / (kPlanes * plan.chunk * lanes<T>()), lanes<T>()));
   plan.workspace_bytes = Sizes<T>(s, plan).total();
   return plan;
 }
 
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
-  const int64_t parts[3] = {s.axis[0].outputs, ceil_div(s.axis[1].outputs, plan.down * kOut), ceil_div(s.axis[2].outputs, plan.across * kOut)};
+  const int64_t parts[3] = {s.axis[0].outputs, ceil_div(s.axis[1].outputs, plan.down * kOut),
+                            ceil_div(s.axis[2].outputs, plan.across * kOut)};
   const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
   const Tiles<T> tiles{s, plan};
   parallel_tasks(plan.blocks * plan.row_parts, plan.threads, [&](int64_t task) {
@@ -223,19 +238,21 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
 
 template <class T>
 double winograd_cost(int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3], bool weights_ready) {
-  const double lanes = conv_kernels<T>().lanes, tiles = static_cast<double>(ceil_div(outputs[1], kOut) * ceil_div(outputs[2], kOut));
-  const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)), channel_vectors = ceil_div(channels, conv_kernels<T>().lanes);
+  const double lanes = conv_kernels<T>().lanes,
+               tiles = static_cast<double>(ceil_div(outputs[1], kOut) * ceil_div(outputs[2], kOut));
+  const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)),
+               channel_vectors = ceil_div(channels, conv_kernels<T>().lanes);
   double cost = kPlanes * row_vectors * channels * tiles / 2 * 1.15 + 200 * (row_vectors + channel_vectors) * tiles;
   cost *= static_cast<double>(outputs[0]);
   if (!weights_ready) cost += (static_cast<double>(rows) * channels) * (2 + 100 / lanes);
   return groups * cost;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                                                      \
-  template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);                                                               \
-  template void winograd_weights(const WinogradSum<T>&, int, T*);                                                                    \
-  template WinogradPlan plan_winograd(const WinogradSum<T>&);                                                                        \
-  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&);                                                            \
+#define FASTCONV_INSTANTIATE(T)                                           \
+  template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);    \
+  template void winograd_weights(const WinogradSum<T>&, int, T*);         \
+  template WinogradPlan plan_winograd(const WinogradSum<T>&);             \
+  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&); \
   template double winograd_cost<T>(int64_t, int64_t, int64_t, const int64_t[3], bool);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

@@ -7,8 +7,8 @@
 
 namespace fastconv {
 
-// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ) where h and w have
-// three consecutive taps and d has one.
+// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ) where h and w
+// have three consecutive taps and d has one.
 template <class T>
 struct WinogradSum {
   AxisMap axis[3];
@@ -18,7 +18,7 @@ struct WinogradSum {
   const T* u = nullptr;  // winograd_weights of the weights; or null, and they are transformed as they are needed
   const T* w = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
-  int64_t tap[9] = {};   // in ascending order of offset
+  int64_t tap[9] = {};  // in ascending order of offset
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
@@ -46,8 +46,8 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s);
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
 
-// Elements from plane to plane: an odd number of cache lines, so that the planes' values of a tile spread over the sets of
-// the L1 cache.
+// Elements from plane to plane: an odd number of cache lines, so that the planes' values of a tile spread over the sets
+// of the L1 cache.
 template <class T>
 int64_t plane_stride(int64_t elements) {
   constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
@@ -56,7 +56,8 @@ int64_t plane_stride(int64_t elements) {
 
 // Small problems are left to exact sums, whatever they cost: integers stay integers.
 inline bool large_enough_for_winograd(int64_t rows, int64_t channels, int64_t pixels) {
-  return rows >= 16 && channels >= 16 && 9.0 * static_cast<double>(rows * channels) * static_cast<double>(pixels) >= 1 << 20;
+  return rows >= 16 && channels >= 16 &&
+         9.0 * static_cast<double>(rows * channels) * static_cast<double>(pixels) >= 1 << 20;
 }
 
 // Estimated cycles of one image, transform of the weights included or not, and of the direct algorithm.

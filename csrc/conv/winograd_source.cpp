@@ -39,7 +39,8 @@ bool WinogradSource<T>::reads_directly() const {
 }
 
 template <class T>
-void WinogradSource<T>::transform_directly(const Box& box, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const {
+void WinogradSource<T>::transform_directly(const Box& box, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane,
+                                           int64_t vector) const {
   const auto& kernels = winograd_kernels<T>();
   const int64_t lanes = conv_kernels<T>().lanes;
   const Reach d(axis[0], box, 0), h(axis[1], box, 1), w(axis[2], box, 2);
@@ -64,7 +65,8 @@ void WinogradSource<T>::transform_directly(const Box& box, int64_t c0, int64_t c
     line.channels = std::min(lanes, channels - c);
     for (int64_t n = 0; n < box.images(); ++n) {
       for (int64_t i = 0; i < lines; ++i) {
-        line.src = x.data + (box.image0 + n) * x.stride[0] + (c0 + c) * x.stride[1] + d.begin * x.stride[2] + (h.begin + i) * x.stride[3] + w.begin * x.stride[4];
+        line.src = x.data + (box.image0 + n) * x.stride[0] + (c0 + c) * x.stride[1] + d.begin * x.stride[2] +
+                   (h.begin + i) * x.stride[3] + w.begin * x.stride[4];
         line.pixels = pixels + i * job.pitch;
         kernels.pixels(line);
       }
@@ -75,7 +77,8 @@ void WinogradSource<T>::transform_directly(const Box& box, int64_t c0, int64_t c
 }
 
 template <class T>
-void WinogradSource<T>::transform(const Box& box, int64_t c0, int64_t channels, T* pixels, T* block_memory, T* v, int64_t plane, int64_t vector) const {
+void WinogradSource<T>::transform(const Box& box, int64_t c0, int64_t channels, T* pixels, T* block_memory, T* v,
+                                  int64_t plane, int64_t vector) const {
   if (reads_directly()) return transform_directly(box, c0, channels, pixels, v, plane, vector);
   const auto& kernels = winograd_kernels<T>();
   const int64_t lanes = conv_kernels<T>().lanes;

@@ -4,8 +4,8 @@
 //
 // for each of the 36 values of a transformed tile one product of matrices, (outputs x tiles) times (tiles x channels).
 // A task sums some output channels times some input channels, over all tiles or one part of them. Its tiles come in
-// blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed, and multiplied: vectors of
-// output channels times input channels one by one.
+// blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed, and multiplied: vectors
+// of output channels times input channels one by one.
 //
 // Every sum runs over the tiles in order, however the work is cut; only where there are too few sums to keep the
 // threads busy are the tiles cut into parts, and their number depends on the problem alone.
@@ -174,7 +174,8 @@ struct WinogradWeight {
     const WinogradSource<T> source{axis, x};
     for (int64_t i = some.begin; i < some.end; ++i) {
       const Box b = box(i);
-      source.transform(b, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.block, s.x_patches, x_plane(), tiles(b) * kernels.lanes);
+      source.transform(b, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.block, s.x_patches, x_plane(),
+                       tiles(b) * kernels.lanes);
       transform_dy(t, b, s);
       multiply(t, b, i == some.begin, s, sums);
     }
@@ -204,8 +205,8 @@ struct WinogradWeight {
       line.channels = std::min(lanes, t.o.size() - o);
       for (int64_t image = 0; image < b.images(); ++image) {
         for (int64_t h = 0; h < lines; ++h) {
-          line.src = dy.data + (b.image0 + image) * dy.stride[0] + (t.group * oc + t.o.begin + o) * dy.stride[1] + b.begin[0] * dy.stride[2] +
-                     (b.begin[1] + h) * dy.stride[3] + b.begin[2] * dy.stride[4];
+          line.src = dy.data + (b.image0 + image) * dy.stride[0] + (t.group * oc + t.o.begin + o) * dy.stride[1] +
+                     b.begin[0] * dy.stride[2] + (b.begin[1] + h) * dy.stride[3] + b.begin[2] * dy.stride[4];
           line.pixels = s.pixels + h * job.pitch;
           transforms.pixels(line);
         }

@@ -40,8 +40,8 @@ struct Square {
 
 // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
 template <class T>
-void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels, int64_t channels,
-                     int64_t padded) {
+void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
+                     int64_t channels, int64_t padded) {
   constexpr int N = Square<T>::N;
   const int64_t blocked = pixel_stride == 1 && pixels >= N ? channels / N * N : 0;
   const int64_t whole = pixels / N * N;
@@ -52,7 +52,8 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     if (rows == N)
       for (int64_t c = 0; c < blocked; c += N) Square<T>::transpose(d + c, ldd, s + c * channel_stride, channel_stride);
     for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t c = rows == N ? blocked : 0; c < channels; ++c) d[i * ldd + c] = s[c * channel_stride + i * pixel_stride];
+      for (int64_t c = rows == N ? blocked : 0; c < channels; ++c)
+        d[i * ldd + c] = s[c * channel_stride + i * pixel_stride];
       for (int64_t c = channels; c < padded; ++c) d[i * ldd + c] = 0;
     }
   }

@@ -50,7 +50,8 @@ void pixels(const WinogradPixels<T>& a) {
   constexpr int VL = kLanes<T>;
   if (a.channels < VL || a.count < VL || a.step != 1) {
     for (int64_t p = 0; p < a.count; ++p)
-      for (int64_t c = 0; c < VL; ++c) a.pixels[p * VL + c] = c < a.channels ? a.src[c * a.channel_stride + p * a.step] : T(0);
+      for (int64_t c = 0; c < VL; ++c)
+        a.pixels[p * VL + c] = c < a.channels ? a.src[c * a.channel_stride + p * a.step] : T(0);
     return;
   }
   for (int64_t p = 0; p < a.count; p += VL) {
@@ -107,7 +108,8 @@ void weights(const WinogradWeights<T>& a) {
         Vec<T> u[6];
         weight_transform<T>(g, u);
 #pragma GCC unroll 8
-        for (int j = 0; j < 6; ++j) store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
+        for (int j = 0; j < 6; ++j)
+          store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
       }
     }
   }
@@ -140,7 +142,8 @@ FASTCONV_INLINE void multiply_one(const T* u, int64_t u_vector, const T* v, Vec<
 
 // m (+)= u v for MR tiles and NV vectors of rows, over the channels [0, channels).
 template <class T, int MR, int NV>
-void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, int64_t m_vector, int64_t channels, bool accumulate) {
+void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, int64_t m_vector, int64_t channels,
+             bool accumulate) {
   constexpr int VL = kLanes<T>;
   Vec<T> acc[MR][NV];
 #pragma GCC unroll 12
@@ -157,7 +160,8 @@ void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, i
     for (int r = 0; r < NV; ++r) store(m + r * m_vector + t * VL, acc[t][r]);
 }
 
-// s (+)= g v for MR channels of x and NV vectors of dy's, over `tiles` tiles. What s holds is fetched meanwhile and added last.
+// s (+)= g v for MR channels of x and NV vectors of dy's, over `tiles` tiles. What s holds is fetched meanwhile and
+// added last.
 template <class T, int MR, int NV>
 void tile_sum(const T* g, int64_t g_vector, const T* v, T* s, int64_t s_vector, int64_t tiles, bool accumulate) {
   constexpr int VL = kLanes<T>;
@@ -193,11 +197,13 @@ constexpr TileSum<T> tile_sum_entry() {
   if constexpr (MR * NV <= kSums && NV <= kVectors && MR <= kLanes<T>) return tile_sum<T, MR, NV>;
   else return nullptr;
 }
-#define FASTCONV_ROW(entry, nv)                                                                               \
-  {entry<T, nv, 1>(), entry<T, nv, 2>(), entry<T, nv, 3>(), entry<T, nv, 4>(),  entry<T, nv, 5>(),  entry<T, nv, 6>(), \
-   entry<T, nv, 7>(), entry<T, nv, 8>(), entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(), entry<T, nv, 12>()}
+#define FASTCONV_ROW(entry, nv)                                                     \
+  {                                                                                 \
+      entry<T, nv, 1>(), entry<T, nv, 2>(),  entry<T, nv, 3>(),  entry<T, nv, 4>(), \
+      entry<T, nv, 5>(), entry<T, nv, 6>(),  entry<T, nv, 7>(),  entry<T, nv, 8>(), \
+      entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(), entry<T, nv, 12>()}
 #define FASTCONV_ROWS(entry) \
-  { FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4) }
+  {FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4)}
 template <class T>
 struct Registers {  // [NV - 1][MR - 1], null where it does not fit
   static constexpr Product<T> product[4][kTiles] = FASTCONV_ROWS(product_entry);
@@ -222,8 +228,9 @@ void products(const WinogradProducts<T>& a) {
       const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
       for (int64_t t = 0, mr; t < a.tiles; t += mr) {
         mr = even_part(a.tiles, tall, t);
-        Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector, a.v + c / VL * a.v_vector + t * VL, a.v_vector,
-                                               a.m + r * a.m_vector + t * VL, a.m_vector, depth, a.accumulate || c > 0);
+        Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector,
+                                              a.v + c / VL * a.v_vector + t * VL, a.v_vector,
+                                              a.m + r * a.m_vector + t * VL, a.m_vector, depth, a.accumulate || c > 0);
       }
     }
   }
@@ -239,8 +246,8 @@ void tile_sums(const WinogradTileSums<T>& a) {
       const int64_t n = a.channels - c0 < VL ? a.channels - c0 : VL;
       for (int64_t c = 0, mr; c < n; c += mr) {
         mr = even_part(n, tall, c);
-        Registers<T>::tile_sum[nv - 1][mr - 1](a.g + r * a.g_vector, a.g_vector, a.v + c0 / VL * a.v_vector + c, a.s + r * a.s_vector + (c0 + c) * VL,
-                                               a.s_vector, a.tiles, a.accumulate);
+        Registers<T>::tile_sum[nv - 1][mr - 1](a.g + r * a.g_vector, a.g_vector, a.v + c0 / VL * a.v_vector + c,
+                                               a.s + r * a.s_vector + (c0 + c) * VL, a.s_vector, a.tiles, a.accumulate);
       }
     }
   }
@@ -263,7 +270,8 @@ FASTCONV_INLINE void scatter_pixels(const WinogradOutput<T>& a, T* y, const T* s
 
 // The 4x4 outputs of a tile, those in rows x columns, to `to`, a row being `pitch` elements.
 template <class T, bool kWhole>
-FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, int64_t rows, int64_t columns, T* to, int64_t pitch) {
+FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, int64_t rows, int64_t columns, T* to,
+                                 int64_t pitch) {
   constexpr int VL = kLanes<T>;
   const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
   Vec<T> half[6][4];  // [column of the tile][row of the output]
@@ -360,7 +368,8 @@ FASTCONV_INLINE void patch(const WinogradPatches<T>& a, int64_t h, int64_t w, T*
     Vec<T> out[6];
     transform<T>(half[i], out);
 #pragma GCC unroll 8
-    for (int j = 0; j < 6; ++j) store(v + (i * 6 + j) * a.plane, out[j]), __builtin_prefetch(v + (i * 6 + j) * a.plane + a.tile, 1);
+    for (int j = 0; j < 6; ++j)
+      store(v + (i * 6 + j) * a.plane, out[j]), __builtin_prefetch(v + (i * 6 + j) * a.plane + a.tile, 1);
   }
 }
 
@@ -406,7 +415,8 @@ void weight_sums(const WinogradSums<T>& a) {
 
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums / kVectors, kVectors, pixels<T>, weights<T>, products<T>, tile_sums<T>, output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>};
+  return {kSums / kVectors, kVectors,  pixels<T>,     weights<T>,    products<T>,
+          tile_sums<T>,     output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>};
 }
 
 const WinogradKernels& winograd_kernels() {

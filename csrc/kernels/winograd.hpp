@@ -8,7 +8,8 @@ constexpr int kWinogradOut = 4, kWinogradIn = 6, kWinogradPlanes = 36;
 
 // A vector holds one value of `lanes` channels, so that images of any size fill it.
 
-// pixels[p * lanes + c] = src[c * channel_stride + p * step] for p in [0, count), c in [0, channels); zeros up to `lanes`.
+// pixels[p * lanes + c] = src[c * channel_stride + p * step] for p in [0, count), c in [0, channels); zeros up to
+// `lanes`.
 template <class T>
 struct WinogradPixels {
   const T* src;
@@ -31,8 +32,8 @@ struct WinogradPatches {
   int64_t plane, tile;
 };
 
-// u[plane * i + c * lanes + m] = (G g G^T)_i for the 3x3 kernels g = w[m * row_stride + c * channel_stride + tap[t]]; zeros
-// for m in [rows, lanes).
+// u[plane * i + c * lanes + m] = (G g G^T)_i for the 3x3 kernels g = w[m * row_stride + c * channel_stride + tap[t]];
+// zeros for m in [rows, lanes).
 template <class T>
 struct WinogradWeights {
   const T* w;
@@ -42,8 +43,8 @@ struct WinogradWeights {
   int64_t plane;
 };
 
-// m[r * m_vector + t * lanes + l] = sum_c u[r * u_vector + c * lanes + l] * v[c / lanes * v_vector + t * lanes + c % lanes]
-// in the order of c, for r in [0, vectors), t in [0, tiles); added to what m holds if `accumulate`.
+// m[r * m_vector + t * lanes + l] = sum_c u[r * u_vector + c * lanes + l] * v[c / lanes * v_vector + t * lanes + c %
+// lanes] in the order of c, for r in [0, vectors), t in [0, tiles); added to what m holds if `accumulate`.
 template <class T>
 struct WinogradProducts {
   const T* u;
@@ -55,8 +56,8 @@ struct WinogradProducts {
   bool accumulate;
 };
 
-// s[r * s_vector + c * lanes + l] = sum_t g[r * g_vector + t * lanes + l] * v[c / lanes * v_vector + t * lanes + c % lanes] for r in
-// [0, vectors), c in [0, channels), over t in [0, tiles); added to what s holds if `accumulate`.
+// s[r * s_vector + c * lanes + l] = sum_t g[r * g_vector + t * lanes + l] * v[c / lanes * v_vector + t * lanes + c %
+// lanes] for r in [0, vectors), c in [0, channels), over t in [0, tiles); added to what s holds if `accumulate`.
 template <class T>
 struct WinogradTileSums {
   const T* g;
@@ -68,9 +69,9 @@ struct WinogradTileSums {
   bool accumulate;
 };
 
-// y[l * y_channel + row * y_row + column * y_step] = clamp( bias[l] + (A^T m A)[row % 4, column % 4] ) for the channels l,
-// value i of tile (row / 4) * across + column / 4 standing at m + plane * i + tile * lanes. `pixels` is scratch memory for
-// four rows. bias has `lanes` values, or is null.
+// y[l * y_channel + row * y_row + column * y_step] = clamp( bias[l] + (A^T m A)[row % 4, column % 4] ) for the channels
+// l, value i of tile (row / 4) * across + column / 4 standing at m + plane * i + tile * lanes. `pixels` is scratch
+// memory for four rows. bias has `lanes` values, or is null.
 template <class T>
 struct WinogradOutput {
   const T* m;
