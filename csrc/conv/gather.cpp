@@ -125,6 +125,7 @@ struct Executor {
     for (int64_t c = 0, k = 0; c < cb; ++c)
       for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
     block.clear(cb, packed);
+    std::fill_n(edge, kMaxRows * room, T(0));  // columns that belong to no output are computed all the same
 
     const Panels panels = make_panels(block);
     TileRun<T> t{};
@@ -297,7 +298,6 @@ struct Executor {
     t.c = edge;
     t.ldc = room;
     if (t.accumulate) {
-      std::fill_n(edge, mr * room, T(0));
       for (const Segment* g = segments; g != segments + panel.segments; ++g) {
         if (step == 1) kernels.copy_tile(edge + g->at, room, y + g->y, row, mr, g->length);
         else
