@@ -28,7 +28,7 @@ Vector<T> contiguous_bias(const View<const T>& bias) {
   return b;
 }
 
-constexpr int64_t kWinogradBytes = 16 << 20;  // transformed weights at a time
+constexpr int64_t kWinogradBytes = 64 << 20;  // transformed weights at a time
 
 // A correlation over pieces of the axes, by whichever algorithm suits each.
 template <class T>
@@ -62,7 +62,7 @@ struct Correlation {
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
     if (!large_enough_for_winograd(rows.rows, rows.channels, outputs[1] * outputs[2])) return false;
     const double direct = 9.0 * static_cast<double>(rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < 0.9 * direct;
+    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < direct;
   }
 
   // Rows whose weights are transformed at a time: with several groups, all.
@@ -103,9 +103,9 @@ struct Correlation {
   void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
     for (int64_t m0 = 0; m0 < rows.rows; m0 += winograd_rows()) {
       WinogradSum<T> s = winograd_sum(d, h, w, m0);
-      const WinogradPlan plan = plan_winograd(s);
       s.u = transformed;
-      if (!transformed && plan.blocks > 1) {
+      const WinogradPlan plan = plan_winograd(s);
+      if (!transformed && !plan.transforms_weights) {
         T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
         winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
         s.u = u;
@@ -146,14 +146,14 @@ struct Correlation {
       const WinogradPlan part = plan_winograd(s);
       const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
       at_least(plan.workspace_bytes, part.workspace_bytes);
-      if (part.blocks > 1) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
+      if (!part.transforms_weights) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
       plan.cost += static_cast<double>(s.images) * winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true) +
                    winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) - winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true);
       if (!main) return;
       plan.algorithm = Algorithm::winograd;
       plan.kernel = "F(4x4, 3x3)";
-      plan.mr = part.mr;
-      plan.nr = std::min(kMaxVectors, conv_kernels<T>().accumulators / part.mr) * conv_kernels<T>().lanes;
+      plan.mr = winograd_kernels<T>().tiles;
+      plan.nr = winograd_kernels<T>().vectors * conv_kernels<T>().lanes;
       plan.block_channels = s.channels;
       plan.block_pixels = part.images * part.down * part.across * kWinogradOut * kWinogradOut;
       plan.threads = part.threads;
