@@ -8,6 +8,7 @@ struct ConvKernels;
 struct PoolKernels;
 struct WinogradKernels;
 struct FftKernels;
+struct DepthwiseKernels;
 
 struct KernelTable {
   const char* isa;
@@ -15,6 +16,7 @@ struct KernelTable {
   const PoolKernels* pool;
   const WinogradKernels* winograd;
   const FftKernels* fft;
+  const DepthwiseKernels* depthwise;
 };
 
 // The table in use: the best rung this processor has, or the one that FASTCONV_ISA names.
