@@ -15,6 +15,7 @@ constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole: the L1 c
 constexpr int64_t kBatchBytes = 16 << 10;   // of planes packed together, so that none is read while its stores are on the way
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
+constexpr int64_t kMostAcross = 16;         // planes in a vector
 
 template <class T>
 int64_t depth(const DepthwiseSum<T>& s) {
@@ -60,6 +61,8 @@ class Task {
         }
     }
     first_run_.push_back(static_cast<int64_t>(runs_.size()));
+    const int64_t parts = ceil_div(strip_.size(), kBandRows);
+    for (int64_t i = 0; i < parts; ++i) bands_.push_back({i * strip_.size() / parts, (i + 1) * strip_.size() / parts});
   }
 
   void run(int64_t first_batch, int64_t last_batch) {
@@ -71,37 +74,41 @@ class Task {
     const int64_t all = s_.images * s_.groups;
     for (int64_t b = first_batch; b < last_batch; ++b) {
       const int64_t p0 = b * plan_.planes, count = std::min(all - p0, plan_.planes);
-      for (int64_t k = 0; k < count; ++k) packed_.pack(kernels_, x(p0 + k), k, planes_);
-      if (plan_.narrow.across > 1) narrow(p0, count);
+      Plane at(p0, s_.groups);
+      for (int64_t k = 0; k < count; ++k, at.next()) packed_.pack(kernels_, x(at), k, planes_);
+      at = Plane(p0, s_.groups);
+      if (plan_.narrow.across > 1) narrow(at, count);
       else
-        for (int64_t k = 0; k < count; ++k) wide(p0 + k, planes_ + packed_.plane(k));
+        for (int64_t k = 0; k < count; ++k, at.next()) wide(at, planes_ + packed_.plane(k));
     }
   }
 
  private:
-  const T* x(int64_t plane) const { return s_.x.data + plane / s_.groups * s_.x.stride[0] + plane % s_.groups * s_.channels * s_.x.stride[1]; }
-  T* y(int64_t plane, int64_t o) const {
-    return s_.y.data + plane / s_.groups * s_.y.stride[0] + (plane % s_.groups * s_.rows + o) * s_.y.stride[1] + strip_.begin * s_.y.stride[3] +
+  // Plane after plane without a division.
+  struct Plane {
+    int64_t image, group, groups;
+    Plane(int64_t number, int64_t all) : image(number / all), group(number % all), groups(all) {}
+    void next() {
+      if (++group == groups) group = 0, ++image;
+    }
+  };
+  const T* x(const Plane& p) const { return s_.x.data + p.image * s_.x.stride[0] + p.group * s_.channels * s_.x.stride[1]; }
+  T* y(const Plane& p, int64_t o) const {
+    return s_.y.data + p.image * s_.y.stride[0] + (p.group * s_.rows + o) * s_.y.stride[1] + strip_.begin * s_.y.stride[3] +
            cut_.begin * s_.phases * s_.y.stride[4];
   }
-  const T* w(int64_t plane, int64_t o) const { return s_.weights + plane % s_.groups * s_.w_group + o * s_.w_row; }
-  T bias(int64_t plane, int64_t o) const { return s_.bias ? s_.bias[plane % s_.groups * s_.rows + o] : T(0); }
+  const T* w(const Plane& p, int64_t o) const { return s_.weights + p.group * s_.w_group + o * s_.w_row; }
+  T bias(const Plane& p, int64_t o) const { return s_.bias ? s_.bias[p.group * s_.rows + o] : T(0); }
   int64_t depth() const { return static_cast<int64_t>(position_.size()); }
 
-  // Calls f(first row, number of rows) for nearly equal parts of the strip.
-  template <class F>
-  void for_each_band(F f) const {
-    const int64_t parts = ceil_div(strip_.size(), kBandRows);
-    for (int64_t i = 0; i < parts; ++i) {
-      const int64_t r = i * strip_.size() / parts;
-      f(r, (i + 1) * strip_.size() / parts - r);
-    }
+  void copy_weights(const T* from) {
+    T* to = weights_;
+    for (int64_t o = 0; o < s_.rows; ++o, from += s_.w_row)
+      for (int64_t k : position_) *to++ = from[k];
   }
 
-  void wide(int64_t plane, const T* x) {
-    if (s_.groups > 1 || !weights_ready_)
-      for (int64_t o = 0; o < s_.rows; ++o)
-        for (int64_t k = 0; k < depth(); ++k) weights_[o * depth() + k] = w(plane, o)[position_[static_cast<size_t>(k)]];
+  void wide(const Plane& plane, const T* x) {
+    if (s_.groups > 1 || !weights_ready_) copy_weights(w(plane, 0));
     weights_ready_ = true;
     const int64_t lanes = kernels_.lanes, n = cut_.size(), buffer_row = round_up(n, lanes);
     const bool in_place = stores_in_place(s_);
@@ -115,10 +122,12 @@ class Task {
     b.clamp = s_.clamp;
     b.low = s_.low;
     b.high = s_.high;
-    for_each_band([&](int64_t r, int64_t rows) {
+    T* first = y(plane, 0);
+    for (const Cut& part : bands_) {
+      const int64_t r = part.begin, rows = part.size();
       b.x = x + r * packed_.row();
       for (int64_t o = 0; o < s_.rows; ++o) {
-        T* to = y(plane, o) + r * s_.y.stride[3];
+        T* to = first + o * s_.y.stride[1] + r * s_.y.stride[3];
         b.bias = bias(plane, o);
         for (int64_t f = 0; f < s_.phases; ++f) {
           b.runs = runs_.data() + first_run_[static_cast<size_t>(f)];
@@ -133,29 +142,35 @@ class Task {
         for (int64_t i = 0; i < rows; ++i)
           kernels_.unpack(to + i * s_.y.stride[3], s_.y.stride[4], buffer + i * buffer_row, s_.phases > 1 ? buffer + (kBandRows + i) * buffer_row : nullptr, outputs);
       }
-    });
+    }
   }
 
-  void narrow(int64_t p0, int64_t count) {
+  // Vectors of the weights and biases of output channel o, column by column.
+  void spread(Plane plane, int64_t count, int64_t o, T* biases) {
+    const int64_t lanes = kernels_.lanes, across = plan_.narrow.across, zero = 0;
+    for (int64_t c = 0, k = 0; k < count; ++c, k += across) {
+      const T *from[kMostAcross], *bias_from[kMostAcross];
+      T bias_of[kMostAcross];
+      const int64_t n = std::min(across, count - k);
+      for (int64_t i = 0; i < n; ++i, plane.next()) {
+        from[i] = w(plane, o);
+        bias_of[i] = bias(plane, o);
+        bias_from[i] = bias_of + i;
+      }
+      kernels_.spread(weights_ + c * depth() * lanes, from, position_.data(), depth(), n, plan_.narrow.pitch);
+      kernels_.spread(biases + c * lanes, bias_from, &zero, 1, n, plan_.narrow.pitch);
+    }
+  }
+
+  void narrow(const Plane& first, int64_t count) {
     const int64_t lanes = kernels_.lanes, columns = ceil_div(count, plan_.narrow.across), column = depth() * lanes;
     T* biases = weights_ + columns * column + lanes;
     pointers_.resize(static_cast<size_t>(2 * count));
     T** y_planes = pointers_.data();
     for (int64_t o = 0; o < s_.rows; ++o) {
-      for (int64_t c = 0; c < columns; ++c) {
-        const T* from[16];
-        T bias_of[16];
-        const T* bias_from[16];
-        const int64_t across = std::min(plan_.narrow.across, count - c * plan_.narrow.across), zero = 0;
-        for (int64_t i = 0; i < across; ++i) {
-          from[i] = w(p0 + c * plan_.narrow.across + i, o);
-          bias_of[i] = bias(p0 + c * plan_.narrow.across + i, o);
-          bias_from[i] = bias_of + i;
-        }
-        kernels_.spread(weights_ + c * column, from, position_.data(), depth(), across, plan_.narrow.pitch);
-        kernels_.spread(biases + c * lanes, bias_from, &zero, 1, across, plan_.narrow.pitch);
-      }
-      for (int64_t k = 0; k < count; ++k) y_planes[k] = y(p0 + k, o);
+      spread(first, count, o, biases);
+      Plane plane = first;
+      for (int64_t k = 0; k < count; ++k, plane.next()) y_planes[k] = y(plane, o);
       NarrowBand<T> b{};
       b.x_step = packed_.step();
       b.x_row = packed_.row();
@@ -173,11 +188,11 @@ class Task {
       b.clamp = s_.clamp;
       b.low = s_.low;
       b.high = s_.high;
-      for_each_band([&](int64_t r, int64_t rows) {
-        b.x = planes_ + r * packed_.row();
-        b.y_offset = r * s_.y.stride[3];
-        kernels_.narrow_band[rows - 1](b);
-      });
+      for (const Cut& part : bands_) {
+        b.x = planes_ + part.begin * packed_.row();
+        b.y_offset = part.begin * s_.y.stride[3];
+        kernels_.narrow_band[part.size() - 1](b);
+      }
     }
   }
 
@@ -189,6 +204,7 @@ class Task {
   PackedPlanes<T> packed_;
   std::vector<TapRun> runs_;               // phase after phase
   std::vector<int64_t> first_run_, first_tap_, position_;  // position: of each tap in the weights, in the order of the runs
+  std::vector<Cut> bands_;                 // nearly equal parts of the strip
   std::vector<T*> pointers_;
   T *planes_ = nullptr, *weights_ = nullptr;
   bool weights_ready_ = false;

@@ -20,22 +20,37 @@ enum class Weights { scalars, vectors };
 template <class T, Weights kind>
 constexpr int kWeightStep = kind == Weights::vectors ? kLanes<T> : 1;
 
+template <class T, Weights kind>
+FASTCONV_INLINE Vec<T> weight(const T* w, int i) {
+  if constexpr (kind == Weights::vectors) return load(w + i * kLanes<T>);
+  else return splat(w[i]);
+}
+
+// Tap by tap, not line by line: R sums in turn hide the latency of an addition.
 template <class T, int R, int K, Weights kind>
 FASTCONV_INLINE void add_run(const T* x, int64_t row, const T* w, Vec<T> (&acc)[R]) {
-  Vec<T> tap[K];
-#pragma GCC unroll 8
-  for (int i = 0; i < K; ++i)
-    if constexpr (kind == Weights::vectors) tap[i] = load(w + i * kLanes<T>);
-    else tap[i] = splat(w[i]);
+#if FASTCONV_VEC_REGISTERS == 32
+  Vec<T> line[R + K - 1];
 #pragma GCC unroll 16
   for (int v = 0; v < R + K - 1; ++v) {
-    const Vec<T> line = load(x);
+    line[v] = load(x);
     x += row;
-    __asm__ volatile("" : "+r"(x));  // keeps the loads in their order: all of them early would spill the sums
+    if (v < R - 1) continue;
+    const Vec<T> tap = weight<T, kind>(w, v - R + 1);
 #pragma GCC unroll 8
-    for (int i = 0; i < K; ++i)
-      if (v - i >= 0 && v - i < R) acc[v - i] += tap[i] * line;
+    for (int r = 0; r < R; ++r) acc[r] += tap * line[v - R + 1 + r];
+    __asm__ volatile("" : "+r"(x));  // keeps the taps apart, else all are loaded early and the sums spill
   }
+#else
+#pragma GCC unroll 8
+  for (int i = 0; i < K; ++i, x += row) {  // a line is loaded again for each tap: registers are few
+    const Vec<T> tap = weight<T, kind>(w, i);
+    const T* line = x;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r, line += row) acc[r] += tap * load(line);
+    __asm__ volatile("" : "+r"(x));
+  }
+#endif
 }
 
 template <class T, int R, Weights kind, int K = kRunTaps>
@@ -69,9 +84,8 @@ void band(const Band<T>& b) {
   T* y = b.y;
   for (int64_t c = 0; c < b.columns; ++c, x += b.x_step, y += b.y_step) {
     Vec<T> acc[R];
-    // The lines of y are fetched while the sums are computed; the stores would otherwise wait for them all at once.
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc[r] = splat(b.bias), __builtin_prefetch(y + r * b.y_row, 1);
+    for (int r = 0; r < R; ++r) acc[r] = splat(b.bias);
     add_runs<T, R, Weights::scalars>(b.runs, b.run_count, x, b.x_row, b.w, acc);
     if (b.clamp) clamp_all<T, R>(b.low, b.high, acc);
     if (c + 1 < b.columns || b.last == kLanes<T>) {
@@ -106,35 +120,42 @@ void narrow_band(const NarrowBand<T>& b) {
   }
 }
 
-template <class T>
-FASTCONV_INLINE void copy_row(T* d, const T* s, int64_t n) {
-  constexpr int VL = kLanes<T>;
-  int64_t i = 0;
-  for (; i + VL <= n; i += VL) store(d + i, load(s + i));
-  if (i == n) return;
-  const LaneRange<T> rest(0, n - i);
-  store_lanes(d + i, load_lanes(s + i, rest), rest);
-}
-// Every second element.
-template <class T>
-FASTCONV_INLINE void copy_even(T* d, const T* s, int64_t n) {
-  constexpr int VL = kLanes<T>;
-  int64_t i = 0;
-  for (; i + VL < n; i += VL) store(d + i, even_lanes(load(s + 2 * i), load(s + 2 * i + VL)));
-  for (; i < n; ++i) d[i] = s[2 * i];
+// Lines of one run. What is stored cannot change the loop's bounds: they are in registers.
+template <class T, class F>
+FASTCONV_INLINE void for_each_line(const PackChannel<T>& c, const PackRun& run, F copy) {
+  const PackLine *line = c.lines, *end = line + c.line_count;
+  T* dst = c.dst + run.dst;
+  const T* src = c.src + run.src;
+  for (; line != end; ++line) copy(dst + line->dst, src + line->src);
 }
 
 template <class T>
 void pack(const PackChannel<T>& c) {
-  for (const PackRun* r = c.runs; r != c.runs + c.run_count; ++r)
-    for (const PackLine* line = c.lines; line != c.lines + c.line_count; ++line) {
-      T* d = c.dst + line->dst + r->dst;
-      const T* s = c.src + line->src + r->src;
-      if (r->step == 1) copy_row(d, s, r->length);
-      else if (r->step == 2) copy_even(d, s, r->length);
-      else
-        for (int64_t i = 0; i < r->length; ++i) d[i] = s[i * r->step];
+  constexpr int VL = kLanes<T>;
+  for (int64_t i = 0; i < c.run_count; ++i) {
+    const PackRun run = c.runs[i];
+    const int64_t n = run.length, step = run.step;
+    if (step == 1) {
+      const int64_t whole = n / VL * VL;
+      const LaneRange<T> rest(0, n - whole);
+      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
+        for (int64_t j = 0; j < whole; j += VL) store(d + j, load(s + j));
+        if (whole < n) store_lanes(d + whole, load_lanes(s + whole, rest), rest);
+      });
+    } else if (step == 2) {
+      // Two vectors of x give one; the second of the last two may end beyond the run, and by so much is read less.
+      const int64_t whole = (n - 1) / VL * VL, left = n - whole;
+      const LaneRange<T> low(0, 2 * left - 1 < VL ? 2 * left - 1 : VL), high(0, 2 * left - 1 > VL ? 2 * left - 1 - VL : 0), rest(0, left);
+      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
+        for (int64_t j = 0; j < whole; j += VL) store(d + j, even_lanes(load(s + 2 * j), load(s + 2 * j + VL)));
+        store_lanes(d + whole, even_lanes(load_lanes(s + 2 * whole, low), load_lanes(s + 2 * whole + VL, high)), rest);
+      });
+    } else {
+      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
+        for (int64_t j = 0; j < n; ++j) d[j] = s[j * step];
+      });
     }
+  }
 }
 
 template <class T>

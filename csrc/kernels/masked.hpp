@@ -11,7 +11,7 @@ template <class T>
 struct LaneRange {
 #if defined(__AVX512F__)
   unsigned bits;
-  FASTCONV_INLINE LaneRange(int64_t first, int64_t n) : bits(((1u << n) - 1u) << first) {}
+  FASTCONV_INLINE LaneRange(int64_t first, int64_t n) : bits(((1u << n) - 1u) << first) {}  // n up to a vector's
 #elif defined(__AVX2__)
   Mask<T> lanes;
   FASTCONV_INLINE LaneRange(int64_t first, int64_t n) : lanes(first_lanes<T>(first + n) & ~first_lanes<T>(first)) {}
