@@ -37,6 +37,7 @@ class PackedPlanes {
 
   int64_t elements() const;
   int64_t row() const { return row_; }
+  int64_t channel_size() const { return channel_size_; }
   int64_t step() const { return step_; }  // from one column of vectors to the next
   int64_t columns() const { return columns_; }  // vectors: of a wide plane, or of all narrow ones
   // Position of a wide plane, of the column of a narrow one.

@@ -120,6 +120,84 @@ void narrow_band(const NarrowBand<T>& b) {
   }
 }
 
+// The sums of a run's taps, each over R products: lanes outside `keep` are left out where Masked (dy is zero there, but
+// x might be infinite).
+template <class T, int R, int K, bool Masked>
+FASTCONV_INLINE void add_dots(const T* x, int64_t row, const Vec<T> (&dy)[R], Mask<T> keep, T* sums) {
+  Vec<T> acc[K];
+#pragma GCC unroll 8
+  for (int i = 0; i < K; ++i) acc[i] = load(sums + i * kLanes<T>);
+#pragma GCC unroll 16
+  for (int v = 0; v < R + K - 1; ++v) {
+    Vec<T> line = load(x);
+    if constexpr (Masked) line = keep ? line : Vec<T>{};
+    x += row;
+    __asm__ volatile("" : "+r"(x));  // line after line: all of them early would spill
+#pragma GCC unroll 8
+    for (int i = 0; i < K; ++i)
+      if (v - i >= 0 && v - i < R) acc[i] += dy[v - i] * line;
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < K; ++i) store(sums + i * kLanes<T>, acc[i]);
+}
+
+template <class T, int R, bool Masked, int K = kRunTaps>
+FASTCONV_INLINE void add_any_dots(int taps, const T* x, int64_t row, const Vec<T> (&dy)[R], Mask<T> keep, T* sums) {
+  if constexpr (K == 1) add_dots<T, R, 1, Masked>(x, row, dy, keep, sums);
+  else if (taps == K) add_dots<T, R, K, Masked>(x, row, dy, keep, sums);
+  else add_any_dots<T, R, Masked, K - 1>(taps, x, row, dy, keep, sums);
+}
+
+template <class T, int R, bool Masked>
+FASTCONV_INLINE void dots_of_column(const TapRun* runs, int64_t count, const T* x, int64_t row, const T* dy, int64_t dy_row, Mask<T> keep,
+                                    const LaneRange<T>& lanes, T* sums) {
+  Vec<T> d[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) d[r] = Masked ? load_lanes(dy + r * dy_row, lanes) : load(dy + r * dy_row);
+  for (const TapRun *run = runs, *end = runs + count; run != end; ++run) {
+    add_any_dots<T, R, Masked>(run->taps, x + run->x, row, d, keep, sums);
+    sums += run->taps * kLanes<T>;
+  }
+}
+
+template <class T, int R>
+void band_dots(const BandDots<T>& b) {
+  const T *x = b.x, *dy = b.dy;
+  const bool whole = b.last == kLanes<T>;
+  const LaneRange<T> lanes(0, b.last);
+  int64_t c = 0;
+  for (; c < b.columns - !whole; ++c, x += b.x_step, dy += b.dy_step)
+    dots_of_column<T, R, false>(b.runs, b.run_count, x, b.x_row, dy, b.dy_row, Mask<T>{}, lanes, b.sums + (c % 2) * b.taps * kLanes<T>);
+  if (!whole) dots_of_column<T, R, true>(b.runs, b.run_count, x, b.x_row, dy, b.dy_row, first_lanes<T>(b.last), lanes, b.sums + (c % 2) * b.taps * kLanes<T>);
+}
+
+template <class T, int R>
+void narrow_dots(const NarrowDots<T>& b) {
+  const T *x = b.x, *dy = b.dy;
+  T* sums = b.sums;
+  Mask<T> keep{};
+  for (int64_t i = 0; i < b.across; ++i) keep |= first_lanes<T>(i * b.pitch + b.width) & ~first_lanes<T>(i * b.pitch);
+  const LaneRange<T> all(0, kLanes<T>);
+  for (int64_t c = 0; c < b.columns; ++c, x += b.x_step, dy += b.x_step, sums += b.taps * kLanes<T>)
+    dots_of_column<T, R, true>(b.runs, b.run_count, x, b.x_row, dy, b.dy_row, keep, all, sums);
+}
+
+template <int S, class V, int... I>
+FASTCONV_INLINE V exchanged(V a, LaneList<I...>) {
+  return __builtin_shufflevector(a, a, (I ^ S)...);
+}
+template <class T, int S = kLanes<T> / 2>
+FASTCONV_INLINE T add_lanes(Vec<T> v) {
+  if constexpr (S == 0) return v[0];
+  else return add_lanes<T, S / 2>(v + exchanged<S>(v, LanesOf<Vec<T>>{}));
+}
+
+template <class T>
+void lane_sums(T* dst, const T* sums, int64_t count, int64_t first, int64_t n) {
+  const LaneRange<T> lanes(first, n);
+  for (int64_t i = 0; i < count; ++i) dst[i] = add_lanes<T>(load_lanes(sums + i * kLanes<T>, lanes));
+}
+
 // Lines of one run. What is stored cannot change the loop's bounds: they are in registers.
 template <class T, class F>
 FASTCONV_INLINE void for_each_line(const PackChannel<T>& c, const PackRun& run, F copy) {
@@ -187,6 +265,9 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           kRunTaps,
           {band<T, 1>, band<T, 2>, band<T, 3>, band<T, 4>, band<T, 5>, band<T, 6>, band<T, 7>, band<T, 8>},
           {narrow_band<T, 1>, narrow_band<T, 2>, narrow_band<T, 3>, narrow_band<T, 4>, narrow_band<T, 5>, narrow_band<T, 6>, narrow_band<T, 7>, narrow_band<T, 8>},
+          {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 3>, band_dots<T, 4>, band_dots<T, 5>, band_dots<T, 6>, band_dots<T, 7>, band_dots<T, 8>},
+          {narrow_dots<T, 1>, narrow_dots<T, 2>, narrow_dots<T, 3>, narrow_dots<T, 4>, narrow_dots<T, 5>, narrow_dots<T, 6>, narrow_dots<T, 7>, narrow_dots<T, 8>},
+          lane_sums<T>,
           pack<T>,
           spread<T>,
           unpack<T>};

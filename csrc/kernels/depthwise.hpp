@@ -71,7 +71,7 @@ struct BandDots {
 template <class T>
 struct NarrowDots {
   const T* x;
-  int64_t x_row;
+  int64_t x_row, x_step;  // the columns of dy are x_step apart, too
   const TapRun* runs;
   int64_t run_count, taps;
   const T* dy;
@@ -86,7 +86,11 @@ struct DepthwiseKernelsOf {
   int run_taps;  // a run has no more
   void (*band[kBandRows])(const Band<T>&);  // [R - 1]
   void (*narrow_band[kBandRows])(const NarrowBand<T>&);
-  void (*pack)(const PackChannel<T>&);
+  void (*band_dots[kBandRows])(const BandDots<T>&);
+  void (*narrow_dots[kBandRows])(const NarrowDots<T>&);
+  // dst[i] = sum of lanes [first, first + n) of the vector sums[i * lanes], i in [0, count)
+  void (*lane_sums)(T* dst, const T* sums, int64_t count, int64_t first, int64_t n);
+  void (*pack)(const PackChannel<T>&);  // as in kernels/conv.hpp
   // dst[k * lanes + i * pitch + l] = src[i][position[k]], k in [0, count), i in [0, across), l in [0, pitch): the vectors
   // of a column of narrow planes. Writes a vector beyond the end.
   void (*spread)(T* dst, const T* const* src, const int64_t* position, int64_t count, int64_t across, int64_t pitch);
