@@ -140,15 +140,15 @@ struct Correlation {
     run_fft(s, plan);
   }
 
-  // Whole planes of an image, any kernel. Like Winograd's, the choice looks at one image and at no thread.
+  // Rows of the image as the tile's rows. Like Winograd's, the choice looks at one image and at no thread.
   bool use_depthwise(const Piece& d, const Piece& h, const Piece& w) const {
     if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
     if (d.map.taps() != 1 || d.map.offset[0] != 0 || d.map.in != 1 || d.map.outputs != 1 || d.map.tabulated() || h.map.tabulated() || w.map.tabulated()) return false;
     if (w.step > 2 || (w.step == 2 && phases.size() != 2)) return false;
     const int64_t taps = h.map.taps() * (w.step == 2 ? phases[0].map.taps() + phases[1].map.taps() : w.map.taps());
-    return rows.channels * taps <= kMaxTaps && (algorithm == Algorithm::depthwise || depthwise_pays(taps));
+    if (rows.channels * taps > kMaxTaps) return false;
+    return algorithm == Algorithm::depthwise || (taps > 1 && depthwise_pays(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step, w.map.outputs * w.step));
   }
-  bool depthwise_pays(int64_t taps) const { return rows.rows == 1 && rows.channels == 1 && taps > 1; }
 
   // The two phases of a stride along the width go together, so that their outputs are stored in turn.
   DepthwiseSum<T> depthwise_sum(const Piece& h, const Piece& w) const {
@@ -349,6 +349,31 @@ Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View
   return correlation;
 }
 
+// What use_depthwise() says of a forward call, without pieces.
+bool forward_is_depthwise(const ConvProblem& p) {
+  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  const int64_t channels = p.ic / p.groups;
+  return d.in == 1 && d.k == 1 && d.out == 1 && d.pad_before == 0 && p.taps() > 1 && channels * p.taps() <= kMaxTaps &&
+         depthwise_pays(channels, p.oc / p.groups, h.k, h.out, w.out);
+}
+
+// A tiny problem summed as the larger ones like it are, so that a sample has the same bits alone and in a batch: the
+// depthwise tile goes along the width first. False if it goes along the height in another order than that of the taps.
+template <class T>
+bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
+  if (!forward_is_depthwise(p)) {
+    run_tiny(p, x, w, bias, y, activation);
+    return true;
+  }
+  if (p.axis[1].stride > 1) return false;
+  ConvProblem turned = p;
+  std::swap(turned.axis[1], turned.axis[2]);
+  const auto turn = [](auto& v) { std::swap(v.shape[3], v.shape[4]), std::swap(v.stride[3], v.stride[4]); };
+  turn(x), turn(w), turn(y);
+  run_tiny(turned, x, w, bias, y, activation);
+  return true;
+}
+
 // A contiguous view of a shape, of no memory.
 template <class T>
 View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
@@ -364,8 +389,7 @@ View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
 template <class T>
 void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm,
                        const T* transformed) {
-  if (algorithm == Algorithm::automatic && is_tiny(p)) {
-    run_tiny(p, x, w, bias, y, activation);
+  if (algorithm == Algorithm::automatic && is_tiny(p) && run_tiny_alike(p, x, w, bias, y, activation)) {
     if (!is_clamp(activation)) apply_activation(activation, y);
     return;
   }

@@ -19,6 +19,13 @@ constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
 constexpr int64_t kMostDepth = 2048;        // taps of an output channel
 constexpr int64_t kParts = 8;               // of the sum over pixels, where groups are few
 
+// Measured against the packed tiles: few products of channels, or one channel of a small image.
+bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p) {
+  if (p.axis[1].k < 2 || p.axis[1].out < 2) return false;
+  constexpr int64_t kFewChannels = 4, kFewRows = 8, kMoreRows = 32, kSmallImage = 1024;
+  return (channels <= kFewChannels && rows <= kFewRows) || (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);
+}
+
 // dy read where it stands.
 AxisMap identity(int64_t n) {
   AxisMap map;
@@ -270,7 +277,7 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
-  return algorithm == Algorithm::depthwise || (channels == 1 && rows == 1 && p.taps() > 1);
+  return algorithm == Algorithm::depthwise || gradient_pays(channels, rows, p);
 }
 
 template <class T>

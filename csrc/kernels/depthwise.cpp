@@ -238,19 +238,24 @@ void pack(const PackChannel<T>& c) {
 
 template <class T>
 void unpack(T* d, int64_t step, const T* even, const T* odd, int64_t n) {
-  constexpr int VL = kLanes<T>;
-  int64_t i = 0;
+  constexpr int64_t VL = kLanes<T>;
   if (!odd) {
-    for (; i < n; ++i) d[i * step] = even[i];
-    return;
-  }
-  if (step == 1)
-    for (; i + 2 * VL <= n; i += 2 * VL) {
-      const Vec<T> e = load(even + i / 2), o = load(odd + i / 2);
-      store(d + i, zip_low(e, o));
-      store(d + i + VL, zip_high(e, o));
+    for (int64_t i = 0; i < n; ++i) d[i * step] = even[i];
+  } else if (step != 1) {
+    for (int64_t i = 0; i < n; ++i) d[i * step] = i % 2 ? odd[i / 2] : even[i / 2];
+  } else {
+    for (int64_t i = 0; i < n; i += 2 * VL, even += VL, odd += VL) {
+      const Vec<T> e = load(even), o = load(odd), low = zip_low(e, o), high = zip_high(e, o);
+      const int64_t left = n - i;
+      if (left >= 2 * VL) {
+        store(d + i, low);
+        store(d + i + VL, high);
+      } else {
+        store_lanes(d + i, low, LaneRange<T>(0, left < VL ? left : VL));
+        if (left > VL) store_lanes(d + i + VL, high, LaneRange<T>(0, left - VL));
+      }
     }
-  for (; i < n; ++i) d[i * step] = i % 2 ? odd[i / 2] : even[i / 2];
+  }
 }
 
 template <class T>

@@ -95,6 +95,7 @@ struct DepthwiseKernelsOf {
   // of a column of narrow planes. Writes a vector beyond the end.
   void (*spread)(T* dst, const T* const* src, const int64_t* position, int64_t count, int64_t across, int64_t pitch);
   // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i].
+  // even and odd are read by whole vectors.
   void (*unpack)(T* dst, int64_t step, const T* even, const T* odd, int64_t n);
 };
 
