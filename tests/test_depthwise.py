@@ -1,5 +1,5 @@
-"""Few channels a group, by the tile whose rows are rows of the image: exact for integers at every edge of the tile, of the
-strips and of the planes that share vectors, and the same bits however the work is cut."""
+"""Few channels a group, by the tile whose rows are rows of the image: exact for integers at every edge of the tile, of
+the strips and of the planes that share vectors, and the same bits however the work is cut."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ CASES = [
     *[Case((10, 6), (5, 5), padding=2, mode=mode, groups=9) for mode in MODES],
     *[Case((11, 9), (4, 5), (2, 2), 3, mode=mode, groups=3) for mode in MODES],
     *[Case((12, 20), (3, 3), stride, 2, dilation, groups=5) for stride in (1, 2, 3) for dilation in (1, 2, 3)],
-    *[Case((13, 12), (3, 3), (1, 2), ((0, 2), (1, 0)), batch=2, groups=2, ic=ic, oc=oc) for ic in (1, 2, 3) for oc in (1, 2, 5)],
+    *[
+        Case((13, 12), (3, 3), (1, 2), ((0, 2), (1, 0)), batch=2, groups=2, ic=ic, oc=oc)
+        for ic in (1, 2, 3)
+        for oc in (1, 2, 5)
+    ],
     Case((150, 131), (3, 3), padding=1, oc=2),
     Case((90, 300), (5, 3), (2, 1), 2, ic=2),
     Case((3, 2049), (2, 3), padding=1),

@@ -60,7 +60,6 @@ PackedPlanes<T>::PackedPlanes(const AxisMap& h, Cut rows, const AxisMap& w, Cut 
       channels_(channels),
       planes_(planes),
       across_(narrow.across),
-      pitch_(narrow.pitch),
       lanes_(depthwise_kernels<T>().lanes),
       step_(narrow.step(lanes_)),
       columns_(across_ > 1 ? ceil_div(planes, across_) : ceil_div(columns.size(), lanes_)),
@@ -70,6 +69,7 @@ PackedPlanes<T>::PackedPlanes(const AxisMap& h, Cut rows, const AxisMap& w, Cut 
       plane_size_(channels * channel_size_),
       x_channel_(x_stride[0]),
       runs_(entry_runs(w_, segment_, x_stride[2])) {
+  for (int64_t k = 0; k < planes; ++k) place_.push_back(across_ > 1 ? k / across_ * step_ + k % across_ * narrow.pitch : k * plane_size_);
   for (int64_t e = 0; e < h_.entries(); ++e)
     if (const int64_t from = h_.source[static_cast<size_t>(e)]; from >= 0) lines_.push_back({static_cast<int32_t>(e * row_), from * x_stride[1]});
 }
@@ -101,7 +101,7 @@ void PackedPlanes<T>::clear(T* dst) const {
 
 template <class T>
 void PackedPlanes<T>::pack(const DepthwiseKernelsOf<T>& kernels, const T* x, int64_t k, T* dst) const {
-  PackChannel<T> c{dst + plane(k) + (across_ > 1 ? k % across_ * pitch_ : 0), x, lines_.data(), static_cast<int64_t>(lines_.size()), runs_.data(),
+  PackChannel<T> c{dst + plane(k), x, lines_.data(), static_cast<int64_t>(lines_.size()), runs_.data(),
                    static_cast<int64_t>(runs_.size())};
   for (int64_t i = 0; i < channels_; ++i, c.dst += channel_size_, c.src += x_channel_) kernels.pack(c);
 }

@@ -40,8 +40,8 @@ class PackedPlanes {
   int64_t channel_size() const { return channel_size_; }
   int64_t step() const { return step_; }  // from one column of vectors to the next
   int64_t columns() const { return columns_; }  // vectors: of a wide plane, or of all narrow ones
-  // Position of a wide plane, of the column of a narrow one.
-  int64_t plane(int64_t k) const { return across_ > 1 ? k / across_ * step_ : k * plane_size_; }
+  // Position of a plane.
+  int64_t plane(int64_t k) const { return place_[static_cast<size_t>(k)]; }
 
   // Zeros everywhere no value will be packed. The same positions serve plane after plane.
   void clear(T* dst) const;
@@ -52,8 +52,9 @@ class PackedPlanes {
 
  private:
   AxisLayout h_, w_;
-  int64_t channels_, planes_, across_, pitch_, lanes_, step_, columns_, segment_, row_, channel_size_, plane_size_;
+  int64_t channels_, planes_, across_, lanes_, step_, columns_, segment_, row_, channel_size_, plane_size_;
   int64_t x_channel_;
+  std::vector<int64_t> place_;
   std::vector<PackLine> lines_;
   std::vector<PackRun> runs_;
 };
