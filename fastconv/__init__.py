@@ -190,7 +190,7 @@ __all__ = [
     "unfold",
 ]
 
-_SUBPACKAGES = ("analysis", "data", "nn", "optim", "train", "viz")
+_SUBPACKAGES = ("analysis", "data", "interop", "ndimage", "nn", "optim", "signal", "torch", "train", "viz")
 
 
 def __getattr__(name: str) -> object:

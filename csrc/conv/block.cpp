@@ -7,10 +7,9 @@
 namespace fastconv {
 namespace {
 
-// Channels a power of two of bytes apart would share one set of the L1 cache.
+// Channels an odd number of cache lines apart spread over all sets of the L1 cache.
 int64_t spread(int64_t elements) {
-  elements = round_up(elements, 16);
-  return elements % 256 == 0 ? elements + 16 : elements;
+  return (ceil_div(elements, 16) | 1) * 16;
 }
 
 // All sources of an entry.
@@ -33,11 +32,12 @@ int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t 
 }
 
 template <class T>
-Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x) : box_(box), x_(x) {
+Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, bool aligned) : box_(box), x_(x) {
   for (int i = 0; i < 3; ++i) layout_[i] = make_layout(axes[i], box.begin[i], box.end[i], expand[i]);
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
   plane_ = box.images() * d.width * h.width * w.width;
-  channel_stride_ = spread(plane_ * d.segments * h.segments * w.segments);
+  entries_ = plane_ * d.segments * h.segments * w.segments;
+  channel_stride_ = spread(entries_);
   tap_offset_.reserve(d.segment.size() * h.segment.size() * w.segment.size());
   for (size_t td = 0; td < d.segment.size(); ++td)
     for (size_t th = 0; th < h.segment.size(); ++th)
@@ -46,12 +46,12 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
         tap_offset_.push_back(static_cast<int32_t>(segment * plane_ + position(0, d.shift[td], h.shift[th], w.shift[tw])));
       }
   find_lines();
-  in_place_ = stands_in_x();
+  in_place_ = stands_in_x(aligned);
   if (in_place_) channel_stride_ = x_.stride[1];
 }
 
 template <class T>
-bool Block<T>::stands_in_x() const {
+bool Block<T>::stands_in_x(bool aligned) const {
   if (taps() != 1 || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() || !more_runs_.empty()) return false;
   if (runs_.size() != 1 || runs_[0].step != 1 || x_.stride[1] > INT32_MAX / std::max<int64_t>(1, x_.shape[1])) return false;
   for (const PackLine& line : lines_)
@@ -61,6 +61,8 @@ bool Block<T>::stands_in_x() const {
     if (x_.stride[i] < 0) return false;
     end += (x_.shape[i] - 1) * x_.stride[i];
   }
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  if (aligned && (reinterpret_cast<uintptr_t>(x_.data + lines_[0].src + runs_[0].src) % 64 || x_.stride[1] % kLine)) return false;
   return lines_.back().src + runs_[0].src + runs_[0].length + (x_.shape[1] - 1) * x_.stride[1] + kSlack <= end;
 }
 

@@ -25,9 +25,12 @@ struct Box {  // outputs [begin, end) of each axis, and images
 template <class T>
 class Block {
  public:
-  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x);
+  // `aligned`: a block may be x itself only if its lines are aligned to vectors. Worth a copy where many rows read it.
+  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, bool aligned = false);
 
   int64_t channel_stride() const { return channel_stride_; }
+  // Entries of a channel that outputs read: what lies between them and the next channel is not.
+  int64_t entries() const { return entries_; }
   int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
   const std::vector<int32_t>& tap_offset() const { return tap_offset_; }
   int64_t width(int axis) const { return layout_[axis].width; }
@@ -52,13 +55,13 @@ class Block {
 
  private:
   void find_lines();
-  bool stands_in_x() const;
+  bool stands_in_x(bool aligned) const;
 
   Box box_;
   View<const T> x_;
   AxisLayout layout_[3];
   std::vector<int32_t> tap_offset_;
-  int64_t plane_ = 0, channel_stride_ = 0;
+  int64_t plane_ = 0, entries_ = 0, channel_stride_ = 0;
   std::vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
   std::vector<PackRun> runs_, more_runs_;
   std::vector<int32_t> empty_lines_;          // lines of zeros

@@ -247,13 +247,14 @@ struct Correlation {
       sum.axis[i] = std::move(part.map);
     }
     sum.channels = rows.channels;
+    sum.packed = !rows.in_place(taps, part_pixels());
     const GatherPlan part = plan_gather(sum);
     at_least(plan.workspace_bytes, part.workspace_bytes);
-    if (!rows.in_place(taps, part_pixels())) at_least(plan.shared_bytes, std::min(kRowBytes, rows.groups * rows.rows * rows.channels * taps.size() * item));
+    if (sum.packed) at_least(plan.shared_bytes, std::min(kRowBytes, rows.groups * rows.rows * rows.channels * taps.size() * item));
     plan.cost += part.cost * (static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps()) / std::max<double>(1, static_cast<double>(taps.size()));
     if (!main) return;
     plan.algorithm = Algorithm::direct;
-    plan.kernel = rows.rows == 1 ? "packed rows" : "packed";
+    plan.kernel = rows.rows == 1 ? "packed rows" : part.columns ? "packed columns" : "packed";
     plan.mr = part.mr;
     plan.nr = part.nr * conv_kernels<T>().lanes;
     plan.block_channels = part.channels;
@@ -299,37 +300,44 @@ struct Correlation {
   double part_pixels() const { return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs; }
 
   void run_taps(const TapBox& taps, bool first, bool last) {
-    const int64_t channels = rows.channels, a_channel = rows.groups * rows.rows * taps.size();
+    const int64_t channels = rows.channels, a_channel = rows.groups * round_up(rows.rows, conv_kernels<T>().lanes) * taps.size();
     if (rows.in_place(taps, part_pixels())) {
       sum.a = rows.w.data;
       sum.a_row = rows.row_stride();
       sum.a_group = rows.group_stride();
       sum.a_channel = rows.channel_stride();
       sum.a_tap = rows.tap_offsets(taps);
-      run_channels(0, channels, first, last);
+      sum.packed = false;
+      run_channels(0, channels, first, last, [](const GatherPlan&) {});
       return;
     }
+    sum.packed = true;
     sum.a_tap = all_taps(taps.size());
     sum.a_channel = taps.size();
     const int64_t most = std::max<int64_t>(1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
     for (int64_t c0 = 0; c0 == 0 || c0 < channels; c0 += most) {
       const int64_t n = std::min(most, channels - c0);
       T* a = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * a_channel + 1)));
-      rows.pack(taps, c0, n, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
       sum.a = a;
       sum.a_row = n * taps.size();
-      sum.a_group = rows.rows * sum.a_row;
-      run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels);
+      run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels,
+                   [&](const GatherPlan& plan) {
+                     sum.a_group = round_up(rows.rows, plan.row_unit) * sum.a_row;
+                     rows.pack(taps, c0, n, plan, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
+                   });
     }
   }
 
-  void run_channels(int64_t c0, int64_t n, bool first, bool last) {
+  template <class F>
+  void run_channels(int64_t c0, int64_t n, bool first, bool last, F prepare) {
     sum.x_first = c0;
     sum.channels = n;
     sum.accumulate = adding || !first;
     sum.bias = first && !adding && !bias.empty() ? bias.data() : nullptr;
     sum.clamp = last && clamps;
-    run_gather(sum, plan_gather(sum));
+    const GatherPlan plan = plan_gather(sum);
+    prepare(plan);
+    run_gather(sum, plan);
   }
 };
 

@@ -5,17 +5,29 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/columns.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr int64_t kBlockBytes = 512 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
+constexpr int64_t kBlockBytes = 256 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
 constexpr int64_t kPanelBytes = 24 << 10;   // and a panel of it in the L1 cache
+constexpr int64_t kManyRows = 32;           // of `a`: reading x where it stands costs them more than packing it
+constexpr double kStoreCost = 0.6;          // cycles to transpose an output of a columns tile
+constexpr double kSplitLoads = 1.15;        // what loads of vectors at a tap's shift cost the other tiles
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart: row by row, or in one sweep over the gaps.
 int64_t vectors(int64_t rows, int64_t n, int64_t pitch, int64_t lanes) {
   return std::min(rows * ceil_div(n, lanes), ceil_div((rows - 1) * pitch + n, lanes));
+}
+
+// Cycles of packing x into layouts of its axes.
+template <class T>
+double pack_cost(const GatherSum<T>& s, const LayoutSize (&l)[3], int lanes) {
+  double lines = static_cast<double>(s.groups * s.images * s.channels * l[0].width * l[1].width);
+  for (int i = 0; i < 3; ++i) lines *= static_cast<double>(l[i].segments);
+  return lines * (8.0 + 2.5 * static_cast<double>(l[2].width) / lanes);
 }
 
 // Layouts trade entries to pack against vectors to multiply: an expanded axis is packed once a tap, but has no gaps.
@@ -39,12 +51,7 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
     double all = static_cast<double>(s.images) * sweeps;
     if (l[2].width == n[2] && l[1].width == n[1] && l[0].width == n[0])
       all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
-    const double multiply = all * s.channels * s.taps() * row_tiles / 2;
-    double lines = static_cast<double>(s.images) * s.channels;
-    for (int i = 0; i < 3; ++i) lines *= static_cast<double>(l[i].segments);
-    lines *= static_cast<double>(l[0].width * l[1].width);
-    const double pack = lines * (8.0 + 2.5 * static_cast<double>(l[2].width) / lanes);
-    const double cost = s.groups * (multiply + pack);
+    const double cost = s.groups * all * s.channels * s.taps() * row_tiles / 2 + pack_cost(s, l, lanes);
     if (best < 0 || cost < best * 0.98) {
       best = cost;
       std::copy(expand, expand + 3, plan.expand);
@@ -106,7 +113,7 @@ struct Executor {
   // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box. A panel of the packed block stays in the
   // L1 cache while all rows of `a` pass by; with shallow sums a row tile goes along the rows of y instead.
   void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
-    const Block<T> block(s.axis, box, plan.expand, s.x);
+    const Block<T> block(s.axis, box, plan.expand, s.x, s.rows >= kManyRows);
     const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
     const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
     char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + Arena::rounded_bytes<T>(kMaxRows * room));
@@ -118,9 +125,9 @@ struct Executor {
     for (int64_t c = 0, k = 0; c < cb; ++c)
       for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
     block.clear(cb, packed);
+    std::fill_n(edge, kMaxRows * room, T(0));  // columns that belong to no output are computed all the same
 
     const Panels panels = make_panels(block);
-    const int64_t row_tiles = ceil_div(s.rows, plan.mr), base = s.rows / row_tiles, extra = s.rows % row_tiles;
     TileRun<T> t{};
     t.lda = s.a_row;
     t.aoff = a_offsets;
@@ -135,11 +142,11 @@ struct Executor {
         t.accumulate = s.accumulate || c0 > 0;
         t.clamp = s.clamp && c0 + channels >= s.channels;
         auto one = [&](const Panel& panel, int64_t i) {
-          const int64_t m = i * base + std::min(i, extra), mr = base + (i < extra);
+          const auto [m, mr] = plan.row_tile(s.rows, i);
           const int64_t channel = g * s.rows + m;
           t.b = b + panel.position;
           t.pixels = panel.pixels;
-          t.a = s.a + g * s.a_group + m * s.a_row + c0 * s.a_channel;
+          t.a = s.a + g * s.a_group + m * s.a_row + c0 * s.a_channel * (s.packed ? mr : 1);
           t.bias = s.bias ? s.bias + channel : nullptr;
           t.c = s.y.data + channel * s.y.stride[1] + panel.y;
           multiply(panel, panels.segments.data() + panel.first_segment, t, mr, block.width(2), edge);
@@ -158,6 +165,7 @@ struct Executor {
   struct Row {
     int64_t position, y;
   };
+  auto tile(int64_t mr, int64_t vectors) const { return s.packed ? kernels.packed_tile[mr - 1][vectors - 1] : kernels.tile[mr - 1][vectors - 1]; }
   bool shallow() const { return std::min(plan.channels, s.channels) * s.taps() < kShallow; }
   static bool joined(const Row& a, const Row& b, int64_t n) { return b.position - a.position == n && b.y - a.y == n; }
 
@@ -254,12 +262,12 @@ struct Executor {
     t.ldc = s.y.stride[1];
     switch (panel.kind) {
       case Panel::straight:
-        kernels.tile[mr - 1][panel.vectors - 1](t);
+        tile(mr, panel.vectors)(t);
         break;
       case Panel::tall:
         t.b_step = pitch;
         t.c_step = s.y.stride[3];
-        (panel.height == 1 ? kernels.tile[mr - 1][0] : kernels.tall_tile[mr - 1][panel.height - 1])(t);
+        (panel.height == 1 ? tile(mr, 1) : s.packed ? kernels.packed_tall_tile[mr - 1][panel.height - 1] : kernels.tall_tile[mr - 1][panel.height - 1])(t);
         break;
       case Panel::image:
         multiply_image(t, panel.height, pitch);
@@ -290,7 +298,6 @@ struct Executor {
     t.c = edge;
     t.ldc = room;
     if (t.accumulate) {
-      std::fill_n(edge, mr * room, T(0));
       for (const Segment* g = segments; g != segments + panel.segments; ++g) {
         if (step == 1) kernels.copy_tile(edge + g->at, room, y + g->y, row, mr, g->length);
         else
@@ -298,7 +305,7 @@ struct Executor {
             for (int64_t i = 0; i < g->length; ++i) edge[m * room + g->at + i] = y[g->y + m * row + i * step];
       }
     }
-    kernels.tile[mr - 1][panel.vectors - 1](t);
+    tile(mr, panel.vectors)(t);
     for (const Segment* g = segments; g != segments + panel.segments; ++g) {
       if (step == 1) kernels.copy_tile(y + g->y, row, edge + g->at, room, mr, g->length);
       else
@@ -338,26 +345,47 @@ int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
   return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), ceil_div(192, std::max<int64_t>(1, s.taps())));
 }
 
+// Cycles of copying between y and the edges of tiles that end within a vector, once or twice for each run of channels.
+template <class T>
+double edge_cost(const GatherSum<T>& s, int lanes) {
+  const int64_t plane = s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs;
+  const bool dense = s.taps() == 1 && (s.images == 1 || plane % lanes == 0);
+  if (dense || s.axis[2].outputs % lanes == 0) return 0;
+  const double passes = 2 * std::ceil(static_cast<double>(s.channels * s.taps()) / 256) - 1;
+  return 0.25 * passes * static_cast<double>(s.images * plane) * static_cast<double>(s.groups * s.rows);
+}
+
+// The tile and the layout, and whether vectors are pixels or channels of y.
+template <class T>
+GatherPlan choose_kernel(const GatherSum<T>& s) {
+  const int lanes = conv_kernels<T>().lanes;
+  GatherPlan pixels, columns;
+  const double outputs = static_cast<double>(s.images * s.axis[0].outputs * s.axis[1].outputs) * s.axis[2].outputs;
+  choose_tile(s.rows, std::ceil(outputs / lanes), conv_kernels<T>().accumulators, pixels);
+  pixels.cost = choose_layout(s, lanes, pixels.mr, pixels) + edge_cost(s, lanes);
+  if (!columns_apply(s) || s.rows < lanes / 2) return pixels;
+  LayoutSize l[3];
+  for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
+  columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) + kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  return columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : 1) ? columns : pixels;
+}
+
 }  // namespace
 
 template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  GatherPlan plan;
+  GatherPlan plan = choose_kernel(s);
   plan.threads = threads_for(2 * s.macs());
-  const double columns = static_cast<double>(s.images) * s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs;
-  choose_tile(s.rows, std::ceil(columns / kernels.lanes), kernels.accumulators, plan);
-  plan.cost = choose_layout(s, kernels.lanes, plan.mr, plan);
-
   const int64_t budget = kBlockBytes / static_cast<int64_t>(sizeof(T));
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
   const int64_t depth = s.channels * s.taps();
   // Enough pixels that streaming the rows of `a` past a block is cheap; more where there is little to stream.
-  int64_t pixels = depth >= 256 ? 768 : 4096;
+  int64_t pixels = plan.columns ? columns_pixels(s) : depth >= 256 ? 768 : 4096;
   const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
   if (plan.threads > 1 && s.groups < plan.threads)
-    pixels = std::min<int64_t>(pixels, std::max<int64_t>(192, static_cast<int64_t>(total / (2 * plan.threads))));
-  const int64_t few = std::min(s.channels, panel_channels(s, plan));
+    pixels = std::min<int64_t>(pixels, std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / (2 * plan.threads))));
+  const int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : panel_channels(s, plan));
 
   auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
   // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
@@ -379,16 +407,17 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
            few * channel_size(plan.images + 1, extent) <= budget)
       ++plan.images;
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
-  plan.channels = std::max<int64_t>(1, std::min(s.channels, ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
+  plan.channels = std::max<int64_t>(1, std::min(s.channels, plan.columns || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
   if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
 
   const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) * ceil_div(n[2], extent[2]);
   if (plan.threads > 1) {
     plan.group_parts = std::min<int64_t>(s.groups, ceil_div(4 * plan.threads, boxes));
     const int64_t tasks = boxes * plan.group_parts;
-    if (tasks < 2 * plan.threads) plan.row_parts = std::min<int64_t>(ceil_div(s.rows, plan.mr), ceil_div(plan.threads, tasks));
+    if (tasks < 2 * plan.threads) plan.row_parts = std::min<int64_t>(plan.row_tiles(s.rows), ceil_div(plan.threads, tasks));
   }
-  plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack) +
+  plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack);
+  plan.workspace_bytes += plan.columns ? columns_bytes(s, plan, plan.pixels()) :
                          2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes);
   return plan;
 }
@@ -399,7 +428,7 @@ void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
   if (s.channels * s.taps() == 0) return fill_with_bias(s);
   const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
   const int64_t image_parts = ceil_div(s.images, plan.images);
-  const int64_t tiles = ceil_div(s.rows, plan.mr);
+  const int64_t tiles = plan.row_tiles(s.rows);
   const Executor<T> executor{s, plan};
   parallel_tasks(image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
     auto next = [&task](int64_t of) {
@@ -415,8 +444,10 @@ void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
     }
     box.image0 = task * plan.images;
     box.image1 = std::min(s.images, box.image0 + plan.images);
-    executor.box(box, group * s.groups / plan.group_parts, (group + 1) * s.groups / plan.group_parts, row * tiles / plan.row_parts,
-                 (row + 1) * tiles / plan.row_parts);
+    const int64_t g0 = group * s.groups / plan.group_parts, g1 = (group + 1) * s.groups / plan.group_parts;
+    const int64_t tile0 = row * tiles / plan.row_parts, tile1 = (row + 1) * tiles / plan.row_parts;
+    if (plan.columns) run_columns(s, plan, box, g0, g1, tile0, tile1);
+    else executor.box(box, g0, g1, tile0, tile1);
   });
 }
 

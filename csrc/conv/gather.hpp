@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/checked.hpp"
 #include "conv/axis.hpp"
 #include "conv/block.hpp"
 
@@ -22,7 +23,10 @@ struct GatherSum {
   int64_t rows = 1;      // of y, a group
   View<const T> x;
   View<T> y;
-  const T* a = nullptr;  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]
+  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]; packed, row m of the tile [m0, m0 + mr) of GatherPlan::tile is
+  // a[g * a_group + m0 * a_row + (c * taps + t) * mr + m - m0] instead.
+  const T* a = nullptr;
+  bool packed = false;
   int64_t a_group = 0, a_row = 0, a_channel = 0;
   std::vector<int64_t> a_tap;
   const T* bias = nullptr;  // one a row of y, unit stride; may be null
@@ -42,13 +46,25 @@ struct GatherPlan {
   int64_t images = 1;                // of a block
   int64_t extent[3] = {1, 1, 1};     // outputs of a block
   int64_t channels = 1;              // packed at once
-  int mr = 1, nr = 1;                // register tile: rows, vectors
+  bool columns = false;              // vectors are channels, not pixels (conv/columns.hpp)
+  int mr = 1, nr = 1;                // register tile: rows (pixels where `columns`), vectors
+  int64_t row_unit = 1;              // rows of `a` in a unit, a vector's where `columns`
   int64_t row_parts = 1, group_parts = 1;  // further cuts, for the threads' sake
   int threads = 1;
   int64_t workspace_bytes = 0;       // one thread
   double cost = 0;                   // cycles
 
   int64_t pixels() const { return images * extent[0] * extent[1] * extent[2]; }
+
+  // Rows of `a` come in the fewest tiles of nearly as many units, each of at most mr rows or nr vectors of them.
+  struct RowTile {
+    int64_t first, count;  // rows; the last tile's count may pass the last row
+  };
+  int64_t row_tiles(int64_t rows) const { return ceil_div(ceil_div(rows, row_unit), columns ? nr : mr); }
+  RowTile row_tile(int64_t rows, int64_t i) const {
+    const int64_t tiles = row_tiles(rows), units = ceil_div(rows, row_unit), even = units / tiles, extra = units % tiles;
+    return {(i * even + (i < extra ? i : extra)) * row_unit, (even + (i < extra)) * row_unit};
+  }
 };
 
 // Both need at least one output.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "kernels/conv.hpp"
 
@@ -10,20 +11,9 @@ namespace fastconv {
 
 namespace {
 
-constexpr double kFewPixels = 256;
-
-// The compiler makes moves of a copy of constant size, but calls a function for any other.
-template <class T>
-void copy_taps(T* to, const T* from, int64_t n) {
-  switch (n) {
-    case 1: *to = *from; break;
-    case 3: std::copy_n(from, 3, to); break;
-    case 9: std::copy_n(from, 9, to); break;
-    case 25: std::copy_n(from, 25, to); break;
-    case 27: std::copy_n(from, 27, to); break;
-    default: std::copy_n(from, n, to);
-  }
-}
+constexpr int64_t kChannelsAPart = 16;   // read by one task
+constexpr double kFewPixels = 128;        // fewer do not repay packing;
+constexpr double kFewTransposed = 32;     // where rows stand apart, as all taps of a transposed kernel do, not even reading
 
 }  // namespace
 
@@ -41,44 +31,42 @@ template <class T>
 bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
   const std::vector<int64_t> offset = tap_offsets(taps);
   int64_t reach = 0;
-  bool contiguous = channels <= 1 || channel_stride() == static_cast<int64_t>(offset.size());
-  for (size_t t = 0; t < offset.size(); ++t) {
-    contiguous &= offset[t] == static_cast<int64_t>(t);
-    reach = std::max(reach, std::abs(offset[t]));
-  }
-  if (channels * std::abs(channel_stride()) + reach > INT32_MAX) return false;
-  return contiguous || pixels <= kFewPixels;
+  for (int64_t o : offset) reach = std::max(reach, std::abs(o));
+  const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
+  return channels * std::abs(channel_stride()) + reach <= INT32_MAX && pixels <= (apart ? kFewTransposed : kFewPixels);
 }
 
 template <class T>
-void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int threads, T* a) const {
+void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads, T* a) const {
   const std::vector<int64_t> offset = tap_offsets(taps);
-  const int64_t count = taps.size();
-  bool contiguous = true;
-  for (int64_t t = 0; t < count; ++t) contiguous &= offset[static_cast<size_t>(t)] == t;
+  const int64_t count = taps.size(), depth = channel_count * count, tiles = plan.row_tiles(rows), padded = round_up(rows, plan.row_unit);
+  if (depth == 0) return;
+  int64_t run = 1;  // taps at a constant step, from the first on
+  const int64_t step = count > 1 ? offset[1] - offset[0] : 1;
+  while (run < count && offset[static_cast<size_t>(run)] == offset[0] + run * step) ++run;
+  const bool whole = run == count && (channel_count == 1 || channel_stride() == count * step);
   const auto& kernels = conv_kernels<T>();
-  const int64_t all = groups * rows;
-  if (count == 1 && transposed) {  // a plain transpose of each group's matrix, in squares
-    constexpr int64_t kChannelsATask = 64;
-    const int64_t parts = (channel_count + kChannelsATask - 1) / kChannelsATask;
-    parallel_tasks(groups * parts, threads, [&](int64_t task) {
-      const int64_t g = task / parts, c0 = task % parts * kChannelsATask, n = std::min(kChannelsATask, channel_count - c0);
-      kernels.pack_transposed(a + g * rows * channel_count + c0, channel_count, at(g, 0, channel0 + c0) + offset[0], channel_stride(), row_stride(), rows, n, n);
-    });
-    return;
-  }
-  // A task is a few rows, so that neighbouring rows, which share cache lines when transposed, are read together.
-  constexpr int64_t kRowsATask = 8;
-  parallel_tasks((all + kRowsATask - 1) / kRowsATask, threads, [&](int64_t task) {
-    const int64_t r0 = task * kRowsATask, r1 = std::min(all, r0 + kRowsATask);
-    for (int64_t c = 0; c < channel_count; ++c)
-      for (int64_t r = r0; r < r1; ++r) {
-        const T* from = at(r / rows, r % rows, channel0 + c);
-        T* to = a + (r * channel_count + c) * count;
-        if (contiguous) copy_taps(to, from, count);
-        else
-          for (int64_t t = 0; t < count; ++t) to[t] = from[offset[static_cast<size_t>(t)]];
-      }
+  // Channels [c0, c1) of row tile i of group g.
+  auto pack_part = [&](int64_t g, int64_t i, int64_t c0, int64_t c1) {
+    const auto [m0, wide] = plan.row_tile(rows, i);
+    const int64_t n = std::min(wide, rows - m0);
+    T* to = a + (g * padded + m0) * depth + c0 * count * wide;
+    const T* from = at(g, m0, channel0 + c0) + offset[0];
+    if (whole) return kernels.pack_transposed(to, wide, from, row_stride(), step, (c1 - c0) * count, n, wide);
+    if (count == 1 && row_stride() == 1 && n == wide) return kernels.copy_tile(to, n, from, channel_stride(), c1 - c0, n);
+    for (int64_t c = c0; c < c1; ++c, from += channel_stride(), to += count * wide) {
+      kernels.pack_transposed(to, wide, from, row_stride(), step, run, n, wide);
+      for (int64_t t = run; t < count; ++t)
+        kernels.pack_transposed(to + t * wide, wide, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), 1, 1, n, wide);
+    }
+  };
+  // The weights are read as they stand: row after row, or, transposed, channel after channel.
+  const int64_t parts = std::abs(channel_stride()) > std::abs(row_stride()) ? ceil_div(channel_count, kChannelsAPart) : 1;
+  if (parts == 1) return parallel_tasks(groups * tiles, threads, [&](int64_t task) { pack_part(task / tiles, task % tiles, 0, channel_count); });
+  parallel_tasks(groups * parts, threads, [&](int64_t task) {
+    const int64_t c1 = (task % parts + 1) * channel_count / parts;
+    for (int64_t c = task % parts * channel_count / parts; c < c1; ++c)
+      for (int64_t i = 0; i < tiles; ++i) pack_part(task / parts, i, c, c + 1);
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <vector>
 
+#include "conv/gather.hpp"
 #include "fastconv/conv.hpp"
 #include "fastconv/tensor.hpp"
 
@@ -29,11 +30,11 @@ struct WeightRows {
   int64_t group_stride() const { return (transposed ? channels : rows) * w.stride[0]; }
   std::vector<int64_t> tap_offsets(const TapBox& taps) const;
 
-  // True if a tile may read the weights where they stand: along (c, t) they are contiguous, or what a copy would save
-  // is less than what it costs because each is used for few pixels.
+  // True if the tiles shall read the weights where they stand: packing them would cost more than it saves, because each
+  // is used for few pixels.
   bool in_place(const TapBox& taps, double pixels) const;
-  // a[((g * rows + m) * channel_count + c - channel0) * taps + t]
-  void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, int threads, T* a) const;
+  // The weights of `channel_count` channels in the plan's tiles, as GatherSum::a is packed; zeros behind the last row.
+  void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads, T* a) const;
 };
 
 }  // namespace fastconv

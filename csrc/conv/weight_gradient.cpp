@@ -20,6 +20,7 @@ namespace {
 
 constexpr int64_t kSumBytes = 512 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 192 << 10;  // packed x
+constexpr int64_t kMaxPanel = 4;            // vectors of a columns tile
 constexpr int64_t kPanelBytes = 28 << 10;   // one panel of transposed dy, in the L1 cache
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
@@ -117,7 +118,7 @@ struct WeightGradient {
     return p.groups * depth * static_cast<double>(ceil_div(oc, kernels.lanes)) * (pixels / (2 * 0.75) + 12);
   }
 
-  int64_t widest() const { return std::min<int64_t>({outputs / kernels.lanes, kernels.accumulators / mr, kMaxVectors}); }
+  int64_t widest() const { return std::min<int64_t>({outputs / kernels.lanes, kernels.accumulators / mr, rows_are_channels ? kMaxPanel : kMaxVectors}); }
   int64_t tasks() const { return ceil_div(p.groups, group_count) * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent[i]); }
   int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
@@ -172,24 +173,26 @@ struct WeightGradient {
 
   // The scratch memory of one task.
   struct Sizes {
-    int64_t sums, block, panel, positions, offsets;  // bytes
-    int64_t total() const { return sums + block + panel + positions + offsets; }
+    int64_t sums, block, rows, panel, positions, offsets;  // bytes
+    int64_t total() const { return sums + block + rows + panel + positions + offsets; }
   };
   Sizes sizes() const {
     const int64_t pixels = images * extent[0] * extent[1] * extent[2];
-    return {Arena::rounded_bytes<T>(group_count * sum_elements()), Arena::rounded_bytes<T>(block_channel_size(axis, images, extent, expand) * channels + Block<T>::kSlack),
+    const int64_t entries = block_channel_size(axis, images, extent, expand), rows = dots || !rows_are_channels ? 0 : ceil_div(channels, mr) * mr * entries;
+    return {Arena::rounded_bytes<T>(group_count * sum_elements()), Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack), Arena::rounded_bytes<T>(rows),
             Arena::rounded_bytes<T>(pixels * std::max(outputs, int64_t(1))), Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
   }
   int64_t scratch_bytes() const { return sizes().total(); }
   struct Scratch {
-    T *sums, *block, *panel;
+    T *sums, *block, *rows, *panel;
     int32_t *positions, *offsets;
     explicit Scratch(const WeightGradient& w) {
       const Sizes n = w.sizes();
       char* m = Arena::local().reserve(n.total());
       sums = reinterpret_cast<T*>(m);
       block = reinterpret_cast<T*>(m += n.sums);
-      panel = reinterpret_cast<T*>(m += n.block);
+      rows = reinterpret_cast<T*>(m += n.block);
+      panel = reinterpret_cast<T*>(m += n.rows);
       positions = reinterpret_cast<int32_t*>(m += n.panel);
       offsets = reinterpret_cast<int32_t*>(m + n.positions);
     }
@@ -233,6 +236,7 @@ struct WeightGradient {
           }
           pixel += n;
         }
+    if (rows_are_channels) return add_columns(block, packed, t.c.size(), vectors, s, all_sums, first);
     const auto& tap = block.tap_offset();
     const int64_t c = t.c.size();
     for (int64_t k = 0; k < panels; ++k) {
@@ -244,20 +248,6 @@ struct WeightGradient {
       tile.b = s.panel + v.begin * lanes * pixels;
       T* sums = all_sums + v.begin * lanes;
       auto multiply = [&](int64_t tall) { kernels.outer[tall - 1][v.size() - 1](tile); };
-      if (rows_are_channels) {
-        const int64_t tiles = ceil_div(c, mr);
-        tile.lda = block.channel_stride();
-        tile.ldc = taps * width;
-        for (int64_t i = 0; i < tiles; ++i) {
-          const Range m = part(c, tiles, i);
-          for (int64_t u = 0; u < taps; ++u) {
-            tile.a = packed + m.begin * block.channel_stride() + tap[static_cast<size_t>(u)];
-            tile.c = sums + (m.begin * taps + u) * width;
-            multiply(m.size());
-          }
-        }
-        continue;
-      }
       // Taps in steps of one width: every stride-th of a line, which share a segment of the block.
       const int64_t kw = p.axis[2].k, stride = p.axis[2].stride;
       tile.ldc = stride * width;
@@ -274,6 +264,37 @@ struct WeightGradient {
               multiply(tall);
               u += tall * stride;
             }
+    }
+  }
+
+  // The same with rows of channels. x is transposed too, tile by tile, so that neighbouring channels are neighbours in
+  // memory whatever the tap; in s.positions stand the pixels, in s.panel is dy.
+  void add_columns(const Block<T>& block, const T* packed, int64_t c, int64_t vectors, const Scratch& s, T* all_sums, bool first) const {
+    const int64_t pixels = block.box().pixels(), tiles = ceil_div(c, mr), lanes = kernels.lanes, panels = ceil_div(vectors, widest());
+    const int64_t entries = block.entries();
+    for (int64_t i = 0; i < pixels; ++i) s.positions[i] *= static_cast<int32_t>(mr);
+    for (int64_t i = 0; i < tiles; ++i) {
+      const Range m = part(c, tiles, i);
+      kernels.pack_transposed(s.rows + i * mr * entries, mr, packed + m.begin * block.channel_stride(), block.channel_stride(), 1, entries, m.size(), m.size());
+    }
+    TileRun<T> tile{};
+    tile.k = pixels;
+    tile.boff = s.positions;
+    tile.accumulate = !first;
+    tile.ldc = taps * width;
+    for (int64_t k = 0; k < panels; ++k) {
+      const Range v = part(vectors, panels, k);
+      tile.a = s.panel + v.begin * lanes * pixels;
+      tile.lda = v.size() * lanes;
+      for (int64_t i = 0; i < tiles; ++i) {
+        const Range m = part(c, tiles, i);
+        const auto kernel = kernels.columns_tile[m.size() - 1][v.size() - 1];
+        for (int64_t u = 0; u < taps; ++u) {
+          tile.b = s.rows + (i * entries + block.tap_offset()[static_cast<size_t>(u)]) * mr;
+          tile.c = all_sums + v.begin * lanes + (m.begin * taps + u) * width;
+          kernel(tile);
+        }
+      }
     }
   }
 

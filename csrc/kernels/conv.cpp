@@ -46,9 +46,19 @@ struct RowPointers {
   }
 };
 
+// Rows of a packed `a`.
+template <class T>
+struct PackedRow {
+  const T* a;
+  template <int M>
+  FASTCONV_INLINE T get() const {
+    return a[M];
+  }
+};
+
 // acc[m] += a[m] * b for all rows m.
-template <class T, int MR, int NV, int M = 0>
-FASTCONV_INLINE void multiply_rows(const RowPointers<T>& a, const Vec<T> (&b)[NV], Vec<T> (&acc)[MR][NV]) {
+template <class T, int MR, int NV, int M = 0, class A>
+FASTCONV_INLINE void multiply_rows(const A& a, const Vec<T> (&b)[NV], Vec<T> (&acc)[MR][NV]) {
   if constexpr (M < MR) {
     const Vec<T> s = splat<T>(a.template get<M>());
 #pragma GCC unroll 8
@@ -107,22 +117,39 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
   if (!whole) copy_tile<T>(c, ldc, edge, NR, MR, columns);
 }
 
-// acc += a * b over all k; vector v of b stands v * step further.
-template <class T, int MR, int NV>
-FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, int64_t step, Vec<T> (&acc)[MR][NV]) {
+// acc += a * b over all k. Vectors of b stand `step` apart: a constant, so that they are reached by displacements, in all
+// but tall tiles.
+template <bool Packed, class T, int MR, int NV, class Step>
+FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Step step, Vec<T> (&acc)[MR][NV]) {
+  const T* a = t.a;
   const int32_t* aoff = t.aoff;
-  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, ++aoff) {
+  __asm__("" : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
     const T* b = base + *off;
-    const T* a = t.a + *aoff;
-    __asm__("" : "+r"(a), "+r"(b));  // one pointer each and displacements, not an index for each vector
+    if constexpr (!Packed) __asm__("" : "+r"(b));
     Vec<T> bv[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * step);
-    multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
+    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * step());
+    if constexpr (Packed) {
+      multiply_rows<T, MR, NV>(PackedRow<T>{a}, bv, acc);
+      a += MR;
+    } else {
+      const T* row = a + *aoff++;
+      __asm__("" : "+r"(row));  // one pointer and displacements, not an index for each vector
+      multiply_rows<T, MR, NV>(RowPointers<T>(row, t.lda), bv, acc);
+    }
   }
 }
+template <class T>
+struct NextVector {
+  FASTCONV_INLINE constexpr int64_t operator()() const { return kLanes<T>; }
+};
+struct NextRow {
+  int64_t step;
+  FASTCONV_INLINE int64_t operator()() const { return step; }
+};
 
-template <class T, int MR, int NV>
+template <bool Packed, class T, int MR, int NV>
 void tile(const TileRun<T>& t) {
   constexpr int VL = kLanes<T>;
   for (int64_t p = 0; p < t.pixels; p += NV * VL) {
@@ -131,11 +158,11 @@ void tile(const TileRun<T>& t) {
     for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) __builtin_prefetch(t.c + p + m * t.ldc + v * VL, 1);
-    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA { multiply_tile<T, MR, NV>(t, t.b + p, VL, acc); });
+    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA { multiply_tile<Packed, T, MR, NV>(t, t.b + p, NextVector<T>{}, acc); });
   }
 }
 
-template <class T, int MR, int NV>
+template <bool Packed, class T, int MR, int NV>
 void tall_tile(const TileRun<T>& t) {
   constexpr int VL = kLanes<T>;
   alignas(64) T edge[MR * NV * VL];
@@ -143,9 +170,30 @@ void tall_tile(const TileRun<T>& t) {
   if (t.accumulate)
     for (int m = 0; m < MR; ++m) copy_tile<T>(edge + m * NV * VL, VL, t.c + m * t.ldc, t.c_step, NV, t.pixels);
   begin_tile<T, MR, NV>(t, edge, NV * VL, 1, acc);
-  multiply_tile<T, MR, NV>(t, t.b, t.b_step, acc);
+  multiply_tile<Packed, T, MR, NV>(t, t.b, NextRow{t.b_step}, acc);
   end_tile<T, MR, NV>(t, edge, NV * VL, acc);
   for (int m = 0; m < MR; ++m) copy_tile<T>(t.c + m * t.ldc, t.c_step, edge + m * NV * VL, VL, NV, t.pixels);
+}
+
+template <class T, int MR, int NV>
+void columns_tile(const TileRun<T>& t) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[MR][NV];
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+    const Vec<T> init = t.bias ? load(t.bias + v * VL) : Vec<T>{};
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) acc[m][v] = t.accumulate ? load(t.c + m * t.ldc + v * VL) : init;
+  }
+  const T *a = t.a, *base = t.b;
+  __asm__("" : "+r"(base));
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += t.lda) {
+    Vec<T> av[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) av[v] = load(a + v * VL);
+    multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
+  }
+  end_tile<T, MR, NV>(t, t.c, t.ldc, acc);
 }
 
 template <class T, int R, int NV>
@@ -322,14 +370,27 @@ T sum(const T* src, int64_t stride, int64_t n) {
   return total;
 }
 
-template <class T, int MR, int NV>
-constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators) return tile<T, MR, NV>;
+template <bool Packed, class T, int MR, int NV>
+constexpr auto any_tile() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators) return tile<Packed, T, MR, NV>;
+  else return nullptr;
+}
+template <bool Packed, class T, int MR, int NV>
+constexpr auto any_tall_tile() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<Packed, T, MR, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NV>
-constexpr auto tall_entry() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<T, MR, NV>;
+constexpr auto tile_entry() { return any_tile<false, T, MR, NV>(); }
+template <class T, int MR, int NV>
+constexpr auto packed_entry() { return any_tile<true, T, MR, NV>(); }
+template <class T, int MR, int NV>
+constexpr auto tall_entry() { return any_tall_tile<false, T, MR, NV>(); }
+template <class T, int MR, int NV>
+constexpr auto packed_tall_entry() { return any_tall_tile<true, T, MR, NV>(); }
+template <class T, int MR, int NV>
+constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators && NV <= 4) return columns_tile<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int R, int NV>
@@ -359,6 +420,12 @@ constexpr ConvKernelsOf<T> make_kernels() {
            FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
           {FASTCONV_ROW(tall_entry, 1), FASTCONV_ROW(tall_entry, 2), FASTCONV_ROW(tall_entry, 3), FASTCONV_ROW(tall_entry, 4),
            FASTCONV_ROW(tall_entry, 5), FASTCONV_ROW(tall_entry, 6), FASTCONV_ROW(tall_entry, 7), FASTCONV_ROW(tall_entry, 8)},
+          {FASTCONV_ROW(packed_entry, 1), FASTCONV_ROW(packed_entry, 2), FASTCONV_ROW(packed_entry, 3), FASTCONV_ROW(packed_entry, 4),
+           FASTCONV_ROW(packed_entry, 5), FASTCONV_ROW(packed_entry, 6), FASTCONV_ROW(packed_entry, 7), FASTCONV_ROW(packed_entry, 8)},
+          {FASTCONV_ROW(packed_tall_entry, 1), FASTCONV_ROW(packed_tall_entry, 2), FASTCONV_ROW(packed_tall_entry, 3), FASTCONV_ROW(packed_tall_entry, 4),
+           FASTCONV_ROW(packed_tall_entry, 5), FASTCONV_ROW(packed_tall_entry, 6), FASTCONV_ROW(packed_tall_entry, 7), FASTCONV_ROW(packed_tall_entry, 8)},
+          {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3), FASTCONV_ROW(columns_entry, 4),
+           FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6), FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8)},
           {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
            FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
           {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),

@@ -16,6 +16,12 @@ constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
 // bits depend neither on how pixels are grouped nor on how k is cut into consecutive calls. Reads of b may pass the
 // last pixel by up to NR vectors: the packed block has that much slack. c is written for `pixels` pixels exactly.
 //
+// A packed tile reads a[k * MR + m] instead: no arithmetic on addresses, which would take the places of products.
+//
+// A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of weights.
+// Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
+//   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[k * lda + n] ),   init = bias[n] or c
+//
 // A tall tile has its vectors below one another: vector v is `pixels` (at most a vector's) pixels of image row v, at
 // b + v * b_step and c + v * c_step.
 template <class T>
@@ -115,6 +121,9 @@ struct ConvKernelsOf {
   int rows;          // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
   void (*tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
+  void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
+  void (*packed_tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
+  void (*columns_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
   void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]

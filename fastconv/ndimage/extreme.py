@@ -1,0 +1,271 @@
+"""Maximum and minimum filters: boxes by the pooling kernels, other footprints run by run."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from fastconv import _core
+from fastconv.ndimage.arguments import (
+    Array,
+    Output,
+    PerAxis,
+    Side,
+    as_image,
+    before_of,
+    core_mode,
+    deliver,
+    one_axis,
+    output_dtype,
+    per_axis,
+    sides,
+    some_axes,
+)
+from fastconv.ndimage.boxes import extended, extended_planes, over_planes
+from fastconv.ndimage.running import running
+
+_LONG = 12  # windows up to this size are pooled in one go
+
+
+def _widths(size: int) -> list[tuple[int, int]]:
+    """(taps, dilation) of poolings that together have windows of ``size`` elements without a gap."""
+    if size <= _LONG:
+        return [(size, 1)]
+    taps = 5
+    dilation = size // taps
+    return [*_widths(size - (taps - 1) * dilation), (taps, dilation)]
+
+
+def _seen_anyway(side: Side) -> bool:
+    """Whether every value beyond an end that a window meets also stands in the part of it that is inside."""
+    before, after = side.pads
+    if side.mode == "reflect":
+        return before == after
+    return side.mode == "replicate" or (side.mode == "symmetric" and abs(before - after) <= 1)
+
+
+def _take(pads: tuple[int, int], reach: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """As much of the padding as one pooling can do, and what is left for the others."""
+    now = (min(pads[0], reach), min(pads[1], reach))
+    return now, (pads[0] - now[0], pads[1] - now[1])
+
+
+def _pooled(x: Array, sizes: tuple[int, int], pads: tuple[tuple[int, int], tuple[int, int]]) -> Array:
+    """Planes under a box, with nothing beyond their ends. The taps grow with the logarithm of the size."""
+    rows, columns = pads
+    for (kh, dh), (kw, dw) in zip_longest(_widths(sizes[0]), _widths(sizes[1]), fillvalue=(1, 1)):
+        now_rows, rows = _take(rows, (kh - 1) * dh)
+        now_columns, columns = _take(columns, (kw - 1) * dw)
+        x = _core.max_pool(2, x, (kh, kw), 1, (now_rows, now_columns), (dh, dw), False, False, None)
+    return x
+
+
+def _meet_constant(y: Array, height: Side, width: Side, cval: float) -> None:
+    """Windows that reach beyond an end with the mode constant meet ``cval``."""
+    for axis, side in ((1, height), (2, width)):
+        if side.mode == "zeros":
+            lines = np.moveaxis(y, axis, 0)
+            before, after = side.pads
+            for edge in (lines[:before], lines[max(len(lines) - after, 0) :]):
+                np.maximum(edge, cval, out=edge)
+
+
+def _max_planes(x: Array, height: Side, width: Side, cval: float) -> Array:
+    hard = [s for s in (height, width) if s.size > 1 and s.mode != "zeros" and not _seen_anyway(s)]
+    if hard:
+        flat = [s if s in hard else Side(s.axis, 1, 0, "zeros") for s in (height, width)]
+        x = extended_planes(x, flat[0], flat[1], 0.0)
+    pads = [(0, 0) if s in hard else s.pads for s in (height, width)]
+    y = _pooled(x, (height.size, width.size), (pads[0], pads[1]))
+    _meet_constant(y, height, width, cval)
+    return y
+
+
+def _box(x: Array, boxes: list[Side], cval: Any, minimum: bool) -> Array:
+    """A new array, of the dtype of ``x``."""
+    if not boxes or x.size == 0:
+        return x.copy()
+    if x.dtype.kind != "f":
+        join = np.minimum if minimum else np.maximum
+        y = running(join, x, boxes[0], cval)
+        for side in boxes[1:]:
+            y = running(join, y, side, cval, out=y)
+        return y
+    if minimum:
+        y = over_planes(np.negative(x), boxes, lambda p, h, w: _max_planes(p, h, w, -cval))
+        return np.negative(y, out=y)
+    return over_planes(x, boxes, lambda p, h, w: _max_planes(p, h, w, cval))
+
+
+def _runs(footprint: Array) -> list[tuple[tuple[int, ...], int, int]]:
+    """The footprint's elements as runs along its last axis: (place on the other axes, first element, length)."""
+    found = []
+    for place in np.ndindex(footprint.shape[:-1]):
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], footprint[place], [False])).astype(np.int8)))
+        found += [(place, int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return found
+
+
+def _shaped(x: Array, footprint: Array, axes: tuple[int, ...], boxes: list[Side], cval: Any, minimum: bool) -> Array:
+    """``x`` under a footprint with gaps: one running extreme for each length of its runs, and a join for each run."""
+    join = np.minimum if minimum else np.maximum
+    order = np.argsort(axes)
+    footprint, boxes = footprint.transpose(order), [boxes[i] for i in order]
+    wide = extended(x, [s.axis for s in boxes], [s.pads for s in boxes], [s.mode for s in boxes], cval)
+    runs = _runs(footprint)
+    last, result = boxes[-1].axis, None
+    for length in sorted({run[2] for run in runs}):
+        # Of windows that begin with each element; those that reach beyond the end belong to no result.
+        extremes = running(join, wide, Side(last, length, 0, "replicate"))
+        for place, first, _ in (run for run in runs if run[2] == length):
+            window = [slice(None)] * x.ndim
+            for side, start in zip(boxes, (*place, first), strict=True):
+                window[side.axis] = slice(start, start + x.shape[side.axis])
+            part = extremes[tuple(window)]
+            result = part.copy() if result is None else join(result, part, out=result)
+    assert result is not None  # a footprint has elements
+    return result
+
+
+def _constant(cval: Any, x: Array) -> Any:
+    """``cval`` as a value of the input's dtype."""
+    if np.iscomplexobj(cval) or np.ndim(cval) != 0:
+        raise ValueError(f"cval must be a real number, got {cval!r}")
+    if x.dtype.kind == "f":
+        return float(cval)
+    low, high = (0, 1) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+    if not low <= cval <= high:
+        raise ValueError(f"cval must fit the input's dtype {x.dtype}, got {cval!r}")
+    return x.dtype.type(int(cval))
+
+
+def _extreme(
+    input: Any,
+    size: PerAxis,
+    footprint: Any,
+    output: Output,
+    mode: PerAxis,
+    cval: Any,
+    origin: PerAxis,
+    axes: Any,
+    minimum: bool,
+) -> Array:
+    x = as_image(input)
+    if x.dtype.kind == "c":
+        raise TypeError(f"input must be real, because complex numbers have no order; got dtype {x.dtype}")
+    if footprint is None:
+        if size is None:
+            raise ValueError("one of size and footprint is needed, got None for both")
+        boxes = sides(x.ndim, axes, size, origin, mode)
+        return _finish(_box(x, boxes, _fill(cval, x, boxes), minimum), x, output)
+    if size is not None:
+        warnings.warn("size is not used because footprint is given", UserWarning, stacklevel=3)
+    chosen, shape = some_axes(axes, x.ndim), np.asarray(footprint, dtype=bool)
+    if shape.ndim != len(chosen) or not shape.any():
+        raise ValueError(
+            f"footprint must have {len(chosen)} axes, as many as are filtered, and an element that is not zero; "
+            f"got shape {shape.shape} with {np.count_nonzero(shape)} of them"
+        )
+    if shape.all():
+        boxes = sides(x.ndim, axes, shape.shape, origin, mode)
+        return _finish(_box(x, boxes, _fill(cval, x, boxes), minimum), x, output)
+    count = len(chosen)
+    rows = zip(chosen, shape.shape, per_axis(origin, count, "origin"), per_axis(mode, count, "mode"), strict=True)
+    boxes = [Side(a, n, before_of(n, o), core_mode(m)) for a, n, o, m in rows]
+    y = x.copy() if x.size == 0 else _shaped(x, shape, chosen, boxes, _fill(cval, x, boxes), minimum)
+    return _finish(y, x, output)
+
+
+def _fill(cval: Any, x: Array, boxes: list[Side]) -> Any:
+    return _constant(cval, x) if any(s.mode == "zeros" for s in boxes) else 0
+
+
+def _finish(y: Array, x: Array, output: Output) -> Array:
+    return deliver(y, output, output_dtype(output, x))
+
+
+_DOC = """The {which} under a window around every element: ``scipy.ndimage.{name}``.
+
+    input: an array of any number of axes, of a real dtype; the result is exact in each.
+    size: of the window, at least 1; an int, or one per axis.
+    footprint: booleans, the elements of the window that count, instead of a size. Boxes cost the logarithm of their
+        size, other footprints one step for each run of elements along their last axis.
+    output, mode, origin, axes: as for :func:`correlate`; ``cval`` must fit the input's dtype.
+
+    A window that holds a NaN gives NaN, whatever else it holds. (SciPy's answer depends on the order.)
+
+    Returns the filtered array. Raises ValueError for shapes or values that do not fit, TypeError for a complex input or
+    a dtype that cannot be filtered.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.{name}([3, 1, 4, 1, 5], 3).tolist()
+    {example}
+    """
+
+_DOC_1D = """The {which} along an axis under a window around every element: ``scipy.ndimage.{name}1d``.
+
+    axis: the axis of the lines. Other arguments, result and errors are those of :func:`{name}`.
+    """
+
+
+def maximum_filter(
+    input: Any,
+    size: PerAxis = None,
+    footprint: Any = None,
+    output: Output = None,
+    mode: PerAxis = "reflect",
+    cval: Any = 0.0,
+    origin: PerAxis = 0,
+    *,
+    axes: Any = None,
+) -> Array:
+    return _extreme(input, size, footprint, output, mode, cval, origin, axes, minimum=False)
+
+
+def minimum_filter(
+    input: Any,
+    size: PerAxis = None,
+    footprint: Any = None,
+    output: Output = None,
+    mode: PerAxis = "reflect",
+    cval: Any = 0.0,
+    origin: PerAxis = 0,
+    *,
+    axes: Any = None,
+) -> Array:
+    return _extreme(input, size, footprint, output, mode, cval, origin, axes, minimum=True)
+
+
+def maximum_filter1d(
+    input: Any,
+    size: int,
+    axis: int = -1,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: Any = 0.0,
+    origin: int = 0,
+) -> Array:
+    axis = one_axis(axis, np.ndim(input))
+    return _extreme(input, size, None, output, mode, cval, origin, axis, minimum=False)
+
+
+def minimum_filter1d(
+    input: Any,
+    size: int,
+    axis: int = -1,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: Any = 0.0,
+    origin: int = 0,
+) -> Array:
+    axis = one_axis(axis, np.ndim(input))
+    return _extreme(input, size, None, output, mode, cval, origin, axis, minimum=True)
+
+
+maximum_filter.__doc__ = _DOC.format(which="largest element", name="maximum_filter", example="[3, 4, 4, 5, 5]")
+minimum_filter.__doc__ = _DOC.format(which="smallest element", name="minimum_filter", example="[1, 1, 1, 1, 1]")
+maximum_filter1d.__doc__ = _DOC_1D.format(which="largest element", name="maximum_filter")
+minimum_filter1d.__doc__ = _DOC_1D.format(which="smallest element", name="minimum_filter")

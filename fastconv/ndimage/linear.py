@@ -1,0 +1,286 @@
+"""Correlation and convolution with any kernel, over all axes, some, or one."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fastconv import _core
+from fastconv._sliding import correlate_blocks, pad_constant
+from fastconv.ndimage.arguments import (
+    Array,
+    Output,
+    PerAxis,
+    as_image,
+    before_of,
+    core_mode,
+    deliver,
+    one_axis,
+    output_dtype,
+    per_axis,
+    some_axes,
+    working_dtype,
+)
+
+Pads = list[tuple[int, int]]
+
+
+def padded_correlation(
+    x: Array, w: Array, pads: Pads, modes: list[str], cval: Any, flip: bool = False, algorithm: str = "auto"
+) -> Array:
+    """A block ``(N, 1, *spatial)`` under kernels ``(K, 1, *kernel)`` of its dtype."""
+    if cval != 0 and "zeros" in modes:
+        x = pad_constant(x, [p if m == "zeros" else (0, 0) for p, m in zip(pads, modes, strict=True)], cval)
+        pads = [(0, 0) if m == "zeros" else p for p, m in zip(pads, modes, strict=True)]
+    return correlate_blocks(x, w, pads, modes, flip, algorithm)
+
+
+def along_axis(
+    x: Array, w: Array, axis: int, before: int, mode: str, cval: Any, flip: bool = False, algorithm: str = "auto"
+) -> Array:
+    """Lines of ``x`` under kernels ``(K, k)`` of its dtype; ``(K, *x.shape)``. Arrays in order are not copied."""
+    n, inner = x.shape[axis], prod(x.shape[axis + 1 :])
+    pads = (before, w.shape[1] - 1 - before)
+    if inner == 1:
+        block, kernels, amounts, modes = x.reshape(1, 1, -1, n), w[:, None, None], [(0, 0), pads], ["zeros", mode]
+    else:
+        block, kernels, amounts = x.reshape(-1, 1, n, inner), w[:, None, :, None], [pads, (0, 0)]
+        modes = [mode, "zeros"]
+    y = padded_correlation(block, kernels, amounts, modes, cval, flip, algorithm)
+    return y.swapaxes(0, 1).reshape(len(w), *x.shape)
+
+
+def _is_whole(w: Array) -> bool:
+    return w.dtype.kind in "biu" or (w.dtype.kind == "f" and bool((w == np.rint(w)).all()))
+
+
+def _exact_in_single(x: Array, w: Array, cval: Any) -> bool:
+    """Whether every sum of whole products is exact in single precision, by the dtype of ``x`` alone."""
+    if x.dtype.itemsize > 2 or w[0].size > 256:
+        return False
+    largest = max(1 << 8 * x.dtype.itemsize, abs(cval))
+    return bool(largest * np.abs(w.astype(np.float64)).sum() < 2**24)
+
+
+def _prepared(x: Array, w: Array, dtype: np.dtype[Any], cval: Any, flip: bool) -> tuple[Array, Array, str]:
+    """Input and kernels in the dtype to compute in, and the algorithm."""
+    both: Any
+    algorithm = "auto"
+    if "c" in (x.dtype.kind, w.dtype.kind):
+        single = x.dtype.char in "fF" and dtype.char == "F"
+        w = w if flip else w.conj()
+        both = np.complex64 if single else np.complex128
+    else:
+        both = working_dtype(x, dtype)
+        if x.dtype.kind in "biu" and _is_whole(w) and cval == np.trunc(cval):
+            if _exact_in_single(x, w, cval):
+                both, algorithm = np.float32, "direct"
+            elif dtype.kind in "biu" and np.abs(w).max() < 2**53:
+                both = np.int64
+    return x.astype(both, copy=False), w.astype(both, copy=False), algorithm
+
+
+def _correlate(
+    input: Any,
+    weights: Any,
+    output: Output,
+    mode: PerAxis,
+    cval: Any,
+    origin: PerAxis,
+    axes: Any,
+    flip: bool,
+) -> Array:
+    x, w = as_image(input), np.asarray(weights)
+    if output is None and axes is None and type(mode) is str and type(origin) is int:
+        plain = _plain(x, w, mode, cval, origin, flip)
+        if plain is not None:
+            return plain
+    chosen = some_axes(axes, x.ndim)
+    several = w.ndim == len(chosen) + 1
+    if not several:
+        w = w[None]
+    if w.ndim != len(chosen) + 1:
+        raise ValueError(
+            f"weights must have as many axes as are filtered ({len(chosen)}), or one more for several kernels; "
+            f"got shape {np.shape(weights)}"
+        )
+    if w.size == 0:
+        raise ValueError(f"weights must have elements, got shape {np.shape(weights)}")
+    befores = [before_of(k, o, flip) for k, o in zip(w.shape[1:], per_axis(origin, len(chosen), "origin"), strict=True)]
+    modes = [core_mode(m) for m in per_axis(mode, len(chosen), "mode")]
+    dtype = output_dtype(output, x, "c" in (x.dtype.kind, w.dtype.kind))
+    xs, ws, algorithm = _prepared(x, w, dtype, cval, flip)
+    y = _over_axes(xs, ws, chosen, befores, modes, cval, flip, algorithm)
+    return deliver(y if several else y[0], output, dtype)
+
+
+def _plain(x: Array, w: Array, mode: str, cval: Any, origin: int, flip: bool) -> Array | None:
+    """The common case without detours: one kernel over all axes of a float array. None where it is not that."""
+    nd = x.ndim
+    if w.ndim != nd or not 1 <= nd <= 3 or x.dtype.kind != "f" or w.dtype.kind == "c" or 0 in x.shape + w.shape:
+        return None
+    name = core_mode(mode)
+    if name == "zeros" and cval != 0:
+        return None
+    pads = []
+    for k in w.shape:
+        before = before_of(k, origin, flip)
+        pads.append((before, k - 1 - before))
+    if x.dtype != w.dtype:
+        w = w.astype(x.dtype)
+    y = _core.conv_forward(nd, x[None], w[None, None], None, 1, tuple(pads), 1, 1, name, flip, None, "auto", None)
+    return y[0]  # type: ignore[no-any-return]
+
+
+def _over_axes(
+    x: Array,
+    w: Array,
+    axes: tuple[int, ...],
+    befores: list[int],
+    modes: list[str],
+    cval: Any,
+    flip: bool,
+    algorithm: str,
+) -> Array:
+    """``(K, *x.shape)``; the other axes are a batch."""
+    if x.size == 0:
+        return np.zeros((len(w), *x.shape), x.dtype)
+    if len(axes) > 3:  # a kernel of one element leaves an axis as it is
+        kept = [i for i, k in enumerate(w.shape[1:]) if k > 1] or [0]
+        w = w.reshape(len(w), *(w.shape[1 + i] for i in kept))
+        axes, befores, modes = tuple(axes[i] for i in kept), [befores[i] for i in kept], [modes[i] for i in kept]
+    if len(axes) > 3:
+        raise ValueError(f"weights: kernels of up to 3 axes can be used, got {len(axes)} longer than 1")
+    if not axes:
+        return x * w.reshape(-1, *(1,) * x.ndim)
+    others = [a for a in range(x.ndim) if a not in axes]
+    block = x.transpose(*others, *axes)
+    rest, spatial = block.shape[: len(others)], block.shape[len(others) :]
+    pads = [(before, k - 1 - before) for before, k in zip(befores, w.shape[1:], strict=True)]
+    y = padded_correlation(block.reshape(-1, 1, *spatial), w[:, None], pads, modes, cval, flip, algorithm)
+    y = y.swapaxes(0, 1).reshape(len(w), *rest, *spatial)
+    back = np.argsort([*others, *axes])
+    return np.ascontiguousarray(y.transpose(0, *(1 + back)))
+
+
+def correlate(
+    input: Any,
+    weights: Any,
+    output: Output = None,
+    mode: PerAxis = "reflect",
+    cval: Any = 0.0,
+    origin: PerAxis = 0,
+    *,
+    axes: Any = None,
+) -> Array:
+    """The correlation of an array with a kernel: ``scipy.ndimage.correlate``.
+
+    ``out[p] = sum over t of weights[t] * input[p + t - size // 2 - origin]``
+
+    input: an array of any number of axes.
+    weights: a kernel with an axis for every axis that is filtered, of which up to three are longer than 1; or several
+        kernels along one more axis in front, which the result has too.
+    output: None for a new array of the input's dtype, a dtype, or an array to write to, which may be the input.
+    mode: what is beyond the ends: ``"reflect"`` (d c b a | a b c d | d c b a), ``"mirror"`` (d c b | a b c d | c b a),
+        ``"nearest"`` (a a a | a b c d | d d d), ``"wrap"`` (b c d | a b c d | a b c), ``"constant"`` (``cval``); the
+        names ``"grid-mirror"``, ``"grid-wrap"``, ``"grid-constant"`` are reflect, wrap and constant. Or one per axis.
+    cval: the value beyond the ends, for ``"constant"``.
+    origin: shifts the kernel towards the beginning, from ``-(size // 2)`` to ``(size - 1) // 2``; or one per axis.
+    axes: the axes that are filtered, an int or several; None is all. The others are a batch.
+
+    float32 stays in single precision if the result is float32. Integers under whole weights are exact; otherwise they
+    are computed in double precision and rounded towards zero, as in SciPy. Large kernels use Fourier transforms, which
+    round relative to the largest sum, and through which a NaN or infinity spreads.
+
+    Returns the filtered array. Raises ValueError for shapes or values that do not fit, TypeError for a dtype that
+    cannot be filtered.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.correlate([1.0, 2.0, 4.0], [1, 0, -1])
+    array([-1., -3., -2.])
+    """
+    return _correlate(input, weights, output, mode, cval, origin, axes, False)
+
+
+def convolve(
+    input: Any,
+    weights: Any,
+    output: Output = None,
+    mode: PerAxis = "reflect",
+    cval: Any = 0.0,
+    origin: PerAxis = 0,
+    *,
+    axes: Any = None,
+) -> Array:
+    """The convolution of an array with a kernel: ``scipy.ndimage.convolve``.
+
+    ``out[p] = sum over t of weights[t] * input[p - t + size // 2 + origin]``
+
+    Arguments, result and errors are those of :func:`correlate`.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.convolve([1.0, 2.0, 4.0], [1, 0, -1])
+    array([1., 3., 2.])
+    """
+    return _correlate(input, weights, output, mode, cval, origin, axes, True)
+
+
+def _correlate1d(
+    input: Any, weights: Any, axis: int, output: Output, mode: str, cval: Any, origin: int, flip: bool
+) -> Array:
+    x, w = as_image(input), np.asarray(weights)
+    axis = one_axis(axis, x.ndim)
+    if w.ndim not in (1, 2) or w.size == 0:
+        raise ValueError(f"weights must be a line of numbers, or several of them; got shape {w.shape}")
+    several = w.ndim == 2
+    dtype = output_dtype(output, x, "c" in (x.dtype.kind, w.dtype.kind))
+    before, name = before_of(w.shape[-1], origin, flip), core_mode(mode)
+    xs, ws, algorithm = _prepared(x, w if several else w[None], dtype, cval, flip)
+    if x.size == 0:
+        y = np.zeros((len(ws), *x.shape), xs.dtype)
+    else:
+        y = along_axis(xs, ws, axis, before, name, cval, flip, algorithm)
+    return deliver(y if several else y[0], output, dtype)
+
+
+def correlate1d(
+    input: Any,
+    weights: Any,
+    axis: int = -1,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: Any = 0.0,
+    origin: int = 0,
+) -> Array:
+    """The correlation of every line along an axis: ``scipy.ndimage.correlate1d``.
+
+    weights: ``(k,)``, or ``(K, k)`` for several kernels, which are the first axis of the result.
+    axis: the axis of the lines. Other arguments, result and errors are those of :func:`correlate`.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.correlate1d([[1, 2, 4]], [[1, 1], [1, -1]], mode="nearest").tolist()
+    [[[2, 3, 6]], [[0, -1, -2]]]
+    """
+    return _correlate1d(input, weights, axis, output, mode, cval, origin, False)
+
+
+def convolve1d(
+    input: Any,
+    weights: Any,
+    axis: int = -1,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: Any = 0.0,
+    origin: int = 0,
+) -> Array:
+    """The convolution of every line along an axis: ``scipy.ndimage.convolve1d``.
+
+    Arguments, result and errors are those of :func:`correlate1d`.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.convolve1d([1.0, 2.0, 4.0], [1, -1])
+    array([1., 2., 0.])
+    """
+    return _correlate1d(input, weights, axis, output, mode, cval, origin, True)

@@ -1,0 +1,259 @@
+"""Uniform and Gaussian filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv import _core
+from fastconv.ndimage.arguments import (
+    Array,
+    Output,
+    PerAxis,
+    Side,
+    as_image,
+    cast,
+    core_mode,
+    deliver,
+    one_axis,
+    output_dtype,
+    per_axis,
+    sides,
+    some_axes,
+    working_dtype,
+)
+from fastconv.ndimage.boxes import extended_planes, over_planes
+from fastconv.ndimage.linear import along_axis
+from fastconv.ndimage.running import running
+
+_BLOCK = 1 << 15  # elements at a time where they are converted
+_LARGE = 12  # above this size sums over windows cost less by doubling than element by element
+
+
+class Step(NamedTuple):
+    """A filter of arrays of floats or complex numbers, and the axes on which elements have to do with each other."""
+
+    axes: tuple[int, ...]
+    filter: Callable[[Array], Array]
+
+
+def in_steps(x: Array, steps: list[Step], output: Output, working: Any = None) -> Array:
+    """Filters one after the other, each result rounded to the output's dtype, as SciPy's intermediate results are.
+
+    working: the dtype to compute in, if not the usual one.
+    """
+    dtype = output_dtype(output, x, x.dtype.kind == "c")
+    if not steps or x.size == 0:
+        return deliver(x.copy(), output, dtype)
+    working = np.dtype(working or working_dtype(x, dtype))
+    for step in steps:
+        if x.ndim > 1 and x.size > 2 * _BLOCK and not x.dtype == dtype == working:
+            x = _by_blocks(step, x, dtype, working)
+        else:
+            x = cast(step.filter(x.astype(working, copy=False)), dtype)
+    return deliver(x, output, dtype)
+
+
+def _by_blocks(step: Step, x: Array, dtype: np.dtype[Any], working: np.dtype[Any]) -> Array:
+    """A step in parts that stay in the cache while they are of another dtype."""
+    split = 0 if 0 not in step.axes else x.ndim - 1
+    if split in step.axes:
+        return cast(step.filter(x.astype(working)), dtype)
+    result = np.empty(x.shape, dtype)
+    length = max(1, _BLOCK * x.shape[split] // x.size)
+    for first in range(0, x.shape[split], length):
+        part = (*[slice(None)] * split, slice(first, first + length))
+        result[part] = cast(step.filter(x[part].astype(working, order="C")), dtype)
+    return result
+
+
+def by_parts(real_filter: Callable[[Array, float], Array], x: Array, cval: Any) -> Array:
+    """A linear filter of real arrays, on an array that may be complex."""
+    if x.dtype.kind != "c":
+        return real_filter(x, float(np.real(cval)))
+    y = np.empty_like(x)
+    y.real, y.imag = real_filter(x.real.copy(), np.real(cval)), real_filter(x.imag.copy(), np.imag(cval))
+    return y
+
+
+def _mean_planes(cval: float, x: Array, height: Side, width: Side) -> Array:
+    """The mean under a box, of planes of floats."""
+    sizes, pads = (height.size, width.size), (height.pads, width.pads)
+    if max(sizes) > _LARGE:
+        total = running(np.add, x, width._replace(axis=2), cval) if width.size > 1 else None
+        if height.size > 1:
+            beyond = cval * width.size  # what there would be a sum of already
+            total = running(np.add, x if total is None else total, height._replace(axis=1), beyond, out=total)
+        assert total is not None
+        return np.divide(total, height.size * width.size, out=total)
+    if cval != 0 or {s.mode for s in (height, width) if s.size > 1} != {"zeros"}:
+        x, pads = extended_planes(x, height, width, cval), ((0, 0), (0, 0))
+    mean: Array = _core.avg_pool(2, x, sizes, 1, pads, False, True, None, None)
+    return mean
+
+
+def _mean(boxes: list[Side], cval: Any, x: Array) -> Array:
+    return by_parts(lambda part, fill: over_planes(part, boxes, partial(_mean_planes, fill)), x, cval)
+
+
+def uniform_filter(
+    input: Any,
+    size: PerAxis = 3,
+    output: Output = None,
+    mode: PerAxis = "reflect",
+    cval: Any = 0.0,
+    origin: PerAxis = 0,
+    *,
+    axes: Any = None,
+) -> Array:
+    """The mean of a box around every element: ``scipy.ndimage.uniform_filter``.
+
+    input: an array of any number of axes.
+    size: of the box, at least 1; an int, or one per axis. The time grows with its logarithm.
+    output, mode, cval, origin, axes: as for :func:`correlate`.
+
+    Every mean is a sum of its own: its error does not grow along the axis, as that of a running sum does. Integers go
+    axis by axis, each result rounded towards zero, as in SciPy.
+
+    Returns the filtered array. Raises ValueError for values that do not fit, TypeError for a dtype that cannot be
+    filtered.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.uniform_filter([0.0, 0.0, 3.0, 0.0], 3)
+    array([0., 1., 1., 1.])
+    """
+    x = as_image(input)
+    boxes = sides(x.ndim, axes, size, origin, mode)
+    dtype = output_dtype(output, x)
+    groups = [[s] for s in boxes] if dtype.kind in "biu" else [boxes] * bool(boxes)
+    # Sums below 2**22 and their quotients by a size are told apart in single precision.
+    bytes_alone = x.dtype.kind in "biu" and dtype == x.dtype and x.dtype.itemsize == 1 and abs(cval) < 256
+    single = bytes_alone and all(s.size < 2**14 for s in boxes)
+    steps = [Step(tuple(s.axis for s in group), partial(_mean, group, cval)) for group in groups]
+    return in_steps(x, steps, output, np.float32 if single else None)
+
+
+def uniform_filter1d(
+    input: Any,
+    size: int,
+    axis: int = -1,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: Any = 0.0,
+    origin: int = 0,
+) -> Array:
+    """The mean of a window along an axis: ``scipy.ndimage.uniform_filter1d``.
+
+    axis: the axis of the lines. Other arguments, result and errors are those of :func:`uniform_filter`.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.uniform_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3).tolist()
+    [4, 3, 4, 1, 4, 6, 6, 3]
+    """
+    return uniform_filter(input, size, output, mode, cval, origin, axes=one_axis(axis, np.ndim(input)))
+
+
+@lru_cache(maxsize=64)
+def gaussian_kernel(sigma: float, order: int, radius: int) -> Array:
+    """The Gaussian's values at ``-radius .. radius``, of sum 1, or its derivative, to be correlated with.
+
+    The derivatives are ``H(x) * gaussian(x)`` with the polynomials ``H' - x / sigma**2 * H`` of the one before.
+    """
+    x = np.arange(-radius, radius + 1, dtype=np.float64)
+    gaussian = np.exp(-0.5 * (x / sigma) ** 2)
+    gaussian /= gaussian.sum()
+    if order == 0:
+        return gaussian
+    polynomial = [1.0]  # coefficients, the constant one first
+    for _ in range(order):
+        derivative = [i * c for i, c in enumerate(polynomial)][1:] + [0.0, 0.0]
+        multiple = [0.0] + [c / sigma**2 for c in polynomial]
+        polynomial = [d - m for d, m in zip(derivative, multiple, strict=True)]
+    kernel: Array = (np.polyval(polynomial[::-1], x) * gaussian)[::-1]
+    return kernel
+
+
+def _radius(sigma: float, truncate: float, radius: Any) -> int:
+    if radius is None:
+        return int(truncate * float(sigma) + 0.5)
+    if not isinstance(radius, (int, np.integer)) or radius < 0:
+        raise ValueError(f"radius must be an integer of at least 0, or None, got {radius!r}")
+    return int(radius)
+
+
+def _blur(kernel: Array, axis: int, mode: str, cval: Any, x: Array) -> Array:
+    y: Array = along_axis(x, kernel.astype(x.dtype)[None], axis, len(kernel) // 2, mode, cval)[0]
+    return y
+
+
+def gaussian_filter(
+    input: Any,
+    sigma: PerAxis,
+    order: PerAxis = 0,
+    output: Output = None,
+    mode: PerAxis = "reflect",
+    cval: Any = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: PerAxis = None,
+    axes: Any = None,
+) -> Array:
+    """The convolution with a Gaussian or its derivatives: ``scipy.ndimage.gaussian_filter``.
+
+    input: an array of any number of axes.
+    sigma: the standard deviation in elements; or one per axis, where 0 leaves an axis as it is.
+    order: 0 for the Gaussian, n for its n-th derivative; or one per axis.
+    output, mode, cval, axes: as for :func:`correlate`.
+    truncate, radius: the kernel reaches to ``int(truncate * sigma + 0.5)`` elements, or to ``radius``; or one per axis.
+
+    Returns the filtered array. Raises ValueError for values that do not fit, TypeError for a dtype that cannot be
+    filtered.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.gaussian_filter([0.0, 0.0, 1.0, 0.0, 0.0], 1, radius=1).round(3)
+    array([0.   , 0.274, 0.452, 0.274, 0.   ])
+    """
+    x = as_image(input)
+    chosen = some_axes(axes, x.ndim)
+    count = len(chosen)
+    steps: list[Step] = []
+    options = [
+        per_axis(v, count, n) for v, n in ((sigma, "sigma"), (order, "order"), (mode, "mode"), (radius, "radius"))
+    ]
+    for axis, deviation, derivative, name, reach in zip(chosen, *options, strict=True):
+        if deviation < 0:
+            raise ValueError(f"sigma must be at least 0, got {sigma!r}")
+        if not isinstance(derivative, (int, np.integer)) or derivative < 0:
+            raise ValueError(f"order must be an integer of at least 0, got {order!r}")
+        named, length = core_mode(name), _radius(deviation, truncate, reach)
+        if deviation > 1e-15:
+            kernel = gaussian_kernel(float(deviation), int(derivative), length)
+            steps.append(Step((axis,), partial(_blur, kernel, axis, named, cval)))
+    return in_steps(x, steps, output)
+
+
+def gaussian_filter1d(
+    input: Any,
+    sigma: float,
+    axis: int = -1,
+    order: int = 0,
+    output: Output = None,
+    mode: str = "reflect",
+    cval: Any = 0.0,
+    truncate: float = 4.0,
+    *,
+    radius: int | None = None,
+) -> Array:
+    """The convolution with a Gaussian along an axis: ``scipy.ndimage.gaussian_filter1d``.
+
+    axis: the axis of the lines. Other arguments, result and errors are those of :func:`gaussian_filter`.
+
+    >>> from fastconv import ndimage
+    >>> ndimage.gaussian_filter1d([1.0, 2.0, 3.0, 4.0, 5.0], 1).round(3)
+    array([1.427, 2.068, 3.   , 3.932, 4.573])
+    """
+    only = one_axis(axis, np.ndim(input))
+    return gaussian_filter(input, sigma, order, output, mode, cval, truncate, radius=radius, axes=only)
