@@ -201,7 +201,7 @@ struct Executor {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0});
     } else if (direct && !sweep && n <= lanes && !(rows.size() > 1 && joined(rows[0], rows[1], n))) {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) {
-        const int64_t count = ceil_div(height, plan.nr);
+        const int64_t count = s.packed ? height : ceil_div(height, plan.nr);  // tall tiles read `a` in place
         for (int64_t i = 0; i < count; ++i) {
           const Row& row = rows[r + static_cast<size_t>(i * height / count)];
           panels.list.push_back({Panel::tall, 1, row.position, n, row.y, (i + 1) * height / count - i * height / count, 0, 0});
@@ -267,7 +267,7 @@ struct Executor {
       case Panel::tall:
         t.b_step = pitch;
         t.c_step = s.y.stride[3];
-        (panel.height == 1 ? tile(mr, 1) : s.packed ? kernels.packed_tall_tile[mr - 1][panel.height - 1] : kernels.tall_tile[mr - 1][panel.height - 1])(t);
+        (panel.height == 1 ? tile(mr, 1) : kernels.tall_tile[mr - 1][panel.height - 1])(t);
         break;
       case Panel::image:
         multiply_image(t, panel.height, pitch);

@@ -16,7 +16,7 @@ const char* activation_name(Activation activation) {
   return names[static_cast<int>(activation)];
 }
 const char* algorithm_name(Algorithm algorithm) {
-  static const char* const names[] = {"auto", "direct", "winograd", "fft", "reference"};
+  static const char* const names[] = {"auto", "direct", "winograd", "fft", "depthwise", "reference"};
   return names[static_cast<int>(algorithm)];
 }
 

@@ -11,6 +11,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/columns.hpp"
+#include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
 #include "conv/weight_gradient.hpp"
 #include "conv/winograd_weight.hpp"
@@ -406,6 +407,7 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   }
   if (p.mb * p.out_pixels() > 0) {
     if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
+    if (use_depthwise_weight<T>(p, algorithm)) return depthwise_weight_gradient(p, dy, x, dw);
     return WeightGradient<T>(p, dy, x, dw).run();
   }
   for (int64_t o = 0; o < dw.shape[0]; ++o)
@@ -430,6 +432,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
       describe_fft(part, static_cast<double>(p.mb), true, plan);
       return plan;
     }
+  if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);

@@ -262,7 +262,7 @@ bool fits(const ConvProblem& p) {
 
 template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
-  if (algorithm == Algorithm::direct || algorithm == Algorithm::fft || !fits(p)) return false;
+  if ((algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) || !fits(p)) return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd(p.oc / p.groups, p.ic / p.groups, p.axis[1].out * p.axis[2].out)) return false;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of

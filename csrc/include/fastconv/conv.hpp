@@ -23,7 +23,7 @@ namespace fastconv {
 
 enum class Mode : uint8_t { zeros, reflect, replicate, circular, symmetric };
 enum class Activation : uint8_t { none, relu, leaky_relu, relu6, elu, sigmoid, tanh };
-enum class Algorithm : uint8_t { automatic, direct, winograd, fft, reference };
+enum class Algorithm : uint8_t { automatic, direct, winograd, fft, depthwise, reference };
 
 FASTCONV_API const char* mode_name(Mode mode);
 FASTCONV_API const char* activation_name(Activation activation);
