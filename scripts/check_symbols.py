@@ -51,7 +51,7 @@ def main() -> int:
     if len(sys.argv) != 2:
         print(__doc__)
         return 2
-    objects = sorted(p for p in Path(sys.argv[1]).rglob("*.o") if "tests" not in p.parts)
+    objects = sorted(p for p in Path(sys.argv[1]).rglob("*.o") if "CMakeFiles" in p.parts and "tests" not in p.parts)
     kernels = [p for p in objects if rung_of(p)]
     if not kernels:
         print(f"{sys.argv[1]} holds no per-ISA object")

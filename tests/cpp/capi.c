@@ -250,7 +250,7 @@ static void test_bad_convolutions(void) {
       NARROW(fastconv_conv_desc, mode, 1, 5, "mode"),
       NARROW(fastconv_conv_desc, mode, 0, -1, "mode"),
       NARROW(fastconv_conv_desc, activation, 0, 7, "activation"),
-      NARROW(fastconv_conv_desc, algorithm, 0, 5, "algorithm"),
+      NARROW(fastconv_conv_desc, algorithm, 0, 6, "algorithm"),
   };
   size_t i;
   for (i = 0; i < LENGTH(table); ++i) {

@@ -135,7 +135,7 @@ fastconv_conv_desc conv_desc(Bytes& in) {
     if (in.rarely()) d.output[i] = in.size(-2, 8);
   }
   d.activation = in.choice(7);
-  d.algorithm = in.choice(5);
+  d.algorithm = in.choice(6);
   return d;
 }
 

@@ -83,9 +83,10 @@ enum fastconv_activation {
 enum fastconv_algorithm {
   FASTCONV_AUTO = 0, /* what is fastest */
   FASTCONV_DIRECT = 1,
-  FASTCONV_WINOGRAD = 2, /* this one and the next wherever they apply, the direct one elsewhere */
+  FASTCONV_WINOGRAD = 2, /* this one and the next two wherever they apply, the direct one elsewhere */
   FASTCONV_FFT = 3,
-  FASTCONV_REFERENCE = 4 /* plain loops, sums in double */
+  FASTCONV_DEPTHWISE = 4,
+  FASTCONV_REFERENCE = 5 /* plain loops, sums in double */
 };
 enum fastconv_direction { FASTCONV_FORWARD = 0, FASTCONV_BACKWARD_INPUT = 1, FASTCONV_BACKWARD_WEIGHT = 2 };
 
