@@ -27,8 +27,8 @@ struct Columns {
     int64_t y, pixel, count;
   };
 
-  std::vector<Run> rows(bool join) const {
-    std::vector<Run> runs;
+  Vector<Run> rows(bool join) const {
+    Vector<Run> runs;
     const int64_t n = b.extent(2);
     int64_t pixel = 0;
     for (int64_t i = b.image0; i < b.image1; ++i)
@@ -41,8 +41,8 @@ struct Columns {
     return runs;
   }
 
-  std::vector<Tile> tiles(const Block<T>& block) const {
-    std::vector<Tile> all;
+  Vector<Tile> tiles(const Block<T>& block) const {
+    Vector<Tile> all;
     const int64_t n = b.extent(2), count = ceil_div(n, plan.mr);
     int64_t pixel = 0;
     for (int64_t i = 0; i < b.images(); ++i)
@@ -56,11 +56,11 @@ struct Columns {
   }
 
   // Channels [m0, m1) of the sums, and y.
-  void load(const std::vector<Run>& runs, const T* y, int64_t count, T* sums) const {
+  void load(const Vector<Run>& runs, const T* y, int64_t count, T* sums) const {
     for (const Run& r : runs)
       kernels.pack_transposed(sums + r.pixel * width, width, y + r.y, s.y.stride[1], s.y.stride[4], r.count, count, count);
   }
-  void store(const std::vector<Run>& runs, const T* sums, int64_t count, T* y) const {
+  void store(const Vector<Run>& runs, const T* sums, int64_t count, T* y) const {
     const int64_t step = s.y.stride[4];
     for (const Run& r : runs) {
       const T* from = sums + r.pixel * width;
@@ -87,8 +87,8 @@ struct Columns {
     const auto last = plan.row_tile(s.rows, tile1 - 1);
     width = last.first + last.count - m0;
     const int64_t count = std::min(last.first + last.count, s.rows) - m0;
-    const std::vector<Tile> all = tiles(block);
-    const std::vector<Run> runs = rows(true);
+    const Vector<Tile> all = tiles(block);
+    const Vector<Run> runs = rows(true);
     TileRun<T> t{};
     t.boff = offsets;
     t.low = s.low;

@@ -24,24 +24,24 @@ constexpr int64_t kLeastParts = 8;            // pieces of work a weight gradien
 // Taps that one term sums: tap[i] reads (o + shift[i]) * stride + base.
 struct Phase {
   int64_t base = 0;
-  std::vector<int64_t> shift;
-  std::vector<size_t> tap;
+  Vector<int64_t> shift;
+  Vector<size_t> tap;
   int64_t reach() const { return shift.back(); }
 };
 
-std::vector<Phase> single_taps(const AxisMap& map) {
-  std::vector<Phase> phases;
+Vector<Phase> single_taps(const AxisMap& map) {
+  Vector<Phase> phases;
   for (size_t t = 0; t < map.offset.size(); ++t) phases.push_back({map.offset[t], {0}, {t}});
   return phases;
 }
 
 // Taps of one residue of the stride, in runs that reach no further than most_reach.
-std::vector<Phase> runs_of_taps(const AxisMap& map, int64_t most_reach) {
-  std::vector<size_t> order(map.offset.size());
+Vector<Phase> runs_of_taps(const AxisMap& map, int64_t most_reach) {
+  Vector<size_t> order(map.offset.size());
   for (size_t t = 0; t < order.size(); ++t) order[t] = t;
   auto key = [&](size_t t) { return std::make_pair(floor_mod(map.offset[t], map.stride), map.offset[t]); };
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
-  std::vector<Phase> phases;
+  Vector<Phase> phases;
   for (size_t t : order) {
     const int64_t off = map.offset[t];
     if (phases.empty() || floor_mod(off - phases.back().base, map.stride) ||
@@ -122,6 +122,15 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   p.cost = a.groups * (pairs * (x + y + rows * terms * c.multiply) + rows * terms * (c.load + c.transform));
 }
 
+// Tasks of a weight gradient, and the parts that each is cut into where there are few.
+int64_t gradient_tasks(const FftAxes& a, const FftPlan& p) {
+  return a.groups * ceil_div(a.rows, p.row_chunk) * ceil_div(p.terms, p.term_chunk);
+}
+int64_t work_items(const FftAxes& a, const FftPlan& p) { return a.images * a.axis[0].outputs * p.pairs(); }
+int64_t gradient_parts(const FftAxes& a, const FftPlan& p) {
+  return std::max<int64_t>(1, std::min(work_items(a, p) / 2, kLeastParts / gradient_tasks(a, p)));
+}
+
 template <class T>
 void complete_gradient(const FftAxes& a, FftPlan& p) {
   const int64_t bytes = spectrum_bytes<T>(p), most = kWorkspaceBytes / bytes;
@@ -133,6 +142,8 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
     if (p.term_chunk < p.terms && fits(p.row_chunk, p.term_chunk + 1)) ++p.term_chunk, more = true;
   }
   p.workspace_bytes = (1 + p.row_chunk + p.term_chunk + p.row_chunk * p.term_chunk) * bytes + table_bytes(p);
+  const int64_t parts = gradient_parts(a, p);
+  p.shared_bytes = parts > 1 ? gradient_tasks(a, p) * parts * p.row_chunk * p.term_chunk * bytes : 0;
   const Costs<T> c(p.rows, p.columns, p.line);
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const double pairs = static_cast<double>(a.axis[0].outputs) * p.pairs();
@@ -172,7 +183,7 @@ class Tables {
     return table;
   }
 
-  void fill(int64_t n, std::vector<T>& factors, FftLength<T>& f) {
+  void fill(int64_t n, Vector<T>& factors, FftLength<T>& f) {
     f.n = n;
     f.stages = 0;
     const int most = fft_kernels<T>().most_radix;
@@ -181,7 +192,7 @@ class Tables {
       f.radix[f.stages++] = 1 << take;
       bits -= take;
     }
-    std::vector<size_t> start;
+    Vector<size_t> start;
     int64_t length = n;
     for (int s = 0; s < f.stages; length /= f.radix[s++]) {
       start.push_back(factors.size());
@@ -199,7 +210,7 @@ class Tables {
   // columns.
   void fill_twist() {
     const int64_t rows = shape_.rows.n, columns = shape_.columns.n, n = rows * columns, lanes = conv_kernels<T>().lanes;
-    std::vector<Root> low, high;  // w^j = high[j / rows] * low[j % rows]
+    Vector<Root> low, high;  // w^j = high[j / rows] * low[j % rows]
     for (int64_t j = 0; j < rows; ++j) low.push_back(root(j, n));
     for (int64_t j = 0; j < columns; ++j) high.push_back(root(j, columns));
     twist_.resize(static_cast<size_t>(2 * n));
@@ -221,7 +232,7 @@ class Tables {
     shape_.twist = twist_.data();
   }
 
-  std::vector<T> rows_, columns_, twist_;
+  Vector<T> rows_, columns_, twist_;
   FftShape<T> shape_;
 };
 
@@ -238,11 +249,11 @@ class Tiles {
   const FftAxes& a;
   const FftPlan& plan;
   const FftKernelsOf<T>& kernels = fft_kernels<T>();
-  std::vector<Phase> phase[3];
+  Vector<Phase> phase[3];
 
   int64_t size() const { return spectrum_size<T>(plan); }
   const FftShape<T>& shape() const { return tables_.shape(); }
-  int64_t items() const { return a.images * a.axis[0].outputs * plan.pairs(); }
+  int64_t items() const { return work_items(a, plan); }
 
   // Two tiles of outputs of one image and depth.
   struct Pair {
@@ -509,8 +520,8 @@ class Gradient {
       : a(axes), dy(dy_), x(x_), dw(dw_), plan(p), tiles(axes, p) {
     row_chunks = ceil_div(a.rows, plan.row_chunk);
     term_chunks = ceil_div(plan.terms, plan.term_chunk);
-    tasks = a.groups * row_chunks * term_chunks;
-    parts = std::max<int64_t>(1, std::min(tiles.items() / 2, kLeastParts / tasks));
+    tasks = gradient_tasks(a, plan);
+    parts = gradient_parts(a, plan);
   }
 
   void run() const {
@@ -634,7 +645,7 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
     else complete_forward<T>(a, p);
     if (p.cost < best.cost) best = p;
   };
-  std::vector<Cut> down, across;
+  Vector<Cut> down, across;
   for (int64_t n = kLeast; n <= kMost; n *= 2) {
     down.emplace_back(a.axis[1], n);
     across.emplace_back(a.axis[2], n);

@@ -11,6 +11,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/columns.hpp"
+#include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
 #include "conv/weight_gradient.hpp"
 #include "conv/winograd_weight.hpp"
@@ -24,8 +25,8 @@ constexpr int64_t kPanelBytes = 28 << 10;   // one panel of transposed dy, in th
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
-std::vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
-  std::vector<int64_t> at;
+Vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
+  Vector<int64_t> at;
   at.reserve(static_cast<size_t>(channels * dw.shape[2] * dw.shape[3] * dw.shape[4]));
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t a = 0; a < dw.shape[2]; ++a)
@@ -358,7 +359,7 @@ struct WeightGradient {
     }
   }
   void store_dots(const T* sums, Range o, Range c) const {
-    const std::vector<int64_t> at = weight_positions(dw, c.size());
+    const Vector<int64_t> at = weight_positions(dw, c.size());
     for (int64_t m = o.begin; m < o.end; ++m)
       for (int64_t i : at) {
         dw.data[m * dw.stride[0] + c.begin * dw.stride[1] + i] = kernels.sum(sums, 1, kernels.lanes);
@@ -387,7 +388,7 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
 
 template <class T>
 void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channels, View<T> dw) {
-  const std::vector<int64_t> at = weight_positions(dw, channels.size());
+  const Vector<int64_t> at = weight_positions(dw, channels.size());
   const int64_t depth = static_cast<int64_t>(at.size());
   T* base = dw.data + outputs.begin * dw.stride[0] + channels.begin * dw.stride[1];
   bool dense = true;
@@ -406,6 +407,7 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   }
   if (p.mb * p.out_pixels() > 0) {
     if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
+    if (use_depthwise_weight<T>(p, algorithm)) return depthwise_weight_gradient(p, dy, x, dw);
     return WeightGradient<T>(p, dy, x, dw).run();
   }
   for (int64_t o = 0; o < dw.shape[0]; ++o)
@@ -430,6 +432,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
       describe_fft(part, static_cast<double>(p.mb), true, plan);
       return plan;
     }
+  if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);

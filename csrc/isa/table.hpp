@@ -9,6 +9,7 @@ struct PoolKernels;
 struct WinogradKernels;
 struct FftKernels;
 struct LayerKernels;
+struct DepthwiseKernels;
 
 struct KernelTable {
   const char* isa;
@@ -17,6 +18,7 @@ struct KernelTable {
   const WinogradKernels* winograd;
   const FftKernels* fft;
   const LayerKernels* layers;
+  const DepthwiseKernels* depthwise;
 };
 
 // The table in use: the best rung this processor has, or the one that FASTCONV_ISA names.

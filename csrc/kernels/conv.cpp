@@ -162,7 +162,7 @@ void tile(const TileRun<T>& t) {
   }
 }
 
-template <bool Packed, class T, int MR, int NV>
+template <class T, int MR, int NV>
 void tall_tile(const TileRun<T>& t) {
   constexpr int VL = kLanes<T>;
   alignas(64) T edge[MR * NV * VL];
@@ -170,7 +170,7 @@ void tall_tile(const TileRun<T>& t) {
   if (t.accumulate)
     for (int m = 0; m < MR; ++m) copy_tile<T>(edge + m * NV * VL, VL, t.c + m * t.ldc, t.c_step, NV, t.pixels);
   begin_tile<T, MR, NV>(t, edge, NV * VL, 1, acc);
-  multiply_tile<Packed, T, MR, NV>(t, t.b, NextRow{t.b_step}, acc);
+  multiply_tile<false, T, MR, NV>(t, t.b, NextRow{t.b_step}, acc);
   end_tile<T, MR, NV>(t, edge, NV * VL, acc);
   for (int m = 0; m < MR; ++m) copy_tile<T>(t.c + m * t.ldc, t.c_step, edge + m * NV * VL, VL, NV, t.pixels);
 }
@@ -375,19 +375,15 @@ constexpr auto any_tile() -> void (*)(const TileRun<T>&) {
   if constexpr (MR * NV <= kAccumulators) return tile<Packed, T, MR, NV>;
   else return nullptr;
 }
-template <bool Packed, class T, int MR, int NV>
-constexpr auto any_tall_tile() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<Packed, T, MR, NV>;
-  else return nullptr;
-}
 template <class T, int MR, int NV>
 constexpr auto tile_entry() { return any_tile<false, T, MR, NV>(); }
 template <class T, int MR, int NV>
 constexpr auto packed_entry() { return any_tile<true, T, MR, NV>(); }
 template <class T, int MR, int NV>
-constexpr auto tall_entry() { return any_tall_tile<false, T, MR, NV>(); }
-template <class T, int MR, int NV>
-constexpr auto packed_tall_entry() { return any_tall_tile<true, T, MR, NV>(); }
+constexpr auto tall_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<T, MR, NV>;
+  else return nullptr;
+}
 template <class T, int MR, int NV>
 constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
   if constexpr (MR * NV <= kAccumulators) return columns_tile<T, MR, NV>;
@@ -424,8 +420,6 @@ constexpr ConvKernelsOf<T> make_kernels() {
            FASTCONV_ROW(tall_entry, 5), FASTCONV_ROW(tall_entry, 6), FASTCONV_ROW(tall_entry, 7), FASTCONV_ROW(tall_entry, 8)},
           {FASTCONV_ROW(packed_entry, 1), FASTCONV_ROW(packed_entry, 2), FASTCONV_ROW(packed_entry, 3), FASTCONV_ROW(packed_entry, 4),
            FASTCONV_ROW(packed_entry, 5), FASTCONV_ROW(packed_entry, 6), FASTCONV_ROW(packed_entry, 7), FASTCONV_ROW(packed_entry, 8)},
-          {FASTCONV_ROW(packed_tall_entry, 1), FASTCONV_ROW(packed_tall_entry, 2), FASTCONV_ROW(packed_tall_entry, 3), FASTCONV_ROW(packed_tall_entry, 4),
-           FASTCONV_ROW(packed_tall_entry, 5), FASTCONV_ROW(packed_tall_entry, 6), FASTCONV_ROW(packed_tall_entry, 7), FASTCONV_ROW(packed_tall_entry, 8)},
           {FASTCONV_COLUMNS(1), FASTCONV_COLUMNS(2), FASTCONV_COLUMNS(3), FASTCONV_COLUMNS(4), FASTCONV_COLUMNS(5), FASTCONV_COLUMNS(6),
            FASTCONV_COLUMNS(7), FASTCONV_COLUMNS(8), FASTCONV_COLUMNS(9), FASTCONV_COLUMNS(10), FASTCONV_COLUMNS(11), FASTCONV_COLUMNS(12),
            FASTCONV_COLUMNS(13), FASTCONV_COLUMNS(14), FASTCONV_COLUMNS(15), FASTCONV_COLUMNS(16)},

@@ -123,7 +123,6 @@ struct ConvKernelsOf {
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
   void (*tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
-  void (*packed_tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*columns_tile[kMaxColumnsRows][kMaxColumnsVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
   void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);

@@ -222,13 +222,16 @@ FASTCONV_INLINE double join_run(const T* p, int64_t n, int64_t step, double so_f
   if (step == 1)
     while (n - i >= kWays * kLanes<T>) {
       Plain<Vec<T>, Mask<T>> part[kWays];
+#pragma GCC unroll 4
       for (int u = 0; u < kWays; ++u) part[u] = {Op::prepare(load(p + i + u * kLanes<T>))};
       const int64_t stop = n - i < kBlock ? n : i + kBlock;
       for (i += kWays * kLanes<T>; i + kWays * kLanes<T> <= stop; i += kWays * kLanes<T>)
+#pragma GCC unroll 4
         for (int u = 0; u < kWays; ++u)
           part[u] = Op::join(part[u], Plain<Vec<T>, Mask<T>>{Op::prepare(load(p + i + u * kLanes<T>))});
       part[0] = Op::join(Op::join(part[0], part[1]), Op::join(part[2], part[3]));
       C sum{part[0].v[0]};
+#pragma GCC unroll 16
       for (int l = 1; l < kLanes<T>; ++l) sum = Op::join(sum, C{part[0].v[l]});
       total = Op::join(total, D{static_cast<double>(sum.v)});
     }
