@@ -27,6 +27,10 @@ LINES = {
         "c dense 2 3 40 40 -> 8 k7 p3",
         "d dense 1 256 14 14 -> 32 k1",
     ),
+    "depthwise": (
+        "k depthwise 1 1 64 64 -> 4 k3 p1",
+        "l depthwise 2 2 40 40 -> 2 k7 p3",
+    ),
     "winograd": (
         "e dense 1 16 56 56 -> 16 k3 p1",
         "f dense 1 64 28 28 -> 64 k3 p1",
@@ -112,7 +116,7 @@ def products(p: Problem, direction: str) -> int:
 
 def asserted(p: Problem, direction: str, algorithm: str) -> tuple[str, int]:
     """Which of the errors the tests bound, and by how much."""
-    if algorithm == "direct":
+    if algorithm in ("direct", "depthwise"):
         return "element", 2 * (products(p, direction) + 2)
     if algorithm == "fft":
         return "worst", 8
@@ -128,7 +132,8 @@ def row(p: Problem, direction: str, algorithm: str, seeds: int) -> tuple[str, bo
         errors = measure(p, direction, algorithm, dtype, 0)
         for seed in range(1, seeds):
             errors = errors.larger(measure(p, direction, algorithm, dtype, seed))
-        cells += [f"{value:.2g}" for value in (errors.norm, errors.worst, errors.element)]
+        values = (errors.norm, errors.worst, errors.element)
+        cells += [f"{value:.0f}" if value >= 10 else f"{value:.2g}" for value in values]
         kept &= getattr(errors, which) <= bound
     return f"| {' | '.join(map(str, cells))} | {which} <= {bound} |", kept
 

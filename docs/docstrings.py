@@ -1,31 +1,50 @@
 """Docstrings as Markdown: they are written to be read by ``help()``.
 
-A paragraph's lines ``name: what it is`` become a list, ``:func:`name``` a link, and an indented line that continues one is
-joined to it. Indented blocks under a paragraph's end stay what they are: code.
+A paragraph's lines ``name: what it is`` become a list, to which the indented lines that follow belong, and roles like
+``:func:`` become links. Indented blocks elsewhere stay what they are: code.
 """
 
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import griffe
 
 _ITEM = re.compile(r"^(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): (?=\S)")
-_ROLE = re.compile(r":(?:func|class|mod|meth|attr):`~?([^`]+)`")
+_ROLE = re.compile(r":(func|class|mod|meth|attr):`~?([^`]+)`")
+
+PUBLIC = ["fastconv", *(f"fastconv.{name}" for name in "nn optim train data analysis viz signal ndimage torch".split())]
 
 
-def _link(match: re.Match[str]) -> str:
-    target = match[1] if match[1].startswith("fastconv") else f"fastconv.{match[1]}"
-    return f"[`{match[1]}`][{target}]"
+def _public(name: str, module: ModuleType) -> str | None:
+    """Where the site shows what a docstring of ``module`` calls ``name``; None if it does not."""
+    head, _, rest = name.partition(".")
+    if head == "fastconv":
+        return name
+    wanted = getattr(module, head, None)
+    for place in PUBLIC:
+        package = import_module(place)
+        if head in getattr(package, "__all__", vars(package)) and getattr(package, head) is wanted:
+            return f"{place}.{name}"
+    return None
+
+
+def _reference(match: re.Match[str], module: ModuleType) -> str:
+    """A link, or the bare name of a method of the same class and of what is not public."""
+    role, name = match[1], match[2]
+    target = None if role == "meth" else _public(name, module)
+    return f"[`{name}`][{target}]" if target else f"`{name}`"
 
 
 def to_markdown(text: str) -> str:
+    """The paragraphs and lists of a docstring."""
     lines: list[str] = []
     in_item = False
     for line in text.expandtabs().splitlines():
-        if not line.strip():
-            in_item = False
+        in_item = in_item and bool(line.strip())
         item = _ITEM.match(line)
         if item:
             if not in_item and lines and lines[-1].strip():
@@ -33,16 +52,18 @@ def to_markdown(text: str) -> str:
             names = ", ".join(f"`{name}`" for name in item[1].split(", "))
             lines.append(f"- {names}: {line[item.end() :]}")
             in_item = True
-        elif in_item:
-            lines.append(f"  {line.strip()}")
         else:
-            lines.append(line)
-    return _ROLE.sub(_link, "\n".join(lines))
+            lines.append(f"  {line.strip()}" if in_item else line)
+    return "\n".join(lines)
 
 
 class Markdown(griffe.Extension):
-    """Rewrites the docstring of everything that is read."""
+    """Rewrites the docstring of everything that is read, and drops those of plain values, which are their types'."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        if obj.docstring and not obj.docstring.value.startswith("\u200b"):
-            obj.docstring.value = to_markdown(obj.docstring.value)
+        if obj.is_attribute and "property" not in obj.labels:
+            obj.docstring = None
+        if obj.docstring:
+            module = import_module(obj.module.path)
+            text = to_markdown(obj.docstring.value)
+            obj.docstring.value = _ROLE.sub(lambda match: _reference(match, module), text)

@@ -1,5 +1,8 @@
-"""Text that has one source elsewhere: ``<!-- include: README.md, table: bench -->`` puts the README's table of that name in,
-``<!-- include: examples/c/learn.c -->`` a whole file as code. Links of included text start at the repository's root."""
+"""Text whose source is elsewhere in the repository.
+
+``<!-- include: README.md, table: bench -->`` is the README's table of that name, with ``section: Title`` what stands
+under a heading, and ``<!-- include: examples/c/learn.c -->`` a whole file as code.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _MARK = re.compile(r"^<!-- include: (\S+?)(?:, (table|section): (.+?))? -->$", re.MULTILINE)
+_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)([^)]+)\)")
 _LANGUAGES = {".c": "c", ".cpp": "cpp", ".hpp": "cpp", ".txt": "cmake", ".py": "python", ".h": "c"}
 
 
@@ -31,7 +35,8 @@ def _included(match: re.Match[str]) -> str:
     path, kind, name = match.groups()
     text = (ROOT / path).read_text(encoding="utf-8")
     if kind:
-        return (_table if kind == "table" else _section)(text, name)
+        part = (_table if kind == "table" else _section)(text, name)
+        return _LINK.sub(r"\1 (`\2`)", part)  # the file is not part of the site
     language = _LANGUAGES.get(Path(path).suffix, "")
     return f"```{language}\n{text.rstrip()}\n```"
 

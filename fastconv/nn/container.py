@@ -89,6 +89,7 @@ class Sequential(Module):
         self._unfused = [_Step(layer, None, None, None) for layer in layers]
 
     def steps(self) -> list[_Step]:
+        """What :meth:`forward` runs: the layers, some of them fused into one call."""
         return self._steps if self.fused else self._unfused
 
     def forward(self, x: Array) -> Array:

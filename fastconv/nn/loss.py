@@ -20,6 +20,7 @@ class Loss:
     _grad: Array | None = None
 
     def forward(self, output: Array, target: Any) -> float:
+        """The loss, a mean over the batch. Raises ValueError for a target that does not fit the output."""
         raise NotImplementedError(f"{type(self).__name__}.forward")
 
     def __call__(self, output: Array, target: Any) -> float:

@@ -43,6 +43,7 @@ class Optimizer:
         self.state = {name: np.zeros_like(self.flat.data) for name in slots}
 
     def step(self) -> None:
+        """Change the parameters by their gradients. Raises RuntimeError if one was given another array since."""
         self.flat.check()
         self.steps += 1
         self._update(self.flat.data, self.flat.grad)
@@ -59,6 +60,7 @@ class Optimizer:
         self.flat.grad[...] = 0
 
     def state_dict(self) -> dict[str, Array]:
+        """What a later run needs to go on as this one would."""
         return {**self.state, "steps": np.array(self.steps), "lr": np.array(self.lr, np.float64)}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
