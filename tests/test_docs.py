@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
+import inspect
 import io
 import re
 import sys
@@ -12,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+import fastconv
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -67,3 +71,30 @@ def test_what_is_included_exists() -> None:
         include.expand("<!-- include: README.md, table: nothing -->")
     assert "geometric" not in include.expand("<!-- include: README.md, table: padding -->").lower()
     assert all("<!-- include:" not in include.expand(page.read_text(encoding="utf-8")) for page in PAGES)
+
+
+def test_every_public_name_is_on_a_page() -> None:
+    shown = {
+        name
+        for page in (DOCS / "api").glob("*.md")
+        for name in re.findall(r"^::: (\S+)", page.read_text("utf-8"), re.M)
+    }
+    assert {f"fastconv.{name}" for name in fastconv.__all__} - shown == {"fastconv.__version__"}
+    assert {f"fastconv.{name}" for name in fastconv._SUBPACKAGES} <= shown
+
+
+@pytest.mark.parametrize("package", ["", *(f".{name}" for name in fastconv._SUBPACKAGES)])
+def test_everything_public_has_a_docstring(package: str) -> None:
+    if package == ".torch":
+        pytest.importorskip("torch")
+    module = importlib.import_module(f"fastconv{package}")
+    assert module.__doc__
+    public = [name for name in getattr(module, "__all__", vars(module)) if not name.startswith("_")]
+    for name in public:
+        thing = getattr(module, name)
+        if not callable(thing) or not getattr(thing, "__module__", "").startswith("fastconv"):
+            continue
+        assert thing.__doc__ and not thing.__doc__.startswith(f"{name}("), name  # a dataclass has one of its own
+        for method, function in inspect.getmembers(thing, inspect.isfunction) if inspect.isclass(thing) else ():
+            if not method.startswith("_") and function.__module__.startswith("fastconv"):
+                assert inspect.getdoc(getattr(thing, method)) or function.__name__ == "<lambda>", f"{name}.{method}"
