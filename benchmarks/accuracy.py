@@ -67,22 +67,31 @@ def _taps(p: Problem) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         yield tap, tuple(slice(t, t + n) for t, n in zip(tap, p.output[2:], strict=True))
 
 
+def _part(array: Array, spatial: tuple[Any, ...]) -> Array:
+    """A view of all images and channels."""
+    view: Array = array[(slice(None), slice(None), *spatial)]
+    return view
+
+
 def _sums(p: Problem, direction: str, x: Array, w: Array, dy: Array) -> Array:
     """The direction by its formula, in the precision of its operands. Stride, dilation and groups are 1."""
-    if direction != "grad_input":
-        x = np.pad(x, [(0, 0), (0, 0), *((n, n) for n in p.padding)])
     if direction == "forward":
-        return np.asarray(sum(np.einsum("oc,nc...->no...", w[:, :, *t], x[:, :, *part]) for t, part in _taps(p)))
+        x = _padded(p, x)
+        terms = (np.einsum("oc,nc...->no...", _part(w, tap), _part(x, window)) for tap, window in _taps(p))
+        return np.asarray(sum(terms))
     if direction == "grad_input":
-        dx = np.zeros((*p.input[:2], *(n + 2 * q for n, q in zip(p.input[2:], p.padding, strict=True))), dy.dtype)
-        for tap, part in _taps(p):
-            dx[:, :, *part] += np.einsum("oc,no...->nc...", w[:, :, *tap], dy)
-        return dx[:, :, *(slice(q, q + n) for n, q in zip(p.input[2:], p.padding, strict=True))]
-    dw = np.empty(p.weight, dy.dtype)
-    flat = dy.reshape(*dy.shape[:2], -1)
-    for tap, part in _taps(p):
-        dw[:, :, *tap] = np.einsum("noi,nci->oc", flat, x[:, :, *part].reshape(*x.shape[:2], -1))
+        dx = _padded(p, np.zeros(p.input, dy.dtype))
+        for tap, window in _taps(p):
+            _part(dx, window)[...] += np.einsum("oc,no...->nc...", _part(w, tap), dy)
+        return _part(dx, tuple(slice(q, q + n) for n, q in zip(p.input[2:], p.padding, strict=True)))
+    x, dw, flat = _padded(p, x), np.empty(p.weight, dy.dtype), dy.reshape(*dy.shape[:2], -1)
+    for tap, window in _taps(p):
+        _part(dw, tap)[...] = np.einsum("noi,nci->oc", flat, _part(x, window).reshape(*x.shape[:2], -1))
     return dw
+
+
+def _padded(p: Problem, x: Array) -> Array:
+    return np.pad(x, [(0, 0), (0, 0), *((n, n) for n in p.padding)])
 
 
 def _call(p: Problem, direction: str, algorithm: str, x: Array, w: Array, dy: Array) -> Array:

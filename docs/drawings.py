@@ -233,8 +233,7 @@ def fourier() -> Drawing:
     d.text(20, 26, "a row of the input; each tile reads its outputs and the kernel's reach", 13)
     d.cells(20, 40, side, [""] * 32, INPUT)
     for i, colour in enumerate(("#c0392b", "#2471a3", "#1e8449", "#7d3c98")):
-        x = 20 + i * 7 * side
-        d.frame(x + 1, 68 + 18 * (i % 2), 11 * side - 2, 12, colour)
+        d.frame(21 + i * 7 * side, 68 + 18 * (i % 2), 11 * side - 2, 12, colour)
     d.text(
         20,
         128,
