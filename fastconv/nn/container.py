@@ -146,7 +146,10 @@ class Residual(Module):
 
 
 class Concat(Module):
-    """The outputs of several branches of one input, side by side along the channels (axis 1)."""
+    """The outputs of several branches of one input, side by side along the channels (axis 1).
+
+    The other sizes must agree. Raises ValueError if there is no branch.
+    """
 
     def __init__(self, *branches: Module) -> None:
         if not branches:

@@ -158,7 +158,10 @@ def _gradients(parameters: Iterable[Parameter]) -> Iterator[Array]:
 
 
 def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
-    """Scale all gradients together so that their common L2 norm is at most ``max_norm``. Returns the norm before."""
+    """Scale all gradients together so that their common L2 norm is at most ``max_norm``. Returns the norm before.
+
+    Raises ValueError for a negative ``max_norm``.
+    """
     _at_least_zero(max_norm=max_norm)
     grads = list(_gradients(parameters))
     norm = math.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads))
@@ -169,7 +172,7 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
 
 
 def clip_grad_value_(parameters: Iterable[Parameter], clip_value: float) -> None:
-    """Clip every element of every gradient to ``[-clip_value, clip_value]``."""
+    """Clip every element of every gradient to ``[-clip_value, clip_value]``. Raises ValueError for a negative one."""
     _at_least_zero(clip_value=clip_value)
     for grad in _gradients(parameters):
         np.clip(grad, -clip_value, clip_value, out=grad)
