@@ -266,17 +266,18 @@ def dispatch() -> Drawing:
         d.arrow(130, y, 130, y + 28)
     d.text(300, 180, "for each piece, the first that applies and pays:", 13)
     choices = [
-        ("Winograd", "3x3 taps in a row, stride 1,", "many channels"),
-        ("Fourier", "64 taps and more, by the", "cost in cycles"),
-        ("packed direct", "everything; register tile or", "columns tile, by cost"),
+        ("Winograd", "3x3 in a row,", "many channels"),
+        ("Fourier", "64 taps and more,", "by cost"),
+        ("depthwise", "few channels", "a group"),
+        ("packed direct", "everything: register or", "columns tile, by cost"),
     ]
     for i, (name, *notes) in enumerate(choices):
-        x = 300 + i * 160
-        d.box(x, 230, 140, 40, MORE, name)
+        x = 300 + i * 120
+        d.box(x, 230, 104, 40, MORE, name)
         for j, note in enumerate(notes):
-            d.text(x + 70, 290 + 16 * j, note, 11, "middle", GREY)
+            d.text(x + 52, 290 + 16 * j, note, 11, "middle", GREY)
         if i:
-            d.arrow(x - 20, 250, x - 2, 250)
+            d.arrow(x - 16, 250, x - 2, 250)
     d.arrow(240, 250, 298, 250)
     d.arrow(298, 355, 242, 355)
     d.box(300, 335, 460, 40, "#ffffff", "blocks are tasks for the threads: a task owns its outputs")

@@ -43,14 +43,14 @@ def _with_code(pages: list[Path]) -> list[Path]:
 
 @pytest.mark.parametrize("page", _with_code(PAGES), ids=lambda page: page.stem)
 def test_code_prints_what_the_page_says(page: Path) -> None:
-    """The blocks of a page are one session. A block followed by a block of text must print it, any other nothing."""
+    """The blocks of a page share their names. A block followed by a block of text must print it, any other nothing."""
     if "fastconv.torch" in page.read_text(encoding="utf-8"):
         pytest.importorskip("torch")
-    session: dict[str, Any] = {"__name__": "__main__"}
+    names: dict[str, Any] = {"__name__": "__main__"}
     for number, (code, expected) in enumerate(_BLOCK.findall(include.expand(page.read_text(encoding="utf-8")))):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(code, f"{page.name}, block {number}", "exec"), session)
+            exec(compile(code, f"{page.name}, block {number}", "exec"), names)
         assert printed.getvalue().rstrip() == expected.rstrip(), code
 
 

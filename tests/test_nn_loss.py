@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 
@@ -108,7 +107,7 @@ def test_softmax_goes_to_argmax_as_the_temperature_falls() -> None:
 def test_dropout_is_ridge_for_linear_regression() -> None:
     """E over masks |y - (R*X) w|^2 = |y - q X w|^2 + q (1 - q) |Gamma w|^2, Gamma^2 = diag(X^T X), q = 1 - p_drop.
 
-    The layer is tried with one seed after the other until all 2^6 masks have come, and each counts with its probability.
+    The layer is tried with one seed after the other until all 2^6 masks have come; each counts with its probability.
     """
     rng = np.random.default_rng(0)
     x, w, y = rng.standard_normal((2, 3)), rng.standard_normal(3), rng.standard_normal(2)
