@@ -27,8 +27,8 @@ from peerbench import console, report  # noqa: E402
 from peerbench.catalogue import PEERS, choose  # noqa: E402
 from peerbench.machine import measure_machine  # noqa: E402
 from peerbench.measure import Plan, Row, measure_row  # noqa: E402
-from peerbench.problem import DIRECTIONS, parse, read_lines  # noqa: E402
 from peerbench.processes import Workers  # noqa: E402
+from problems import DIRECTIONS, parse, read_lines  # noqa: E402
 
 SHAPES = Path(__file__).with_name("peers_shapes.txt")
 

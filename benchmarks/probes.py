@@ -51,7 +51,7 @@ def _folded(problem: Problem, padded: Array) -> Array:
 def _group(problem: Problem, channel: int) -> slice:
     """Input channels that an output channel sees."""
     each = problem.weight[1]
-    first = channel // (problem.channels // problem.groups) * each
+    first = channel // (problem.oc // problem.groups) * each
     return slice(first, first + each)
 
 
@@ -62,7 +62,7 @@ def _assert_close(got: Array, expected: Array) -> None:
 
 def check_forward(problem: Problem, result: Array, x: Array, w: Array) -> None:
     """The plane of the last image and the last channel."""
-    image, channel = problem.input[0] - 1, problem.channels - 1
+    image, channel = problem.input[0] - 1, problem.oc - 1
     padded = _padded(problem, x[image, _group(problem, channel)].astype(np.float64))
     plane = sum(np.tensordot(w[(channel, slice(None), *tap)], padded[(..., *part)], 1) for tap, part in _taps(problem))
     assert result.shape == problem.output
@@ -72,7 +72,7 @@ def check_forward(problem: Problem, result: Array, x: Array, w: Array) -> None:
 def check_grad_input(problem: Problem, result: Array, dy: Array, w: Array) -> None:
     """The plane of the last image and the last channel: what forward read from a pixel, its gradient flows back to."""
     image, inside = problem.input[0] - 1, problem.weight[1] - 1
-    readers = slice(problem.channels - problem.channels // problem.groups, problem.channels)
+    readers = slice(problem.oc - problem.oc // problem.groups, problem.oc)
     gradient = np.zeros([n + 2 * p for n, p in zip(problem.input[2:], problem.padding, strict=True)])
     for tap, part in _taps(problem):
         gradient[part] += np.tensordot(w[(readers, inside, *tap)].astype(np.float64), dy[image, readers], 1)
@@ -82,7 +82,7 @@ def check_grad_input(problem: Problem, result: Array, dy: Array, w: Array) -> No
 
 def check_grad_weight(problem: Problem, result: Array, dy: Array, x: Array) -> None:
     """The kernel between the last output channel and the last input channel of its group."""
-    channel = problem.channels - 1
+    channel = problem.oc - 1
     padded = _padded(problem, x[:, _group(problem, channel)][:, -1].astype(np.float64))
     kernel = [np.sum(dy[:, channel] * padded[(slice(None), *part)]) for _, part in _taps(problem)]
     assert result.shape == problem.weight

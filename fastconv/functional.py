@@ -21,7 +21,7 @@ Modes = str | Sequence[str]
 
 
 class ConvGrads(NamedTuple):
-    """Gradients of a convolution; an entry that was not asked for is None."""
+    """Gradients of a convolution, each shaped as what it belongs to; an entry that was not asked for is None."""
 
     input: Array | None
     weight: Array | None
@@ -167,7 +167,10 @@ def _make_grad_bias(nd: int) -> Any:
 
     doc = f"""Gradient of :func:`conv{nd}d` with respect to its bias: the sum over images and positions.
 
-    grad_output: ``(N, O, {_AXES[nd]})`` or ``(O, {_AXES[nd]})``. Returns ``(O,)``.
+    grad_output: ``(N, O, {_AXES[nd]})`` or ``(O, {_AXES[nd]})``. out: array to write to, ``(O,)``.
+
+    Returns ``(O,)``. Raises ValueError for another number of axes or an ``out`` that does not fit, TypeError for a
+    dtype that is not float32 or float64.
     """
     return _named(conv_grad_bias, f"conv{nd}d_grad_bias", doc)
 

@@ -24,7 +24,10 @@ def set_num_threads(n: int) -> None:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Use ``n`` threads for the calls made inside ``with threads(n):`` on the current Python thread."""
+    """Use ``n`` threads for the calls made inside ``with threads(n):`` on the current Python thread.
+
+    Raises ValueError if ``n`` is below 1.
+    """
     if n < 1:
         raise ValueError(f"threads: n must be at least 1, got {n}")
     previous = _core.set_thread_limit(n)

@@ -24,8 +24,8 @@ def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_line_is_a_problem_with_a_known_family() -> None:
-    from peerbench.problem import parse, read_lines
     from peerbench.targets import FAMILIES
+    from problems import parse, read_lines
 
     problems = [parse(line) for line in read_lines(BENCHMARKS / "peers_shapes.txt")]
     assert {p.family for p in problems} == set(FAMILIES)
@@ -33,7 +33,7 @@ def test_every_line_is_a_problem_with_a_known_family() -> None:
 
 
 def test_sizes_of_a_problem() -> None:
-    from peerbench.problem import parse
+    from problems import parse
 
     p = parse("a dense 2 6 10 21 -> 8 k3x5 s1x2 p1x0 d2x1 g2")
     y = fc.conv2d(np.ones(p.input, np.float32), np.ones(p.weight, np.float32), None, p.stride, p.padding, p.dilation, 2)
@@ -46,7 +46,7 @@ def test_sizes_of_a_problem() -> None:
     "line", ["a dense 1 1 8 8", "a dense 1 1 8 8 -> 1 k9", "a dense 1 1 8 8 -> 1 q3", "a b 1 -> x"]
 )
 def test_a_bad_line_is_shown(line: str) -> None:
-    from peerbench.problem import parse
+    from problems import parse
 
     with pytest.raises(ValueError, match=re.escape(f"not a problem: {line!r}")):
         parse(line)

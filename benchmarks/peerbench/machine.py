@@ -19,8 +19,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-
-from peerbench.problem import Problem
+from problems import Problem
 
 FOOTPRINTS = tuple(1 << n for n in range(15, 30, 2))  # bytes read and written by a thread: 32 KiB to 512 MiB
 FLAGS = {"v4": ("-march=x86-64-v4", 64), "v3": ("-march=x86-64-v3", 32), "v2": ("-march=x86-64-v2", 16)}

@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from problems import Array, parse
 
 from peerbench.catalogue import OURS, Peer
 from peerbench.machine import Machine
-from peerbench.problem import Array, parse
 from peerbench.processes import WorkerError, Workers
 
 QUIET = 0.03  # share of a block's time

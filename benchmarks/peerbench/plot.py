@@ -10,10 +10,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
+from problems import DIRECTIONS, parse  # noqa: E402
 
 from peerbench.catalogue import OURS, PEERS  # noqa: E402
 from peerbench.measure import Row  # noqa: E402
-from peerbench.problem import DIRECTIONS, parse  # noqa: E402
 from peerbench.report import Report, columns  # noqa: E402
 
 MARKERS = "osvd^<>PXphH8*"

@@ -9,10 +9,11 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
+from problems import DIRECTIONS, parse
+
 from peerbench.catalogue import PEERS, RIVALS
 from peerbench.machine import Machine
 from peerbench.measure import Row, as_json, from_json
-from peerbench.problem import DIRECTIONS, parse
 from peerbench.targets import FAMILIES, margin, ratio
 
 Cells = list[list[str]]

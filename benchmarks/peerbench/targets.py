@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from problems import parse
+
 from peerbench.catalogue import RIVALS
 from peerbench.measure import Row
-from peerbench.problem import parse
 
 TORCH = ("torch", "torch-cl")
 FRAMEWORKS = (*TORCH, "onnxruntime", "openvino")

@@ -17,9 +17,10 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from problems import parse
 
 from peerbench.adapters import Call, Unsupported
-from peerbench.problem import Task, parse
+from peerbench.task import Task
 
 BLOCKS = 10  # blocks of repeated calls in one measurement, at least where a call is short enough
 WARM_UP = 0.15  # part of the measurement's time spent before the clock starts

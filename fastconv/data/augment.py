@@ -58,7 +58,7 @@ def flip(p: float = 0.5, axis: int = -1) -> Augment:
 
 
 def compose(*steps: Augment) -> Augment:
-    """One after another."""
+    """The augmentation that does one after another; each is a function of samples ``(N, C, ...)`` and a generator."""
 
     def augment(x: Array, rng: np.random.Generator) -> Array:
         for step in steps:

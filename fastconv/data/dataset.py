@@ -106,6 +106,6 @@ class Standardizer:
 
 
 def standardise(train: Dataset, *others: Dataset) -> list[Dataset]:
-    """All sets standardised by the statistics of ``train``."""
+    """All sets standardised by the statistics of ``train``, channel by channel (:class:`Standardizer`)."""
     standardizer = Standardizer.fit(train.x)
     return [standardizer(dataset) for dataset in (train, *others)]

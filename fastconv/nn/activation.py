@@ -72,7 +72,7 @@ class ELU(Module):
 
 
 def sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))``, without overflow at either end."""
+    """``1 / (1 + exp(-x))`` of every element, without overflow at either end; a new array of the shape of ``x``."""
     y: Array = np.tanh(0.5 * x)
     y *= 0.5
     y += 0.5
@@ -109,14 +109,14 @@ class Tanh(_FromOutput):
 
 
 def log_softmax(x: Array, axis: int = 1) -> Array:
-    """``x - log sum exp(x)`` along ``axis``, shifted by the maximum so that nothing overflows."""
+    """``x - log sum exp(x)`` along ``axis``, shifted by the maximum so that nothing overflows; shaped as ``x``."""
     shifted: Array = x - x.max(axis=axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return shifted
 
 
 def softmax(x: Array, axis: int = 1) -> Array:
-    """``exp(x) / sum exp(x)`` along ``axis``."""
+    """``exp(x) / sum exp(x)`` along ``axis``, shifted likewise; shaped as ``x``."""
     y: Array = np.exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
     return y

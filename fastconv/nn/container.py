@@ -89,6 +89,7 @@ class Sequential(Module):
         self._unfused = [_Step(layer, None, None, None) for layer in layers]
 
     def steps(self) -> list[_Step]:
+        """What :meth:`forward` runs: the layers, some of them fused into one call."""
         return self._steps if self.fused else self._unfused
 
     def forward(self, x: Array) -> Array:
@@ -145,7 +146,10 @@ class Residual(Module):
 
 
 class Concat(Module):
-    """The outputs of several branches of one input, side by side along the channels (axis 1)."""
+    """The outputs of several branches of one input, side by side along the channels (axis 1).
+
+    The other sizes must agree. Raises ValueError if there is no branch.
+    """
 
     def __init__(self, *branches: Module) -> None:
         if not branches:

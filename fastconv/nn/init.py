@@ -28,7 +28,7 @@ def generator() -> np.random.Generator:
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """``(fan_in, fan_out)`` of a weight ``(out, in, *kernel)``."""
+    """``(fan_in, fan_out)`` of a weight ``(out, in, *kernel)``. Raises ValueError for fewer than two axes."""
     if len(shape) < 2:
         raise ValueError(f"fans need a weight of at least two axes, got shape {shape}")
     taps = math.prod(shape[2:])
@@ -36,13 +36,13 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def uniform_(array: Array, bound: float, rng: np.random.Generator | None = None) -> Array:
-    """Uniform on ``[-bound, bound)``."""
+    """Fill an array, uniform on ``[-bound, bound)``, from ``rng`` or :func:`generator`; returns it."""
     array[...] = (rng or _generator).uniform(-bound, bound, array.shape)
     return array
 
 
 def normal_(array: Array, std: float, rng: np.random.Generator | None = None) -> Array:
-    """Normal of mean 0."""
+    """Fill an array, normal of mean 0 and deviation ``std``, from ``rng`` or :func:`generator`; returns it."""
     array[...] = (rng or _generator).normal(0.0, std, array.shape)
     return array
 

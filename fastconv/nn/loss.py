@@ -15,11 +15,12 @@ from fastconv.nn.module import Array, Parameter
 
 
 class Loss:
-    """Base of the losses."""
+    """Base of the losses: ``loss(output, target)`` is a number, then ``loss.backward()`` its gradient in ``output``."""
 
     _grad: Array | None = None
 
     def forward(self, output: Array, target: Any) -> float:
+        """The loss, a mean over the batch. Raises ValueError for a target that does not fit the output."""
         raise NotImplementedError(f"{type(self).__name__}.forward")
 
     def __call__(self, output: Array, target: Any) -> float:
@@ -128,7 +129,7 @@ class KLDivLoss(Loss):
 
 class MSELoss(Loss):
     """``(output - target)^2`` averaged over all elements; with ``half=True`` half of it, the ``1/2m`` form of lectures
-    whose gradient is ``(output - target) / count`` without a factor 2."""
+    whose gradient is ``(output - target) / count`` without a factor 2. Output and target have one shape, any."""
 
     def __init__(self, half: bool = False) -> None:
         self.factor = 0.5 if half else 1.0
@@ -145,7 +146,10 @@ class MSELoss(Loss):
 
 
 class Penalty:
-    """``strength * r(weights)``, added to the loss; biases and normalisation vectors are left alone."""
+    """``strength * r(weights)``, added to the loss; biases and normalisation vectors are left alone.
+
+    Raises ValueError for a negative strength.
+    """
 
     def __init__(self, strength: float) -> None:
         if not strength >= 0:
@@ -182,18 +186,21 @@ class L2(Penalty):
 
 
 def entropy(p: Any) -> float:
-    """``-sum p_j log p_j`` of one distribution, in nats."""
+    """``-sum p_j log p_j`` of one distribution, in nats. p: probabilities, of any shape."""
     p = np.asarray(p, float)
     return -float((p * np.log(np.where(p > 0, p, 1))).sum())
 
 
 def cross_entropy(p: Any, q: Any) -> float:
-    """``-sum p_j log q_j`` of two distributions, in nats: at least ``entropy(p)``."""
+    """``-sum p_j log q_j`` of two distributions, in nats: at least ``entropy(p)``. Infinite where q is 0 and p is not.
+
+    Raises ValueError if the shapes differ.
+    """
     p, q = np.asarray(p, float), np.asarray(q, float)
     _same_shape(q, p)
     return -float((p[p > 0] * np.log(q[p > 0])).sum())
 
 
 def kl_divergence(p: Any, q: Any) -> float:
-    """``cross_entropy(p, q) - entropy(p)``, at least 0."""
+    """``cross_entropy(p, q) - entropy(p)``, at least 0. Raises ValueError if the shapes differ."""
     return cross_entropy(p, q) - entropy(p)

@@ -47,9 +47,15 @@ class Module:
     _saved: Any = None
 
     def forward(self, x: Array) -> Array:
+        """The layer's output. In training mode it keeps what :meth:`backward` needs."""
         raise NotImplementedError(f"{type(self).__name__}.forward")
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        """From the gradient of the loss in the last output to that in the last input; fills every parameter's ``grad``.
+
+        grad: shaped as the output; it may be overwritten. need_input_grad: False spares the work of the result, which
+            is then None. Raises RuntimeError if no forward pass in training mode came before.
+        """
         raise NotImplementedError(f"{type(self).__name__}.backward")
 
     def __call__(self, x: Array) -> Array:
@@ -83,12 +89,14 @@ class Module:
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter with its name, as ``"0.weight"``: that of the layer, and its own."""
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
                     yield f"{prefix}.{name}" if prefix else name, value
 
     def parameters(self) -> list[Parameter]:
+        """Every parameter, in the order of :meth:`named_parameters`."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def train(self, mode: bool = True) -> Self:

@@ -39,14 +39,17 @@ class Summary:
 
     @property
     def parameters(self) -> int:
+        """Weights and biases of all layers."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
     def macs(self) -> int:
+        """Multiply-accumulates of one forward pass."""
         return sum(layer.macs for layer in self.layers)
 
     @property
     def bytes(self) -> int:
+        """Bytes of all outputs of one forward pass."""
         return sum(layer.bytes for layer in self.layers)
 
     def __str__(self) -> str:

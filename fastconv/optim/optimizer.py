@@ -43,6 +43,7 @@ class Optimizer:
         self.state = {name: np.zeros_like(self.flat.data) for name in slots}
 
     def step(self) -> None:
+        """Change the parameters by their gradients. Raises RuntimeError if one was given another array since."""
         self.flat.check()
         self.steps += 1
         self._update(self.flat.data, self.flat.grad)
@@ -59,6 +60,7 @@ class Optimizer:
         self.flat.grad[...] = 0
 
     def state_dict(self) -> dict[str, Array]:
+        """What a later run needs to go on as this one would."""
         return {**self.state, "steps": np.array(self.steps), "lr": np.array(self.lr, np.float64)}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
@@ -156,7 +158,10 @@ def _gradients(parameters: Iterable[Parameter]) -> Iterator[Array]:
 
 
 def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
-    """Scale all gradients together so that their common L2 norm is at most ``max_norm``. Returns the norm before."""
+    """Scale all gradients together so that their common L2 norm is at most ``max_norm``. Returns the norm before.
+
+    Raises ValueError for a negative ``max_norm``.
+    """
     _at_least_zero(max_norm=max_norm)
     grads = list(_gradients(parameters))
     norm = math.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads))
@@ -167,7 +172,7 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
 
 
 def clip_grad_value_(parameters: Iterable[Parameter], clip_value: float) -> None:
-    """Clip every element of every gradient to ``[-clip_value, clip_value]``."""
+    """Clip every element of every gradient to ``[-clip_value, clip_value]``. Raises ValueError for a negative one."""
     _at_least_zero(clip_value=clip_value)
     for grad in _gradients(parameters):
         np.clip(grad, -clip_value, clip_value, out=grad)

@@ -20,6 +20,7 @@ class Schedule:
         raise NotImplementedError
 
     def step(self) -> None:
+        """One epoch on."""
         self.go_to(self.epoch + 1)
 
     def go_to(self, epoch: int) -> None:

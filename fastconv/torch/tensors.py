@@ -18,7 +18,8 @@ _ZERO = {dtype: np.zeros((), dtype) for dtype in (np.dtype(np.float32), np.dtype
 def as_array(tensor: Tensor, name: str) -> Array:
     """The tensor's memory as an array; raises TypeError for a tensor whose memory numpy cannot see."""
     try:
-        return tensor.detach().numpy() if tensor.requires_grad else tensor.numpy()
+        array: Array = tensor.detach().numpy() if tensor.requires_grad else tensor.numpy()
+        return array
     except (TypeError, RuntimeError) as error:
         raise TypeError(
             f"{name} must be a dense CPU tensor of float32 or float64, got {tensor.dtype} on {tensor.device}: {error}"

@@ -33,6 +33,7 @@ class Callback:
         """After the last epoch, also when stopped or interrupted."""
 
     def state_dict(self) -> dict[str, Array]:
+        """What a checkpoint keeps of this callback."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:

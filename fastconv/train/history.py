@@ -35,6 +35,7 @@ class History:
 
     @property
     def names(self) -> list[str]:
+        """What was measured in each epoch."""
         return list(self.epochs[0]) if self.epochs else []
 
     def best(self, monitor: str = "valid_loss") -> int:
@@ -51,6 +52,7 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> History:
+        """Read what :meth:`save` wrote."""
         content = json.loads(Path(path).read_text())
         return cls(content["epochs"], content["stopped"])
 

@@ -141,7 +141,10 @@ class _Trainer:
 
 
 def predict(model: Module, x: Array, batch_size: int = 256) -> Array:
-    """Outputs for all samples, in inference mode, batch by batch; the model's mode is left as it was."""
+    """Outputs for all samples, in inference mode, batch by batch; the model's mode is left as it was.
+
+    x: ``(N, ...)``, of the model's dtype; the result has N rows. Raises ValueError for a batch size below 1.
+    """
     _positive(batch_size=batch_size)
     training = model.training
     model.eval()

@@ -1,4 +1,8 @@
-"""Numbers that tell how good a model is: functions of its outputs and the targets, for the whole set at once."""
+"""Numbers that tell how good a model is: functions of its outputs and the targets, for the whole set at once.
+
+outputs: logits ``(N, classes)``, or ``(N, 1)`` for two classes. targets: labels ``(N,)``, one-hot rows ``(N, classes)``
+or a column ``(N, 1)`` of 0 and 1.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def accuracy(outputs: Array, targets: Array) -> float:
 
 
 def top_k_accuracy(outputs: Array, targets: Array, k: int = 5) -> float:
-    """Share of samples whose label is among the ``k`` largest outputs."""
+    """Share of samples whose label is among the ``k`` largest outputs. Raises ValueError for more than there are."""
     if not 1 <= k <= outputs.shape[1]:
         raise ValueError(f"k must be in [1, {outputs.shape[1]}], got {k}")
     best = np.argpartition(outputs, -k, axis=1)[:, -k:]

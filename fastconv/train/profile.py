@@ -19,10 +19,12 @@ class Profile:
         self.batches = 0
 
     def add(self, row: str, column: str, seconds: float) -> None:
+        """Count ``seconds`` more for a row and column of the table."""
         self.seconds[row, column] = self.seconds.get((row, column), 0.0) + seconds
 
     @contextmanager
     def timed(self, row: str) -> Iterator[None]:
+        """``with profile.timed(row):`` counts the time of the block."""
         start = perf_counter()
         yield
         self.add(row, "forward", perf_counter() - start)

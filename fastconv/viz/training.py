@@ -44,7 +44,10 @@ def _cycle() -> Sequence[str]:
 
 
 def confusion_matrix(matrix: Array, classes: Sequence[str] = ()) -> Any:
-    """Truth down, prediction across; colour is the share of the true class, the number is the count."""
+    """Truth down, prediction across; colour is the share of the true class, the number is the count.
+
+    matrix: ``(n, n)`` of counts, as ``train.metrics.confusion_matrix`` gives it. Returns a matplotlib figure.
+    """
     n = len(matrix)
     names = classes or [str(i) for i in range(n)]
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from peerbench.problem import Array
+from problems import Array
 
 
 class Unsupported(Exception):

@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from problems import Problem
 
 from peerbench.adapters import Call, require
-from peerbench.problem import Problem, Task
+from peerbench.task import Task
 
 fc: Any = import_module("fastconv")  # builds of any age are measured: their functions are looked up by name
 

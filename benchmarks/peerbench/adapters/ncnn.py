@@ -10,9 +10,10 @@ from typing import Any
 
 import ncnn
 import numpy as np
+from problems import Problem
 
 from peerbench.adapters import Call, require
-from peerbench.problem import Problem, Task
+from peerbench.task import Task
 
 _threads = 1
 _INPUT, _OUTPUT = "x", "y"

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import onnxruntime as ort
 from onnx import helper, numpy_helper
+from problems import Problem
 
 from peerbench.adapters import Call, require
-from peerbench.problem import Problem, Task
+from peerbench.task import Task
 
 _options = ort.SessionOptions()
 

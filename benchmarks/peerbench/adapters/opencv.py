@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from problems import Array
 
 from peerbench.adapters import Call, require
-from peerbench.problem import Array, Task
+from peerbench.task import Task
 
 _BORDERS = {
     "zeros": cv2.BORDER_CONSTANT,

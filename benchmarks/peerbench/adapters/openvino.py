@@ -10,7 +10,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from peerbench.adapters import Call, require
-from peerbench.problem import Task
+from peerbench.task import Task
 
 _core = ov.Core()
 _config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}

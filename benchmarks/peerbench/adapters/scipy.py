@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import scipy
 import scipy.fft
+from problems import Array, Problem
 from scipy import ndimage, signal
 
 from peerbench.adapters import Call, require
-from peerbench.problem import Array, Problem, Task
+from peerbench.task import Task
 
 _threads = 1
 _NDIMAGE_MODES = {"zeros": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "grid-wrap"}

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from problems import Array, Problem, Shape
 
 from peerbench.adapters import Call, Unsupported, require
-from peerbench.problem import Array, Problem, Shape, Task
+from peerbench.task import Task
 
 Tensor = torch.Tensor
 
