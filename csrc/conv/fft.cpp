@@ -128,12 +128,16 @@ int64_t planes_kept(const FftAxes& a, int64_t taps) {
   const int64_t step = Taps(a.axis[0]).step;
   return a.axis[0].outputs > 1 && step <= 2 ? (taps - 1) * step + 1 : taps;
 }
-// Planes of x that are transformed for one tile of all outputs of the first axis and some of its taps.
-double planes_transformed(const FftAxes& a, int64_t taps) {
+// Planes of x that are transformed for all pairs of tiles and some taps of the first axis.
+double planes_transformed(const FftAxes& a, const FftPlan& p, int64_t taps) {
   const AxisMap& map = a.axis[0];
-  const double all = static_cast<double>(map.outputs) * static_cast<double>(taps);
-  const int64_t step = Taps(map).step, distinct = (map.outputs - 1) * map.stride + (taps - 1) * step + 1;
-  return step <= 2 ? std::min(all, static_cast<double>(std::min(distinct, map.in))) : all;
+  const int64_t step = Taps(map).step;
+  auto planes = [&](int64_t depths) {
+    const double all = static_cast<double>(depths) * static_cast<double>(taps);
+    const int64_t distinct = (depths - 1) * map.stride + (taps - 1) * step + 1;
+    return step <= 2 ? std::min(all, static_cast<double>(std::min(distinct, map.in))) : all;
+  };
+  return static_cast<double>(p.pairs() - 1) * planes(p.depths) + planes(p.sweep(p.pairs() - 1));
 }
 
 // The chunks of a plan whose tiles are given, its memory and its cost.
@@ -152,13 +156,13 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   p.workspace_bytes = (p.planes * p.inner_chunk + 2) * bytes + table_bytes(p);
   p.shared_bytes = p.group_chunk * p.row_chunk * chunk * bytes;
   const Costs<T> c(p.rows, p.columns, p.line);
-  const double depths = static_cast<double>(a.axis[0].outputs), pairs = static_cast<double>(p.pairs());
+  const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const double chunks = static_cast<double>(ceil_div(a.axis[0].taps(), p.depth_chunk) * ceil_div(inner, p.inner_chunk));
   const double x = static_cast<double>(inner * ceil_div(a.rows, p.row_chunk) * ceil_div(a.axis[0].taps(), p.depth_chunk)) *
-                   planes_transformed(a, p.depth_chunk) * (c.load + c.transform);
+                   planes_transformed(a, p, p.depth_chunk) * (c.load + c.transform);
   const double y = rows * chunks * (c.store + c.transform);
-  p.cost = a.groups * (pairs * (x + depths * (y + rows * terms * c.multiply)) + rows * terms * (c.load + c.transform));
+  p.cost = a.groups * (x + steps * (y + rows * terms * c.multiply) + rows * terms * (c.load + c.transform));
 }
 
 template <class T>
@@ -181,13 +185,13 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
   p.planes = planes_kept(a, p.depth_chunk);
   p.workspace_bytes = needs(p.row_chunk, p.inner_chunk, p.depth_chunk) * bytes + table_bytes(p);
   const Costs<T> c(p.rows, p.columns, p.line);
-  const double depths = static_cast<double>(a.axis[0].outputs), pairs = static_cast<double>(p.pairs());
+  const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const int64_t depth_chunks = ceil_div(a.axis[0].taps(), p.depth_chunk), chunks = depth_chunks * ceil_div(inner, p.inner_chunk);
   const double x = static_cast<double>(inner * ceil_div(a.rows, p.row_chunk) * depth_chunks) *
-                   planes_transformed(a, p.depth_chunk) * (c.load + c.transform);
-  const double dy = depths * rows * static_cast<double>(chunks) * (c.load + c.transform);
-  p.cost = a.groups * (pairs * (x + dy + depths * rows * terms * c.accumulate) + rows * terms * (c.transform + c.store));
+                   planes_transformed(a, p, p.depth_chunk) * (c.load + c.transform);
+  const double dy = steps * rows * static_cast<double>(chunks) * (c.load + c.transform);
+  p.cost = a.groups * (x + dy + steps * rows * terms * c.accumulate + rows * terms * (c.transform + c.store));
 }
 
 // Twiddle factors of both axes and the twist, rounded from double.
@@ -297,24 +301,32 @@ class Tiles {
   int64_t taps() const { return a.axis[0].taps(); }
   int64_t inner() const { return plan.terms / taps(); }
 
-  // Two tiles of outputs of one image, at any depth (place on the first axis).
+  // Two tiles of outputs of one image, side by side at each depth (place on the first axis); or the last tile, if their
+  // number is odd, at depths `shift` apart.
   struct Pair {
-    int64_t image, count;
+    int64_t image, count, depths, shift;
     int64_t begin[2][2], extent[2][2];  // [which][axis]
+    int64_t depth(int64_t which, int64_t step) const { return step + which * shift; }
   };
-  Pair pair(int64_t item) const {
+  Pair pair(int64_t image, int64_t i) const {
     Pair p{};
-    const int64_t tiles = plan.tiles[0] * plan.tiles[1], t0 = item % plan.pairs() * 2;
-    p.image = item / plan.pairs();
-    p.count = std::min<int64_t>(2, tiles - t0);
-    for (int64_t i = 0; i < p.count; ++i) {
-      const int64_t at[2] = {(t0 + i) / plan.tiles[1], (t0 + i) % plan.tiles[1]};
+    const int64_t tiles = plan.tiles[0] * plan.tiles[1];
+    p.image = image;
+    p.depths = plan.sweep(i);
+    p.shift = 2 * i + 1 < tiles ? 0 : p.depths;
+    p.count = p.shift < plan.depths ? 2 : 1;
+    for (int64_t which = 0; which < p.count; ++which) {
+      const int64_t t = p.shift ? 2 * i : 2 * i + which, at[2] = {t / plan.tiles[1], t % plan.tiles[1]};
       for (int axis = 0; axis < 2; ++axis) {
-        p.begin[i][axis] = at[axis] * plan.extent[axis];
-        p.extent[i][axis] = std::min(plan.extent[axis], a.axis[1 + axis].outputs - p.begin[i][axis]);
+        p.begin[which][axis] = at[axis] * plan.extent[axis];
+        p.extent[which][axis] = std::min(plan.extent[axis], a.axis[1 + axis].outputs - p.begin[which][axis]);
       }
     }
     return p;
+  }
+  // The plane that tile `which` reads where the first reads plane v, before padding.
+  int64_t source_plane(const Pair& p, int64_t which, int64_t v) const {
+    return map_coordinate(a.axis[0].mode, v + which * p.shift * a.axis[0].stride, a.axis[0].in);
   }
 
   struct Term {
@@ -369,22 +381,20 @@ class Tiles {
     Planes(const Tiles& of_, const Pair& pair_, int64_t g_, const Terms& terms_, View<const T> x_, Scratch& scratch_,
            T* spectra_)
         : of(of_), pair(pair_), g(g_), terms(terms_), x(x_), scratch(scratch_), spectra(spectra_) {
-      held.assign(static_cast<size_t>(of.plan.planes), {-1, -1});
+      held.assign(static_cast<size_t>(of.plan.planes), {INT64_MIN, -1});
       at.resize(static_cast<size_t>(terms.depths));
     }
 
-    // at[d]: the terms behind tap d0 + d of outputs `depth`, null where it reads zeros
+    // at[d]: the terms behind tap d0 + d of the outputs of a step, null where it reads zeros
     std::vector<const T*> at;
 
-    void move_to(int64_t depth) {
-      const AxisMap& map = of.a.axis[0];
+    void move_to(int64_t step) {
       auto source = [&](size_t d) {
-        const Phase& tap = of.phase[0][static_cast<size_t>(terms.d0) + d];
-        return map_coordinate(map.mode, depth * map.stride + tap.base, map.in);
+        return step * of.a.axis[0].stride + of.phase[0][static_cast<size_t>(terms.d0) + d].base;
       };
-      for (size_t d = 0; d < at.size(); ++d) at[d] = find(source(d), depth);
+      for (size_t d = 0; d < at.size(); ++d) at[d] = find(source(d), step);
       for (size_t d = 0; d < at.size(); ++d)
-        if (const int64_t v = source(d); v >= 0 && !at[d] && !(at[d] = find(v, depth))) at[d] = make(v, depth);
+        if (!at[d]) at[d] = make(source(d), step);
     }
 
    private:
@@ -392,15 +402,18 @@ class Tiles {
       int64_t source, used;
     };
     T* spectrum(const Plane* p) const { return spectra + (p - held.data()) * terms.terms * of.size(); }
-    const T* find(int64_t v, int64_t depth) {
+    const T* find(int64_t v, int64_t step) {
       auto p = std::find_if(held.begin(), held.end(), [&](const Plane& q) { return q.source == v; });
-      if (v < 0 || p == held.end()) return nullptr;
-      p->used = depth;
+      if (p == held.end()) return nullptr;
+      p->used = step;
       return spectrum(&*p);
     }
-    const T* make(int64_t v, int64_t depth) {
+    const T* make(int64_t v, int64_t step) {
+      bool live = false;
+      for (int64_t i = 0; i < pair.count; ++i) live |= of.source_plane(pair, i, v) >= 0;
+      if (!live) return nullptr;
       auto p = std::min_element(held.begin(), held.end(), [](const Plane& q, const Plane& r) { return q.used < r.used; });
-      *p = {v, depth};
+      *p = {v, step};
       of.transform_x(pair, g, v, terms.i0, terms.i0 + terms.terms, x, scratch, spectrum(&*p));
       return spectrum(&*p);
     }
@@ -415,8 +428,8 @@ class Tiles {
     std::vector<Plane> held;
   };
 
-  // Transforms of inner terms [i0, i1) of plane d of x, group g, behind the pair.
-  void transform_x(const Pair& p, int64_t g, int64_t d, int64_t i0, int64_t i1, View<const T> x, Scratch& s,
+  // Transforms of inner terms [i0, i1) of plane `depth` of x (before padding), group g, behind the pair.
+  void transform_x(const Pair& p, int64_t g, int64_t depth, int64_t i0, int64_t i1, View<const T> x, Scratch& s,
                    T* spectra) const {
     const Phase *h = nullptr, *w = nullptr;
     for (int64_t q = i0; q < i1; ++q, spectra += size()) {
@@ -426,7 +439,8 @@ class Tiles {
         if (t.h != h || t.w != w) find_lines(p, i, t, x, s.lines[i]);
         const int64_t v =
             plan.line ? map_coordinate(a.axis[1].mode, p.begin[i][0] * a.axis[1].stride + t.h->base, a.axis[1].in) : 0;
-        if (v >= 0)
+        const int64_t d = source_plane(p, i, depth);
+        if (d >= 0 && v >= 0)
           src[i] = x.data + p.image * x.stride[0] + (g * a.channels + t.channel) * x.stride[1] + d * x.stride[2] +
                    v * x.stride[3];
       }
@@ -437,7 +451,7 @@ class Tiles {
   }
 
   // Transform of one channel of outputs, zeros beyond the tiles.
-  void transform_dy(const Pair& p, int64_t depth, int64_t channel, View<const T> dy, Scratch& s, T* spectrum) const {
+  void transform_dy(const Pair& p, int64_t step, int64_t channel, View<const T> dy, Scratch& s, T* spectrum) const {
     const T* src[2] = {nullptr, nullptr};
     int64_t columns = 0;
     for (int64_t i = 0; i < p.count; ++i) {
@@ -449,8 +463,9 @@ class Tiles {
       std::fill(l.column + l.end, l.column + line_length(plan), kFftZero);
       l.first = 0;
       l.step = dy.stride[4];
-      src[i] = dy.data + p.image * dy.stride[0] + channel * dy.stride[1] + depth * dy.stride[2] +
-               p.begin[i][0] * dy.stride[3] + p.begin[i][1] * dy.stride[4];
+      if (p.depth(i, step) < plan.depths)
+        src[i] = dy.data + p.image * dy.stride[0] + channel * dy.stride[1] + p.depth(i, step) * dy.stride[2] +
+                 p.begin[i][0] * dy.stride[3] + p.begin[i][1] * dy.stride[4];
       columns = std::max(columns, p.extent[i][1]);
     }
     transform(s, src, live(columns), spectrum);
@@ -563,15 +578,15 @@ class Forward {
                               weights + i * size);
     });
     // Few tiles: the depths are shared out too, and then the rows, though each share transforms x anew.
-    const int64_t items = s.of.images * plan.pairs() * c.groups, depths = s.of.axis[0].outputs;
+    const int64_t items = s.of.images * plan.pairs() * c.groups;
     const bool share = plan.threads > 1;
-    const int64_t runs = share ? std::min(depths, ceil_div(2 * plan.threads, items)) : 1;
+    const int64_t runs = share ? std::min(plan.depths, ceil_div(2 * plan.threads, items)) : 1;
     const int64_t parts = share ? std::min(c.rows, ceil_div(2 * plan.threads, items * runs)) : 1;
     parallel_tasks(items * runs * parts, plan.threads, [&](int64_t i) {
       const int64_t part = i % parts, run = i / parts % runs, item = i / parts / runs, g = item % c.groups;
+      const auto pair = tiles.pair(item / c.groups / plan.pairs(), item / c.groups % plan.pairs());
       run_pair(c, g, {part * c.rows / parts, (part + 1) * c.rows / parts},
-               {run * depths / runs, (run + 1) * depths / runs}, tiles.pair(item / c.groups),
-               weights + g * c.rows * terms * size);
+               {run * pair.depths / runs, (run + 1) * pair.depths / runs}, pair, weights + g * c.rows * terms * size);
     });
   }
 
@@ -579,7 +594,7 @@ class Forward {
     int64_t begin, end;
   };
 
-  void run_pair(const Chunk& c, int64_t g, Range rows, Range depths, const typename Tiles<T>::Pair& pair,
+  void run_pair(const Chunk& c, int64_t g, Range rows, Range steps, const typename Tiles<T>::Pair& pair,
                 const T* weights) const {
     const int64_t size = tiles.size(), terms = c.terms.size();
     typename Tiles<T>::Scratch scratch(plan);
@@ -587,8 +602,8 @@ class Forward {
     typename Tiles<T>::Planes planes(tiles, pair, c.g0 + g, c.terms, s.x, scratch, acc + size);
     std::vector<const T*> x(static_cast<size_t>(terms)), k(static_cast<size_t>(terms));
     const int64_t columns = std::min(plan.columns, std::max(pair.extent[0][1], pair.extent[1][1]));
-    for (int64_t depth = depths.begin; depth < depths.end; ++depth) {
-      planes.move_to(depth);
+    for (int64_t step = steps.begin; step < steps.end; ++step) {
+      planes.move_to(step);
       for (int64_t m = rows.begin; m < rows.end; ++m) {
         size_t live = 0;
         for (int64_t q = 0; q < terms; ++q)
@@ -599,7 +614,8 @@ class Forward {
         tiles.kernels.multiply({acc, x.data(), k.data(), static_cast<int64_t>(live), tiles.vectors(), false});
         tiles.kernels.inverse(tiles.shape(), acc, scratch.tile, columns);
         for (int i = 0; i < pair.count; ++i)
-          store(c, (c.g0 + g) * s.of.rows + c.m0 + m, pair, depth, i, scratch.tile);
+          if (const int64_t depth = pair.depth(i, step); depth < plan.depths)
+            store(c, (c.g0 + g) * s.of.rows + c.m0 + m, pair, depth, i, scratch.tile);
       }
     }
   }
@@ -642,7 +658,7 @@ class Gradient {
       : a(axes), dy(dy_), x(x_), dw(dw_), plan(p), tiles(axes, p) {
     row_chunks = ceil_div(a.rows, plan.row_chunk);
     tasks = a.groups * row_chunks * tiles.term_chunks();
-    items = a.images * plan.pairs() * a.axis[0].outputs;
+    items = a.images * plan.steps();
     parts = std::max<int64_t>(1, std::min(items / 2, kLeastParts / tasks));
   }
 
@@ -695,14 +711,15 @@ class Gradient {
     return memory.sums + (m * t.terms.size() + q) * tiles.size();
   }
 
-  // Items are depths of pairs of tiles.
+  // Items are the steps of all pairs of tiles.
   void accumulate(const Task& t, int64_t begin, int64_t end, Memory& memory) const {
-    const int64_t depths = a.axis[0].outputs;
     std::fill_n(memory.sums, t.rows * t.terms.size() * tiles.size(), T(0));
     while (begin < end) {
-      const int64_t stop = std::min(end, (begin / depths + 1) * depths);
-      accumulate_pair(t, tiles.pair(begin / depths), begin % depths, begin % depths + stop - begin, memory);
-      begin = stop;
+      const int64_t at = begin % plan.steps(), i = std::min(at / plan.depths, plan.pairs() - 1), step = at - i * plan.depths;
+      const auto pair = tiles.pair(begin / plan.steps(), i);
+      const int64_t n = std::min(pair.depths - step, end - begin);
+      accumulate_pair(t, pair, step, step + n, memory);
+      begin += n;
     }
   }
 
@@ -710,10 +727,10 @@ class Gradient {
                        Memory& memory) const {
     const int64_t size = tiles.size();
     typename Tiles<T>::Planes planes(tiles, pair, t.g, t.terms, x, memory.scratch, memory.z);
-    for (int64_t depth = begin; depth < end; ++depth) {
-      planes.move_to(depth);
+    for (int64_t step = begin; step < end; ++step) {
+      planes.move_to(step);
       for (int64_t m = 0; m < t.rows; ++m)
-        tiles.transform_dy(pair, depth, t.g * a.rows + t.m0 + m, dy, memory.scratch, memory.u + m * size);
+        tiles.transform_dy(pair, step, t.g * a.rows + t.m0 + m, dy, memory.scratch, memory.u + m * size);
       for (int64_t m = 0; m < t.rows; ++m)
         for (int64_t q = 0; q < t.terms.size(); ++q) {
           const T *z = planes.at[static_cast<size_t>(q / t.terms.terms)], *u = memory.u + m * size;
@@ -777,6 +794,7 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
     p.extent[1] = w.extent;
     p.tiles[1] = w.tiles;
     p.tiles[0] = a.axis[1].outputs;
+    p.depths = a.axis[0].outputs;
     if (h) p.most_reach[0] = h->most_reach, p.reach[0] = h->reach, p.extent[0] = h->extent, p.tiles[0] = h->tiles;
     p.terms = a.channels * a.axis[0].taps() * (h ? h->phases : a.axis[1].taps()) * w.phases;
     if (gradient) complete_gradient<T>(a, p);
