@@ -20,6 +20,9 @@ constexpr int64_t kLeast = 16, kMost = 1024;  // length of a transform
 constexpr int64_t kMostLine = 1 << 18;
 constexpr int64_t kSpectrumBytes = 4 << 20;   // of one tile, at most
 constexpr int64_t kWorkspaceBytes = 5 << 20;  // of a thread, if more than one spectrum of each kind is to be kept
+constexpr int64_t kBatchBytes = 7 << 20;      // of a thread, if the steps of a volume are summed in batches
+constexpr int64_t kMostBatch = 8;
+constexpr int64_t kCacheBytes = 1 << 20;      // of spectra that are multiplied at a time
 constexpr int64_t kSharedBytes = 16 << 20;    // transformed weights at a time
 constexpr int64_t kPad = 128;                 // elements between spectra, which are powers of two apart otherwise
 constexpr int64_t kLeastParts = 8;            // pieces of work a weight gradient is cut into for the threads' sake
@@ -123,10 +126,11 @@ int64_t spectrum_bytes(const FftPlan& p) {
   return spectrum_size<T>(p) * static_cast<int64_t>(sizeof(T));
 }
 
-// Planes of x whose spectra are kept while the outputs of the first axis pass, so that each is transformed once.
-int64_t planes_kept(const FftAxes& a, int64_t taps) {
+// Planes of x whose spectra are kept while the outputs of the first axis pass, so many steps at a time: each is
+// transformed once.
+int64_t planes_kept(const FftAxes& a, int64_t taps, int64_t steps = 1) {
   const int64_t step = Taps(a.axis[0]).step;
-  return a.axis[0].outputs > 1 && step <= 2 ? (taps - 1) * step + 1 : taps;
+  return a.axis[0].outputs > 1 && step <= 2 ? (taps - 1) * step + 1 + (steps - 1) * a.axis[0].stride : taps * steps;
 }
 // Planes of x that are transformed for all pairs of tiles and some taps of the first axis.
 double planes_transformed(const FftAxes& a, const FftPlan& p, int64_t taps) {
@@ -152,8 +156,11 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   p.row_chunk = std::max<int64_t>(1, std::min(a.rows, kSharedBytes / (bytes * chunk)));
   if (p.row_chunk == a.rows && chunk == p.terms)
     p.group_chunk = std::max<int64_t>(1, std::min(a.groups, kSharedBytes / (bytes * p.terms * a.rows)));
-  p.planes = planes_kept(a, p.depth_chunk);
-  p.workspace_bytes = (p.planes * p.inner_chunk + 2) * bytes + table_bytes(p);
+  auto spectra = [&](int64_t steps) { return planes_kept(a, p.depth_chunk, steps) * p.inner_chunk + steps + 1; };
+  while (p.depth_chunk > 1 && p.batch < std::min(kMostBatch, p.depths) && spectra(p.batch + 1) * bytes <= kBatchBytes)
+    ++p.batch;
+  p.planes = planes_kept(a, p.depth_chunk, p.batch);
+  p.workspace_bytes = spectra(p.batch) * bytes + table_bytes(p);
   p.shared_bytes = p.group_chunk * p.row_chunk * chunk * bytes;
   const Costs<T> c(p.rows, p.columns, p.line);
   const double steps = static_cast<double>(p.steps());
@@ -162,7 +169,10 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   const double x = static_cast<double>(inner * ceil_div(a.rows, p.row_chunk) * ceil_div(a.axis[0].taps(), p.depth_chunk)) *
                    planes_transformed(a, p, p.depth_chunk) * (c.load + c.transform);
   const double y = rows * chunks * (c.store + c.transform);
-  p.cost = a.groups * (x + steps * (y + rows * terms * c.multiply) + rows * terms * (c.load + c.transform));
+  // Spectra of a volume come from beyond the L2 cache, once a batch.
+  const double batch_bytes = static_cast<double>((p.planes * p.inner_chunk + chunk) * bytes);
+  const double stream = p.depth_chunk > 1 && batch_bytes > kCacheBytes ? rows * chunks * batch_bytes / p.batch / 10 : 0;
+  p.cost = a.groups * (x + steps * (y + rows * terms * c.multiply + stream) + rows * terms * (c.load + c.transform));
 }
 
 template <class T>
@@ -382,19 +392,20 @@ class Tiles {
            T* spectra_)
         : of(of_), pair(pair_), g(g_), terms(terms_), x(x_), scratch(scratch_), spectra(spectra_) {
       held.assign(static_cast<size_t>(of.plan.planes), {INT64_MIN, -1});
-      at.resize(static_cast<size_t>(terms.depths));
     }
 
-    // at[d]: the terms behind tap d0 + d of the outputs of a step, null where it reads zeros
+    // at[i * depths + d]: the terms behind tap d0 + d of the outputs of step i, null where it reads zeros
     std::vector<const T*> at;
 
-    void move_to(int64_t step) {
-      auto source = [&](size_t d) {
-        return step * of.a.axis[0].stride + of.phase[0][static_cast<size_t>(terms.d0) + d].base;
+    void move_to(int64_t step, int64_t steps) {
+      at.resize(static_cast<size_t>(steps * terms.depths));
+      auto source = [&](size_t i) {
+        const int64_t d = static_cast<int64_t>(i), tap = terms.d0 + d % terms.depths;
+        return (step + d / terms.depths) * of.a.axis[0].stride + of.phase[0][static_cast<size_t>(tap)].base;
       };
-      for (size_t d = 0; d < at.size(); ++d) at[d] = find(source(d), step);
-      for (size_t d = 0; d < at.size(); ++d)
-        if (!at[d]) at[d] = make(source(d), step);
+      for (size_t i = 0; i < at.size(); ++i) at[i] = find(source(i), step);
+      for (size_t i = 0; i < at.size(); ++i)
+        if (!at[i] && !(at[i] = find(source(i), step))) at[i] = make(source(i), step);
     }
 
    private:
@@ -596,28 +607,45 @@ class Forward {
 
   void run_pair(const Chunk& c, int64_t g, Range rows, Range steps, const typename Tiles<T>::Pair& pair,
                 const T* weights) const {
-    const int64_t size = tiles.size(), terms = c.terms.size();
+    const int64_t size = tiles.size();
     typename Tiles<T>::Scratch scratch(plan);
     T* acc = scratch.tile + size;
-    typename Tiles<T>::Planes planes(tiles, pair, c.g0 + g, c.terms, s.x, scratch, acc + size);
-    std::vector<const T*> x(static_cast<size_t>(terms)), k(static_cast<size_t>(terms));
+    typename Tiles<T>::Planes planes(tiles, pair, c.g0 + g, c.terms, s.x, scratch, acc + plan.batch * size);
     const int64_t columns = std::min(plan.columns, std::max(pair.extent[0][1], pair.extent[1][1]));
-    for (int64_t step = steps.begin; step < steps.end; ++step) {
-      planes.move_to(step);
+    for (int64_t first = steps.begin; first < steps.end; first += plan.batch) {
+      const int64_t n = std::min(plan.batch, steps.end - first);
+      planes.move_to(first, n);
       for (int64_t m = rows.begin; m < rows.end; ++m) {
-        size_t live = 0;
-        for (int64_t q = 0; q < terms; ++q)
-          if (const T* plane = planes.at[static_cast<size_t>(q / c.terms.terms)]) {
-            x[live] = plane + q % c.terms.terms * size;
-            k[live++] = weights + (m * terms + q) * size;
-          }
-        tiles.kernels.multiply({acc, x.data(), k.data(), static_cast<int64_t>(live), tiles.vectors(), false});
-        tiles.kernels.inverse(tiles.shape(), acc, scratch.tile, columns);
-        for (int i = 0; i < pair.count; ++i)
-          if (const int64_t depth = pair.depth(i, step); depth < plan.depths)
-            store(c, (c.g0 + g) * s.of.rows + c.m0 + m, pair, depth, i, scratch.tile);
+        multiply(c.terms, planes.at, weights + m * c.terms.size() * size, n, acc);
+        for (int64_t i = 0; i < n; ++i) {
+          tiles.kernels.inverse(tiles.shape(), acc + i * size, scratch.tile, columns);
+          for (int which = 0; which < pair.count; ++which)
+            if (const int64_t depth = pair.depth(which, first + i); depth < plan.depths)
+              store(c, (c.g0 + g) * s.of.rows + c.m0 + m, pair, depth, which, scratch.tile);
+        }
       }
     }
+  }
+
+  // Sums of products for n steps, so many frequencies at a time that what the steps share stays in the cache.
+  void multiply(const typename Tiles<T>::Terms& terms, const std::vector<const T*>& planes, const T* weights, int64_t n,
+                T* acc) const {
+    constexpr int64_t kWide = 4;
+    const int64_t size = tiles.size(), vectors = tiles.vectors(), vector = 2 * conv_kernels<T>().lanes;
+    const int64_t bytes = (plan.planes * terms.terms + terms.size()) * vector * static_cast<int64_t>(sizeof(T));
+    const int64_t most = n == 1 ? vectors : std::min(vectors, std::max(kWide, kCacheBytes / bytes / kWide * kWide));
+    std::vector<const T*> x(static_cast<size_t>(terms.size())), k(x.size());
+    for (int64_t v = 0; v < vectors; v += most)
+      for (int64_t i = 0; i < n; ++i) {
+        size_t live = 0;
+        for (int64_t q = 0; q < terms.size(); ++q)
+          if (const T* plane = planes[static_cast<size_t>(i * terms.depths + q / terms.terms)]) {
+            x[live] = plane + q % terms.terms * size + v * vector;
+            k[live++] = weights + q * size + v * vector;
+          }
+        tiles.kernels.multiply({acc + i * size + v * vector, x.data(), k.data(), static_cast<int64_t>(live),
+                                std::min(most, vectors - v), false});
+      }
   }
 
   void store(const Chunk& c, int64_t channel, const typename Tiles<T>::Pair& pair, int64_t depth, int i,
@@ -728,7 +756,7 @@ class Gradient {
     const int64_t size = tiles.size();
     typename Tiles<T>::Planes planes(tiles, pair, t.g, t.terms, x, memory.scratch, memory.z);
     for (int64_t step = begin; step < end; ++step) {
-      planes.move_to(step);
+      planes.move_to(step, 1);
       for (int64_t m = 0; m < t.rows; ++m)
         tiles.transform_dy(pair, step, t.g * a.rows + t.m0 + m, dy, memory.scratch, memory.u + m * size);
       for (int64_t m = 0; m < t.rows; ++m)
