@@ -3,6 +3,14 @@
 # the copy that the linker keeps for everybody.
 file(GLOB FASTCONV_KERNEL_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../csrc/kernels/*.cpp)
 
+# No exceptions, no unwinding tables, fused multiply-add wherever the rung has it.
+set(FASTCONV_KERNEL_FLAGS -O2 -fno-asynchronous-unwind-tables -ffp-contract=fast -fno-trapping-math
+  -fno-exceptions -fno-rtti)
+if(FASTCONV_SANITIZE)
+  list(TRANSFORM FASTCONV_KERNEL_FLAGS REPLACE -O2 -O1)  # the tiles with checks take minutes at more
+endif()
+
+# fastconv_add_isa(TARGET NAME FLAG...): the kernels of one rung, and a definition that tells TARGET of them.
 function(fastconv_add_isa target name)
   set(lib fastconv_kernels_${name})
   add_library(${lib} OBJECT ${FASTCONV_KERNEL_SOURCES})
@@ -10,26 +18,28 @@ function(fastconv_add_isa target name)
   target_compile_definitions(${lib} PRIVATE FASTCONV_ISA_NS=isa_${name} FASTCONV_ISA_NAME="${name}")
   set_target_properties(${lib} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
   fastconv_flags(${lib})
-  # No exceptions, no unwinding tables worth keeping, fused multiply-add wherever the rung has it.
-  set(level -O3)
-  if(FASTCONV_SANITIZE)
-    set(level -O1)  # the tiles with checks take minutes at -O3
-  endif()
-  target_compile_options(${lib} PRIVATE ${level} -ffp-contract=fast -fno-trapping-math -fno-exceptions -fno-rtti ${ARGN})
-  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${lib}>)
+  fastconv_options(${lib} ${FASTCONV_KERNEL_FLAGS} ${ARGN})
   string(TOUPPER ${name} upper)
   target_compile_definitions(${target} PRIVATE FASTCONV_HAVE_${upper}=1)
 endfunction()
 
-function(fastconv_add_isa_kernels target)
+# fastconv_add_isa_kernels(TARGET LIST): all rungs of this processor family; their objects are appended to LIST.
+function(fastconv_add_isa_kernels target list)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
-    target_compile_options(${target} PRIVATE -march=x86-64-v2)
-    fastconv_add_isa(${target} v2 -march=x86-64-v2)
+    fastconv_options(${target} -march=x86-64-v2)
+    fastconv_add_isa(${target} v2 -march=x86-64-v2 -Os)
     fastconv_add_isa(${target} v3 -march=x86-64-v3)
     fastconv_add_isa(${target} v4 -march=x86-64-v4 -mprefer-vector-width=512)
+    set(rungs v2 v3 v4)
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
     fastconv_add_isa(${target} neon)
+    set(rungs neon)
   else()
     fastconv_add_isa(${target} generic)
+    set(rungs generic)
   endif()
+  foreach(rung ${rungs})
+    list(APPEND ${list} $<TARGET_OBJECTS:fastconv_kernels_${rung}>)
+  endforeach()
+  set(${list} ${${list}} PARENT_SCOPE)
 endfunction()

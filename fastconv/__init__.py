@@ -28,6 +28,7 @@ def _prefer_compiled_package() -> None:
 _prefer_compiled_package()
 
 from fastconv._core import version as __version__  # noqa: E402
+from fastconv.embedding import get_cmake_dir, get_include, get_library_dir, get_pkgconfig_dir  # noqa: E402
 from fastconv.functional import (  # noqa: E402
     ConvGrads,
     conv1d,
@@ -159,7 +160,11 @@ __all__ = [
     "fractional_max_pool2d_backward",
     "fractional_max_pool3d",
     "fractional_max_pool3d_backward",
+    "get_cmake_dir",
+    "get_include",
+    "get_library_dir",
     "get_num_threads",
+    "get_pkgconfig_dir",
     "global_avg_pool",
     "global_avg_pool_backward",
     "global_max_pool",
@@ -190,7 +195,7 @@ __all__ = [
     "unfold",
 ]
 
-_SUBPACKAGES = ("analysis", "data", "ndimage", "nn", "optim", "signal", "train", "viz")
+_SUBPACKAGES = ("analysis", "data", "interop", "ndimage", "nn", "optim", "signal", "torch", "train", "viz")
 
 
 def __getattr__(name: str) -> object:

@@ -80,6 +80,24 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
 
 
+class _Print(argparse.Action):
+    """Prints a constant and exits: as "version" does, but never broken into lines."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, const: str, help: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, const=const, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(self.const)
+        parser.exit()
+
+
+_PATHS = {
+    "--includes": (f"-I{fastconv.get_include()}", "the compiler's flag for the C++ and C headers"),
+    "--libdir": (fastconv.get_library_dir(), "the folder of the libraries"),
+    "--cmakedir": (fastconv.get_cmake_dir(), "the folder of the CMake package, for fastconv_DIR"),
+    "--pkgconfigdir": (fastconv.get_pkgconfig_dir(), "the folder of fastconv.pc, for PKG_CONFIG_PATH"),
+}
+
 _COMMANDS = {
     "bench": ("convolution against the dense layer, measured on a photograph", _add_bench),
     "train": ("train a network on real images, test it, and write the model, its history and pictures", _add_train),
@@ -90,6 +108,8 @@ _COMMANDS = {
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastconv", description="Convolution on the CPU.")
     parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
+    for option, (path, summary) in _PATHS.items():
+        parser.add_argument(option, action=_Print, const=path, help=f"print {summary}, and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (summary, add_arguments) in _COMMANDS.items():
         add_arguments(commands.add_parser(name, help=summary, description=summary))

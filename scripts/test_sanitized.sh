@@ -16,6 +16,7 @@ quietly $venv/bin/pip install --no-deps -Cbuild-dir=build/sanitized -Ccmake.buil
 
 for rung in v2 v3 v4; do
   FASTCONV_ISA=$rung build/sanitized/tests/cpp/fastconv_tests "$problems" || [ $? = 77 ]
+  FASTCONV_ISA=$rung build/sanitized/tests/cpp/fastconv_capi_tests || [ $? = 77 ]
 done
 
 # Python is not instrumented itself: the runtime goes in front of it, and what Python keeps until the end is no leak.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.bench import dense, job, machine, parts, photo, report, units
+from fastconv.bench import dense, job, machine, parts, photo, report, tables, units
 from fastconv.bench.measure import DifferentResults, measure
 from fastconv.bench.results import Run, run_as_data
 from fastconv.bench.toeplitz import ToeplitzMatrix
@@ -142,6 +143,18 @@ def test_both_sides_give_the_same_result(part: str) -> None:
             assert outcome.largest_difference == 0
 
 
+def test_differences_are_shares_of_what_was_summed() -> None:
+    problem = parts.problems("wide", quick=True)[0]
+    outcome = measure("wide", problem, _ignore)
+    magnitudes = fastconv.conv2d(
+        np.abs(outcome.image), np.abs(problem.weight()), np.abs(problem.biases()), padding=problem.padding
+    )
+    assert outcome.scale == pytest.approx(magnitudes.max())
+    off = replace(outcome, conv_output=outcome.dense_output + 3)
+    assert off.relative_difference == pytest.approx(3 / outcome.scale)
+    assert tables.comparison([off]).rows[0][-1] == f"to {3 / outcome.scale:.1g}"
+
+
 def test_a_wrong_convolution_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     right = fastconv.conv2d
     monkeypatch.setattr(fastconv, "conv2d", lambda *a, **k: right(*a, **k) + (1 if "out" not in k else 0))
@@ -226,6 +239,7 @@ def test_results_json(quick_run: Path) -> None:
         assert row["convolution"]["seconds"] > 0 and row["dense"]["seconds"] > 0
         assert row["speed_ratio"] == row["dense"]["seconds"] / row["convolution"]["seconds"]
         assert row["same_bits"] is (row["largest_difference"] == 0)
+        assert row["relative_difference"] <= 1e-5
 
 
 def test_results_count_the_quick_edge_detector(quick_run: Path) -> None:
@@ -315,7 +329,7 @@ def _pretend_full_run() -> Run:
             image = np.zeros((problem.batch, *problem.input_shape), np.float32)
             way = "numpy sgemv, 2 threads"
             side = dense.DenseRun(zeros, way, {way: 0.0123}, 280, (319, 89_600), 0.321, 123.0)
-            outcomes.append(Outcome(part, problem, image, zeros, zeros, 0.000123, 2, "direct", side))
+            outcomes.append(Outcome(part, problem, image, zeros, zeros, 0.000123, 2, "direct", side, 1.0))
     return Run({"processor": "pretended"}, 2, False, True, 99.0, outcomes)
 
 

@@ -24,6 +24,19 @@ def test_numpy_alone_is_imported(tmp_path: Path) -> None:
     assert done.stdout.split() == ["fastconv"]
 
 
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # an import of it fails
+import fastconv
+fastconv.torch
+"""
+
+
+def test_torch_is_an_extra(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].endswith("torch is not installed; pip install 'fastconv[torch]'")
+
+
 def test_type_stub_lists_the_compiled_core() -> None:
     stub = Path(fastconv.__file__).with_name("_core.pyi").read_text(encoding="utf-8")
     for name in vars(_core):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import array
 import ctypes
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv import interop
 
 X = np.arange(2 * 3 * 6 * 7, dtype=np.float32).reshape(2, 3, 6, 7) % 11
 W = np.arange(4 * 3 * 3 * 3, dtype=np.float32).reshape(4, 3, 3, 3) % 7
@@ -140,3 +142,83 @@ def test_torch_tensors() -> None:
     np.testing.assert_array_equal(fc.conv2d(x.contiguous(memory_format=torch.channels_last), w, b), EXPECTED)
     with pytest.raises(TypeError, match="input has dtype float16"):
         fc.conv2d(x.half(), w, b)
+
+
+def tensor_of(name: str) -> Any:
+    """A function from numpy arrays to arrays of another library."""
+    if name == "torch":
+        return pytest.importorskip("torch").from_numpy
+    if name == "torch subclass":
+        torch = pytest.importorskip("torch")
+        return lambda a: torch.from_numpy(a).as_subclass(type("Mine", (torch.Tensor,), {}))
+    if name == "jax":
+        return pytest.importorskip("jax.numpy").asarray
+    if name == "array_api_strict":
+        return pytest.importorskip("array_api_strict").asarray
+    return memoryview
+
+
+LIBRARIES = ["memoryview", "torch", "torch subclass", "jax", "array_api_strict"]
+KINDS = {"torch subclass": "torch"}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_results_of_the_callers_kind(name: str) -> None:
+    wrap = tensor_of(name)
+    kind = type(tensor_of(KINDS.get(name, name))(X))
+    y = interop.conv2d(wrap(X), W, B)
+    assert type(y) is kind
+    np.testing.assert_array_equal(np.asarray(y), EXPECTED)
+    pooled, indices = interop.max_pool2d(wrap(X), 2, return_indices=True)
+    assert type(pooled) is type(indices) is kind
+    np.testing.assert_array_equal(np.asarray(indices), fc.max_pool2d(X, 2, return_indices=True)[1])
+    grads = interop.conv2d_backward(wrap(np.ones_like(EXPECTED)), X, W, needs=("weight",))
+    assert type(grads) is fc.ConvGrads and grads.input is None
+    assert type(grads.weight) is kind
+    assert type(interop.as_caller(fc.PackedConv2d(W))(wrap(X))) is kind
+
+
+def test_numpy_stays_numpy() -> None:
+    assert type(interop.conv2d(X, memoryview(W), B)) is np.ndarray
+    assert type(interop.conv2d(weight=W, input=memoryview(X))) is np.ndarray  # the first one given counts
+    assert type(interop.conv2d(ArrayOnly(X), W, B)) is np.ndarray
+    assert interop.explain(X.shape, W.shape) == fc.explain(X.shape, W.shape)
+
+
+@pytest.mark.parametrize("name", ["memoryview", "torch"])
+def test_out_of_the_callers_kind(name: str) -> None:
+    memory = np.zeros_like(EXPECTED)
+    out = tensor_of(name)(memory)
+    assert interop.conv2d(X, W, B, out=out) is out
+    np.testing.assert_array_equal(memory, EXPECTED)
+
+
+def test_out_that_cannot_be_shared() -> None:
+    with pytest.raises(TypeError, match="out must share its memory"):
+        interop.conv2d(X, W, B, out=EXPECTED.tolist())
+    with pytest.raises(ValueError, match="out is read-only"):
+        interop.conv2d(X, W, B, out=memoryview(EXPECTED.tobytes()).cast("f", EXPECTED.shape))
+
+
+@pytest.mark.parametrize("name", ["memoryview", "dlpack", "torch", "jax"])
+def test_nothing_is_copied(name: str) -> None:
+    """A call allocates its result, a ninth of the input, and little more."""
+    x = np.zeros((1, 4, 300, 300), np.float32)
+    wrapped = DLPackOnly(x) if name == "dlpack" else tensor_of(name)(x)
+    interop.avg_pool2d(wrapped, 3)
+    tracemalloc.start()
+    try:
+        result = interop.avg_pool2d(wrapped, 3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert x.nbytes // 9 <= peak < x.nbytes // 4
+    assert tuple(result.shape) == (1, 4, 100, 100)
+
+
+def test_interop_has_every_function() -> None:
+    for name in dir(interop):
+        assert callable(getattr(interop, name)), name
+    assert {"conv3d", "conv_transpose1d_backward", "max_unpool2d", "pad", "unfold"} <= set(dir(interop))
+    with pytest.raises(AttributeError, match="no attribute 'PackedConv2d'"):
+        interop.__getattr__("PackedConv2d")

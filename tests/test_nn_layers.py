@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+import fastconv as fc
 from fastconv import nn
 
 RNG = np.random.default_rng(7)
@@ -102,6 +103,30 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "residual-shortcut": (lambda: nn.Residual(nn.Linear(3, 2), nn.Linear(3, 2, bias=False)), (4, 3)),
     "concat": (lambda: nn.Concat(nn.Conv2d(2, 1, 1), nn.Conv2d(2, 2, 3, padding=1), FixedEval()), (2, 2, 3, 3)),
 }
+
+
+@pytest.mark.parametrize("nd", [1, 2, 3])
+def test_unpooling(nd: int) -> None:
+    x = spread(2, 2, *(5, 4, 6)[:nd])
+    pooled, indices = getattr(fc, f"max_pool{nd}d")(x, 3, stride=2, padding=1, return_indices=True)
+    layer = getattr(nn, f"MaxUnpool{nd}d")(3, stride=2, padding=1)
+    restored = layer(pooled, indices, x.shape)
+    kept = restored != 0
+    np.testing.assert_array_equal(restored[kept], x[kept])
+    assert sorted(set(restored[kept])) == sorted(set(pooled.ravel()))
+    weights = RNG.standard_normal(x.shape)
+    grad = layer.backward(weights)
+    np.testing.assert_array_equal(
+        grad, np.take_along_axis(weights.reshape(2, 2, -1), indices.reshape(2, 2, -1), 2).reshape(indices.shape)
+    )
+    assert repr(layer) == f"MaxUnpool{nd}d(3, stride=2, padding=1)"
+
+    class Fixed(type(layer)):
+        def forward(self, x: np.ndarray) -> np.ndarray:
+            return super().forward(x, indices)
+
+    pooled, indices = getattr(fc, f"max_pool{nd}d")(x, 2, return_indices=True)
+    assert nn.gradcheck(Fixed(2), spread(*pooled.shape))
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arrays import Array, assert_same_bits
+from arrays import LAYOUTS, Array, Guarded, assert_same_bits
 from cases import Case, sample
 from oracle import MODES
 from test_determinism import random, vars_of
@@ -18,6 +18,9 @@ import fastconv as fc
 
 SIZES = [(1, 1), (2, 5), (4, 4), (5, 17), (13, 6), (29, 31)]
 CASES = [
+    Case((14, 15), (3, 3), padding=1, ic=300, oc=70),  # sums in several pieces, rows in several chunks
+    Case((14, 15), (3, 3), padding=1, batch=9, ic=37, oc=150),  # several blocks of several images
+    Case((5, 601), (3, 3), padding=1, ic=18, oc=17),  # several blocks along a row
     *[Case(size, (3, 3), padding=1, batch=2, ic=3, oc=5) for size in SIZES],
     *[Case((9, 14), (3, 3), padding=2, mode=mode, ic=9, oc=2) for mode in MODES],
     Case((19, 23), (3, 3), groups=3, ic=17, oc=11),
@@ -42,7 +45,7 @@ def test_forward_and_grad_input(case: Case, dtype: Any) -> None:
     assert_close(dx, case.expected_grad_input(g, w), case.expected_grad_input(abs(g), abs(w)))
 
 
-@pytest.mark.parametrize("case", CASES[:14], ids=str)
+@pytest.mark.parametrize("case", CASES[:17], ids=str)
 def test_threads_and_batch_change_no_bit(case: Case, dtype: Any) -> None:
     case = Case(**{**vars_of(case), "batch": 5})
     x, w, b, g = random(case, dtype)
@@ -57,8 +60,38 @@ def test_threads_and_batch_change_no_bit(case: Case, dtype: Any) -> None:
         assert_same_bits(alone.grad_input(g[i], w, algorithm="winograd"), dx[i])
 
 
+@pytest.mark.parametrize("case", CASES[:9], ids=str)
+def test_packed_weights_change_no_bit(case: Case, dtype: Any) -> None:
+    x, w, b, _ = random(case, dtype)
+    packed = fc.PackedConv2d(w, b, padding=1, algorithm="winograd")
+    assert_same_bits(packed(x), case.forward(x, w, b, algorithm="winograd"))
+
+
+@pytest.mark.parametrize("steps", [(1, 1, 1, 1), (2, 1, 1, 1), (1, -1, 2, 3), (-2, 3, 1, -1)], ids=str)
+def test_writes_the_output_and_nothing_else(steps: tuple[int, ...], dtype: Any) -> None:
+    case = Case((13, 29), (3, 3), padding=1, batch=2, ic=19, oc=37)
+    x, w, b, _ = random(case, dtype)
+    out = Guarded(case.output_shape, dtype, steps)
+    case.forward(x, w, b, algorithm="winograd", out=out.view)
+    assert_same_bits(np.ascontiguousarray(out.view), case.forward(x, w, b, algorithm="winograd"))
+    out.assert_intact()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bits_for_any_layout(layout: str, dtype: Any) -> None:
+    case = Case((13, 29), (3, 3), padding=1, batch=2, ic=19, oc=37)
+    x, w, b, g = random(case, dtype)
+    spread = LAYOUTS[layout]
+    assert_same_bits(
+        case.forward(spread(x), spread(w), b, algorithm="winograd"), case.forward(x, w, b, algorithm="winograd")
+    )
+    assert_same_bits(
+        case.grad_input(spread(g), spread(w), algorithm="winograd"), case.grad_input(g, w, algorithm="winograd")
+    )
+
+
 @pytest.mark.parametrize("direction", ["forward", "grad_input"])
 def test_auto_takes_it_for_many_channels(direction: str) -> None:
     plan = fc.explain((1, 128, 56, 56), (128, 128, 3, 3), padding=1, direction=direction)
     assert plan["algorithm"] == "winograd"
-    assert fc.explain((1, 1, 56, 56), (1, 1, 3, 3), padding=1, direction=direction)["algorithm"] == "direct"
+    assert fc.explain((1, 2, 56, 56), (7, 2, 3, 3), padding=1, direction=direction)["algorithm"] == "direct"

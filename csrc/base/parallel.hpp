@@ -6,6 +6,8 @@
 #include <exception>
 #include <mutex>
 
+#include "base/workspace.hpp"
+
 namespace fastconv {
 
 // Runs body(context) once on each of `threads` threads (fewer if the runtime says so).
@@ -24,14 +26,16 @@ void parallel_tasks(int64_t tasks, int threads, F&& task) {
   struct Shared {
     F& task;
     int64_t tasks;
+    Workspace* workspace;
     std::atomic<int64_t> next{0};
     std::exception_ptr error;
     std::mutex mutex;
-  } shared{task, tasks, {}, {}, {}};
+  } shared{task, tasks, Borrowing::current(), {}, {}, {}};
   run_on_threads(
       threads,
       [](void* context) {
         auto& s = *static_cast<Shared*>(context);
+        const Borrowing borrowing(Borrowing::current() == s.workspace ? nullptr : s.workspace);
         try {
           for (int64_t i; (i = s.next.fetch_add(1, std::memory_order_relaxed)) < s.tasks;) s.task(i);
         } catch (...) {

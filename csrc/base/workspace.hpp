@@ -1,39 +1,65 @@
-// Scratch memory: two arenas a thread, kept between calls, never larger than what one plan asks for
-// (a few megabytes; see conv/plan.cpp), aligned for the widest vector.
+// Scratch memory. A call takes it from the heap, by way of two arenas a thread that are kept between calls and never larger
+// than one plan asks for (a few megabytes), or, where the caller has lent a workspace, from that and from nowhere else.
 #pragma once
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
+#include <cstdio>
+#include <mutex>
 #include <new>
+#include <string>
+#include <vector>
 
 namespace fastconv {
+
+class WorkspaceTooSmall : public std::bad_alloc {
+ public:
+  WorkspaceTooSmall(size_t size, size_t needed) noexcept {
+    std::snprintf(message_, sizeof message_, "workspace_size is %zu, but the call needs %zu bytes", size, needed);
+  }
+  const char* what() const noexcept override { return message_; }
+
+ private:
+  char message_[96];
+};
+
+// Memory that a caller lends for one call, to be used by all threads of that call: first fit among free blocks, which are
+// kept in the order of their addresses and joined when they touch.
+class Workspace {
+ public:
+  static constexpr size_t kGrain = 64;
+
+  Workspace(void* memory, size_t size);
+  enum class From { start, end };
+  // Aligned to kGrain; throws WorkspaceTooSmall. What grows during a call is kept apart from the rest, at the end.
+  void* take(size_t bytes, From from = From::start);
+  void give_back(void* memory, size_t bytes) noexcept;
+
+ private:
+  struct Free {
+    size_t size;
+    Free* next;
+  };
+  std::mutex mutex_;
+  Free* first_ = nullptr;
+  size_t size_ = 0;
+};
 
 class Arena {
  public:
   static constexpr int64_t kAlign = 64;
 
+  explicit Arena(Workspace* from = nullptr, Workspace::From end = Workspace::From::start) : from_(from), end_(end) {}
+  Arena(const Arena&) = delete;
+  ~Arena() { release(); }
+
   // For the tasks of a parallel region, each thread its own.
-  static Arena& local() {
-    thread_local Arena arena;
-    return arena;
-  }
+  static Arena& local();
   // For what the caller prepares and all threads of its region read.
-  static Arena& shared() {
-    thread_local Arena arena;
-    return arena;
-  }
-  ~Arena() { std::free(data_); }
+  static Arena& shared();
 
   // The start of at least `bytes` bytes. Whatever the arena held before is lost.
   char* reserve(int64_t bytes) {
-    if (bytes > capacity_) {
-      std::free(data_);
-      data_ = nullptr;
-      capacity_ = 0;
-      int64_t rounded = (bytes + 4095) / 4096 * 4096;
-      data_ = static_cast<char*>(std::aligned_alloc(4096, static_cast<size_t>(rounded)));
-      if (!data_) throw std::bad_alloc();
-      capacity_ = rounded;
-    }
+    if (bytes > capacity_) grow(bytes);
     return data_;
   }
 
@@ -43,9 +69,62 @@ class Arena {
   }
 
  private:
-  Arena() = default;
+  void grow(int64_t bytes);
+  void release() noexcept;
+  Workspace* from_;
+  Workspace::From end_;
   char* data_ = nullptr;
   int64_t capacity_ = 0;
 };
+
+// While it lives, this thread takes its scratch memory from the workspace (null: as before). Parallel regions pass the
+// caller's on to their threads.
+class Borrowing {
+ public:
+  explicit Borrowing(Workspace* workspace);
+  Borrowing(const Borrowing&) = delete;
+  ~Borrowing();
+  static Workspace* current() { return innermost_ ? innermost_->workspace_ : nullptr; }
+
+ private:
+  friend class Arena;
+  static thread_local Borrowing* innermost_;
+  Workspace* workspace_;
+  Borrowing* outer_;
+  Arena local_, shared_;
+};
+
+// Tables of a call, from the same place as its arenas.
+template <class T>
+class ScratchAllocator {
+ public:
+  using value_type = T;
+  using propagate_on_container_move_assignment = std::true_type;
+  using propagate_on_container_swap = std::true_type;
+
+  ScratchAllocator() noexcept : from_(Borrowing::current()) {}
+  template <class U>
+  ScratchAllocator(const ScratchAllocator<U>& other) noexcept : from_(other.from()) {}
+
+  T* allocate(size_t n) {
+    if (n > PTRDIFF_MAX / sizeof(T)) throw std::bad_alloc();
+    return static_cast<T*>(from_ ? from_->take(n * sizeof(T)) : ::operator new(n * sizeof(T)));
+  }
+  void deallocate(T* p, size_t n) noexcept {
+    if (from_) from_->give_back(p, n * sizeof(T));
+    else ::operator delete(p);
+  }
+  ScratchAllocator select_on_container_copy_construction() const { return {}; }
+  Workspace* from() const { return from_; }
+  template <class U>
+  bool operator==(const ScratchAllocator<U>& other) const { return from_ == other.from(); }
+  template <class U>
+  bool operator!=(const ScratchAllocator<U>& other) const { return from_ != other.from(); }
+
+ private:
+  Workspace* from_;
+};
+template <class T>
+using Vector = std::vector<T, ScratchAllocator<T>>;
 
 }  // namespace fastconv

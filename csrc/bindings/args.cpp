@@ -185,8 +185,8 @@ Activation parse_activation(py::handle h) {
 }
 
 Algorithm parse_algorithm(py::handle h) {
-  static const Algorithm all[] = {Algorithm::automatic, Algorithm::direct, Algorithm::winograd, Algorithm::fft, Algorithm::reference};
-  return parse_name(h, "algorithm", "one of 'auto', 'direct', 'winograd', 'fft', 'reference'", all, algorithm_name);
+  static const Algorithm all[] = {Algorithm::automatic, Algorithm::direct, Algorithm::winograd, Algorithm::fft, Algorithm::depthwise, Algorithm::reference};
+  return parse_name(h, "algorithm", "one of 'auto', 'direct', 'winograd', 'fft', 'depthwise', 'reference'", all, algorithm_name);
 }
 
 Direction parse_direction(py::handle h) {

@@ -10,6 +10,7 @@ void register_runtime(py::module_& m);
 void register_conv(py::module_& m);
 void register_pool(py::module_& m);
 void register_pad(py::module_& m);
+void register_layers(py::module_& m);
 }  // namespace fastconv
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
@@ -19,4 +20,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   fastconv::register_conv(m);
   fastconv::register_pool(m);
   fastconv::register_pad(m);
+  fastconv::register_layers(m);
 }

@@ -30,7 +30,7 @@ SharedShape shared_shape(const AxisMap& map) {
     s.segments = 1;
     return s;
   }
-  std::vector<int64_t> residues;
+  Vector<int64_t> residues;
   for (int64_t off : map.offset) residues.push_back((off - s.low) % map.stride);
   std::sort(residues.begin(), residues.end());
   s.segments = std::unique(residues.begin(), residues.end()) - residues.begin();
@@ -65,7 +65,7 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
   const bool shared = !map.tabulated() && !expand && worth_sharing(map, shared_shape(map), n);
   if (shared) {
     const int64_t low = shared_shape(map).low;
-    std::vector<int64_t> residues;  // in order of first use
+    Vector<int64_t> residues;  // in order of first use
     for (int64_t t = 0; t < taps; ++t) {
       const int64_t u = map.offset[static_cast<size_t>(t)] - low, residue = u % map.stride;
       auto at = std::find(residues.begin(), residues.end(), residue);
@@ -96,8 +96,8 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
   return l;
 }
 
-std::vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride) {
-  std::vector<PackRun> runs;
+Vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride) {
+  Vector<PackRun> runs;
   for (int64_t s = 0; s < layout.segments; ++s) {
     const int64_t* source = layout.source.data() + s * layout.width;
     for (int64_t i = 0; i < layout.width;) {
@@ -118,8 +118,8 @@ std::vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride
   return runs;
 }
 
-std::vector<PackRun> extra_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride) {
-  std::vector<PackRun> runs;
+Vector<PackRun> extra_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride) {
+  Vector<PackRun> runs;
   for (const auto& e : layout.extras)
     runs.push_back({static_cast<int32_t>(e.entry / layout.width * segment_stride + e.entry % layout.width), 1, e.source * source_stride, 1});
   return runs;

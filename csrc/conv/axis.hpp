@@ -2,8 +2,8 @@
 // range of outputs is laid out in a packed block.
 #pragma once
 #include <cstdint>
-#include <vector>
 
+#include "base/workspace.hpp"
 #include "fastconv/conv.hpp"
 #include "kernels/conv.hpp"
 
@@ -19,8 +19,8 @@ struct AxisMap {
   int64_t in = 1;  // length of the source axis
   int64_t stride = 1;
   Mode mode = Mode::zeros;
-  std::vector<int64_t> offset{0};  // one a tap
-  std::vector<int64_t> start, source;
+  Vector<int64_t> offset{0};  // one a tap
+  Vector<int64_t> start, source;
 
   int64_t taps() const { return static_cast<int64_t>(offset.size()); }
   bool tabulated() const { return !start.empty(); }
@@ -35,12 +35,12 @@ AxisMap forward_axis(const ConvAxis& axis);
 // between the rows of outputs where width > outputs; an expanded one has a segment for each tap and width == outputs.
 struct AxisLayout {
   int64_t outputs = 1, segments = 1, width = 1;
-  std::vector<int32_t> segment, shift;   // one a tap
-  std::vector<int64_t> source;           // segments * width coordinates, -1 for a zero
+  Vector<int32_t> segment, shift;   // one a tap
+  Vector<int64_t> source;           // segments * width coordinates, -1 for a zero
   struct Extra {
     int64_t entry, source;
   };
-  std::vector<Extra> extras;             // further sources, to be added
+  Vector<Extra> extras;             // further sources, to be added
 
   int64_t entries() const { return segments * width; }
 };
@@ -54,8 +54,8 @@ struct LayoutSize {
 LayoutSize layout_size(const AxisMap& map, int64_t outputs, bool expand);
 
 // All entries of a layout that are not zeros as runs of constant step; segment s starts `segment_stride` elements on.
-std::vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride);
+Vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride);
 // The further sources.
-std::vector<PackRun> extra_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride);
+Vector<PackRun> extra_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride);
 
 }  // namespace fastconv

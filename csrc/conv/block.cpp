@@ -13,7 +13,7 @@ int64_t spread(int64_t elements) {
 }
 
 // All sources of an entry.
-void sources_of(const AxisLayout& l, int64_t entry, std::vector<int64_t>& out) {
+void sources_of(const AxisLayout& l, int64_t entry, Vector<int64_t>& out) {
   out.clear();
   if (l.source[static_cast<size_t>(entry)] >= 0) out.push_back(l.source[static_cast<size_t>(entry)]);
   for (const auto& e : l.extras)
@@ -74,7 +74,7 @@ void Block<T>::find_lines() {
   if (!w.extras.empty()) more_runs_ = extra_runs(w, w_segment, x_.stride[4]);
   const bool several = !d.extras.empty() || !h.extras.empty();
   lines_.reserve(static_cast<size_t>(h.segments * d.segments * box_.images() * d.width * h.width));
-  std::vector<int64_t> ds, hs;
+  Vector<int64_t> ds, hs;
   for (int64_t hseg = 0; hseg < h.segments; ++hseg)
     for (int64_t dseg = 0; dseg < d.segments; ++dseg)
       for (int64_t image = 0; image < box_.images(); ++image)
@@ -131,7 +131,7 @@ template <class T>
 const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
   if (in_place_) return x_.data + c0 * x_.stride[1] + lines_[0].src + runs_[0].src;
   PackChannel<T> job{};
-  auto with = [&job](auto kernel, const std::vector<PackLine>& lines, const std::vector<PackRun>& runs) {
+  auto with = [&job](auto kernel, const Vector<PackLine>& lines, const Vector<PackRun>& runs) {
     job.lines = lines.data();
     job.line_count = static_cast<int64_t>(lines.size());
     job.runs = runs.data();

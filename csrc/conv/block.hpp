@@ -5,7 +5,6 @@
 // behind [d segment]. Output (image, od, oh, ow) of the box has position ((image * Wd + od) * Wh + oh) * Ww + ow, and
 // tap (channel, td, th, tw) adds offset(channel, t) to it, W* being the widths of the axes' layouts.
 #pragma once
-#include <vector>
 
 #include "base/workspace.hpp"
 #include "conv/axis.hpp"
@@ -32,7 +31,7 @@ class Block {
   // Entries of a channel that outputs read: what lies between them and the next channel is not.
   int64_t entries() const { return entries_; }
   int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
-  const std::vector<int32_t>& tap_offset() const { return tap_offset_; }
+  const Vector<int32_t>& tap_offset() const { return tap_offset_; }
   int64_t width(int axis) const { return layout_[axis].width; }
   const Box& box() const { return box_; }
 
@@ -60,12 +59,12 @@ class Block {
   Box box_;
   View<const T> x_;
   AxisLayout layout_[3];
-  std::vector<int32_t> tap_offset_;
+  Vector<int32_t> tap_offset_;
   int64_t plane_ = 0, entries_ = 0, channel_stride_ = 0;
-  std::vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
-  std::vector<PackRun> runs_, more_runs_;
-  std::vector<int32_t> empty_lines_;          // lines of zeros
-  std::vector<PackRun> gaps_;                 // zeros within the other lines
+  Vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
+  Vector<PackRun> runs_, more_runs_;
+  Vector<int32_t> empty_lines_;          // lines of zeros
+  Vector<PackRun> gaps_;                 // zeros within the other lines
   bool in_place_ = false;
 };
 

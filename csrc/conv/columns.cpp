@@ -9,7 +9,6 @@ namespace {
 
 constexpr int64_t kPanelBytes = 32 << 10;  // a panel of weights lives in the L1 cache while all pixels pass by
 constexpr int64_t kSumBytes = 640 << 10;   // sums of a block in the L2 cache
-constexpr int kMaxPanel = 4;               // vectors of a panel
 
 template <class T>
 struct Columns {
@@ -28,8 +27,8 @@ struct Columns {
     int64_t y, pixel, count;
   };
 
-  std::vector<Run> rows(bool join) const {
-    std::vector<Run> runs;
+  Vector<Run> rows(bool join) const {
+    Vector<Run> runs;
     const int64_t n = b.extent(2);
     int64_t pixel = 0;
     for (int64_t i = b.image0; i < b.image1; ++i)
@@ -42,8 +41,8 @@ struct Columns {
     return runs;
   }
 
-  std::vector<Tile> tiles(const Block<T>& block) const {
-    std::vector<Tile> all;
+  Vector<Tile> tiles(const Block<T>& block) const {
+    Vector<Tile> all;
     const int64_t n = b.extent(2), count = ceil_div(n, plan.mr);
     int64_t pixel = 0;
     for (int64_t i = 0; i < b.images(); ++i)
@@ -57,11 +56,11 @@ struct Columns {
   }
 
   // Channels [m0, m1) of the sums, and y.
-  void load(const std::vector<Run>& runs, const T* y, int64_t count, T* sums) const {
+  void load(const Vector<Run>& runs, const T* y, int64_t count, T* sums) const {
     for (const Run& r : runs)
       kernels.pack_transposed(sums + r.pixel * width, width, y + r.y, s.y.stride[1], s.y.stride[4], r.count, count, count);
   }
-  void store(const std::vector<Run>& runs, const T* sums, int64_t count, T* y) const {
+  void store(const Vector<Run>& runs, const T* sums, int64_t count, T* y) const {
     const int64_t step = s.y.stride[4];
     for (const Run& r : runs) {
       const T* from = sums + r.pixel * width;
@@ -88,8 +87,8 @@ struct Columns {
     const auto last = plan.row_tile(s.rows, tile1 - 1);
     width = last.first + last.count - m0;
     const int64_t count = std::min(last.first + last.count, s.rows) - m0;
-    const std::vector<Tile> all = tiles(block);
-    const std::vector<Run> runs = rows(true);
+    const Vector<Tile> all = tiles(block);
+    const Vector<Run> runs = rows(true);
     TileRun<T> t{};
     t.boff = offsets;
     t.low = s.low;
@@ -126,27 +125,28 @@ struct Columns {
 
 }  // namespace
 
+ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators) {
+  ColumnsTile best{1, 1, -1};
+  for (int nr = 1; nr <= kMaxColumnsVectors; ++nr) {
+    const int64_t panels = ceil_div(vectors, nr), most = std::min<int64_t>(kMaxColumnsRows, accumulators / nr), across = ceil_div(n, most);
+    auto cycles = [](int64_t m, int64_t v) { return std::max({static_cast<double>(m * v) / 2, static_cast<double>(m + v + 1) / 2, 4.5}) + 0.3; };
+    const int64_t m = n / across, v = vectors / panels, taller = n % across, wider = vectors % panels;
+    const double all = static_cast<double>((across - taller) * (panels - wider)) * cycles(m, v) + static_cast<double>(taller * (panels - wider)) * cycles(m + 1, v) +
+                       static_cast<double>((across - taller) * wider) * cycles(m, v + 1) + static_cast<double>(taller * wider) * cycles(m + 1, v + 1);
+    if (best.cycles < 0 || all < best.cycles) best = {static_cast<int>(ceil_div(n, across)), nr, all};
+  }
+  return best;
+}
+
 template <class T>
 double choose_columns(const GatherSum<T>& s, GatherPlan& plan) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  const int64_t vectors = ceil_div(s.rows, kernels.lanes), n = s.axis[2].outputs;
-  double best = -1;
-  for (int nr = 1; nr <= kMaxPanel; ++nr) {
-    const int64_t panels = ceil_div(vectors, nr), most = std::min<int64_t>(kMaxRows, kernels.accumulators / nr), across = ceil_div(n, most);
-    double row = 0;  // a row of pixels, all panels
-    for (int64_t i = 0; i < panels; ++i)
-      for (int64_t t = 0; t < across; ++t) {
-        const double v = static_cast<double>((i + 1) * vectors / panels - i * vectors / panels), m = static_cast<double>((t + 1) * n / across - t * n / across);
-        row += std::max({m * v / 2, (m + v + 1) / 2, 4.5}) + 0.3;
-      }
-    if (best >= 0 && row >= best) continue;
-    best = row;
-    plan.nr = nr;
-    plan.mr = static_cast<int>(ceil_div(n, across));
-  }
+  const ColumnsTile tile = choose_columns_tile(s.axis[2].outputs, ceil_div(s.rows, kernels.lanes), kernels.accumulators);
   plan.columns = true;
   plan.row_unit = kernels.lanes;
-  return best * static_cast<double>(s.groups * s.images * s.axis[0].outputs * s.axis[1].outputs) * static_cast<double>(s.channels * s.taps());
+  plan.mr = tile.mr;
+  plan.nr = tile.nr;
+  return tile.cycles * static_cast<double>(s.groups * s.images * s.axis[0].outputs * s.axis[1].outputs) * static_cast<double>(s.channels * s.taps());
 }
 
 template <class T>

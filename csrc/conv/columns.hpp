@@ -12,6 +12,14 @@ bool columns_apply(const GatherSum<T>& s) {
   return s.packed || (s.taps() == 1 && s.a_row == 1 && s.rows % conv_kernels<T>().lanes == 0);
 }
 
+// The columns tile for rows of n broadcast values and `vectors` vectors of channels, and its cycles for one of the sum's
+// products: multiply-adds, loads or the latency of an accumulator, whichever take longest.
+struct ColumnsTile {
+  int mr, nr;
+  double cycles;
+};
+ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators);
+
 // Cycles of the products, and the tile that takes them; `plan` is given the tile.
 template <class T>
 double choose_columns(const GatherSum<T>& s, GatherPlan& plan);

@@ -6,6 +6,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
+#include "conv/depthwise.hpp"
 #include "conv/fft.hpp"
 #include "conv/index_map.hpp"
 #include "conv/gather.hpp"
@@ -14,6 +15,7 @@
 #include "conv/tiny.hpp"
 #include "conv/winograd.hpp"
 #include "fastconv/pad.hpp"
+#include "kernels/depthwise.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -23,15 +25,15 @@ constexpr int64_t kRowBytes = 4 << 20;  // packed weights at a time
 constexpr int64_t kMaxTaps = 2048;      // taps at a time: more would not leave the packed block its size
 
 template <class T>
-std::vector<T> contiguous_bias(const View<const T>& bias) {
-  std::vector<T> b;
+Vector<T> contiguous_bias(const View<const T>& bias) {
+  Vector<T> b;
   if (bias.data)
     for (int64_t i = 0; i < bias.shape[0]; ++i) b.push_back(bias.data[i * bias.stride[0]]);
   return b;
 }
 
 constexpr int64_t kFoldBytes = 16 << 20;  // of padded input gradients at a time, unless one is larger
-constexpr int64_t kWinogradBytes = 16 << 20;  // transformed weights at a time
+constexpr int64_t kWinogradBytes = 64 << 20;  // transformed weights at a time
 
 // A correlation over pieces of the axes, by whichever algorithm suits each.
 template <class T>
@@ -39,7 +41,7 @@ struct Correlation {
   Algorithm algorithm;
   GatherSum<T> sum;  // axes, a and the parts of x and y still to be filled in
   WeightRows<T> rows;
-  std::vector<T> bias;
+  Vector<T> bias;
   View<T> y;
   const T* transformed = nullptr;  // Winograd's transform of all weights, if it is at hand
 
@@ -54,18 +56,19 @@ struct Correlation {
     sum.high = clamp_high<T>(activation);
     clamps = is_clamp(activation);
   }
+  Vector<Piece> phases;  // the two pieces of the width that a stride of 2 makes of the input gradient
   bool clamps = false;
   bool adding = false;  // to what y holds
 
   // The choice looks at one image and at no thread, so that a sample alone and in a batch are computed alike.
   bool use_winograd(const Piece& d, const Piece& h, const Piece& w) const {
-    if (algorithm == Algorithm::direct || algorithm == Algorithm::fft) return false;
+    if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
     if (d.map.taps() != 1 || d.map.tabulated() || !three_in_a_row(h.map) || !three_in_a_row(w.map)) return false;
     if (algorithm == Algorithm::winograd) return true;
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
     if (!large_enough_for_winograd(rows.rows, rows.channels, outputs[1] * outputs[2])) return false;
     const double direct = 9.0 * static_cast<double>(rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < 0.9 * direct;
+    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < direct;
   }
 
   // Rows whose weights are transformed at a time: with several groups, all.
@@ -106,9 +109,9 @@ struct Correlation {
   void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
     for (int64_t m0 = 0; m0 < rows.rows; m0 += winograd_rows()) {
       WinogradSum<T> s = winograd_sum(d, h, w, m0);
-      const WinogradPlan plan = plan_winograd(s);
       s.u = transformed;
-      if (!transformed && plan.blocks > 1) {
+      const WinogradPlan plan = plan_winograd(s);
+      if (!transformed && !plan.transforms_weights) {
         T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
         winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
         s.u = u;
@@ -140,6 +143,78 @@ struct Correlation {
     run_fft(s, plan);
   }
 
+  // Rows of the image as the tile's rows. Like Winograd's, the choice looks at one image and at no thread.
+  bool use_depthwise(const Piece& d, const Piece& h, const Piece& w) const {
+    if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
+    if (d.map.taps() != 1 || d.map.offset[0] != 0 || d.map.in != 1 || d.map.outputs != 1 || d.map.tabulated() || h.map.tabulated() || w.map.tabulated()) return false;
+    if (w.step > 2 || (w.step == 2 && phases.size() != 2)) return false;
+    const int64_t taps = h.map.taps() * (w.step == 2 ? phases[0].map.taps() + phases[1].map.taps() : w.map.taps());
+    if (rows.channels * taps > kMaxTaps) return false;
+    return algorithm == Algorithm::depthwise || (taps > 1 && depthwise_pays(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step, w.map.outputs * w.step));
+  }
+
+  // The two phases of a stride along the width go together, so that their outputs are stored in turn.
+  DepthwiseSum<T> depthwise_sum(const Piece& h, const Piece& w) const {
+    DepthwiseSum<T> s;
+    s.images = sum.images;
+    s.groups = rows.groups;
+    s.channels = rows.channels;
+    s.rows = rows.rows;
+    s.h = h.map;
+    s.w = w.map;
+    s.x = sum.x;
+    s.y = y;
+    s.y.data += h.begin * y.stride[3];
+    s.y.stride[3] *= h.step;
+    s.y.shape[3] = h.map.outputs;
+    Vector<int64_t> taps = w.taps;
+    if (w.step == 1) {
+      s.y.data += w.begin * y.stride[4];
+      s.y.shape[4] = w.map.outputs;
+    } else {
+      s.phases = 2;
+      s.w = phases[0].map;
+      s.w.offset.insert(s.w.offset.end(), phases[1].map.offset.begin(), phases[1].map.offset.end());
+      taps = phases[0].taps;
+      taps.insert(taps.end(), phases[1].taps.begin(), phases[1].taps.end());
+    }
+    s.phase.assign(taps.size(), 0);
+    if (s.phases > 1) std::fill(s.phase.begin() + static_cast<int64_t>(phases[0].taps.size()), s.phase.end(), 1);
+    s.weights = rows.w.data;
+    s.w_group = rows.group_stride();
+    s.w_row = rows.row_stride();
+    s.w_channel = rows.channel_stride();
+    for (int64_t t : h.taps) s.h_tap.push_back(t * rows.w.stride[3]);
+    for (int64_t t : taps) s.w_tap.push_back(t * rows.w.stride[4]);
+    s.bias = bias.empty() ? nullptr : bias.data();
+    s.clamp = clamps;
+    s.low = sum.low;
+    s.high = sum.high;
+    return s;
+  }
+
+  void run_depthwise_pieces(const Piece& h, const Piece& w) const {
+    if (w.step == 2 && w.begin != 0) return;
+    const DepthwiseSum<T> s = depthwise_sum(h, w);
+    run_depthwise(s, plan_depthwise(s));
+  }
+
+  void describe_depthwise(const Piece& h, const Piece& w, bool main, ConvPlan& plan) const {
+    if (w.step == 2 && w.begin != 0) return;
+    const DepthwiseSum<T> s = depthwise_sum(h, w);
+    const DepthwisePlan part = plan_depthwise(s);
+    plan.workspace_bytes = std::max(plan.workspace_bytes, part.workspace_bytes);
+    plan.cost += part.cost;
+    if (!main) return;
+    plan.algorithm = Algorithm::depthwise;
+    plan.kernel = part.narrow.across > 1 ? "narrow planes" : "image rows";
+    plan.mr = static_cast<int>(std::min<int64_t>(kBandRows, s.h.outputs));
+    plan.nr = conv_kernels<T>().lanes;
+    plan.block_channels = s.channels;
+    plan.block_pixels = part.planes * std::min(part.strip, s.h.outputs) * s.w.outputs;
+    plan.threads = part.threads;
+  }
+
   // Adds what run() would do to a plan; the tile and the blocks are those of the `main` piece.
   void describe(const Piece& d, const Piece& h, const Piece& w, bool main, ConvPlan& plan) {
     const int64_t item = static_cast<int64_t>(sizeof(T));
@@ -149,20 +224,21 @@ struct Correlation {
       const WinogradPlan part = plan_winograd(s);
       const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
       at_least(plan.workspace_bytes, part.workspace_bytes);
-      if (part.blocks > 1) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
+      if (!part.transforms_weights) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
       plan.cost += static_cast<double>(s.images) * winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true) +
                    winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) - winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true);
       if (!main) return;
       plan.algorithm = Algorithm::winograd;
       plan.kernel = "F(4x4, 3x3)";
-      plan.mr = part.mr;
-      plan.nr = std::min(kMaxVectors, conv_kernels<T>().accumulators / part.mr) * conv_kernels<T>().lanes;
+      plan.mr = winograd_kernels<T>().tiles;
+      plan.nr = winograd_kernels<T>().vectors * conv_kernels<T>().lanes;
       plan.block_channels = s.channels;
       plan.block_pixels = part.images * part.down * part.across * kWinogradOut * kWinogradOut;
       plan.threads = part.threads;
       return;
     }
     if (const FftPlan part = fft_plan(d, h, w); part.applies()) return describe_fft(part, static_cast<double>(sum.images), main, plan);
+    if (use_depthwise(d, h, w)) return describe_depthwise(h, w, main, plan);
     const Piece* pieces[3] = {&d, &h, &w};
     TapBox taps;
     int64_t room = kMaxTaps;
@@ -196,6 +272,7 @@ struct Correlation {
     adding = d.adds || h.adds || w.adds;
     if (use_winograd(d, h, w)) return run_winograd_pieces(d, ascending(h), ascending(w));
     if (const FftPlan plan = fft_plan(d, h, w); plan.applies()) return run_fft_pieces(d, h, w, plan);
+    if (use_depthwise(d, h, w)) return run_depthwise_pieces(h, w);
     const Piece* pieces[3] = {&d, &h, &w};
     int64_t room = kMaxTaps, most[3], count[3];
     sum.y = y;
@@ -276,7 +353,36 @@ Correlation<T> forward_correlation(const ConvProblem& p, View<const T> x, View<c
 template <class T>
 Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation,
                                     Algorithm algorithm) {
-  return {{w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm};
+  Correlation<T> correlation({w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm);
+  if (p.axis[2].stride == 2)
+    for (const Piece& piece : backward_pieces(p.axis[2]))
+      if (!piece.adds) correlation.phases.push_back(piece);
+  return correlation;
+}
+
+// What use_depthwise() says of a forward call, without pieces.
+bool forward_is_depthwise(const ConvProblem& p) {
+  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  const int64_t channels = p.ic / p.groups;
+  return d.in == 1 && d.k == 1 && d.out == 1 && d.pad_before == 0 && p.taps() > 1 && channels * p.taps() <= kMaxTaps &&
+         depthwise_pays(channels, p.oc / p.groups, h.k, h.out, w.out);
+}
+
+// A tiny problem summed as the larger ones like it are, so that a sample has the same bits alone and in a batch: the
+// depthwise tile goes along the width first. False if it goes along the height in another order than that of the taps.
+template <class T>
+bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
+  if (!forward_is_depthwise(p)) {
+    run_tiny(p, x, w, bias, y, activation);
+    return true;
+  }
+  if (p.axis[1].stride > 1) return false;
+  ConvProblem turned = p;
+  std::swap(turned.axis[1], turned.axis[2]);
+  const auto turn = [](auto& v) { std::swap(v.shape[3], v.shape[4]), std::swap(v.stride[3], v.stride[4]); };
+  turn(x), turn(w), turn(y);
+  run_tiny(turned, x, w, bias, y, activation);
+  return true;
 }
 
 // A contiguous view of a shape, of no memory.
@@ -326,7 +432,10 @@ template <class T>
 void correlate_folded(const Fold& fold, View<const T> dy, View<const T> w, View<T> dx, Algorithm algorithm) {
   const ConvProblem& p = fold.wide;
   const int64_t most = fold.images<T>();
-  const std::unique_ptr<T[]> memory(new T[static_cast<size_t>(most * fold.image_elements())]);
+  const size_t size = static_cast<size_t>(most * fold.image_elements());
+  ScratchAllocator<T> allocator;
+  const auto give_back = [&](T* data) { allocator.deallocate(data, size); };
+  const std::unique_ptr<T, decltype(give_back)> memory(allocator.allocate(size), give_back);
   View<T> wide = imagined<T>(most, p.ic, p.axis[0].in, p.axis[1].in, p.axis[2].in);
   wide.data = memory.get();
   for (int64_t n = 0; n < p.mb; n += most) {
@@ -344,8 +453,7 @@ void correlate_folded(const Fold& fold, View<const T> dy, View<const T> w, View<
 template <class T>
 void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm,
                        const T* transformed) {
-  if (algorithm == Algorithm::automatic && is_tiny(p)) {
-    run_tiny(p, x, w, bias, y, activation);
+  if (algorithm == Algorithm::automatic && is_tiny(p) && run_tiny_alike(p, x, w, bias, y, activation)) {
     if (!is_clamp(activation)) apply_activation(activation, y);
     return;
   }

@@ -61,8 +61,8 @@ bool evenly_spaced(const AxisMap& map) {
   return even;
 }
 
-std::vector<Phase> runs_of_taps(const Taps& t, int64_t most_reach) {
-  std::vector<Phase> phases;
+Vector<Phase> runs_of_taps(const Taps& t, int64_t most_reach) {
+  Vector<Phase> phases;
   for (int64_t c = 0; c < t.classes; ++c) {
     const int64_t n = t.of_class(c), longest = t.longest(n, most_reach);
     for (int64_t i = 0; i < n; i += longest) {
@@ -175,6 +175,16 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   p.cost = a.groups * (x + steps * (y + rows * terms * c.multiply + stream) + rows * terms * (c.load + c.transform));
 }
 
+// Tasks of a weight gradient, and the parts that each is cut into where there are few.
+int64_t gradient_tasks(const FftAxes& a, const FftPlan& p) {
+  const int64_t taps = a.axis[0].taps();
+  return a.groups * ceil_div(a.rows, p.row_chunk) * ceil_div(taps, p.depth_chunk) * ceil_div(p.terms / taps, p.inner_chunk);
+}
+int64_t work_items(const FftAxes& a, const FftPlan& p) { return a.images * p.steps(); }
+int64_t gradient_parts(const FftAxes& a, const FftPlan& p) {
+  return std::max<int64_t>(1, std::min(work_items(a, p) / 2, kLeastParts / gradient_tasks(a, p)));
+}
+
 template <class T>
 void complete_gradient(const FftAxes& a, FftPlan& p) {
   const int64_t bytes = spectrum_bytes<T>(p), inner = p.terms / a.axis[0].taps(), most = kWorkspaceBytes / bytes;
@@ -194,6 +204,9 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
   }
   p.planes = planes_kept(a, p.depth_chunk);
   p.workspace_bytes = needs(p.row_chunk, p.inner_chunk, p.depth_chunk) * bytes + table_bytes(p);
+  const int64_t parts = gradient_parts(a, p);
+  p.shared_bytes =
+      parts > 1 ? gradient_tasks(a, p) * parts * p.row_chunk * p.depth_chunk * p.inner_chunk * bytes : 0;
   const Costs<T> c(p.rows, p.columns, p.line);
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
@@ -235,7 +248,7 @@ class Tables {
     return table;
   }
 
-  void fill(int64_t n, std::vector<T>& factors, FftLength<T>& f) {
+  void fill(int64_t n, Vector<T>& factors, FftLength<T>& f) {
     f.n = n;
     f.stages = 0;
     const int most = fft_kernels<T>().most_radix;
@@ -244,7 +257,7 @@ class Tables {
       f.radix[f.stages++] = 1 << take;
       bits -= take;
     }
-    std::vector<size_t> start;
+    Vector<size_t> start;
     int64_t length = n;
     for (int s = 0; s < f.stages; length /= f.radix[s++]) {
       start.push_back(factors.size());
@@ -263,7 +276,7 @@ class Tables {
   void fill_twist() {
     const int64_t rows = shape_.rows.n, columns = shape_.columns.n, n = rows * columns, lanes = conv_kernels<T>().lanes;
     const int bits = bits_of(rows);
-    std::vector<Root> low, high;  // w^j = high[j / rows] * low[j % rows]
+    Vector<Root> low, high;  // w^j = high[j / rows] * low[j % rows]
     for (int64_t j = 0; j < rows; ++j) low.push_back(root(j, n));
     for (int64_t j = 0; j < columns; ++j) high.push_back(root(j, columns));
     twist_.resize(static_cast<size_t>(2 * n));
@@ -286,7 +299,7 @@ class Tables {
     shape_.twist = twist_.data();
   }
 
-  std::vector<T> rows_, columns_, twist_;
+  Vector<T> rows_, columns_, twist_;
   FftShape<T> shape_;
 };
 
@@ -303,7 +316,7 @@ class Tiles {
   const FftAxes& a;
   const FftPlan& plan;
   const FftKernelsOf<T>& kernels = fft_kernels<T>();
-  std::vector<Phase> phase[3];
+  Vector<Phase> phase[3];
 
   int64_t size() const { return spectrum_size<T>(plan); }
   int64_t vectors() const { return plan.rows * plan.columns / conv_kernels<T>().lanes; }
@@ -395,7 +408,7 @@ class Tiles {
     }
 
     // at[i * depths + d]: the terms behind tap d0 + d of the outputs of step i, null where it reads zeros
-    std::vector<const T*> at;
+    Vector<const T*> at;
 
     void move_to(int64_t step, int64_t steps) {
       at.resize(static_cast<size_t>(steps * terms.depths));
@@ -436,7 +449,7 @@ class Tiles {
     View<const T> x;
     Scratch& scratch;
     T* spectra;
-    std::vector<Plane> held;
+    Vector<Plane> held;
   };
 
   // Transforms of inner terms [i0, i1) of plane `depth` of x (before padding), group g, behind the pair.
@@ -628,13 +641,13 @@ class Forward {
   }
 
   // Sums of products for n steps, so many frequencies at a time that what the steps share stays in the cache.
-  void multiply(const typename Tiles<T>::Terms& terms, const std::vector<const T*>& planes, const T* weights, int64_t n,
+  void multiply(const typename Tiles<T>::Terms& terms, const Vector<const T*>& planes, const T* weights, int64_t n,
                 T* acc) const {
     constexpr int64_t kWide = 4;
     const int64_t size = tiles.size(), vectors = tiles.vectors(), vector = 2 * conv_kernels<T>().lanes;
     const int64_t bytes = (plan.planes * terms.terms + terms.size()) * vector * static_cast<int64_t>(sizeof(T));
     const int64_t most = n == 1 ? vectors : std::min(vectors, std::max(kWide, kCacheBytes / bytes / kWide * kWide));
-    std::vector<const T*> x(static_cast<size_t>(terms.size())), k(x.size());
+    Vector<const T*> x(static_cast<size_t>(terms.size())), k(x.size());
     for (int64_t v = 0; v < vectors; v += most)
       for (int64_t i = 0; i < n; ++i) {
         size_t live = 0;
@@ -685,9 +698,9 @@ class Gradient {
   Gradient(const FftAxes& axes, View<const T> dy_, View<const T> x_, const FftWeights<T>& dw_, const FftPlan& p)
       : a(axes), dy(dy_), x(x_), dw(dw_), plan(p), tiles(axes, p) {
     row_chunks = ceil_div(a.rows, plan.row_chunk);
-    tasks = a.groups * row_chunks * tiles.term_chunks();
-    items = a.images * plan.steps();
-    parts = std::max<int64_t>(1, std::min(items / 2, kLeastParts / tasks));
+    tasks = gradient_tasks(a, plan);
+    items = work_items(a, plan);
+    parts = gradient_parts(a, plan);
   }
 
   void run() const {
@@ -829,7 +842,7 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
     else complete_forward<T>(a, p);
     if (p.cost < best.cost) best = p;
   };
-  std::vector<Cut> down, across;
+  Vector<Cut> down, across;
   for (int64_t n = kLeast; n <= kMost; n *= 2) {
     down.emplace_back(h_taps, a.axis[1].outputs, n);
     across.emplace_back(w_taps, a.axis[2].outputs, n);

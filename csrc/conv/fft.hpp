@@ -10,8 +10,8 @@
 #pragma once
 #include <limits>
 #include <string>
-#include <vector>
 
+#include "base/workspace.hpp"
 #include "conv/axis.hpp"
 #include "fastconv/conv.hpp"
 #include "fastconv/tensor.hpp"
@@ -29,7 +29,7 @@ template <class T>
 struct FftWeights {
   T* data = nullptr;
   int64_t group = 0, row = 0, channel = 0;
-  std::vector<int64_t> tap[3];
+  Vector<int64_t> tap[3];
 };
 
 template <class T>

@@ -99,8 +99,8 @@ struct Segment {
   int32_t at, length;  // in the buffer
 };
 struct Panels {
-  std::vector<Panel> list;
-  std::vector<Segment> segments;
+  Vector<Panel> list;
+  Vector<Segment> segments;
 };
 
 template <class T>
@@ -125,6 +125,7 @@ struct Executor {
     for (int64_t c = 0, k = 0; c < cb; ++c)
       for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
     block.clear(cb, packed);
+    std::fill_n(edge, kMaxRows * room, T(0));  // columns that belong to no output are computed all the same
 
     const Panels panels = make_panels(block);
     TileRun<T> t{};
@@ -178,7 +179,7 @@ struct Executor {
   Panels make_panels(const Block<T>& block) const {
     const Box& box = block.box();
     const int64_t n = box.extent(2), height = box.extent(1);
-    std::vector<Row> rows;
+    Vector<Row> rows;
     rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * height));
     for (int64_t i = 0; i < box.images(); ++i)
       for (int64_t d = 0; d < box.extent(0); ++d)
@@ -186,7 +187,7 @@ struct Executor {
           rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
                                                           (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
     // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by row?
-    std::vector<size_t> stretch{0};
+    Vector<size_t> stretch{0};
     for (size_t r = 1; r < rows.size(); ++r)
       if (rows[r].position - rows[r - 1].position - n >= lanes) stretch.push_back(r);
     stretch.push_back(rows.size());
@@ -200,7 +201,7 @@ struct Executor {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0});
     } else if (direct && !sweep && n <= lanes && !(rows.size() > 1 && joined(rows[0], rows[1], n))) {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) {
-        const int64_t count = ceil_div(height, plan.nr);
+        const int64_t count = s.packed ? height : ceil_div(height, plan.nr);  // tall tiles read `a` in place
         for (int64_t i = 0; i < count; ++i) {
           const Row& row = rows[r + static_cast<size_t>(i * height / count)];
           panels.list.push_back({Panel::tall, 1, row.position, n, row.y, (i + 1) * height / count - i * height / count, 0, 0});
@@ -219,7 +220,7 @@ struct Executor {
 
   // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles a
   // vector narrower, where sums are shallow; else a panel a tile.
-  void add_straight(const std::vector<Row>& rows, int64_t n, Panels& panels) const {
+  void add_straight(const Vector<Row>& rows, int64_t n, Panels& panels) const {
     for (size_t r = 0, count; r < rows.size(); r += count) {
       for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count], n);) ++count;
       const int64_t pixels = static_cast<int64_t>(count) * n;
@@ -237,7 +238,7 @@ struct Executor {
     }
   }
 
-  void add_edged(const std::vector<Row>& rows, const std::vector<size_t>& stretch, int64_t n, bool sweep, Panels& panels) const {
+  void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, int64_t n, bool sweep, Panels& panels) const {
     auto add = [&](size_t first, size_t last) {  // rows [first, last)
       const int64_t start = rows[first].position;
       cut(rows[last - 1].position + n - start, [&](int64_t p0, int64_t p1) {
@@ -266,7 +267,7 @@ struct Executor {
       case Panel::tall:
         t.b_step = pitch;
         t.c_step = s.y.stride[3];
-        (panel.height == 1 ? tile(mr, 1) : s.packed ? kernels.packed_tall_tile[mr - 1][panel.height - 1] : kernels.tall_tile[mr - 1][panel.height - 1])(t);
+        (panel.height == 1 ? tile(mr, 1) : kernels.tall_tile[mr - 1][panel.height - 1])(t);
         break;
       case Panel::image:
         multiply_image(t, panel.height, pitch);
@@ -297,7 +298,6 @@ struct Executor {
     t.c = edge;
     t.ldc = room;
     if (t.accumulate) {
-      std::fill_n(edge, mr * room, T(0));
       for (const Segment* g = segments; g != segments + panel.segments; ++g) {
         if (step == 1) kernels.copy_tile(edge + g->at, room, y + g->y, row, mr, g->length);
         else

@@ -6,9 +6,9 @@
 // tile; nothing is ever unrolled into a matrix.
 #pragma once
 #include <limits>
-#include <vector>
 
 #include "base/checked.hpp"
+#include "base/workspace.hpp"
 #include "conv/axis.hpp"
 #include "conv/block.hpp"
 
@@ -28,7 +28,7 @@ struct GatherSum {
   const T* a = nullptr;
   bool packed = false;
   int64_t a_group = 0, a_row = 0, a_channel = 0;
-  std::vector<int64_t> a_tap;
+  Vector<int64_t> a_tap;
   const T* bias = nullptr;  // one a row of y, unit stride; may be null
   bool accumulate = false;  // add to y instead of setting it
   bool clamp = false;

@@ -1,6 +1,7 @@
 #include "kernels/conv.hpp"
 
 #include "isa/table.hpp"
+#include "kernels/depthwise.hpp"
 #include "kernels/fft.hpp"
 #include "kernels/winograd.hpp"
 
@@ -31,6 +32,15 @@ const FftKernelsOf<float>& fft_kernels<float>() {
 template <>
 const FftKernelsOf<double>& fft_kernels<double>() {
   return kernels().fft->f64;
+}
+
+template <>
+const DepthwiseKernelsOf<float>& depthwise_kernels<float>() {
+  return kernels().depthwise->f32;
+}
+template <>
+const DepthwiseKernelsOf<double>& depthwise_kernels<double>() {
+  return kernels().depthwise->f64;
 }
 
 }  // namespace fastconv

@@ -7,8 +7,8 @@
 
 namespace fastconv {
 
-std::vector<int64_t> all_taps(int64_t k) {
-  std::vector<int64_t> t(static_cast<size_t>(k));
+Vector<int64_t> all_taps(int64_t k) {
+  Vector<int64_t> t(static_cast<size_t>(k));
   for (int64_t i = 0; i < k; ++i) t[static_cast<size_t>(i)] = i;
   return t;
 }
@@ -61,11 +61,11 @@ Piece residue_piece(const ConvAxis& a, int64_t residue) {
 
 // What padding adds: inputs that are also read from padded positions, by table of the (output, tap) pairs that do so.
 // Such inputs lie near the ends of an axis: one piece each, with the taps that matter there alone.
-std::vector<Piece> padding_pieces(const ConvAxis& a) {
+Vector<Piece> padding_pieces(const ConvAxis& a) {
   struct Read {
     int64_t i, t, o;
   };
-  std::vector<Read> reads;
+  Vector<Read> reads;
   if (a.mode != Mode::zeros)
     for (int64_t t = 0; t < a.k; ++t) {
       const int64_t first = t * a.dilation - a.pad_before;
@@ -79,7 +79,7 @@ std::vector<Piece> padding_pieces(const ConvAxis& a) {
   for (size_t r = 1; r < reads.size(); ++r)
     if (reads[r].i - reads[r - 1].i > gap) cut = r, gap = reads[r].i - reads[r - 1].i;
 
-  std::vector<Piece> pieces;
+  Vector<Piece> pieces;
   auto add = [&](size_t first, size_t last) {
     if (first == last) return;
     Piece piece;
@@ -87,7 +87,7 @@ std::vector<Piece> padding_pieces(const ConvAxis& a) {
     piece.begin = reads[first].i;
     piece.map.outputs = reads[last - 1].i + 1 - piece.begin;
     piece.map.in = a.out;
-    std::vector<int64_t> place(static_cast<size_t>(a.k), -1);  // of a tap among those in use
+    Vector<int64_t> place(static_cast<size_t>(a.k), -1);  // of a tap among those in use
     for (size_t r = first; r < last; ++r) place[static_cast<size_t>(reads[r].t)] = 0;
     for (int64_t t = 0; t < a.k; ++t)
       if (place[static_cast<size_t>(t)] == 0) {
@@ -95,7 +95,7 @@ std::vector<Piece> padding_pieces(const ConvAxis& a) {
         piece.taps.push_back(t);
       }
     piece.map.offset.assign(piece.taps.size(), 0);
-    std::vector<std::vector<int64_t>> cells(static_cast<size_t>(piece.map.outputs) * piece.taps.size());
+    Vector<Vector<int64_t>> cells(static_cast<size_t>(piece.map.outputs) * piece.taps.size());
     for (size_t r = first; r < last; ++r)
       cells[static_cast<size_t>(place[static_cast<size_t>(reads[r].t)] * piece.map.outputs + reads[r].i - piece.begin)].push_back(reads[r].o);
     piece.map.start.push_back(0);
@@ -114,8 +114,8 @@ std::vector<Piece> padding_pieces(const ConvAxis& a) {
 
 bool circulates(const ConvAxis& a) { return a.mode == Mode::circular && a.stride == 1 && a.in == a.out; }
 
-std::vector<Piece> backward_pieces(const ConvAxis& a) {
-  std::vector<Piece> pieces;
+Vector<Piece> backward_pieces(const ConvAxis& a) {
+  Vector<Piece> pieces;
   if (circulates(a)) {
     pieces.push_back(residue_piece(a, 0));
     pieces[0].map.mode = Mode::circular;

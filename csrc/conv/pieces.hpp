@@ -1,7 +1,6 @@
 // A correlation is cut into pieces of its axes: outputs that are summed alike.
 #pragma once
-#include <vector>
-
+#include "base/workspace.hpp"
 #include "conv/axis.hpp"
 #include "fastconv/conv.hpp"
 
@@ -11,11 +10,11 @@ namespace fastconv {
 struct Piece {
   AxisMap map;
   int64_t begin = 0, step = 1;
-  std::vector<int64_t> taps;
+  Vector<int64_t> taps;
   bool adds = false;  // to outputs that another piece sets
 };
 
-std::vector<int64_t> all_taps(int64_t k);
+Vector<int64_t> all_taps(int64_t k);
 
 // A piece with taps [t0, t1) of its own.
 Piece with_taps(const Piece& piece, int64_t t0, int64_t t1);
@@ -32,13 +31,13 @@ Piece forward_piece(const ConvAxis& axis);
 bool circulates(const ConvAxis& axis);
 
 // The adjoint of zero padding, one piece for each residue of the stride, and what the padding adds to it.
-std::vector<Piece> backward_pieces(const ConvAxis& axis);
+Vector<Piece> backward_pieces(const ConvAxis& axis);
 
 // Calls f(d, h, w) for the pieces that make up a correlation.
 template <class F>
 void for_each_piece(const ConvProblem& p, Direction direction, F f) {
   if (direction == Direction::forward) return f(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
-  const std::vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  const Vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
   for (const Piece& pd : d)
     for (const Piece& ph : h)
       for (const Piece& pw : w) f(pd, ph, pw);

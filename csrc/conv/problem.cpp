@@ -1,4 +1,7 @@
 // Names of the options and the checks every convolution problem passes.
+#include <algorithm>
+#include <utility>
+
 #include "base/checked.hpp"
 #include "fastconv/conv.hpp"
 
@@ -13,7 +16,7 @@ const char* activation_name(Activation activation) {
   return names[static_cast<int>(activation)];
 }
 const char* algorithm_name(Algorithm algorithm) {
-  static const char* const names[] = {"auto", "direct", "winograd", "fft", "reference"};
+  static const char* const names[] = {"auto", "direct", "winograd", "fft", "depthwise", "reference"};
   return names[static_cast<int>(algorithm)];
 }
 
@@ -37,12 +40,16 @@ void validate(const ConvProblem& p) {
   auto fail = [](const std::string& message) { throw std::invalid_argument(message); };
   auto str = [](int64_t v) { return std::to_string(v); };
   if (p.groups < 1) fail("groups must be at least 1, got " + str(p.groups));
+  const std::pair<const char*, int64_t> sizes[] = {{"batch", p.mb}, {"input channels", p.ic}, {"output channels", p.oc}};
+  for (const auto& [name, size] : sizes)
+    if (size < 0) fail(std::string(name) + " must not be negative, got " + str(size));
   if (p.ic % p.groups) fail("groups=" + str(p.groups) + " does not divide the " + str(p.ic) + " input channels");
   if (p.oc % p.groups) fail("groups=" + str(p.groups) + " does not divide the " + str(p.oc) + " output channels");
   static const char* const names[] = {"depth", "height", "width"};
   for (int i = 0; i < 3; ++i) {
     const ConvAxis& a = p.axis[i];
     std::string on = std::string(" on the ") + names[i] + " axis";
+    if (a.in < 0 || a.out < 0) fail("sizes must not be negative, got input " + str(a.in) + " and output " + str(a.out) + on);
     if (a.k < 1) fail("weight: the kernel has size " + str(a.k) + on + "; it must be at least 1");
     if (a.stride < 1) fail("stride must be at least 1, got " + str(a.stride) + on);
     if (a.dilation < 1) fail("dilation must be at least 1, got " + str(a.dilation) + on);
@@ -55,10 +62,13 @@ void validate(const ConvProblem& p) {
            ") but the padded input has only " + str(padded_size(a)) + on);
     if (a.out > conv_output_size(a)) fail("output size " + str(a.out) + on + " exceeds the " + str(conv_output_size(a)) + " positions of the kernel");
   }
-  const char* what = "output";
-  int64_t pixels = checked_mul(checked_mul(p.axis[0].out, p.axis[1].out, what), p.axis[2].out, what);
-  int64_t values = checked_mul(checked_mul(pixels, p.mb > 0 ? p.mb : 1, what), p.oc > 0 ? p.oc : 1, what);
-  checked_mul(values, 8, what);
+  auto check_bytes = [&](const char* what, int64_t n, int64_t c, int64_t ConvAxis::*size) {
+    int64_t bytes = checked_mul(checked_mul(8, std::max<int64_t>(1, n), what), std::max<int64_t>(1, c), what);
+    for (const ConvAxis& a : p.axis) bytes = checked_mul(bytes, std::max<int64_t>(1, a.*size), what);
+  };
+  check_bytes("input", p.mb, p.ic, &ConvAxis::in);
+  check_bytes("weight", p.oc, p.ic / p.groups, &ConvAxis::k);
+  check_bytes("output", p.mb, p.oc, &ConvAxis::out);
 }
 
 }  // namespace fastconv

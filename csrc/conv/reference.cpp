@@ -1,7 +1,6 @@
 #include "conv/reference.hpp"
 
-#include <vector>
-
+#include "base/workspace.hpp"
 #include "conv/index_map.hpp"
 
 namespace fastconv {
@@ -65,7 +64,7 @@ template <class T>
 void reference_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx) {
   const int64_t cg = p.ic / p.groups, og = p.oc / p.groups;
   const int64_t id = p.axis[0].in, ih = p.axis[1].in, iw = p.axis[2].in;
-  std::vector<double> plane(static_cast<size_t>(id * ih * iw));
+  Vector<double> plane(static_cast<size_t>(id * ih * iw));
   const int64_t dense[5] = {0, 0, ih * iw, iw, 1};
   for (int64_t n = 0; n < p.mb; ++n)
     for (int64_t c = 0; c < p.ic; ++c) {
@@ -92,7 +91,7 @@ void reference_backward_weight(const ConvProblem& p, View<const T> dy, View<cons
   const int64_t cg = p.ic / p.groups, og = p.oc / p.groups;
   const int64_t kh = p.axis[1].k, kw = p.axis[2].k;
   const int64_t dense[5] = {0, 0, kh * kw, kw, 1};
-  std::vector<double> sums(static_cast<size_t>(p.taps()));
+  Vector<double> sums(static_cast<size_t>(p.taps()));
   for (int64_t o = 0; o < p.oc; ++o)
     for (int64_t c = 0; c < cg; ++c) {
       sums.assign(sums.size(), 0.0);

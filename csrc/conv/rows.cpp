@@ -18,8 +18,8 @@ constexpr double kFewTransposed = 32;     // where rows stand apart, as all taps
 }  // namespace
 
 template <class T>
-std::vector<int64_t> WeightRows<T>::tap_offsets(const TapBox& taps) const {
-  std::vector<int64_t> offset;
+Vector<int64_t> WeightRows<T>::tap_offsets(const TapBox& taps) const {
+  Vector<int64_t> offset;
   offset.reserve(static_cast<size_t>(taps.size()));
   for (int64_t d : taps.t[0])
     for (int64_t h : taps.t[1])
@@ -29,7 +29,7 @@ std::vector<int64_t> WeightRows<T>::tap_offsets(const TapBox& taps) const {
 
 template <class T>
 bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
-  const std::vector<int64_t> offset = tap_offsets(taps);
+  const Vector<int64_t> offset = tap_offsets(taps);
   int64_t reach = 0;
   for (int64_t o : offset) reach = std::max(reach, std::abs(o));
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
@@ -38,7 +38,7 @@ bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
 
 template <class T>
 void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads, T* a) const {
-  const std::vector<int64_t> offset = tap_offsets(taps);
+  const Vector<int64_t> offset = tap_offsets(taps);
   const int64_t count = taps.size(), depth = channel_count * count, tiles = plan.row_tiles(rows), padded = round_up(rows, plan.row_unit);
   if (depth == 0) return;
   int64_t run = 1;  // taps at a constant step, from the first on

@@ -1,7 +1,6 @@
 // The weights as rows of a matrix, the left operand of the packed engine: a[g, m, c, t] with (c, t) contiguous.
 #pragma once
-#include <vector>
-
+#include "base/workspace.hpp"
 #include "conv/gather.hpp"
 #include "fastconv/conv.hpp"
 #include "fastconv/tensor.hpp"
@@ -10,7 +9,7 @@ namespace fastconv {
 
 // Some taps of each axis, in the order the engine sums them.
 struct TapBox {
-  std::vector<int64_t> t[3];
+  Vector<int64_t> t[3];
   int64_t size() const { return static_cast<int64_t>(t[0].size() * t[1].size() * t[2].size()); }
 };
 
@@ -28,7 +27,7 @@ struct WeightRows {
   int64_t row_stride() const { return transposed ? w.stride[1] : w.stride[0]; }
   int64_t channel_stride() const { return transposed ? w.stride[0] : w.stride[1]; }
   int64_t group_stride() const { return (transposed ? channels : rows) * w.stride[0]; }
-  std::vector<int64_t> tap_offsets(const TapBox& taps) const;
+  Vector<int64_t> tap_offsets(const TapBox& taps) const;
 
   // True if the tiles shall read the weights where they stand: packing them would cost more than it saves, because each
   // is used for few pixels.

@@ -10,6 +10,8 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/columns.hpp"
+#include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
 #include "conv/weight_gradient.hpp"
 #include "conv/winograd_weight.hpp"
@@ -19,13 +21,12 @@ namespace {
 
 constexpr int64_t kSumBytes = 512 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 192 << 10;  // packed x
-constexpr int64_t kMaxPanel = 4;            // vectors of a columns tile
 constexpr int64_t kPanelBytes = 28 << 10;   // one panel of transposed dy, in the L1 cache
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
-std::vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
-  std::vector<int64_t> at;
+Vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
+  Vector<int64_t> at;
   at.reserve(static_cast<size_t>(channels * dw.shape[2] * dw.shape[3] * dw.shape[4]));
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t a = 0; a < dw.shape[2]; ++a)
@@ -47,6 +48,7 @@ struct WeightGradient {
   bool dots;           // which tile
   int64_t mr = 1;      // rows of the outer tile: channels behind one tap, or neighbouring taps of one channel
   bool rows_are_channels = true;
+  int64_t widest;      // vectors of a tile
   int64_t group_count = 1;  // groups, a task
   int64_t width;       // columns of the sums kept for one row: output channels (padded), or lanes * output channels
   int64_t channels;    // of x, a task
@@ -75,12 +77,19 @@ struct WeightGradient {
     // A run of taps can be no longer than the kernel is wide (each residue of the stride has its own segment).
     const int64_t tap_run = std::min<int64_t>(kernels.rows, ceil_div(p.axis[2].k, p.axis[2].stride));
     rows_are_channels = ic >= kernels.rows || ic >= tap_run;
-    mr = std::min<int64_t>(kernels.rows, rows_are_channels ? ic : tap_run);
+    if (rows_are_channels) {
+      const ColumnsTile tile = choose_columns_tile(ic, ceil_div(outputs, lanes), kernels.accumulators);
+      mr = tile.mr;
+      widest = tile.nr;
+    } else {
+      mr = std::min<int64_t>(kernels.rows, tap_run);
+      widest = std::max<int64_t>(1, std::min<int64_t>({outputs / lanes, kernels.accumulators / mr, kMaxVectors}));
+    }
     channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
     channels = ceil_div(ic, ceil_div(ic, channels));
 
     // Blocks of pixels: transposed dy must fit a panel, x its share of the L2 cache.
-    const int64_t pixels = dots ? (one_row ? 1024 : 4096) : std::max<int64_t>(32, kPanelBytes / item / (widest() * lanes));
+    const int64_t pixels = dots ? (one_row ? 1024 : 4096) : std::max<int64_t>(32, kPanelBytes / item / (widest * lanes));
     auto fits = [&](int64_t n, const int64_t* e) {
       return n * e[0] * e[1] * e[2] <= pixels && block_channel_size(axis, n, e, expand) * channels <= kBlockBytes / item;
     };
@@ -117,7 +126,6 @@ struct WeightGradient {
     return p.groups * depth * static_cast<double>(ceil_div(oc, kernels.lanes)) * (pixels / (2 * 0.75) + 12);
   }
 
-  int64_t widest() const { return std::min<int64_t>({outputs / kernels.lanes, kernels.accumulators / mr, rows_are_channels ? kMaxPanel : kMaxVectors}); }
   int64_t tasks() const { return ceil_div(p.groups, group_count) * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent[i]); }
   int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
@@ -218,7 +226,7 @@ struct WeightGradient {
   void add_outer(int64_t g, const Task& t, const Block<T>& block, const T* packed, const Scratch& s, T* all_sums, bool first) const {
     const Box& b = block.box();
     const int64_t n = b.extent(2), pixels = b.pixels(), lanes = kernels.lanes;
-    const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
+    const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest);
     int32_t* position = s.positions;
     int64_t pixel = 0;
     for (int64_t i = 0; i < b.images(); ++i)
@@ -269,7 +277,7 @@ struct WeightGradient {
   // The same with rows of channels. x is transposed too, tile by tile, so that neighbouring channels are neighbours in
   // memory whatever the tap; in s.positions stand the pixels, in s.panel is dy.
   void add_columns(const Block<T>& block, const T* packed, int64_t c, int64_t vectors, const Scratch& s, T* all_sums, bool first) const {
-    const int64_t pixels = block.box().pixels(), tiles = ceil_div(c, mr), lanes = kernels.lanes, panels = ceil_div(vectors, widest());
+    const int64_t pixels = block.box().pixels(), tiles = ceil_div(c, mr), lanes = kernels.lanes, panels = ceil_div(vectors, widest);
     const int64_t entries = block.entries();
     for (int64_t i = 0; i < pixels; ++i) s.positions[i] *= static_cast<int32_t>(mr);
     for (int64_t i = 0; i < tiles; ++i) {
@@ -351,7 +359,7 @@ struct WeightGradient {
     }
   }
   void store_dots(const T* sums, Range o, Range c) const {
-    const std::vector<int64_t> at = weight_positions(dw, c.size());
+    const Vector<int64_t> at = weight_positions(dw, c.size());
     for (int64_t m = o.begin; m < o.end; ++m)
       for (int64_t i : at) {
         dw.data[m * dw.stride[0] + c.begin * dw.stride[1] + i] = kernels.sum(sums, 1, kernels.lanes);
@@ -380,7 +388,7 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
 
 template <class T>
 void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channels, View<T> dw) {
-  const std::vector<int64_t> at = weight_positions(dw, channels.size());
+  const Vector<int64_t> at = weight_positions(dw, channels.size());
   const int64_t depth = static_cast<int64_t>(at.size());
   T* base = dw.data + outputs.begin * dw.stride[0] + channels.begin * dw.stride[1];
   bool dense = true;
@@ -399,6 +407,7 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   }
   if (p.mb * p.out_pixels() > 0) {
     if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
+    if (use_depthwise_weight<T>(p, algorithm)) return depthwise_weight_gradient(p, dy, x, dw);
     return WeightGradient<T>(p, dy, x, dw).run();
   }
   for (int64_t o = 0; o < dw.shape[0]; ++o)
@@ -423,10 +432,11 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
       describe_fft(part, static_cast<double>(p.mb), true, plan);
       return plan;
     }
+  if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);
-  plan.nr = static_cast<int>(w.dots ? kMaxVectors : w.widest()) * w.kernels.lanes;
+  plan.nr = static_cast<int>(w.dots ? kMaxVectors : w.widest) * w.kernels.lanes;
   plan.block_channels = w.channels;
   plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
   plan.workspace_bytes = w.scratch_bytes();

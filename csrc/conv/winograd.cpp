@@ -4,151 +4,167 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
-#include "conv/block.hpp"
+#include "conv/weight_gradient.hpp"
+#include "conv/winograd_source.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
 namespace {
 
 constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
-constexpr int64_t kTransformedBytes = 1200 << 10;  // transformed input of a block
+constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block
+constexpr int64_t kOwnBytes = 768 << 10;     // transformed weights of a task
+constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weights are read once for each
+constexpr int64_t kMostBytes = 6 << 20;      // transformed input of a block, whatever the number of channels
+constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
+constexpr int64_t kRowsAtOnce = 64;          // of products
 
-// Rows of a register tile: all tiles of a problem have the same number, the last ones idle in part.
 template <class T>
-int64_t tile_rows(int64_t rows) {
-  const int64_t most = conv_kernels<T>().rows;
-  return ceil_div(rows, ceil_div(rows, most));
+int64_t lanes() {
+  return conv_kernels<T>().lanes;
 }
 
+// Elements of one transformed value of a vector of rows, and of all 36.
+template <class T>
+int64_t weight_plane(int64_t channels) {
+  return plane_stride<T>(channels * lanes<T>());
+}
+template <class T>
+int64_t weight_vector(int64_t channels) {
+  return kPlanes * weight_plane<T>(channels);
+}
+
+// v[plane][vector of channels][tile][lane], m[plane][vector of rows][tile][lane]
 template <class T>
 struct Layout {
-  int64_t tiles, v_row, v_plane, m_row, m_plane;
+  int64_t v_vector, v_plane, m_vector, m_plane;
   Layout(const WinogradSum<T>& s, const WinogradPlan& plan) {
-    tiles = plan.images * plan.down * plan.across;
-    v_row = round_up(tiles, conv_kernels<T>().lanes);
-    v_plane = plane_stride(s.channels * v_row + conv_kernels<T>().lanes);  // the last channel's last vector may overhang
-    m_row = round_up(tiles, conv_kernels<T>().lanes) + kMaxVectors * conv_kernels<T>().lanes;
-    m_plane = plane_stride(plan.mr * m_row);
+    v_vector = m_vector = plan.images * plan.down * plan.across * lanes<T>();
+    v_plane = plane_stride<T>(ceil_div(s.channels, lanes<T>()) * v_vector);
+    m_plane = plane_stride<T>(plan.chunk * m_vector);
   }
-  int64_t v_elements() const { return kPlanes * v_plane + (kMaxVectors + 1) * conv_kernels<T>().lanes; }
-  int64_t m_elements() const { return kPlanes * m_plane; }
 };
 
-// The transformed weights of one register tile: u[plane][row][channel].
+// The transformed weights of one vector of rows and channels [c0, c1): u[plane][channel][lane].
 template <class T>
-void transform_tile(const WinogradSum<T>& s, int64_t g, int64_t i, int64_t mr, T* u) {
+void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, int64_t c1, T* u) {
   WinogradWeights<T> job{};
-  job.channels = s.channels;
+  job.w = s.w + g * s.w_group + r * lanes<T>() * s.w_row + c0 * s.w_channel;
+  job.rows = std::min(lanes<T>(), s.rows - r * lanes<T>());
+  job.row_stride = s.w_row;
+  job.channels = c1 - c0;
   job.channel_stride = s.w_channel;
   std::copy_n(s.tap, 9, job.tap);
-  job.plane = mr * s.channels;
-  for (int64_t m = i * mr; m < std::min(s.rows, (i + 1) * mr); ++m) {
-    job.w = s.w + g * s.w_group + m * s.w_row;
-    job.u = u + (m - i * mr) * s.channels;
-    winograd_kernels<T>().weights(job);
-  }
+  job.u = u;
+  job.plane = weight_plane<T>(job.channels);
+  winograd_kernels<T>().weights(job);
 }
+
+// Sizes in bytes of a task's scratch memory.
+template <class T>
+struct Sizes {
+  int64_t v, m, u, pixels, block;
+  Sizes(const WinogradSum<T>& s, const WinogradPlan& plan) {
+    const Layout<T> layout(s, plan);
+    const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
+    v = Arena::rounded_bytes<T>(kPlanes * layout.v_plane);
+    m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
+    u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * weight_vector<T>(plan.depth) : 0);
+    pixels = Arena::rounded_bytes<T>(std::max(WinogradSource<T>::pixel_elements(s.axis, plan.images, extent),
+                                              kOut * plan.across * kOut * lanes<T>()));
+    block = Arena::rounded_bytes<T>(WinogradSource<T>::block_elements(s.axis, plan.images, extent));
+  }
+  int64_t total() const { return v + m + u + pixels + block; }
+};
 
 template <class T>
 struct Tiles {
   const WinogradSum<T>& s;
   const WinogradPlan& plan;
-  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  const WinogradKernelsOf<T>& transforms = winograd_kernels<T>();
+  const Layout<T> layout{s, plan};
+  const int64_t lanes = conv_kernels<T>().lanes;
+  const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
+  const WinogradSource<T> source{s.axis, s.x};
+
+  struct Scratch {
+    T *v, *m, *u, *pixels, *block;
+    explicit Scratch(const Sizes<T>& n) {
+      char* memory = Arena::local().reserve(n.total());
+      v = reinterpret_cast<T*>(memory);
+      m = reinterpret_cast<T*>(memory += n.v);
+      u = reinterpret_cast<T*>(memory += n.m);
+      pixels = reinterpret_cast<T*>(memory += n.u);
+      block = reinterpret_cast<T*>(memory + n.pixels);
+    }
+  };
 
   // One (d, tile rows, tile columns, images) block of all groups, and part `part` of the rows.
   void run(const Box& box, int64_t part) const {
-    static const bool expand[3] = {false, false, false};
-    const Block<T> block(s.axis, box, expand, s.x);
-    const Layout<T> layout(s, plan);
-    const int64_t down = ceil_div(box.extent(1), kOut), across = ceil_div(box.extent(2), kOut);
-    const int64_t tiles = box.images() * down * across;
-    const int64_t slack = 6 * kernels.lanes;  // a row of patches may be read a vector of patches too far
-    const int64_t u_tile = kPlanes * plan.mr * s.channels;
-    const int64_t bytes[] = {Arena::rounded_bytes<T>(block.elements(s.channels) + slack), Arena::rounded_bytes<T>(layout.v_elements()),
-                             Arena::rounded_bytes<T>(layout.m_elements()), Arena::rounded_bytes<int32_t>(2 * s.channels),
-                             Arena::rounded_bytes<T>(s.u ? 0 : u_tile)};
-    char* memory = Arena::local().reserve(bytes[0] + bytes[1] + bytes[2] + bytes[3] + bytes[4]);
-    T* b = reinterpret_cast<T*>(memory);
-    T* v = reinterpret_cast<T*>(memory + bytes[0]);
-    T* m = reinterpret_cast<T*>(memory + bytes[0] + bytes[1]);
-    int32_t* boff = reinterpret_cast<int32_t*>(memory + bytes[0] + bytes[1] + bytes[2]);
-    int32_t* aoff = boff + s.channels;
-    T* own = reinterpret_cast<T*>(memory + bytes[0] + bytes[1] + bytes[2] + bytes[3]);
-    for (int64_t c = 0; c < s.channels; ++c) boff[c] = static_cast<int32_t>(c * layout.v_row), aoff[c] = static_cast<int32_t>(c);
-    block.clear(s.channels, b);
-    std::fill_n(b + block.elements(s.channels), slack, T(0));
-    std::fill_n(v + kPlanes * layout.v_plane, (kMaxVectors + 1) * kernels.lanes, T(0));
-
+    const Scratch scratch(Sizes<T>(s, plan));
+    const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
     for (int64_t g = 0; g < s.groups; ++g) {
-      block.pack(kernels, g * s.channels, s.channels, b);
-      transform_input(block, layout, down, across, b, v);
-      const int64_t row_tiles = ceil_div(s.rows, plan.mr);
-      for (int64_t i = part * row_tiles / plan.row_parts; i < (part + 1) * row_tiles / plan.row_parts; ++i) {
-        const int64_t mr = std::min<int64_t>(plan.mr, s.rows - i * plan.mr);
-        if (!s.u) transform_tile(s, g, i, plan.mr, own);
-        multiply(s.u ? s.u + (g * row_tiles + i) * u_tile : own, mr, layout, tiles, boff, aoff, v, m);
-        for (int64_t r = 0; r < mr; ++r) transform_output(block.box(), g * s.rows + i * plan.mr + r, down, across, m + r * layout.m_row, layout.m_plane);
+      source.transform(box, g * s.channels, s.channels, scratch.pixels, scratch.block, scratch.v, layout.v_plane,
+                       layout.v_vector);
+      for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
+        const int64_t n = std::min(plan.chunk, end - r);
+        for (int64_t c = 0; c < s.channels; c += plan.depth)
+          multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, scratch);
+        for (int64_t i = 0; i < n; ++i)
+          transform_output(box, g, r + i, scratch.m + i * layout.m_vector, scratch.pixels);
       }
     }
   }
 
  private:
-  void transform_input(const Block<T>& block, const Layout<T>& layout, int64_t down, int64_t across, const T* b, T* v) const {
-    WinogradInput<T> job{};
-    job.pitch = block.width(2);
-    job.down = down;
-    job.across = across;
-    job.plane = layout.v_plane;
-    for (int64_t c = 0; c < s.channels; ++c)
-      for (int64_t n = 0; n < block.box().images(); ++n) {
-        job.src = b + c * block.channel_stride() + block.position(n, 0, 0, 0);
-        job.v = v + c * layout.v_row + n * down * across;
-        job.row = n == 0 ? layout.v_row : 0;
-        transforms.input(job);
-      }
-  }
+  int64_t down(const Box& b) const { return ceil_div(b.extent(1), kOut); }
+  int64_t across(const Box& b) const { return ceil_div(b.extent(2), kOut); }
 
-  void multiply(const T* u, int64_t mr, const Layout<T>& layout, int64_t tiles, const int32_t* boff, const int32_t* aoff, const T* v, T* m) const {
-    TileRun<T> t{};
-    t.k = s.channels;
-    t.lda = s.channels;
-    t.aoff = aoff;
-    t.boff = boff;
-    t.ldc = layout.m_row;
-    const int64_t vectors = ceil_div(tiles, kernels.lanes), widest = std::min<int64_t>(kMaxVectors, kernels.accumulators / mr);
-    const int64_t panels = ceil_div(vectors, widest), wide = ceil_div(vectors, panels), wides = vectors - panels * (wide - 1);
+  // All products of some vectors of rows with some channels.
+  void multiply(const Box& box, int64_t g, Range rows, Range channels, const Scratch& scratch) const {
+    const int64_t u_plane = weight_plane<T>(channels.size()), u_vector = weight_vector<T>(channels.size());
+    const T* u = plan.transforms_weights ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
+    if (plan.transforms_weights)
+      for (int64_t r = rows.begin; r < rows.end; ++r)
+        transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
+    WinogradProducts<T> job{};
+    job.accumulate = channels.begin > 0;
+    job.vectors = rows.size();
+    job.u_vector = u_vector;
+    job.channels = channels.size();
+    job.v_vector = layout.v_vector;
+    job.tiles = box.images() * down(box) * across(box);
+    job.m_vector = layout.m_vector;
     for (int64_t i = 0; i < kPlanes; ++i) {
-      t.a = u + i * plan.mr * s.channels;
-      t.b = v + i * layout.v_plane;
-      t.c = m + i * layout.m_plane;
-      t.pixels = wides * wide * kernels.lanes;
-      kernels.tile[mr - 1][wide - 1](t);
-      if (wides == panels) continue;
-      t.b += t.pixels;
-      t.c += t.pixels;
-      t.pixels = vectors * kernels.lanes - t.pixels;
-      kernels.tile[mr - 1][wide - 2](t);
+      job.u = u + i * u_plane;
+      job.v = scratch.v + i * layout.v_plane + channels.begin / lanes * layout.v_vector;
+      job.m = scratch.m + i * layout.m_plane;
+      kernels.products(job);
     }
   }
 
-  void transform_output(const Box& box, int64_t channel, int64_t down, int64_t across, const T* m, int64_t plane) const {
+  void transform_output(const Box& box, int64_t g, int64_t vector, const T* m, T* pixels) const {
     WinogradOutput<T> job{};
-    job.plane = plane;
-    job.across = across;
+    const int64_t row = vector * lanes;
+    job.plane = layout.m_plane;
+    job.across = across(box);
+    job.channels = std::min(lanes, s.rows - row);
+    job.y_channel = s.y.stride[1];
     job.y_row = s.y.stride[3];
     job.y_step = s.y.stride[4];
     job.rows = std::min(box.extent(1), s.axis[1].outputs - box.begin[1]);
     job.columns = std::min(box.extent(2), s.axis[2].outputs - box.begin[2]);
-    job.bias = s.bias ? s.bias + channel : nullptr;
+    alignas(64) T bias[16] = {};
+    if (s.bias) std::copy_n(s.bias + g * s.rows + row, job.channels, bias);
+    job.bias = s.bias ? bias : nullptr;
     job.clamp = s.clamp;
     job.low = s.low;
     job.high = s.high;
+    job.pixels = pixels;
     for (int64_t n = 0; n < box.images(); ++n) {
-      job.m = m + n * down * across;
-      job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + channel * s.y.stride[1] + box.begin[0] * s.y.stride[2] + box.begin[1] * s.y.stride[3] +
-              box.begin[2] * s.y.stride[4];
-      transforms.output(job);
+      job.m = m + n * down(box) * across(box) * lanes;
+      job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] +
+              box.begin[0] * s.y.stride[2] + box.begin[1] * s.y.stride[3] + box.begin[2] * s.y.stride[4];
+      kernels.output(job);
     }
   }
 };
@@ -157,48 +173,51 @@ struct Tiles {
 
 template <class T>
 int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels) {
-  const int64_t mr = tile_rows<T>(rows);
-  return checked_mul(groups * ceil_div(rows, mr) * mr, kPlanes * channels, "weight");
+  return checked_mul(groups * ceil_div(rows, lanes<T>()), weight_vector<T>(channels), "weight");
 }
 
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
-  const int64_t mr = tile_rows<T>(s.rows), row_tiles = ceil_div(s.rows, mr);
-  parallel_tasks(s.groups * row_tiles, threads, [&](int64_t task) {
-    transform_tile(s, task / row_tiles, task % row_tiles, mr, u + task * kPlanes * mr * s.channels);
+  const int64_t vectors = ceil_div(s.rows, lanes<T>());
+  parallel_tasks(s.groups * vectors, threads, [&](int64_t task) {
+    transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * weight_vector<T>(s.channels));
   });
 }
 
 template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   WinogradPlan plan;
-  const int64_t lanes = conv_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T));
-  plan.mr = static_cast<int>(tile_rows<T>(s.rows));
+  const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>());
+  const auto cut = [](int64_t n, int64_t most) {
+    return ceil_div(n, ceil_div(n, std::max<int64_t>(1, std::min(n, most))));
+  };
   const int64_t down = ceil_div(s.axis[1].outputs, kOut), across = ceil_div(s.axis[2].outputs, kOut);
-  plan.threads = threads_for(2.0 * static_cast<double>(s.images * s.groups * s.rows) * s.channels * 9 * s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs);
-  // Tiles of a block: as many as keep the transformed input in the L2 cache, and three vectors of them at least.
-  const int64_t least = 3 * lanes;
-  int64_t most = std::max(least, kTransformedBytes / item / (kPlanes * s.channels));
+  plan.threads = threads_for(2.0 * static_cast<double>(s.images * s.groups * s.rows) * s.channels * 9 *
+                             s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs);
+  const int64_t least = std::clamp<int64_t>(kMostBytes / item / (kPlanes * s.channels), 1, kLeastTiles);
+  int64_t most = std::max(least, kCacheBytes / item / (kPlanes * (s.channels + kRowsAtOnce)));
   const int64_t all = s.images * s.axis[0].outputs * down * across;
-  if (plan.threads > 1 && all >= plan.threads * least) most = std::min(most, ceil_div(all, plan.threads));
-  plan.across = std::min(across, most);
-  plan.across = ceil_div(across, ceil_div(across, plan.across));
-  plan.down = std::max<int64_t>(1, std::min(down, most / plan.across));
-  plan.down = ceil_div(down, ceil_div(down, plan.down));
-  if (plan.across == across && plan.down == down)
-    plan.images = s.axis[0].outputs == 1 ? std::max<int64_t>(1, std::min(s.images, most / (down * across))) : 1;
-  plan.blocks = ceil_div(s.images, plan.images) * s.axis[0].outputs * ceil_div(down, plan.down) * ceil_div(across, plan.across);
-  if (plan.blocks < plan.threads) plan.row_parts = std::min<int64_t>(ceil_div(s.rows, plan.mr), ceil_div(plan.threads, plan.blocks));
-  const Layout<T> layout(s, plan);
-  const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
-  static const bool expand[3] = {false, false, false};
-  plan.workspace_bytes = item * (block_channel_size(s.axis, plan.images, extent, expand) * s.channels + layout.v_elements() + layout.m_elements() + kPlanes * plan.mr * s.channels);
+  if (plan.threads > 1 && all >= plan.threads * kLeastTiles) most = std::min(most, ceil_div(all, plan.threads));
+  plan.across = cut(across, most);
+  plan.down = cut(down, most / plan.across);
+  if (plan.across == across && plan.down == down && s.axis[0].outputs == 1)
+    plan.images = cut(s.images, most / (down * across));
+  plan.blocks =
+      ceil_div(s.images, plan.images) * s.axis[0].outputs * ceil_div(down, plan.down) * ceil_div(across, plan.across);
+  if (plan.blocks < plan.threads) plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks));
+  plan.transforms_weights = plan.blocks == 1 && (!s.u || all <= kFewTiles);
+  plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
+  plan.depth = s.channels;
+  if (plan.transforms_weights)
+    plan.depth = std::min(s.channels, round_up(kOwnBytes / item / (kPlanes * plan.chunk * lanes<T>()), lanes<T>()));
+  plan.workspace_bytes = Sizes<T>(s, plan).total();
   return plan;
 }
 
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
-  const int64_t parts[3] = {s.axis[0].outputs, ceil_div(s.axis[1].outputs, plan.down * kOut), ceil_div(s.axis[2].outputs, plan.across * kOut)};
+  const int64_t parts[3] = {s.axis[0].outputs, ceil_div(s.axis[1].outputs, plan.down * kOut),
+                            ceil_div(s.axis[2].outputs, plan.across * kOut)};
   const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
   const Tiles<T> tiles{s, plan};
   parallel_tasks(plan.blocks * plan.row_parts, plan.threads, [&](int64_t task) {
@@ -219,22 +238,21 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
 
 template <class T>
 double winograd_cost(int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3], bool weights_ready) {
-  const double lanes = conv_kernels<T>().lanes;
-  const int64_t down = ceil_div(outputs[1], kOut), across = ceil_div(outputs[2], kOut);
-  const double vectors = std::max(1.0, static_cast<double>(down * across) / lanes);
-  const double strips = static_cast<double>(down) * static_cast<double>(ceil_div(across, conv_kernels<T>().lanes));
-  const double pairs = static_cast<double>(rows) * static_cast<double>(channels);
-  double cost = 36 * pairs * vectors / 2 * 1.15 + 360 * channels * strips + 260 * rows * strips;
+  const double lanes = conv_kernels<T>().lanes,
+               tiles = static_cast<double>(ceil_div(outputs[1], kOut) * ceil_div(outputs[2], kOut));
+  const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)),
+               channel_vectors = ceil_div(channels, conv_kernels<T>().lanes);
+  double cost = kPlanes * row_vectors * channels * tiles / 2 * 1.15 + 200 * (row_vectors + channel_vectors) * tiles;
   cost *= static_cast<double>(outputs[0]);
-  if (!weights_ready) cost += pairs * (8 + 160 / lanes);
+  if (!weights_ready) cost += (static_cast<double>(rows) * channels) * (2 + 100 / lanes);
   return groups * cost;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                                                      \
-  template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);                                                               \
-  template void winograd_weights(const WinogradSum<T>&, int, T*);                                                                    \
-  template WinogradPlan plan_winograd(const WinogradSum<T>&);                                                                        \
-  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&);                                                            \
+#define FASTCONV_INSTANTIATE(T)                                           \
+  template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);    \
+  template void winograd_weights(const WinogradSum<T>&, int, T*);         \
+  template WinogradPlan plan_winograd(const WinogradSum<T>&);             \
+  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&); \
   template double winograd_cost<T>(int64_t, int64_t, int64_t, const int64_t[3], bool);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

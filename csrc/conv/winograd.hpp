@@ -7,28 +7,30 @@
 
 namespace fastconv {
 
-// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ) where h and w have
-// three consecutive taps and d has one.
+// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ) where h and w
+// have three consecutive taps and d has one.
 template <class T>
 struct WinogradSum {
   AxisMap axis[3];
   int64_t images = 1, groups = 1, channels = 1, rows = 1;
   View<const T> x;
   View<T> y;
-  const T* u = nullptr;  // winograd_weights of the weights; or null, and each part transforms what it needs of w
+  const T* u = nullptr;  // winograd_weights of the weights; or null, and they are transformed as they are needed
   const T* w = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
-  int64_t tap[9] = {};   // in ascending order of offset
+  int64_t tap[9] = {};  // in ascending order of offset
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
 };
 
 struct WinogradPlan {
-  int mr = 1;
   int64_t images = 1, down = 1, across = 1;  // tiles of a block
-  int64_t blocks = 1;    // of all images
-  int64_t row_parts = 1; // a block is done in so many tasks
+  int64_t blocks = 1;                        // of all images
+  int64_t row_parts = 1;                     // a block is done in so many tasks
+  int64_t chunk = 1;                         // vectors of rows whose products are made at a time
+  int64_t depth = 1;                         // channels at a time
+  bool transforms_weights = false;           // of such a chunk when it comes to it
   int64_t workspace_bytes = 0;
   int threads = 1;
 };
@@ -44,15 +46,18 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s);
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
 
-// Planes a multiple of 4 KiB apart would share the sets of the L1 cache.
-inline int64_t plane_stride(int64_t elements) {
-  elements = round_up(elements, 16);
-  return elements % 1024 < 16 ? elements + 16 : elements;
+// Elements from plane to plane: an odd number of cache lines, so that the planes' values of a tile spread over the sets
+// of the L1 cache.
+template <class T>
+int64_t plane_stride(int64_t elements) {
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  return (ceil_div(elements, line) | 1) * line;
 }
 
 // Small problems are left to exact sums, whatever they cost: integers stay integers.
 inline bool large_enough_for_winograd(int64_t rows, int64_t channels, int64_t pixels) {
-  return rows >= 16 && channels >= 16 && 9.0 * static_cast<double>(rows * channels) * static_cast<double>(pixels) >= 1 << 20;
+  return rows >= 16 && channels >= 16 &&
+         9.0 * static_cast<double>(rows * channels) * static_cast<double>(pixels) >= 1 << 20;
 }
 
 // Estimated cycles of one image, transform of the weights included or not, and of the direct algorithm.

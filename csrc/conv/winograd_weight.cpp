@@ -4,21 +4,20 @@
 //
 // for each of the 36 values of a transformed tile one product of matrices, (outputs x tiles) times (tiles x channels).
 // A task sums some output channels times some input channels, over all tiles or one part of them. Its tiles come in
-// blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed into panels for the
-// register tile (`outer`, a vector of output channels times input channels one by one), and multiplied.
+// blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed, and multiplied: vectors
+// of output channels times input channels one by one.
 //
 // Every sum runs over the tiles in order, however the work is cut; only where there are too few sums to keep the
 // threads busy are the tiles cut into parts, and their number depends on the problem alone.
 #include "conv/winograd_weight.hpp"
 
 #include <algorithm>
-#include <vector>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
-#include "conv/block.hpp"
 #include "conv/weight_gradient.hpp"
 #include "conv/winograd.hpp"
+#include "conv/winograd_source.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -26,7 +25,7 @@ namespace {
 
 constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
 constexpr int64_t kSumBytes = 576 << 10;    // sums of a task
-constexpr int64_t kPatchBytes = 768 << 10;  // transformed x and dy of a block
+constexpr int64_t kPatchBytes = 960 << 10;  // transformed x and dy of a block
 constexpr int64_t kSharedBytes = 6 << 20;   // sums of all parts
 constexpr int64_t kStoredChannels = 64;     // of x, transformed back at once
 
@@ -40,12 +39,10 @@ struct WinogradWeight {
 
   AxisMap axis[3];
   int64_t oc, ic;                    // of a group
-  int64_t mr, panel;                 // rows of the register tile; channels of x in a panel
   int64_t outputs, channels;         // of a task
   int64_t images = 1, down, across;  // tiles of a block
   int64_t parts = 1;                 // of the sum over tiles
   int threads;
-  const bool expand[3] = {false, false, false};
 
   WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_)
       : p(problem), dy(dy_), x(x_), dw(dw_) {
@@ -54,18 +51,16 @@ struct WinogradWeight {
     ic = p.ic / p.groups;
     threads = threads_for(2 * p.macs());
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
-    mr = std::min<int64_t>(kernels.rows, ic);
-    panel = round_up(kernels.rows, lanes);
     // The transforms of a task are repaid by the other side's channels: a square of sums is best.
     const int64_t sums = kSumBytes / item / kPlanes;
     int64_t side = lanes;
     while ((side + lanes) * (side + lanes) <= sums) side += lanes;
     outputs = std::max(side, sums / std::min(ic, side) / lanes * lanes);
     outputs = round_up(ceil_div(oc, ceil_div(oc, outputs)), lanes);
-    channels = std::max(panel, sums / outputs / panel * panel);
-    channels = std::min(ic, round_up(ceil_div(ic, ceil_div(ic, channels)), panel));
+    channels = std::max(lanes, sums / outputs / lanes * lanes);
+    channels = std::min(ic, round_up(ceil_div(ic, ceil_div(ic, channels)), lanes));
 
-    const int64_t most = std::max<int64_t>(8, kPatchBytes / item / (kPlanes * (outputs + round_up(channels, panel))));
+    const int64_t most = std::max<int64_t>(8, kPatchBytes / item / (kPlanes * (outputs + round_up(channels, lanes))));
     const auto cut = [](int64_t n, int64_t limit) { return ceil_div(n, ceil_div(n, std::min(n, limit))); };
     across = cut(tiles_of(2), most);
     down = cut(tiles_of(1), std::max<int64_t>(1, most / across));
@@ -84,13 +79,12 @@ struct WinogradWeight {
   int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
   int64_t tasks() const { return p.groups * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t tiles() const { return images * down * across; }
-  int64_t widest() const { return std::min<int64_t>(kernels.accumulators / mr, kMaxVectors); }
-  int64_t panels() const { return ceil_div(outputs / kernels.lanes, widest()); }  // of dy
 
-  int64_t sum_plane() const { return plane_stride(channels * outputs); }
+  // sums[plane][vector of outputs][channel][lane], patches[plane][vector of channels][tile][lane]
+  int64_t sum_plane() const { return plane_stride<T>(channels * outputs); }
   int64_t sum_elements() const { return kPlanes * sum_plane(); }
-  int64_t x_plane() const { return plane_stride(round_up(channels, panel) * tiles()); }
-  int64_t dy_plane() const { return plane_stride(outputs * tiles()); }
+  int64_t x_plane() const { return plane_stride<T>(round_up(channels, kernels.lanes) * tiles()); }
+  int64_t dy_plane() const { return plane_stride<T>(outputs * tiles()); }
 
   Box box(int64_t i) const {
     Box b{};
@@ -111,8 +105,8 @@ struct WinogradWeight {
     const double all_tiles = static_cast<double>(n) * p.axis[0].out * tiles_of(1) * tiles_of(2);
     const double rows = static_cast<double>(ic), vectors = static_cast<double>(ceil_div(oc, kernels.lanes)),
                  x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
-    const double products = kPlanes * rows * vectors / 2 * 1.35;
-    const double sources = 450 * x_vectors * ceil_div(oc, outputs), gradients = 330 * vectors * ceil_div(ic, channels);
+    const double products = kPlanes * rows * vectors / 2 * 1.3;
+    const double sources = 250 * x_vectors * ceil_div(oc, outputs), gradients = 200 * vectors * ceil_div(ic, channels);
     return p.groups * ((products + sources + gradients) * all_tiles + 300 * rows * vectors) + 4000;
   }
 
@@ -128,23 +122,20 @@ struct WinogradWeight {
 
   // The scratch memory of one task.
   struct Sizes {
-    int64_t sums, x_patches, dy_patches, block, pixels, stored, offsets;  // bytes
-    int64_t total() const { return sums + x_patches + dy_patches + block + pixels + stored + offsets; }
+    int64_t sums, x_patches, dy_patches, block, pixels, stored;  // bytes
+    int64_t total() const { return sums + x_patches + dy_patches + block + pixels + stored; }
   };
   Sizes sizes() const {
-    const int64_t lanes = kernels.lanes, extents[3] = {extent(0), extent(1), extent(2)};
-    const int64_t block = block_channel_size(axis, images, extents, expand);
+    const int64_t extents[3] = {extent(0), extent(1), extent(2)};
     return {Arena::rounded_bytes<T>(parts == 1 ? sum_elements() : 0),
             Arena::rounded_bytes<T>(kPlanes * x_plane()),
             Arena::rounded_bytes<T>(kPlanes * dy_plane()),
-            Arena::rounded_bytes<T>(block * lanes + Block<T>::kSlack),
-            Arena::rounded_bytes<T>(block * lanes),
-            Arena::rounded_bytes<T>(9 * kStoredChannels * outputs),
-            Arena::rounded_bytes<int32_t>(tiles())};
+            Arena::rounded_bytes<T>(WinogradSource<T>::block_elements(axis, images, extents)),
+            Arena::rounded_bytes<T>(WinogradSource<T>::pixel_elements(axis, images, extents)),
+            Arena::rounded_bytes<T>(9 * kStoredChannels * outputs)};
   }
   struct Scratch {
     T *sums, *x_patches, *dy_patches, *block, *pixels, *stored;
-    int32_t* offsets;
     explicit Scratch(const WinogradWeight& w) {
       const Sizes n = w.sizes();
       char* m = Arena::local().reserve(n.total());
@@ -153,9 +144,7 @@ struct WinogradWeight {
       dy_patches = reinterpret_cast<T*>(m += n.x_patches);
       block = reinterpret_cast<T*>(m += n.dy_patches);
       pixels = reinterpret_cast<T*>(m += n.block);
-      stored = reinterpret_cast<T*>(m += n.pixels);
-      offsets = reinterpret_cast<int32_t*>(m + n.stored);
-      for (int64_t t = 0; t < w.tiles(); ++t) offsets[t] = static_cast<int32_t>(t * w.panel);
+      stored = reinterpret_cast<T*>(m + n.pixels);
     }
   };
 
@@ -182,46 +171,21 @@ struct WinogradWeight {
   }
 
   void accumulate(const Task& t, Range some, const Scratch& s, T* sums) const {
-    const std::vector<Range> rows = tile_rows(t.c.size());
+    const WinogradSource<T> source{axis, x};
     for (int64_t i = some.begin; i < some.end; ++i) {
-      const Block<T> block(axis, box(i), expand, x);
-      transform_x(t, block, s);
-      transform_dy(t, block.box(), s);
-      multiply(block.box(), rows, i == some.begin, s, sums);
+      const Box b = box(i);
+      source.transform(b, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.block, s.x_patches, x_plane(),
+                       tiles(b) * kernels.lanes);
+      transform_dy(t, b, s);
+      multiply(t, b, i == some.begin, s, sums);
     }
   }
 
   static int64_t tiles(const Box& b, int i) { return ceil_div(b.extent(i), kOut); }
   static int64_t tiles(const Box& b) { return b.images() * tiles(b, 1) * tiles(b, 2); }
 
-  // x_patches[plane][panel][tile][channel of the panel]
-  void transform_x(const Task& t, const Block<T>& block, const Scratch& s) const {
-    const int64_t lanes = kernels.lanes, area = tiles(block.box(), 1) * tiles(block.box(), 2);
-    WinogradPatches<T> job{};
-    job.pitch = block.width(2) * lanes;
-    job.rows = block.width(1);
-    job.columns = block.width(2);
-    job.down = tiles(block.box(), 1);
-    job.across = tiles(block.box(), 2);
-    job.plane = x_plane();
-    job.tile = panel;
-    block.clear(lanes, s.block);
-    for (int64_t c = 0; c < t.c.size(); c += lanes) {
-      const int64_t n = std::min(lanes, t.c.size() - c);
-      block.pack(kernels, t.group * ic + t.c.begin + c, n, s.block);
-      kernels.pack_transposed(s.pixels, lanes, s.block, block.channel_stride(), 1,
-                              block.position(block.box().images(), 0, 0, 0), n, lanes);
-      for (int64_t i = 0; i < block.box().images(); ++i) {
-        job.src = s.pixels + block.position(i, 0, 0, 0) * lanes;
-        job.v = s.x_patches + c / panel * panel * tiles(block.box()) + i * area * panel + c % panel;
-        transforms.source_patches(job);
-      }
-    }
-  }
-
-  // dy_patches[plane][panel][tile][output channel of the panel]
   void transform_dy(const Task& t, const Box& b, const Scratch& s) const {
-    const int64_t lanes = kernels.lanes, area = tiles(b, 1) * tiles(b, 2), vectors = outputs / lanes;
+    const int64_t lanes = kernels.lanes, area = tiles(b, 1) * tiles(b, 2);
     WinogradPatches<T> job{};
     job.rows = std::min(b.end[1], p.axis[1].out) - b.begin[1];
     job.columns = std::min(b.end[2], p.axis[2].out) - b.begin[2];
@@ -229,60 +193,43 @@ struct WinogradWeight {
     job.down = tiles(b, 1);
     job.across = tiles(b, 2);
     job.plane = dy_plane();
+    job.tile = lanes;
     job.src = s.pixels;
     const bool consecutive = dy.stride[3] == job.columns * dy.stride[4];  // rows of the block follow one another
-    const int64_t lines = consecutive ? 1 : job.rows, length = job.columns * job.rows / lines;
-    for (int64_t k = 0; k < panels(); ++k) {
-      const Range v = part(vectors, panels(), k);
-      job.tile = v.size() * lanes;
-      for (int64_t i = v.begin; i < v.end; ++i) {
-        const int64_t n = std::max<int64_t>(0, std::min(lanes, t.o.size() - i * lanes));
-        for (int64_t image = 0; image < b.images(); ++image) {
-          const T* from = dy.data + (b.image0 + image) * dy.stride[0] +
-                          (t.group * oc + t.o.begin + i * lanes) * dy.stride[1] + b.begin[0] * dy.stride[2] +
-                          b.begin[1] * dy.stride[3] + b.begin[2] * dy.stride[4];
-          for (int64_t h = 0; h < lines; ++h)
-            kernels.pack_transposed(s.pixels + h * job.pitch, lanes, from + h * dy.stride[3], dy.stride[1],
-                                    dy.stride[4], length, n, lanes);
-          job.v = s.dy_patches + v.begin * lanes * tiles(b) + image * area * job.tile + (i - v.begin) * lanes;
-          transforms.gradient_patches(job);
+    const int64_t lines = consecutive ? 1 : job.rows;
+    WinogradPixels<T> line{};
+    line.channel_stride = dy.stride[1];
+    line.step = dy.stride[4];
+    line.count = job.columns * job.rows / lines;
+    for (int64_t o = 0; o < t.o.size(); o += lanes) {
+      line.channels = std::min(lanes, t.o.size() - o);
+      for (int64_t image = 0; image < b.images(); ++image) {
+        for (int64_t h = 0; h < lines; ++h) {
+          line.src = dy.data + (b.image0 + image) * dy.stride[0] + (t.group * oc + t.o.begin + o) * dy.stride[1] +
+                     b.begin[0] * dy.stride[2] + (b.begin[1] + h) * dy.stride[3] + b.begin[2] * dy.stride[4];
+          line.pixels = s.pixels + h * job.pitch;
+          transforms.pixels(line);
         }
+        job.v = s.dy_patches + (o * b.images() + image * lanes) * area;
+        transforms.gradient_patches(job);
       }
     }
   }
 
-  // The register tiles' shares of n channels of x; none lies in two panels.
-  std::vector<Range> tile_rows(int64_t n) const {
-    std::vector<Range> rows;
-    for (int64_t c = 0; c < n; c += panel) {
-      const int64_t here = std::min(panel, n - c), tall = ceil_div(here, mr);
-      for (int64_t r = 0; r < tall; ++r) rows.push_back({c + part(here, tall, r).begin, c + part(here, tall, r).end});
+  void multiply(const Task& t, const Box& b, bool first, const Scratch& s, T* sums) const {
+    WinogradTileSums<T> job{};
+    job.accumulate = !first;
+    job.tiles = tiles(b);
+    job.vectors = ceil_div(t.o.size(), kernels.lanes);
+    job.g_vector = job.v_vector = job.tiles * kernels.lanes;
+    job.channels = t.c.size();
+    job.s_vector = channels * kernels.lanes;
+    for (int64_t plane = 0; plane < kPlanes; ++plane) {
+      job.g = s.dy_patches + plane * dy_plane();
+      job.v = s.x_patches + plane * x_plane();
+      job.s = sums + plane * sum_plane();
+      transforms.tile_sums(job);
     }
-    return rows;
-  }
-
-  // sums[plane][panel][channel][output channel of the panel]
-  void multiply(const Box& b, const std::vector<Range>& rows, bool first, const Scratch& s, T* sums) const {
-    const int64_t lanes = kernels.lanes, n = tiles(b);
-    OuterTile<T> tile{};
-    tile.accumulate = !first;
-    tile.pixels = n;
-    tile.poff = s.offsets;
-    tile.lda = 1;
-    for (int64_t plane = 0; plane < kPlanes; ++plane)
-      for (int64_t k = 0; k < panels(); ++k) {
-        const Range v = part(outputs / lanes, panels(), k);
-        const T* a = s.x_patches + plane * x_plane();
-        T* c = sums + plane * sum_plane() + v.begin * lanes * channels;
-        tile.b = s.dy_patches + plane * dy_plane() + v.begin * lanes * n;
-        tile.ldc = v.size() * lanes;
-        for (const Range& m : rows) {
-          const int64_t within = m.begin & (panel - 1);
-          tile.a = a + (m.begin - within) * n + within;
-          tile.c = c + m.begin * tile.ldc;
-          kernels.outer[m.size() - 1][v.size() - 1](tile);
-        }
-      }
   }
 
   // Some channels' sums, of all parts, into dw.
@@ -295,11 +242,9 @@ struct WinogradWeight {
     if (job.channels <= 0) return;
     job.plane = sum_plane();
     job.row = outputs;
-    for (int64_t k = 0; k < panels(); ++k) {
-      const Range v = part(outputs / lanes, panels(), k);
-      job.vectors = v.size();
-      job.s = sums + v.begin * lanes * channels + c * v.size() * lanes;
-      job.w = s.stored + v.begin * lanes;
+    for (int64_t o = 0; o < t.o.size(); o += lanes) {
+      job.s = sums + o * channels + c * lanes;
+      job.w = s.stored + o;
       transforms.weight_sums(job);
     }
     const int64_t o = t.group * oc;
@@ -317,7 +262,7 @@ bool fits(const ConvProblem& p) {
 
 template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
-  if (algorithm == Algorithm::direct || algorithm == Algorithm::fft || !fits(p)) return false;
+  if ((algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) || !fits(p)) return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd(p.oc / p.groups, p.ic / p.groups, p.axis[1].out * p.axis[2].out)) return false;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of
@@ -336,8 +281,8 @@ ConvPlan plan_winograd_weight(const ConvProblem& p) {
   const WinogradWeight<T> w(p, {}, {}, {});
   plan.algorithm = Algorithm::winograd;
   plan.kernel = "F(3x3, 4x4)";
-  plan.mr = static_cast<int>(w.mr);
-  plan.nr = static_cast<int>(ceil_div(w.outputs / w.kernels.lanes, w.panels()) * w.kernels.lanes);
+  plan.mr = w.transforms.tiles;
+  plan.nr = static_cast<int>(std::min<int64_t>(w.outputs, w.transforms.vectors * w.kernels.lanes));
   plan.block_channels = w.channels;
   plan.block_pixels = w.tiles() * kOut * kOut;
   plan.workspace_bytes = w.sizes().total();

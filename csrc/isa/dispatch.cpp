@@ -4,6 +4,9 @@
 
 #include "fastconv/runtime.hpp"
 #include "isa/table.hpp"
+#if FASTCONV_HAVE_V2
+#include "isa/x86.hpp"
+#endif
 
 namespace fastconv {
 
@@ -28,18 +31,6 @@ struct Rung {
 };
 
 bool always() { return true; }
-
-#if FASTCONV_HAVE_V2
-bool has_v3() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-         __builtin_cpu_supports("bmi2");
-}
-bool has_v4() {
-  return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-bool has_v2() { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt"); }
-#endif
 
 const Rung kLadder[] = {  // lowest first
 #if FASTCONV_HAVE_V2

@@ -8,6 +8,8 @@ struct ConvKernels;
 struct PoolKernels;
 struct WinogradKernels;
 struct FftKernels;
+struct LayerKernels;
+struct DepthwiseKernels;
 
 struct KernelTable {
   const char* isa;
@@ -15,6 +17,8 @@ struct KernelTable {
   const PoolKernels* pool;
   const WinogradKernels* winograd;
   const FftKernels* fft;
+  const LayerKernels* layers;
+  const DepthwiseKernels* depthwise;
 };
 
 // The table in use: the best rung this processor has, or the one that FASTCONV_ISA names.

@@ -87,7 +87,7 @@ template <class T, int MR, int NV>
 FASTCONV_INLINE void end_tile(const TileRun<T>& t, T* c, int64_t ldc, Vec<T> (&acc)[MR][NV]) {
   if (t.clamp) {
     const Vec<T> low = splat<T>(t.low), high = splat<T>(t.high);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) {
@@ -95,7 +95,7 @@ FASTCONV_INLINE void end_tile(const TileRun<T>& t, T* c, int64_t ldc, Vec<T> (&a
         acc[m][v] = acc[m][v] > high ? high : acc[m][v];
       }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) store(c + m * ldc + v * kLanes<T>, acc[m][v]);
@@ -162,7 +162,7 @@ void tile(const TileRun<T>& t) {
   }
 }
 
-template <bool Packed, class T, int MR, int NV>
+template <class T, int MR, int NV>
 void tall_tile(const TileRun<T>& t) {
   constexpr int VL = kLanes<T>;
   alignas(64) T edge[MR * NV * VL];
@@ -170,7 +170,7 @@ void tall_tile(const TileRun<T>& t) {
   if (t.accumulate)
     for (int m = 0; m < MR; ++m) copy_tile<T>(edge + m * NV * VL, VL, t.c + m * t.ldc, t.c_step, NV, t.pixels);
   begin_tile<T, MR, NV>(t, edge, NV * VL, 1, acc);
-  multiply_tile<Packed, T, MR, NV>(t, t.b, NextRow{t.b_step}, acc);
+  multiply_tile<false, T, MR, NV>(t, t.b, NextRow{t.b_step}, acc);
   end_tile<T, MR, NV>(t, edge, NV * VL, acc);
   for (int m = 0; m < MR; ++m) copy_tile<T>(t.c + m * t.ldc, t.c_step, edge + m * NV * VL, VL, NV, t.pixels);
 }
@@ -182,7 +182,7 @@ void columns_tile(const TileRun<T>& t) {
 #pragma GCC unroll 8
   for (int v = 0; v < NV; ++v) {
     const Vec<T> init = t.bias ? load(t.bias + v * VL) : Vec<T>{};
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int m = 0; m < MR; ++m) acc[m][v] = t.accumulate ? load(t.c + m * t.ldc + v * VL) : init;
   }
   const T *a = t.a, *base = t.b;
@@ -375,22 +375,18 @@ constexpr auto any_tile() -> void (*)(const TileRun<T>&) {
   if constexpr (MR * NV <= kAccumulators) return tile<Packed, T, MR, NV>;
   else return nullptr;
 }
-template <bool Packed, class T, int MR, int NV>
-constexpr auto any_tall_tile() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<Packed, T, MR, NV>;
-  else return nullptr;
-}
 template <class T, int MR, int NV>
 constexpr auto tile_entry() { return any_tile<false, T, MR, NV>(); }
 template <class T, int MR, int NV>
 constexpr auto packed_entry() { return any_tile<true, T, MR, NV>(); }
 template <class T, int MR, int NV>
-constexpr auto tall_entry() { return any_tall_tile<false, T, MR, NV>(); }
-template <class T, int MR, int NV>
-constexpr auto packed_tall_entry() { return any_tall_tile<true, T, MR, NV>(); }
+constexpr auto tall_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<T, MR, NV>;
+  else return nullptr;
+}
 template <class T, int MR, int NV>
 constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators && NV <= 4) return columns_tile<T, MR, NV>;
+  if constexpr (MR * NV <= kAccumulators) return columns_tile<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int R, int NV>
@@ -411,6 +407,8 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
 
 #define FASTCONV_ROW(entry, mr) \
   { entry<T, mr, 1>(), entry<T, mr, 2>(), entry<T, mr, 3>(), entry<T, mr, 4>(), entry<T, mr, 5>(), entry<T, mr, 6>() }
+#define FASTCONV_COLUMNS(mr) \
+  { columns_entry<T, mr, 1>(), columns_entry<T, mr, 2>(), columns_entry<T, mr, 3>(), columns_entry<T, mr, 4>() }
 template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
   return {kLanes<T>,
@@ -422,10 +420,9 @@ constexpr ConvKernelsOf<T> make_kernels() {
            FASTCONV_ROW(tall_entry, 5), FASTCONV_ROW(tall_entry, 6), FASTCONV_ROW(tall_entry, 7), FASTCONV_ROW(tall_entry, 8)},
           {FASTCONV_ROW(packed_entry, 1), FASTCONV_ROW(packed_entry, 2), FASTCONV_ROW(packed_entry, 3), FASTCONV_ROW(packed_entry, 4),
            FASTCONV_ROW(packed_entry, 5), FASTCONV_ROW(packed_entry, 6), FASTCONV_ROW(packed_entry, 7), FASTCONV_ROW(packed_entry, 8)},
-          {FASTCONV_ROW(packed_tall_entry, 1), FASTCONV_ROW(packed_tall_entry, 2), FASTCONV_ROW(packed_tall_entry, 3), FASTCONV_ROW(packed_tall_entry, 4),
-           FASTCONV_ROW(packed_tall_entry, 5), FASTCONV_ROW(packed_tall_entry, 6), FASTCONV_ROW(packed_tall_entry, 7), FASTCONV_ROW(packed_tall_entry, 8)},
-          {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3), FASTCONV_ROW(columns_entry, 4),
-           FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6), FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8)},
+          {FASTCONV_COLUMNS(1), FASTCONV_COLUMNS(2), FASTCONV_COLUMNS(3), FASTCONV_COLUMNS(4), FASTCONV_COLUMNS(5), FASTCONV_COLUMNS(6),
+           FASTCONV_COLUMNS(7), FASTCONV_COLUMNS(8), FASTCONV_COLUMNS(9), FASTCONV_COLUMNS(10), FASTCONV_COLUMNS(11), FASTCONV_COLUMNS(12),
+           FASTCONV_COLUMNS(13), FASTCONV_COLUMNS(14), FASTCONV_COLUMNS(15), FASTCONV_COLUMNS(16)},
           {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
            FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
           {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),
@@ -439,6 +436,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           sum<T>};
 }
 #undef FASTCONV_ROW
+#undef FASTCONV_COLUMNS
 
 const ConvKernels& conv_kernels() {
   static constexpr ConvKernels table = {make_kernels<float>(), make_kernels<double>()};

@@ -6,6 +6,7 @@ namespace fastconv {
 
 constexpr int kMaxRows = 8;     // MR <= kMaxRows
 constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
+constexpr int kMaxColumnsRows = 16, kMaxColumnsVectors = 4;  // of a columns tile
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -122,8 +123,7 @@ struct ConvKernelsOf {
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
   void (*tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
-  void (*packed_tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
-  void (*columns_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
+  void (*columns_tile[kMaxColumnsRows][kMaxColumnsVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
   void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]

@@ -1,6 +1,7 @@
 // Max pooling by 2x2 windows at stride 2, what most networks pool by: a whole plane at a time, both ways, two vectors of
 // each of two input rows in registers. The gradient finds the winners again from the input.
 #pragma once
+#include "kernels/edges.hpp"
 #include "kernels/pool.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
@@ -8,20 +9,6 @@
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
-
-// Up to a vector from p, n elements of which matter; nothing at or beyond `end` is read.
-template <class T>
-FASTCONV_INLINE Vec<T> load_some(const T* p, int64_t n, const T* end) {
-  if (end - p >= kLanes<T>) return load(p);
-  if (n >= kLanes<T>) return load(p);
-  return n > 0 ? load_first(p, n) : Vec<T>{};
-}
-// n elements to p; what lies behind them, but before `end`, may be overwritten.
-template <class T>
-FASTCONV_INLINE void store_some(T* p, Vec<T> v, int64_t n, const T* end) {
-  if (n >= kLanes<T> || (n > 0 && end - p >= kLanes<T>)) store(p, v);
-  else if (n > 0) store_first(p, v, n);
-}
 
 // The even and the odd ones of 2n elements from p.
 template <class T>

@@ -3,166 +3,17 @@
 // the padding), then neighbouring columns are joined. One template serves every operation, with positions or without.
 #include "kernels/pool.hpp"
 
+#include "kernels/edges.hpp"
 #include "kernels/halve.hpp"
+#include "kernels/pool_lanes.hpp"
+#include "kernels/pool_ops.hpp"
+#include "kernels/pool_strip.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
-
-template <class T>
-struct PositionOf;
-template <>
-struct PositionOf<float> {
-  using type = int32_t;
-};
-template <>
-struct PositionOf<double> {
-  using type = int64_t;
-};
-template <class T>
-using Position = typename PositionOf<T>::type;  // as wide as T, so that masks fit both
-template <class T>
-constexpr Position<T> kNowhere = sizeof(T) == 4 ? INT32_MAX : INT64_MAX;
-
-// What is joined: a value (V is a scalar or a vector), or a value and its position.
-template <class V, class I>
-struct Plain {
-  V v;
-  static FASTCONV_INLINE Plain make(V v, I) { return {v}; }
-};
-template <class V, class I>
-struct Marked {
-  V v;
-  I i;
-  static FASTCONV_INLINE Marked make(V v, I i) { return {v, i}; }
-};
-
-struct Same {
-  template <class V>
-  static FASTCONV_INLINE V of(V v) {
-    return v;
-  }
-};
-struct Magnitude {
-  template <class V>
-  static FASTCONV_INLINE V of(V v) {
-    return v <= 0 ? 0 - v : v;
-  }
-};
-struct Square {
-  template <class V>
-  static FASTCONV_INLINE V of(V v) {
-    return v * v;
-  }
-};
-
-// An operation: `later` joins with a cell whose positions are all behind those so far, `join` with any.
-template <class Prepare>
-struct Sum {
-  using Values = Sum;
-  template <class V, class I>
-  using Cell = Plain<V, I>;
-  static constexpr bool kMarked = false;
-  template <class T>
-  static constexpr T neutral() {
-    return 0;
-  }
-  template <class V>
-  static FASTCONV_INLINE V prepare(V v) {
-    return Prepare::of(v);
-  }
-  template <class C>
-  static FASTCONV_INLINE C join(C a, C b) {
-    return {a.v + b.v};
-  }
-  template <class C>
-  static FASTCONV_INLINE C later(C a, C b) {
-    return join(a, b);
-  }
-};
-
-template <class Prepare>
-struct Max {
-  using Values = Max;
-  template <class V, class I>
-  using Cell = Plain<V, I>;
-  static constexpr bool kMarked = false;
-  template <class T>
-  static constexpr T neutral() {
-    return -static_cast<T>(__builtin_inf());
-  }
-  template <class V>
-  static FASTCONV_INLINE V prepare(V v) {
-    return Prepare::of(v);
-  }
-  template <class C>
-  static FASTCONV_INLINE C join(C a, C b) {
-    auto most = b.v > a.v ? b.v : a.v;  // the machine's max: a if either is NaN
-    return {b.v == b.v ? most : b.v};
-  }
-  template <class C>
-  static FASTCONV_INLINE C later(C a, C b) {
-    return join(a, b);
-  }
-};
-
-struct MaxIndex : Max<Same> {
-  template <class V, class I>
-  using Cell = Marked<V, I>;
-  static constexpr bool kMarked = true;
-  template <class V>
-  static FASTCONV_INLINE auto beats(V b, V a) {
-    if constexpr (sizeof(V) > sizeof(double)) return ~(b <= a) & (a == a);
-    else return !(b <= a) && a == a;
-  }
-  template <class C>
-  static FASTCONV_INLINE C later(C a, C b) {
-    auto take = beats(b.v, a.v);
-    return {take ? b.v : a.v, take ? b.i : a.i};
-  }
-  template <class C>
-  static FASTCONV_INLINE C join(C a, C b) {
-    auto take = beats(b.v, a.v) | ((beats(a.v, b.v) == 0) & (b.i < a.i));
-    return {take ? b.v : a.v, take ? b.i : a.i};
-  }
-};
-
-template <class Op, class T>
-using VecCell = typename Op::template Cell<Vec<T>, Mask<T>>;
-template <class Op, class T>
-using ScalarCell = typename Op::template Cell<T, Position<T>>;
-
-template <class T>
-FASTCONV_INLINE Mask<T> splat_position(int64_t i) {
-  return static_cast<Position<T>>(i) - Mask<T>{};
-}
-
-// A line of scratch memory.
-template <class T>
-struct Line {
-  T* v;
-  Position<T>* i;
-  FASTCONV_INLINE Line at(int64_t n) const { return {v + n, i + n}; }
-};
-
-template <class T>
-FASTCONV_INLINE Mask<T> load_positions(const Position<T>* p) {
-  Mask<T> m;
-  __builtin_memcpy(&m, p, sizeof m);
-  return m;
-}
-template <class Op, class T>
-FASTCONV_INLINE VecCell<Op, T> load_cell(Line<T> line) {
-  if constexpr (Op::kMarked) return {load(line.v), load_positions<T>(line.i)};
-  else return {load(line.v)};
-}
-template <class Op, class T>
-FASTCONV_INLINE void store_cell(Line<T> line, VecCell<Op, T> cell) {
-  store(line.v, cell.v);
-  if constexpr (Op::kMarked) __builtin_memcpy(line.i, &cell.i, sizeof cell.i);
-}
 
 // The elements at p, `step` apart; at least one, and those beyond n or `end` are left to chance.
 template <class T, bool kDense>
@@ -191,6 +42,24 @@ FASTCONV_INLINE VecCell<Op, T> join_rows(const PoolRows<T>& s, int64_t col, int6
   for (int64_t d = 1; d < s.planes; ++d)
     for (int64_t r = 0; r < s.rows; ++r) cell = Op::later(cell, at(d, r));
   return cell;
+}
+
+// Four vectors of columns of a dense row, side by side: their joins do not wait for each other.
+template <class Op, class T>
+FASTCONV_INLINE void join_tall(const PoolRows<T>& s, int64_t col, Mask<T> lane, Line<T> to) {
+  auto at = [&](int64_t d, int64_t r, int u) FASTCONV_LAMBDA {
+    const int64_t skip = u * kLanes<T>;
+    return VecCell<Op, T>::make(
+        Op::prepare(load(s.data + col + skip + d * s.plane_step + r * s.row_step)),
+        lane + splat_position<T>(s.index + col + skip + d * s.plane_index + r * s.row_index));
+  };
+  VecCell<Op, T> cell[4] = {at(0, 0, 0), at(0, 0, 1), at(0, 0, 2), at(0, 0, 3)};
+  for (int64_t d = 0; d < s.planes; ++d)
+    for (int64_t r = d == 0; r < s.rows; ++r)
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u) cell[u] = Op::later(cell[u], at(d, r, u));
+#pragma GCC unroll 4
+  for (int u = 0; u < 4; ++u) store_cell<Op, T>(to.at(u * kLanes<T>), cell[u]);
 }
 
 template <class Op, class T>
@@ -231,7 +100,10 @@ void join_columns(const PoolRows<T>& s, int64_t width, int64_t q, int64_t span, 
     fill_neutral<Op>(odd, last / 2, span / 2);
   } else {
     fill_neutral<Op>(even, 0, first);
-    for (int64_t j = first; j < last; j += kStep)
+    int64_t j = first;
+    if constexpr (kDense)
+      for (; j + 4 * kLanes<T> <= last; j += 4 * kLanes<T>) join_tall<Op, T>(s, q + j, lane, even.at(j));
+    for (; j < last; j += kStep)
       store_cell<Op, T>(even.at(j), join_rows<Op, T, kDense>(s, q + j, last - j, lane));
     fill_neutral<Op>(even, last, span);
   }
@@ -245,7 +117,7 @@ FASTCONV_INLINE void emit(const PoolSegment<T>& g, int64_t o, int64_t n, VecCell
   T* y = g.y + o * g.y_step;
   if (n > kLanes<T>) n = kLanes<T>;
   if (g.y_step == 1 && n == kLanes<T>) store(y, cell.v);
-  else if (g.y_step == 1) store_first(y, cell.v, n);
+  else if (g.y_step == 1) store_part(y, cell.v, n);
   else
     for (int i = 0; i < n; ++i) y[i * g.y_step] = cell.v[i];
   if constexpr (Op::kMarked) {
@@ -276,22 +148,51 @@ void sort_by_phase(Line<T> line, int64_t span, int64_t stride, Line<T> phases, i
   }
 }
 
+// Long windows of a maximum, whose taps may be joined twice: line[j] joins with line[j + 1], the pairs with the pairs two
+// columns on, and so forth. Returns the columns that one element then stands for.
+template <class Op, class T>
+int64_t join_doubling(Line<T> line, int64_t span, int64_t k) {
+  int64_t width = 1;
+  for (; 2 * width < k; width *= 2)
+    for (int64_t j = 0; j + width < span; j += kLanes<T>)
+      store_cell<Op, T>(line.at(j), Op::join(load_cell<Op, T>(line.at(j)), load_cell<Op, T>(line.at(j + width))));
+  return width;
+}
+
+// kTogether vectors of outputs: enough chains of joins to keep the processor busy.
+template <class Op, class T, int kTogether>
+FASTCONV_INLINE void join_taps(const PoolSegment<T>& g, Line<T> phases, int64_t pitch, int64_t stride, int64_t o) {
+  const int64_t step = g.axis->dilation / stride, turn = g.axis->dilation % stride;
+  VecCell<Op, T> cell[kTogether];
+#pragma GCC unroll 4
+  for (int u = 0; u < kTogether; ++u) cell[u] = load_cell<Op, T>(phases.at(o + u * kLanes<T>));
+  int64_t place = o, phase = 0;
+  for (int64_t t = 1; t < g.axis->k; ++t) {
+    place += step;
+    phase += turn;
+    if (phase >= stride) phase -= stride, ++place;
+#pragma GCC unroll 4
+    for (int u = 0; u < kTogether; ++u)
+      cell[u] = Op::join(cell[u], load_cell<Op, T>(phases.at(phase * pitch + place + u * kLanes<T>)));
+  }
+#pragma GCC unroll 4
+  for (int u = 0; u < kTogether; ++u) emit<Op>(g, o + u * kLanes<T>, g.last - g.first - o - u * kLanes<T>, cell[u]);
+}
+
 // Neighbours joined: tap t of every window lies t * dilation columns behind tap 0, so in one phase for all of them.
 template <class Op, class T>
 void join_neighbours(const PoolSegment<T>& g, Line<T> phases, int64_t pitch, int64_t stride) {
+  constexpr int64_t kShort = 6;
   const int64_t outputs = g.last - g.first, k = g.axis->k;
-  const int64_t step = g.axis->dilation / stride, turn = g.axis->dilation % stride;
-  for (int64_t o = 0; o < outputs; o += kLanes<T>) {
-    VecCell<Op, T> cell = load_cell<Op, T>(phases.at(o));
-    int64_t place = o, phase = 0;
-    for (int64_t t = 1; t < k; ++t) {
-      place += step;
-      phase += turn;
-      if (phase >= stride) phase -= stride, ++place;
-      cell = Op::join(cell, load_cell<Op, T>(phases.at(phase * pitch + place)));
-    }
-    emit<Op>(g, o, outputs - o, cell);
+  int64_t o = 0;
+  if (Op::kRepeatable && stride == 1 && g.axis->dilation == 1 && k > kShort) {
+    const int64_t width = join_doubling<Op, T>(phases, outputs + k - 1, k);
+    for (; o < outputs; o += kLanes<T>)
+      emit<Op>(g, o, outputs - o, Op::join(load_cell<Op, T>(phases.at(o)), load_cell<Op, T>(phases.at(o + k - width))));
+    return;
   }
+  for (; o + 4 * kLanes<T> <= outputs; o += 4 * kLanes<T>) join_taps<Op, T, 4>(g, phases, pitch, stride, o);
+  for (; o < outputs; o += kLanes<T>) join_taps<Op, T, 1>(g, phases, pitch, stride, o);
 }
 
 // Any windows: `line` holds the joined columns from input column `base`.
@@ -321,13 +222,16 @@ FASTCONV_INLINE double join_run(const T* p, int64_t n, int64_t step, double so_f
   if (step == 1)
     while (n - i >= kWays * kLanes<T>) {
       Plain<Vec<T>, Mask<T>> part[kWays];
+#pragma GCC unroll 4
       for (int u = 0; u < kWays; ++u) part[u] = {Op::prepare(load(p + i + u * kLanes<T>))};
       const int64_t stop = n - i < kBlock ? n : i + kBlock;
       for (i += kWays * kLanes<T>; i + kWays * kLanes<T> <= stop; i += kWays * kLanes<T>)
+#pragma GCC unroll 4
         for (int u = 0; u < kWays; ++u)
           part[u] = Op::join(part[u], Plain<Vec<T>, Mask<T>>{Op::prepare(load(p + i + u * kLanes<T>))});
       part[0] = Op::join(Op::join(part[0], part[1]), Op::join(part[2], part[3]));
       C sum{part[0].v[0]};
+#pragma GCC unroll 16
       for (int l = 1; l < kLanes<T>; ++l) sum = Op::join(sum, C{part[0].v[l]});
       total = Op::join(total, D{static_cast<double>(sum.v)});
     }
@@ -432,7 +336,7 @@ template <class T>
 FASTCONV_INLINE void put_columns(const PoolGradRow<T>& g, int64_t i, Vec<T> v, int64_t n) {
   T* to = g.dx + i * g.dx_step;
   if (g.dx_step == 1 && n >= kLanes<T>) store(to, v);
-  else if (g.dx_step == 1) store_first(to, v, n);
+  else if (g.dx_step == 1) store_part(to, v, n);
   else
     for (int l = 0; l < kLanes<T> && l < n; ++l) to[l * g.dx_step] = v[l];
 }
@@ -441,7 +345,7 @@ FASTCONV_INLINE void put_columns(const PoolGradRow<T>& g, int64_t i, Vec<T> v, i
 template <class T>
 void spread_taps(const PoolGradRow<T>& g, const T* line, int64_t base, int64_t from, int64_t to) {
   const int64_t stride = g.axis->stride;
-  for (int64_t t = 0; t < g.axis->k; ++t) {
+  for (int64_t t = g.axis->k - 1; t >= 0; --t) {  // every column in the order of its outputs
     const int64_t shift = t - g.axis->pad_before;  // output o meets column o * stride + shift
     int64_t first = from, last = to;
     while (first < last && first * stride + shift < g.first) ++first;
@@ -482,8 +386,7 @@ void avg_grad_row(const PoolGradRow<T>& g) {
   for (int64_t j = base; j < from; ++j) line[j - base] = 0;
   for (int64_t o = from; o < to; o += kLanes<T>) {
     const int64_t n = to - o;
-    const Vec<T> weight = n >= kLanes<T> ? load(g.col_weight + o - from) : load_first(g.col_weight + o - from, n);
-    store(line + (o - base), rows(o, n) * weight);
+    store(line + (o - base), rows(o, n) * load(g.col_weight + o - from));
   }
   for (int64_t j = to > from ? to : from; j < stop + kLanes<T>; ++j) line[j - base] = 0;
 
@@ -497,9 +400,9 @@ void avg_grad_row(const PoolGradRow<T>& g) {
     const int64_t evens = (a.k + 1) / 2, odds = a.k / 2, shift = q % 2, origin = q / 2 - base;
     for (int64_t i = 0; i < columns + shift; i += 2 * kLanes<T>) {  // column g.first - shift + i is even
       const T* p = line + origin + i / 2;
-      Vec<T> even = load(p), odd{};
-      for (int64_t t = 1; t < evens; ++t) even += load(p - t);
-      for (int64_t t = 0; t < odds; ++t) odd += load(p - t);
+      Vec<T> even{}, odd{};
+      for (int64_t t = evens - 1; t >= 0; --t) even += load(p - t);
+      for (int64_t t = odds - 1; t >= 0; --t) odd += load(p - t);
       const Vec<T> low = zip_low(even, odd), high = zip_high(even, odd);
       T pair[2 * kLanes<T>];
       const int64_t n = columns + shift - i;
@@ -521,9 +424,23 @@ void avg_grad_row(const PoolGradRow<T>& g) {
 
 template <class T>
 constexpr PoolFunctions<T> functions() {
-  return {pool_row<Max<Same>, T>,      pool_row<MaxIndex, T>,       pool_row<Sum<Same>, T>, pool_row<Max<Magnitude>, T>,
-          pool_row<Sum<Magnitude>, T>, pool_row<Sum<Square>, T>, avg_grad_row<T>,
-          halve<T>,              halve_grad<T>};
+  return {pool_row<Max<Same>, T>,
+          pool_row<MaxIndex, T>,
+          pool_row<Sum<Same>, T>,
+          pool_row<Max<Magnitude>, T>,
+          pool_row<Sum<Magnitude>, T>,
+          pool_row<Sum<Square>, T>,
+          avg_grad_row<T>,
+          halve<T>,
+          halve_grad<T>,
+          StripPools<T>::max,
+          StripPools<T>::max_index,
+          StripPools<T>::sum,
+          kLanes<T>,
+          LanePools<T>::max,
+          LanePools<T>::max_index,
+          LanePools<T>::sum,
+          LanePools<T>::avg_grad};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

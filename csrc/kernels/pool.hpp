@@ -78,6 +78,55 @@ struct PoolHalvesGrad {
   int64_t rows, columns;
 };
 
+// Output rows [first, last) of a dense plane, by regular windows that are dense on the width and step 1, 2 or 4 there.
+template <class T>
+struct PoolStrip {
+  const T* x;             // of the plane
+  const T *x_begin, *x_end;  // nothing is read outside
+  int64_t plane_step, row_step;
+  const PoolAxis* axis;  // d, h, w
+  const PoolWindow *depth, *height;  // of each output
+  int64_t first, last;   // od * (outputs of h) + oh
+  T *y, *y_end;          // of row `first`; what lies behind a row is overwritten up to the end
+  int64_t* index;        // of row `first`
+  bool divided, inverse;  // by the product of the axes' divisors, or inverses that are exact
+  const T *depth_divisors, *height_divisors, *width_divisors;  // the last readable in whole vectors
+};
+constexpr int64_t kStripTaps = 4;  // strides that a window takes on the width at most
+
+// Windows of an axis, listed.
+template <class T>
+struct LaneAxis {
+  int64_t in, out, dilation;
+  const PoolWindow* windows;  // of each output
+  const PoolCover* covers;    // of each input element; gradients of averages only
+  const T* divisors;          // of each output; for such a gradient, what the output counts
+};
+constexpr int kMaxLanes = 16;
+constexpr int64_t kLaneElements = 2048;  // of a plane at most
+constexpr int64_t kLaneWidth = 32;        // of planes that are pooled so whatever the windows
+
+// Up to a vector's lanes of small planes at once, one a lane, each dense in memory. Forward: x to y (and index);
+// gradient of averages: dy to y.
+template <class T>
+struct LanePlanes {
+  LaneAxis<T> axis[3];
+  int64_t planes;
+  const T* x[kMaxLanes];   // all lanes, readable even where there is no plane
+  const T* dy[kMaxLanes];  // likewise
+  const T *x_end, *dy_end;  // nothing is read from here on
+  T* y[kMaxLanes];
+  bool y_packed;  // the planes of y lie one behind the other
+  int64_t* index[kMaxLanes];
+  bool divided;
+  T scale;  // of all gradients of averages
+  void* scratch;  // lane_pool_scratch vectors
+};
+
+FASTCONV_WINDOW int64_t lane_pool_scratch(int64_t in, int64_t width, int64_t out) {
+  return 2 * in + 2 * width + 2 * out + 3 * kMaxLanes;
+}
+
 constexpr int64_t kPoolSpan = 2048;   // columns that are reduced into scratch memory at a time
 constexpr int64_t kPoolSlack = 128;   // elements that whole vectors may touch beyond a line's end
 constexpr int64_t kPoolPhases = 16;   // largest stride that is walked by phases
@@ -89,12 +138,20 @@ template <class T>
 using PoolRowFunction = void (*)(const PoolRows<T>&, const PoolSegment<T>&);
 
 template <class T>
+using PoolStripFunction = void (*)(const PoolStrip<T>&);
+template <class T>
+using LanePoolFunction = void (*)(const LanePlanes<T>&);
+
+template <class T>
 struct PoolFunctions {
   PoolRowFunction<T> max, max_index, sum;
   PoolRowFunction<T> max_magnitude, sum_magnitude, sum_squares;
   void (*avg_grad)(const PoolGradRow<T>&);
   void (*halve)(const PoolHalves<T>&);
   void (*halve_grad)(const PoolHalvesGrad<T>&);
+  PoolStripFunction<T> strip_max, strip_max_index, strip_sum;
+  int64_t lanes;
+  LanePoolFunction<T> lane_max, lane_max_index, lane_sum, lane_avg_grad;
 };
 
 struct PoolKernels {

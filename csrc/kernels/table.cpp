@@ -8,9 +8,12 @@ const ConvKernels& conv_kernels();
 const PoolKernels& pool_kernels();
 const WinogradKernels& winograd_kernels();
 const FftKernels& fft_kernels();
+const LayerKernels& layer_kernels();
+const DepthwiseKernels& depthwise_kernels();
 
 const KernelTable& kernel_table() {
-  static const KernelTable table = {FASTCONV_ISA_NAME, &conv_kernels(), &pool_kernels(), &winograd_kernels(), &fft_kernels()};
+  static const KernelTable table = {FASTCONV_ISA_NAME, &conv_kernels(),  &pool_kernels(),     &winograd_kernels(),
+                                    &fft_kernels(),    &layer_kernels(), &depthwise_kernels()};
   return table;
 }
 

@@ -1,4 +1,4 @@
-// Transforms of Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv:1509.09308), a vector holding one entry of many tiles.
+// Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv:1509.09308), a vector holding one value of many channels.
 #include "kernels/winograd.hpp"
 
 #include "isa/table.hpp"
@@ -8,11 +8,6 @@
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
-
-template <class V, int... I>
-FASTCONV_INLINE V shifted_in(V a, V next, LaneList<I...>) {
-  return __builtin_shufflevector(a, next, (I + 1)...);
-}
 
 // out = B^T in
 template <class T>
@@ -51,133 +46,277 @@ FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[3], Vec<T> (&u)[6]) {
 }
 
 template <class T>
-void input(const WinogradInput<T>& a) {
+void pixels(const WinogradPixels<T>& a) {
   constexpr int VL = kLanes<T>;
-  using Lanes = LanesOf<Vec<T>>;
-  if (a.row)  // lanes behind the last tile are multiplied too, and not all are overwritten
-    for (int i = 0; i < 36; ++i) store(a.v + i * a.plane + a.row - VL, Vec<T>{});
-  for (int64_t r = 0; r < a.down; ++r)
-    for (int64_t s = 0; s < a.across; s += VL) {
-      const T* src = a.src + 4 * (r * a.pitch + s);
-      Vec<T> rows[6][6];  // [row of the patch][entry of the transformed row]
-#pragma GCC unroll 8
-      for (int i = 0; i < 6; ++i) {
-        const T* p = src + i * a.pitch;
-        const Vec<T> a0 = load(p), a1 = load(p + VL), a2 = load(p + 2 * VL), a3 = load(p + 3 * VL);
-        const Vec<T> e0 = even_lanes(a0, a1), e1 = even_lanes(a2, a3), o0 = odd_lanes(a0, a1), o1 = odd_lanes(a2, a3);
-        Vec<T> d[6];
-        d[0] = even_lanes(e0, e1);
-        d[1] = even_lanes(o0, o1);
-        d[2] = odd_lanes(e0, e1);
-        d[3] = odd_lanes(o0, o1);
-        d[4] = shifted_in(d[0], splat<T>(p[4 * VL]), Lanes{});
-        d[5] = shifted_in(d[1], splat<T>(p[4 * VL + 1]), Lanes{});
-        input_transform<T>(d, rows[i]);
-      }
-      T* v = a.v + r * a.across + s;
-#pragma GCC unroll 8
-      for (int j = 0; j < 6; ++j) {
-        const Vec<T> column[6] = {rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]};
-        Vec<T> out[6];
-        input_transform<T>(column, out);
-#pragma GCC unroll 8
-        for (int i = 0; i < 6; ++i) store(v + (i * 6 + j) * a.plane, out[i]);
-      }
-    }
+  if (a.channels < VL || a.count < VL || a.step != 1) {
+    for (int64_t p = 0; p < a.count; ++p)
+      for (int64_t c = 0; c < VL; ++c)
+        a.pixels[p * VL + c] = c < a.channels ? a.src[c * a.channel_stride + p * a.step] : T(0);
+    return;
+  }
+  for (int64_t p = 0; p < a.count; p += VL) {
+    const int64_t at = p < a.count - VL ? p : a.count - VL;  // the last square overlaps the one before
+    Square<T, FASTCONV_VEC_BYTES>::transpose(a.pixels + at * VL, VL, a.src + at, a.channel_stride);
+  }
 }
 
+// taps[t * lanes + m] of nine taps side by side, for a whole vector of rows
 template <class T>
-void output(const WinogradOutput<T>& a) {
+FASTCONV_INLINE void nine_taps(T* taps, const T* w, int64_t row_stride) {
   constexpr int VL = kLanes<T>;
-  const Vec<T> low = splat<T>(a.low), high = splat<T>(a.high), bias = a.bias ? splat<T>(*a.bias) : Vec<T>{};
-  for (int64_t r = 0; 4 * r < a.rows; ++r)
-    for (int64_t s = 0; s < a.across; s += VL) {
-      const T* m = a.m + r * a.across + s;
-      Vec<T> columns[6][4];  // [column of the patch][row of the output]
+  using S = Square<T, (FASTCONV_VEC_BYTES < 32 ? FASTCONV_VEC_BYTES : 32)>;
 #pragma GCC unroll 8
-      for (int j = 0; j < 6; ++j) {
-        Vec<T> in[6];
+  for (int m = 0; m < VL; m += S::N)
 #pragma GCC unroll 8
-        for (int i = 0; i < 6; ++i) in[i] = load(m + (i * 6 + j) * a.plane);
-        output_transform<T>(in, columns[j]);
-      }
-      const int64_t left = a.columns - 4 * s, rows_left = a.rows - 4 * r;
-      const bool whole = left >= 4 * VL && a.y_step == 1;
-#pragma GCC unroll 8
-      for (int i = 0; i < 4; ++i) {
-        if (i >= rows_left) break;
-        const Vec<T> row[6] = {columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]};
-        Vec<T> y[4];
-        output_transform<T>(row, y);
-        const Vec<T> z0 = zip_low(y[0], y[2]), z1 = zip_high(y[0], y[2]), w0 = zip_low(y[1], y[3]), w1 = zip_high(y[1], y[3]);
-        Vec<T> out[4] = {zip_low(z0, w0), zip_high(z0, w0), zip_low(z1, w1), zip_high(z1, w1)};
-#pragma GCC unroll 8
-        for (int q = 0; q < 4; ++q) {
-          out[q] += bias;
-          if (a.clamp) {
-            out[q] = out[q] < low ? low : out[q];
-            out[q] = out[q] > high ? high : out[q];
-          }
-        }
-        T* to = a.y + (4 * r + i) * a.y_row + 4 * s * a.y_step;
-        if (whole) {
-#pragma GCC unroll 8
-          for (int q = 0; q < 4; ++q) store(to + q * VL, out[q]);
-          continue;
-        }
-        T edge[4 * VL];
-        const int64_t n = left < 4 * VL ? left : 4 * VL;
-#pragma GCC unroll 8
-        for (int q = 0; q < 4; ++q) store(edge + q * VL, out[q]);
-        if (a.y_step == 1) {
-          for (int64_t k = 0; k + VL <= n; k += VL) store(to + k, load(static_cast<const T*>(edge) + k));
-          copy_first(to + n / VL * VL, static_cast<const T*>(edge) + n / VL * VL, n % VL);
-        } else {
-          for (int64_t k = 0; k < n; ++k) to[k * a.y_step] = edge[k];
-        }
-      }
-    }
+    for (int t = 0; t < 8; t += S::N) S::transpose(taps + t * VL + m, VL, w + m * row_stride + t, row_stride);
+#pragma GCC unroll 16
+  for (int m = 0; m < VL; ++m) taps[8 * VL + m] = w[m * row_stride + 8];
 }
 
 template <class T>
 void weights(const WinogradWeights<T>& a) {
-  constexpr int VL = kLanes<T>, kChunk = 64;
-  // Nine taps side by side, in either direction, are transposed in squares.
+  constexpr int VL = kLanes<T>, kChunk = 8;
   const int64_t step = a.tap[1] - a.tap[0];
-  bool dense = step == 1 || step == -1;
+  bool dense = (step == 1 || step == -1) && a.rows == VL;
   for (int t = 1; t < 9; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
-  T taps[9 * kChunk];
+  const bool reversed = dense && step < 0;
+  const int64_t first = reversed ? 8 * VL : 0, next = reversed ? -VL : VL;
+  alignas(64) T taps[kChunk][9 * VL];
   for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
     const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
-    const T* w = a.w + c0 * a.channel_stride;
-    const int64_t padded = (chunk + VL - 1) / VL * VL;
-    if (dense) {
-      pack_transposed<T>(taps, kChunk, w + a.tap[step > 0 ? 0 : 8], a.channel_stride, 1, 9, chunk, padded);
-    } else {
-      for (int t = 0; t < 9; ++t)
-        for (int64_t c = 0; c < padded; ++c) taps[t * kChunk + c] = c < chunk ? w[c * a.channel_stride + a.tap[t]] : T(0);
+    for (int64_t c = 0; c < chunk; ++c) {
+      const T* w = a.w + (c0 + c) * a.channel_stride;
+      if (dense) {
+        nine_taps(taps[c], w + a.tap[reversed ? 8 : 0], a.row_stride);
+      } else {
+        for (int t = 0; t < 9; ++t)
+          for (int64_t m = 0; m < VL; ++m) taps[c][t * VL + m] = m < a.rows ? w[m * a.row_stride + a.tap[t]] : T(0);
+      }
     }
-    const int64_t first = dense && step < 0 ? 8 * kChunk : 0, next = dense && step < 0 ? -kChunk : kChunk;
-    for (int64_t c = 0; c < chunk; c += VL) {
-      const T* tap = taps + first + c;
+    for (int64_t c = 0; c < chunk; ++c) {
+      const T* tap = taps[c] + first;
       Vec<T> half[3][6];  // [column][row]
 #pragma GCC unroll 8
       for (int j = 0; j < 3; ++j) {
         const Vec<T> g[3] = {load(tap + j * next), load(tap + (3 + j) * next), load(tap + (6 + j) * next)};
         weight_transform<T>(g, half[j]);
       }
+      T* to = a.u + (c0 + c) * VL;
 #pragma GCC unroll 8
       for (int i = 0; i < 6; ++i) {
         const Vec<T> g[3] = {half[0][i], half[1][i], half[2][i]};
         Vec<T> u[6];
         weight_transform<T>(g, u);
 #pragma GCC unroll 8
-        for (int j = 0; j < 6; ++j) {
-          T* to = a.u + (i * 6 + j) * a.plane + c0 + c;
-          if (chunk - c >= VL) store(to, u[j]);
-          else store_first(to, u[j], chunk - c);
-        }
+        for (int j = 0; j < 6; ++j)
+          store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
       }
+    }
+  }
+}
+
+// Registers left for sums beside NV vectors of u and one broadcast; without fused multiply-add a product needs one too.
+#if FASTCONV_VEC_REGISTERS == 32
+constexpr int kSums = 24, kVectors = 4;
+#elif defined(__FMA__)
+constexpr int kSums = 12, kVectors = 2;
+#else
+constexpr int kSums = 8, kVectors = 2;
+#endif
+constexpr int kTiles = 12;
+constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
+
+// acc[t][r] += u[r] v[t], the latter's values Step apart.
+template <class T, int MR, int NV, int Step>
+FASTCONV_INLINE void multiply_one(const T* u, int64_t u_vector, const T* v, Vec<T> (&acc)[MR][NV]) {
+  Vec<T> b[NV];
+#pragma GCC unroll 4
+  for (int r = 0; r < NV; ++r) b[r] = load(u + r * u_vector);
+#pragma GCC unroll 12
+  for (int t = 0; t < MR; ++t) {
+    const Vec<T> s = splat<T>(v[t * Step]);
+#pragma GCC unroll 4
+    for (int r = 0; r < NV; ++r) acc[t][r] += s * b[r];
+  }
+}
+
+// m (+)= u v for MR tiles and NV vectors of rows, over the channels [0, channels).
+template <class T, int MR, int NV>
+void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, int64_t m_vector, int64_t channels,
+             bool accumulate) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[MR][NV];
+#pragma GCC unroll 12
+  for (int t = 0; t < MR; ++t)
+#pragma GCC unroll 4
+    for (int r = 0; r < NV; ++r) acc[t][r] = accumulate ? load(m + r * m_vector + t * VL) : Vec<T>{};
+  for (; channels >= VL; channels -= VL, v += v_vector)
+#pragma GCC unroll 4
+    for (int k = 0; k < VL; ++k, u += VL) multiply_one<T, MR, NV, VL>(u, u_vector, v + k, acc);
+  for (const T* end = v + channels; v != end; ++v, u += VL) multiply_one<T, MR, NV, VL>(u, u_vector, v, acc);
+#pragma GCC unroll 12
+  for (int t = 0; t < MR; ++t)
+#pragma GCC unroll 4
+    for (int r = 0; r < NV; ++r) store(m + r * m_vector + t * VL, acc[t][r]);
+}
+
+// s (+)= g v for MR channels of x and NV vectors of dy's, over `tiles` tiles. What s holds is fetched meanwhile and
+// added last.
+template <class T, int MR, int NV>
+void tile_sum(const T* g, int64_t g_vector, const T* v, T* s, int64_t s_vector, int64_t tiles, bool accumulate) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[MR][NV];
+#pragma GCC unroll 12
+  for (int c = 0; c < MR; ++c)
+#pragma GCC unroll 4
+    for (int r = 0; r < NV; ++r) {
+      __builtin_prefetch(s + r * s_vector + c * VL, 1);
+      acc[c][r] = Vec<T>{};
+    }
+  for (int64_t t = 0; t < tiles; ++t, g += VL, v += VL) multiply_one<T, MR, NV, 1>(g, g_vector, v, acc);
+#pragma GCC unroll 12
+  for (int c = 0; c < MR; ++c)
+#pragma GCC unroll 4
+    for (int r = 0; r < NV; ++r) {
+      T* to = s + r * s_vector + c * VL;
+      store(to, accumulate ? load(static_cast<const T*>(to)) + acc[c][r] : acc[c][r]);
+    }
+}
+
+template <class T>
+using Product = void (*)(const T*, int64_t, const T*, int64_t, T*, int64_t, int64_t, bool);
+template <class T>
+using TileSum = void (*)(const T*, int64_t, const T*, T*, int64_t, int64_t, bool);
+template <class T, int NV, int MR>
+constexpr Product<T> product_entry() {
+  if constexpr (MR * NV <= kSums && NV <= kVectors) return product<T, MR, NV>;
+  else return nullptr;
+}
+template <class T, int NV, int MR>
+constexpr TileSum<T> tile_sum_entry() {
+  if constexpr (MR * NV <= kSums && NV <= kVectors && MR <= kLanes<T>) return tile_sum<T, MR, NV>;
+  else return nullptr;
+}
+#define FASTCONV_ROW(entry, nv)                                                     \
+  {                                                                                 \
+      entry<T, nv, 1>(), entry<T, nv, 2>(),  entry<T, nv, 3>(),  entry<T, nv, 4>(), \
+      entry<T, nv, 5>(), entry<T, nv, 6>(),  entry<T, nv, 7>(),  entry<T, nv, 8>(), \
+      entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(), entry<T, nv, 12>()}
+#define FASTCONV_ROWS(entry) \
+  {FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4)}
+template <class T>
+struct Registers {  // [NV - 1][MR - 1], null where it does not fit
+  static constexpr Product<T> product[4][kTiles] = FASTCONV_ROWS(product_entry);
+  static constexpr TileSum<T> tile_sum[4][kTiles] = FASTCONV_ROWS(tile_sum_entry);
+};
+#undef FASTCONV_ROWS
+#undef FASTCONV_ROW
+
+// As equal parts as can be, none above `most`: the length of the part at `at`.
+FASTCONV_INLINE int64_t even_part(int64_t n, int64_t most, int64_t at) {
+  const int64_t left = n - at, parts = (left + most - 1) / most;
+  return (left + parts - 1) / parts;
+}
+
+template <class T>
+void products(const WinogradProducts<T>& a) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t c = 0; c < a.channels; c += kDepth) {
+    const int64_t depth = a.channels - c < kDepth ? a.channels - c : kDepth;
+    for (int64_t r = 0, nv; r < a.vectors; r += nv) {
+      nv = even_part(a.vectors, kVectors, r);
+      const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
+      for (int64_t t = 0, mr; t < a.tiles; t += mr) {
+        mr = even_part(a.tiles, tall, t);
+        Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector,
+                                              a.v + c / VL * a.v_vector + t * VL, a.v_vector,
+                                              a.m + r * a.m_vector + t * VL, a.m_vector, depth, a.accumulate || c > 0);
+      }
+    }
+  }
+}
+
+template <class T>
+void tile_sums(const WinogradTileSums<T>& a) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t r = 0, nv; r < a.vectors; r += nv) {
+    nv = even_part(a.vectors, kVectors, r);
+    const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
+    for (int64_t c0 = 0; c0 < a.channels; c0 += VL) {
+      const int64_t n = a.channels - c0 < VL ? a.channels - c0 : VL;
+      for (int64_t c = 0, mr; c < n; c += mr) {
+        mr = even_part(n, tall, c);
+        Registers<T>::tile_sum[nv - 1][mr - 1](a.g + r * a.g_vector, a.g_vector, a.v + c0 / VL * a.v_vector + c,
+                                               a.s + r * a.s_vector + (c0 + c) * VL, a.s_vector, a.tiles, a.accumulate);
+      }
+    }
+  }
+}
+
+// y[l * y_channel + p * y_step] = src[p * lanes + l] for `count` pixels p of the channels l.
+template <class T>
+FASTCONV_INLINE void scatter_pixels(const WinogradOutput<T>& a, T* y, const T* src, int64_t count) {
+  constexpr int VL = kLanes<T>;
+  if (a.channels < VL || count < VL || a.y_step != 1) {
+    for (int64_t l = 0; l < a.channels; ++l)
+      for (int64_t p = 0; p < count; ++p) y[l * a.y_channel + p * a.y_step] = src[p * VL + l];
+    return;
+  }
+  for (int64_t p = 0; p < count; p += VL) {
+    const int64_t at = p < count - VL ? p : count - VL;
+    Square<T, FASTCONV_VEC_BYTES>::transpose(y + at, a.y_channel, src + at * VL, VL);
+  }
+}
+
+// The 4x4 outputs of a tile, those in rows x columns, to `to`, a row being `pitch` elements.
+template <class T, bool kWhole>
+FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, int64_t rows, int64_t columns, T* to,
+                                 int64_t pitch) {
+  constexpr int VL = kLanes<T>;
+  const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
+  Vec<T> half[6][4];  // [column of the tile][row of the output]
+#pragma GCC unroll 8
+  for (int j = 0; j < 6; ++j) {
+    Vec<T> in[6];
+#pragma GCC unroll 8
+    for (int i = 0; i < 6; ++i) in[i] = load(m + (i * 6 + j) * a.plane);
+    output_transform<T>(in, half[j]);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 4; ++i) {
+    const Vec<T> row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]};
+    Vec<T> y[4];
+    output_transform<T>(row, y);
+#pragma GCC unroll 8
+    for (int j = 0; j < 4; ++j) {
+      Vec<T> out = y[j] + bias;
+      if (a.clamp) {
+        const Vec<T> low = splat<T>(a.low), high = splat<T>(a.high);
+        out = out < low ? low : out;
+        out = out > high ? high : out;
+      }
+      if (kWhole || (i < rows && j < columns)) store(to + i * pitch + j * VL, out);
+    }
+  }
+}
+
+template <class T>
+void output(const WinogradOutput<T>& a) {
+  constexpr int VL = kLanes<T>;
+  const int64_t pitch = a.columns * VL;
+  for (int64_t r = 0; 4 * r < a.rows; ++r) {
+    const int64_t rows = a.rows - 4 * r < 4 ? a.rows - 4 * r : 4;
+    for (int64_t s = 0; 4 * s < a.columns; ++s) {
+      const T* m = a.m + (r * a.across + s) * VL;
+      const int64_t columns = a.columns - 4 * s;
+      if (rows == 4 && columns >= 4) output_tile<T, true>(a, m, rows, columns, a.pixels + 4 * s * VL, pitch);
+      else output_tile<T, false>(a, m, rows, columns, a.pixels + 4 * s * VL, pitch);
+    }
+    T* y = a.y + 4 * r * a.y_row;
+    if (a.y_row == a.columns * a.y_step) {
+      scatter_pixels(a, y, a.pixels, rows * a.columns);
+    } else {
+      for (int64_t i = 0; i < rows; ++i) scatter_pixels(a, y + i * a.y_row, a.pixels + i * pitch, a.columns);
     }
   }
 }
@@ -207,14 +346,19 @@ FASTCONV_INLINE void gradient_transform(const Vec<T> (&s)[6], Vec<T> (&w)[3]) {
   w[2] = T(1.0 / 6) * (sum2 - sum) + s[5];
 }
 
+// The patch at row h, column w.
 template <class T, int N, bool kWhole>
-FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, int64_t rows, int64_t columns, T* v) {
+FASTCONV_INLINE void patch(const WinogradPatches<T>& a, int64_t h, int64_t w, T* v) {
+  const T* src = a.src + h * a.pitch + w * kLanes<T>;
   Vec<T> half[6][N];  // [row of the result][column of the patch]
 #pragma GCC unroll 8
   for (int j = 0; j < N; ++j) {
     Vec<T> in[N], out[6];
 #pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) in[i] = kWhole || (i < rows && j < columns) ? load(src + i * a.pitch + j * kLanes<T>) : Vec<T>{};
+    for (int i = 0; i < N; ++i) {
+      const bool inside = kWhole || (h + i >= 0 && h + i < a.rows && w + j >= 0 && w + j < a.columns);
+      in[i] = inside ? load(src + i * a.pitch + j * kLanes<T>) : Vec<T>{};
+    }
     transform<T>(in, out);
 #pragma GCC unroll 8
     for (int i = 0; i < 6; ++i) half[i][j] = out[i];
@@ -224,7 +368,8 @@ FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, int64_t ro
     Vec<T> out[6];
     transform<T>(half[i], out);
 #pragma GCC unroll 8
-    for (int j = 0; j < 6; ++j) store(v + (i * 6 + j) * a.plane, out[j]);
+    for (int j = 0; j < 6; ++j)
+      store(v + (i * 6 + j) * a.plane, out[j]), __builtin_prefetch(v + (i * 6 + j) * a.plane + a.tile, 1);
   }
 }
 
@@ -233,46 +378,45 @@ void patches(const WinogradPatches<T>& a) {
   T* v = a.v;
   for (int64_t r = 0; r < a.down; ++r)
     for (int64_t s = 0; s < a.across; ++s, v += a.tile) {
-      const T* src = a.src + 4 * (r * a.pitch + s * kLanes<T>);
-      const int64_t rows = a.rows - 4 * r, columns = a.columns - 4 * s;
-      if (rows >= N && columns >= N) patch<T, N, true>(a, src, rows, columns, v);
-      else patch<T, N, false>(a, src, rows, columns, v);
+      const int64_t h = 4 * r - a.top, w = 4 * s - a.left;
+      if (h >= 0 && w >= 0 && h + N <= a.rows && w + N <= a.columns) patch<T, N, true>(a, h, w, v);
+      else patch<T, N, false>(a, h, w, v);
     }
 }
 
 template <class T>
 void weight_sums(const WinogradSums<T>& a) {
   constexpr int VL = kLanes<T>;
-  for (int64_t c = 0; c < a.channels; ++c)
-    for (int64_t v = 0; v < a.vectors; ++v) {
-      const T* s = a.s + (c * a.vectors + v) * VL;
-      Vec<T> half[3][6];
+  for (int64_t c = 0; c < a.channels; ++c) {
+    const T* s = a.s + c * VL;
+    Vec<T> half[3][6];
 #pragma GCC unroll 8
-      for (int j = 0; j < 6; ++j) {
-        Vec<T> in[6], out[3];
+    for (int j = 0; j < 6; ++j) {
+      Vec<T> in[6], out[3];
 #pragma GCC unroll 8
-        for (int i = 0; i < 6; ++i) {
-          const T* at = s + (i * 6 + j) * a.plane;
-          in[i] = load(at);
-          for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
-        }
-        gradient_transform<T>(in, out);
-#pragma GCC unroll 8
-        for (int i = 0; i < 3; ++i) half[i][j] = out[i];
+      for (int i = 0; i < 6; ++i) {
+        const T* at = s + (i * 6 + j) * a.plane;
+        in[i] = load(at);
+        for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
       }
+      gradient_transform<T>(in, out);
 #pragma GCC unroll 8
-      for (int i = 0; i < 3; ++i) {
-        Vec<T> out[3];
-        gradient_transform<T>(half[i], out);
-#pragma GCC unroll 8
-        for (int j = 0; j < 3; ++j) store(a.w + (c * 9 + i * 3 + j) * a.row + v * VL, out[j]);
-      }
+      for (int i = 0; i < 3; ++i) half[i][j] = out[i];
     }
+#pragma GCC unroll 8
+    for (int i = 0; i < 3; ++i) {
+      Vec<T> out[3];
+      gradient_transform<T>(half[i], out);
+#pragma GCC unroll 8
+      for (int j = 0; j < 3; ++j) store(a.w + (c * 9 + i * 3 + j) * a.row, out[j]);
+    }
+  }
 }
 
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {input<T>, output<T>, weights<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>};
+  return {kSums / kVectors, kVectors,  pixels<T>,     weights<T>,    products<T>,
+          tile_sums<T>,     output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>};
 }
 
 const WinogradKernels& winograd_kernels() {

@@ -6,74 +6,105 @@ namespace fastconv {
 
 constexpr int kWinogradOut = 4, kWinogradIn = 6, kWinogradPlanes = 36;
 
-// v[plane * i + t] = (B^T d B)_i for the tiles t of one channel: tile (r, s) is the 6x6 patch of src at row 4 r, column
-// 4 s, and t = r * across + s. Whole vectors are written: up to a vector of what follows the last tile is overwritten,
-// and up to a vector of patches behind the last of a row is read. The vector before v[plane * i + row] is
-// set to zeros first (not if row is 0).
+// A vector holds one value of `lanes` channels, so that images of any size fill it.
+
+// pixels[p * lanes + c] = src[c * channel_stride + p * step] for p in [0, count), c in [0, channels); zeros up to
+// `lanes`.
 template <class T>
-struct WinogradInput {
+struct WinogradPixels {
   const T* src;
-  int64_t pitch;
-  int64_t down, across;  // tiles
-  T* v;
-  int64_t plane, row;
+  int64_t channels, channel_stride, count, step;
+  T* pixels;
 };
 
-// y[row * y_row + column * y_step] = clamp( *bias + (A^T m A)[row % 4, column % 4] of its tile ), the tiles as above
-// (no bias if null). `rows` x `columns` outputs are written exactly.
-template <class T>
-struct WinogradOutput {
-  const T* m;
-  int64_t plane;
-  int64_t across;
-  T* y;
-  int64_t y_row, y_step;
-  int64_t rows, columns;
-  const T* bias;
-  bool clamp;
-  T low, high;
-};
-
-// u[plane * i + c] = (G g G^T)_i for `channels` 3x3 kernels g = w[c * channel_stride + tap[t]].
-template <class T>
-struct WinogradWeights {
-  const T* w;
-  int64_t channels, channel_stride;
-  int64_t tap[9];
-  T* u;
-  int64_t plane;
-};
-
-// The weight gradient's transforms hold a vector of channels, not of tiles: pixel (h, w) of the channels stands at
-// src + h * pitch + w * lanes, and value i of tile t = r * across + s goes to v + plane * i + t * tile.
-//   source: (B^T d B)_i of the 6x6 patch at row 4 r, column 4 s;
-//   gradient: (A g A^T)_i of the 4x4 patch g there, whose pixels outside of rows x columns are zeros.
+// Value i of tile t = r * across + s goes to v + plane * i + t * tile. Pixel (h, w) of the channels stands at
+// src + h * pitch + w * lanes, zeros outside of rows x columns.
+//   source: (B^T d B)_i of the 6x6 patch d at row 4 r - top, column 4 s - left;
+//   gradient: (A g A^T)_i of the 4x4 patch g there.
 template <class T>
 struct WinogradPatches {
   const T* src;
   int64_t pitch;
+  int64_t top, left;
   int64_t rows, columns;
   int64_t down, across;
   T* v;
   int64_t plane, tile;
 };
 
-// w[(c * 9 + t) * row + n] = (G^T s G)_t for c in [0, channels), n in [0, vectors * lanes), where
-// s_i = sum_k s[k * part + i * plane + c * vectors * lanes + n], k in [0, parts).
+// u[plane * i + c * lanes + m] = (G g G^T)_i for the 3x3 kernels g = w[m * row_stride + c * channel_stride + tap[t]];
+// zeros for m in [rows, lanes).
+template <class T>
+struct WinogradWeights {
+  const T* w;
+  int64_t rows, row_stride, channels, channel_stride;
+  int64_t tap[9];
+  T* u;
+  int64_t plane;
+};
+
+// m[r * m_vector + t * lanes + l] = sum_c u[r * u_vector + c * lanes + l] * v[c / lanes * v_vector + t * lanes + c %
+// lanes] in the order of c, for r in [0, vectors), t in [0, tiles); added to what m holds if `accumulate`.
+template <class T>
+struct WinogradProducts {
+  const T* u;
+  int64_t vectors, u_vector;
+  const T* v;
+  int64_t channels, v_vector;
+  T* m;
+  int64_t tiles, m_vector;
+  bool accumulate;
+};
+
+// s[r * s_vector + c * lanes + l] = sum_t g[r * g_vector + t * lanes + l] * v[c / lanes * v_vector + t * lanes + c %
+// lanes] for r in [0, vectors), c in [0, channels), over t in [0, tiles); added to what s holds if `accumulate`.
+template <class T>
+struct WinogradTileSums {
+  const T* g;
+  int64_t vectors, g_vector;
+  const T* v;
+  int64_t channels, v_vector;
+  T* s;
+  int64_t tiles, s_vector;
+  bool accumulate;
+};
+
+// y[l * y_channel + row * y_row + column * y_step] = clamp( bias[l] + (A^T m A)[row % 4, column % 4] ) for the channels
+// l, value i of tile (row / 4) * across + column / 4 standing at m + plane * i + tile * lanes. `pixels` is scratch
+// memory for four rows. bias has `lanes` values, or is null.
+template <class T>
+struct WinogradOutput {
+  const T* m;
+  int64_t plane;
+  int64_t across;
+  T* y;
+  int64_t channels, y_channel, y_row, y_step;
+  int64_t rows, columns;
+  const T* bias;
+  bool clamp;
+  T low, high;
+  T* pixels;
+};
+
+// w[(c * 9 + t) * row + l] = (G^T s G)_t for c in [0, channels), l in [0, lanes), where
+// s_i = sum_k s[k * part + i * plane + c * lanes + l], k in [0, parts).
 template <class T>
 struct WinogradSums {
   const T* s;
   int64_t parts, part, plane;
-  int64_t channels, vectors;
+  int64_t channels;
   T* w;
   int64_t row;
 };
 
 template <class T>
 struct WinogradKernelsOf {
-  void (*input)(const WinogradInput<T>&);
-  void (*output)(const WinogradOutput<T>&);
+  int tiles, vectors;  // of the largest register tile
+  void (*pixels)(const WinogradPixels<T>&);
   void (*weights)(const WinogradWeights<T>&);
+  void (*products)(const WinogradProducts<T>&);
+  void (*tile_sums)(const WinogradTileSums<T>&);
+  void (*output)(const WinogradOutput<T>&);
   void (*source_patches)(const WinogradPatches<T>&);
   void (*gradient_patches)(const WinogradPatches<T>&);
   void (*weight_sums)(const WinogradSums<T>&);

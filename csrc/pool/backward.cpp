@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pool/halve.hpp"
+#include "pool/lanes.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
 
@@ -15,14 +16,15 @@ namespace {
 template <class T>
 struct PlaneBlock {
   T* plane;
-  const View<T>& view;
+  const View<T>* view;
   int64_t first, last;
   bool packed;
 
   T& at(int64_t i) const {
     if (packed) return plane[i];
-    const int64_t w = i % view.shape[4], row = i / view.shape[4];
-    return plane[row / view.shape[3] * view.stride[2] + row % view.shape[3] * view.stride[3] + w * view.stride[4]];
+    const View<T>& v = *view;
+    const int64_t w = i % v.shape[4], row = i / v.shape[4];
+    return plane[row / v.shape[3] * v.stride[2] + row % v.shape[3] * v.stride[3] + w * v.stride[4]];
   }
   void add(int64_t i, T v) const {
     if (i >= first && i < last) at(i) += v;
@@ -33,12 +35,6 @@ struct PlaneBlock {
       for (int64_t i = first; i < last; ++i) at(i) = 0;
   }
 };
-
-template <class T>
-bool is_packed(const View<T>& v) {
-  return (v.stride[4] == 1 || v.shape[4] == 1) && (v.stride[3] == v.shape[4] || v.shape[3] == 1) &&
-         (v.stride[2] == v.shape[3] * v.shape[4] || v.shape[2] == 1);
-}
 
 // The outputs of an axis whose windows reach into input elements [first, last).
 PoolCover outputs_touching(const PoolAxis& a, int64_t first, int64_t last) {
@@ -65,11 +61,11 @@ void for_each_block(const PoolProblem& p, const View<T>& dx, Visit visit) {
   const int64_t length = p.axis[outer].in, inner = p.axis[0].in * p.axis[1].in * p.axis[2].in / length;
   const int64_t cuts = threads == 1 || planes >= 4 * threads ? 1 : std::min(length, ceil_div(4 * threads, planes));
   const int64_t step = ceil_div(length, cuts), blocks = ceil_div(length, step);
-  const bool packed = is_packed(dx);
+  const bool packed = is_dense(dx);
   parallel_tasks(planes * blocks, threads, [&](int64_t task) {
     const int64_t plane = task / blocks, n = plane / p.channels, c = plane % p.channels;
     const int64_t first = task % blocks * step, last = std::min(first + step, length);
-    const PlaneBlock<T> block{dx.data + n * dx.stride[0] + c * dx.stride[1], dx, first * inner, last * inner, packed};
+    const PlaneBlock<T> block{dx.data + n * dx.stride[0] + c * dx.stride[1], &dx, first * inner, last * inner, packed};
     block.clear();
     PoolAxis axes[3];
     PoolCover ranges[3];
@@ -86,30 +82,124 @@ int64_t offset(const View<T>& v, int64_t n, int64_t c, int64_t d, int64_t h) {
   return n * v.stride[0] + c * v.stride[1] + d * v.stride[2] + h * v.stride[3];
 }
 
-// Indices given: each plane is one task, for nothing is known about where they point.
+// Where row `row` of plane `plane` begins, both counted through.
+template <class T>
+struct PlaneRows {
+  const View<T>& view;
+  T* operator()(int64_t plane, int64_t row) const {
+    return view.data + plane / view.shape[1] * view.stride[0] + plane % view.shape[1] * view.stride[1] +
+           row / view.shape[3] * view.stride[2] + row % view.shape[3] * view.stride[3];
+  }
+};
+
+[[noreturn]] void bad_index(int64_t index, int64_t size) {
+  throw std::invalid_argument("indices holds " + std::to_string(index) + ", which is not in [0, " + std::to_string(size) +
+                              "), the plane's elements");
+}
+
+// Planes [first, first + kPlanes) of dx from those of dy. Several at a time, because neighbouring windows often share a
+// winner, and each addition would wait for the one before.
+template <class T, int kPlanes>
+void scatter_planes(const View<const T>& dy, const View<const int64_t>& indices, const View<T>& dx, int64_t first, bool add) {
+  const int64_t size = dx.shape[2] * dx.shape[3] * dx.shape[4], width = dy.shape[4];
+  const bool dense = is_dense(dx);
+  PlaneBlock<T> block[kPlanes];
+  T* to[kPlanes];
+  for (int i = 0; i < kPlanes; ++i) {
+    to[i] = PlaneRows<T>{dx}(first + i, 0);
+    block[i] = {to[i], &dx, 0, size, dense};
+    block[i].clear();
+  }
+  for (int64_t row = 0; row < dy.shape[2] * dy.shape[3]; ++row) {
+    const T* from[kPlanes];
+    const int64_t* index[kPlanes];
+    for (int i = 0; i < kPlanes; ++i) {
+      from[i] = PlaneRows<const T>{dy}(first + i, row);
+      index[i] = PlaneRows<const int64_t>{indices}(first + i, row);
+    }
+    if (dense && add && dy.stride[4] == 1 && indices.stride[4] == 1) {
+      for (int64_t w = 0; w < width; ++w)
+#pragma GCC unroll 4
+        for (int i = 0; i < kPlanes; ++i) {
+          const int64_t at = index[i][w];
+          if (static_cast<uint64_t>(at) >= static_cast<uint64_t>(size)) bad_index(at, size);
+          to[i][at] += from[i][w];
+        }
+      continue;
+    }
+    for (int64_t w = 0; w < width; ++w)
+      for (int i = 0; i < kPlanes; ++i) {
+        const int64_t at = index[i][w * indices.stride[4]];
+        if (static_cast<uint64_t>(at) >= static_cast<uint64_t>(size)) bad_index(at, size);
+        T& element = dense ? to[i][at] : block[i].at(at);
+        const T v = from[i][w * dy.stride[4]];
+        element = add ? element + v : v;
+      }
+  }
+}
+
+// Nothing is known about where the indices of a plane point: it is one thread's.
 template <class T>
 void scatter_given(View<const T> dy, View<const int64_t> indices, View<T> dx, bool add) {
-  const int64_t planes = dy.shape[0] * dy.shape[1], size = dx.shape[2] * dx.shape[3] * dx.shape[4];
-  const bool packed = is_packed(dx);
+  constexpr int kTogether = 4;
+  const int64_t planes = dy.shape[0] * dy.shape[1];
   const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
-  parallel_tasks(planes, planes ? threads_for(work) : 1, [&](int64_t plane) {
-    const int64_t n = plane / dy.shape[1], c = plane % dy.shape[1];
-    const PlaneBlock<T> block{dx.data + n * dx.stride[0] + c * dx.stride[1], dx, 0, size, packed};
-    block.clear();
-    for (int64_t d = 0; d < dy.shape[2]; ++d)
-      for (int64_t h = 0; h < dy.shape[3]; ++h) {
-        const T* from = dy.data + offset(dy, n, c, d, h);
-        const int64_t* index = indices.data + offset(indices, n, c, d, h);
-        for (int64_t w = 0; w < dy.shape[4]; ++w) {
-          const int64_t i = index[w * indices.stride[4]];
-          if (static_cast<uint64_t>(i) >= static_cast<uint64_t>(size))
-            throw std::invalid_argument("indices holds " + std::to_string(i) + ", which is not in [0, " +
-                                        std::to_string(size) + "), the plane's elements");
-          T& to = packed ? block.plane[i] : block.at(i);
-          to = add ? to + from[w * dy.stride[4]] : from[w * dy.stride[4]];
-        }
-      }
+  const int threads = planes ? threads_for(work) : 1;
+  const int64_t each = planes >= kTogether * threads ? kTogether : 1;
+  parallel_tasks(ceil_div(planes, each), threads, [&](int64_t task) {
+    const int64_t first = task * each;
+    if (first + each <= planes && each == kTogether) return scatter_planes<T, kTogether>(dy, indices, dx, first, add);
+    for (int64_t plane = first; plane < std::min(planes, first + each); ++plane)
+      scatter_planes<T, 1>(dy, indices, dx, plane, add);
   });
+}
+
+// Channels [c, c + count) of image n.
+template <class T>
+View<T> some_planes(View<T> v, int64_t n, int64_t c, int64_t count) {
+  v.data += n * v.stride[0] + c * v.stride[1];
+  v.shape[0] = 1;
+  v.shape[1] = count;
+  return v;
+}
+
+// A contiguous array in scratch memory.
+template <class T>
+View<T> dense_view(void* data, const int64_t (&shape)[5]) {
+  View<T> v;
+  v.data = static_cast<T*>(data);
+  int64_t step = 1;
+  for (int i = 4; i >= 0; --i) {
+    v.shape[i] = shape[i];
+    v.stride[i] = step;
+    step *= shape[i];
+  }
+  return v;
+}
+
+// The winners of some planes at a time, and then their gradients. Returns false where planes are too few for the threads.
+template <class T>
+bool scatter_found(const PoolProblem& p, const View<const T>& dy, const View<const T>& x, const View<T>& dx) {
+  constexpr int64_t kOutputs = 16384;  // whose winners fit the cache
+  const int64_t planes = p.mb * p.channels, outputs = p.axis[0].out * p.axis[1].out * p.axis[2].out;
+  const int threads = planes ? threads_for(2 * bytes_moved<T>(p)) : 1;
+  if (threads > 1 && planes < 4 * threads) return false;
+  const int64_t fit = std::max<int64_t>(1, kOutputs / std::max<int64_t>(1, outputs));
+  const int64_t share = std::max<int64_t>(1, threads == 1 ? p.channels : ceil_div(p.channels, 4 * threads));
+  const int64_t each = std::min({fit < 16 ? fit : fit / 16 * 16, share, p.channels}), groups = ceil_div(p.channels, std::max<int64_t>(each, 1));
+  parallel_tasks(p.mb * groups, threads, [&](int64_t task) {
+    const int64_t n = task / groups, c = task % groups * each, count = std::min(each, p.channels - c);
+    PoolProblem part = p;
+    part.mb = 1;
+    part.channels = count;
+    for (PoolAxis& a : part.axis) a = of_plane(a, (n * p.channels + c) * p.starts_step);
+    const int64_t shape[5] = {1, count, p.axis[0].out, p.axis[1].out, p.axis[2].out};
+    char* scratch = Arena::shared().reserve(count * outputs * static_cast<int64_t>(sizeof(int64_t) + sizeof(T)));
+    const View<int64_t> index = dense_view<int64_t>(scratch, shape);
+    max_pool<T>(part, some_planes(x, n, c, count), dense_view<T>(scratch + count * outputs * 8, shape), index);
+    scatter_given<T>(some_planes(dy, n, c, count), index, some_planes(dx, n, c, count), true);
+  });
+  return true;
 }
 
 }  // namespace
@@ -119,6 +209,7 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
                        View<T> dx) {
   if (indices.data) return scatter_given(dy, indices, dx, true);
   if (max_pool_halving_backward(problem, dy, x, dx)) return;
+  if (scatter_found(problem, dy, x, dx)) return;
   PoolProblem p = normal_form(problem);
   merge_whole_axes(p, x);
   const RowPlan plan = plan_rows(p, true, sizeof(T));
@@ -221,6 +312,13 @@ PoolCover outputs_read(const PoolAxis& a, PoolWalk walk, int64_t first, int64_t 
 
 template <class T>
 void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx) {
+  const T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);
+  if (suits_lanes(normal_form(problem)) && is_dense(dy) && is_dense(dx)) {
+    LaneTables<T> tables(problem);
+    tables.divide(problem, [&](int i, int64_t o) { return weight_of<T>(problem.axis[i], o, averaging); });
+    tables.cover(problem);
+    return run_lanes<T>(problem, tables, pool_functions<T>().lane_avg_grad, {}, dy, dx, {}, false, scale);
+  }
   PoolProblem p = normal_form(problem);
   merge_whole_axes(p, dx);
   const PoolAxis& width = p.axis[2];
@@ -235,11 +333,18 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
                             : (plan.outputs + longest) * ceil_div(width.out, width.in) + 2;
   const int64_t line = (reach + kPoolSlack) * static_cast<int64_t>(sizeof(T)), bytes = 2 * line;
   const std::vector<T> depth_weights = weights_of<T>(p.axis[0], averaging), height_weights = weights_of<T>(p.axis[1], averaging);
-  const T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);
   const T* end = end_of(dy);
   const int64_t grid[5] = {p.mb, p.channels, p.axis[0].in, p.axis[1].in, width.in};
   for_each_row(grid, plan, bytes, bytes_moved<T>(p), [&](const RowPlace& at, char* scratch) {
     const PoolCover d = pool_cover(p.axis[0], at.d), h = pool_cover(p.axis[1], at.h);
+    T* dx_row = dx.data + offset(dx, at.n, at.c, at.d, at.h) + at.first * dx.stride[4];
+    if (!at.fresh && at.h > 0 && dx.stride[4] == 1) {
+      const PoolCover above = pool_cover(p.axis[1], at.h - 1);
+      if (above.first == h.first && above.last == h.last) {  // the same windows: the same row
+        std::copy_n(dx_row - dx.stride[3], at.last - at.first, dx_row);
+        return;
+      }
+    }
     PoolGradRow<T> row;
     row.axis = &width;
     row.walk = plan.walk;
@@ -260,7 +365,7 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
     row.col_weight = col_weights;
     row.first = at.first;
     row.last = at.last;
-    row.dx = dx.data + offset(dx, at.n, at.c, at.d, at.h) + at.first * dx.stride[4];
+    row.dx = dx_row;
     row.dx_step = dx.stride[4];
     row.scratch = scratch;
     pool_functions<T>().avg_grad(row);
@@ -278,14 +383,12 @@ void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> 
   const double work = 3.0 * sizeof(T) * static_cast<double>(dx.size());
   parallel_tasks(planes, planes ? threads_for(work) : 1, [&](int64_t plane) {
     const int64_t n = plane / dx.shape[1], c = plane % dx.shape[1];
-    const PlaneBlock<const T> block{dy.data + n * dy.stride[0] + c * dy.stride[1], dy, 0, size, is_packed(dy)};
+    const PlaneBlock<const T> block{dy.data + n * dy.stride[0] + c * dy.stride[1], &dy, 0, size, is_dense(dy)};
     for (int64_t d = 0; d < dx.shape[2]; ++d)
       for (int64_t h = 0; h < dx.shape[3]; ++h)
         for (int64_t w = 0; w < dx.shape[4]; ++w) {
           const int64_t i = indices.data[offset(indices, n, c, d, h) + w * indices.stride[4]];
-          if (static_cast<uint64_t>(i) >= static_cast<uint64_t>(size))
-            throw std::invalid_argument("indices holds " + std::to_string(i) + ", which is not in [0, " +
-                                        std::to_string(size) + "), the plane's elements");
+          if (static_cast<uint64_t>(i) >= static_cast<uint64_t>(size)) bad_index(i, size);
           dx.data[offset(dx, n, c, d, h) + w * dx.stride[4]] = block.at(i);
         }
   });

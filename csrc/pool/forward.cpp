@@ -1,7 +1,9 @@
 // Forward pooling: every output row is one call of a row kernel.
 #include "pool/halve.hpp"
+#include "pool/lanes.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
+#include "pool/strip.hpp"
 
 namespace fastconv {
 namespace {
@@ -58,6 +60,35 @@ void run(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> i
   });
 }
 
+inline int64_t divisor_of(const Divisor& divisor, const PoolAxis& a, int axis, int64_t o) {
+  if (divisor.kind == Divisor::fixed) return axis == 2 ? divisor.fixed_value : 1;
+  return pool_divisor(a, o, divisor.with_padding);
+}
+
+// Whole planes, where kernels are there for them and the memory is dense.
+template <class T>
+bool run_planes(const PoolProblem& problem, const View<const T>& x, const View<T>& y, const View<int64_t>& indices, Divisor divisor,
+                LanePoolFunction<T> lanes, PoolStripFunction<T> strip) {
+  const PoolProblem p = normal_form(problem);
+  if (!is_dense(y) || (indices.data && !is_dense(indices))) return false;
+  auto divide = [&](auto& tables) {
+    if (divisor.kind != Divisor::none) tables.divide(p, [&](int i, int64_t o) { return divisor_of(divisor, p.axis[i], i, o); });
+  };
+  if (suits_lanes(p)) {
+    if (!is_dense(x)) return false;
+    LaneTables<T> tables(p);
+    divide(tables);
+    run_lanes<T>(p, tables, lanes, x, {}, y, indices, divisor.kind != Divisor::none, T(1));
+    return true;
+  }
+  const bool listable = divisor.kind == Divisor::none || p.axis[2].out <= kPoolSpan;  // the row's divisors
+  if (!suits_strips(p) || x.stride[4] != 1 || !listable) return false;
+  StripTables<T> tables(p);
+  divide(tables);
+  run_strips(p, tables, strip, x, y, indices);
+  return true;
+}
+
 template <class T>
 void run(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices, Divisor divisor,
          PoolRowFunction<T> kernel) {
@@ -69,13 +100,18 @@ void run(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices
 template <class T>
 void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices) {
   if (!indices.data && max_pool_halving(p, x, y)) return;
-  run(p, x, y, indices, {}, indices.data ? pool_functions<T>().max_index : pool_functions<T>().max);
+  const PoolFunctions<T>& f = pool_functions<T>();
+  const bool marked = indices.data != nullptr;
+  if (run_planes(p, x, y, indices, {}, marked ? f.lane_max_index : f.lane_max, marked ? f.strip_max_index : f.strip_max)) return;
+  run(p, x, y, indices, {}, marked ? f.max_index : f.max);
 }
 
 template <class T>
 void avg_pool(const PoolProblem& p, Averaging averaging, View<const T> x, View<T> y) {
   Divisor divisor{averaging.divisor ? Divisor::fixed : Divisor::counted, averaging.divisor, averaging.count_include_pad};
-  run(p, x, y, {}, divisor, pool_functions<T>().sum);
+  const PoolFunctions<T>& f = pool_functions<T>();
+  if (run_planes(p, x, y, {}, divisor, f.lane_sum, f.strip_sum)) return;
+  run(p, x, y, {}, divisor, f.sum);
 }
 
 template <class T>

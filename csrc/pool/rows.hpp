@@ -35,9 +35,27 @@ inline bool is_whole(const PoolAxis& a) {
          (a.dilation == 1 || a.k == 1);
 }
 
+template <class T>
+bool is_dense(const View<T>& v) {
+  return (v.stride[4] == 1 || v.shape[4] == 1) && (v.stride[3] == v.shape[4] || v.shape[3] == 1) &&
+         (v.stride[2] == v.shape[3] * v.shape[4] || v.shape[2] == 1);
+}
+
+// Whether planes are small enough to be pooled many at a time, a plane a vector lane; looks at one image alone.
+inline bool suits_lanes(const PoolProblem& p) {
+  const PoolAxis& w = p.axis[2];
+  const double in = static_cast<double>(p.axis[0].in) * p.axis[1].in * w.in;
+  const double out = static_cast<double>(p.axis[0].out) * p.axis[1].out * w.out;
+  if (p.starts_step > 0 || in > kLaneElements || out > kLaneElements || out < 1) return false;
+  bool narrow = w.in <= kLaneWidth;
+  for (const PoolAxis& a : p.axis) narrow = narrow || a.windows == PoolWindows::adaptive;
+  return narrow;
+}
+
 // Axes that windows cover whole and that lie one behind the other in memory become one long row.
 template <class T>
 void merge_whole_axes(PoolProblem& p, View<T>& x) {
+  if (suits_lanes(p)) return;  // whose order of summation every memory layout keeps
   PoolAxis& w = p.axis[2];
   for (int i = 1; i >= 0 && is_whole(w); --i) {
     PoolAxis& a = p.axis[i];
@@ -64,7 +82,7 @@ inline RowPlan plan_rows(const PoolProblem& p, bool positions, int64_t item) {
   const PoolAxis& w = p.axis[2];
   RowPlan plan;
   const bool regular = w.windows == PoolWindows::regular;
-  const bool lonely = w.out == 1 && is_whole(p.axis[0]) && is_whole(p.axis[1]) && p.axis[0].in * p.axis[1].in == 1;
+  const bool lonely = !suits_lanes(p) && w.out == 1 && is_whole(p.axis[0]) && is_whole(p.axis[1]) && p.axis[0].in * p.axis[1].in == 1;
   const bool far = positions && item == 4 && static_cast<double>(p.axis[0].in) * p.axis[1].in * w.in >= INT32_MAX;
   if (!lonely && !far && (regular ? w.dilation <= kPoolSpan / w.k && pool_extent(w) <= kPoolSpan : w.in <= kPoolSpan))
     plan.walk = walk_of(w);

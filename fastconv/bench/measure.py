@@ -19,8 +19,8 @@ from fastconv.bench.toeplitz import ToeplitzMatrix
 Array = NDArray[Any]
 
 # All sums are whole numbers below 2**24, exact in float32; only an algorithm that transforms the data (Winograd, FFT)
-# may round, and is allowed this share of the largest output.
-TOLERANCE = 1e-4
+# may round, and is allowed this share of the largest sum |x| |w|.
+TOLERANCE = 1e-5
 
 
 class DifferentResults(AssertionError):
@@ -29,7 +29,10 @@ class DifferentResults(AssertionError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A problem, the arrays of both sides (batch, channels, height, width), and the times in seconds."""
+    """A problem, the arrays of both sides (batch, channels, height, width), and the times in seconds.
+
+    scale: the largest sum |x| |w| + |b| of an output, which is what rounding is measured by.
+    """
 
     part: str
     problem: Problem
@@ -40,11 +43,17 @@ class Outcome:
     conv_threads: int
     algorithm: str
     dense: dense.DenseRun
+    scale: float
 
     @property
     def largest_difference(self) -> float:
         """Largest absolute difference of the two results."""
         return float(np.abs(self.conv_output - self.dense_output).max())
+
+    @property
+    def relative_difference(self) -> float:
+        """The largest difference as a share of ``scale``."""
+        return self.largest_difference / self.scale if self.largest_difference else 0.0
 
     @property
     def speed_ratio(self) -> float:
@@ -78,9 +87,17 @@ def measure(part: str, problem: Problem, advance: Callable[[float], None]) -> Ou
         conv_threads=threads,
         algorithm=str(plan["algorithm"]),
         dense=run,
+        scale=_scale(problem, image, weight, bias),
     )
     _check(outcome)
     return outcome
+
+
+def _scale(problem: Problem, image: Array, weight: Array, bias: Array | None) -> float:
+    magnitudes = fastconv.conv2d(
+        np.abs(image), np.abs(weight), None if bias is None else np.abs(bias), padding=problem.padding
+    )
+    return float(magnitudes.max())
 
 
 def _conv_seconds(call: Callable[[], Array], threads: int) -> tuple[float, int]:
@@ -89,11 +106,10 @@ def _conv_seconds(call: Callable[[], Array], threads: int) -> tuple[float, int]:
 
 
 def _check(outcome: Outcome) -> None:
-    allowed = TOLERANCE * float(np.abs(outcome.conv_output).max())
-    if not outcome.largest_difference <= allowed:
+    if not outcome.relative_difference <= TOLERANCE:
         raise DifferentResults(
             f"{outcome.problem.name}: convolution and dense layer differ by {outcome.largest_difference}, "
-            f"more than {allowed}"
+            f"more than {TOLERANCE} of the largest sum |x| |w|, {outcome.scale}"
         )
     if outcome.part == "edge" and outcome.largest_difference:
         raise DifferentResults(f"{outcome.problem.name}: the two pictures differ by {outcome.largest_difference}")

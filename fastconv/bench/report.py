@@ -30,7 +30,7 @@ _METHOD = """\
 - **Input.** `grace_hopper.jpg` from matplotlib's sample data, cut to the aspect ratio of the problem from the top down
   and resized by area average; grey levels 0 to 255. More samples or channels are tiles of a larger copy of it.
 - **Data are whole numbers** and every sum stays below 2^24, so float32 is exact and the two sides can agree in every
-  bit; an algorithm that transforms its data (Winograd) may round, and is held to 1e-4 of the largest output.
+  bit; an algorithm that transforms its data (Winograd) may round, and is held to 1e-5 of the largest sum |x| |w|.
 - **Dense side.** Its weights are the doubly blocked Toeplitz matrix of the convolution, never stored whole: blocks of
   rows of at most 128 MiB are built in one buffer and multiplied. The time given is that of the multiplications; the
   time to build the blocks, which a dense layer with its weights in memory would not need, is given apart. The ways to
@@ -65,6 +65,7 @@ def print_tables(run: Run, console: Console) -> None:
         console.print(_terminal_table(tables.edge_detector(run.edge)))
     if run.rows:
         console.print(_terminal_table(tables.comparison(run.rows)))
+        console.print(tables.SAME, highlight=False)
     for part, title in _CURVE_TITLES.items():
         if run.of(part):
             console.print(_terminal_table(tables.curve(title, run.of(part))))
@@ -112,6 +113,7 @@ def markdown(run: Run, pictures: list[str]) -> str:
         section(tables.edge_detector(run.edge), *_edge_words(run), *_picture("edges.png", pictures))
     if run.rows:
         section(tables.comparison(run.rows))
+        parts.append(f"{tables.SAME}.".capitalize())
         parts.extend(_picture("costs.png", pictures))
         section(tables.connectivity(run.layers), *_picture("connectivity.png", pictures))
         section(tables.dense_side(run.rows))

@@ -85,6 +85,7 @@ def outcome_as_data(outcome: Outcome) -> dict[str, Any]:
         "speed_ratio": outcome.speed_ratio,
         "mac_ratio": costs.dense.macs / costs.convolution.macs,
         "largest_difference": outcome.largest_difference,
+        "relative_difference": outcome.relative_difference,
         "same_bits": outcome.largest_difference == 0,
     }
 

@@ -23,8 +23,11 @@ class Table:
         return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.columns, rule, *self.rows))
 
 
+SAME = "same: the largest difference of the two results over the largest sum |x| |w|, or none"
+
+
 def _agreement(outcome: Outcome) -> str:
-    difference = outcome.largest_difference
+    difference = outcome.relative_difference
     return "exactly" if not difference else f"to {difference:.1g}"
 
 

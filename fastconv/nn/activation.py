@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from fastconv import _core
 from fastconv.nn import init
-from fastconv.nn.module import Array, Gradient, Module, Reused
+from fastconv.nn.module import Array, Gradient, Module, Reused, laid_as
 
 
 class ReLU(Module):
@@ -28,7 +28,10 @@ class ReLU(Module):
         self._save(y)
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return np.multiply(grad, self._take_saved() > 0, out=grad)
+        y = self._take_saved()
+        grad = laid_as(grad, y)
+        _core.relu_grad(grad, y)
+        return grad
 
 
 class LeakyReLU(Module):
@@ -169,8 +172,9 @@ class Dropout(Module):
     training, divide by nothing, and multiply by ``q`` at inference. The expectation is the same but for the factor q;
     their ``q = 0.8`` is ``Dropout(0.2)`` here.
 
-    p is taken to the nearest 1/65536: each element costs 16 random bits. rng: a numpy generator, else that of
-    ``nn.manual_seed``; ``fit`` sets its own.
+    p is taken to the nearest 2^-32. rng: a numpy generator, else that of ``nn.manual_seed``; ``fit`` sets its own. It
+    gives one number a batch; the mask is a hash of that number and of the place, and is computed again for the
+    gradient instead of being kept.
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
@@ -178,22 +182,25 @@ class Dropout(Module):
             raise ValueError(f"p must be in [0, 1), got {p}")
         self.p = p
         self.rng = rng or init.generator()
-        self._out, self._mask = Reused(), Reused()
+        self._out = Reused()
 
     def forward(self, x: Array) -> Array:
         if not self.training or self.p == 0:
-            self._save(1)
+            self._save((None, None))
             return x
-        threshold = min(round(self.p * 65536), 65535)
-        words: Any = self.rng.bit_generator.random_raw(-(-x.size // 4))
-        keep = words.view(np.uint16)[: x.size].reshape(x.shape) >= threshold
-        mask = np.multiply(keep, x.dtype.type(65536 / (65536 - threshold)), out=self._mask.like(x))
-        self._save(mask)
-        y: Array = np.multiply(x, mask, out=self._out.like(x))
+        y = self._out.like(x)
+        seed = int(self.rng.integers(2**63))
+        _core.dropout(laid_as(x, y), y, seed, self.p)
+        self._save((seed, y))
         return y
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return np.multiply(grad, self._take_saved(), out=grad)
+        seed, y = self._take_saved()
+        if seed is None:
+            return grad
+        grad = laid_as(grad, y)
+        _core.dropout(grad, grad, seed, self.p)
+        return grad
 
     def describe(self) -> str:
         return f"p={self.p}"

@@ -43,8 +43,7 @@ class _Step:
         head, norm = self.head, self.norm
         assert norm is not None and isinstance(head, _Conv)
         if head.training or norm.training:
-            x = norm.forward(head.forward(x))
-            return np.maximum(x, 0, out=x) if activation else x
+            return norm.forward(head.forward(x), activation)
         scale, shift = norm.scale_and_shift(norm.running_mean, norm.running_var)
         weight = head.weight.data * scale.reshape(-1, *(1,) * (head.nd + 1))
         bias = shift if head.bias is None else shift + head.bias.data * scale

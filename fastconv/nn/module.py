@@ -151,6 +151,15 @@ class Module:
         return ""
 
 
+def laid_as(array: Array, like: Array) -> Array:
+    """``array``, in memory in the order of ``like``, which has its shape and no gaps; copied only if it is not yet."""
+    if array.strides == like.strides:
+        return array
+    order = sorted(range(like.ndim), key=lambda axis: -like.strides[axis])
+    back = [order.index(axis) for axis in range(like.ndim)]
+    return np.ascontiguousarray(array.transpose(order)).transpose(back)
+
+
 class Reused:
     """An output array, offered as ``out=`` to the next call of the same key once nobody else holds it.
 

@@ -7,19 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastconv import _core
 from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
-
-
-def _sum(rows: Array) -> Array:
-    """Sum of each channel of ``(N, C, L)``; the long axis first, where numpy adds in pairs."""
-    total: Array = rows.sum(axis=2).sum(axis=0)
-    return total
-
-
-def _sum_of_products(a: Array, b: Array) -> Array:
-    """Sum of ``a b`` of each channel, without an array of the products."""
-    total: Array = np.einsum("ncl,ncl->nc", a, b).sum(axis=0)
-    return total
 
 
 class _BatchNorm(Module):
@@ -31,6 +20,7 @@ class _BatchNorm(Module):
     Raises ValueError for another shape, or fewer than two values a channel while training.
     """
 
+    fuses_relu = True
     buffers = ("running_mean", "running_var")
     dims: ClassVar[tuple[int, ...]]
 
@@ -40,31 +30,41 @@ class _BatchNorm(Module):
         self.bias = Parameter(np.zeros(num_features, np.float32), "bias") if affine else None
         self.running_mean = np.zeros(num_features, np.float32)
         self.running_var = np.ones(num_features, np.float32)
-        self._centred, self._out = Reused(), Reused()
+        self._out = Reused()
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array, activation: str | None = None) -> Array:
         if x.ndim not in self.dims or x.shape[1] != self.num_features:
             raise ValueError(
                 f"input must have {' or '.join(map(str, self.dims))} axes, {self.num_features} channels on the second;"
                 f" got shape {x.shape}"
             )
-        rows = x.reshape(len(x), self.num_features, math.prod(x.shape[2:]))
-        if not self.training:
-            scale, shift = self.scale_and_shift(self.running_mean, self.running_var)
-            return (rows * scale[:, None] + shift[:, None]).reshape(x.shape)
-        count = rows.shape[0] * rows.shape[2]
-        if count < 2:
+        if self.training and x.size < 2 * self.num_features:
             raise ValueError(f"training needs at least two values a channel, got input of shape {x.shape}")
-        mean = _sum(rows) / count
-        centred = np.subtract(rows, mean[:, None], out=self._centred.empty(rows.shape, rows.dtype))
-        var = _sum_of_products(centred, centred) / count
-        self.running_mean += self.momentum * (mean - self.running_mean)
-        self.running_var += self.momentum * (var * (count / (count - 1)) - self.running_var)
-        gain, shift = self.scale_and_shift(np.zeros_like(mean), var)
-        self._save((centred, var))
-        y = np.multiply(centred, gain[:, None], out=self._out.empty(rows.shape, rows.dtype))
-        y += shift[:, None]
-        return y.reshape(x.shape)
+        if x.dtype != self.running_mean.dtype:
+            raise TypeError(f"input is {x.dtype}, the layer is {self.running_mean.dtype}: convert one (model.to)")
+        rows = self._rows(x)
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            mean, var = np.empty_like(mean), np.empty_like(var)
+            self._save((rows, mean, var))
+        y = self._out.empty(rows.shape, rows.dtype)
+        _core.batch_norm(rows, y, *self._affine(), mean, var, self.eps, self.training, activation == "relu")
+        if self.training:
+            count = x.size // self.num_features
+            self.running_mean += self.momentum * (mean - self.running_mean)
+            self.running_var += self.momentum * (var * (count / (count - 1)) - self.running_var)
+        return self._like_input(y, x.shape)
+
+    def _affine(self) -> tuple[Array | None, Array | None]:
+        return (self.weight.data, self.bias.data) if self.weight and self.bias else (None, None)
+
+    def _rows(self, x: Array) -> Array:
+        """``(N, C, L)`` in memory; a dense layer's ``(N, C)`` as one sample of N positions."""
+        rows = x.T[None] if x.ndim == 2 else x.reshape(len(x), self.num_features, math.prod(x.shape[2:]))
+        return np.ascontiguousarray(rows)
+
+    def _like_input(self, rows: Array, shape: tuple[int, ...]) -> Array:
+        return rows[0].T if len(shape) == 2 else rows.reshape(shape)
 
     def scale_and_shift(self, mean: Array, var: Array) -> tuple[Array, Array]:
         """The layer as ``x * scale + shift`` for given statistics."""
@@ -75,24 +75,15 @@ class _BatchNorm(Module):
         return scale, self.bias.data - mean * scale
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        centred, var = self._take_saved()
-        rows = grad.reshape(centred.shape)
-        count = rows.shape[0] * rows.shape[2]
-        gain = 1 / np.sqrt(var + self.eps)
-        grad_bias = _sum(rows)
-        grad_weight = _sum_of_products(rows, centred) * gain
-        tilt = gain * grad_weight
+        x, mean, var = self._take_saved()
+        rows = self._rows(grad)
+        weight, _ = self._affine()
+        grad_weight, grad_bias = np.empty_like(mean), np.empty_like(mean)
+        _core.batch_norm_grad(rows, x, weight, mean, var, self.eps, grad_weight, grad_bias)
         if self.weight is not None and self.bias is not None:
             self.weight.grad[...] = grad_weight
             self.bias.grad[...] = grad_bias
-            gain = gain * self.weight.data
-        if not need_input_grad:
-            return None
-        centred *= (tilt / count)[:, None]
-        centred += (grad_bias / count)[:, None]
-        rows -= centred
-        rows *= gain[:, None]
-        return rows.reshape(grad.shape)
+        return self._like_input(rows, grad.shape) if need_input_grad else None
 
     def describe(self) -> str:
         return f"{self.num_features}"

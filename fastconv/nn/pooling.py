@@ -152,6 +152,36 @@ class _FractionalMaxPool(_WinnerPool):
         return super().forward(x)
 
 
+class _MaxUnpool(Module):
+    """{nd}-d partial inverse of max pooling: zeros, with each input where its maximum was.
+
+    ``forward(x, indices, output_size=None)`` takes the indices of ``fastconv.max_pool{nd}d(..., return_indices=True)``.
+    See :func:`fastconv.max_unpool{nd}d`.
+    """
+
+    function: ClassVar[str]
+
+    def __init__(self, kernel_size: Axes, stride: Axes | None = None, padding: Axes = 0) -> None:
+        self.arguments = (kernel_size, stride, padding)
+        self._forward = getattr(pooling, self.function)
+        self._backward = getattr(pooling, f"{self.function}_backward")
+
+    def forward(self, x: Array, indices: Array, output_size: Sequence[int] | None = None) -> Array:  # type: ignore[override]
+        self._save((x, indices, output_size))
+        y: Array = self._forward(x, indices, *self.arguments, output_size)
+        return y
+
+    def __call__(self, x: Array, indices: Array, output_size: Sequence[int] | None = None) -> Array:  # type: ignore[override]
+        return self.forward(x, indices, output_size)
+
+    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        x, indices, output_size = self._take_saved()
+        return self._backward(grad, x, indices, *self.arguments, output_size)
+
+    def describe(self) -> str:
+        return "{}, stride={}, padding={}".format(*self.arguments)
+
+
 class GlobalAvgPool(_Pool):
     """Mean of each channel over all positions: ``(N, C, ...)`` to ``(N, C, 1, ...)``."""
 
@@ -179,7 +209,7 @@ class ChannelMaxPool(_WinnerPool):
         super().__init__(pieces)
 
 
-def _family(base: type[_Pool], name: str, function: str, dims: Sequence[int]) -> list[Any]:
+def _family(base: type[Module], name: str, function: str, dims: Sequence[int]) -> list[Any]:
     def layer(nd: int) -> Any:
         doc = (base.__doc__ or "").replace("{nd}", str(nd))
         names = {"function": f"{function}{nd}d", "__doc__": doc, "__module__": __name__}
@@ -197,6 +227,7 @@ AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d = _family(
 AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d = _family(
     _AdaptiveMaxPool, "AdaptiveMaxPool", "adaptive_max_pool", (1, 2, 3)
 )
+MaxUnpool1d, MaxUnpool2d, MaxUnpool3d = _family(_MaxUnpool, "MaxUnpool", "max_unpool", (1, 2, 3))
 FractionalMaxPool2d, FractionalMaxPool3d = _family(
     _FractionalMaxPool, "FractionalMaxPool", "fractional_max_pool", (2, 3)
 )

@@ -8,10 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastconv import _core
 from fastconv.nn.module import Array, Parameter
 from fastconv.optim.flat import Flat
-
-_CHUNK = 32768  # elements: what an update reads and writes stays in the second-level cache between its passes
 
 
 def _at_least_zero(**values: float) -> None:
@@ -42,23 +41,17 @@ class Optimizer:
         self.flat = Flat(parameters)
         self.steps = 0
         self.state = {name: np.zeros_like(self.flat.data) for name in slots}
-        length = min(_CHUNK, self.flat.data.size)
-        self._scratch = [np.empty(length, self.flat.data.dtype) for _ in range(2)]
-        vectors = [self.flat.data, self.flat.grad, *self.state.values()]
-        starts = range(0, self.flat.data.size, _CHUNK)
-        self._chunks = [[vector[start : start + _CHUNK] for vector in vectors] for start in starts]
 
     def step(self) -> None:
         self.flat.check()
         self.steps += 1
-        for data, grad, *state in self._chunks:
-            tmp, other = (scratch[: data.size] for scratch in self._scratch)
-            self._update(data, grad, state, tmp, other)
-            if self.l1:
-                _shrink(data, self.lr * self.l1, tmp)
+        self._update(self.flat.data, self.flat.grad)
+        if self.l1:
+            amount = self.lr * self.l1
+            self.flat.data -= np.clip(self.flat.data, -amount, amount)
 
-    def _update(self, data: Array, grad: Array, state: list[Array], tmp: Array, other: Array) -> None:
-        """One step of a stretch of the vectors, with two stretches of scratch."""
+    def _update(self, data: Array, grad: Array) -> None:
+        """One step of all parameters."""
         raise NotImplementedError
 
     def zero_grad(self) -> None:
@@ -77,12 +70,6 @@ class Optimizer:
         for name, array in self.state.items():
             array[...] = state[name]
         self.steps, self.lr = int(state["steps"]), float(state["lr"])
-
-
-def _shrink(data: Array, amount: float, tmp: Array) -> None:
-    """``sign(w) max(|w| - amount, 0)`` = ``w - clip(w, -amount, amount)``."""
-    np.clip(data, -amount, amount, out=tmp)
-    data -= tmp
 
 
 class SGD(Optimizer):
@@ -108,22 +95,9 @@ class SGD(Optimizer):
         self.momentum, self.nesterov = momentum, nesterov
         super().__init__(parameters, ("momentum",) if momentum else (), lr, weight_decay, l1)
 
-    def _update(self, data: Array, grad: Array, state: list[Array], tmp: Array, other: Array) -> None:
-        if self.weight_decay:
-            np.multiply(data, self.weight_decay, out=other)
-            other += grad
-            grad = other
-        if not state:
-            np.multiply(grad, self.lr, out=tmp)
-        else:
-            (velocity,) = state
-            velocity *= self.momentum
-            velocity += grad
-            np.multiply(velocity, self.lr * (self.momentum if self.nesterov else 1), out=tmp)
-            if self.nesterov:
-                data -= tmp
-                np.multiply(grad, self.lr, out=tmp)
-        data -= tmp
+    def _update(self, data: Array, grad: Array) -> None:
+        velocity = self.state.get("momentum")
+        _core.sgd_step(data, grad, velocity, self.lr, self.momentum, self.weight_decay, self.nesterov)
 
 
 class Adam(Optimizer):
@@ -150,28 +124,13 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
         super().__init__(parameters, ("mean", "square"), lr, weight_decay, l1)
 
-    def _update(self, data: Array, grad: Array, state: list[Array], tmp: Array, other: Array) -> None:
-        mean, square = state
+    def _update(self, data: Array, grad: Array) -> None:
         beta1, beta2 = self.betas
-        if self.weight_decay and self.decoupled:
-            data *= 1 - self.lr * self.weight_decay
-        elif self.weight_decay:
-            np.multiply(data, self.weight_decay, out=other)
-            other += grad
-            grad = other
-        np.multiply(grad, grad, out=tmp)
-        tmp *= 1 - beta2
-        square *= beta2
-        square += tmp
-        np.multiply(grad, 1 - beta1, out=tmp)
-        mean *= beta1
-        mean += tmp
-        np.sqrt(square, out=tmp)
-        tmp *= 1 / math.sqrt(1 - beta2**self.steps)
-        tmp += self.eps
-        np.divide(mean, tmp, out=tmp)
-        tmp *= self.lr / (1 - beta1**self.steps)
-        data -= tmp
+        added, keep = (0.0, 1 - self.lr * self.weight_decay) if self.decoupled else (self.weight_decay, 1.0)
+        rate = self.lr / (1 - beta1**self.steps)
+        root = 1 / math.sqrt(1 - beta2**self.steps)
+        mean, square = self.state["mean"], self.state["square"]
+        _core.adam_step(data, grad, mean, square, beta1, beta2, self.eps, added, keep, rate, root)
 
 
 class AdamW(Adam):

@@ -18,6 +18,8 @@ from fastconv.train.loop import OPTIMIZERS, evaluate, fit, predict
 from fastconv.train.metrics import confusion_matrix
 
 _IMAGES = ("digits", "fashion-mnist", "mnist")
+_BATCH = {"cnn": 128}  # others: 64
+_AUGMENT = {("cnn", "fashion-mnist"): ("flip",)}  # clothes have mirror images, digits do not
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", choices=_IMAGES, default="digits")
     parser.add_argument("--model", choices=list(MODELS), default="cnn")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, help="default: 128 for cnn, else 64")
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="sgd")
     parser.add_argument("--lr", type=float, help="learning rate at the start (each optimiser has a default)")
+    parser.add_argument("--weight-decay", type=float, default=5e-4, help="default: 0.0005")
     parser.add_argument("--schedule", choices=("cosine", "step", "none"), default="cosine")
     augment = "change each training batch: shift by up to 2 pixels (1 for the digits), flip left to right, or both"
-    parser.add_argument("--augment", nargs="+", choices=("shift", "flip"), default=(), help=augment)
+    augment += " (default: flip for cnn on fashion-mnist, else none)"
+    parser.add_argument("--augment", nargs="+", choices=("shift", "flip", "none"), help=augment)
     parser.add_argument("--patience", type=int, help="stop after this many epochs without progress, keep the best")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="default: all this process may use")
@@ -43,11 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _augmentation(options: argparse.Namespace, training: data.Dataset) -> Any:
     pixels = 1 if options.data == "digits" else 2
     steps = {"shift": data.shift(pixels, fill=float(training.x.min())), "flip": data.flip()}
-    return data.compose(*(steps[name] for name in options.augment)) if options.augment else None
+    wanted = options.augment or _AUGMENT.get((options.model, options.data), ())
+    chosen = [steps[name] for name in wanted if name != "none"]
+    return data.compose(*chosen) if chosen else None
 
 
 def _optimizer(options: argparse.Namespace, model: nn.Module) -> optim.Optimizer:
-    optimizer = OPTIMIZERS[options.optimizer](model.parameters())
+    optimizer = OPTIMIZERS[options.optimizer](model.parameters(), weight_decay=options.weight_decay)
     if options.lr is not None:
         optimizer.lr = options.lr
     return optimizer
@@ -103,7 +109,7 @@ def _run(options: argparse.Namespace) -> int:
         training,
         valid,
         epochs=options.epochs,
-        batch_size=options.batch_size,
+        batch_size=_BATCH.get(options.model, 64) if options.batch_size is None else options.batch_size,
         optimizer=optimizer,
         schedule=_schedule(options, optimizer),
         augment=_augmentation(options, training),

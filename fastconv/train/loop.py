@@ -27,7 +27,7 @@ LOSSES: dict[str, Callable[[], Loss]] = {
     "mse": MSELoss,
 }
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": lambda parameters: SGD(parameters, lr=0.05, momentum=0.9),
+    "sgd": lambda parameters, **more: SGD(parameters, lr=0.05, momentum=0.9, nesterov=True, **more),
     "adam": Adam,
     "adamw": AdamW,
 }
@@ -190,14 +190,14 @@ def fit(
     """Train ``model`` and return what happened, epoch by epoch.
 
     train, valid: a Dataset or ``(samples, targets)``. loss: a Loss, or "cross_entropy", "bce", "mse". optimizer: made
-    from ``model.parameters()``, or "sgd" (lr 0.05, momentum 0.9), "adam", "adamw". schedule: stepped after each epoch.
-    metrics: names (accuracy, top_k_accuracy, precision, recall, f1, mean_absolute_error) or functions of outputs and
-    targets. penalties: ``nn.L1``, ``nn.L2``, added to the training loss. clip_norm: greatest norm of the gradient.
-    augment: changes each training batch. seed: of shuffling, dropout and augmentation (the weights are there already);
-    the same seed gives the same bits, on one machine with the same number of BLAS threads. progress: a bar (needs
-    tqdm); None shows one on a terminal that has tqdm. profile: measure each layer (``history.profile``). checkpoint: a
-    file rewritten after every epoch; with ``resume`` a run continues from it if it exists, and ends with the same bits
-    as one that was never cut.
+    from ``model.parameters()``, or "sgd" (lr 0.05, Nesterov's momentum 0.9), "adam", "adamw". schedule: stepped after
+    each epoch. metrics: names (accuracy, top_k_accuracy, precision, recall, f1, mean_absolute_error) or functions of
+    outputs and targets. penalties: ``nn.L1``, ``nn.L2``, added to the training loss. clip_norm: greatest norm of the
+    gradient. augment: changes each training batch. seed: of shuffling, dropout and augmentation (the weights are there
+    already); the same seed gives the same bits, on one machine with the same number of BLAS threads. progress: a bar
+    (needs tqdm); None shows one on a terminal that has tqdm. profile: measure each layer (``history.profile``).
+    checkpoint: a file rewritten after every epoch; with ``resume`` a run continues from it if it exists, and ends with
+    the same bits as one that was never cut.
 
     The history's columns: loss, the metrics, the same with ``valid_`` in front, lr, seconds. The training columns are
     measured while weights change and dropout drops; the validation ones after the epoch.

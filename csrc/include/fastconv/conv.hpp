@@ -8,23 +8,26 @@
 //
 // where `map` sends a padded coordinate to an input coordinate, or to a zero, by the axis's padding mode.
 // Functions throw std::invalid_argument for a bad problem, std::bad_alloc when scratch memory is not to be had.
-// All are thread-safe; none keeps a pointer to the caller's memory.
+// All are thread-safe; none keeps a pointer to the caller's memory. A problem that `validate` accepts is assumed: call it
+// once before the functions below, which do not check again. Where the instruction set is chosen by FASTCONV_ISA, and is
+// missing, the first call throws std::runtime_error.
 #pragma once
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "fastconv/export.h"
 #include "fastconv/tensor.hpp"
 
 namespace fastconv {
 
 enum class Mode : uint8_t { zeros, reflect, replicate, circular, symmetric };
 enum class Activation : uint8_t { none, relu, leaky_relu, relu6, elu, sigmoid, tanh };
-enum class Algorithm : uint8_t { automatic, direct, winograd, fft, reference };
+enum class Algorithm : uint8_t { automatic, direct, winograd, fft, depthwise, reference };
 
-const char* mode_name(Mode mode);
-const char* activation_name(Activation activation);
-const char* algorithm_name(Algorithm algorithm);
+FASTCONV_API const char* mode_name(Mode mode);
+FASTCONV_API const char* activation_name(Activation activation);
+FASTCONV_API const char* algorithm_name(Algorithm algorithm);
 
 struct ConvAxis {
   int64_t in = 1, out = 1, k = 1;
@@ -46,36 +49,36 @@ struct ConvProblem {
 
 // Positions a kernel has on an axis: floor((in + pad_before + pad_after - dilation * (k - 1) - 1) / stride) + 1,
 // or 0 when the padded input is shorter than the kernel.
-int64_t conv_output_size(const ConvAxis& axis);
+FASTCONV_API int64_t conv_output_size(const ConvAxis& axis);
 
 // Throws std::invalid_argument if sizes do not fit one another, overflow, or if an empty axis is to be padded
 // by a mode that needs values.
-void validate(const ConvProblem& problem);
+FASTCONV_API void validate(const ConvProblem& problem);
 
-// y = act(conv(x, w) + bias). bias may have null data; it is (oc) on its axis 0.
-template <class T>
+// y = act(conv(x, w) + bias). bias may have null data; it is (oc) on its axis 0. y is only written.
+template <class T> FASTCONV_API
 void conv_forward(const ConvProblem& problem, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
                   Activation activation = Activation::none, Algorithm algorithm = Algorithm::automatic);
 
 // dx = the exact adjoint of conv_forward in x, applied to dy, in every padding mode. With a bias (ic on axis 0)
 // and an activation it is the transposed convolution: dx = act(conv^T(dy, w) + bias).
-template <class T>
+template <class T> FASTCONV_API
 void conv_backward_input(const ConvProblem& problem, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
                          Activation activation = Activation::none, Algorithm algorithm = Algorithm::automatic);
 
 // dw = the exact adjoint of conv_forward in w, applied to dy.
-template <class T>
+template <class T> FASTCONV_API
 void conv_backward_weight(const ConvProblem& problem, View<const T> dy, View<const T> x, View<T> dw,
                           Algorithm algorithm = Algorithm::automatic);
 
 // db[o] = sum of dy over images and positions.
-template <class T>
+template <class T> FASTCONV_API
 void conv_backward_bias(View<const T> dy, View<T> db);
 
 // Weights made ready once for many forward calls: a contiguous copy, and their transform where the kernel's shape, stride
 // and dilation may suit Winograd's algorithm. Copying is cheap to move, not to copy; const use is thread-safe.
 template <class T>
-class PackedWeights {
+class FASTCONV_API PackedWeights {
  public:
   // `problem` gives groups, channels, kernel, stride and dilation; its input and output sizes are not looked at.
   PackedWeights(const ConvProblem& problem, View<const T> w, View<const T> bias, Algorithm algorithm = Algorithm::automatic);
@@ -103,13 +106,13 @@ class PackedWeights {
 };
 // y = act(conv(x, packed weights) + bias). The algorithm is chosen with the transform paid for, so that small images may
 // be computed by another one than in conv_forward.
-template <class T>
+template <class T> FASTCONV_API
 void conv_forward_packed(const ConvProblem& problem, View<const T> x, const PackedWeights<T>& packed, View<T> y,
                          Activation activation = Activation::none);
 
 enum class Direction : uint8_t { forward, backward_input, backward_weight };
 
-// What a call would do: printable, made without running anything.
+// What a call would do: printable, made without running anything. The caller owns all of it.
 struct ConvPlan {
   Algorithm algorithm = Algorithm::direct;
   std::string kernel;            // family: "packed", "reference", ...
@@ -124,7 +127,7 @@ struct ConvPlan {
   double bytes = 0;              // input, weight and output, each once
   double cost = 0;               // estimated cycles of one core
 };
-template <class T>
+template <class T> FASTCONV_API
 ConvPlan plan_conv(const ConvProblem& problem, Direction direction, Algorithm algorithm = Algorithm::automatic);
 
 }  // namespace fastconv

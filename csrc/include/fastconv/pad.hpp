@@ -1,11 +1,13 @@
 // Padding an array, cutting it into windows, and the adjoints of both.
 //
 // Nothing here has arithmetic but the sums of the adjoints, which are added in one order whatever the number of
-// threads. NaN and infinity are copied as they are. Functions throw std::invalid_argument for a bad problem.
+// threads. NaN and infinity are copied as they are. Functions check the problem, not the views'
+// shapes, and throw std::invalid_argument for a bad one. All are thread-safe and keep no pointer to the caller's memory.
 #pragma once
 #include <cstdint>
 
 #include "fastconv/conv.hpp"
+#include "fastconv/export.h"
 #include "fastconv/tensor.hpp"
 
 namespace fastconv {
@@ -25,25 +27,25 @@ struct PadProblem {
 };
 
 // Throws std::invalid_argument where an axis is cropped below nothing, overflows, or has no value to pad with.
-void validate(const PadProblem& problem);
+FASTCONV_API void validate(const PadProblem& problem);
 
 // y[o] = x[map(o - before)] on every axis; where one of them maps to a zero, y[o] = value. A cropped axis still
 // reflects and replicates what was cropped away, but Mode::circular wraps what is left, as PyTorch does.
-template <class T>
+template <class T> FASTCONV_API
 void pad(const PadProblem& problem, View<const T> x, T value, View<T> y);
 
 // dx = the adjoint of pad in x, applied to dy.
-template <class T>
+template <class T> FASTCONV_API
 void pad_backward(const PadProblem& problem, View<const T> dy, View<T> dx);
 
 // Windows of x, one a column: columns[n, c * taps + t, p] = x[n, c, map(p * stride + t * dilation - pad_before)],
 // with mb, ic and the axes of a convolution problem (groups and oc do not matter). columns has the axes
 // (mb, ic * taps, 1, 1, out pixels).
-template <class T>
+template <class T> FASTCONV_API
 void unfold(const ConvProblem& problem, View<const T> x, View<T> columns);
 
 // dx = the adjoint of unfold, applied to columns: every column added back to where it came from.
-template <class T>
+template <class T> FASTCONV_API
 void fold(const ConvProblem& problem, View<const T> columns, View<T> dx);
 
 }  // namespace fastconv

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "fastconv/export.h"
 #include "fastconv/tensor.hpp"
 
 namespace fastconv {
@@ -36,24 +37,24 @@ struct PoolProblem {
 // Windows on a regular axis: floor((in + pad_before + pad_after - dilation * (k - 1) - 1) / stride) + 1; with ceil_mode
 // the quotient is rounded up, less the last window if it would begin beyond the input and the padding before it.
 // At most 0 when there is no room for a window.
-int64_t pool_output_size(const PoolAxis& axis, bool ceil_mode);
+FASTCONV_API int64_t pool_output_size(const PoolAxis& axis, bool ceil_mode);
 
 // Throws unless every window of the regular axes holds at least one input element and sizes fit 63 bits.
-void validate(const PoolProblem& problem);
+FASTCONV_API void validate(const PoolProblem& problem);
 
 // Window starts of fractional pooling for samples (mb, channels, axes) in [0, 1), for each plane those of d, h and w in
 // turn; points the problem's axes into the result. In two dimensions
 // sample 0 belongs to the width and 1 to the height, in three they follow the axes (PyTorch's orders).
-template <class T>
+template <class T> FASTCONV_API
 std::vector<int64_t> fractional_starts(PoolProblem& problem, int nd, const T* samples);
 
 // y = the largest element, the first of equals; a NaN is larger than any number and the first one wins. indices (null
 // data: not wanted) receive its flat position in the input's d x h x w.
-template <class T>
+template <class T> FASTCONV_API
 void max_pool(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> indices);
 
 // dx[index] += dy. Indices are recomputed from x where they are not given.
-template <class T>
+template <class T> FASTCONV_API
 void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x, View<const int64_t> indices,
                        View<T> dx);
 
@@ -63,9 +64,9 @@ struct Averaging {
   bool count_include_pad = true;
   int64_t divisor = 0;
 };
-template <class T>
+template <class T> FASTCONV_API
 void avg_pool(const PoolProblem& problem, Averaging averaging, View<const T> x, View<T> y);
-template <class T>
+template <class T> FASTCONV_API
 void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx);
 
 // y = (sum |x|^p)^(1/p), with `mean` (sum |x|^p / count)^(1/p); p > 0, infinity is the largest |x|. Windows are scaled
@@ -75,22 +76,22 @@ struct Norm {
   double p = 2;
   bool mean = false;
 };
-template <class T>
+template <class T> FASTCONV_API
 void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y);
-template <class T>
+template <class T> FASTCONV_API
 void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, View<const T> x, View<T> dx);
 
 // y = 0 but for y[indices] = x, plane by plane in the order of x: of repeated indices the last one wins.
-template <class T>
+template <class T> FASTCONV_API
 void max_unpool(View<const T> x, View<const int64_t> indices, View<T> y);
 // dx = dy[indices].
-template <class T>
+template <class T> FASTCONV_API
 void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> dx);
 
 // Maxout: output channel c is the largest of input channels [c * pieces, (c + 1) * pieces); indices are channels of x.
-template <class T>
+template <class T> FASTCONV_API
 void channel_max_pool(int64_t pieces, View<const T> x, View<T> y, View<int64_t> indices);
-template <class T>
+template <class T> FASTCONV_API
 void channel_max_pool_backward(int64_t pieces, View<const T> dy, View<const T> x, View<const int64_t> indices,
                                View<T> dx);
 

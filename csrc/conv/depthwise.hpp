@@ -1,0 +1,54 @@
+// Correlation of few channels a group (depthwise layers, filters on one image): a few rows of padded planes are packed,
+// and a register tile whose rows are rows of the image goes over them (kernels/depthwise.hpp).
+//
+// An output is the sum over channels, taps along the width, taps along the height (by residue of the stride, then from the
+// top): an order that no cut into strips, batches or narrow columns changes.
+#pragma once
+#include <vector>
+
+#include "conv/planes.hpp"
+#include "fastconv/conv.hpp"
+#include "fastconv/tensor.hpp"
+
+namespace fastconv {
+
+// The outputs of a row may be of several phases, which stand in turn: the input gradient of a stride.
+template <class T>
+struct DepthwiseSum {
+  int64_t images = 0, groups = 1, channels = 1, rows = 1;  // channels and rows of a group
+  AxisMap h, w;                                            // regular; w has the taps of all phases, its outputs are a phase's
+  int64_t phases = 1;
+  Vector<int64_t> phase;                              // of a tap of w
+  View<const T> x;
+  View<T> y;                                               // (images, groups * rows, 1, h.outputs, row)
+  const T* weights = nullptr;
+  int64_t w_group = 0, w_row = 0, w_channel = 0;
+  Vector<int64_t> h_tap, w_tap;                       // elements from a kernel's first to a tap
+  const T* bias = nullptr;
+  bool clamp = false;
+  T low = 0, high = 0;
+};
+
+struct DepthwisePlan {
+  NarrowRows narrow;
+  int64_t planes = 1;             // packed at once
+  int64_t strip = 1;              // rows of outputs
+  int64_t workspace_bytes = 0;
+  int threads = 1;
+  double cost = 0;                // estimated cycles of one core
+};
+
+// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived.
+inline bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width) {
+  if (kernel_height < 2 || height < 2) return false;  // nothing loaded meets more than one tap
+  constexpr int64_t kFewRows = 6, kSmallImage = 1024;
+  return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
+}
+
+template <class T>
+DepthwisePlan plan_depthwise(const DepthwiseSum<T>& sum);
+
+template <class T>
+void run_depthwise(const DepthwiseSum<T>& sum, const DepthwisePlan& plan);
+
+}  // namespace fastconv

@@ -1,0 +1,35 @@
+// Vectors that reach over the end of what they are meant for.
+#pragma once
+#include "kernels/vec.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+namespace {
+
+// Up to a vector from p, n elements of which matter; nothing at or beyond `end` is read.
+template <class T>
+FASTCONV_INLINE Vec<T> load_some(const T* p, int64_t n, const T* end) {
+  if (end - p >= kLanes<T>) return load(p);
+  if (n >= kLanes<T>) return load(p);
+  return n > 0 ? load_first(p, n) : Vec<T>{};
+}
+// The first n lanes to p (n < a vector's), and nothing else.
+template <class T>
+FASTCONV_INLINE void store_part(T* p, Vec<T> v, int64_t n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) __builtin_ia32_storeups512_mask(p, v, static_cast<uint16_t>((1u << n) - 1));
+  else __builtin_ia32_storeupd512_mask(p, v, static_cast<uint8_t>((1u << n) - 1));
+#else
+  store_first(p, v, n);
+#endif
+}
+// n elements to p; what lies behind them, but before `end`, may be overwritten.
+template <class T>
+FASTCONV_INLINE void store_some(T* p, Vec<T> v, int64_t n, const T* end) {
+  if (n >= kLanes<T> || (n > 0 && end - p >= kLanes<T>)) store(p, v);
+  else if (n > 0) store_part(p, v, n);
+}
+
+}  // namespace
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv

@@ -1,0 +1,155 @@
+#include "kernels/layers.hpp"
+
+#include "isa/table.hpp"
+#include "kernels/vec.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+namespace {
+
+template <class T>
+void relu_grad(T* __restrict g, const T* __restrict y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) g[i] = y[i] > 0 ? g[i] : T(0);
+}
+
+// Rounds of multiply and shift, so that every bit of the index and of the key reaches every bit of the result.
+FASTCONV_INLINE uint32_t scrambled(uint32_t v) {
+  v ^= v >> 16;
+  v *= 0x7feb352du;
+  v ^= v >> 15;
+  v *= 0x846ca68bu;
+  return v ^ (v >> 16);
+}
+FASTCONV_INLINE uint32_t random_word(const DropoutKey& key, uint32_t index) {
+  return scrambled(scrambled(index ^ key.first) + key.second);
+}
+
+template <class T>
+void dropout(const T* x, T* y, int64_t n, const DropoutKey& key, uint32_t threshold, T scale) {
+  const DropoutKey k = key;
+  auto over = [&](const T* __restrict from, T* __restrict to) FASTCONV_LAMBDA {
+    for (uint32_t i = 0; i < n; ++i) to[i] = random_word(k, i) >= threshold ? from[i] * scale : T(0);
+  };
+  auto in_place = [&](T* p) FASTCONV_LAMBDA {
+    for (uint32_t i = 0; i < n; ++i) p[i] = random_word(k, i) >= threshold ? p[i] * scale : T(0);
+  };
+  if (x == y) in_place(y);
+  else over(x, y);
+}
+
+template <class T>
+void sgd(T* __restrict w, const T* __restrict g, T* __restrict v, int64_t n, const SgdRule<T>& rule) {
+  const SgdRule<T> r = rule;
+  if (!v) {
+    for (int64_t i = 0; i < n; ++i) w[i] -= r.lr * (g[i] + r.weight_decay * w[i]);
+  } else if (r.nesterov) {
+    for (int64_t i = 0; i < n; ++i) {
+      const T grad = g[i] + r.weight_decay * w[i];
+      v[i] = r.momentum * v[i] + grad;
+      w[i] -= r.lr * (grad + r.momentum * v[i]);
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      v[i] = r.momentum * v[i] + (g[i] + r.weight_decay * w[i]);
+      w[i] -= r.lr * v[i];
+    }
+  }
+}
+
+FASTCONV_INLINE float root_of(float v) { return __builtin_sqrtf(v); }
+FASTCONV_INLINE double root_of(double v) { return __builtin_sqrt(v); }
+
+template <class T>
+void adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict s, int64_t n,
+          const AdamRule<T>& rule) {
+  const AdamRule<T> r = rule;
+  for (int64_t i = 0; i < n; ++i) {
+    const T grad = g[i] + r.weight_decay * w[i];
+    m[i] = r.beta1 * m[i] + (1 - r.beta1) * grad;
+    s[i] = r.beta2 * s[i] + (1 - r.beta2) * (grad * grad);
+    w[i] = r.keep * w[i] - r.rate * m[i] / (root_of(s[i]) * r.root + r.eps);
+  }
+}
+
+// The sum of term(i) over all n, a vector at a time in four accumulators; `rest` gives the last, shorter vector with
+// zeros.
+template <class T, class F, class R>
+FASTCONV_INLINE double summed(int64_t n, F term, R rest) {
+  constexpr int64_t step = 4 * kLanes<T>;
+  Vec<T> a{}, b{}, c{}, d{};
+  int64_t i = 0;
+  for (; i + step <= n; i += step) {
+    a += term(i);
+    b += term(i + kLanes<T>);
+    c += term(i + 2 * kLanes<T>);
+    d += term(i + 3 * kLanes<T>);
+  }
+  for (; i + kLanes<T> <= n; i += kLanes<T>) a += term(i);
+  if (i < n) b += rest(i);
+  a = (a + b) + (c + d);
+  double total = 0;
+  for (int l = 0; l < kLanes<T>; ++l) total += a[l];
+  return total;
+}
+
+template <class T>
+double sum(const T* x, int64_t n) {
+  return summed<T>(
+      n, [&](int64_t i) FASTCONV_LAMBDA { return load(x + i); },
+      [&](int64_t i) FASTCONV_LAMBDA { return load_first(x + i, n - i); });
+}
+
+// The last vector of x - mean: lanes beyond the end are 0.
+template <class T>
+FASTCONV_INLINE Vec<T> last_deviation(const T* x, int64_t n, Vec<T> mean) {
+  return first_lanes<T>(n) ? load_first(x, n) - mean : Vec<T>{};
+}
+
+template <class T>
+double sum_square(const T* x, int64_t n, T mean) {
+  const Vec<T> m = splat(mean);
+  auto square = [](Vec<T> v) FASTCONV_LAMBDA { return v * v; };
+  return summed<T>(
+      n, [&](int64_t i) FASTCONV_LAMBDA { return square(load(x + i) - m); },
+      [&](int64_t i) FASTCONV_LAMBDA { return square(last_deviation(x + i, n - i, m)); });
+}
+
+template <class T>
+void grad_sums(const T* g, const T* x, int64_t n, T mean, double* sum_g, double* sum_gx) {
+  const Vec<T> m = splat(mean);
+  *sum_g += sum(g, n);  // g is in the first-level cache for the second sum
+  *sum_gx += summed<T>(
+      n, [&](int64_t i) FASTCONV_LAMBDA { return load(g + i) * (load(x + i) - m); },
+      [&](int64_t i) FASTCONV_LAMBDA { return load_first(g + i, n - i) * last_deviation(x + i, n - i, m); });
+}
+
+template <class T>
+void affine(const T* __restrict x, T* __restrict y, int64_t n, T mean, T scale, T shift, bool relu) {
+  if (relu) {
+    for (int64_t i = 0; i < n; ++i) {
+      const T v = (x[i] - mean) * scale + shift;
+      y[i] = v < 0 ? T(0) : v;
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale + shift;
+  }
+}
+
+template <class T>
+void affine_grad(T* __restrict g, const T* __restrict x, int64_t n, T mean, T a, T b, T c) {
+  for (int64_t i = 0; i < n; ++i) g[i] = a * g[i] + (b * (x[i] - mean) + c);
+}
+
+template <class T>
+constexpr LayerFunctions<T> functions() {
+  return {relu_grad<T>, dropout<T>, sgd<T>, adam<T>, sum<T>, sum_square<T>, grad_sums<T>, affine<T>, affine_grad<T>};
+}
+
+const LayerKernels kLayerKernels = {functions<float>(), functions<double>()};
+
+}  // namespace
+
+const LayerKernels& layer_kernels() { return kLayerKernels; }
+
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv

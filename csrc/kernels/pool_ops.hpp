@@ -1,0 +1,164 @@
+// What pooling joins: values, or values and their positions, in vectors or alone.
+#pragma once
+#include "kernels/vec.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+namespace {
+
+template <class T>
+struct PositionOf;
+template <>
+struct PositionOf<float> {
+  using type = int32_t;
+};
+template <>
+struct PositionOf<double> {
+  using type = int64_t;
+};
+template <class T>
+using Position = typename PositionOf<T>::type;  // as wide as T, so that masks fit both
+template <class T>
+constexpr Position<T> kNowhere = sizeof(T) == 4 ? INT32_MAX : INT64_MAX;
+
+// What is joined: a value (V is a scalar or a vector), or a value and its position.
+template <class V, class I>
+struct Plain {
+  V v;
+  static FASTCONV_INLINE Plain make(V v, I) { return {v}; }
+};
+template <class V, class I>
+struct Marked {
+  V v;
+  I i;
+  static FASTCONV_INLINE Marked make(V v, I i) { return {v, i}; }
+};
+
+struct Same {
+  template <class V>
+  static FASTCONV_INLINE V of(V v) {
+    return v;
+  }
+};
+struct Magnitude {
+  template <class V>
+  static FASTCONV_INLINE V of(V v) {
+    return v <= 0 ? 0 - v : v;
+  }
+};
+struct Square {
+  template <class V>
+  static FASTCONV_INLINE V of(V v) {
+    return v * v;
+  }
+};
+
+// An operation: `later` joins with a cell whose positions are all behind those so far, `join` with any.
+template <class Prepare>
+struct Sum {
+  using Values = Sum;
+  template <class V, class I>
+  using Cell = Plain<V, I>;
+  static constexpr bool kMarked = false, kRepeatable = false;  // kRepeatable: joining a cell twice changes nothing
+  template <class T>
+  static constexpr T neutral() {
+    return 0;
+  }
+  template <class V>
+  static FASTCONV_INLINE V prepare(V v) {
+    return Prepare::of(v);
+  }
+  template <class C>
+  static FASTCONV_INLINE C join(C a, C b) {
+    return {a.v + b.v};
+  }
+  template <class C>
+  static FASTCONV_INLINE C later(C a, C b) {
+    return join(a, b);
+  }
+};
+
+template <class Prepare>
+struct Max {
+  using Values = Max;
+  template <class V, class I>
+  using Cell = Plain<V, I>;
+  static constexpr bool kMarked = false, kRepeatable = true;
+  template <class T>
+  static constexpr T neutral() {
+    return -static_cast<T>(__builtin_inf());
+  }
+  template <class V>
+  static FASTCONV_INLINE V prepare(V v) {
+    return Prepare::of(v);
+  }
+  template <class C>
+  static FASTCONV_INLINE C join(C a, C b) {
+    auto most = b.v > a.v ? b.v : a.v;  // the machine's max: a if either is NaN
+    return {b.v == b.v ? most : b.v};
+  }
+  template <class C>
+  static FASTCONV_INLINE C later(C a, C b) {
+    return join(a, b);
+  }
+};
+
+struct MaxIndex : Max<Same> {
+  template <class V, class I>
+  using Cell = Marked<V, I>;
+  static constexpr bool kMarked = true;
+  template <class V>
+  static FASTCONV_INLINE auto beats(V b, V a) {
+    if constexpr (sizeof(V) > sizeof(double)) return ~(b <= a) & (a == a);
+    else return !(b <= a) && a == a;
+  }
+  template <class C>
+  static FASTCONV_INLINE C later(C a, C b) {
+    auto take = beats(b.v, a.v);
+    return {take ? b.v : a.v, take ? b.i : a.i};
+  }
+  template <class C>
+  static FASTCONV_INLINE C join(C a, C b) {
+    auto take = beats(b.v, a.v) | ((beats(a.v, b.v) == 0) & (b.i < a.i));
+    return {take ? b.v : a.v, take ? b.i : a.i};
+  }
+};
+
+template <class Op, class T>
+using VecCell = typename Op::template Cell<Vec<T>, Mask<T>>;
+template <class Op, class T>
+using ScalarCell = typename Op::template Cell<T, Position<T>>;
+
+template <class T>
+FASTCONV_INLINE Mask<T> splat_position(int64_t i) {
+  return static_cast<Position<T>>(i) - Mask<T>{};
+}
+
+// A line of scratch memory.
+template <class T>
+struct Line {
+  T* v;
+  Position<T>* i;
+  FASTCONV_INLINE Line at(int64_t n) const { return {v + n, i + n}; }
+};
+
+template <class T>
+FASTCONV_INLINE Mask<T> load_positions(const Position<T>* p) {
+  Mask<T> m;
+  __builtin_memcpy(&m, p, sizeof m);
+  return m;
+}
+template <class Op, class T>
+FASTCONV_INLINE VecCell<Op, T> load_cell(Line<T> line) {
+  if constexpr (Op::kMarked) return {load(line.v), load_positions<T>(line.i)};
+  else return {load(line.v)};
+}
+template <class Op, class T>
+FASTCONV_INLINE void store_cell(Line<T> line, VecCell<Op, T> cell) {
+  store(line.v, cell.v);
+  if constexpr (Op::kMarked) __builtin_memcpy(line.i, &cell.i, sizeof cell.i);
+}
+
+}  // namespace
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv

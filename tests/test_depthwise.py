@@ -1,0 +1,154 @@
+"""Few channels a group, by the tile whose rows are rows of the image: exact for integers at every edge of the tile, of
+the strips and of the planes that share vectors, and the same bits however the work is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import LAYOUTS, Array, Guarded, assert_exact, assert_same_bits
+from cases import Case, sample
+from oracle import MODES
+from test_determinism import random, vars_of
+
+import fastconv as fc
+
+# Around: 8 rows of a tile, 16 lanes and half of them, strips of tall planes, cuts of wide rows, 7 taps of a run.
+WIDTHS = [1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 33]
+HEIGHTS = [2, 7, 8, 9, 16, 17, 23]
+CASES = [
+    *[Case((9, n), (3, 3), padding=1, batch=2, groups=37) for n in WIDTHS],
+    *[Case((9, n), (3, 2), groups=11) for n in WIDTHS if n > 1],
+    *[Case((9, n), (3, 3), 2, 1, groups=23) for n in WIDTHS],
+    *[Case((n, 7), (3, 3), padding=1, batch=3, groups=7) for n in HEIGHTS],
+    *[Case((19, 7), (k, 3), padding=(k // 2, 1), groups=5, oc=2) for k in range(2, 18)],
+    *[Case((10, 6), (5, 5), padding=2, mode=mode, groups=9) for mode in MODES],
+    *[Case((11, 9), (4, 5), (2, 2), 3, mode=mode, groups=3) for mode in MODES],
+    *[Case((12, 20), (3, 3), stride, 2, dilation, groups=5) for stride in (1, 2, 3) for dilation in (1, 2, 3)],
+    *[
+        Case((13, 12), (3, 3), (1, 2), ((0, 2), (1, 0)), batch=2, groups=2, ic=ic, oc=oc)
+        for ic in (1, 2, 3)
+        for oc in (1, 2, 5)
+    ],
+    Case((150, 131), (3, 3), padding=1, oc=2),
+    Case((90, 300), (5, 3), (2, 1), 2, ic=2),
+    Case((3, 2049), (2, 3), padding=1),
+    Case((5, 4200), (3, 5), (1, 2), 2, mode="reflect"),
+    Case((40, 6), (9, 9), padding=4, groups=33, flip=True),
+    Case((8, 9), (3, 3), padding="same", batch=None, groups=6),
+    Case((6, 6), (5, 5), padding=2, batch=19),
+    Case((1, 40), (1, 9), padding=(0, 4), groups=3),
+    Case((40,), (9,), padding=4, groups=3),
+    Case((4, 5), (3, 3), padding=1, batch=0, groups=3),
+    *[c for c in sample(77, 300) if c.nd == 2 and c.ic * c.oc <= 4],
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_direction(case: Case, dtype: Any) -> None:
+    x, w, b, g = case.data(dtype)
+    assert_exact(case.forward(x, w, b, algorithm="depthwise"), case.expected_output(x, w, b), dtype)
+    assert_exact(case.grad_input(g, w, algorithm="depthwise"), case.expected_grad_input(g, w), dtype)
+    assert_exact(case.grad_weight(g, x, algorithm="depthwise"), case.expected_grad_weight(g, x), dtype)
+
+
+SPREAD = [
+    Case((9, 7), (3, 3), padding=1, batch=5, groups=37),
+    Case((9, 7), (3, 3), 2, 1, batch=5, groups=37),
+    Case((17, 30), (5, 5), padding=2, batch=5, groups=3, oc=2),
+    Case((18, 21), (3, 3), 2, 1, batch=5, groups=4),
+    Case((150, 131), (3, 3), padding=1, batch=5, oc=2),
+    Case((6, 5), (3, 3), batch=5, ic=3),
+]
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "depthwise"])
+@pytest.mark.parametrize("case", SPREAD, ids=str)
+def test_threads_batch_and_layout_change_no_bit(case: Case, algorithm: str, dtype: Any) -> None:
+    x, w, b, g = random(case, dtype)
+
+    def everything(x: Array, w: Array, b: Array, g: Array) -> list[Array]:
+        return [
+            case.forward(x, w, b, algorithm=algorithm),
+            case.grad_input(g, w, algorithm=algorithm),
+            case.grad_weight(g, x, algorithm=algorithm),
+        ]
+
+    with fc.threads(1):
+        expected = everything(x, w, b, g)
+    with fc.threads(3):
+        for got, e in zip(everything(x, w, b, g), expected, strict=True):
+            assert_same_bits(got, e)
+    for arrange in LAYOUTS.values():
+        for got, e in zip(everything(*map(arrange, (x, w, b, g))), expected, strict=True):
+            assert_same_bits(got, e)
+    alone = Case(**{**vars_of(case), "batch": None})
+    for i in range(5):
+        assert_same_bits(alone.forward(x[i], w, b, algorithm=algorithm), expected[0][i])
+        assert_same_bits(alone.grad_input(g[i], w, algorithm=algorithm), expected[1][i])
+
+
+@pytest.mark.parametrize("steps", [(1, 1, 1, 1), (2, 1, -1, 3), (1, -2, 3, -1)])
+@pytest.mark.parametrize("case", SPREAD, ids=str)
+def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], dtype: Any) -> None:
+    x, w, b, g = case.data(dtype)
+    calls: tuple[tuple[Callable[[Array], Any], tuple[int, ...]], ...] = (
+        (lambda out: case.forward(x, w, b, algorithm="depthwise", out=out), case.output_shape),
+        (lambda out: case.grad_input(g, w, algorithm="depthwise", out=out), case.input_shape),
+        (lambda out: case.grad_weight(g, x, algorithm="depthwise", out=out), case.weight_shape),
+    )
+    for call, shape in calls:
+        guarded = Guarded(shape, dtype, steps)
+        call(guarded.view)
+        guarded.assert_intact()
+        assert_same_bits(np.ascontiguousarray(guarded.view), call(np.empty(shape, dtype)))
+
+
+@pytest.mark.parametrize("width", [5, 7, 20])
+def test_an_infinity_stays_where_it_is(width: int, dtype: Any) -> None:
+    """Planes share vectors, and rows end within them: what is not to be summed must not even be multiplied by zero."""
+    case = Case((6, width), (3, 3), groups=8)
+    x, w, _, g = case.data(dtype)
+    clean = case.grad_weight(g, x, algorithm="depthwise")
+    x[0, 3] = np.inf
+    y, dw = case.forward(x, abs(w) + 1, algorithm="depthwise"), case.grad_weight(g, x, algorithm="depthwise")
+    assert (y[0, 3] == np.inf).all() and np.isfinite(np.delete(y[0], 3, axis=0)).all()
+    assert not np.isfinite(dw[3]).any()
+    assert_same_bits(np.delete(dw, 3, axis=0), np.delete(clean, 3, axis=0))
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6", "tanh"])
+@pytest.mark.parametrize("case", SPREAD[:3], ids=str)
+def test_activations(case: Case, activation: str, dtype: Any) -> None:
+    x, w, b, _ = case.data(dtype)
+    plain = case.expected_output(x, w, b)
+    expected = {"relu": np.maximum(plain, 0), "relu6": np.clip(plain, 0, 6), "tanh": np.tanh(plain)}[activation]
+    got = case.forward(x, w, b, algorithm="depthwise", activation=activation)
+    np.testing.assert_allclose(got, expected, rtol=8 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
+@pytest.mark.parametrize(
+    ("x", "w", "options"),
+    [
+        ((1, 144, 56, 56), (144, 1, 3, 3), {"padding": 1, "groups": 144}),
+        ((1, 144, 56, 56), (144, 1, 3, 3), {"padding": 1, "groups": 144, "stride": 2}),
+        ((1, 960, 7, 7), (960, 1, 3, 3), {"padding": 1, "groups": 960}),
+        ((1, 1, 1024, 1024), (2, 1, 3, 3), {"padding": 1}),
+    ],
+)
+def test_auto_takes_it(direction: str, x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]) -> None:
+    plan = fc.explain(x, w, direction=direction, **options)
+    assert plan["algorithm"] == "depthwise"
+    assert plan["kernel"] == ("narrow planes" if x[-1] == 7 and plan["lanes"] >= 16 else "image rows")
+    asked = fc.explain(x, w, direction=direction, algorithm="depthwise", **options)
+    assert asked["workspace_bytes"] == plan["workspace_bytes"] > 0
+    assert fc.explain(x, w, direction=direction, algorithm="direct", **options)["algorithm"] == "direct"
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
+def test_volumes_and_many_channels_are_left_to_others(direction: str) -> None:
+    assert fc.explain((1, 3, 5, 6, 7), (3, 1, 3, 3, 3), groups=3, direction=direction)["algorithm"] == "direct"
+    assert fc.explain((1, 64, 20, 20), (48, 64, 5, 5), direction=direction)["algorithm"] != "depthwise"

@@ -1,0 +1,91 @@
+"""The kernels that take whole planes: many small planes at once, and dense planes without scratch memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pool_oracle as oracle
+import pytest
+
+import fastconv as fc
+
+DTYPES = [np.float32, np.float64]
+
+# (planes, height, width, kernel, stride, padding): around vectors' ends, fewer planes than lanes and more
+CASES = [
+    (planes, h, w, k, s, pad)
+    for planes in (1, 5, 17)
+    for h, w in ((7, 7), (1, 3), (13, 16), (5, 33), (6, 67))
+    for k, s, pad in ((2, 2, 0), (3, 1, 1), (3, 2, 1), (4, 4, 0), (3, 4, 1), (1, 2, 0))
+    if h + 2 * pad >= k and w + 2 * pad >= k
+]
+
+
+def values(shape: tuple[int, ...], dtype: Any) -> Any:
+    return np.random.default_rng(sum(shape)).integers(-9, 10, shape).astype(dtype)
+
+
+def strided(a: Any) -> Any:
+    """The same values at every second place of a larger array."""
+    wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan, a.dtype)
+    wide[..., ::2] = a
+    return wide[..., ::2]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_against_the_formula(case: Any, dtype: Any) -> None:
+    planes, h, w, k, s, pad = case
+    x = values((1, planes, h, w), dtype)
+    axes = [oracle.regular_axis(n, k, s, pad, pad) for n in (h, w)]
+    want, want_at = oracle.max_pool(x, axes)
+    y, at = fc.max_pool2d(x, k, s, pad, return_indices=True)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(at, want_at)
+    np.testing.assert_array_equal(fc.max_pool2d(x, k, s, pad), want)
+    g = values(want.shape, dtype)
+    np.testing.assert_array_equal(fc.max_pool2d_backward(g, x, k, s, pad), oracle.scatter(g, want_at, x.shape))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [(17, 7, 7, 7, 1, 0), *CASES[::5]])
+def test_memory_layout_does_not_change_bits(case: Any, dtype: Any) -> None:
+    planes, h, w, k, s, pad = case
+    x = np.random.default_rng(1).standard_normal((2, planes, h, w)).astype(dtype)
+    y = fc.avg_pool2d(x, k, s, pad)
+    np.testing.assert_array_equal(fc.avg_pool2d(strided(x), k, s, pad), y)
+    np.testing.assert_array_equal(fc.avg_pool2d(x[1:], k, s, pad), y[1:])
+    g = np.random.default_rng(2).standard_normal(y.shape).astype(dtype)
+    dx = fc.avg_pool2d_backward(g, x, k, s, pad)
+    np.testing.assert_array_equal(fc.avg_pool2d_backward(strided(g), x, k, s, pad), dx)
+    out = strided(np.zeros_like(x))
+    np.testing.assert_array_equal(fc.avg_pool2d_backward(g, x, k, s, pad, out=out), dx)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [6, 7, 8, 9, 16, 17, 33])
+def test_long_windows(k: int, dtype: Any) -> None:
+    x = values((2, 3, 150), dtype)
+    x[0, 0, [40, 90]] = np.nan
+    x[1, 1, 20:80] = -np.inf
+    pad = k // 2
+    axes = [oracle.regular_axis(150, k, 1, pad, pad)]
+    want, want_at = oracle.max_pool(x, axes)
+    y, at = fc.max_pool1d(x, k, 1, pad, return_indices=True)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(at, want_at)
+    np.testing.assert_array_equal(fc.max_pool1d(x, k, 1, pad), want)
+    tall = np.ascontiguousarray(x[..., None])
+    np.testing.assert_array_equal(fc.max_pool2d(tall, (k, 1), 1, (pad, 0))[..., 0], want)
+
+
+def test_nothing_is_read_beyond_the_row() -> None:
+    """NaNs between the rows of a view must not win."""
+    wide = np.full((1, 2, 9, 60), np.nan, np.float32)
+    x = wide[..., 3:53]
+    x[...] = values(x.shape, np.float32)
+    for k, s, pad in ((3, 1, 1), (3, 2, 1), (2, 4, 1)):
+        want = fc.max_pool2d(np.ascontiguousarray(x), k, s, pad)
+        np.testing.assert_array_equal(fc.max_pool2d(x, k, s, pad), want)
+        assert not np.isnan(want).any()
