@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_error_of_random_values(case: Case) -> None:
         assert_close(got, e, scale, np.float32)
 
 
-@pytest.mark.parametrize("case", [LARGE[1], LARGE[5], LARGE[9], LARGE[10]], ids=str)
+@pytest.mark.parametrize("case", [LARGE[1], LARGE[5], LARGE[9], LARGE[10], LARGE[17]], ids=str)
 def test_bits(case: Case, dtype: Any) -> None:
     """The same bits for any number of threads, alone or in a batch, and for any layout of the arrays."""
     rng = np.random.default_rng(6)
@@ -189,3 +190,24 @@ def test_workspace_is_bounded(case: Case, direction: str, dtype: Any) -> None:
     plan = fc.explain(case.input_shape, case.weight_shape, **options, **asked)
     assert plan["algorithm"] == "fft"
     assert 0 < plan["workspace_bytes"] <= WORKSPACE and plan["shared_bytes"] <= SHARED
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
+def test_planning_does_not_grow_with_the_kernel(direction: str, dtype: Any) -> None:
+    def seconds() -> float:
+        start = perf_counter()
+        plan = fc.explain((1, 1, 10_000), (1, 1, 10_000), padding=5_000, direction=direction, dtype=dtype)
+        assert plan["algorithm"] == "fft"
+        return perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 5e-3  # 45 ms if every candidate length looks at every tap
+
+
+@pytest.mark.parametrize(("mode", "most"), [("circular", 1.0), ("reflect", 1.3), ("symmetric", 1.3)])
+def test_padding_modes_cost_input_gradients_little(mode: str, most: float, dtype: Any) -> None:
+    def plan(mode: str) -> Any:
+        shapes = (1, 1, 1024, 1024), (1, 1, 31, 31)
+        return fc.explain(*shapes, padding=15, padding_mode=mode, direction="grad_input", dtype=dtype)
+
+    assert plan(mode)["algorithm"] == plan("zeros")["algorithm"] == "fft"
+    assert plan(mode)["cost"] <= most * plan("zeros")["cost"]
