@@ -4,7 +4,7 @@
 file(GLOB FASTCONV_KERNEL_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../csrc/kernels/*.cpp)
 
 # No exceptions, no unwinding tables, fused multiply-add wherever the rung has it.
-set(FASTCONV_KERNEL_FLAGS -O2 -fno-asynchronous-unwind-tables -ffp-contract=fast -fno-trapping-math
+set(FASTCONV_KERNEL_FLAGS ${FASTCONV_LEAN} -fno-asynchronous-unwind-tables -ffp-contract=fast -fno-trapping-math
   -fno-exceptions -fno-rtti)
 if(FASTCONV_SANITIZE)
   list(TRANSFORM FASTCONV_KERNEL_FLAGS REPLACE -O2 -O1)  # the tiles with checks take minutes at more

@@ -381,7 +381,7 @@ SIZES: list[Bad] = [
     (
         lambda: fc.conv2d(endless(1, 1, 2**30, 2**30), endless(4, 1, 1, 1), padding=2**31),
         ValueError,
-        r"output: the size overflows",
+        r"input: the size overflows",
     ),
     (
         lambda: fc.conv1d(endless(HUGE, 1, 1), endless(HUGE, 1, 1)),
@@ -397,7 +397,7 @@ SIZES: list[Bad] = [
     (lambda: transpose(padding=((2**63 - 1, 2**63 - 1), 0)), ValueError, r"padding: the size overflows"),
     (lambda: transpose(stride=2**61, output_padding=2**60), ValueError, r"(stride|output_padding|output): .*overflows"),
     (lambda: transpose(w=endless(4, 3, 1, 1).astype("f8"), groups=2**62), ValueError, r"groups"),
-    (lambda: fc.explain((1, 1, 2**62, 2**62), (1, 1, 1, 1)), ValueError, r"output: the size overflows"),
+    (lambda: fc.explain((1, 1, 2**62, 2**62), (1, 1, 1, 1)), ValueError, r"input: the size overflows"),
 ]
 
 TABLES = {

@@ -368,7 +368,10 @@ class PackedConv {
     parse_modes(padding_mode, nd, call_.axes());
     finish_output_sizes(call_);
     ConvProblem check = call_.p;
-    for (ConvAxis& a : check.axis) a.out = 1;
+    for (ConvAxis& a : check.axis) {
+      a.in = checked_add(checked_mul(a.dilation, a.k - 1, "dilation"), 1, "dilation");
+      a.out = 1;
+    }
     validate(check);
     py::array b = optional_bias(bias, w, call_.p.oc);
     Algorithm alg = parse_algorithm(algorithm);

@@ -127,7 +127,7 @@ struct Columns {
 
 ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators) {
   ColumnsTile best{1, 1, -1};
-  for (int nr = 1; nr <= kMaxColumnsVectors; ++nr) {
+  for (int nr = 1; nr <= kMaxVectors; ++nr) {
     const int64_t panels = ceil_div(vectors, nr), most = std::min<int64_t>(kMaxColumnsRows, accumulators / nr), across = ceil_div(n, most);
     auto cycles = [](int64_t m, int64_t v) { return std::max({static_cast<double>(m * v) / 2, static_cast<double>(m + v + 1) / 2, 4.5}) + 0.3; };
     const int64_t m = n / across, v = vectors / panels, taller = n % across, wider = vectors % panels;

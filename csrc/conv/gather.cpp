@@ -86,12 +86,11 @@ struct Panel {
   enum Kind : int8_t {
     straight,  // consecutive pixels in the block and in y
     edged,     // anything else: computed into a buffer, from where segments are copied to y
-    tall,      // several image rows no longer than a vector, one below the other
     image,     // whole rows of an image, for a single row of `a`
   } kind;
   int8_t vectors;                   // of the tile; a straight panel may be many tiles long
   int64_t position, pixels, y;
-  int64_t height;                   // image rows, of tall and image
+  int64_t height;                   // image rows, of image
   int32_t first_segment, segments;  // of edged
 };
 struct Segment {
@@ -199,14 +198,6 @@ struct Executor {
     Panels panels;
     if (direct && s.rows == 1) {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0});
-    } else if (direct && !sweep && n <= lanes && !(rows.size() > 1 && joined(rows[0], rows[1], n))) {
-      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) {
-        const int64_t count = s.packed ? height : ceil_div(height, plan.nr);  // tall tiles read `a` in place
-        for (int64_t i = 0; i < count; ++i) {
-          const Row& row = rows[r + static_cast<size_t>(i * height / count)];
-          panels.list.push_back({Panel::tall, 1, row.position, n, row.y, (i + 1) * height / count - i * height / count, 0, 0});
-        }
-      }
     } else if (!sweep && direct) {
       add_straight(rows, n, panels);
     } else {
@@ -264,11 +255,6 @@ struct Executor {
       case Panel::straight:
         tile(mr, panel.vectors)(t);
         break;
-      case Panel::tall:
-        t.b_step = pitch;
-        t.c_step = s.y.stride[3];
-        (panel.height == 1 ? tile(mr, 1) : kernels.tall_tile[mr - 1][panel.height - 1])(t);
-        break;
       case Panel::image:
         multiply_image(t, panel.height, pitch);
         break;
@@ -280,7 +266,7 @@ struct Executor {
 
   // One row of `a`: the tile's rows are rows of the image.
   void multiply_image(const TileRun<T>& run, int64_t height, int64_t pitch) const {
-    const int64_t nv = std::min<int64_t>(4, ceil_div(run.pixels, lanes));
+    const int64_t nv = std::min<int64_t>(2, ceil_div(run.pixels, lanes));
     const int64_t most = std::min<int64_t>(kMaxRows, kernels.accumulators / nv);
     RowsTile<T> t{run, 0, pitch, s.y.stride[3]};
     for (int64_t r = 0; r < height; r += t.rows) {

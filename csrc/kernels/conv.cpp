@@ -117,10 +117,9 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
   if (!whole) copy_tile<T>(c, ldc, edge, NR, MR, columns);
 }
 
-// acc += a * b over all k. Vectors of b stand `step` apart: a constant, so that they are reached by displacements, in all
-// but tall tiles.
-template <bool Packed, class T, int MR, int NV, class Step>
-FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Step step, Vec<T> (&acc)[MR][NV]) {
+// acc += a * b over all k.
+template <bool Packed, class T, int MR, int NV>
+FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&acc)[MR][NV]) {
   const T* a = t.a;
   const int32_t* aoff = t.aoff;
   __asm__("" : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
@@ -129,7 +128,7 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Step step
     if constexpr (!Packed) __asm__("" : "+r"(b));
     Vec<T> bv[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * step());
+    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
     if constexpr (Packed) {
       multiply_rows<T, MR, NV>(PackedRow<T>{a}, bv, acc);
       a += MR;
@@ -140,14 +139,6 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Step step
     }
   }
 }
-template <class T>
-struct NextVector {
-  FASTCONV_INLINE constexpr int64_t operator()() const { return kLanes<T>; }
-};
-struct NextRow {
-  int64_t step;
-  FASTCONV_INLINE int64_t operator()() const { return step; }
-};
 
 template <bool Packed, class T, int MR, int NV>
 void tile(const TileRun<T>& t) {
@@ -158,21 +149,8 @@ void tile(const TileRun<T>& t) {
     for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) __builtin_prefetch(t.c + p + m * t.ldc + v * VL, 1);
-    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA { multiply_tile<Packed, T, MR, NV>(t, t.b + p, NextVector<T>{}, acc); });
+    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA { multiply_tile<Packed, T, MR, NV>(t, t.b + p, acc); });
   }
-}
-
-template <class T, int MR, int NV>
-void tall_tile(const TileRun<T>& t) {
-  constexpr int VL = kLanes<T>;
-  alignas(64) T edge[MR * NV * VL];
-  Vec<T> acc[MR][NV];
-  if (t.accumulate)
-    for (int m = 0; m < MR; ++m) copy_tile<T>(edge + m * NV * VL, VL, t.c + m * t.ldc, t.c_step, NV, t.pixels);
-  begin_tile<T, MR, NV>(t, edge, NV * VL, 1, acc);
-  multiply_tile<false, T, MR, NV>(t, t.b, NextRow{t.b_step}, acc);
-  end_tile<T, MR, NV>(t, edge, NV * VL, acc);
-  for (int m = 0; m < MR; ++m) copy_tile<T>(t.c + m * t.ldc, t.c_step, edge + m * NV * VL, VL, NV, t.pixels);
 }
 
 template <class T, int MR, int NV>
@@ -380,18 +358,13 @@ constexpr auto tile_entry() { return any_tile<false, T, MR, NV>(); }
 template <class T, int MR, int NV>
 constexpr auto packed_entry() { return any_tile<true, T, MR, NV>(); }
 template <class T, int MR, int NV>
-constexpr auto tall_entry() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators && NV > 1) return tall_tile<T, MR, NV>;
-  else return nullptr;
-}
-template <class T, int MR, int NV>
 constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
   if constexpr (MR * NV <= kAccumulators) return columns_tile<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int R, int NV>
 constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
-  if constexpr (R * NV <= kAccumulators && NV <= 4) return rows_tile<T, R, NV>;
+  if constexpr (R * NV <= kAccumulators && NV <= 2) return rows_tile<T, R, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NV>
@@ -406,9 +379,7 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
 }
 
 #define FASTCONV_ROW(entry, mr) \
-  { entry<T, mr, 1>(), entry<T, mr, 2>(), entry<T, mr, 3>(), entry<T, mr, 4>(), entry<T, mr, 5>(), entry<T, mr, 6>() }
-#define FASTCONV_COLUMNS(mr) \
-  { columns_entry<T, mr, 1>(), columns_entry<T, mr, 2>(), columns_entry<T, mr, 3>(), columns_entry<T, mr, 4>() }
+  { entry<T, mr, 1>(), entry<T, mr, 2>(), entry<T, mr, 3>(), entry<T, mr, 4>() }
 template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
   return {kLanes<T>,
@@ -416,13 +387,11 @@ constexpr ConvKernelsOf<T> make_kernels() {
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3), FASTCONV_ROW(tile_entry, 4),
            FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
-          {FASTCONV_ROW(tall_entry, 1), FASTCONV_ROW(tall_entry, 2), FASTCONV_ROW(tall_entry, 3), FASTCONV_ROW(tall_entry, 4),
-           FASTCONV_ROW(tall_entry, 5), FASTCONV_ROW(tall_entry, 6), FASTCONV_ROW(tall_entry, 7), FASTCONV_ROW(tall_entry, 8)},
           {FASTCONV_ROW(packed_entry, 1), FASTCONV_ROW(packed_entry, 2), FASTCONV_ROW(packed_entry, 3), FASTCONV_ROW(packed_entry, 4),
            FASTCONV_ROW(packed_entry, 5), FASTCONV_ROW(packed_entry, 6), FASTCONV_ROW(packed_entry, 7), FASTCONV_ROW(packed_entry, 8)},
-          {FASTCONV_COLUMNS(1), FASTCONV_COLUMNS(2), FASTCONV_COLUMNS(3), FASTCONV_COLUMNS(4), FASTCONV_COLUMNS(5), FASTCONV_COLUMNS(6),
-           FASTCONV_COLUMNS(7), FASTCONV_COLUMNS(8), FASTCONV_COLUMNS(9), FASTCONV_COLUMNS(10), FASTCONV_COLUMNS(11), FASTCONV_COLUMNS(12),
-           FASTCONV_COLUMNS(13), FASTCONV_COLUMNS(14), FASTCONV_COLUMNS(15), FASTCONV_COLUMNS(16)},
+          {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3), FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
+           FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9), FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
+           FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15), FASTCONV_ROW(columns_entry, 16)},
           {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
            FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
           {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),
@@ -436,7 +405,6 @@ constexpr ConvKernelsOf<T> make_kernels() {
           sum<T>};
 }
 #undef FASTCONV_ROW
-#undef FASTCONV_COLUMNS
 
 const ConvKernels& conv_kernels() {
   static constexpr ConvKernels table = {make_kernels<float>(), make_kernels<double>()};

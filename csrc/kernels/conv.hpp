@@ -5,8 +5,8 @@
 namespace fastconv {
 
 constexpr int kMaxRows = 8;     // MR <= kMaxRows
-constexpr int kMaxVectors = 6;  // NR <= kMaxVectors vectors
-constexpr int kMaxColumnsRows = 16, kMaxColumnsVectors = 4;  // of a columns tile
+constexpr int kMaxVectors = 4;  // NR <= kMaxVectors vectors
+constexpr int kMaxColumnsRows = 16;  // of a columns tile
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -22,9 +22,6 @@ constexpr int kMaxColumnsRows = 16, kMaxColumnsVectors = 4;  // of a columns til
 // A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of weights.
 // Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
 //   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[k * lda + n] ),   init = bias[n] or c
-//
-// A tall tile has its vectors below one another: vector v is `pixels` (at most a vector's) pixels of image row v, at
-// b + v * b_step and c + v * c_step.
 template <class T>
 struct TileRun {
   int64_t k;
@@ -40,7 +37,6 @@ struct TileRun {
   bool accumulate;
   bool clamp;
   T low, high;
-  int64_t b_step, c_step;  // of tall tiles only
 };
 
 // One row of `a` (a depthwise convolution, or a single output channel): the tile's rows are rows of the image.
@@ -121,9 +117,8 @@ struct ConvKernelsOf {
   int accumulators;  // vectors of a full tile: MR * NR <= accumulators
   int rows;          // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
-  void (*tall_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
-  void (*columns_tile[kMaxColumnsRows][kMaxColumnsVectors])(const TileRun<T>&);
+  void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
   void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]

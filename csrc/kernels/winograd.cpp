@@ -204,11 +204,13 @@ constexpr TileSum<T> tile_sum_entry() {
       entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(), entry<T, nv, 12>()}
 #define FASTCONV_ROWS(entry) \
   {FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4)}
+namespace {
 template <class T>
 struct Registers {  // [NV - 1][MR - 1], null where it does not fit
   static constexpr Product<T> product[4][kTiles] = FASTCONV_ROWS(product_entry);
   static constexpr TileSum<T> tile_sum[4][kTiles] = FASTCONV_ROWS(tile_sum_entry);
 };
+}  // namespace
 #undef FASTCONV_ROWS
 #undef FASTCONV_ROW
 

@@ -2,23 +2,24 @@
 #pragma once
 #include <cstdint>
 
+#include "fastconv/export.h"
 #include "layers/rules.hpp"
 
 namespace fastconv {
 
 // g = y > 0 ? g : 0.
 template <class T>
-void relu_grad(T* g, const T* y, int64_t n);
+FASTCONV_API void relu_grad(T* g, const T* y, int64_t n);
 
 // y = 0 with probability p, else x / (1 - p); y may be x. The same seed drops the same elements.
 template <class T>
-void dropout(const T* x, T* y, int64_t n, uint64_t seed, double p);
+FASTCONV_API void dropout(const T* x, T* y, int64_t n, uint64_t seed, double p);
 
 // velocity may be null.
 template <class T>
-void sgd_step(T* w, const T* g, T* velocity, int64_t n, const SgdRule<T>& rule);
+FASTCONV_API void sgd_step(T* w, const T* g, T* velocity, int64_t n, const SgdRule<T>& rule);
 template <class T>
-void adam_step(T* w, const T* g, T* mean, T* square, int64_t n, const AdamRule<T>& rule);
+FASTCONV_API void adam_step(T* w, const T* g, T* mean, T* square, int64_t n, const AdamRule<T>& rule);
 
 // Batch normalisation of x (mb, channels, length); statistics and parameters have one value a channel.
 template <class T>
@@ -33,10 +34,10 @@ struct BatchNorm {
 // y = (x - mean) / sqrt(var + eps) weight + bias, no less than 0 if relu. `training` computes mean and var from x
 // first.
 template <class T>
-void batch_norm(const BatchNorm<T>& b, const T* x, T* y, bool training, bool relu);
+FASTCONV_API void batch_norm(const BatchNorm<T>& b, const T* x, T* y, bool training, bool relu);
 
 // g, the gradient of what training gave (without relu), becomes that of x.
 template <class T>
-void batch_norm_grad(const BatchNorm<T>& b, T* g, const T* x, T* grad_weight, T* grad_bias);
+FASTCONV_API void batch_norm_grad(const BatchNorm<T>& b, T* g, const T* x, T* grad_weight, T* grad_bias);
 
 }  // namespace fastconv
