@@ -1,6 +1,7 @@
 #include "conv/correlation.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -13,6 +14,7 @@
 #include "conv/rows.hpp"
 #include "conv/tiny.hpp"
 #include "conv/winograd.hpp"
+#include "fastconv/pad.hpp"
 #include "kernels/depthwise.hpp"
 #include "kernels/winograd.hpp"
 
@@ -30,6 +32,7 @@ Vector<T> contiguous_bias(const View<const T>& bias) {
   return b;
 }
 
+constexpr int64_t kFoldBytes = 16 << 20;  // of padded input gradients at a time, unless one is larger
 constexpr int64_t kWinogradBytes = 64 << 20;  // transformed weights at a time
 
 // A correlation over pieces of the axes, by whichever algorithm suits each.
@@ -392,6 +395,59 @@ View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
   return v;
 }
 
+// An input gradient of padded inputs, to be folded into that of the inputs: where an algorithm works on large tiles, the
+// border is cheaper as part of them than by table.
+struct Fold {
+  ConvProblem wide;  // of the padded input
+  PadProblem pad;
+  explicit Fold(const ConvProblem& p) : wide(p) {
+    for (int i = 0; i < 3; ++i) {
+      const ConvAxis& a = p.axis[i];
+      pad.axis[2 + i].in = a.in;
+      if (a.mode == Mode::zeros || circulates(a)) continue;
+      pad.axis[2 + i] = {a.in, a.pad_before, a.pad_after, a.mode};
+      wide.axis[i].in += a.pad_before + a.pad_after;
+      wide.axis[i].pad_before = wide.axis[i].pad_after = 0;
+      wide.axis[i].mode = Mode::zeros;
+    }
+  }
+  bool widens() const { return pad.axis[2].out() * pad.axis[3].out() * pad.axis[4].out() > pad.axis[2].in * pad.axis[3].in * pad.axis[4].in; }
+  // Images at a time, by one image alone.
+  int64_t image_elements() const { return wide.ic * wide.axis[0].in * wide.axis[1].in * wide.axis[2].in; }
+  template <class T>
+  int64_t images() const {
+    return std::max<int64_t>(1, std::min(wide.mb, kFoldBytes / (image_elements() * static_cast<int64_t>(sizeof(T)))));
+  }
+};
+
+template <class T>
+bool pays_to_fold(const Fold& fold, Algorithm algorithm) {
+  const ConvProblem& p = fold.wide;
+  if (!fold.widens() || (algorithm != Algorithm::automatic && algorithm != Algorithm::fft) || p.mb == 0 || fold.image_elements() == 0) return false;
+  const Correlation<T> wide = backward_correlation<T>(p, {}, {}, {}, {}, Activation::none, algorithm);
+  return wide.fft_plan(backward_pieces(p.axis[0])[0], backward_pieces(p.axis[1])[0], backward_pieces(p.axis[2])[0]).applies();
+}
+
+template <class T>
+void correlate_folded(const Fold& fold, View<const T> dy, View<const T> w, View<T> dx, Algorithm algorithm) {
+  const ConvProblem& p = fold.wide;
+  const int64_t most = fold.images<T>();
+  const size_t size = static_cast<size_t>(most * fold.image_elements());
+  ScratchAllocator<T> allocator;
+  const auto give_back = [&](T* data) { allocator.deallocate(data, size); };
+  const std::unique_ptr<T, decltype(give_back)> memory(allocator.allocate(size), give_back);
+  View<T> wide = imagined<T>(most, p.ic, p.axis[0].in, p.axis[1].in, p.axis[2].in);
+  wide.data = memory.get();
+  for (int64_t n = 0; n < p.mb; n += most) {
+    wide.shape[0] = dy.shape[0] = dx.shape[0] = std::min(most, p.mb - n);
+    Correlation<T> correlation = backward_correlation<T>(p, dy, w, {}, wide, Activation::none, algorithm);
+    for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
+    pad_backward<T>(fold.pad, wide, dx);
+    dy.data += most * dy.stride[0];
+    dx.data += most * dx.stride[0];
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -409,6 +465,10 @@ void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, V
 
 template <class T>
 void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation, Algorithm algorithm) {
+  if (const Fold fold(p); !bias.data && pays_to_fold<T>(fold, algorithm)) {
+    correlate_folded(fold, dy, w, dx, algorithm);
+    return apply_activation(activation, dx);
+  }
   Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
   bool adds = false;  // then the activation waits for the last piece
   for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
@@ -438,8 +498,11 @@ std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorith
 }
 
 template <class T>
-ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm algorithm) {
+ConvPlan plan_correlation(const ConvProblem& problem, Direction direction, Algorithm algorithm) {
   const bool forward = direction == Direction::forward;
+  const Fold fold(problem);
+  const bool folds = !forward && pays_to_fold<T>(fold, algorithm);
+  const ConvProblem& p = folds ? fold.wide : problem;
   const auto x = imagined<T>(p.mb, p.ic, p.axis[0].in, p.axis[1].in, p.axis[2].in);
   const auto y = imagined<T>(p.mb, p.oc, p.axis[0].out, p.axis[1].out, p.axis[2].out);
   const View<const T> w = imagined<T>(p.oc, p.ic / p.groups, p.axis[0].k, p.axis[1].k, p.axis[2].k);
@@ -452,6 +515,7 @@ ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm a
     if (work > 0) correlation.describe(pd, ph, pw, work > most, plan);
     most = std::max(most, work);
   });
+  if (folds) plan.shared_bytes += fold.images<T>() * fold.image_elements() * static_cast<int64_t>(sizeof(T));
   return plan;
 }
 

@@ -112,8 +112,15 @@ Vector<Piece> padding_pieces(const ConvAxis& a) {
 
 }  // namespace
 
+bool circulates(const ConvAxis& a) { return a.mode == Mode::circular && a.stride == 1 && a.in == a.out; }
+
 Vector<Piece> backward_pieces(const ConvAxis& a) {
   Vector<Piece> pieces;
+  if (circulates(a)) {
+    pieces.push_back(residue_piece(a, 0));
+    pieces[0].map.mode = Mode::circular;
+    return pieces;
+  }
   for (int64_t r = 0; r < std::min(a.stride, a.in); ++r) pieces.push_back(residue_piece(a, r));
   for (Piece& piece : padding_pieces(a)) pieces.push_back(std::move(piece));
   return pieces;

@@ -26,6 +26,10 @@ Piece ascending(const Piece& piece);
 
 Piece forward_piece(const ConvAxis& axis);
 
+// Whether the adjoint of an axis that wraps around is itself a correlation that wraps around: outputs and inputs are as
+// many, and each input meets each tap once.
+bool circulates(const ConvAxis& axis);
+
 // The adjoint of zero padding, one piece for each residue of the stride, and what the padding adds to it.
 Vector<Piece> backward_pieces(const ConvAxis& axis);
 

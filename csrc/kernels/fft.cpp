@@ -190,8 +190,8 @@ void multiply(const FftMultiply<T>& a) {
       if (a.accumulate) sum[i] = {load(p), load(p + VL)};
       else sum[i] = {Vec<T>{}, Vec<T>{}};
     }
-    const T *x = a.x + v, *k = a.k + v;
-    for (int64_t q = 0; q < a.terms; ++q, x += a.x_term, k += a.k_term) {
+    for (int64_t q = 0; q < a.terms; ++q) {
+      const T *x = a.x[q] + v, *k = a.k[q] + v;
 #pragma GCC unroll 4
       for (int i = 0; i < kWide; ++i) {
         const Vec<T> xr = load(x + i * 2 * VL), xi = load(x + i * 2 * VL + VL), kr = load(k + i * 2 * VL),

@@ -62,12 +62,12 @@ struct FftStore {
   T low, high;
 };
 
-// acc = (accumulate ? acc : 0) + sum_q x[q * x_term] * conj(k[q * k_term]) over spectra of `vectors` complex vectors.
+// acc = (accumulate ? acc : 0) + sum_q x[q] * conj(k[q]) over spectra of `vectors` complex vectors.
 template <class T>
 struct FftMultiply {
   T* acc;
-  const T *x, *k;
-  int64_t terms, x_term, k_term;
+  const T *const *x, *const *k;
+  int64_t terms;
   int64_t vectors;
   bool accumulate;
 };

@@ -38,7 +38,9 @@ struct PlaneMap {
 
 template <class T>
 void fill_row(T* y, int64_t step, int64_t n, T value) {
-  for (int64_t o = 0; o < n; ++o) y[o * step] = value;
+  if (step == 1) std::fill_n(y, n, value);
+  else
+    for (int64_t o = 0; o < n; ++o) y[o * step] = value;
 }
 
 // Calls f(o, q) for every output of the margins, q the input coordinate it stands at or -1.
