@@ -40,8 +40,9 @@ struct DepthwisePlan {
 
 // Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived.
 inline bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width) {
-  if (kernel_height < 2 || height < 2) return false;  // nothing loaded meets more than one tap
   constexpr int64_t kFewRows = 6, kSmallImage = 1024;
+  if (height < 2) return false;
+  if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
   return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
 }
 
