@@ -11,7 +11,7 @@ quietly cmake -S . -B build/fuzz -G Ninja -DFASTCONV_PYTHON=OFF -DFASTCONV_OPENM
   -DCMAKE_CXX_COMPILER=clang++ -DFASTCONV_SANITIZE=address,undefined,fuzzer-no-link
 quietly cmake --build build/fuzz --target fastconv_core
 clang++ -std=c++17 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined,fuzzer -Icsrc/include tests/fuzz/capi.cpp \
-  build/fuzz/csrc/libfastconv_core.a -o build/fuzz/fuzz_capi
+  build/fuzz/csrc/libfastconv.a -o build/fuzz/fuzz_capi
 mkdir -p build/fuzz/corpus
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export ASAN_OPTIONS=detect_stack_use_after_return=1
