@@ -47,13 +47,14 @@ void validate(const PadProblem& p) {
   auto fail = [](const std::string& message) { throw std::invalid_argument("pad: " + message); };
   int64_t size = 8;
   for (const PadAxis& a : p.axis) {
-    const std::string amounts = "(" + std::to_string(a.before) + ", " + std::to_string(a.after) +
-                                ") on an axis of size " + std::to_string(a.in);
-    if (a.before < -a.in || a.after < -a.in) fail(amounts + " crops more than there is");
+    auto amounts = [&a] {
+      return "(" + std::to_string(a.before) + ", " + std::to_string(a.after) + ") on an axis of size " + std::to_string(a.in);
+    };
+    if (a.before < -a.in || a.after < -a.in) fail(amounts() + " crops more than there is");
     const int64_t out = checked_add(checked_add(a.in, a.before, "pad"), a.after, "pad");
-    if (out < 0) fail(amounts + " crops more than there is");
+    if (out < 0) fail(amounts() + " crops more than there is");
     if (a.mode != Mode::zeros && out > 0 && kept(a).size <= 0)
-      fail(amounts + " leaves no value for mode='" + mode_name(a.mode) + "' to pad with");
+      fail(amounts() + " leaves no value for mode='" + mode_name(a.mode) + "' to pad with");
     size = checked_mul(size, std::max<int64_t>(out, 1), "pad");
   }
   for (int i = 0; i < 2; ++i)

@@ -3,10 +3,10 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "base/workspace.hpp"
 #include "conv/index_map.hpp"
 
 namespace fastconv {
@@ -15,7 +15,7 @@ namespace fastconv {
 // the input and need no mapping; only the margins before and behind them are kept as a table.
 struct PlaneAxis {
   int64_t out, stride, shift, lo, hi;
-  std::vector<int64_t> margin;  // sources of [0, lo), then of [hi, out)
+  Vector<int64_t> margin;  // sources of [0, lo), then of [hi, out)
 
   PlaneAxis(Mode mode, int64_t in, int64_t out_, int64_t stride_, int64_t shift_)
       : out(out_), stride(stride_), shift(shift_) {
