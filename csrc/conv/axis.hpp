@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/workspace.hpp"
+#include "conv/index_map.hpp"
 #include "fastconv/conv.hpp"
 #include "kernels/conv.hpp"
 
@@ -24,6 +25,18 @@ struct AxisMap {
 
   int64_t taps() const { return static_cast<int64_t>(offset.size()); }
   bool tabulated() const { return !start.empty(); }
+
+  // Calls f with each source of (o, t).
+  template <class F>
+  void each_source(int64_t t, int64_t o, F f) const {
+    if (!tabulated()) {
+      const int64_t at = map_coordinate(mode, o * stride + offset[static_cast<size_t>(t)], in);
+      if (at >= 0) f(at);
+      return;
+    }
+    const size_t cell = static_cast<size_t>(t * outputs + o);
+    for (int64_t i = start[cell]; i < start[cell + 1]; ++i) f(source[static_cast<size_t>(i)]);
+  }
 };
 
 AxisMap forward_axis(const ConvAxis& axis);

@@ -355,8 +355,7 @@ Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View
                                     Algorithm algorithm) {
   Correlation<T> correlation({w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm);
   if (p.axis[2].stride == 2)
-    for (const Piece& piece : backward_pieces(p.axis[2]))
-      if (!piece.adds) correlation.phases.push_back(piece);
+    correlation.phases = backward_pieces(p.axis[2]).set;
   return correlation;
 }
 
@@ -425,7 +424,7 @@ bool pays_to_fold(const Fold& fold, Algorithm algorithm) {
   const ConvProblem& p = fold.wide;
   if (!fold.widens() || (algorithm != Algorithm::automatic && algorithm != Algorithm::fft) || p.mb == 0 || fold.image_elements() == 0) return false;
   const Correlation<T> wide = backward_correlation<T>(p, {}, {}, {}, {}, Activation::none, algorithm);
-  return wide.fft_plan(backward_pieces(p.axis[0])[0], backward_pieces(p.axis[1])[0], backward_pieces(p.axis[2])[0]).applies();
+  return wide.fft_plan(backward_pieces(p.axis[0]).set[0], backward_pieces(p.axis[1]).set[0], backward_pieces(p.axis[2]).set[0]).applies();
 }
 
 template <class T>

@@ -110,20 +110,45 @@ Vector<Piece> padding_pieces(const ConvAxis& a) {
   return pieces;
 }
 
+// Pieces of unit step as one: all sources of each output and tap, in the order of the pieces.
+Piece joined(const ConvAxis& a, const Vector<Piece>& pieces) {
+  Piece whole;
+  whole.taps = all_taps(a.k);
+  AxisMap& map = whole.map;
+  map.outputs = a.in;
+  map.in = a.out;
+  map.offset.assign(static_cast<size_t>(a.k), 0);
+  map.start.push_back(0);
+  for (int64_t t = 0; t < a.k; ++t)
+    for (int64_t i = 0; i < a.in; ++i) {
+      for (const Piece& piece : pieces) {
+        const auto at = std::lower_bound(piece.taps.begin(), piece.taps.end(), t);
+        if (at == piece.taps.end() || *at != t || i < piece.begin || i - piece.begin >= piece.map.outputs) continue;
+        piece.map.each_source(at - piece.taps.begin(), i - piece.begin, [&map](int64_t o) { map.source.push_back(o); });
+      }
+      map.start.push_back(static_cast<int64_t>(map.source.size()));
+    }
+  return whole;
+}
+
 }  // namespace
 
 bool circulates(const ConvAxis& a) { return a.mode == Mode::circular && a.stride == 1 && a.in == a.out; }
 
-Vector<Piece> backward_pieces(const ConvAxis& a) {
-  Vector<Piece> pieces;
+BackwardPieces backward_pieces(const ConvAxis& a) {
+  BackwardPieces p;
   if (circulates(a)) {
-    pieces.push_back(residue_piece(a, 0));
-    pieces[0].map.mode = Mode::circular;
-    return pieces;
+    p.set.push_back(residue_piece(a, 0));
+    p.set[0].map.mode = Mode::circular;
+    p.all = p.set;
+    return p;
   }
-  for (int64_t r = 0; r < std::min(a.stride, a.in); ++r) pieces.push_back(residue_piece(a, r));
-  for (Piece& piece : padding_pieces(a)) pieces.push_back(std::move(piece));
-  return pieces;
+  for (int64_t r = 0; r < std::min(a.stride, a.in); ++r) p.set.push_back(residue_piece(a, r));
+  p.add = padding_pieces(a);
+  p.all = p.set;
+  for (const Piece& piece : p.add) p.all.push_back(piece);
+  if (a.stride == 1 && !p.add.empty()) p.all.assign(1, joined(a, p.all));
+  return p;
 }
 
 }  // namespace fastconv

@@ -30,17 +30,28 @@ Piece forward_piece(const ConvAxis& axis);
 // many, and each input meets each tap once.
 bool circulates(const ConvAxis& axis);
 
-// The adjoint of zero padding, one piece for each residue of the stride, and what the padding adds to it.
-Vector<Piece> backward_pieces(const ConvAxis& axis);
+// The adjoint of an axis: that of zero padding, one piece for each residue of the stride, which sets the outputs, and what
+// the padding adds to some of them. `all` is the same in as few pieces as may be.
+struct BackwardPieces {
+  Vector<Piece> set, add, all;
+};
+BackwardPieces backward_pieces(const ConvAxis& axis);
 
-// Calls f(d, h, w) for the pieces that make up a correlation.
+// Calls f(d, h, w) for the pieces that make up a correlation. Of the padding's share, (set + add) on each axis multiplied
+// out, the axes behind the first that adds are taken whole: two thin pieces a side, not one for each corner as well.
 template <class F>
 void for_each_piece(const ConvProblem& p, Direction direction, F f) {
   if (direction == Direction::forward) return f(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
-  const Vector<Piece> d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
-  for (const Piece& pd : d)
-    for (const Piece& ph : h)
-      for (const Piece& pw : w) f(pd, ph, pw);
+  const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  const auto product = [&f](const Vector<Piece>& ds, const Vector<Piece>& hs, const Vector<Piece>& ws) {
+    for (const Piece& pd : ds)
+      for (const Piece& ph : hs)
+        for (const Piece& pw : ws) f(pd, ph, pw);
+  };
+  product(d.set, h.set, w.set);
+  product(d.set, h.set, w.add);
+  product(d.set, h.add, w.all);
+  product(d.add, h.all, w.all);
 }
 
 }  // namespace fastconv

@@ -5,7 +5,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/weight_gradient.hpp"
-#include "conv/winograd_source.hpp"
+#include "conv/winograd_patches.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -63,18 +63,16 @@ void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, i
 // Sizes in bytes of a task's scratch memory.
 template <class T>
 struct Sizes {
-  int64_t v, m, u, pixels, block;
+  int64_t v, m, u, pixels;
   Sizes(const WinogradSum<T>& s, const WinogradPlan& plan) {
     const Layout<T> layout(s, plan);
     const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
     v = Arena::rounded_bytes<T>(kPlanes * layout.v_plane);
     m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
     u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * weight_vector<T>(plan.depth) : 0);
-    pixels = Arena::rounded_bytes<T>(std::max(WinogradSource<T>::pixel_elements(s.axis, plan.images, extent),
-                                              kOut * plan.across * kOut * lanes<T>()));
-    block = Arena::rounded_bytes<T>(WinogradSource<T>::block_elements(s.axis, plan.images, extent));
+    pixels = Arena::rounded_bytes<T>(std::max(WinogradPatchesOf<T>::pixel_elements(extent), kOut * plan.across * kOut * lanes<T>()));
   }
-  int64_t total() const { return v + m + u + pixels + block; }
+  int64_t total() const { return v + m + u + pixels; }
 };
 
 template <class T>
@@ -84,17 +82,16 @@ struct Tiles {
   const Layout<T> layout{s, plan};
   const int64_t lanes = conv_kernels<T>().lanes;
   const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
-  const WinogradSource<T> source{s.axis, s.x};
+  const WinogradPatchesOf<T> source{s.axis, s.x, kWinogradIn};
 
   struct Scratch {
-    T *v, *m, *u, *pixels, *block;
+    T *v, *m, *u, *pixels;
     explicit Scratch(const Sizes<T>& n) {
       char* memory = Arena::local().reserve(n.total());
       v = reinterpret_cast<T*>(memory);
       m = reinterpret_cast<T*>(memory += n.v);
       u = reinterpret_cast<T*>(memory += n.m);
-      pixels = reinterpret_cast<T*>(memory += n.u);
-      block = reinterpret_cast<T*>(memory + n.pixels);
+      pixels = reinterpret_cast<T*>(memory + n.u);
     }
   };
 
@@ -103,8 +100,7 @@ struct Tiles {
     const Scratch scratch(Sizes<T>(s, plan));
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
     for (int64_t g = 0; g < s.groups; ++g) {
-      source.transform(box, g * s.channels, s.channels, scratch.pixels, scratch.block, scratch.v, layout.v_plane,
-                       layout.v_vector);
+      source.transform(box, g * s.channels, s.channels, scratch.pixels, scratch.v, layout.v_plane, layout.v_vector);
       for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
         const int64_t n = std::min(plan.chunk, end - r);
         for (int64_t c = 0; c < s.channels; c += plan.depth)

@@ -17,7 +17,7 @@
 #include "base/parallel.hpp"
 #include "conv/weight_gradient.hpp"
 #include "conv/winograd.hpp"
-#include "conv/winograd_source.hpp"
+#include "conv/winograd_patches.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -122,28 +122,26 @@ struct WinogradWeight {
 
   // The scratch memory of one task.
   struct Sizes {
-    int64_t sums, x_patches, dy_patches, block, pixels, stored;  // bytes
-    int64_t total() const { return sums + x_patches + dy_patches + block + pixels + stored; }
+    int64_t sums, x_patches, dy_patches, pixels, stored;  // bytes
+    int64_t total() const { return sums + x_patches + dy_patches + pixels + stored; }
   };
   Sizes sizes() const {
     const int64_t extents[3] = {extent(0), extent(1), extent(2)};
     return {Arena::rounded_bytes<T>(parts == 1 ? sum_elements() : 0),
             Arena::rounded_bytes<T>(kPlanes * x_plane()),
             Arena::rounded_bytes<T>(kPlanes * dy_plane()),
-            Arena::rounded_bytes<T>(WinogradSource<T>::block_elements(axis, images, extents)),
-            Arena::rounded_bytes<T>(WinogradSource<T>::pixel_elements(axis, images, extents)),
+            Arena::rounded_bytes<T>(WinogradPatchesOf<T>::pixel_elements(extents)),
             Arena::rounded_bytes<T>(9 * kStoredChannels * outputs)};
   }
   struct Scratch {
-    T *sums, *x_patches, *dy_patches, *block, *pixels, *stored;
+    T *sums, *x_patches, *dy_patches, *pixels, *stored;
     explicit Scratch(const WinogradWeight& w) {
       const Sizes n = w.sizes();
       char* m = Arena::local().reserve(n.total());
       sums = reinterpret_cast<T*>(m);
       x_patches = reinterpret_cast<T*>(m += n.sums);
       dy_patches = reinterpret_cast<T*>(m += n.x_patches);
-      block = reinterpret_cast<T*>(m += n.dy_patches);
-      pixels = reinterpret_cast<T*>(m += n.block);
+      pixels = reinterpret_cast<T*>(m += n.dy_patches);
       stored = reinterpret_cast<T*>(m + n.pixels);
     }
   };
@@ -171,50 +169,26 @@ struct WinogradWeight {
   }
 
   void accumulate(const Task& t, Range some, const Scratch& s, T* sums) const {
-    const WinogradSource<T> source{axis, x};
+    const AxisMap own[3] = {itself(p.axis[0].out), itself(p.axis[1].out), itself(p.axis[2].out)};
+    const WinogradPatchesOf<T> source{axis, x, kWinogradIn}, gradient{own, dy, kOut};
     for (int64_t i = some.begin; i < some.end; ++i) {
       const Box b = box(i);
-      source.transform(b, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.block, s.x_patches, x_plane(),
-                       tiles(b) * kernels.lanes);
-      transform_dy(t, b, s);
+      const int64_t vector = tiles(b) * kernels.lanes;
+      source.transform(b, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.x_patches, x_plane(), vector);
+      gradient.transform(b, t.group * oc + t.o.begin, t.o.size(), s.pixels, s.dy_patches, dy_plane(), vector);
       multiply(t, b, i == some.begin, s, sums);
     }
   }
 
+  // Outputs that read dy where they are.
+  static AxisMap itself(int64_t n) {
+    AxisMap a;
+    a.outputs = a.in = n;
+    return a;
+  }
+
   static int64_t tiles(const Box& b, int i) { return ceil_div(b.extent(i), kOut); }
   static int64_t tiles(const Box& b) { return b.images() * tiles(b, 1) * tiles(b, 2); }
-
-  void transform_dy(const Task& t, const Box& b, const Scratch& s) const {
-    const int64_t lanes = kernels.lanes, area = tiles(b, 1) * tiles(b, 2);
-    WinogradPatches<T> job{};
-    job.rows = std::min(b.end[1], p.axis[1].out) - b.begin[1];
-    job.columns = std::min(b.end[2], p.axis[2].out) - b.begin[2];
-    job.pitch = job.columns * lanes;
-    job.down = tiles(b, 1);
-    job.across = tiles(b, 2);
-    job.plane = dy_plane();
-    job.tile = lanes;
-    job.src = s.pixels;
-    const bool consecutive = dy.stride[3] == job.columns * dy.stride[4];  // rows of the block follow one another
-    const int64_t lines = consecutive ? 1 : job.rows;
-    WinogradPixels<T> line{};
-    line.channel_stride = dy.stride[1];
-    line.step = dy.stride[4];
-    line.count = job.columns * job.rows / lines;
-    for (int64_t o = 0; o < t.o.size(); o += lanes) {
-      line.channels = std::min(lanes, t.o.size() - o);
-      for (int64_t image = 0; image < b.images(); ++image) {
-        for (int64_t h = 0; h < lines; ++h) {
-          line.src = dy.data + (b.image0 + image) * dy.stride[0] + (t.group * oc + t.o.begin + o) * dy.stride[1] +
-                     b.begin[0] * dy.stride[2] + (b.begin[1] + h) * dy.stride[3] + b.begin[2] * dy.stride[4];
-          line.pixels = s.pixels + h * job.pitch;
-          transforms.pixels(line);
-        }
-        job.v = s.dy_patches + (o * b.images() + image * lanes) * area;
-        transforms.gradient_patches(job);
-      }
-    }
-  }
 
   void multiply(const Task& t, const Box& b, bool first, const Scratch& s, T* sums) const {
     WinogradTileSums<T> job{};

@@ -348,18 +348,18 @@ FASTCONV_INLINE void gradient_transform(const Vec<T> (&s)[6], Vec<T> (&w)[3]) {
   w[2] = T(1.0 / 6) * (sum2 - sum) + s[5];
 }
 
-// The patch at row h, column w.
+// The patch at the lines row[0], ... and column[0], ...; side by side if kWhole.
 template <class T, int N, bool kWhole>
-FASTCONV_INLINE void patch(const WinogradPatches<T>& a, int64_t h, int64_t w, T* v) {
-  const T* src = a.src + h * a.pitch + w * kLanes<T>;
+FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const int32_t* row, const int32_t* column, T* v) {
+  const T* src = a.src + row[0] * a.pitch + column[0] * kLanes<T>;
   Vec<T> half[6][N];  // [row of the result][column of the patch]
 #pragma GCC unroll 8
   for (int j = 0; j < N; ++j) {
     Vec<T> in[N], out[6];
 #pragma GCC unroll 8
     for (int i = 0; i < N; ++i) {
-      const bool inside = kWhole || (h + i >= 0 && h + i < a.rows && w + j >= 0 && w + j < a.columns);
-      in[i] = inside ? load(src + i * a.pitch + j * kLanes<T>) : Vec<T>{};
+      if constexpr (kWhole) in[i] = load(src + i * a.pitch + j * kLanes<T>);
+      else in[i] = row[i] >= 0 && column[j] >= 0 ? load(a.src + row[i] * a.pitch + column[j] * kLanes<T>) : Vec<T>{};
     }
     transform<T>(in, out);
 #pragma GCC unroll 8
@@ -375,15 +375,26 @@ FASTCONV_INLINE void patch(const WinogradPatches<T>& a, int64_t h, int64_t w, T*
   }
 }
 
+template <int N>
+FASTCONV_INLINE bool side_by_side(const int32_t* line) {
+  bool all = line[0] >= 0;
+#pragma GCC unroll 8
+  for (int i = 1; i < N; ++i) all &= line[i] == line[0] + i;
+  return all;
+}
+
 template <class T, int N>
 void patches(const WinogradPatches<T>& a) {
   T* v = a.v;
-  for (int64_t r = 0; r < a.down; ++r)
+  for (int64_t r = 0; r < a.down; ++r) {
+    const int32_t* row = a.row + 4 * r;
+    const bool rows = side_by_side<N>(row);
     for (int64_t s = 0; s < a.across; ++s, v += a.tile) {
-      const int64_t h = 4 * r - a.top, w = 4 * s - a.left;
-      if (h >= 0 && w >= 0 && h + N <= a.rows && w + N <= a.columns) patch<T, N, true>(a, h, w, v);
-      else patch<T, N, false>(a, h, w, v);
+      const int32_t* column = a.column + 4 * s;
+      if (rows && side_by_side<N>(column)) patch<T, N, true>(a, row, column, v);
+      else patch<T, N, false>(a, row, column, v);
     }
+  }
 }
 
 template <class T>

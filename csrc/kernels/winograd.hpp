@@ -17,16 +17,15 @@ struct WinogradPixels {
   T* pixels;
 };
 
-// Value i of tile t = r * across + s goes to v + plane * i + t * tile. Pixel (h, w) of the channels stands at
-// src + h * pitch + w * lanes, zeros outside of rows x columns.
-//   source: (B^T d B)_i of the 6x6 patch d at row 4 r - top, column 4 s - left;
+// Value i of tile t = r * across + s goes to v + plane * i + t * tile. Pixel (h, w) of the patches' lines stands at
+// src + row[h] * pitch + column[w] * lanes, or is zero where row[h] or column[w] is negative.
+//   source: (B^T d B)_i of the 6x6 patch d at line 4 r, 4 s;
 //   gradient: (A g A^T)_i of the 4x4 patch g there.
 template <class T>
 struct WinogradPatches {
   const T* src;
   int64_t pitch;
-  int64_t top, left;
-  int64_t rows, columns;
+  const int32_t *row, *column;
   int64_t down, across;
   T* v;
   int64_t plane, tile;
