@@ -6,6 +6,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
+#include "conv/batch_lanes.hpp"
 #include "conv/depthwise.hpp"
 #include "conv/fft.hpp"
 #include "conv/index_map.hpp"
@@ -14,6 +15,7 @@
 #include "conv/rows.hpp"
 #include "conv/tiny.hpp"
 #include "conv/winograd.hpp"
+#include "conv/winograd_lines.hpp"
 #include "fastconv/pad.hpp"
 #include "kernels/depthwise.hpp"
 #include "kernels/winograd.hpp"
@@ -22,6 +24,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kRowBytes = 4 << 20;  // packed weights at a time
+constexpr double kBatchGain = 1.25;     // what vectors along a batch save besides their cost: edges of tiles
 constexpr int64_t kMaxTaps = 2048;      // taps at a time: more would not leave the packed block its size
 
 template <class T>
@@ -57,6 +60,7 @@ struct Correlation {
     clamps = is_clamp(activation);
   }
   Vector<Piece> phases;  // the two pieces of the width that a stride of 2 makes of the input gradient
+  Vector<WinogradLine> lines;  // what padding adds, where Winograd's products give it
   bool clamps = false;
   bool adding = false;  // to what y holds
 
@@ -110,14 +114,24 @@ struct Correlation {
     for (int64_t m0 = 0; m0 < rows.rows; m0 += winograd_rows()) {
       WinogradSum<T> s = winograd_sum(d, h, w, m0);
       s.u = transformed;
-      const WinogradPlan plan = plan_winograd(s);
+      const WinogradPlan plan = plan_winograd(s, !lines.empty());
       if (!transformed && !plan.transforms_weights) {
         T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
         winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
         s.u = u;
       }
       run_winograd(s, plan);
+      if (!lines.empty()) run_winograd_lines(s, lines, plan.threads);
     }
+  }
+
+  // An input gradient in one piece and lines, where that is all that padding adds. False if it is not.
+  bool run_with_lines(const ConvProblem& p) {
+    const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+    if (d.set.size() != 1 || h.set.size() != 1 || w.set.size() != 1 || !d.add.empty() || !use_winograd(d.set[0], h.set[0], w.set[0])) return false;
+    lines = winograd_lines(p, h, w);
+    if (!lines.empty()) run(d.set[0], h.set[0], w.set[0]);
+    return !lines.empty();
   }
 
   FftAxes fft_axes(const Piece& d, const Piece& h, const Piece& w) const {
@@ -239,6 +253,7 @@ struct Correlation {
     }
     if (const FftPlan part = fft_plan(d, h, w); part.applies()) return describe_fft(part, static_cast<double>(sum.images), main, plan);
     if (use_depthwise(d, h, w)) return describe_depthwise(h, w, main, plan);
+    sum.y = y;
     const Piece* pieces[3] = {&d, &h, &w};
     TapBox taps;
     int64_t room = kMaxTaps;
@@ -248,6 +263,19 @@ struct Correlation {
       Piece part = with_taps(*pieces[i], 0, std::min(n, pieces[i]->map.taps()));
       taps.t[i] = part.taps;
       sum.axis[i] = std::move(part.map);
+    }
+    if (const BatchPlan part = plan_batch(taps); part.cost >= 0) {
+      at_least(plan.workspace_bytes, part.workspace_bytes);
+      plan.cost += part.cost;
+      if (!main) return;
+      plan.algorithm = Algorithm::direct;
+      plan.kernel = "batch lanes";
+      plan.mr = part.mr;
+      plan.nr = part.nr * conv_kernels<T>().lanes;
+      plan.block_channels = rows.channels;
+      plan.block_pixels = conv_kernels<T>().lanes * h.map.outputs * w.map.outputs;
+      plan.threads = part.threads;
+      return;
     }
     sum.channels = rows.channels;
     sum.packed = !rows.in_place(taps, part_pixels());
@@ -302,15 +330,34 @@ struct Correlation {
  private:
   double part_pixels() const { return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs; }
 
+  void read_in_place(const TapBox& taps) {
+    sum.a = rows.w.data;
+    sum.a_row = rows.row_stride();
+    sum.a_group = rows.group_stride();
+    sum.a_channel = rows.channel_stride();
+    sum.a_tap = rows.tap_offsets(taps);
+    sum.packed = false;
+  }
+
+  // Vectors along the batch, if that is quicker than along an image. Both give the same bits.
+  BatchPlan plan_batch(const TapBox& taps) {
+    if (adding || sum.images < conv_kernels<T>().lanes) return {};
+    read_in_place(taps);
+    sum.channels = rows.channels;
+    const BatchPlan plan = plan_batch_lanes(sum);
+    sum.packed = true;
+    return plan.cost >= 0 && plan.cost < kBatchGain * plan_gather(sum).cost ? plan : BatchPlan{};
+  }
+
   void run_taps(const TapBox& taps, bool first, bool last) {
     const int64_t channels = rows.channels, a_channel = rows.groups * round_up(rows.rows, conv_kernels<T>().lanes) * taps.size();
+    if (const BatchPlan plan = first && last ? plan_batch(taps) : BatchPlan{}; plan.cost >= 0) {
+      sum.bias = bias.empty() ? nullptr : bias.data();
+      sum.clamp = clamps;
+      return run_batch_lanes(sum, plan);
+    }
     if (rows.in_place(taps, part_pixels())) {
-      sum.a = rows.w.data;
-      sum.a_row = rows.row_stride();
-      sum.a_group = rows.group_stride();
-      sum.a_channel = rows.channel_stride();
-      sum.a_tap = rows.tap_offsets(taps);
-      sum.packed = false;
+      read_in_place(taps);
       run_channels(0, channels, first, last, [](const GatherPlan&) {});
       return;
     }
@@ -472,7 +519,8 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
   bool adds = false;  // then the activation waits for the last piece
   for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
   if (adds) correlation.clamps = false;
-  for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
+  if (!adds || !correlation.run_with_lines(p))
+    for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
   if (adds || !is_clamp(activation)) apply_activation(activation, dx);
 }
 

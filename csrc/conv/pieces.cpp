@@ -140,15 +140,18 @@ BackwardPieces backward_pieces(const ConvAxis& a) {
   if (circulates(a)) {
     p.set.push_back(residue_piece(a, 0));
     p.set[0].map.mode = Mode::circular;
-    p.all = p.set;
     return p;
   }
   for (int64_t r = 0; r < std::min(a.stride, a.in); ++r) p.set.push_back(residue_piece(a, r));
   p.add = padding_pieces(a);
-  p.all = p.set;
-  for (const Piece& piece : p.add) p.all.push_back(piece);
-  if (a.stride == 1 && !p.add.empty()) p.all.assign(1, joined(a, p.all));
   return p;
+}
+
+Vector<Piece> all_pieces(const ConvAxis& a, const BackwardPieces& p) {
+  Vector<Piece> all = p.set;
+  all.insert(all.end(), p.add.begin(), p.add.end());
+  if (a.stride == 1 && !p.add.empty()) all.assign(1, joined(a, all));
+  return all;
 }
 
 }  // namespace fastconv

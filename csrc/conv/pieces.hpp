@@ -31,11 +31,13 @@ Piece forward_piece(const ConvAxis& axis);
 bool circulates(const ConvAxis& axis);
 
 // The adjoint of an axis: that of zero padding, one piece for each residue of the stride, which sets the outputs, and what
-// the padding adds to some of them. `all` is the same in as few pieces as may be.
+// the padding adds to some of them.
 struct BackwardPieces {
-  Vector<Piece> set, add, all;
+  Vector<Piece> set, add;
 };
 BackwardPieces backward_pieces(const ConvAxis& axis);
+// The same in as few pieces as may be.
+Vector<Piece> all_pieces(const ConvAxis& axis, const BackwardPieces& pieces);
 
 // Calls f(d, h, w) for the pieces that make up a correlation. Of the padding's share, (set + add) on each axis multiplied
 // out, the axes behind the first that adds are taken whole: two thin pieces a side, not one for each corner as well.
@@ -50,8 +52,8 @@ void for_each_piece(const ConvProblem& p, Direction direction, F f) {
   };
   product(d.set, h.set, w.set);
   product(d.set, h.set, w.add);
-  product(d.set, h.add, w.all);
-  product(d.add, h.all, w.all);
+  if (!h.add.empty()) product(d.set, h.add, all_pieces(p.axis[2], w));
+  if (!d.add.empty()) product(d.add, all_pieces(p.axis[1], h), all_pieces(p.axis[2], w));
 }
 
 }  // namespace fastconv

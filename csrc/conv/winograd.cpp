@@ -24,16 +24,6 @@ int64_t lanes() {
   return conv_kernels<T>().lanes;
 }
 
-// Elements of one transformed value of a vector of rows, and of all 36.
-template <class T>
-int64_t weight_plane(int64_t channels) {
-  return plane_stride<T>(channels * lanes<T>());
-}
-template <class T>
-int64_t weight_vector(int64_t channels) {
-  return kPlanes * weight_plane<T>(channels);
-}
-
 // v[plane][vector of channels][tile][lane], m[plane][vector of rows][tile][lane]
 template <class T>
 struct Layout {
@@ -56,7 +46,7 @@ void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, i
   job.channel_stride = s.w_channel;
   std::copy_n(s.tap, 9, job.tap);
   job.u = u;
-  job.plane = weight_plane<T>(job.channels);
+  job.plane = winograd_weight_plane<T>(job.channels);
   winograd_kernels<T>().weights(job);
 }
 
@@ -69,7 +59,7 @@ struct Sizes {
     const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
     v = Arena::rounded_bytes<T>(kPlanes * layout.v_plane);
     m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
-    u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * weight_vector<T>(plan.depth) : 0);
+    u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * winograd_weight_vector<T>(plan.depth) : 0);
     pixels = Arena::rounded_bytes<T>(std::max(WinogradPatchesOf<T>::pixel_elements(extent), kOut * plan.across * kOut * lanes<T>()));
   }
   int64_t total() const { return v + m + u + pixels; }
@@ -117,7 +107,7 @@ struct Tiles {
 
   // All products of some vectors of rows with some channels.
   void multiply(const Box& box, int64_t g, Range rows, Range channels, const Scratch& scratch) const {
-    const int64_t u_plane = weight_plane<T>(channels.size()), u_vector = weight_vector<T>(channels.size());
+    const int64_t u_plane = winograd_weight_plane<T>(channels.size()), u_vector = winograd_weight_vector<T>(channels.size());
     const T* u = plan.transforms_weights ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
     if (plan.transforms_weights)
       for (int64_t r = rows.begin; r < rows.end; ++r)
@@ -169,19 +159,19 @@ struct Tiles {
 
 template <class T>
 int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels) {
-  return checked_mul(groups * ceil_div(rows, lanes<T>()), weight_vector<T>(channels), "weight");
+  return checked_mul(groups * ceil_div(rows, lanes<T>()), winograd_weight_vector<T>(channels), "weight");
 }
 
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
   const int64_t vectors = ceil_div(s.rows, lanes<T>());
   parallel_tasks(s.groups * vectors, threads, [&](int64_t task) {
-    transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * weight_vector<T>(s.channels));
+    transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * winograd_weight_vector<T>(s.channels));
   });
 }
 
 template <class T>
-WinogradPlan plan_winograd(const WinogradSum<T>& s) {
+WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
   WinogradPlan plan;
   const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>());
   const auto cut = [](int64_t n, int64_t most) {
@@ -201,7 +191,7 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   plan.blocks =
       ceil_div(s.images, plan.images) * s.axis[0].outputs * ceil_div(down, plan.down) * ceil_div(across, plan.across);
   if (plan.blocks < plan.threads) plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks));
-  plan.transforms_weights = plan.blocks == 1 && (!s.u || all <= kFewTiles);
+  plan.transforms_weights = !whole_weights && plan.blocks == 1 && (!s.u || all <= kFewTiles);
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
   if (plan.transforms_weights)
@@ -247,7 +237,7 @@ double winograd_cost(int64_t groups, int64_t rows, int64_t channels, const int64
 #define FASTCONV_INSTANTIATE(T)                                           \
   template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);    \
   template void winograd_weights(const WinogradSum<T>&, int, T*);         \
-  template WinogradPlan plan_winograd(const WinogradSum<T>&);             \
+  template WinogradPlan plan_winograd(const WinogradSum<T>&, bool);            \
   template void run_winograd(const WinogradSum<T>&, const WinogradPlan&); \
   template double winograd_cost<T>(int64_t, int64_t, int64_t, const int64_t[3], bool);
 FASTCONV_INSTANTIATE(float)

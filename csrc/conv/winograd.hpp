@@ -4,6 +4,7 @@
 #include "conv/axis.hpp"
 #include "fastconv/conv.hpp"
 #include "fastconv/tensor.hpp"
+#include "kernels/winograd.hpp"
 
 namespace fastconv {
 
@@ -41,8 +42,9 @@ int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels);
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u);
 
+// `whole_weights`: they are transformed before anything else, whether that is quicker or not.
 template <class T>
-WinogradPlan plan_winograd(const WinogradSum<T>& s);
+WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights = false);
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
 
@@ -52,6 +54,16 @@ template <class T>
 int64_t plane_stride(int64_t elements) {
   constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
   return (ceil_div(elements, line) | 1) * line;
+}
+
+// Elements of one transformed value of a vector of rows, and of all 36.
+template <class T>
+int64_t winograd_weight_plane(int64_t channels) {
+  return plane_stride<T>(channels * conv_kernels<T>().lanes);
+}
+template <class T>
+int64_t winograd_weight_vector(int64_t channels) {
+  return kWinogradPlanes * winograd_weight_plane<T>(channels);
 }
 
 // Small problems are left to exact sums, whatever they cost: integers stay integers.

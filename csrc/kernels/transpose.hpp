@@ -38,25 +38,36 @@ struct Square {
   }
 };
 
+// dst[p * ldd + c] = src[c * channel_stride + p] by squares; the last ones overlap those before.
+template <class S, class T>
+FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixels, int64_t channels) {
+  constexpr int64_t N = S::N;
+  for (int64_t p = 0; p < pixels; p += N) {
+    const int64_t i = p < pixels - N ? p : pixels - N;
+    for (int64_t c = 0; c < channels; c += N) {
+      const int64_t j = c < channels - N ? c : channels - N;
+      S::transpose(dst + i * ldd + j, ldd, src + j * channel_stride + i, channel_stride);
+    }
+  }
+}
+
 // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
 template <class T>
 void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
                      int64_t channels, int64_t padded) {
-  constexpr int N = Square<T>::N;
-  const int64_t blocked = pixel_stride == 1 && pixels >= N ? channels / N * N : 0;
-  const int64_t whole = pixels / N * N;
-  for (int64_t p = 0; p < pixels; p += N) {
-    const int64_t rows = p < whole ? N : pixels - p;
-    T* d = dst + p * ldd;
-    const T* s = src + p * pixel_stride;
-    if (rows == N)
-      for (int64_t c = 0; c < blocked; c += N) Square<T>::transpose(d + c, ldd, s + c * channel_stride, channel_stride);
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t c = rows == N ? blocked : 0; c < channels; ++c)
-        d[i * ldd + c] = s[c * channel_stride + i * pixel_stride];
-      for (int64_t c = channels; c < padded; ++c) d[i * ldd + c] = 0;
-    }
+  using Small = Square<T>;
+  using Large = Square<T, (FASTCONV_VEC_BYTES > 32 ? FASTCONV_VEC_BYTES : 32)>;
+  if (pixel_stride == 1 && pixels >= Large::N && channels >= Large::N) {
+    transpose_squares<Large>(dst, ldd, src, channel_stride, pixels, channels);
+  } else if (pixel_stride == 1 && pixels >= Small::N && channels >= Small::N) {
+    transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);
+  } else {
+    for (int64_t p = 0; p < pixels; ++p)
+      for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride];
   }
+  if (channels < padded)
+    for (int64_t p = 0; p < pixels; ++p)
+      for (int64_t c = channels; c < padded; ++c) dst[p * ldd + c] = 0;
 }
 
 }  // namespace FASTCONV_ISA_NS

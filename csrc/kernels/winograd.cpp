@@ -427,9 +427,36 @@ void weight_sums(const WinogradSums<T>& a) {
 }
 
 template <class T>
+void line_patches(const WinogradLinePatches<T>& a) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t t = 0; t < a.tiles; ++t) {
+    Vec<T> d[6], v[6];
+#pragma GCC unroll 8
+    for (int i = 0; i < 6; ++i) d[i] = a.column[4 * t + i] >= 0 ? load(a.src + a.column[4 * t + i] * VL) : Vec<T>{};
+    input_transform<T>(d, v);
+#pragma GCC unroll 8
+    for (int j = 0; j < 6; ++j) store(a.v + j * a.plane + t * VL, a.scale * v[j]);
+  }
+}
+
+template <class T>
+void line_output(const WinogradLineOutput<T>& a) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t t = 0; t < a.tiles; ++t) {
+    Vec<T> m[6], y[4];
+#pragma GCC unroll 8
+    for (int i = 0; i < 6; ++i) m[i] = load(a.m + i * a.plane + t * VL);
+    output_transform<T>(m, y);
+#pragma GCC unroll 8
+    for (int j = 0; j < 4; ++j) store(a.pixels + (4 * t + j) * VL, y[j]);
+  }
+}
+
+template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
   return {kSums / kVectors, kVectors,  pixels<T>,     weights<T>,    products<T>,
-          tile_sums<T>,     output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>};
+          tile_sums<T>,     output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>,
+          line_patches<T>,  line_output<T>};
 }
 
 const WinogradKernels& winograd_kernels() {

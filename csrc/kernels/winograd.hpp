@@ -96,6 +96,25 @@ struct WinogradSums {
   int64_t row;
 };
 
+// One dimension: v[j * plane + t * lanes + c] = scale * (B^T d)_j of the six pixels d at column[4 t], ..., where pixel w
+// stands at src + column[w] * lanes, or is zero where that is negative.
+template <class T>
+struct WinogradLinePatches {
+  const T* src;
+  const int32_t* column;
+  int64_t tiles;
+  T scale;
+  T* v;
+  int64_t plane;
+};
+// pixels[(4 t + j) * lanes + l] = (A^T m)_j, value i of tile t standing at m + plane * i + t * lanes.
+template <class T>
+struct WinogradLineOutput {
+  const T* m;
+  int64_t plane, tiles;
+  T* pixels;
+};
+
 template <class T>
 struct WinogradKernelsOf {
   int tiles, vectors;  // of the largest register tile
@@ -107,6 +126,8 @@ struct WinogradKernelsOf {
   void (*source_patches)(const WinogradPatches<T>&);
   void (*gradient_patches)(const WinogradPatches<T>&);
   void (*weight_sums)(const WinogradSums<T>&);
+  void (*line_patches)(const WinogradLinePatches<T>&);
+  void (*line_output)(const WinogradLineOutput<T>&);
 };
 struct WinogradKernels {
   WinogradKernelsOf<float> f32;

@@ -1,0 +1,247 @@
+#include "conv/batch_lanes.hpp"
+
+#include <algorithm>
+
+#include "base/parallel.hpp"
+#include "conv/weight_gradient.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kInputBytes = 320 << 10;   // of a vector of images, some channels at a time, in the L2 cache
+constexpr int64_t kOutputBytes = 320 << 10;  // beside its sums
+constexpr int64_t kMostTerms = 1 << 14;     // of all lists of taps
+constexpr int64_t kLeastDepth = 64;         // shorter sums do not repay transposing their results
+
+int64_t floor_div(int64_t a, int64_t n) { return (a - floor_mod(a, n)) / n; }
+
+// Taps [begin, end) that meet the input, for outputs [first, first + count) of an axis or any of them.
+struct Stretch {
+  int64_t first, count, begin, end;
+  bool same_taps(const Stretch& other) const { return begin == other.begin && end == other.end; }
+};
+
+Stretch stretch_of(const AxisMap& a, int64_t output) {
+  Stretch s{output, 1, 0, 0};
+  const auto inside = [&](int64_t t) {
+    const int64_t at = output * a.stride + a.offset[static_cast<size_t>(t)];
+    return at >= 0 && at < a.in;
+  };
+  while (s.begin < a.taps() && !inside(s.begin)) ++s.begin;
+  for (s.end = s.begin; s.end < a.taps() && inside(s.end);) ++s.end;
+  return s;
+}
+
+// Outputs in runs: of the same taps, or, near the ends, at most `most` that share a union of theirs.
+Vector<Stretch> stretches(const AxisMap& a, int64_t most) {
+  Vector<Stretch> all;
+  for (int64_t o = 0; o < a.outputs; ++o) {
+    const Stretch next = stretch_of(a, o);
+    Stretch* last = all.empty() ? nullptr : &all.back();
+    if (last && last->same_taps(next)) {
+      ++last->count;
+    } else if (last && last->count < most && last->end - last->begin < a.taps() && next.end - next.begin < a.taps() && last->end > last->begin && next.end > next.begin) {
+      ++last->count;
+      last->begin = std::min(last->begin, next.begin);
+      last->end = std::max(last->end, next.end);
+    } else {
+      all.push_back(next);
+    }
+  }
+  return all;
+}
+
+// xl[channel][column][residue of the row][row / stride, zeros around][lane]
+template <class T>
+struct InputLayout {
+  int64_t lanes = conv_kernels<T>().lanes, first, rows, column, channel;
+  explicit InputLayout(const GatherSum<T>& s) {
+    const AxisMap& h = s.axis[1];
+    const auto [low, high] = std::minmax_element(h.offset.begin(), h.offset.end());
+    first = std::min<int64_t>(0, floor_div(*low, h.stride));
+    rows = std::max(ceil_div(h.in, h.stride), h.outputs + floor_div(*high, h.stride)) - first;
+    column = h.stride * rows * lanes;
+    channel = s.axis[2].in * column;
+  }
+  int64_t row(int64_t coordinate, int64_t stride) const { return (floor_mod(coordinate, stride) * rows + floor_div(coordinate, stride) - first) * lanes; }
+};
+
+template <class T>
+struct BatchLanes {
+  const GatherSum<T>& s;
+  const BatchPlan& plan;
+  const AxisMap &h = s.axis[1], &w = s.axis[2];
+  const InputLayout<T> in{s};
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const int64_t lanes = kernels.lanes;
+  const Vector<Stretch> down = stretches(h, plan.nr);
+  Vector<Stretch> across;  // one an output column
+  // The taps of a stretch down and a stretch across: terms [start, start + count) of the offsets.
+  struct Terms {
+    size_t down;
+    int64_t begin, end, start, of_channel;
+  };
+  Vector<Terms> lists;
+  Vector<int32_t> which;  // list of (down, column)
+  int64_t terms = 0;
+  Vector<int32_t> aoff, boff;
+
+  BatchLanes(const GatherSum<T>& sum, const BatchPlan& p) : s(sum), plan(p) {
+    for (int64_t o = 0; o < w.outputs; ++o) across.push_back(stretch_of(w, o));
+    for (size_t i = 0; i < down.size(); ++i)
+      for (const Stretch& v : across) which.push_back(list_of(i, v));
+  }
+
+  int32_t list_of(size_t i, const Stretch& v) {
+    for (size_t at = 0; at < lists.size(); ++at)
+      if (lists[at].down == i && lists[at].begin == v.begin && lists[at].end == v.end) return static_cast<int32_t>(at);
+    const int64_t of_channel = (down[i].end - down[i].begin) * (v.end - v.begin);
+    lists.push_back({i, v.begin, v.end, terms, of_channel});
+    terms += plan.channels * of_channel;
+    return static_cast<int32_t>(lists.size()) - 1;
+  }
+
+  void make_offsets() {
+    aoff.reserve(static_cast<size_t>(terms));
+    boff.reserve(static_cast<size_t>(terms));
+    for (const Terms& list : lists)
+      for (int64_t c = 0; c < plan.channels; ++c)
+        for (int64_t th = down[list.down].begin; th < down[list.down].end; ++th)
+          for (int64_t tw = list.begin; tw < list.end; ++tw) {
+            aoff.push_back(static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(th * w.taps() + tw)]));
+            boff.push_back(static_cast<int32_t>(c * in.channel + in.row(h.offset[static_cast<size_t>(th)], h.stride) + w.offset[static_cast<size_t>(tw)] * in.column));
+          }
+  }
+
+  // Vectors of x, multiply-adds of vectors for one row of `a`, and vectors of y, for one vector of images.
+  double inputs() const { return static_cast<double>(s.channels) * h.in * w.in; }
+  double outputs() const { return static_cast<double>(s.rows) * h.outputs * w.outputs; }
+  double products() const {
+    double all = 0;
+    for (size_t i = 0; i < down.size(); ++i)
+      for (const Stretch& v : across) all += static_cast<double>(down[i].count) * (down[i].end - down[i].begin) * (v.end - v.begin) * s.channels;
+    return all;
+  }
+
+  int64_t input_elements() const { return plan.channels * in.channel + kMaxVectors * lanes; }
+  int64_t row_elements() const { return h.outputs * w.outputs * lanes; }  // of y
+  int64_t output_elements() const { return ceil_div(ceil_div(s.rows, plan.mr), plan.row_parts) * plan.mr * row_elements(); }
+
+  // Images [n0, n0 + count) and part `part` of the rows, of every group.
+  void run(int64_t n0, int64_t count, int64_t part) const {
+    const int64_t tiles = ceil_div(s.rows, plan.mr);
+    const Range own{part * tiles / plan.row_parts, (part + 1) * tiles / plan.row_parts};
+    const int64_t input_bytes = Arena::rounded_bytes<T>(input_elements());
+    char* memory = Arena::local().reserve(input_bytes + Arena::rounded_bytes<T>(output_elements()));
+    T *x = reinterpret_cast<T*>(memory), *y = reinterpret_cast<T*>(memory + input_bytes);
+    std::fill_n(x, input_elements(), T(0));
+    const auto rows_of = [&](int64_t tile) { return Range{tile * s.rows / tiles, (tile + 1) * s.rows / tiles}; };
+    const int64_t first = rows_of(own.begin).begin, end = rows_of(own.end - 1).end;
+    for (int64_t g = 0; g < s.groups; ++g) {
+      for (int64_t c = 0; c < s.channels; c += plan.channels) {
+        const Range channels{c, std::min(s.channels, c + plan.channels)};
+        load(n0, count, g, channels, x);
+        for (int64_t i = own.begin; i < own.end; ++i) multiply(x, g, rows_of(i), channels, y + (rows_of(i).begin - first) * row_elements());
+      }
+      store(y, n0, count, g * s.rows + first, end - first);
+    }
+  }
+
+ private:
+  void load(int64_t n0, int64_t count, int64_t g, Range channels, T* x) const {
+    const T* from = s.x.data + n0 * s.x.stride[0] + (g * s.x_group + s.x_first + channels.begin) * s.x.stride[1];
+    for (int64_t c = 0; c < channels.size(); ++c)
+      for (int64_t i = 0; i < h.in; ++i)
+        kernels.pack_transposed(x + c * in.channel + in.row(i, h.stride), in.column, from + c * s.x.stride[1] + i * s.x.stride[3], s.x.stride[0],
+                                s.x.stride[4], w.in, count, lanes);
+  }
+
+  // y[m][column][row][lane]
+  void multiply(const T* x, int64_t g, Range rows, Range channels, T* y) const {
+    TileRun<T> t{};
+    t.a = s.a + g * s.a_group + rows.begin * s.a_row + channels.begin * s.a_channel;
+    t.lda = s.a_row;
+    t.ldc = row_elements();
+    t.bias = s.bias ? s.bias + g * s.rows + rows.begin : nullptr;
+    t.accumulate = channels.begin > 0;
+    t.clamp = s.clamp && channels.end == s.channels;
+    t.low = s.low;
+    t.high = s.high;
+    const int32_t* list_at = which.data();
+    for (const Stretch& d : down)
+      for (int64_t v = 0; v < w.outputs; ++v) {
+        const Terms& list = lists[static_cast<size_t>(*list_at++)];
+        t.k = channels.size() * list.of_channel;
+        t.aoff = aoff.data() + list.start;
+        t.boff = boff.data() + list.start;
+        const int64_t parts = ceil_div(d.count, plan.nr);
+        for (int64_t p = 0; p < parts; ++p) {
+          const int64_t row = d.first + p * d.count / parts, n = d.first + (p + 1) * d.count / parts - row;
+          t.b = x + v * w.stride * in.column + row * lanes;
+          t.c = y + (v * h.outputs + row) * lanes;
+          t.pixels = n * lanes;
+          kernels.tile[rows.size() - 1][n - 1](t);
+        }
+      }
+  }
+
+  void store(const T* y, int64_t n0, int64_t count, int64_t channel, int64_t rows) const {
+    for (int64_t m = 0; m < rows; ++m)
+      for (int64_t i = 0; i < h.outputs; ++i)
+        kernels.pack_transposed(s.y.data + n0 * s.y.stride[0] + (channel + m) * s.y.stride[1] + i * s.y.stride[3], s.y.stride[0],
+                                y + m * row_elements() + i * lanes, h.outputs * lanes, 1, count, w.outputs, w.outputs);
+  }
+};
+
+bool plain(const AxisMap& a) { return a.mode == Mode::zeros && !a.tabulated() && a.taps() > 0; }
+
+template <class T>
+bool applies(const GatherSum<T>& s) {
+  const AxisMap& d = s.axis[0];
+  const int64_t lanes = conv_kernels<T>().lanes, depth = s.channels * s.taps(), columns = s.axis[2].outputs;
+  return !s.accumulate && s.images >= lanes && s.y.stride[4] == 1 && depth >= kLeastDepth && plain(d) && plain(s.axis[1]) &&
+         plain(s.axis[2]) && d.taps() == 1 && d.outputs == 1 && d.in == 1 && d.offset[0] == 0 && s.rows * s.a_row <= INT32_MAX &&
+         s.rows * s.axis[1].outputs * columns * lanes * static_cast<int64_t>(sizeof(T)) <= kOutputBytes;
+}
+
+}  // namespace
+
+template <class T>
+BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
+  BatchPlan plan;
+  if (!applies(s)) return plan;
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const int64_t vectors = ceil_div(s.images, kernels.lanes), tiles = ceil_div(s.rows, kernels.rows);
+  plan.mr = static_cast<int>(ceil_div(s.rows, tiles));
+  plan.nr = std::min<int>(kMaxVectors, kernels.accumulators / plan.mr);
+  plan.channels = std::min(s.channels, kInputBytes / static_cast<int64_t>(sizeof(T)) / InputLayout<T>(s).channel);
+  if (plan.channels < 1) return plan;
+  const BatchLanes<T> all(s, plan);
+  if (all.terms > kMostTerms) return plan;
+  plan.threads = threads_for(2 * s.macs());
+  if (vectors < 2 * plan.threads) plan.row_parts = std::min<int64_t>(tiles, plan.threads);
+  plan.workspace_bytes = Arena::rounded_bytes<T>(all.input_elements()) + Arena::rounded_bytes<T>(all.output_elements());
+  plan.cost = static_cast<double>(s.groups * vectors) * (all.products() * static_cast<double>(s.rows) / 2 * 1.1 + 6 * all.inputs() + 8 * all.outputs()) +
+              4 * static_cast<double>(all.terms);
+  return plan;
+}
+
+template <class T>
+void run_batch_lanes(const GatherSum<T>& s, const BatchPlan& plan) {
+  BatchLanes<T> all(s, plan);
+  all.make_offsets();
+  const int64_t lanes = conv_kernels<T>().lanes, vectors = ceil_div(s.images, lanes);
+  parallel_tasks(vectors * plan.row_parts, plan.threads, [&](int64_t task) {
+    const int64_t n0 = task / plan.row_parts * lanes;
+    all.run(n0, std::min(lanes, s.images - n0), task % plan.row_parts);
+  });
+}
+
+#define FASTCONV_INSTANTIATE(T)                              \
+  template BatchPlan plan_batch_lanes(const GatherSum<T>&); \
+  template void run_batch_lanes(const GatherSum<T>&, const BatchPlan&);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv

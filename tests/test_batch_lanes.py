@@ -1,0 +1,55 @@
+"""Batches of small images, vectors along the batch: exact for integers at every edge of a batch, of the image and of the
+runs of rows that share taps, and the bits of each image alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import Array, assert_exact, assert_same_bits
+from cases import Case
+
+import fastconv as fc
+
+BATCHES = [16, 17, 33, 35]
+CASES = [
+    *[Case((14, 14), (5, 5), ic=6, oc=16, batch=n) for n in BATCHES],
+    *[Case((h, w), (3, 5), padding=(1, 2), ic=5, oc=9, batch=19) for h in (1, 2, 5, 9, 13) for w in (1, 3, 8, 11)],
+    *[Case((11, 9), (4, 3), stride, 2, dilation, ic=6, oc=7, batch=18) for stride in (1, 2, 3) for dilation in (1, 2)],
+    *[Case((9, 8), (3, 3), padding=((0, 2), (1, 0)), ic=11, oc=3, groups=g, batch=17) for g in (1, 2, 3)],
+    Case((10, 10), (5, 5), padding=4, ic=16, oc=6, batch=64),
+    Case((6, 7), (9, 11), padding=(8, 7), ic=2, oc=5, batch=20),
+    Case((32, 32), (3, 3), padding=1, ic=32, oc=3, batch=16),
+    Case((17,), (9,), padding=4, ic=12, oc=10, batch=40),
+    Case((8, 8), (3, 3), padding=1, ic=8, oc=8, batch=16, mode="reflect"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward_and_input_gradient(case: Case, dtype: Any) -> None:
+    x, w, b, g = case.data(dtype)
+    assert_exact(case.forward(x, w, b, algorithm="direct"), case.expected_output(x, w, b), dtype)
+    assert_exact(case.grad_input(g, w, algorithm="direct"), case.expected_grad_input(g, w), dtype)
+
+
+def random(shape: tuple[int, ...], dtype: Any) -> Array:
+    return np.random.default_rng(3).standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_image_alone_has_the_same_bits(dtype: Any, threads: int, stride: int) -> None:
+    x, w, b = random((37, 6, 14, 13), dtype), random((11, 6, 5, 5), dtype), random((11,), dtype)
+    options: dict[str, Any] = {"stride": stride, "padding": 2}
+    with fc.threads(threads):
+        y = fc.conv2d(x, w, b, activation="relu", **options)
+        dx = fc.conv2d_grad_input(y, w, x.shape, **options)
+    for n in (0, 15, 16, 36):
+        assert_same_bits(y[n], fc.conv2d(x[n], w, b, activation="relu", **options))
+        assert_same_bits(dx[n], fc.conv2d_grad_input(y[n], w, x.shape[1:], **options))
+
+
+def test_plan() -> None:
+    assert fc.explain((64, 6, 14, 14), (16, 6, 5, 5))["kernel"] == "batch lanes"
+    assert fc.explain((1, 6, 14, 14), (16, 6, 5, 5))["kernel"] != "batch lanes"
