@@ -264,6 +264,7 @@ struct Correlation {
       taps.t[i] = part.taps;
       sum.axis[i] = std::move(part.map);
     }
+    const bool tail = find_tail(taps, static_cast<double>(taps.size()) == static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps());
     if (const BatchPlan part = plan_batch(taps); part.cost >= 0) {
       at_least(plan.workspace_bytes, part.workspace_bytes);
       plan.cost += part.cost;
@@ -278,7 +279,7 @@ struct Correlation {
       return;
     }
     sum.channels = rows.channels;
-    sum.packed = !rows.in_place(taps, part_pixels());
+    sum.packed = !tail && !rows.in_place(taps, part_pixels());
     const GatherPlan part = plan_gather(sum);
     at_least(plan.workspace_bytes, part.workspace_bytes);
     if (sum.packed) at_least(plan.shared_bytes, std::min(kRowBytes, rows.groups * rows.rows * rows.channels * taps.size() * item));
@@ -339,9 +340,19 @@ struct Correlation {
     sum.packed = false;
   }
 
+  // Before anything of the sum is planned: whether it has a tail, whose weights are read in place.
+  bool find_tail(const TapBox& taps, bool only) {
+    sum.tail = 0;
+    if (!only || adding || rows.transposed) return false;
+    read_in_place(taps);
+    sum.channels = rows.channels;
+    sum.tail = rows.can_stand(taps) ? tail_pixels(sum) : 0;
+    return sum.tail > 0;
+  }
+
   // Vectors along the batch, if that is quicker than along an image. Both give the same bits.
   BatchPlan plan_batch(const TapBox& taps) {
-    if (adding || sum.images < conv_kernels<T>().lanes) return {};
+    if (adding || sum.tail || sum.images < conv_kernels<T>().lanes) return {};
     read_in_place(taps);
     sum.channels = rows.channels;
     const BatchPlan plan = plan_batch_lanes(sum);
@@ -351,12 +362,13 @@ struct Correlation {
 
   void run_taps(const TapBox& taps, bool first, bool last) {
     const int64_t channels = rows.channels, a_channel = rows.groups * round_up(rows.rows, conv_kernels<T>().lanes) * taps.size();
+    const bool tail = find_tail(taps, first && last);
     if (const BatchPlan plan = first && last ? plan_batch(taps) : BatchPlan{}; plan.cost >= 0) {
       sum.bias = bias.empty() ? nullptr : bias.data();
       sum.clamp = clamps;
       return run_batch_lanes(sum, plan);
     }
-    if (rows.in_place(taps, part_pixels())) {
+    if (tail || rows.in_place(taps, part_pixels())) {
       read_in_place(taps);
       run_channels(0, channels, first, last, [](const GatherPlan&) {});
       return;

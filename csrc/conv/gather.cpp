@@ -11,15 +11,18 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kBlockBytes = 256 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
-constexpr int64_t kPanelBytes = 24 << 10;   // and a panel of it in the L1 cache
+constexpr int64_t kPanelBytes = 96 << 10;   // of which a panel, read a few vectors at a time, may take this
 constexpr int64_t kManyRows = 32;           // of `a`: reading x where it stands costs them more than packing it
 constexpr double kStoreCost = 0.6;          // cycles to transpose an output of a columns tile
 constexpr double kSplitLoads = 1.15;        // what loads of vectors at a tap's shift cost the other tiles
+constexpr int64_t kTailDepth = 256;         // of the sums that a tail's dot products repay
+constexpr int64_t kTailPlane = 256;         // pixels of an image of which a vector more or less is worth it
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
 
-// Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart: row by row, or in one sweep over the gaps.
-int64_t vectors(int64_t rows, int64_t n, int64_t pitch, int64_t lanes) {
-  return std::min(rows * ceil_div(n, lanes), ceil_div((rows - 1) * pitch + n, lanes));
+// Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart, but for the last `tail`: row by row, or in one
+// sweep over the gaps.
+int64_t vectors(int64_t rows, int64_t n, int64_t pitch, int64_t tail, int64_t lanes) {
+  return std::min(rows * ceil_div(n, lanes), ceil_div((rows - 1) * pitch + n - tail, lanes));
 }
 
 // Cycles of packing x into layouts of its axes.
@@ -46,10 +49,10 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
     }
     if (!changes) continue;
     int64_t sweeps;  // vectors of one image
-    if (l[1].width == n[1]) sweeps = vectors(n[0] * n[1], n[2], l[2].width, lanes);
-    else sweeps = n[0] * vectors(n[1], n[2], l[2].width, lanes);
+    if (l[1].width == n[1]) sweeps = vectors(n[0] * n[1], n[2], l[2].width, s.tail, lanes);
+    else sweeps = (n[0] - 1) * vectors(n[1], n[2], l[2].width, 0, lanes) + vectors(n[1], n[2], l[2].width, s.tail, lanes);
     double all = static_cast<double>(s.images) * sweeps;
-    if (l[2].width == n[2] && l[1].width == n[1] && l[0].width == n[0])
+    if (!s.tail && l[2].width == n[2] && l[1].width == n[1] && l[0].width == n[0])
       all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
     const double cost = s.groups * all * s.channels * s.taps() * row_tiles / 2 + pack_cost(s, l, lanes);
     if (best < 0 || cost < best * 0.98) {
@@ -80,6 +83,97 @@ void choose_tile(int64_t rows, double vectors, int accumulators, GatherPlan& pla
     }
   }
 }
+
+// The tail's pixels within a box, and their sums so far.
+template <class T>
+class Tail {
+  static constexpr int64_t kTall = 4;  // rows of a at a time
+
+ public:
+  Tail(const GatherSum<T>& s, const Box& box) : s_(s), box_(box) {
+    const int64_t h = s.axis[1].outputs, w = s.axis[2].outputs;
+    for (int64_t p = s.plane() - s.tail; p < s.plane(); ++p) {
+      const int64_t at[3] = {p / (h * w), p / w % h, p % w};
+      bool inside = true;
+      for (int i = 0; i < 3; ++i) inside &= at[i] >= box.begin[i] && at[i] < box.end[i];
+      if (inside) pixels_.push_back({at[0], at[1], at[2]});
+    }
+  }
+  // Of each image's pixels in row (d, h), how many belong to the tail.
+  int64_t in_row(int64_t d, int64_t h) const {
+    return std::count_if(pixels_.begin(), pixels_.end(), [&](const Pixel& p) { return p.d == d && p.h == h; });
+  }
+  int64_t count() const { return box_.images() * static_cast<int64_t>(pixels_.size()); }
+  static int64_t bytes(int64_t count, int64_t depth, int64_t rows) {
+    return count ? Arena::rounded_bytes<T>((count + kTall) * depth) + Arena::rounded_bytes<T>(count * rows * conv_kernels<T>().lanes) : 0;
+  }
+  void place(char* memory, int64_t depth) {
+    values_ = reinterpret_cast<T*>(memory);
+    rows_ = values_ + count() * depth;
+    sums_ = reinterpret_cast<T*>(memory + Arena::rounded_bytes<T>((count() + kTall) * depth));
+  }
+
+  // The values of the channels packed at b, `depth` of them at `offsets`.
+  void gather(const Block<T>& block, const T* b, const int32_t* offsets, int64_t depth) {
+    T* value = values_;
+    depth_ = depth;
+    for (int64_t n = 0; n < box_.images(); ++n)
+      for (const Pixel& p : pixels_) {
+        const T* from = b + block.position(n, p.d - box_.begin[0], p.h - box_.begin[1], p.w - box_.begin[2]);
+        for (int64_t k = 0; k < depth; ++k) *value++ = from[offsets[k]];
+      }
+  }
+
+  // Adds their products with rows [m0, m0 + rows) of a, whose terms stand at `offsets` from a.
+  void add(const T* a, const int32_t* offsets, int64_t m0, int64_t rows, bool first) const {
+    const bool dense = s_.rows_are_dense();
+    int32_t at[kMaxVectors];
+    for (int i = 0; i < kMaxVectors; ++i) at[i] = static_cast<int32_t>(i * depth_);
+    DotTile<T> t{};
+    t.rows = 1;
+    t.pixels = depth_;
+    t.lda = dense ? s_.a_row : depth_;
+    t.boff = at;
+    t.accumulate = !first;
+    t.ldc = count() * kernels_.lanes;
+    for (int64_t m = 0, tall; m < rows; m += tall) {
+      tall = std::min<int64_t>(kTall, rows - m);
+      t.a = dense ? a + m * s_.a_row : rows_;
+      for (int64_t i = 0; i < tall && !dense; ++i)
+        for (int64_t k = 0; k < depth_; ++k) rows_[i * depth_ + k] = a[(m + i) * s_.a_row + offsets[k]];
+      const int64_t most = std::min<int64_t>(kMaxVectors, kernels_.accumulators / tall);
+      for (int64_t i = 0, n; i < count(); i += n) {
+        n = std::min(most, count() - i);
+        t.b = values_ + i * depth_;
+        t.c = sums_ + ((m0 + m) * count() + i) * kernels_.lanes;
+        kernels_.dot[tall - 1][n - 1](t);
+      }
+    }
+  }
+
+  void store(const T* bias, T* y, int64_t rows) const {
+    const T* sum = sums_;
+    for (int64_t m = 0; m < rows; ++m)
+      for (int64_t n = box_.image0; n < box_.image1; ++n)
+        for (const Pixel& p : pixels_) {
+          T value = kernels_.sum(sum, 1, kernels_.lanes) + (bias ? bias[m] : T(0));
+          if (s_.clamp) value = value < s_.low ? s_.low : value > s_.high ? s_.high : value;
+          y[n * s_.y.stride[0] + m * s_.y.stride[1] + p.d * s_.y.stride[2] + p.h * s_.y.stride[3] + p.w * s_.y.stride[4]] = value;
+          sum += kernels_.lanes;
+        }
+  }
+
+ private:
+  struct Pixel {
+    int64_t d, h, w;
+  };
+  const GatherSum<T>& s_;
+  const Box& box_;
+  const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
+  Vector<Pixel> pixels_;
+  T *values_ = nullptr, *rows_ = nullptr, *sums_ = nullptr;
+  int64_t depth_ = 0;
+};
 
 // A part of a box that one register tile covers, a panel of pixels for all rows of `a`.
 struct Panel {
@@ -115,7 +209,11 @@ struct Executor {
     const Block<T> block(s.axis, box, plan.expand, s.x, s.rows >= kManyRows);
     const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
     const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
-    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + Arena::rounded_bytes<T>(kMaxRows * room));
+    const int64_t edge_bytes = Arena::rounded_bytes<T>(kMaxRows * room);
+    Tail<T> tail(s, box);
+    const int64_t row0 = plan.row_tile(s.rows, tile0).first, row1 = tile1 > tile0 ? plan.row_tile(s.rows, tile1 - 1).first + plan.row_tile(s.rows, tile1 - 1).count : row0;
+    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes + Tail<T>::bytes(tail.count(), cb * taps, row1 - row0));
+    tail.place(memory + packed_bytes + 2 * offset_bytes + edge_bytes, cb * taps);
     T* packed = reinterpret_cast<T*>(memory);
     int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
     int32_t* a_offsets = reinterpret_cast<int32_t*>(memory + packed_bytes + offset_bytes);
@@ -126,7 +224,7 @@ struct Executor {
     block.clear(cb, packed);
     std::fill_n(edge, kMaxRows * room, T(0));  // columns that belong to no output are computed all the same
 
-    const Panels panels = make_panels(block);
+    const Panels panels = make_panels(block, tail);
     TileRun<T> t{};
     t.lda = s.a_row;
     t.aoff = a_offsets;
@@ -150,23 +248,29 @@ struct Executor {
           t.c = s.y.data + channel * s.y.stride[1] + panel.y;
           multiply(panel, panels.segments.data() + panel.first_segment, t, mr, block.width(2), edge);
         };
-        if (!shallow()) {
+        if (tail.count()) tail.gather(block, b, offsets, t.k);
+        if (s.tail || !shallow()) {
           for (const Panel& panel : panels.list)
-            for (int64_t i = tile0; i < tile1; ++i) one(panel, i);
+            for (int64_t i = tile0; i < tile1; ++i) {
+              one(panel, i);
+              if (tail.count() && &panel == &panels.list.back()) tail.add(t.a, a_offsets, plan.row_tile(s.rows, i).first - row0, plan.row_tile(s.rows, i).count, c0 == 0);
+            }
         } else {
           for (int64_t i = tile0; i < tile1; ++i)
             for (const Panel& panel : panels.list) one(panel, i);
         }
+        if (tail.count() && c0 + channels >= s.channels)
+          tail.store(s.bias ? s.bias + g * s.rows + row0 : nullptr, s.y.data + (g * s.rows + row0) * s.y.stride[1], row1 - row0);
       }
   }
 
  private:
   struct Row {
-    int64_t position, y;
+    int64_t position, y, n;
   };
   auto tile(int64_t mr, int64_t vectors) const { return s.packed ? kernels.packed_tile[mr - 1][vectors - 1] : kernels.tile[mr - 1][vectors - 1]; }
   bool shallow() const { return std::min(plan.channels, s.channels) * s.taps() < kShallow; }
-  static bool joined(const Row& a, const Row& b, int64_t n) { return b.position - a.position == n && b.y - a.y == n; }
+  static bool joined(const Row& a, const Row& b) { return b.position - a.position == a.n && b.y - a.y == a.n; }
 
   // Cuts [0, pixels) into panels of at most plan.nr vectors, of even width; calls f(begin, end).
   template <class F>
@@ -175,46 +279,50 @@ struct Executor {
     for (int64_t i = 0; i < count; ++i) f(i * vectors / count * lanes, std::min(pixels, (i + 1) * vectors / count * lanes));
   }
 
-  Panels make_panels(const Block<T>& block) const {
+  Panels make_panels(const Block<T>& block, const Tail<T>& tail) const {
     const Box& box = block.box();
     const int64_t n = box.extent(2), height = box.extent(1);
     Vector<Row> rows;
     rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * height));
     for (int64_t i = 0; i < box.images(); ++i)
       for (int64_t d = 0; d < box.extent(0); ++d)
-        for (int64_t h = 0; h < height; ++h)
-          rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
-                                                          (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4]});
+        for (int64_t h = 0; h < height; ++h) {
+          const int64_t count = n - (s.tail ? tail.in_row(box.begin[0] + d, box.begin[1] + h) : 0);
+          if (count)
+            rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
+                                                            (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4], count});
+        }
+    Panels panels;
+    if (rows.empty()) return panels;
     // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by row?
     Vector<size_t> stretch{0};
     for (size_t r = 1; r < rows.size(); ++r)
-      if (rows[r].position - rows[r - 1].position - n >= lanes) stretch.push_back(r);
+      if (rows[r].position - rows[r - 1].position - rows[r - 1].n >= lanes) stretch.push_back(r);
     stretch.push_back(rows.size());
     int64_t across = 0;
-    for (size_t i = 0; i + 1 < stretch.size(); ++i) across += ceil_div(rows[stretch[i + 1] - 1].position + n - rows[stretch[i]].position, lanes);
+    for (size_t i = 0; i + 1 < stretch.size(); ++i) across += ceil_div(rows[stretch[i + 1] - 1].position + rows[stretch[i + 1] - 1].n - rows[stretch[i]].position, lanes);
     const bool sweep = across < static_cast<int64_t>(rows.size()) * ceil_div(n, lanes);
     const bool direct = s.y.stride[4] == 1 || n == 1;
 
-    Panels panels;
-    if (direct && s.rows == 1) {
+    if (direct && s.rows == 1 && !s.tail) {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0});
     } else if (!sweep && direct) {
-      add_straight(rows, n, panels);
+      add_straight(rows, panels);
     } else {
-      bool whole = direct;  // all rows follow one another: no segments are needed
-      for (size_t r = 1; r < rows.size(); ++r) whole &= joined(rows[r - 1], rows[r], n);
-      if (whole) add_straight(rows, n, panels);
-      else add_edged(rows, stretch, n, sweep, panels);
+      bool whole = direct;  // all rows follow one another, but for tails: no segments are needed
+      for (size_t r = 1; r < rows.size(); ++r) whole &= joined(rows[r - 1], rows[r]) || rows[r - 1].n < n;
+      if (whole) add_straight(rows, panels);
+      else add_edged(rows, stretch, sweep, panels);
     }
     return panels;
   }
 
   // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles a
   // vector narrower, where sums are shallow; else a panel a tile.
-  void add_straight(const Vector<Row>& rows, int64_t n, Panels& panels) const {
+  void add_straight(const Vector<Row>& rows, Panels& panels) const {
     for (size_t r = 0, count; r < rows.size(); r += count) {
-      for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count], n);) ++count;
-      const int64_t pixels = static_cast<int64_t>(count) * n;
+      for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count]);) ++count;
+      const int64_t pixels = rows[r + count - 1].position + rows[r + count - 1].n - rows[r].position;
       auto add = [&](int64_t p0, int64_t p1, int64_t vectors) {
         panels.list.push_back({Panel::straight, static_cast<int8_t>(vectors), rows[r].position + p0, p1 - p0, rows[r].y + p0, 0, 0, 0});
       };
@@ -229,13 +337,13 @@ struct Executor {
     }
   }
 
-  void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, int64_t n, bool sweep, Panels& panels) const {
+  void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, bool sweep, Panels& panels) const {
     auto add = [&](size_t first, size_t last) {  // rows [first, last)
       const int64_t start = rows[first].position;
-      cut(rows[last - 1].position + n - start, [&](int64_t p0, int64_t p1) {
+      cut(rows[last - 1].position + rows[last - 1].n - start, [&](int64_t p0, int64_t p1) {
         Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0, static_cast<int32_t>(panels.segments.size()), 0};
         for (size_t r = first; r < last; ++r) {
-          const int64_t begin = std::max(p0, rows[r].position - start), end = std::min(p1, rows[r].position + n - start);
+          const int64_t begin = std::max(p0, rows[r].position - start), end = std::min(p1, rows[r].position + rows[r].n - start);
           if (begin >= end) continue;
           panels.segments.push_back({rows[r].y + (begin - rows[r].position + start) * s.y.stride[4], static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin)});
           ++panel.segments;
@@ -319,16 +427,25 @@ void fill_with_bias(const GatherSum<T>& s) {
   });
 }
 
-// Channels of which a panel stays in the L1 cache, but enough of them that adding to y is no burden.
+// Enough channels at a time that adding to y is no burden.
+template <class T>
+int64_t least_channels(const GatherSum<T>& s) {
+  return ceil_div(192, std::max<int64_t>(1, s.taps()));
+}
+
+// Channels of which a panel takes its share of the cache.
 template <class T>
 int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
-  int64_t entries = 1;
-  for (int i = 0; i < 3; ++i) {
+  const int64_t most = plan.nr * conv_kernels<T>().lanes;
+  int64_t entries = 1, run = 1;  // pixels that follow one another without gaps, from the last axis on
+  for (int i : {2, 1, 0}) {
     const LayoutSize l = layout_size(s.axis[i], s.axis[i].outputs, plan.expand[i]);
-    const int64_t columns = i == 2 ? std::min<int64_t>(s.axis[i].outputs, plan.nr * conv_kernels<T>().lanes) : 1;
-    entries *= l.segments * (l.width - s.axis[i].outputs + columns);
+    const bool joins = run > 0 && l.width == s.axis[i].outputs;
+    run = joins ? run * l.width : 0;
+    entries = joins ? entries * l.segments * l.width : entries * l.segments * (l.width - s.axis[i].outputs + (i == 2 ? std::min(most, s.axis[i].outputs) : 1));
   }
-  return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), ceil_div(192, std::max<int64_t>(1, s.taps())));
+  if (run > most) entries = entries / run * most;
+  return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), least_channels(s));
 }
 
 // Cycles of copying between y and the edges of tiles that end within a vector, once or twice for each run of channels.
@@ -346,10 +463,10 @@ template <class T>
 GatherPlan choose_kernel(const GatherSum<T>& s) {
   const int lanes = conv_kernels<T>().lanes;
   GatherPlan pixels, columns;
-  const double outputs = static_cast<double>(s.images * s.axis[0].outputs * s.axis[1].outputs) * s.axis[2].outputs;
+  const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
   choose_tile(s.rows, std::ceil(outputs / lanes), conv_kernels<T>().accumulators, pixels);
   pixels.cost = choose_layout(s, lanes, pixels.mr, pixels) + edge_cost(s, lanes);
-  if (!columns_apply(s) || s.rows < lanes / 2) return pixels;
+  if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
   columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) + kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
@@ -357,6 +474,12 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
 }
 
 }  // namespace
+
+template <class T>
+int64_t tail_pixels(const GatherSum<T>& s) {
+  const int64_t lanes = conv_kernels<T>().lanes, plane = s.plane(), left = plane % lanes;
+  return left <= lanes / 4 && plane > lanes && plane <= kTailPlane && s.channels * s.taps() >= kTailDepth ? left : 0;
+}
 
 template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s) {
@@ -371,7 +494,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
   if (plan.threads > 1 && s.groups < plan.threads)
     pixels = std::min<int64_t>(pixels, std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / (2 * plan.threads))));
-  const int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : panel_channels(s, plan));
+  int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : least_channels(s));
 
   auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
   // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
@@ -393,8 +516,10 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
            few * channel_size(plan.images + 1, extent) <= budget)
       ++plan.images;
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
+  if (!plan.columns) few = std::min(s.channels, std::max(few, std::min(budget / size, panel_channels(s, plan))));
   plan.channels = std::max<int64_t>(1, std::min(s.channels, plan.columns || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
   if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
+  if (s.tail) plan.channels = std::min(s.channels, round_up(plan.channels, kernels.lanes));  // so that a term has its lane however they are cut
 
   const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) * ceil_div(n[2], extent[2]);
   if (plan.threads > 1) {
@@ -404,7 +529,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   }
   plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack);
   plan.workspace_bytes += plan.columns ? columns_bytes(s, plan, plan.pixels()) :
-                         2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes);
+                         2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes) +
+                         Tail<T>::bytes(plan.images * s.tail, plan.channels * s.taps(), s.rows);
   return plan;
 }
 
@@ -438,6 +564,7 @@ void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                        \
+  template int64_t tail_pixels(const GatherSum<T>&);    \
   template GatherPlan plan_gather(const GatherSum<T>&); \
   template void run_gather(const GatherSum<T>&, const GatherPlan&);
 FASTCONV_INSTANTIATE(float)

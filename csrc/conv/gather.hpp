@@ -29,16 +29,29 @@ struct GatherSum {
   bool packed = false;
   int64_t a_group = 0, a_row = 0, a_channel = 0;
   Vector<int64_t> a_tap;
+  int64_t tail = 0;         // the last pixels of each image are dot products along a, see tail_pixels()
   const T* bias = nullptr;  // one a row of y, unit stride; may be null
   bool accumulate = false;  // add to y instead of setting it
   bool clamp = false;
   T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity();
 
+  int64_t plane() const { return axis[0].outputs * axis[1].outputs * axis[2].outputs; }
   int64_t taps() const { return axis[0].taps() * axis[1].taps() * axis[2].taps(); }
+  // Whether the terms of a row of `a` are neighbours.
+  bool rows_are_dense() const {
+    bool dense = a_channel == taps();
+    for (size_t t = 0; t < a_tap.size(); ++t) dense &= a_tap[t] == static_cast<int64_t>(t);
+    return dense;
+  }
   double macs() const {
     return static_cast<double>(images) * groups * rows * channels * taps() * axis[0].outputs * axis[1].outputs * axis[2].outputs;
   }
 };
+
+// How many pixels of a small image are better summed as dot products, vectors along the channels and taps, than in one more
+// vector of which they fill little: 7x7 is 48 + 1. Looks at one image alone, since such sums have bits of their own.
+template <class T>
+int64_t tail_pixels(const GatherSum<T>& s);
 
 // How a GatherSum is cut up. None of it changes a bit of the result.
 struct GatherPlan {

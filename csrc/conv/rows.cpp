@@ -28,12 +28,16 @@ Vector<int64_t> WeightRows<T>::tap_offsets(const TapBox& taps) const {
 }
 
 template <class T>
-bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
-  const Vector<int64_t> offset = tap_offsets(taps);
+bool WeightRows<T>::can_stand(const TapBox& taps) const {
   int64_t reach = 0;
-  for (int64_t o : offset) reach = std::max(reach, std::abs(o));
+  for (int64_t o : tap_offsets(taps)) reach = std::max(reach, std::abs(o));
+  return channels * std::abs(channel_stride()) + reach <= INT32_MAX;
+}
+
+template <class T>
+bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
-  return channels * std::abs(channel_stride()) + reach <= INT32_MAX && pixels <= (apart ? kFewTransposed : kFewPixels);
+  return pixels <= (apart ? kFewTransposed : kFewPixels) && can_stand(taps);
 }
 
 template <class T>

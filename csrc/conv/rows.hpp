@@ -29,6 +29,8 @@ struct WeightRows {
   int64_t group_stride() const { return (transposed ? channels : rows) * w.stride[0]; }
   Vector<int64_t> tap_offsets(const TapBox& taps) const;
 
+  // True if the tiles' offsets reach all weights where they stand.
+  bool can_stand(const TapBox& taps) const;
   // True if the tiles shall read the weights where they stand: packing them would cost more than it saves, because each
   // is used for few pixels.
   bool in_place(const TapBox& taps, double pixels) const;

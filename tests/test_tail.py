@@ -1,0 +1,54 @@
+"""Small images whose last pixels are dot products, 7x7 as 48 + 1: exact for integers, the same bits however the image is cut,
+laid out or batched, on every width of a vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import LAYOUTS, Array, Guarded, assert_exact, assert_same_bits
+from cases import Case
+
+import fastconv as fc
+
+CASES = [
+    *[Case(size, (1, 1), ic=260, oc=19, batch=n) for size in ((7, 7), (14, 14), (3, 11), (49, 1), (1, 17), (5, 5)) for n in (1, 3, 17)],
+    *[Case((14, 13), (3, 3), 2, 1, ic=40, oc=11, batch=n) for n in (1, 2)],
+    Case((7, 7), (3, 3), padding=1, ic=33, oc=13, mode="reflect"),
+    Case((9, 9), (3, 3), ic=30, oc=9, groups=3, batch=2),
+    Case((5, 13), (2, 3), padding=1, dilation=2, ic=50, oc=5),
+    Case((3, 3, 7), (2, 1, 3), padding=(1, 0, 1), ic=50, oc=10, batch=2),
+    Case((65,), (3,), padding=1, ic=100, oc=1, batch=2),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_exact(case: Case, dtype: Any) -> None:
+    x, w, b, _ = case.data(dtype)
+    assert_exact(case.forward(x, w, b, algorithm="direct"), case.expected_output(x, w, b), dtype)
+    out = Guarded(case.output_shape, dtype, (1, -2, *[1] * (case.nd - 1), 3))
+    case.forward(x, w, b, algorithm="direct", out=out.view)
+    out.assert_intact()
+    assert_exact(np.ascontiguousarray(out.view), case.expected_output(x, w, b), dtype)
+
+
+def random(shape: tuple[int, ...], dtype: Any) -> Array:
+    return np.random.default_rng(5).standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(1, 1, 7), (1, 1, 14), (3, 2, 13), (1, 1, 5)])
+def test_same_bits(dtype: Any, kernel: int, stride: int, size: int) -> None:
+    x, w, b = random((18, 264, size, size), dtype), random((37, 264, kernel, kernel), dtype), random((37,), dtype)
+    options: dict[str, Any] = {"stride": stride, "padding": kernel // 2, "activation": "relu"}
+    with fc.threads(1):
+        y = fc.conv2d(x, w, b, **options)
+    with fc.threads(3):
+        assert_same_bits(fc.conv2d(x, w, b, **options), y)
+        for n in (0, 16, 17):
+            assert_same_bits(fc.conv2d(x[n], w, b, **options), y[n])
+    for arrange in LAYOUTS.values():
+        assert_same_bits(fc.conv2d(arrange(x), arrange(w), b, **options), y)
+        out = arrange(np.full_like(y, np.nan))
+        if out.flags.writeable:
+            assert_same_bits(fc.conv2d(x, w, b, **options, out=out), y)
