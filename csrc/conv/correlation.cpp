@@ -125,6 +125,22 @@ struct Correlation {
     }
   }
 
+  // An input gradient, piece by piece. Where a stride passes over the inputs between taps, y is filled at once beforehand:
+  // going along it in steps is slower.
+  void run_pieces(const ConvProblem& p) {
+    bool skips = false;
+    Piece all[3];
+    for (int i = 0; i < 3; ++i) {
+      skips |= p.axis[i].stride > p.axis[i].k;
+      all[i].map.outputs = p.axis[i].in;
+      all[i].map.offset.clear();
+    }
+    if (skips) run(all[0], all[1], all[2]);
+    for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& w) {
+      if (!skips || d.map.taps() * h.map.taps() * w.map.taps() > 0) run(d, h, w);
+    });
+  }
+
   // An input gradient in one piece and lines, where that is all that padding adds. False if it is not.
   bool run_with_lines(const ConvProblem& p) {
     const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
@@ -499,7 +515,7 @@ void correlate_folded(const Fold& fold, View<const T> dy, View<const T> w, View<
   for (int64_t n = 0; n < p.mb; n += most) {
     wide.shape[0] = dy.shape[0] = dx.shape[0] = std::min(most, p.mb - n);
     Correlation<T> correlation = backward_correlation<T>(p, dy, w, {}, wide, Activation::none, algorithm);
-    for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
+    correlation.run_pieces(p);
     pad_backward<T>(fold.pad, wide, dx);
     dy.data += most * dy.stride[0];
     dx.data += most * dx.stride[0];
@@ -531,8 +547,7 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
   bool adds = false;  // then the activation waits for the last piece
   for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
   if (adds) correlation.clamps = false;
-  if (!adds || !correlation.run_with_lines(p))
-    for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
+  if (!adds || !correlation.run_with_lines(p)) correlation.run_pieces(p);
   if (adds || !is_clamp(activation)) apply_activation(activation, dx);
 }
 

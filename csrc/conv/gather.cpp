@@ -15,6 +15,7 @@ constexpr int64_t kPanelBytes = 96 << 10;   // of which a panel, read a few vect
 constexpr int64_t kManyRows = 32;           // of `a`: reading x where it stands costs them more than packing it
 constexpr double kStoreCost = 0.6;          // cycles to transpose an output of a columns tile
 constexpr double kSplitLoads = 1.15;        // what loads of vectors at a tap's shift cost the other tiles
+constexpr int64_t kEdgeBytes = 384 << 10;   // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kTailDepth = 256;         // of the sums that a tail's dot products repay
 constexpr int64_t kTailPlane = 256;         // pixels of an image of which a vector more or less is worth it
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
@@ -185,6 +186,7 @@ struct Panel {
   int8_t vectors;                   // of the tile; a straight panel may be many tiles long
   int64_t position, pixels, y;
   int64_t height;                   // image rows, of image
+  int64_t edge;                     // place among the edged panels' columns
   int32_t first_segment, segments;  // of edged
 };
 struct Segment {
@@ -194,6 +196,7 @@ struct Segment {
 struct Panels {
   Vector<Panel> list;
   Vector<Segment> segments;
+  int64_t edges = 0;  // columns of all edged panels
 };
 
 template <class T>
@@ -209,10 +212,13 @@ struct Executor {
     const Block<T> block(s.axis, box, plan.expand, s.x, s.rows >= kManyRows);
     const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
     const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
-    const int64_t edge_bytes = Arena::rounded_bytes<T>(kMaxRows * room);
     Tail<T> tail(s, box);
-    const int64_t row0 = plan.row_tile(s.rows, tile0).first, row1 = tile1 > tile0 ? plan.row_tile(s.rows, tile1 - 1).first + plan.row_tile(s.rows, tile1 - 1).count : row0;
-    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes + Tail<T>::bytes(tail.count(), cb * taps, row1 - row0));
+    const Panels panels = make_panels(block, tail);
+    const auto last = plan.row_tile(s.rows, std::max(tile0, tile1 - 1));
+    const int64_t row0 = plan.row_tile(s.rows, tile0).first, row_count = last.first + last.count - row0;
+    const Edges edges = plan_edges(panels, row_count, cb);
+    const int64_t edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch);
+    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes + Tail<T>::bytes(tail.count(), cb * taps, row_count));
     tail.place(memory + packed_bytes + 2 * offset_bytes + edge_bytes, cb * taps);
     T* packed = reinterpret_cast<T*>(memory);
     int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
@@ -222,9 +228,8 @@ struct Executor {
     for (int64_t c = 0, k = 0; c < cb; ++c)
       for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
     block.clear(cb, packed);
-    std::fill_n(edge, kMaxRows * room, T(0));  // columns that belong to no output are computed all the same
+    std::fill_n(edge, edges.rows * edges.pitch, T(0));  // columns that belong to no output are computed all the same
 
-    const Panels panels = make_panels(block, tail);
     TileRun<T> t{};
     t.lda = s.a_row;
     t.aoff = a_offsets;
@@ -246,7 +251,12 @@ struct Executor {
           t.a = s.a + g * s.a_group + m * s.a_row + c0 * s.a_channel * (s.packed ? mr : 1);
           t.bias = s.bias ? s.bias + channel : nullptr;
           t.c = s.y.data + channel * s.y.stride[1] + panel.y;
-          multiply(panel, panels.segments.data() + panel.first_segment, t, mr, block.width(2), edge);
+          t.ldc = s.y.stride[1];
+          if (panel.kind == Panel::straight) return tile(mr, panel.vectors)(t);
+          if (panel.kind == Panel::image) return multiply_image(t, panel.height, block.width(2));
+          T* own = edge + (edges.keeps ? (m - row0) * edges.pitch + panel.edge : 0);
+          const bool load = t.accumulate && (c0 == 0 || !edges.keeps), store = c0 + channels >= s.channels || !edges.keeps;
+          multiply_edged(panel, panels.segments.data() + panel.first_segment, t, mr, own, edges.pitch, load, store);
         };
         if (tail.count()) tail.gather(block, b, offsets, t.k);
         if (s.tail || !shallow()) {
@@ -260,7 +270,7 @@ struct Executor {
             for (const Panel& panel : panels.list) one(panel, i);
         }
         if (tail.count() && c0 + channels >= s.channels)
-          tail.store(s.bias ? s.bias + g * s.rows + row0 : nullptr, s.y.data + (g * s.rows + row0) * s.y.stride[1], row1 - row0);
+          tail.store(s.bias ? s.bias + g * s.rows + row0 : nullptr, s.y.data + (g * s.rows + row0) * s.y.stride[1], row_count);
       }
   }
 
@@ -305,7 +315,7 @@ struct Executor {
     const bool direct = s.y.stride[4] == 1 || n == 1;
 
     if (direct && s.rows == 1 && !s.tail) {
-      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0});
+      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0, 0});
     } else if (!sweep && direct) {
       add_straight(rows, panels);
     } else {
@@ -324,7 +334,7 @@ struct Executor {
       for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count]);) ++count;
       const int64_t pixels = rows[r + count - 1].position + rows[r + count - 1].n - rows[r].position;
       auto add = [&](int64_t p0, int64_t p1, int64_t vectors) {
-        panels.list.push_back({Panel::straight, static_cast<int8_t>(vectors), rows[r].position + p0, p1 - p0, rows[r].y + p0, 0, 0, 0});
+        panels.list.push_back({Panel::straight, static_cast<int8_t>(vectors), rows[r].position + p0, p1 - p0, rows[r].y + p0, 0, 0, 0, 0});
       };
       if (shallow()) {
         const int64_t all = ceil_div(pixels, lanes), tiles = ceil_div(all, plan.nr), wide = ceil_div(all, tiles);
@@ -341,14 +351,16 @@ struct Executor {
     auto add = [&](size_t first, size_t last) {  // rows [first, last)
       const int64_t start = rows[first].position;
       cut(rows[last - 1].position + rows[last - 1].n - start, [&](int64_t p0, int64_t p1) {
-        Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0, static_cast<int32_t>(panels.segments.size()), 0};
+        Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0, panels.edges, static_cast<int32_t>(panels.segments.size()), 0};
         for (size_t r = first; r < last; ++r) {
           const int64_t begin = std::max(p0, rows[r].position - start), end = std::min(p1, rows[r].position + rows[r].n - start);
           if (begin >= end) continue;
           panels.segments.push_back({rows[r].y + (begin - rows[r].position + start) * s.y.stride[4], static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin)});
           ++panel.segments;
         }
-        if (panel.segments) panels.list.push_back(panel);
+        if (!panel.segments) return;
+        panels.edges += panel.vectors * lanes;
+        panels.list.push_back(panel);
       });
     };
     if (sweep)
@@ -357,19 +369,16 @@ struct Executor {
       for (size_t r = 0; r < rows.size(); ++r) add(r, r + 1);
   }
 
-  void multiply(const Panel& panel, const Segment* segments, TileRun<T>& t, int64_t mr, int64_t pitch, T* edge) const {
-    t.ldc = s.y.stride[1];
-    switch (panel.kind) {
-      case Panel::straight:
-        tile(mr, panel.vectors)(t);
-        break;
-      case Panel::image:
-        multiply_image(t, panel.height, pitch);
-        break;
-      case Panel::edged:
-        multiply_edged(panel, segments, t, mr, edge);
-        break;
-    }
+  // The buffer of the edged panels. Where channels come in several blocks it keeps the sums of all of them, so that y is
+  // touched once, unless that would take too much of the L2 cache.
+  struct Edges {
+    bool keeps;
+    int64_t rows, pitch;
+  };
+  Edges plan_edges(const Panels& panels, int64_t rows, int64_t channels) const {
+    const int64_t padded = round_up(rows, kMaxRows);
+    if (channels < s.channels && panels.edges > 0 && padded * panels.edges * static_cast<int64_t>(sizeof(T)) <= kEdgeBytes) return {true, padded, panels.edges};
+    return {false, kMaxRows, room};
   }
 
   // One row of `a`: the tile's rows are rows of the image.
@@ -386,25 +395,23 @@ struct Executor {
     }
   }
 
-  void multiply_edged(const Panel& panel, const Segment* segments, TileRun<T>& t, int64_t mr, T* edge) const {
+  void multiply_edged(const Panel& panel, const Segment* segments, TileRun<T>& t, int64_t mr, T* edge, int64_t pitch, bool load, bool store) const {
     T* y = t.c;
     const int64_t step = s.y.stride[4], row = s.y.stride[1];
     t.c = edge;
-    t.ldc = room;
-    if (t.accumulate) {
-      for (const Segment* g = segments; g != segments + panel.segments; ++g) {
-        if (step == 1) kernels.copy_tile(edge + g->at, room, y + g->y, row, mr, g->length);
-        else
-          for (int64_t m = 0; m < mr; ++m)
-            for (int64_t i = 0; i < g->length; ++i) edge[m * room + g->at + i] = y[g->y + m * row + i * step];
-      }
-    }
-    tile(mr, panel.vectors)(t);
-    for (const Segment* g = segments; g != segments + panel.segments; ++g) {
-      if (step == 1) kernels.copy_tile(y + g->y, row, edge + g->at, room, mr, g->length);
+    t.ldc = pitch;
+    for (const Segment* g = segments; load && g != segments + panel.segments; ++g) {
+      if (step == 1) kernels.copy_tile(edge + g->at, pitch, y + g->y, row, mr, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
-          for (int64_t i = 0; i < g->length; ++i) y[g->y + m * row + i * step] = edge[m * room + g->at + i];
+          for (int64_t i = 0; i < g->length; ++i) edge[m * pitch + g->at + i] = y[g->y + m * row + i * step];
+    }
+    tile(mr, panel.vectors)(t);
+    for (const Segment* g = segments; store && g != segments + panel.segments; ++g) {
+      if (step == 1) kernels.copy_tile(y + g->y, row, edge + g->at, pitch, mr, g->length);
+      else
+        for (int64_t m = 0; m < mr; ++m)
+          for (int64_t i = 0; i < g->length; ++i) y[g->y + m * row + i * step] = edge[m * pitch + g->at + i];
     }
   }
 };
@@ -422,7 +429,9 @@ void fill_with_bias(const GatherSum<T>& s) {
     for (int64_t d = 0; d < s.axis[0].outputs; ++d)
       for (int64_t h = 0; h < s.axis[1].outputs; ++h) {
         T* row = plane + d * y.stride[2] + h * y.stride[3];
-        for (int64_t w = 0; w < s.axis[2].outputs; ++w) row[w * y.stride[4]] = value;
+        if (y.stride[4] == 1) std::fill_n(row, s.axis[2].outputs, value);
+        else
+          for (int64_t w = 0; w < s.axis[2].outputs; ++w) row[w * y.stride[4]] = value;
       }
   });
 }
@@ -529,7 +538,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   }
   plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack);
   plan.workspace_bytes += plan.columns ? columns_bytes(s, plan, plan.pixels()) :
-                         2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes) +
+                         2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + std::max(kEdgeBytes, Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes)) +
                          Tail<T>::bytes(plan.images * s.tail, plan.channels * s.taps(), s.rows);
   return plan;
 }

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kChannelsAPart = 16;   // read by one task
 constexpr double kFewPixels = 128;        // fewer do not repay packing;
+constexpr double kFewOfNeighbours = 512;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
 constexpr double kFewTransposed = 32;     // where rows stand apart, as all taps of a transposed kernel do, not even reading
 
 }  // namespace
@@ -37,7 +38,8 @@ bool WeightRows<T>::can_stand(const TapBox& taps) const {
 template <class T>
 bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
-  return pixels <= (apart ? kFewTransposed : kFewPixels) && can_stand(taps);
+  const bool side = taps.size() == 1 && row_stride() == 1;
+  return pixels <= (side ? kFewOfNeighbours : apart ? kFewTransposed : kFewPixels) && can_stand(taps);
 }
 
 template <class T>
@@ -64,13 +66,14 @@ void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_c
         kernels.pack_transposed(to + t * wide, wide, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), 1, 1, n, wide);
     }
   };
-  // The weights are read as they stand: row after row, or, transposed, channel after channel.
+  // The weights are read as they stand: row after row, or, transposed, some channels after some channels.
   const int64_t parts = std::abs(channel_stride()) > std::abs(row_stride()) ? ceil_div(channel_count, kChannelsAPart) : 1;
   if (parts == 1) return parallel_tasks(groups * tiles, threads, [&](int64_t task) { pack_part(task / tiles, task % tiles, 0, channel_count); });
   parallel_tasks(groups * parts, threads, [&](int64_t task) {
     const int64_t c1 = (task % parts + 1) * channel_count / parts;
-    for (int64_t c = task % parts * channel_count / parts; c < c1; ++c)
-      for (int64_t i = 0; i < tiles; ++i) pack_part(task / parts, i, c, c + 1);
+    const int64_t step_c = count == 1 && row_stride() == 1 ? kChannelsAPart : 1;
+    for (int64_t c = task % parts * channel_count / parts; c < c1; c += step_c)
+      for (int64_t i = 0; i < tiles; ++i) pack_part(task / parts, i, c, std::min(c1, c + step_c));
   });
 }
 
