@@ -8,6 +8,7 @@
 // in the order of the pixels, however the work is cut; only where there are too few elements to keep the threads busy is
 // that sum cut into parts, and their number depends on the problem alone.
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -20,8 +21,8 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
-constexpr int64_t kBlockBytes = 224 << 10;  // x
-constexpr int64_t kPanelBytes = 224 << 10;  // transposed dy
+constexpr int64_t kBlockBytes = 384 << 10;  // x
+constexpr int64_t kPanelBytes = 32 << 10;   // transposed dy, in the L1 cache
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
@@ -69,8 +70,8 @@ struct WeightGradient {
     ic = p.ic / p.groups;
     taps = p.taps();
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
-    const bool one_row = joined_rows();
-    dots = dot_cycles() < outer_cycles();
+    const double image = static_cast<double>(p.out_pixels());
+    dots = cycles(true, image) < cycles(false, image);
     threads = threads_for(2 * p.macs());
     outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
     while (dots && outputs > 4 && outputs * ic * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
@@ -79,7 +80,7 @@ struct WeightGradient {
     channels = ceil_div(ic, ceil_div(ic, channels));
 
     // Blocks of pixels.
-    const int64_t pixels = dots ? (one_row ? 1024 : 4096) : std::max<int64_t>(64, std::min<int64_t>(1024, kPanelBytes / item / outputs));
+    const int64_t pixels = dots && !joined_rows() ? 4096 : 1024;
     auto fits = [&](int64_t n, const int64_t* e) {
       return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
     };
@@ -126,20 +127,19 @@ struct WeightGradient {
   // Rows of outputs that follow one another behind every tap.
   bool joined_rows() const { return taps == 1 && p.axis[1].stride == 1 && p.axis[2].stride == 1; }
 
-  // Estimated cycles for a pixel of a group: the products, by how well they fill the vectors and the tile, and transposing dy.
-  double dot_cycles() const {
-    const int64_t lanes = kernels.lanes, row = joined_rows() ? p.axis[1].out * p.axis[2].out : p.axis[2].out;
-    return static_cast<double>(oc * ic * taps) * static_cast<double>(round_up(row, lanes)) / static_cast<double>(row * lanes) / (2 * 0.75);
+  // Estimated cycles of a group for so many pixels: the products, by how well they fill the vectors and the tile, what dy takes
+  // to be read or transposed, and storing the sums.
+  double cycles(bool with_dots, double pixels) const {
+    const double sums = static_cast<double>(oc * ic * taps), lanes = kernels.lanes, reads = pixels * static_cast<double>(oc) / 3;
+    if (with_dots) {
+      const int64_t row = joined_rows() ? p.axis[1].out * p.axis[2].out : p.axis[2].out;
+      const double fill = static_cast<double>(row) / static_cast<double>(round_up(row, kernels.lanes));
+      return sums * pixels / (2 * lanes * 0.7 * fill) + reads + 45 * sums;
+    }
+    const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, kernels.lanes));
+    return sums * (pixels / (2 * lanes * (oc > kernels.lanes ? 0.9 : 0.65)) + 12 / lanes) / fill + reads;
   }
-  double outer_cycles() const {
-    const double vectors = static_cast<double>(ceil_div(oc, kernels.lanes)), depth = static_cast<double>(ic * taps);
-    return depth * vectors / (2 * (vectors > 1 ? 0.9 : 0.75)) + 0.25 * static_cast<double>(oc);
-  }
-  // Estimated cycles: for the pixels, and for storing the sums.
-  double cost(int64_t n) const {
-    const double pixels = static_cast<double>(n) * static_cast<double>(p.out_pixels()), sums = static_cast<double>(ic * taps * oc);
-    return p.groups * (pixels * (dots ? dot_cycles() : outer_cycles()) + sums * (dots ? 45.0 : 12.0 / kernels.lanes));
-  }
+  double cost(int64_t n) const { return p.groups * cycles(dots, static_cast<double>(n * p.out_pixels())); }
 
   int64_t tasks() const { return ceil_div(p.groups, group_count) * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent[i]); }
@@ -204,7 +204,7 @@ struct WeightGradient {
     spans(extent, all);
     const int64_t entries = dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
     return {Arena::rounded_bytes<T>(group_count * sum_elements()), Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack),
-            Arena::rounded_bytes<T>(pixels * std::max(outputs, int64_t(1))), Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
+            Arena::rounded_bytes<T>(dots ? 4 * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))), Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
   }
   int64_t scratch_bytes() const { return sizes().total(); }
   struct Scratch {
@@ -284,37 +284,50 @@ struct WeightGradient {
     const int64_t pixels = b.pixels(), lanes = kernels.lanes, rows = t.c.size() * taps;
     const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
     OuterTile<T> tile{};
-    tile.pixels = pixels;
     tile.a = a;
-    tile.pixel = s.pixels;
     tile.ldc = width;
-    tile.accumulate = !first;
     for (int64_t k = 0; k < panels; ++k) {
-      const Range v = part(vectors, panels, k);
-      T* panel = s.panel + v.begin * lanes * pixels;
-      transpose_dy(b, {g * oc + t.o.begin + v.begin * lanes, g * oc + std::min(t.o.end, t.o.begin + v.end * lanes)}, v.size() * lanes, panel);
-      tile.b = panel;
-      const int64_t tiles = ceil_div(rows, tallest(v.size()));
-      for (int64_t i = 0; i < tiles; ++i) {
-        const Range m = part(rows, tiles, i);
-        tile.row = s.rows + m.begin;
-        tile.c = sums_of(t, g, s) + m.begin * width + v.begin * lanes;
-        kernels.outer[m.size() - 1][v.size() - 1](tile);
+      const Range v = part(vectors, panels, k), o{t.o.begin + v.begin * lanes, std::min(t.o.end, t.o.begin + v.end * lanes)};
+      const int64_t nr = v.size() * lanes, tiles = ceil_div(rows, tallest(v.size())), most = panel_pixels(nr);
+      tile.b = s.panel;
+      for (int64_t q = 0; q < pixels; q += tile.pixels) {
+        tile.pixels = std::min(most, pixels - q);
+        tile.pixel = s.pixels + q;
+        tile.accumulate = !first || q > 0;
+        transpose_dy(b, {q, q + tile.pixels}, {g * oc + o.begin, g * oc + o.end}, nr, s.panel);
+        const T* next = dy_at(b, q + tile.pixels, g * oc + o.begin);
+        tile.ahead_stride = dy.stride[1];
+        for (int64_t i = 0; i < tiles; ++i) {
+          const Range m = part(rows, tiles, i), ahead = part(o.size(), tiles, i);
+          tile.ahead = next + ahead.begin * dy.stride[1];
+          tile.ahead_rows = ahead.size();
+          tile.row = s.rows + m.begin;
+          tile.c = sums_of(t, g, s) + m.begin * width + v.begin * lanes;
+          kernels.outer[m.size() - 1][v.size() - 1](tile);
+        }
       }
     }
   }
   int64_t widest() const { return std::min(kMaxOuterVectors, kernels.accumulators / kernels.rows); }
   int64_t tallest(int64_t vectors) const { return std::min<int64_t>(kMaxRows, kernels.accumulators / vectors); }
+  int64_t panel_pixels(int64_t nr) const { return std::max<int64_t>(16, kPanelBytes / static_cast<int64_t>(sizeof(T)) / nr / 16 * 16); }
 
-  // panel[p * nr + o] = dy of the box, line by line; lines that follow one another are one.
-  void transpose_dy(const Box& b, Range o, int64_t nr, T* panel) const {
+  const T* dy_at(const Box& b, int64_t q, int64_t o) const {
+    const int64_t w = q % b.extent(2), h = q / b.extent(2) % b.extent(1), d = q / b.extent(2) / b.extent(1) % b.extent(0);
+    return dy_row(b.image0 + q / b.extent(2) / b.extent(1) / b.extent(0), o, b.begin[0] + d, b.begin[1] + h, b.begin[2] + w);
+  }
+
+  // panel[i * nr + o] = dy at the i-th of some pixels of the box; lines that follow one another are one.
+  void transpose_dy(const Box& b, Range some, Range o, int64_t nr, T* panel) const {
     int64_t n = b.extent(2), height = b.extent(1), depth = b.extent(0);
     if (dy.stride[3] == n * dy.stride[4]) n *= height, height = 1;
     if (height == 1 && dy.stride[2] == n * dy.stride[4]) n *= depth, depth = 1;
-    for (int64_t i = b.image0; i < b.image1; ++i)
-      for (int64_t d = 0; d < depth; ++d)
-        for (int64_t h = 0; h < height; ++h, panel += n * nr)
-          kernels.pack_transposed(panel, nr, dy_row(i, o.begin, b.begin[0] + d, b.begin[1] + h, b.begin[2]), dy.stride[1], dy.stride[4], n, o.size(), nr);
+    for (int64_t q = some.begin, count; q < some.end; q += count, panel += count * nr) {
+      const int64_t line = q / n, w = q % n;
+      count = std::min(n - w, some.end - q);
+      const T* from = dy_row(b.image0 + line / height / depth, o.begin, b.begin[0] + line / height % depth, b.begin[1] + line % height, b.begin[2] + w);
+      kernels.pack_transposed(panel, nr, from, dy.stride[1], dy.stride[4], count, o.size(), nr);
+    }
   }
 
   void accumulate_dots(const Task& t, const Box& b, bool first, const Scratch& s) const {

@@ -206,17 +206,22 @@ void outer(const OuterTile<T>& t) {
   const T* row[MR];
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m) row[m] = t.a + t.row[m];
-  const T* b = t.b;
-  for (const int32_t *pixel = t.pixel, *end = pixel + t.pixels; pixel != end; ++pixel, b += NV * VL) {
-    Vec<T> bv[NV];
+  const T *b = t.b, *ahead = t.ahead;
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (const int32_t *pixel = t.pixel, *last = pixel + t.pixels; pixel != last; ahead += kLine) {
+    const T* line = ahead;
+    for (int64_t i = 0; i < t.ahead_rows; ++i, line += t.ahead_stride) __builtin_prefetch(line);
+    for (const int32_t* end = last - pixel > kLine ? pixel + kLine : last; pixel != end; ++pixel, b += NV * VL) {
+      Vec<T> bv[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
-    const int64_t at = *pixel;
+      for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
+      const int64_t at = *pixel;
 #pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m) {
-      const Vec<T> s = splat<T>(row[m][at]);
+      for (int m = 0; m < MR; ++m) {
+        const Vec<T> s = splat<T>(row[m][at]);
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
+        for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
+      }
     }
   }
 #pragma GCC unroll 8

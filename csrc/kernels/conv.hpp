@@ -57,6 +57,8 @@ struct OuterTile {
   const T* a;
   const int32_t *row, *pixel;
   const T* b;
+  const T* ahead;  // `pixels` elements of some rows that will be wanted next
+  int64_t ahead_rows, ahead_stride;
   T* c;
   int64_t ldc;
   bool accumulate;  // else c is set
