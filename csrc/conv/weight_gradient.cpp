@@ -286,6 +286,7 @@ struct WeightGradient {
     OuterTile<T> tile{};
     tile.a = a;
     tile.ldc = width;
+    tile.ahead_stride = dy.stride[1];
     for (int64_t k = 0; k < panels; ++k) {
       const Range v = part(vectors, panels, k), o{t.o.begin + v.begin * lanes, std::min(t.o.end, t.o.begin + v.end * lanes)};
       const int64_t nr = v.size() * lanes, tiles = ceil_div(rows, tallest(v.size())), most = panel_pixels(nr);
@@ -295,10 +296,10 @@ struct WeightGradient {
         tile.pixel = s.pixels + q;
         tile.accumulate = !first || q > 0;
         transpose_dy(b, {q, q + tile.pixels}, {g * oc + o.begin, g * oc + o.end}, nr, s.panel);
-        const T* next = dy_at(b, q + tile.pixels, g * oc + o.begin);
-        tile.ahead_stride = dy.stride[1];
+        const bool more = q + tile.pixels < pixels;
+        const T* next = more ? dy_at(b, q + tile.pixels, g * oc + o.begin) : dy_at(b, 0, g * oc + o.end);
         for (int64_t i = 0; i < tiles; ++i) {
-          const Range m = part(rows, tiles, i), ahead = part(o.size(), tiles, i);
+          const Range m = part(rows, tiles, i), ahead = part(more || k + 1 < panels ? o.size() : 0, tiles, i);
           tile.ahead = next + ahead.begin * dy.stride[1];
           tile.ahead_rows = ahead.size();
           tile.row = s.rows + m.begin;
@@ -309,7 +310,7 @@ struct WeightGradient {
     }
   }
   int64_t widest() const { return std::min(kMaxOuterVectors, kernels.accumulators / kernels.rows); }
-  int64_t tallest(int64_t vectors) const { return std::min<int64_t>(kMaxRows, kernels.accumulators / vectors); }
+  int64_t tallest(int64_t vectors) const { return std::min<int64_t>(vectors > 1 ? kMaxRows : kMaxOuterRows, kernels.accumulators / vectors); }
   int64_t panel_pixels(int64_t nr) const { return std::max<int64_t>(16, kPanelBytes / static_cast<int64_t>(sizeof(T)) / nr / 16 * 16); }
 
   const T* dy_at(const Box& b, int64_t q, int64_t o) const {

@@ -194,17 +194,17 @@ void rows_tile(const RowsTile<T>& t) {
       });
 }
 
-// Eight pointers and one index: more rows would not stay in registers.
+// A pointer for each row and one index: ten are what the general registers hold.
 template <class T, int MR, int NV>
 void outer(const OuterTile<T>& t) {
   constexpr int VL = kLanes<T>;
   Vec<T> acc[MR][NV];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[m][v] = t.accumulate ? load(t.c + m * t.ldc + v * VL) : Vec<T>{};
   const T* row[MR];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) row[m] = t.a + t.row[m];
   const T *b = t.b, *ahead = t.ahead;
   constexpr int64_t kLine = 64 / sizeof(T);
@@ -216,7 +216,7 @@ void outer(const OuterTile<T>& t) {
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
       const int64_t at = *pixel;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) {
         const Vec<T> s = splat<T>(row[m][at]);
 #pragma GCC unroll 8
@@ -224,7 +224,7 @@ void outer(const OuterTile<T>& t) {
       }
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) store(t.c + m * t.ldc + v * VL, acc[m][v]);
@@ -382,7 +382,7 @@ constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
 }
 template <class T, int MR, int NV>
 constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
-  if constexpr (MR * NV <= kAccumulators) return outer<T, MR, NV>;
+  if constexpr (MR * NV <= kAccumulators && (MR <= kMaxRows || NV == 1)) return outer<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NT>
@@ -410,7 +410,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
            FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
           {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4), FASTCONV_OUTER_ROW(5),
-           FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8)},
+           FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8), FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
           {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4)},
           pack<T>,
           pack_add<T>,

@@ -7,7 +7,8 @@ namespace fastconv {
 constexpr int kMaxRows = 8;     // MR <= kMaxRows
 constexpr int kMaxVectors = 4;  // NR <= kMaxVectors vectors
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
-constexpr int kMaxOuterVectors = 3;  // of an outer tile
+constexpr int kMaxOuterRows = 10;    // of an outer tile of one vector, kMaxRows of the others
+constexpr int kMaxOuterVectors = 3;
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -122,7 +123,7 @@ struct ConvKernelsOf {
   void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
-  void (*outer[kMaxRows][kMaxOuterVectors])(const OuterTile<T>&);
+  void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]
   void (*pack)(const PackChannel<T>&);
   void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...
