@@ -63,6 +63,45 @@ def test_weight_gradient_of_long_sums(case: Case, dtype: Any) -> None:
 # --- sizes that do not divide -----------------------------------------------------------------------------------------
 
 
+# More pixels than a panel and a block hold, rows of every height, one to four vectors of outputs, x read where it stands and
+# from a padded copy, lines of dy that are one and that are not.
+PANELS = [
+    Case((41, 43), (1, 1), batch=2, ic=23, oc=50),
+    Case((67, 35), (1, 1), 2, ic=11, oc=33),
+    Case((67, 35), (1, 1), 2, 1, ic=5, oc=17),
+    Case((39, 45), (3, 2), (1, 2), batch=2, ic=4, oc=35),
+    Case((39, 45), (3, 3), 2, 1, 2, "circular", ic=3, oc=20),
+    Case((1301,), (7,), 1, 3, 3, "reflect", ic=2, oc=65),
+    Case((2500,), (3,), 5, ic=7, oc=16),
+    Case((7, 13, 19), (2, 3, 3), (1, 2, 1), 1, ic=3, oc=40),
+    Case((7, 7), (3, 3), 1, 0, batch=61, ic=5, oc=19),
+    Case((4, 4), (4, 4), batch=200, groups=2, ic=3, oc=24),
+]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", PANELS, ids=str)
+def test_weight_gradient_of_many_panels(case: Case, layout: str, threads: int, dtype: Any) -> None:
+    x, _, _, g = case.data(dtype)
+    with fc.threads(threads):
+        got = case.grad_weight(LAYOUTS[layout](g), LAYOUTS[layout](x), algorithm="direct")
+    assert_exact(got, case.expected_grad_weight(g, x), dtype)
+
+
+def test_weight_gradient_of_channels_far_apart() -> None:
+    """Farther than an offset of 32 bits reaches."""
+    try:
+        memory = np.empty(2**31 + 4096, np.float32)  # hardly any of it is touched
+    except MemoryError:
+        pytest.skip("no such address space")
+    case = Case((9, 11), (2, 2), ic=2, oc=20)
+    x, _, _, g = case.data(np.float32)
+    far = np.lib.stride_tricks.as_strided(memory, x.shape, (0, 2**33, 44, 4))
+    far[:] = x
+    assert_exact(case.grad_weight(g, far, algorithm="direct"), case.expected_grad_weight(g, x), np.float32)
+
+
 @pytest.mark.parametrize("mode", oracle.MODES)
 @pytest.mark.parametrize("n", [8, 11, 12])
 def test_pixels_that_no_kernel_reaches_get_no_gradient(n: int, mode: str, dtype: Any) -> None:

@@ -21,7 +21,7 @@ constexpr int64_t kParts = 8;               // of the sum over pixels, where gro
 
 // Measured against the packed tiles: few products of channels, or one channel of a small image.
 bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p) {
-  constexpr int64_t kFewChannels = 4, kFewRows = 8, kMoreRows = 32, kSmallImage = 1024;
+  constexpr int64_t kFewChannels = 4, kFewRows = 8, kMoreRows = 16, kSmallImage = 1024;
   if (p.axis[1].out < 2) return false;
   if (p.axis[1].k < 2) return rows == 1 && channels == 1 && p.axis[1].out > 8 && p.out_pixels() > kSmallImage;
   return (channels <= kFewChannels && rows <= kFewRows) || (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);

@@ -2,15 +2,16 @@
 //
 //   dw[o, c, t] = sum_{n, p} dy[n, o, p] * (source of x[n, c] at (p, t))
 //
-// x is packed as in the forward pass. Two register tiles share the work: with a vector's worth of output channels, taps
-// times channels (dy transposed, a vector holds channels); with fewer, dot products along the pixels (dy as it is, a
-// vector holds pixels). Every element is one sum in the order of the pixels, however the work is cut; only where there
-// are too few elements to keep the threads busy is that sum cut into parts, and their number depends on the problem alone.
+// Two register tiles share the work. Mostly its columns are output channels, dy being transposed, and its rows any channels
+// and taps: these are broadcast value by value, so that x is read where it stands, whatever its strides, or if there is padding
+// from a padded copy. Where there are few of either, dot products along the pixels, with dy as it is. Every element is one sum
+// in the order of the pixels, however the work is cut; only where there are too few elements to keep the threads busy is
+// that sum cut into parts, and their number depends on the problem alone.
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
-#include "conv/columns.hpp"
 #include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
 #include "conv/weight_gradient.hpp"
@@ -19,9 +20,9 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kSumBytes = 512 << 10;    // partial sums of a task
-constexpr int64_t kBlockBytes = 192 << 10;  // packed x
-constexpr int64_t kPanelBytes = 28 << 10;   // one panel of transposed dy, in the L1 cache
+constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
+constexpr int64_t kBlockBytes = 384 << 10;  // x
+constexpr int64_t kPanelBytes = 32 << 10;   // transposed dy, in the L1 cache
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
@@ -42,56 +43,46 @@ struct WeightGradient {
   View<T> dw;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
 
-  AxisMap axis[3];
-  int64_t oc, ic;      // of a group
-  int64_t taps;        // of a channel
-  bool dots;           // which tile
-  int64_t mr = 1;      // rows of the outer tile: channels behind one tap, or neighbouring taps of one channel
-  bool rows_are_channels = true;
-  int64_t widest;      // vectors of a tile
+  AxisMap axis[3];         // as dots pack them: behind every output one entry a tap, or fewer if taps share them
+  AxisMap plane[3];        // all coordinates from the first that is read to the last
+  int64_t oc, ic;          // of a group
+  int64_t taps;            // of a channel
+  bool inside = true;      // no tap is outside x
+  bool dots;               // which tile
   int64_t group_count = 1;  // groups, a task
-  int64_t width;       // columns of the sums kept for one row: output channels (padded), or lanes * output channels
-  int64_t channels;    // of x, a task
-  int64_t outputs;     // output channels, a task
+  int64_t width;           // columns of the sums kept for one row: output channels (padded), or lanes * output channels
+  int64_t channels;        // of x, a task
+  int64_t outputs;         // output channels, a task
   int64_t images = 1, extent[3] = {1, 1, 1};  // of a block
-  int64_t parts = 1;   // of the sum over pixels
+  int64_t parts = 1;       // of the sum over pixels
   int threads;
   const bool expand[3] = {false, false, false};
 
   WeightGradient(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_) : p(problem), dy(dy_), x(x_), dw(dw_) {
-    for (int i = 0; i < 3; ++i) axis[i] = forward_axis(p.axis[i]);
+    for (int i = 0; i < 3; ++i) {
+      plane[i] = axis[i] = forward_axis(p.axis[i]);
+      plane[i].offset.resize(1);
+      plane[i].stride = 1;
+      plane[i].outputs = span(i, axis[i].outputs);
+      inside &= plane[i].offset[0] >= 0 && plane[i].offset[0] + plane[i].outputs <= axis[i].in;
+    }
     oc = p.oc / p.groups;
     ic = p.ic / p.groups;
     taps = p.taps();
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
-    // Which tile fills its vectors better, along the channels or along a row of pixels? Transposing dy for the former
-    // costs about as much as 13 rows of sums.
-    const auto fill = [lanes](int64_t n) { return static_cast<double>(n) / static_cast<double>(round_up(n, lanes)); };
-    const double depth = static_cast<double>(ic * taps);
-    const bool one_row = taps == 1 && p.axis[1].stride == 1 && p.axis[2].stride == 1;
-    dots = 0.7 * fill(one_row ? p.axis[1].out * p.axis[2].out : p.axis[2].out) > fill(oc) * depth / (depth + 13);
+    const double image = static_cast<double>(p.out_pixels());
+    dots = cycles(true, image) < cycles(false, image);
     threads = threads_for(2 * p.macs());
-    outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 16 * lanes);
+    outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
     while (dots && outputs > 4 && outputs * ic * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
     width = dots ? outputs * lanes : outputs;
-    // A run of taps can be no longer than the kernel is wide (each residue of the stride has its own segment).
-    const int64_t tap_run = std::min<int64_t>(kernels.rows, ceil_div(p.axis[2].k, p.axis[2].stride));
-    rows_are_channels = ic >= kernels.rows || ic >= tap_run;
-    if (rows_are_channels) {
-      const ColumnsTile tile = choose_columns_tile(ic, ceil_div(outputs, lanes), kernels.accumulators);
-      mr = tile.mr;
-      widest = tile.nr;
-    } else {
-      mr = std::min<int64_t>(kernels.rows, tap_run);
-      widest = std::max<int64_t>(1, std::min<int64_t>({outputs / lanes, kernels.accumulators / mr, kMaxVectors}));
-    }
     channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
     channels = ceil_div(ic, ceil_div(ic, channels));
 
-    // Blocks of pixels: transposed dy must fit a panel, x its share of the L2 cache.
-    const int64_t pixels = dots ? (one_row ? 1024 : 4096) : std::max<int64_t>(32, kPanelBytes / item / (widest * lanes));
+    // Blocks of pixels.
+    const int64_t pixels = dots && !joined_rows() ? 4096 : 1024;
     auto fits = [&](int64_t n, const int64_t* e) {
-      return n * e[0] * e[1] * e[2] <= pixels && block_channel_size(axis, n, e, expand) * channels <= kBlockBytes / item;
+      return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
     };
     extent[2] = std::min(p.axis[2].out, pixels);
     while (extent[2] > 16 && !fits(1, extent)) extent[2] = ceil_div(extent[2], 2);
@@ -119,12 +110,36 @@ struct WeightGradient {
     }
   }
 
-  // Estimated cycles: the products, and storing the sums.
-  double cost(int64_t n) const {
-    const double pixels = static_cast<double>(n) * static_cast<double>(p.out_pixels()), depth = static_cast<double>(ic * taps), lanes = kernels.lanes;
-    if (dots) return p.groups * depth * static_cast<double>(oc) * (pixels / (2 * lanes * 0.6) + 45);
-    return p.groups * depth * static_cast<double>(ceil_div(oc, kernels.lanes)) * (pixels / (2 * 0.75) + 12);
+  // Coordinates from the first that n outputs read to the last.
+  int64_t span(int i, int64_t n) const { return (std::max<int64_t>(n, 1) - 1) * axis[i].stride + axis[i].offset.back() - axis[i].offset[0] + 1; }
+  void spans(const int64_t* e, int64_t (&n)[3]) const {
+    for (int i = 0; i < 3; ++i) n[i] = span(i, e[i]);
   }
+  // What a block takes of the cache, a channel. Of x itself nothing but the lines that are read.
+  int64_t block_elements(int64_t n, const int64_t* e) const {
+    if (dots) return block_channel_size(axis, n, e, expand);
+    if (inside && taps == 1) return n * e[0] * e[1] * e[2] * std::min<int64_t>(axis[2].stride, 16);
+    int64_t all[3];
+    spans(e, all);
+    return n * all[0] * all[1] * all[2];
+  }
+
+  // Rows of outputs that follow one another behind every tap.
+  bool joined_rows() const { return taps == 1 && p.axis[1].stride == 1 && p.axis[2].stride == 1; }
+
+  // Estimated cycles of a group for so many pixels: the products, by how well they fill the vectors and the tile, what dy takes
+  // to be read or transposed, and storing the sums.
+  double cycles(bool with_dots, double pixels) const {
+    const double sums = static_cast<double>(oc * ic * taps), lanes = kernels.lanes, reads = pixels * static_cast<double>(oc) / 3;
+    if (with_dots) {
+      const int64_t row = joined_rows() ? p.axis[1].out * p.axis[2].out : p.axis[2].out;
+      const double fill = static_cast<double>(row) / static_cast<double>(round_up(row, kernels.lanes));
+      return sums * pixels / (2 * lanes * 0.7 * fill) + reads + 45 * sums;
+    }
+    const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, kernels.lanes));
+    return sums * (pixels / (2 * lanes * (oc > kernels.lanes ? 0.9 : 0.65)) + 12 / lanes) / fill + reads;
+  }
+  double cost(int64_t n) const { return p.groups * cycles(dots, static_cast<double>(n * p.out_pixels())); }
 
   int64_t tasks() const { return ceil_div(p.groups, group_count) * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent[i]); }
@@ -180,136 +195,154 @@ struct WeightGradient {
 
   // The scratch memory of one task.
   struct Sizes {
-    int64_t sums, block, rows, panel, positions, offsets;  // bytes
-    int64_t total() const { return sums + block + rows + panel + positions + offsets; }
+    int64_t sums, block, panel, pixels, rows;  // bytes
+    int64_t total() const { return sums + block + panel + pixels + rows; }
   };
   Sizes sizes() const {
     const int64_t pixels = images * extent[0] * extent[1] * extent[2];
-    const int64_t entries = block_channel_size(axis, images, extent, expand), rows = dots || !rows_are_channels ? 0 : ceil_div(channels, mr) * mr * entries;
-    return {Arena::rounded_bytes<T>(group_count * sum_elements()), Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack), Arena::rounded_bytes<T>(rows),
-            Arena::rounded_bytes<T>(pixels * std::max(outputs, int64_t(1))), Arena::rounded_bytes<int32_t>(pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
+    int64_t all[3];
+    spans(extent, all);
+    const int64_t entries = dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
+    return {Arena::rounded_bytes<T>(group_count * sum_elements()), Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack),
+            Arena::rounded_bytes<T>(dots ? 4 * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))), Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
   }
   int64_t scratch_bytes() const { return sizes().total(); }
   struct Scratch {
-    T *sums, *block, *rows, *panel;
-    int32_t *positions, *offsets;
+    T *sums, *block, *panel;
+    int32_t *pixels, *rows;  // offsets of a block's outputs, and of channels and taps
     explicit Scratch(const WeightGradient& w) {
       const Sizes n = w.sizes();
       char* m = Arena::local().reserve(n.total());
       sums = reinterpret_cast<T*>(m);
       block = reinterpret_cast<T*>(m += n.sums);
-      rows = reinterpret_cast<T*>(m += n.block);
-      panel = reinterpret_cast<T*>(m += n.rows);
-      positions = reinterpret_cast<int32_t*>(m += n.panel);
-      offsets = reinterpret_cast<int32_t*>(m + n.positions);
+      panel = reinterpret_cast<T*>(m += n.block);
+      pixels = reinterpret_cast<int32_t*>(m += n.panel);
+      rows = reinterpret_cast<int32_t*>(m + n.pixels);
     }
   };
 
   void accumulate(const Task& t, Range some, const Scratch& s) const {
-    for (int64_t i = some.begin; i < some.end; ++i) {
-      const Block<T> block(axis, box(i), expand, x);
-      block.clear(t.c.size(), s.block);
-      for (int64_t g = t.g.begin; g < t.g.end; ++g) {
-        const T* packed = block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block);
-        T* sums = s.sums + (g - t.g.begin) * sum_elements();
-        if (dots) add_dots(g, t, block, packed, s, sums, i == some.begin);
-        else add_outer(g, t, block, packed, s, sums, i == some.begin);
-      }
-    }
+    for (int64_t i = some.begin; i < some.end; ++i)
+      if (dots) accumulate_dots(t, box(i), i == some.begin, s);
+      else accumulate_outer(t, box(i), i == some.begin, s);
   }
+  T* sums_of(const Task& t, int64_t g, const Scratch& s) const { return s.sums + (g - t.g.begin) * sum_elements(); }
 
   const T* dy_row(int64_t n, int64_t o, int64_t d, int64_t h, int64_t w) const {
     return dy.data + n * dy.stride[0] + o * dy.stride[1] + d * dy.stride[2] + h * dy.stride[3] + w * dy.stride[4];
   }
 
-  // sums[(c * taps + t) * width + o]
-  void add_outer(int64_t g, const Task& t, const Block<T>& block, const T* packed, const Scratch& s, T* all_sums, bool first) const {
-    const Box& b = block.box();
-    const int64_t n = b.extent(2), pixels = b.pixels(), lanes = kernels.lanes;
-    const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest);
-    int32_t* position = s.positions;
-    int64_t pixel = 0;
-    for (int64_t i = 0; i < b.images(); ++i)
-      for (int64_t d = 0; d < b.extent(0); ++d)
-        for (int64_t h = 0; h < b.extent(1); ++h) {
-          const int64_t first = block.position(i, d, h, 0);
-          for (int64_t w = 0; w < n; ++w) *position++ = static_cast<int32_t>(first + w);
-          for (int64_t k = 0; k < panels; ++k) {
-            const Range v = part(vectors, panels, k);
-            const int64_t o0 = v.begin * lanes, o1 = std::min(t.o.size(), v.end * lanes), nr = v.size() * lanes;
-            kernels.pack_transposed(s.panel + v.begin * lanes * pixels + pixel * nr, nr,
-                                    dy_row(b.image0 + i, g * oc + t.o.begin + o0, b.begin[0] + d, b.begin[1] + h, b.begin[2]), dy.stride[1],
-                                    dy.stride[4], n, o1 - o0, nr);
-          }
-          pixel += n;
-        }
-    if (rows_are_channels) return add_columns(block, packed, t.c.size(), vectors, s, all_sums, first);
-    const auto& tap = block.tap_offset();
-    const int64_t c = t.c.size();
-    for (int64_t k = 0; k < panels; ++k) {
-      const Range v = part(vectors, panels, k);
-      OuterTile<T> tile{};
-      tile.accumulate = !first;
-      tile.pixels = pixels;
-      tile.poff = s.positions;
-      tile.b = s.panel + v.begin * lanes * pixels;
-      T* sums = all_sums + v.begin * lanes;
-      auto multiply = [&](int64_t tall) { kernels.outer[tall - 1][v.size() - 1](tile); };
-      // Taps in steps of one width: every stride-th of a line, which share a segment of the block.
-      const int64_t kw = p.axis[2].k, stride = p.axis[2].stride;
-      tile.ldc = stride * width;
-      for (int64_t m = 0; m < c; ++m)
-        for (int64_t line = 0; line < taps; line += kw)
-          for (int64_t first_tap = 0; first_tap < std::min(stride, kw); ++first_tap)
-            for (int64_t u = first_tap; u < kw;) {
-              auto step = [&](int64_t at) { return tap[static_cast<size_t>(line + at + stride)] - tap[static_cast<size_t>(line + at)]; };
-              int64_t tall = 1;
-              while (tall < mr && u + tall * stride < kw && step(u + (tall - 1) * stride) == step(u)) ++tall;
-              tile.lda = tall > 1 ? step(u) : 0;
-              tile.a = packed + m * block.channel_stride() + tap[static_cast<size_t>(line + u)];
-              tile.c = sums + (m * taps + line + u) * width;
-              multiply(tall);
-              u += tall * stride;
-            }
-    }
+  // Where a block's channels are, with the strides of its images, channels and axes: in x, or in a padded copy.
+  struct Source {
+    const T* first;
+    int64_t image, channel, step[3];
+  };
+  bool reachable(int64_t n) const {  // by offsets of 32 bits
+    int64_t reach = (n - 1) * std::abs(x.stride[0]);
+    for (int i = 1; i < 5; ++i) reach += (x.shape[i] - 1) * std::abs(x.stride[i]);
+    return reach <= INT32_MAX;
   }
 
-  // The same with rows of channels. x is transposed too, tile by tile, so that neighbouring channels are neighbours in
-  // memory whatever the tap; in s.positions stand the pixels, in s.panel is dy.
-  void add_columns(const Block<T>& block, const T* packed, int64_t c, int64_t vectors, const Scratch& s, T* all_sums, bool first) const {
-    const int64_t pixels = block.box().pixels(), tiles = ceil_div(c, mr), lanes = kernels.lanes, panels = ceil_div(vectors, widest);
-    const int64_t entries = block.entries();
-    for (int64_t i = 0; i < pixels; ++i) s.positions[i] *= static_cast<int32_t>(mr);
-    for (int64_t i = 0; i < tiles; ++i) {
-      const Range m = part(c, tiles, i);
-      kernels.pack_transposed(s.rows + i * mr * entries, mr, packed + m.begin * block.channel_stride(), block.channel_stride(), 1, entries, m.size(), m.size());
+  void accumulate_outer(const Task& t, const Box& b, bool first, const Scratch& s) const {
+    if (inside && reachable(b.images())) {
+      Source source{x.data + b.image0 * x.stride[0], x.stride[0], x.stride[1], {x.stride[2], x.stride[3], x.stride[4]}};
+      for (int i = 0; i < 3; ++i) source.first += (axis[i].offset[0] + b.begin[i] * axis[i].stride) * source.step[i];
+      make_offsets(t, b, source, s);
+      for (int64_t g = t.g.begin; g < t.g.end; ++g) add_outer(g, t, b, source.first + (g * ic + t.c.begin) * x.stride[1], first, s);
+      return;
     }
-    TileRun<T> tile{};
-    tile.k = pixels;
-    tile.boff = s.positions;
-    tile.accumulate = !first;
-    tile.ldc = taps * width;
+    Box around = b;
+    for (int i = 0; i < 3; ++i) {
+      around.begin[i] = b.begin[i] * axis[i].stride;
+      around.end[i] = around.begin[i] + span(i, b.extent(i));
+    }
+    const Block<T> block(plane, around, expand, x);
+    block.clear(t.c.size(), s.block);
+    const int64_t line = block.width(2), face = block.width(1) * line;
+    make_offsets(t, b, {nullptr, block.width(0) * face, block.channel_stride(), {face, line, 1}}, s);
+    for (int64_t g = t.g.begin; g < t.g.end; ++g) add_outer(g, t, b, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
+  }
+
+  void make_offsets(const Task& t, const Box& b, const Source& x, const Scratch& s) const {
+    const int64_t* n = x.step;
+    int32_t* to = s.rows;
+    for (int64_t c = 0; c < t.c.size(); ++c)
+      for (int64_t i : axis[0].offset)
+        for (int64_t j : axis[1].offset)
+          for (int64_t k : axis[2].offset)
+            *to++ = static_cast<int32_t>(c * x.channel + (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] + (k - axis[2].offset[0]) * n[2]);
+    to = s.pixels;
+    for (int64_t i = 0; i < b.images(); ++i)
+      for (int64_t d = 0; d < b.extent(0); ++d)
+        for (int64_t h = 0; h < b.extent(1); ++h)
+          for (int64_t w = 0; w < b.extent(2); ++w)
+            *to++ = static_cast<int32_t>(i * x.image + d * axis[0].stride * n[0] + h * axis[1].stride * n[1] + w * axis[2].stride * n[2]);
+  }
+
+  // sums[(c * taps + t) * width + o]
+  void add_outer(int64_t g, const Task& t, const Box& b, const T* a, bool first, const Scratch& s) const {
+    const int64_t pixels = b.pixels(), lanes = kernels.lanes, rows = t.c.size() * taps;
+    const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
+    OuterTile<T> tile{};
+    tile.a = a;
+    tile.ldc = width;
+    tile.ahead_stride = dy.stride[1];
     for (int64_t k = 0; k < panels; ++k) {
-      const Range v = part(vectors, panels, k);
-      tile.a = s.panel + v.begin * lanes * pixels;
-      tile.lda = v.size() * lanes;
-      for (int64_t i = 0; i < tiles; ++i) {
-        const Range m = part(c, tiles, i);
-        const auto kernel = kernels.columns_tile[m.size() - 1][v.size() - 1];
-        for (int64_t u = 0; u < taps; ++u) {
-          tile.b = s.rows + (i * entries + block.tap_offset()[static_cast<size_t>(u)]) * mr;
-          tile.c = all_sums + v.begin * lanes + (m.begin * taps + u) * width;
-          kernel(tile);
+      const Range v = part(vectors, panels, k), o{t.o.begin + v.begin * lanes, std::min(t.o.end, t.o.begin + v.end * lanes)};
+      const int64_t nr = v.size() * lanes, tiles = ceil_div(rows, tallest(v.size())), most = panel_pixels(nr);
+      tile.b = s.panel;
+      for (int64_t q = 0; q < pixels; q += tile.pixels) {
+        tile.pixels = std::min(most, pixels - q);
+        tile.pixel = s.pixels + q;
+        tile.accumulate = !first || q > 0;
+        transpose_dy(b, {q, q + tile.pixels}, {g * oc + o.begin, g * oc + o.end}, nr, s.panel);
+        const bool more = q + tile.pixels < pixels;
+        const T* next = more ? dy_at(b, q + tile.pixels, g * oc + o.begin) : dy_at(b, 0, g * oc + o.end);
+        for (int64_t i = 0; i < tiles; ++i) {
+          const Range m = part(rows, tiles, i), ahead = part(more || k + 1 < panels ? o.size() : 0, tiles, i);
+          tile.ahead = next + ahead.begin * dy.stride[1];
+          tile.ahead_rows = ahead.size();
+          tile.row = s.rows + m.begin;
+          tile.c = sums_of(t, g, s) + m.begin * width + v.begin * lanes;
+          kernels.outer[m.size() - 1][v.size() - 1](tile);
         }
       }
     }
   }
+  int64_t widest() const { return std::min(kMaxOuterVectors, kernels.accumulators / kernels.rows); }
+  int64_t tallest(int64_t vectors) const { return std::min<int64_t>(vectors > 1 ? kMaxRows : kMaxOuterRows, kernels.accumulators / vectors); }
+  int64_t panel_pixels(int64_t nr) const { return std::max<int64_t>(16, kPanelBytes / static_cast<int64_t>(sizeof(T)) / nr / 16 * 16); }
+
+  const T* dy_at(const Box& b, int64_t q, int64_t o) const {
+    const int64_t w = q % b.extent(2), h = q / b.extent(2) % b.extent(1), d = q / b.extent(2) / b.extent(1) % b.extent(0);
+    return dy_row(b.image0 + q / b.extent(2) / b.extent(1) / b.extent(0), o, b.begin[0] + d, b.begin[1] + h, b.begin[2] + w);
+  }
+
+  // panel[i * nr + o] = dy at the i-th of some pixels of the box; lines that follow one another are one.
+  void transpose_dy(const Box& b, Range some, Range o, int64_t nr, T* panel) const {
+    int64_t n = b.extent(2), height = b.extent(1), depth = b.extent(0);
+    if (dy.stride[3] == n * dy.stride[4]) n *= height, height = 1;
+    if (height == 1 && dy.stride[2] == n * dy.stride[4]) n *= depth, depth = 1;
+    for (int64_t q = some.begin, count; q < some.end; q += count, panel += count * nr) {
+      const int64_t line = q / n, w = q % n;
+      count = std::min(n - w, some.end - q);
+      const T* from = dy_row(b.image0 + line / height / depth, o.begin, b.begin[0] + line / height % depth, b.begin[1] + line % height, b.begin[2] + w);
+      kernels.pack_transposed(panel, nr, from, dy.stride[1], dy.stride[4], count, o.size(), nr);
+    }
+  }
+
+  void accumulate_dots(const Task& t, const Box& b, bool first, const Scratch& s) const {
+    const Block<T> block(axis, b, expand, x);
+    block.clear(t.c.size(), s.block);
+    for (int64_t g = t.g.begin; g < t.g.end; ++g) add_dots(g, t, block, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
+  }
 
   // sums[((o * channels + c) * taps + t) * lanes + lane]
-  void add_dots(int64_t g, const Task& t, const Block<T>& block, const T* packed, const Scratch& s, T* sums, bool first) const {
+  void add_dots(int64_t g, const Task& t, const Block<T>& block, const T* packed, bool first, const Scratch& s) const {
     const Box& b = block.box();
     const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
-    block.offsets(t.c.size(), s.offsets);
+    T* sums = sums_of(t, g, s);
+    block.offsets(t.c.size(), s.rows);
     const int64_t mr_most = std::min<int64_t>(4, t.o.size()), groups = ceil_div(t.o.size(), mr_most);
     for (int64_t i = 0; i < b.images(); ++i)
       for (int64_t d = 0; d < b.extent(0); ++d) {
@@ -341,7 +374,7 @@ struct WeightGradient {
           const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / m.size()), tiles = ceil_div(depth, most);
           for (int64_t j = 0; j < tiles; ++j) {
             const Range u = part(depth, tiles, j);
-            tile.boff = s.offsets + u.begin;
+            tile.boff = s.rows + u.begin;
             tile.c = sums + (m.begin * depth + u.begin) * lanes;
             kernels.dot[m.size() - 1][u.size() - 1](tile);
           }
@@ -435,8 +468,8 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
-  plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.mr);
-  plan.nr = static_cast<int>(w.dots ? kMaxVectors : w.widest) * w.kernels.lanes;
+  plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.tallest(w.widest()));
+  plan.nr = static_cast<int>(w.dots ? kMaxVectors : w.widest()) * w.kernels.lanes;
   plan.block_channels = w.channels;
   plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
   plan.workspace_bytes = w.scratch_bytes();

@@ -107,7 +107,7 @@ struct WinogradWeight {
                  x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
     const double products = kPlanes * rows * vectors / 2 * 1.3;
     const double sources = 250 * x_vectors * ceil_div(oc, outputs), gradients = 200 * vectors * ceil_div(ic, channels);
-    return p.groups * ((products + sources + gradients) * all_tiles + 300 * rows * vectors) + 4000;
+    return p.groups * ((products + sources + gradients) * all_tiles + 190 * rows * vectors) + 4000;
   }
 
   struct Task {

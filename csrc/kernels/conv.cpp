@@ -194,24 +194,37 @@ void rows_tile(const RowsTile<T>& t) {
       });
 }
 
+// A pointer for each row and one index: ten are what the general registers hold.
 template <class T, int MR, int NV>
 void outer(const OuterTile<T>& t) {
   constexpr int VL = kLanes<T>;
   Vec<T> acc[MR][NV];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[m][v] = t.accumulate ? load(t.c + m * t.ldc + v * VL) : Vec<T>{};
-  const T* b = t.b;
-  for (const int32_t *off = t.poff, *end = off + t.pixels; off != end; ++off, b += NV * VL) {
-    Vec<T> bv[NV];
+  const T* row[MR];
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m) row[m] = t.a + t.row[m];
+  const T *b = t.b, *ahead = t.ahead;
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (const int32_t *pixel = t.pixel, *last = pixel + t.pixels; pixel != last; ahead += kLine) {
+    const T* line = ahead;
+    for (int64_t i = 0; i < t.ahead_rows; ++i, line += t.ahead_stride) __builtin_prefetch(line);
+    for (const int32_t* end = last - pixel > kLine ? pixel + kLine : last; pixel != end; ++pixel, b += NV * VL) {
+      Vec<T> bv[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
-    const T* a = t.a + *off;
-    __asm__("" : "+r"(a));
-    multiply_rows<T, MR, NV>(RowPointers<T>(a, t.lda), bv, acc);
+      for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
+      const int64_t at = *pixel;
+#pragma GCC unroll 16
+      for (int m = 0; m < MR; ++m) {
+        const Vec<T> s = splat<T>(row[m][at]);
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; ++v) acc[m][v] += s * bv[v];
+      }
+    }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) store(t.c + m * t.ldc + v * VL, acc[m][v]);
@@ -369,7 +382,7 @@ constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
 }
 template <class T, int MR, int NV>
 constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
-  if constexpr (MR * NV <= kAccumulators && MR <= kRows) return outer<T, MR, NV>;
+  if constexpr (MR * NV <= kAccumulators && (MR <= kMaxRows || NV == 1)) return outer<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NT>
@@ -380,6 +393,8 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
 
 #define FASTCONV_ROW(entry, mr) \
   { entry<T, mr, 1>(), entry<T, mr, 2>(), entry<T, mr, 3>(), entry<T, mr, 4>() }
+#define FASTCONV_OUTER_ROW(mr) \
+  { outer_entry<T, mr, 1>(), outer_entry<T, mr, 2>(), outer_entry<T, mr, 3>() }
 template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
   return {kLanes<T>,
@@ -394,8 +409,8 @@ constexpr ConvKernelsOf<T> make_kernels() {
            FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15), FASTCONV_ROW(columns_entry, 16)},
           {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
            FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
-          {FASTCONV_ROW(outer_entry, 1), FASTCONV_ROW(outer_entry, 2), FASTCONV_ROW(outer_entry, 3), FASTCONV_ROW(outer_entry, 4),
-           FASTCONV_ROW(outer_entry, 5), FASTCONV_ROW(outer_entry, 6), FASTCONV_ROW(outer_entry, 7), FASTCONV_ROW(outer_entry, 8)},
+          {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4), FASTCONV_OUTER_ROW(5),
+           FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8), FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
           {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4)},
           pack<T>,
           pack_add<T>,
@@ -404,6 +419,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           tiny<T>,
           sum<T>};
 }
+#undef FASTCONV_OUTER_ROW
 #undef FASTCONV_ROW
 
 const ConvKernels& conv_kernels() {

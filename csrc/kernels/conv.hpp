@@ -7,6 +7,8 @@ namespace fastconv {
 constexpr int kMaxRows = 8;     // MR <= kMaxRows
 constexpr int kMaxVectors = 4;  // NR <= kMaxVectors vectors
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
+constexpr int kMaxOuterRows = 10;    // of an outer tile of one vector, kMaxRows of the others
+constexpr int kMaxOuterVectors = 3;
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -47,16 +49,17 @@ struct RowsTile {
   int64_t rows, b_row, c_row;
 };
 
-// The same tile with the roles of the weight gradient: a sum over pixels of taps (rows, broadcast from the packed
-// block) times output channels (columns, vectors).
-//   c[m * ldc + n] += sum_p a[m * lda + poff[p]] * b[p * NR + n],   n in [0, NR)
+// The same tile with the roles of the weight gradient: a sum over pixels of rows that may stand anywhere (the channels and
+// taps of x, broadcast) times output channels (columns, vectors).
+//   c[m * ldc + n] += sum_p a[row[m] + pixel[p]] * b[p * NR + n],   n in [0, NR)
 template <class T>
 struct OuterTile {
   int64_t pixels;
   const T* a;
-  int64_t lda;
-  const int32_t* poff;
+  const int32_t *row, *pixel;
   const T* b;
+  const T* ahead;  // `pixels` elements of some rows that will be wanted next
+  int64_t ahead_rows, ahead_stride;
   T* c;
   int64_t ldc;
   bool accumulate;  // else c is set
@@ -120,7 +123,7 @@ struct ConvKernelsOf {
   void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
-  void (*outer[kMaxRows][kMaxVectors])(const OuterTile<T>&);
+  void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
   void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]
   void (*pack)(const PackChannel<T>&);
   void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...

@@ -38,17 +38,19 @@ struct Square {
   }
 };
 
-// dst[p * ldd + c] = src[c * channel_stride + p] by squares; the last ones overlap those before.
+// dst[p * ldd + c] = src[c * channel_stride + p] by squares; the last ones overlap those before. The side whose lines lie
+// farther apart is gone through line by line.
 template <class S, class T>
 FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixels, int64_t channels) {
   constexpr int64_t N = S::N;
-  for (int64_t p = 0; p < pixels; p += N) {
-    const int64_t i = p < pixels - N ? p : pixels - N;
-    for (int64_t c = 0; c < channels; c += N) {
-      const int64_t j = c < channels - N ? c : channels - N;
-      S::transpose(dst + i * ldd + j, ldd, src + j * channel_stride + i, channel_stride);
+  const bool along_src = channel_stride >= ldd;
+  const int64_t outer = along_src ? channels : pixels, inner = along_src ? pixels : channels;
+  for (int64_t i = 0; i < outer; i += N)
+    for (int64_t j = 0; j < inner; j += N) {
+      const int64_t o = i < outer - N ? i : outer - N, n = j < inner - N ? j : inner - N;
+      const int64_t c = along_src ? o : n, p = along_src ? n : o;
+      S::transpose(dst + p * ldd + c, ldd, src + c * channel_stride + p, channel_stride);
     }
-  }
 }
 
 // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
@@ -61,6 +63,9 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     transpose_squares<Large>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (pixel_stride == 1 && pixels >= Small::N && channels >= Small::N) {
     transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);
+  } else if (channel_stride == 1) {
+    for (int64_t p = 0; p < pixels; ++p)
+      for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];
   } else {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride];
