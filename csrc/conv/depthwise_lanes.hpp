@@ -1,0 +1,30 @@
+// Depthwise correlations, and those of few channels a group, with the channels of y in the lanes of vectors
+// (kernels/depthwise_lanes.hpp): for small images, many taps and strides. Sums go as in conv/depthwise.hpp.
+#pragma once
+#include "fastconv/conv.hpp"
+
+namespace fastconv {
+
+// Whether it applies and pays. The choice looks at one image and at no thread.
+template <class T>
+bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm);
+
+// x and w are those of the direction: of the input gradient, dy is x. clamp is left to the caller where there is none.
+template <class T>
+struct LaneCall {
+  View<const T> x, w, bias;
+  View<T> y;
+  bool clamp = false;
+  T low = 0, high = 0;
+};
+template <class T>
+void run_lanes(const ConvProblem& p, Direction direction, const LaneCall<T>& call);
+
+// The weight gradient: a vector of sums a tap, none of them across lanes.
+template <class T>
+void lanes_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
+
+template <class T>
+ConvPlan plan_lanes(const ConvProblem& p, Direction direction);
+
+}  // namespace fastconv
