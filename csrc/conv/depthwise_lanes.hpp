@@ -20,10 +20,6 @@ struct LaneCall {
 template <class T>
 void run_lanes(const ConvProblem& p, Direction direction, const LaneCall<T>& call);
 
-// The weight gradient: a vector of sums a tap, none of them across lanes.
-template <class T>
-void lanes_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
-
 template <class T>
 ConvPlan plan_lanes(const ConvProblem& p, Direction direction);
 

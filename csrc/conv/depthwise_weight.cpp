@@ -6,6 +6,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
+#include "conv/depthwise_lanes_weight.hpp"
 #include "conv/planes.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -278,16 +279,18 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
-  return algorithm == Algorithm::depthwise || gradient_pays(channels, rows, p);
+  return algorithm == Algorithm::depthwise || use_lanes_weight<T>(p, algorithm) || gradient_pays(channels, rows, p);
 }
 
 template <class T>
 void depthwise_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
+  if (use_lanes_weight<T>(p, Algorithm::depthwise)) return lanes_weight_gradient(p, dy, x, dw);
   Gradient<T>(p, dy, x, dw).run();
 }
 
 template <class T>
 ConvPlan plan_depthwise_weight(const ConvProblem& p) {
+  if (use_lanes_weight<T>(p, Algorithm::depthwise)) return plan_lanes_weight<T>(p);
   View<const T> dy;
   dy.stride[4] = 1;
   return Gradient<T>(p, dy, {}, {}).plan();

@@ -40,6 +40,7 @@ class LaneEntries {
   int64_t outputs() const { return cut_.size(); }
   int64_t period() const { return axis_.period; }
   int64_t number(int64_t output) const { return output / axis_.period; }  // of an output of the cut, among its residue
+  int64_t entry(size_t t) const { return layout_.segment[t] * layout_.width + layout_.shift[t]; }  // of the map's tap, behind the first output
   // The kernel's taps are kept in an order in which runs are long.
   int64_t place(int64_t tap) const { return place_[static_cast<size_t>(tap)]; }
   // What every output of a residue sums, zeros among it.
@@ -58,7 +59,6 @@ class LaneEntries {
   const LaneAxis& axis_;
   Cut cut_;
   AxisLayout layout_;
-  int64_t entry(size_t t) const { return layout_.segment[t] * layout_.width + layout_.shift[t]; }
   Vector<int64_t> source_, order_, place_;  // order: of map's taps, by residue and entry
 };
 
