@@ -208,7 +208,7 @@ struct Correlation {
     plan.cost += part.cost;
     if (!main) return;
     plan.algorithm = Algorithm::depthwise;
-    plan.kernel = part.narrow.across > 1 ? "narrow planes" : "image rows";
+    plan.kernel = part.in_place ? "image rows" : "packed image rows";
     plan.mr = static_cast<int>(std::min<int64_t>(kBandRows, s.h.outputs));
     plan.nr = conv_kernels<T>().lanes;
     plan.block_channels = s.channels;
@@ -479,7 +479,7 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
   }
   if (use_lanes<T>(p, Direction::backward_input, algorithm)) {
     run_lanes<T>(p, Direction::backward_input, {dy, w, bias, dx});
-    return apply_activation(activation, dx);
+    return apply_activation(activation, dx);  // behind what padding adds
   }
   Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
   bool adds = false;  // then the activation waits for the last piece

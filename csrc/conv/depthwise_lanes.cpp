@@ -201,17 +201,34 @@ class Task {
 
 }  // namespace
 
+// Nanoseconds, measured where vectors have 16 lanes: a product and an element's way through a transpose where channels are in
+// lanes; a product, a vector and a plane where rows of the image are, and a vector packed.
+template <class T>
+bool lanes_pay(const ConvProblem& p, Direction direction) {
+  const ConvAxis &h = p.axis[1], &w = p.axis[2];
+  const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight, zeros = h.mode == Mode::zeros && w.mode == Mode::zeros;
+  const int64_t lanes = depthwise_kernels<T>().lanes, inputs = p.ic / p.groups, outputs = p.oc / p.groups;
+  const int64_t channels = backward ? outputs : inputs, rows = backward ? inputs : outputs;  // of x and y as they are here
+  constexpr int64_t kMostChannels = 4;
+  if (std::min(channels, rows) > 1 || channels * rows > kMostChannels || 2 * p.groups * rows <= lanes) return false;
+  if (h.out < 2 || h.k < 2) return true;  // no rows to speak of
+  const double x_pixels = static_cast<double>(backward ? h.out * w.out : h.in * w.in), height = static_cast<double>(backward ? h.in : h.out);
+  const int64_t width = backward ? w.in : w.out;
+  const double planes = static_cast<double>(p.groups * rows), depth = static_cast<double>(channels * p.taps()) / static_cast<double>(backward ? h.stride * w.stride : 1);
+  const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) * (height * static_cast<double>(width) * (0.13 * depth + 1.45) + 1.45 * static_cast<double>(channels) * x_pixels);
+  const double vectors = height * static_cast<double>(ceil_div(width, lanes)), packed = w.stride == 1 && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
+  if (weight) return in_lanes < planes * (vectors * (0.18 * depth + 2.2) + 60 + 2 * depth + packed);
+  return in_lanes < planes * (vectors * (0.13 * depth + 1.6) + 40 + packed) * (backward && !zeros ? 2 : 1);
+}
+
 template <class T>
 bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   constexpr int64_t kMostTaps = 2048;
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
   const ConvAxis& d = p.axis[0];
-  const int64_t inputs = p.ic / p.groups, outputs = p.oc / p.groups, pixels = p.axis[1].out * p.axis[2].out;
   if (d.in != 1 || d.out != 1 || d.k != 1 || d.pad_before != 0 || p.macs() == 0) return false;
-  if (getenv("NOLANES")) return false;
-  if (inputs * outputs > 4 || inputs * p.taps() > kMostTaps || p.taps() < 2) return false;
-  (void)direction; (void)pixels;
-  return 2 * p.groups > depthwise_kernels<T>().lanes;
+  const int64_t taps = p.taps() * std::max(p.ic, p.oc) / p.groups;
+  return p.taps() > 1 && taps <= kMostTaps && lanes_pay<T>(p, direction);
 }
 
 template <class T>
@@ -245,6 +262,7 @@ ConvPlan plan_lanes(const ConvProblem& p, Direction direction) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                      \
+  template bool lanes_pay<T>(const ConvProblem&, Direction);                         \
   template bool use_lanes<T>(const ConvProblem&, Direction, Algorithm);              \
   template void run_lanes(const ConvProblem&, Direction, const LaneCall<T>&);        \
   template ConvPlan plan_lanes<T>(const ConvProblem&, Direction);

@@ -149,18 +149,6 @@ class LaneGradient {
 }  // namespace
 
 template <class T>
-bool use_lanes_weight(const ConvProblem& p, Algorithm algorithm) {
-  constexpr int64_t kMostTaps = 2048;
-  if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
-  const ConvAxis& d = p.axis[0];
-  if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
-  const int64_t inputs = p.ic / p.groups, outputs = p.oc / p.groups;
-  if (getenv("NOLANES")) return false;
-  if (inputs * outputs > 4 || inputs * p.taps() > kMostTaps || p.taps() < 2) return false;
-  return 2 * p.groups > depthwise_kernels<T>().lanes;
-}
-
-template <class T>
 void lanes_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
   LaneGradient<T>(p, dy, x, dw).run();
 }
@@ -171,7 +159,6 @@ ConvPlan plan_lanes_weight(const ConvProblem& p) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                  \
-  template bool use_lanes_weight<T>(const ConvProblem&, Algorithm);                              \
   template void lanes_weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>); \
   template ConvPlan plan_lanes_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)

@@ -5,9 +5,6 @@
 namespace fastconv {
 
 template <class T>
-bool use_lanes_weight(const ConvProblem& p, Algorithm algorithm);
-
-template <class T>
 void lanes_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
 
 template <class T>
