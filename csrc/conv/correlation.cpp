@@ -375,7 +375,7 @@ template <class T>
 bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
   const bool lanes = use_lanes<T>(p, Direction::forward, Algorithm::automatic);
   if (lanes && p.axis[2].stride > 1) return false;
-  if (lanes || !forward_is_depthwise(p)) {
+  if (lanes || !forward_is_depthwise(p) || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), 1)) {
     run_tiny(p, x, w, bias, y, activation);
     return true;
   }

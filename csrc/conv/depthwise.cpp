@@ -56,20 +56,9 @@ class Task {
         cut_(columns),
         x_stride_{sum.x.stride[1], sum.x.stride[3], sum.x.stride[4]},
         lines_(sum.h, strip, sum.w, columns, sum.channels, plan.planes, x_stride_, plan.in_place) {
-    const Vector<int64_t> order = height_order(s_.h);
-    for (int64_t f = 0; f < s_.phases; ++f) {
-      first_run_.push_back(static_cast<int64_t>(runs_.size()));
-      first_tap_.push_back(static_cast<int64_t>(position_.size()));
-      for (int64_t c = 0; c < s_.channels; ++c)
-        for (size_t t = 0; t < s_.w_tap.size(); ++t) {
-          if (s_.phase[t] != f) continue;
-          lines_.add_runs(c, static_cast<int64_t>(t), order, runs_);
-          for (int64_t i : order) position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[t]);
-        }
-    }
+    if (squares_) list_squares();
+    else list_runs();
     first_run_.push_back(static_cast<int64_t>(runs_.size()));
-    const int64_t parts = ceil_div(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kBandRows);
-    for (int64_t i = 0; i < parts; ++i) bands_.push_back({i * strip_.size() / parts, (i + 1) * strip_.size() / parts});
   }
 
   void run(int64_t first_batch, int64_t last_batch) {
@@ -103,6 +92,29 @@ class Task {
            cut_.begin * s_.phases * s_.y.stride[4];
   }
   bool fetches_ahead() const { return plan_.in_place && s_.phases == 1 && s_.w.in <= kShortRow && s_.images * s_.groups * s_.h.in * s_.w.in > kManyElements; }
+  void list_runs() {
+    const Vector<int64_t> order = height_order(s_.h);
+    for (int64_t f = 0; f < s_.phases; ++f) {
+      first_run_.push_back(static_cast<int64_t>(runs_.size()));
+      first_tap_.push_back(static_cast<int64_t>(position_.size()));
+      for (int64_t c = 0; c < s_.channels; ++c)
+        for (size_t t = 0; t < s_.w_tap.size(); ++t) {
+          if (s_.phase[t] != f) continue;
+          lines_.add_runs(c, static_cast<int64_t>(t), order, runs_);
+          for (int64_t i : order) position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[t]);
+        }
+    }
+  }
+  void list_squares() {
+    const Vector<int64_t> down = height_order(s_.h), across = height_order(s_.w);
+    first_run_.push_back(0);
+    first_tap_.push_back(0);
+    for (int64_t c = 0; c < s_.channels; ++c) {
+      lines_.add_runs(c, across[0], down, runs_);
+      for (int64_t i : down)
+        for (int64_t t : across) position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[static_cast<size_t>(t)]);
+    }
+  }
   const T* w(const Plane& p, int64_t o) const { return s_.weights + p.group * s_.w_group + o * s_.w_row; }
   T bias(const Plane& p, int64_t o) const { return s_.bias ? s_.bias[p.group * s_.rows + o] : T(0); }
   int64_t depth() const { return static_cast<int64_t>(position_.size()); }
@@ -128,8 +140,7 @@ class Task {
     b.low = s_.low;
     b.high = s_.high;
     T* first = y(plane, 0);
-    for (const Cut& part : bands_) {
-      const int64_t r = part.begin, rows = part.size();
+    for_each_band(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kBandRows, [&](int64_t r, int64_t rows, int64_t kernel) {
       b.lines.line = lines.line + r;
       for (int64_t o = 0; o < s_.rows; ++o) {
         T* to = first + o * s_.y.stride[1] + r * s_.y.stride[3];
@@ -140,14 +151,14 @@ class Task {
           b.w = weights_ + o * depth() + first_tap_[static_cast<size_t>(f)];
           b.y = in_place ? to : buffer + f * kBandRows * buffer_row;
           b.y_row = in_place ? s_.y.stride[3] : buffer_row;
-          kernels_.band[rows - 1](b);
+          (squares_ ? kernels_.square_band : kernels_.band)[kernel](b);
         }
         if (in_place) continue;
         const int64_t outputs = std::min(s_.phases * n, s_.y.shape[4] - cut_.begin * s_.phases);
         for (int64_t i = 0; i < rows; ++i)
           kernels_.unpack(to + i * s_.y.stride[3], s_.y.stride[4], buffer + i * buffer_row, s_.phases > 1 ? buffer + (kBandRows + i) * buffer_row : nullptr, outputs);
       }
-    }
+    });
   }
 
   const DepthwiseSum<T>& s_;
@@ -156,9 +167,9 @@ class Task {
   Cut strip_, cut_;
   int64_t x_stride_[3];
   PlaneLines<T> lines_;
+  const bool squares_ = sums_squares<T>(s_.h, s_.w, s_.phases);
   Vector<TapRun> runs_;               // phase after phase
   Vector<int64_t> first_run_, first_tap_, position_;  // position: of each tap in the weights, in the order of the runs
-  Vector<Cut> bands_;                 // nearly equal parts of the strip
   Vector<const T*> table_;
   T *planes_ = nullptr, *weights_ = nullptr;
   bool weights_ready_ = false;
@@ -170,6 +181,15 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 }
 
 }  // namespace
+
+template <class T>
+bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t phases) {
+  const auto neighbours = [](const AxisMap& a) {
+    const auto [low, high] = std::minmax_element(a.offset.begin(), a.offset.end());
+    return a.taps() == 3 && a.stride == 1 && *high - *low == 2 && a.outputs > 1;
+  };
+  return depthwise_kernels<T>().square_band[0] && phases == 1 && neighbours(h) && neighbours(w);
+}
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
@@ -210,12 +230,13 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
   const int64_t runs = ceil_div(batches, together);
   parallel_tasks(runs * strips * across, plan.threads, [&](int64_t i) {
     const int64_t c = i % across, h = i / across % strips, b = i / across / strips * together;
-    Task<T> task(s, plan, {h * plan.strip, std::min(s.h.outputs, (h + 1) * plan.strip)}, {c * s.w.outputs / across, (c + 1) * s.w.outputs / across});
+    Task<T> task(s, plan, {h * s.h.outputs / strips, (h + 1) * s.h.outputs / strips}, {c * s.w.outputs / across, (c + 1) * s.w.outputs / across});
     task.run(b, std::min(batches, b + together));
   });
 }
 
 #define FASTCONV_INSTANTIATE(T)                                           \
+  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t); \
   template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);          \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)

@@ -2,7 +2,7 @@
 // image goes over them where they stand, or over a few rows of padded planes that are packed (kernels/depthwise.hpp).
 //
 // An output is the sum over channels, taps along the width, taps along the height (by residue of the stride, then from the
-// top): an order that no cut into strips or batches changes.
+// top), or, where the rung has a kernel for squares of three by three taps, along the height first: an order that no cut into strips or batches changes.
 #pragma once
 #include <vector>
 
@@ -45,6 +45,10 @@ inline bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height
   if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
   return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
 }
+
+// Whether the sum is of three by three neighbouring taps, and by the kernel for those.
+template <class T>
+bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t phases);
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& sum);

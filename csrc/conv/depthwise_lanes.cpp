@@ -257,6 +257,8 @@ ConvPlan plan_lanes(const ConvProblem& p, Direction direction) {
   plan.block_channels = roles.channels;
   plan.block_pixels = lanes * std::min(cuts.strip, roles.h.outputs) * cuts.width;
   plan.workspace_bytes = Arena::rounded_bytes<T>((cuts.packed_vectors + Task<T>::weight_vectors(p, roles) + cuts.chunk_rows * cuts.width) * lanes);
+  const double vectors = static_cast<double>(ceil_div(p.mb * p.groups * roles.rows, lanes)), outputs = static_cast<double>(roles.h.outputs) * static_cast<double>(roles.w.outputs);
+  plan.cost = vectors * (outputs * (0.5 * static_cast<double>(roles.channels * p.taps()) + 6) + 6 * static_cast<double>(roles.channels * roles.h.map.in * roles.w.map.in));
   plan.threads = static_cast<int>(std::min<int64_t>(cuts.threads, ceil_div(p.mb * p.groups * roles.rows, lanes) * cuts.strips * cuts.cuts));
   return plan;
 }

@@ -19,14 +19,15 @@ constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
 constexpr int64_t kMostDepth = 2048;        // taps of an output channel
+constexpr int64_t kFewRows = 2;             // of a group, for which its channels are not worth packing
 constexpr int64_t kParts = 8;               // of the sum over pixels, where groups are few
 
 // Measured against the packed tiles: few products of channels, or one channel of a small image.
 bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p) {
-  constexpr int64_t kFewChannels = 4, kFewRows = 8, kMoreRows = 32, kSmallImage = 1024;
+  constexpr int64_t kFewChannels = 4, kSomeRows = 8, kMoreRows = 32, kSmallImage = 1024;
   if (p.axis[1].out < 2) return false;
   if (p.axis[1].k < 2) return rows == 1 && channels == 1 && p.axis[1].out > 8 && p.out_pixels() > kSmallImage;
-  return (channels <= kFewChannels && rows <= kFewRows) || (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);
+  return (channels <= kFewChannels && rows <= kSomeRows) || (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);
 }
 
 // dy read where it stands.
@@ -42,7 +43,7 @@ class Gradient {
   Gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw)
       : p_(p), dy_(dy), x_(x), dw_(dw), h_(forward_axis(p.axis[1])), w_(forward_axis(p.axis[2])), channels_(p.ic / p.groups), rows_(p.oc / p.groups),
         depth_(channels_ * p.taps()), order_(height_order(h_)) {
-    in_place_ = read_in_place<T>(w_, x.stride[4]);
+    in_place_ = read_in_place<T>(w_, x.stride[4]) && rows_ <= kFewRows;
     cuts_ = ceil_div(w_.outputs, kMostColumns);
     strip_ = h_.outputs;
     if (const int64_t plane = plane_bytes(strip_); plane <= kPlaneBytes || strip_ <= kBandRows) {
@@ -182,15 +183,6 @@ class Gradient {
     return channels_ * h.segments * h.width * w_.taps() * kernels_.lanes * static_cast<int64_t>(sizeof(T));
   }
 
-  template <class F>
-  static void for_each_band(int64_t rows, F f) {
-    const int64_t parts = ceil_div(rows, kBandRows);
-    for (int64_t i = 0; i < parts; ++i) {
-      const int64_t r = i * rows / parts;
-      f(r, (i + 1) * rows / parts - r);
-    }
-  }
-
   void add_plane(const Unit& unit, ImageLines<T> lines, const T* dy, T* sums) const {
     BandDots<T> b{};
     b.lines = lines;
@@ -201,10 +193,10 @@ class Gradient {
     b.columns = unit.x->columns();
     b.last = unit.columns.size() - (b.columns - 1) * kernels_.lanes;
     b.sums = sums;
-    for_each_band(unit.rows.size(), [&](int64_t r, int64_t count) {
+    for_each_band(unit.rows.size(), kBandRows, [&](int64_t r, int64_t, int64_t kernel) {
       b.lines.line = lines.line + r;
       b.dy = dy + r * b.dy_row;
-      kernels_.band_dots[count - 1](b);
+      kernels_.band_dots[kernel](b);
     });
   }
 

@@ -75,7 +75,7 @@ ImageLines<T> PlaneLines<T>::lines(const T* x, int64_t plane, const T* memory, V
   if (!in_place_) {
     memory += plane * channels_ * channel_size_;
     for (int64_t i = 0; i < channels_ * entries; ++i) to[i] = memory + i * row_;
-    return {table.data(), INT32_MAX, 0, columns_};
+    return {table.data(), row_, 0, row_ / kernels_.lanes - 1};
   }
   for (int64_t c = 0; c < channels_; ++c, x += x_channel_)
     for (int64_t source : h_.source) *to++ = source < 0 ? memory : x + source * x_row_;

@@ -121,8 +121,62 @@ FASTCONV_INLINE void clamp_all(T low, T high, Vec<T> (&acc)[R]) {
   }
 }
 
-// Columns c and on of a band, C of them.
+template <int S, class V, int... I>
+FASTCONV_INLINE V moved_on(V a, V b, LaneList<I...>) {
+  return __builtin_shufflevector(a, b, (I + S)...);
+}
+
+// Three by three neighbouring taps: the vectors of a line are loaded once, and lanes moved for the second and third tap, where
+// another load would lie across cache lines.
 template <class T, int R, int C, class Lanes>
+FASTCONV_INLINE void add_square(const T* const* lines, int64_t x, const Lanes (&lanes)[C + 1], const T* w, Vec<T> (&acc)[C][R]) {
+  Vec<T> tap[9];
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) tap[i] = splat(w[i]);
+#pragma GCC unroll 16
+  for (int v = 0; v < R + 2; ++v) {
+    const T* from = lines[v] + x;
+    Vec<T> next = lanes[0].load(from);
+    FASTCONV_LOADED(next);
+#pragma GCC unroll 2
+    for (int c = 0; c < C; ++c) {
+      const Vec<T> line = next;
+      next = lanes[c + 1].load(from + (c + 1) * kLanes<T>);
+      FASTCONV_LOADED(next);
+      const Vec<T> in[3] = {line, moved_on<1>(line, next, LanesOf<Vec<T>>{}), moved_on<2>(line, next, LanesOf<Vec<T>>{})};
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k)
+#pragma GCC unroll 3
+        for (int i = 2; i >= 0; --i)
+          if (v - i >= 0 && v - i < R) acc[c][v - i] += tap[3 * i + k] * in[k];
+    }
+    __asm__ volatile("" : "+r"(lines));
+  }
+}
+
+// The ways of a band's sums: columns at a time where there are enough, and what is added to them.
+struct AnyRuns {
+  static constexpr int kColumns = FASTCONV_VEC_REGISTERS == 32 ? 2 : 1, kBeyond = 0;
+  template <class Lanes, class T, int R, int C>
+  static FASTCONV_INLINE void add(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
+    add_runs<T, R, C, Lanes>(b, column, acc);
+  }
+};
+struct Squares {
+  static constexpr int kColumns = 2, kBeyond = 1;  // a further column is read
+  template <class Lanes, class T, int R, int C>
+  static FASTCONV_INLINE void add(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
+    for (int64_t c = 0; c < b.run_count; ++c) {
+      const int64_t at = column + b.runs[c].x, width = b.lines.width;
+      const T* const* lines = b.lines.line + b.runs[c].line;
+      if constexpr (C == 1) add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width)}, b.w + 9 * c, acc);
+      else add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width), Lanes(at + 2 * kLanes<T>, width)}, b.w + 9 * c, acc);
+    }
+  }
+};
+
+// Columns c and on of a band, C of them.
+template <class T, int R, int C, class Way, class Lanes>
 FASTCONV_INLINE void band_columns(const Band<T>& b, int64_t c) {
   T* y = b.y + c * kLanes<T>;
   if (b.x_ahead)
@@ -137,7 +191,7 @@ FASTCONV_INLINE void band_columns(const Band<T>& b, int64_t c) {
   for (int i = 0; i < C; ++i)
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) acc[i][r] = splat(b.bias);
-  add_runs<T, R, C, Lanes>(b, c * kLanes<T>, acc);
+  Way::template add<Lanes>(b, c * kLanes<T>, acc);
 #pragma GCC unroll 2
   for (int i = 0; i < C; ++i, y += kLanes<T>) {
     if (b.clamp) clamp_all<T, R>(b.low, b.high, acc[i]);
@@ -152,15 +206,24 @@ FASTCONV_INLINE void band_columns(const Band<T>& b, int64_t c) {
   }
 }
 
-template <class T, int R>
+template <class T, int R, class Way = AnyRuns>
 void band(const Band<T>& b) {
-  constexpr int C = FASTCONV_VEC_REGISTERS == 32 ? 2 : 1;
+  constexpr int C = Way::kColumns;
   for (int64_t c = 0, n; c < b.columns; c += n) {
     n = c + C <= b.columns ? C : 1;
-    const bool whole = !kReadsParts || (c >= b.lines.whole && c + n <= b.lines.part);
-    if (n == 1) whole && C == 1 ? band_columns<T, R, 1, Whole<T>>(b, c) : band_columns<T, R, 1, Part<T>>(b, c);
-    else whole ? band_columns<T, R, C, Whole<T>>(b, c) : band_columns<T, R, C, Part<T>>(b, c);
+    const bool whole = !kReadsParts || (c >= b.lines.whole && c + n + Way::kBeyond <= b.lines.part);
+    if (n == 1) whole && C == 1 ? band_columns<T, R, 1, Way, Whole<T>>(b, c) : band_columns<T, R, 1, Way, Part<T>>(b, c);
+    else whole ? band_columns<T, R, C, Way, Whole<T>>(b, c) : band_columns<T, R, C, Way, Part<T>>(b, c);
   }
+}
+
+template <class T, int R>
+constexpr auto square_band() -> void (*)(const Band<T>&) {
+#if FASTCONV_VEC_REGISTERS == 32 && defined(__AVX512F__)
+  return band<T, R, Squares>;
+#else
+  return nullptr;
+#endif
 }
 
 // The sums of a run's taps, each over R products.
@@ -294,8 +357,9 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
   return {kLanes<T>,
           kRunTaps,
           kReadsParts,
-          {band<T, 1>, band<T, 2>, band<T, 3>, band<T, 4>, band<T, 5>, band<T, 6>, band<T, 7>, band<T, 8>},
-          {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 3>, band_dots<T, 4>, band_dots<T, 5>, band_dots<T, 6>, band_dots<T, 7>, band_dots<T, 8>},
+          {band<T, 1>, band<T, 2>, band<T, 4>, band<T, 8>},
+          {square_band<T, 1>(), square_band<T, 2>(), square_band<T, 4>(), square_band<T, 8>()},
+          {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, 8>},
           lane_sums<T>,
           pack<T>,
           unpack<T>};

@@ -8,6 +8,16 @@
 namespace fastconv {
 
 constexpr int kBandRows = 8;
+constexpr int kBands = 4;  // there are kernels for 8, 4, 2 and 1 rows
+
+// f(first row, count of rows, kernel) for bands that make up n rows.
+template <class F>
+void for_each_band(int64_t n, int64_t most, F f) {
+  for (int64_t r = 0, rows = most, kernel = __builtin_ctzll(static_cast<uint64_t>(most)); r < n; r += rows) {
+    while (rows > n - r) rows /= 2, --kernel;
+    f(r, rows, kernel);
+  }
+}
 
 // `taps` taps below one another: tap i of output row r reads lines[line + r + i] from its element x on.
 struct TapRun {
@@ -60,8 +70,10 @@ struct DepthwiseKernelsOf {
   int lanes;
   int run_taps;      // a run has no more
   bool reads_parts;  // of vectors, and so images where they stand
-  void (*band[kBandRows])(const Band<T>&);  // [R - 1]
-  void (*band_dots[kBandRows])(const BandDots<T>&);
+  void (*band[kBands])(const Band<T>&);
+  // Of three by three taps that are neighbours, in the order in which they are read: a run a channel, which counts them as three.
+  void (*square_band[kBands])(const Band<T>&);  // null on rungs of few registers
+  void (*band_dots[kBands])(const BandDots<T>&);
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
   void (*pack)(const PackChannel<T>&);  // as in kernels/conv.hpp
