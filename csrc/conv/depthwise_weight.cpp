@@ -6,6 +6,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
+#include "conv/depthwise.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_lanes_weight.hpp"
 #include "conv/planes.hpp"
@@ -119,7 +120,7 @@ class Gradient {
   void prepare(Unit& unit, int64_t shape, char* memory) const {
     unit.shape = shape;
     const int64_t s = shape / cuts_, c = shape % cuts_;
-    unit.rows = {s * strip_, std::min(h_.outputs, (s + 1) * strip_)};
+    unit.rows = {s * h_.outputs / strips(), (s + 1) * h_.outputs / strips()};
     unit.columns = {c * w_.outputs / cuts_, (c + 1) * w_.outputs / cuts_};
     const int64_t x_stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]}, dy_stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]};
     unit.x.emplace(h_, unit.rows, w_, unit.columns, channels_, planes_, x_stride, in_place_);
@@ -132,7 +133,7 @@ class Gradient {
     }
     unit.runs.clear();
     for (int64_t i = 0; i < channels_; ++i)
-      for (int64_t t = 0; t < w_.taps(); ++t) unit.x->add_runs(i, t, order_, unit.runs);
+      for (int64_t t = 0; t < (squares_ ? 1 : w_.taps()); ++t) unit.x->add_runs(i, t, order_, unit.runs);
   }
 
   // Batches [b0, b1) of groups, units [u0, u1) (image, strip, cut of the width): into dw, or into `partial`.
@@ -196,7 +197,7 @@ class Gradient {
     for_each_band(unit.rows.size(), kBandRows, [&](int64_t r, int64_t, int64_t kernel) {
       b.lines.line = lines.line + r;
       b.dy = dy + r * b.dy_row;
-      kernels_.band_dots[kernel](b);
+      (squares_ ? kernels_.square_dots : kernels_.band_dots)[kernel](b);
     });
   }
 
@@ -227,7 +228,7 @@ class Gradient {
   int64_t channels_, rows_, depth_;  // depth: taps of an output channel
   Vector<int64_t> order_, position_;
   AxisMap identity_h_ = identity(h_.outputs), identity_w_ = identity(w_.outputs);  // dy packed
-  bool in_place_ = false;
+  bool in_place_ = false, squares_ = sums_squares<T>(h_, w_, 1);
   int64_t planes_ = 1, strip_ = 1, cuts_ = 1, parts_ = 1;
   int threads_ = 1;
 };

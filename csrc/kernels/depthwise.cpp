@@ -34,6 +34,7 @@ constexpr bool kReadsParts = false;
 // Some lanes of vectors, the others zero: only they are read, unless a rung cannot; then all may be.
 template <class T>
 struct Part {
+  static constexpr bool kAll = false;
   LaneRange<T> lanes;
   Mask<T> keep;
   // Those of a vector at element `at` of a line that are within it.
@@ -57,6 +58,7 @@ struct Part {
 // All lanes.
 template <class T>
 struct Whole {
+  static constexpr bool kAll = true;
   FASTCONV_INLINE Whole(int64_t, int64_t, int64_t = 0) {}
   FASTCONV_INLINE Vec<T> load(const T* p) const { return FASTCONV_ISA_NS::load(p); }
 };
@@ -277,6 +279,62 @@ void band_dots(const BandDots<T>& b) {
   }
 }
 
+// Squares again: their nine sums stay in registers from column to column.
+template <class T, int R, class Lanes>
+FASTCONV_INLINE void add_square_dots(const BandDots<T>& b, const TapRun& run, int64_t c, int64_t most, Vec<T> (&acc)[9]) {
+  const T* dy = b.dy + c * kLanes<T>;
+  const LaneRange<T> some(0, most);
+  const Mask<T> keep = first_lanes<T>(most);
+  Vec<T> d[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) d[r] = most < kLanes<T> ? load_lanes(dy + r * b.dy_row, some) : load(dy + r * b.dy_row);
+  const int64_t at = c * kLanes<T> + run.x;
+  const Lanes lanes[2] = {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)};
+  const T* const* lines = b.lines.line + run.line;
+#pragma GCC unroll 16
+  for (int v = 0; v < R + 2; ++v) {
+    const T* from = lines[v] + at;
+    Vec<T> line = lanes[0].load(from), next = lanes[1].load(from + kLanes<T>);
+    FASTCONV_LOADED(line);
+    FASTCONV_LOADED(next);
+    Vec<T> in[3] = {line, moved_on<1>(line, next, LanesOf<Vec<T>>{}), moved_on<2>(line, next, LanesOf<Vec<T>>{})};
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; ++k) {
+      if constexpr (!Lanes::kAll) in[k] = keep ? in[k] : Vec<T>{};
+#pragma GCC unroll 3
+      for (int i = 0; i < 3; ++i)
+        if (v - i >= 0 && v - i < R) acc[3 * k + i] += d[v - i] * in[k];
+    }
+    __asm__ volatile("" : "+r"(lines));
+  }
+}
+
+template <class T, int R>
+void square_dots_of_band(const BandDots<T>& b) {
+  T* sums = b.sums;
+  for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run, sums += 9 * kLanes<T>) {
+    Vec<T> acc[9];
+#pragma GCC unroll 16
+    for (int i = 0; i < 9; ++i) acc[i] = load(sums + i * kLanes<T>);
+    for (int64_t c = 0; c < b.columns; ++c) {
+      const int64_t most = c + 1 < b.columns ? kLanes<T> : b.last;
+      if (most == kLanes<T> && c >= b.lines.whole && c + 1 < b.lines.part) add_square_dots<T, R, Whole<T>>(b, *run, c, most, acc);
+      else add_square_dots<T, R, Part<T>>(b, *run, c, most, acc);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 9; ++i) store(sums + i * kLanes<T>, acc[i]);
+  }
+}
+
+template <class T, int R>
+constexpr auto square_dots() -> void (*)(const BandDots<T>&) {
+#if FASTCONV_VEC_REGISTERS == 32 && defined(__AVX512F__)
+  return square_dots_of_band<T, R>;
+#else
+  return nullptr;
+#endif
+}
+
 template <int S, class V, int... I>
 FASTCONV_INLINE V exchanged(V a, LaneList<I...>) {
   return __builtin_shufflevector(a, a, (I ^ S)...);
@@ -360,6 +418,7 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           {band<T, 1>, band<T, 2>, band<T, 4>, band<T, 8>},
           {square_band<T, 1>(), square_band<T, 2>(), square_band<T, 4>(), square_band<T, 8>()},
           {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, 8>},
+          {square_dots<T, 1>(), square_dots<T, 2>(), square_dots<T, 4>(), square_dots<T, 8>()},
           lane_sums<T>,
           pack<T>,
           unpack<T>};

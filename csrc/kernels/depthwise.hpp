@@ -74,6 +74,7 @@ struct DepthwiseKernelsOf {
   // Of three by three taps that are neighbours, in the order in which they are read: a run a channel, which counts them as three.
   void (*square_band[kBands])(const Band<T>&);  // null on rungs of few registers
   void (*band_dots[kBands])(const BandDots<T>&);
+  void (*square_dots[kBands])(const BandDots<T>&);  // likewise; c % 2 is zero there
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
   void (*pack)(const PackChannel<T>&);  // as in kernels/conv.hpp
