@@ -14,9 +14,6 @@ namespace {
 constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole: the L1 cache
 constexpr int64_t kBatchBytes = 16 << 10;   // of planes packed together, so that none is read while its stores are on the way
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
-constexpr int64_t kRowsAhead = 24;          // fetched before their turn, where rows are short and planes many: no one else would
-constexpr int64_t kShortRow = 256;
-constexpr int64_t kManyElements = 1 << 18;
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
 
 template <class T>
@@ -91,7 +88,7 @@ class Task {
     return s_.y.data + p.image * s_.y.stride[0] + (p.group * s_.rows + o) * s_.y.stride[1] + strip_.begin * s_.y.stride[3] +
            cut_.begin * s_.phases * s_.y.stride[4];
   }
-  bool fetches_ahead() const { return plan_.in_place && s_.phases == 1 && s_.w.in <= kShortRow && s_.images * s_.groups * s_.h.in * s_.w.in > kManyElements; }
+  bool fetches_ahead() const { return plan_.in_place && s_.phases == 1 && fetch_ahead(s_.w.in, s_.images * s_.groups * s_.h.in * s_.w.in); }
   void list_runs() {
     const Vector<int64_t> order = height_order(s_.h);
     for (int64_t f = 0; f < s_.phases; ++f) {

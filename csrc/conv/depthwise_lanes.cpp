@@ -5,6 +5,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
+#include "conv/depthwise.hpp"
 #include "conv/lane_planes.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -217,7 +218,8 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const double planes = static_cast<double>(p.groups * rows), depth = static_cast<double>(channels * p.taps()) / static_cast<double>(backward ? h.stride * w.stride : 1);
   const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) * (height * static_cast<double>(width) * (0.13 * depth + 1.45) + 1.45 * static_cast<double>(channels) * x_pixels);
   const double vectors = height * static_cast<double>(ceil_div(width, lanes)), packed = w.stride == 1 && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
-  if (weight) return in_lanes < planes * (vectors * (0.18 * depth + 2.2) + 60 + 2 * depth + packed);
+  const bool squares = sums_squares<T>(forward_axis(h), forward_axis(w), 1);
+  if (weight) return in_lanes < planes * (vectors * (squares ? 0.25 * depth : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
   return in_lanes < planes * (vectors * (0.13 * depth + 1.6) + 40 + packed) * (backward && !zeros ? 2 : 1);
 }
 

@@ -194,6 +194,7 @@ class Gradient {
     b.columns = unit.x->columns();
     b.last = unit.columns.size() - (b.columns - 1) * kernels_.lanes;
     b.sums = sums;
+    if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in)) b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead * b.dy_row;
     for_each_band(unit.rows.size(), kBandRows, [&](int64_t r, int64_t, int64_t kernel) {
       b.lines.line = lines.line + r;
       b.dy = dy + r * b.dy_row;

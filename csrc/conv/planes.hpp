@@ -17,6 +17,10 @@ struct Cut {  // outputs [begin, end)
 // Elements of one line of a packed plane.
 int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes);
 
+// Rows that are fetched before their turn where they stand: where they are short and of many planes, no one else does it.
+constexpr int64_t kRowsAhead = 24;
+inline bool fetch_ahead(int64_t width, int64_t elements) { return width <= 256 && elements > 1 << 18; }
+
 // Whether lines of elements `step` apart can be read where they stand: outside there is nothing but zeros.
 template <class T>
 bool read_in_place(const AxisMap& w, int64_t step);

@@ -289,6 +289,11 @@ FASTCONV_INLINE void add_square_dots(const BandDots<T>& b, const TapRun& run, in
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) d[r] = most < kLanes<T> ? load_lanes(dy + r * b.dy_row, some) : load(dy + r * b.dy_row);
   const int64_t at = c * kLanes<T> + run.x;
+  if (b.x_ahead)
+    for (int r = 0; r < R; ++r) {
+      __builtin_prefetch(b.lines.line[run.line + r] + c * kLanes<T> + b.x_ahead);
+      __builtin_prefetch(dy + r * b.dy_row + b.dy_ahead);
+    }
   const Lanes lanes[2] = {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)};
   const T* const* lines = b.lines.line + run.line;
 #pragma GCC unroll 16
