@@ -8,6 +8,7 @@
 #include "conv/activation.hpp"
 #include "conv/batch_lanes.hpp"
 #include "conv/depthwise.hpp"
+#include "conv/depthwise_lanes.hpp"
 #include "conv/fft.hpp"
 #include "conv/index_map.hpp"
 #include "conv/gather.hpp"
@@ -237,7 +238,7 @@ struct Correlation {
     plan.cost += part.cost;
     if (!main) return;
     plan.algorithm = Algorithm::depthwise;
-    plan.kernel = part.narrow.across > 1 ? "narrow planes" : "image rows";
+    plan.kernel = part.in_place ? "image rows" : "packed image rows";
     plan.mr = static_cast<int>(std::min<int64_t>(kBandRows, s.h.outputs));
     plan.nr = conv_kernels<T>().lanes;
     plan.block_channels = s.channels;
@@ -443,10 +444,12 @@ bool forward_is_depthwise(const ConvProblem& p) {
 }
 
 // A tiny problem summed as the larger ones like it are, so that a sample has the same bits alone and in a batch: the
-// depthwise tile goes along the width first. False if it goes along the height in another order than that of the taps.
+// depthwise tile goes along the width first. False if an axis is summed in another order than that of the taps.
 template <class T>
 bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
-  if (!forward_is_depthwise(p)) {
+  const bool lanes = use_lanes<T>(p, Direction::forward, Algorithm::automatic);
+  if (lanes && p.axis[2].stride > 1) return false;
+  if (lanes || !forward_is_depthwise(p) || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), 1)) {
     run_tiny(p, x, w, bias, y, activation);
     return true;
   }
@@ -531,6 +534,11 @@ void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, V
     if (!is_clamp(activation)) apply_activation(activation, y);
     return;
   }
+  if (use_lanes<T>(p, Direction::forward, algorithm)) {
+    run_lanes<T>(p, Direction::forward, {x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)});
+    if (!is_clamp(activation)) apply_activation(activation, y);
+    return;
+  }
   Correlation<T> correlation = forward_correlation(p, x, w, bias, y, activation, algorithm);
   correlation.transformed = transformed;
   for_each_piece(p, Direction::forward, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
@@ -542,6 +550,10 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
   if (const Fold fold(p); !bias.data && pays_to_fold<T>(fold, algorithm)) {
     correlate_folded(fold, dy, w, dx, algorithm);
     return apply_activation(activation, dx);
+  }
+  if (use_lanes<T>(p, Direction::backward_input, algorithm)) {
+    run_lanes<T>(p, Direction::backward_input, {dy, w, bias, dx});
+    return apply_activation(activation, dx);  // behind what padding adds
   }
   Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
   bool adds = false;  // then the activation waits for the last piece
@@ -574,6 +586,7 @@ std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorith
 template <class T>
 ConvPlan plan_correlation(const ConvProblem& problem, Direction direction, Algorithm algorithm) {
   const bool forward = direction == Direction::forward;
+  if (use_lanes<T>(problem, direction, algorithm)) return plan_lanes<T>(problem, direction);
   const Fold fold(problem);
   const bool folds = !forward && pays_to_fold<T>(fold, algorithm);
   const ConvProblem& p = folds ? fold.wide : problem;

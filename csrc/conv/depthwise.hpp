@@ -1,8 +1,8 @@
-// Correlation of few channels a group (depthwise layers, filters on one image): a few rows of padded planes are packed,
-// and a register tile whose rows are rows of the image goes over them (kernels/depthwise.hpp).
+// Correlation of few channels a group (depthwise layers, filters on one image): a register tile whose rows are rows of the
+// image goes over them where they stand, or over a few rows of padded planes that are packed (kernels/depthwise.hpp).
 //
 // An output is the sum over channels, taps along the width, taps along the height (by residue of the stride, then from the
-// top): an order that no cut into strips, batches or narrow columns changes.
+// top), or, where the rung has a kernel for squares of three by three taps, along the height first: an order that no cut into strips or batches changes.
 #pragma once
 #include <vector>
 
@@ -30,7 +30,7 @@ struct DepthwiseSum {
 };
 
 struct DepthwisePlan {
-  NarrowRows narrow;
+  bool in_place = false;          // x is read where it stands
   int64_t planes = 1;             // packed at once
   int64_t strip = 1;              // rows of outputs
   int64_t workspace_bytes = 0;
@@ -45,6 +45,10 @@ inline bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height
   if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
   return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
 }
+
+// Whether the sum is of three by three neighbouring taps, and by the kernel for those.
+template <class T>
+bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t phases);
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& sum);

@@ -6,6 +6,9 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
+#include "conv/depthwise.hpp"
+#include "conv/depthwise_lanes.hpp"
+#include "conv/depthwise_lanes_weight.hpp"
 #include "conv/planes.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -17,14 +20,15 @@ constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
 constexpr int64_t kMostDepth = 2048;        // taps of an output channel
+constexpr int64_t kFewRows = 2;             // of a group, for which its channels are not worth packing
 constexpr int64_t kParts = 8;               // of the sum over pixels, where groups are few
 
 // Measured against the packed tiles: few products of channels, or one channel of a small image.
 bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p) {
-  constexpr int64_t kFewChannels = 4, kFewRows = 8, kMoreRows = 16, kSmallImage = 1024;
+  constexpr int64_t kFewChannels = 4, kSomeRows = 8, kMoreRows = 16, kSmallImage = 1024;
   if (p.axis[1].out < 2) return false;
   if (p.axis[1].k < 2) return rows == 1 && channels == 1 && p.axis[1].out > 8 && p.out_pixels() > kSmallImage;
-  return (channels <= kFewChannels && rows <= kFewRows) || (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);
+  return (channels <= kFewChannels && rows <= kSomeRows) || (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);
 }
 
 // dy read where it stands.
@@ -40,20 +44,14 @@ class Gradient {
   Gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw)
       : p_(p), dy_(dy), x_(x), dw_(dw), h_(forward_axis(p.axis[1])), w_(forward_axis(p.axis[2])), channels_(p.ic / p.groups), rows_(p.oc / p.groups),
         depth_(channels_ * p.taps()), order_(height_order(h_)) {
-    const int64_t lanes = kernels_.lanes;
-    narrow_ = narrow_rows(w_, lanes);
-    if (p.groups < 2 * narrow_.across) narrow_ = {};
+    in_place_ = read_in_place<T>(w_, x.stride[4]) && rows_ <= kFewRows;
     cuts_ = ceil_div(w_.outputs, kMostColumns);
     strip_ = h_.outputs;
-    if (is_narrow()) {
-      int64_t columns = 1;
-      while (columns * narrow_.across < p.groups && plane_bytes(strip_, columns + 1) <= kBatchBytes && columns < 16) ++columns;
-      planes_ = columns * narrow_.across;
-    } else if (const int64_t plane = plane_bytes(strip_, 0); plane <= kPlaneBytes || strip_ <= kBandRows) {
+    if (const int64_t plane = plane_bytes(strip_); plane <= kPlaneBytes || strip_ <= kBandRows) {
       planes_ = std::max<int64_t>(1, std::min(p.groups, kBatchBytes / plane));
     } else {
       strip_ = kBandRows;
-      while (strip_ < h_.outputs && plane_bytes(strip_ + kBandRows, 0) <= kStripBytes) strip_ += kBandRows;
+      while (strip_ < h_.outputs && plane_bytes(strip_ + kBandRows) <= kStripBytes) strip_ += kBandRows;
     }
     threads_ = threads_for(2 * p.macs());
     if (batches() < kParts) parts_ = std::max<int64_t>(1, std::min<int64_t>({kParts / batches(), units(), static_cast<int64_t>(2 * p.macs() / 1e6)}));
@@ -84,7 +82,7 @@ class Gradient {
   ConvPlan plan() const {
     ConvPlan plan;
     plan.algorithm = Algorithm::depthwise;
-    plan.kernel = is_narrow() ? "narrow planes" : "image rows";
+    plan.kernel = in_place_ ? "image rows" : "packed image rows";
     plan.mr = static_cast<int>(std::min<int64_t>(kBandRows, h_.outputs));
     plan.nr = kernels_.lanes;
     plan.block_channels = channels_;
@@ -94,49 +92,48 @@ class Gradient {
     plan.shared_bytes = parts_ > 1 ? parts_ * p_.oc * depth_ * item : 0;
     plan.threads = static_cast<int>(std::min<int64_t>(threads_, batches() * parts_));
     const double vectors = static_cast<double>(p_.mb * p_.oc * h_.outputs) * static_cast<double>(ceil_div(w_.outputs, kernels_.lanes));
-    plan.cost = vectors / narrow_.across * (static_cast<double>(depth_) * 0.65 + 3);
+    plan.cost = vectors * (static_cast<double>(depth_) * 0.65 + 3);
     return plan;
   }
 
  private:
-  bool is_narrow() const { return narrow_.across > 1; }
   int64_t batches() const { return ceil_div(p_.groups, planes_); }
   int64_t strips() const { return ceil_div(h_.outputs, strip_); }
   int64_t units() const { return p_.mb * strips() * cuts_; }
-  // Vectors of sums of a batch: two sets of each wide plane, one of each column of narrow ones.
-  int64_t sum_elements() const { return (is_narrow() ? planes_ / narrow_.across : 2 * planes_) * rows_ * depth_ * kernels_.lanes; }
-  int64_t plane_bytes(int64_t rows, int64_t columns) const {
+  // The cuts do not depend on whether x is packed: they decide in which order is summed. Two sets of vectors of sums a plane.
+  int64_t sum_elements() const { return 2 * planes_ * rows_ * depth_ * kernels_.lanes; }
+  int64_t plane_bytes(int64_t rows) const {
     const LayoutSize h = layout_size(h_, rows, false);
-    return channels_ * h.segments * h.width * packed_row_size(w_, ceil_div(w_.outputs, cuts_), columns, narrow_, kernels_.lanes) * static_cast<int64_t>(sizeof(T));
+    return channels_ * h.segments * h.width * packed_row_size(w_, ceil_div(w_.outputs, cuts_), kernels_.lanes) * static_cast<int64_t>(sizeof(T));
   }
 
   // The packed planes of one strip and cut of the width, and the runs over them.
   struct Unit {
     int64_t shape = -1;
     Cut rows{0, 0}, columns{0, 0};
-    std::optional<PackedPlanes<T>> x, dy;
+    std::optional<PlaneLines<T>> x, dy;
     Vector<TapRun> runs;
     T *packed_x = nullptr, *packed_dy = nullptr;
   };
-  bool dy_in_place() const { return !is_narrow() && dy_.stride[4] == 1; }
+  bool dy_in_place() const { return dy_.stride[4] == 1; }
 
   void prepare(Unit& unit, int64_t shape, char* memory) const {
     unit.shape = shape;
     const int64_t s = shape / cuts_, c = shape % cuts_;
-    unit.rows = {s * strip_, std::min(h_.outputs, (s + 1) * strip_)};
+    unit.rows = {s * h_.outputs / strips(), (s + 1) * h_.outputs / strips()};
     unit.columns = {c * w_.outputs / cuts_, (c + 1) * w_.outputs / cuts_};
     const int64_t x_stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]}, dy_stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]};
-    unit.x.emplace(h_, unit.rows, w_, unit.columns, channels_, planes_, narrow_, x_stride);
+    unit.x.emplace(h_, unit.rows, w_, unit.columns, channels_, planes_, x_stride, in_place_);
     unit.packed_x = reinterpret_cast<T*>(memory);
     unit.x->clear(unit.packed_x);
     if (!dy_in_place()) {
-      unit.dy.emplace(identity(h_.outputs), unit.rows, identity(w_.outputs), unit.columns, rows_, planes_, narrow_, dy_stride);
+      unit.dy.emplace(identity_h_, unit.rows, identity_w_, unit.columns, rows_, planes_, dy_stride, false);
       unit.packed_dy = reinterpret_cast<T*>(memory + Arena::rounded_bytes<T>(unit.x->elements()));
       unit.dy->clear(unit.packed_dy);
     }
     unit.runs.clear();
     for (int64_t i = 0; i < channels_; ++i)
-      for (int64_t t = 0; t < w_.taps(); ++t) unit.x->add_runs(i, t, order_, kernels_.run_taps, unit.runs);
+      for (int64_t t = 0; t < (squares_ ? 1 : w_.taps()); ++t) unit.x->add_runs(i, t, order_, unit.runs);
   }
 
   // Batches [b0, b1) of groups, units [u0, u1) (image, strip, cut of the width): into dw, or into `partial`.
@@ -159,45 +156,37 @@ class Gradient {
 
   void add_unit(const Unit& unit, int64_t n, int64_t g0, int64_t count, T* sums) const {
     const T* first = dy_.data + n * dy_.stride[0] + g0 * rows_ * dy_.stride[1];
+    const auto x = [&](int64_t k) { return x_.data + n * x_.stride[0] + (g0 + k) * channels_ * x_.stride[1]; };
     for (int64_t k = 0; k < count; ++k) {
-      unit.x->pack(kernels_, x_.data + n * x_.stride[0] + (g0 + k) * channels_ * x_.stride[1], k, unit.packed_x);
-      if (unit.dy) unit.dy->pack(kernels_, first + k * rows_ * dy_.stride[1], k, unit.packed_dy);
+      unit.x->pack(x(k), k, unit.packed_x);
+      if (unit.dy) unit.dy->pack(first + k * rows_ * dy_.stride[1], k, unit.packed_dy);
     }
-    if (is_narrow()) return add_narrow(unit, count, sums);
-    for (int64_t k = 0; k < count; ++k)
+    Vector<const T*> table;
+    for (int64_t k = 0; k < count; ++k) {
+      const ImageLines<T> lines = unit.x->lines(x(k), k, unit.packed_x, table);
       for (int64_t o = 0; o < rows_; ++o) {
-        const T* dy = unit.dy ? unit.packed_dy + unit.dy->plane(k) + o * unit.dy->channel_size()
+        const T* dy = unit.dy ? unit.packed_dy + (k * rows_ + o) * unit.dy->channel_size()
                               : first + (k * rows_ + o) * dy_.stride[1] + unit.rows.begin * dy_.stride[3] + unit.columns.begin;
-        add_wide(unit, unit.packed_x + unit.x->plane(k), dy, sums + (k * rows_ + o) * 2 * depth_ * kernels_.lanes);
+        add_plane(unit, lines, dy, sums + (k * rows_ + o) * 2 * depth_ * kernels_.lanes);
       }
+    }
   }
 
   // Packed x and dy of the largest strip and cut; a row of vectors is to spare for every packed one, as cuts differ.
   int64_t packed_bytes() const {
     const int64_t item = static_cast<int64_t>(sizeof(T)), lanes = kernels_.lanes, n = ceil_div(w_.outputs, cuts_), rows = std::min(strip_, h_.outputs);
-    const int64_t wide = is_narrow() ? 1 : planes_, columns = is_narrow() ? planes_ / narrow_.across : 0;
-    const int64_t dy = dy_in_place() ? 0 : rows_ * rows * packed_row_size(identity(w_.outputs), n, columns, narrow_, lanes) * item;
-    return wide * (plane_bytes(rows, columns) + dy) + 2 * Arena::kAlign + spare_bytes();
+    const int64_t dy = dy_in_place() ? 0 : rows_ * rows * packed_row_size(identity_w_, n, lanes) * item;
+    return std::max(planes_ * plane_bytes(rows), round_up(w_.in, lanes) * item) + planes_ * dy + 2 * Arena::kAlign + spare_bytes();
   }
   int64_t spare_bytes() const {
-    if (strips() * cuts_ == 1) return 0;
+    if (strips() * cuts_ == 1 || in_place_) return 0;
     const LayoutSize h = layout_size(h_, strip_, false);
     return channels_ * h.segments * h.width * w_.taps() * kernels_.lanes * static_cast<int64_t>(sizeof(T));
   }
 
-  template <class F>
-  static void for_each_band(int64_t rows, F f) {
-    const int64_t parts = ceil_div(rows, kBandRows);
-    for (int64_t i = 0; i < parts; ++i) {
-      const int64_t r = i * rows / parts;
-      f(r, (i + 1) * rows / parts - r);
-    }
-  }
-
-  void add_wide(const Unit& unit, const T* x, const T* dy, T* sums) const {
+  void add_plane(const Unit& unit, ImageLines<T> lines, const T* dy, T* sums) const {
     BandDots<T> b{};
-    b.x_row = unit.x->row();
-    b.x_step = b.dy_step = kernels_.lanes;
+    b.lines = lines;
     b.runs = unit.runs.data();
     b.run_count = static_cast<int64_t>(unit.runs.size());
     b.taps = depth_;
@@ -205,33 +194,12 @@ class Gradient {
     b.columns = unit.x->columns();
     b.last = unit.columns.size() - (b.columns - 1) * kernels_.lanes;
     b.sums = sums;
-    for_each_band(unit.rows.size(), [&](int64_t r, int64_t count) {
-      b.x = x + r * b.x_row;
+    if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in)) b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead * b.dy_row;
+    for_each_band(unit.rows.size(), kBandRows, [&](int64_t r, int64_t, int64_t kernel) {
+      b.lines.line = lines.line + r;
       b.dy = dy + r * b.dy_row;
-      kernels_.band_dots[count - 1](b);
+      (squares_ ? kernels_.square_dots : kernels_.band_dots)[kernel](b);
     });
-  }
-
-  void add_narrow(const Unit& unit, int64_t count, T* sums) const {
-    NarrowDots<T> b{};
-    b.x_row = unit.x->row();
-    b.x_step = unit.x->step();
-    b.runs = unit.runs.data();
-    b.run_count = static_cast<int64_t>(unit.runs.size());
-    b.taps = depth_;
-    b.dy_row = unit.dy->row();
-    b.columns = ceil_div(count, narrow_.across);
-    b.across = narrow_.across;
-    b.pitch = narrow_.pitch;
-    b.width = w_.outputs;
-    for (int64_t o = 0; o < rows_; ++o) {
-      b.sums = sums + o * planes_ / narrow_.across * depth_ * kernels_.lanes;
-      for_each_band(unit.rows.size(), [&](int64_t r, int64_t n) {
-        b.x = unit.packed_x + r * b.x_row;
-        b.dy = unit.packed_dy + o * unit.dy->channel_size() + r * b.dy_row;
-        kernels_.narrow_dots[n - 1](b);
-      });
-    }
   }
 
   void reduce(int64_t g0, int64_t count, T* sums, T* partial) const {
@@ -241,13 +209,9 @@ class Gradient {
       for (int64_t o = 0; o < rows_; ++o) {
         const int64_t row = (g0 + k) * rows_ + o;
         T* to = partial ? partial + row * depth_ : local.data();
-        if (is_narrow()) {
-          kernels_.lane_sums(to, sums + (o * planes_ / narrow_.across + k / narrow_.across) * vectors, depth_, k % narrow_.across * narrow_.pitch, w_.outputs);
-        } else {
-          T *even = sums + (k * rows_ + o) * 2 * vectors, *odd = even + vectors;
-          for (int64_t i = 0; i < vectors; ++i) even[i] += odd[i];
-          kernels_.lane_sums(to, even, depth_, 0, lanes);
-        }
+        T *even = sums + (k * rows_ + o) * 2 * vectors, *odd = even + vectors;
+        for (int64_t i = 0; i < vectors; ++i) even[i] += odd[i];
+        kernels_.lane_sums(to, even, depth_);
         if (!partial) write(row, to);
       }
   }
@@ -264,7 +228,8 @@ class Gradient {
   AxisMap h_, w_;
   int64_t channels_, rows_, depth_;  // depth: taps of an output channel
   Vector<int64_t> order_, position_;
-  NarrowRows narrow_;
+  AxisMap identity_h_ = identity(h_.outputs), identity_w_ = identity(w_.outputs);  // dy packed
+  bool in_place_ = false, squares_ = sums_squares<T>(h_, w_, 1);
   int64_t planes_ = 1, strip_ = 1, cuts_ = 1, parts_ = 1;
   int threads_ = 1;
 };
@@ -278,19 +243,21 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
-  return algorithm == Algorithm::depthwise || gradient_pays(channels, rows, p);
+  return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) || gradient_pays(channels, rows, p);
 }
 
 template <class T>
 void depthwise_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
+  if (use_lanes<T>(p, Direction::backward_weight, Algorithm::depthwise)) return lanes_weight_gradient(p, dy, x, dw);
   Gradient<T>(p, dy, x, dw).run();
 }
 
 template <class T>
 ConvPlan plan_depthwise_weight(const ConvProblem& p) {
-  View<const T> dy;
-  dy.stride[4] = 1;
-  return Gradient<T>(p, dy, {}, {}).plan();
+  if (use_lanes<T>(p, Direction::backward_weight, Algorithm::depthwise)) return plan_lanes_weight<T>(p);
+  View<const T> contiguous;
+  contiguous.stride[4] = 1;
+  return Gradient<T>(p, contiguous, contiguous, {}).plan();
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                            \

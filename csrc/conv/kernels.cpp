@@ -2,6 +2,7 @@
 
 #include "isa/table.hpp"
 #include "kernels/depthwise.hpp"
+#include "kernels/depthwise_lanes.hpp"
 #include "kernels/fft.hpp"
 #include "kernels/winograd.hpp"
 
@@ -41,6 +42,15 @@ const DepthwiseKernelsOf<float>& depthwise_kernels<float>() {
 template <>
 const DepthwiseKernelsOf<double>& depthwise_kernels<double>() {
   return kernels().depthwise->f64;
+}
+
+template <>
+const LaneKernelsOf<float>& lane_kernels<float>() {
+  return kernels().lanes->f32;
+}
+template <>
+const LaneKernelsOf<double>& lane_kernels<double>() {
+  return kernels().lanes->f64;
 }
 
 }  // namespace fastconv

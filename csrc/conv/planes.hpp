@@ -1,6 +1,5 @@
-// Padded planes of a few channels, packed for the kernels whose tile is rows of the image (kernels/depthwise.hpp):
-// [plane][channel][h entry][w segment][w entry], the entries being those of the axes' layouts. Planes narrower than half
-// a vector share rows: `across` of them in a vector, `pitch` lanes from one to the next, further columns behind.
+// The lines of padded planes of a few channels, for the kernels whose tile is rows of the image (kernels/depthwise.hpp): where
+// they stand, or packed, [plane][channel][h entry][w segment][w entry], the entries being those of the axes' layouts.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -15,46 +14,47 @@ struct Cut {  // outputs [begin, end)
   int64_t size() const { return end - begin; }
 };
 
-// How planes whose rows have `map`'s outputs share vectors; across is 1 where they do not.
-struct NarrowRows {
-  int64_t across = 1, pitch = 0;
-  // Elements from one column of vectors to the next.
-  int64_t step(int64_t lanes) const { return across > 1 ? std::max(lanes, across * pitch) : lanes; }
-};
-NarrowRows narrow_rows(const AxisMap& map, int64_t lanes);
+// Elements of one line of a packed plane.
+int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes);
 
-// Elements of one row of a packed plane, or of a row of `columns` vectors of narrow planes.
-int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t columns, NarrowRows narrow, int64_t lanes);
+// Rows that are fetched before their turn where they stand: where they are short and of many planes, no one else does it.
+constexpr int64_t kRowsAhead = 24;
+inline bool fetch_ahead(int64_t width, int64_t elements) { return width <= 256 && elements > 1 << 18; }
+
+// Whether lines of elements `step` apart can be read where they stand: outside there is nothing but zeros.
+template <class T>
+bool read_in_place(const AxisMap& w, int64_t step);
 
 // Taps of the height in the order they are summed: by residue of the stride, then from the top.
 Vector<int64_t> height_order(const AxisMap& h);
 
 template <class T>
-class PackedPlanes {
+class PlaneLines {
  public:
   // `planes` planes at a time, of x whose channels, rows and elements are x_stride[0..2] apart.
-  PackedPlanes(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes, NarrowRows narrow, const int64_t x_stride[3]);
+  PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes, const int64_t x_stride[3], bool in_place);
 
-  int64_t elements() const;
-  int64_t row() const { return row_; }
+  int64_t elements() const { return in_place_ ? row_ : planes_ * channels_ * channel_size_; }
+  int64_t columns() const { return columns_; }  // vectors
+  int64_t row() const { return row_; }          // of packed lines
   int64_t channel_size() const { return channel_size_; }
-  int64_t step() const { return step_; }  // from one column of vectors to the next
-  int64_t columns() const { return columns_; }  // vectors: of a wide plane, or of all narrow ones
-  // Position of a plane.
-  int64_t plane(int64_t k) const { return place_[static_cast<size_t>(k)]; }
 
-  // Zeros everywhere no value will be packed. The same positions serve plane after plane.
-  void clear(T* dst) const;
-  void pack(const DepthwiseKernelsOf<T>& kernels, const T* x, int64_t k, T* dst) const;
+  // Zeros everywhere no value will be packed: the same positions serve plane after plane.
+  void clear(T* memory) const;
+  void pack(const T* x, int64_t plane, T* memory) const;
+  // The lines of plane number `plane` of those in memory, which is at x.
+  ImageLines<T> lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table) const;
 
   // Adds the runs of w's tap `tap` in channel c; `order` is height_order.
-  void add_runs(int64_t c, int64_t tap, const Vector<int64_t>& order, int64_t most, Vector<TapRun>& runs) const;
+  void add_runs(int64_t c, int64_t tap, const Vector<int64_t>& order, Vector<TapRun>& runs) const;
 
  private:
+  const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   AxisLayout h_, w_;
-  int64_t channels_, planes_, across_, lanes_, step_, columns_, segment_, row_, channel_size_, plane_size_;
-  int64_t x_channel_;
-  Vector<int64_t> place_;
+  const AxisMap& w_map_;
+  Cut cut_;
+  bool in_place_;
+  int64_t channels_, planes_, columns_, segment_, row_, channel_size_, x_channel_, x_row_;
   Vector<PackLine> lines_;
   Vector<PackRun> runs_;
 };

@@ -16,55 +16,100 @@ constexpr int kRunTaps = 7;
 constexpr int kRunTaps = 4;
 #endif
 
-enum class Weights { scalars, vectors };
-template <class T, Weights kind>
-constexpr int kWeightStep = kind == Weights::vectors ? kLanes<T> : 1;
+// The compiler would load some lines twice, as operands of their products: across cache lines each load counts twice.
+#if defined(__AVX512F__)
+#define FASTCONV_LOADED(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define FASTCONV_LOADED(v) __asm__("" : "+w"(v))
+#else
+#define FASTCONV_LOADED(v)
+#endif
 
-template <class T, Weights kind>
-FASTCONV_INLINE Vec<T> weight(const T* w, int i) {
-  if constexpr (kind == Weights::vectors) return load(w + i * kLanes<T>);
-  else return splat(w[i]);
-}
+#if defined(__AVX2__)
+constexpr bool kReadsParts = true;
+#else
+constexpr bool kReadsParts = false;
+#endif
 
-// Tap by tap, not line by line: R sums in turn hide the latency of an addition.
-template <class T, int R, int K, Weights kind>
-FASTCONV_INLINE void add_run(const T* x, int64_t row, const T* w, Vec<T> (&acc)[R]) {
+// Some lanes of vectors, the others zero: only they are read, unless a rung cannot; then all may be.
+template <class T>
+struct Part {
+  static constexpr bool kAll = false;
+  LaneRange<T> lanes;
+  Mask<T> keep;
+  // Those of a vector at element `at` of a line that are within it.
+  FASTCONV_INLINE Part(int64_t at, int64_t width, int64_t most = kLanes<T>) : Part(range(at, width, most)) {}
+  FASTCONV_INLINE Vec<T> load(const T* p) const {
+    if constexpr (kReadsParts) return load_lanes(p, lanes);
+    else return keep ? isa_load(p) : Vec<T>{};
+  }
+
+ private:
+  struct Range {
+    int64_t first, n;
+  };
+  static FASTCONV_INLINE Vec<T> isa_load(const T* p) { return FASTCONV_ISA_NS::load(p); }
+  static FASTCONV_INLINE Range range(int64_t at, int64_t width, int64_t most) {
+    const int64_t first = at < 0 ? (at < -most ? most : -at) : 0, left = width - at, end = left < most ? left : most;
+    return {first, end > first ? end - first : 0};
+  }
+  FASTCONV_INLINE explicit Part(Range r) : lanes(r.first, r.n), keep(first_lanes<T>(r.first + r.n) & ~first_lanes<T>(r.first)) {}
+};
+// All lanes.
+template <class T>
+struct Whole {
+  static constexpr bool kAll = true;
+  FASTCONV_INLINE Whole(int64_t, int64_t, int64_t = 0) {}
+  FASTCONV_INLINE Vec<T> load(const T* p) const { return FASTCONV_ISA_NS::load(p); }
+};
+
+// C columns of R sums. With many registers they take one line of x at a time, which meets all its taps; with few a line is
+// loaded again for each tap, and tap by tap R sums in turn hide the latency of an addition.
+template <class T, int R, int C, int K, class Lanes>
+FASTCONV_INLINE void add_run(const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w, Vec<T> (&acc)[C][R]) {
 #if FASTCONV_VEC_REGISTERS == 32
-  Vec<T> line[R + K - 1];
+  Vec<T> tap[K];
+#pragma GCC unroll 8
+  for (int i = 0; i < K; ++i) tap[i] = splat(w[i]);
 #pragma GCC unroll 16
   for (int v = 0; v < R + K - 1; ++v) {
-    line[v] = load(x);
-    x += row;
-    if (v < R - 1) continue;
-    const Vec<T> tap = weight<T, kind>(w, v - R + 1);
+    const T* from = lines[v] + x;
+#pragma GCC unroll 2
+    for (int c = 0; c < C; ++c) {
+      Vec<T> line = lanes[c].load(from + c * kLanes<T>);
+      FASTCONV_LOADED(line);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc[r] += tap * line[v - R + 1 + r];
-    __asm__ volatile("" : "+r"(x));  // keeps the taps apart, else all are loaded early and the sums spill
+      for (int i = K - 1; i >= 0; --i)
+        if (v - i >= 0 && v - i < R) acc[c][v - i] += tap[i] * line;
+    }
+    __asm__ volatile("" : "+r"(lines));  // line after line: all of them early would spill
   }
 #else
 #pragma GCC unroll 8
-  for (int i = 0; i < K; ++i, x += row) {  // a line is loaded again for each tap: registers are few
-    const Vec<T> tap = weight<T, kind>(w, i);
-    const T* line = x;
+  for (int i = 0; i < K; ++i) {
+    const Vec<T> tap = splat(w[i]);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r, line += row) acc[r] += tap * load(line);
-    __asm__ volatile("" : "+r"(x));
+    for (int r = 0; r < R; ++r) acc[0][r] += tap * lanes[0].load(lines[i + r] + x);
+    __asm__ volatile("" : "+r"(lines));
   }
 #endif
 }
 
-template <class T, int R, Weights kind, int K = kRunTaps>
-FASTCONV_INLINE void add_any_run(int taps, const T* x, int64_t row, const T* w, Vec<T> (&acc)[R]) {
-  if constexpr (K == 1) add_run<T, R, 1, kind>(x, row, w, acc);
-  else if (taps == K) add_run<T, R, K, kind>(x, row, w, acc);
-  else add_any_run<T, R, kind, K - 1>(taps, x, row, w, acc);
+template <class T, int R, int C, class Lanes, int K = kRunTaps>
+FASTCONV_INLINE void add_any_run(int taps, const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w, Vec<T> (&acc)[C][R]) {
+  if constexpr (K == 1) add_run<T, R, C, 1>(lines, x, lanes, w, acc);
+  else if (taps == K) add_run<T, R, C, K>(lines, x, lanes, w, acc);
+  else add_any_run<T, R, C, Lanes, K - 1>(taps, lines, x, lanes, w, acc);
 }
 
-template <class T, int R, Weights kind>
-FASTCONV_INLINE void add_runs(const TapRun* runs, int64_t count, const T* x, int64_t row, const T* w, Vec<T> (&acc)[R]) {
-  for (const TapRun *run = runs, *end = runs + count; run != end; ++run) {
-    add_any_run<T, R, kind>(run->taps, x + run->x, row, w, acc);
-    w += run->taps * kWeightStep<T, kind>;
+template <class T, int R, int C, class Lanes>
+FASTCONV_INLINE void add_runs(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
+  const T* w = b.w;
+  for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run) {
+    const int64_t at = column + run->x;
+    if constexpr (C == 1) add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width)}, w, acc);
+    else add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)}, w, acc);
+    w += run->taps;
   }
 }
 
@@ -78,61 +123,122 @@ FASTCONV_INLINE void clamp_all(T low, T high, Vec<T> (&acc)[R]) {
   }
 }
 
-template <class T, int R>
-void band(const Band<T>& b) {
-  const T* x = b.x;
-  T* y = b.y;
-  for (int64_t c = 0; c < b.columns; ++c, x += b.x_step, y += b.y_step) {
-    Vec<T> acc[R];
+template <int S, class V, int... I>
+FASTCONV_INLINE V moved_on(V a, V b, LaneList<I...>) {
+  return __builtin_shufflevector(a, b, (I + S)...);
+}
+
+// Three by three neighbouring taps: the vectors of a line are loaded once, and lanes moved for the second and third tap, where
+// another load would lie across cache lines.
+template <class T, int R, int C, class Lanes>
+FASTCONV_INLINE void add_square(const T* const* lines, int64_t x, const Lanes (&lanes)[C + 1], const T* w, Vec<T> (&acc)[C][R]) {
+  Vec<T> tap[9];
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) tap[i] = splat(w[i]);
+#pragma GCC unroll 16
+  for (int v = 0; v < R + 2; ++v) {
+    const T* from = lines[v] + x;
+    Vec<T> next = lanes[0].load(from);
+    FASTCONV_LOADED(next);
+#pragma GCC unroll 2
+    for (int c = 0; c < C; ++c) {
+      const Vec<T> line = next;
+      next = lanes[c + 1].load(from + (c + 1) * kLanes<T>);
+      FASTCONV_LOADED(next);
+      const Vec<T> in[3] = {line, moved_on<1>(line, next, LanesOf<Vec<T>>{}), moved_on<2>(line, next, LanesOf<Vec<T>>{})};
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k)
+#pragma GCC unroll 3
+        for (int i = 2; i >= 0; --i)
+          if (v - i >= 0 && v - i < R) acc[c][v - i] += tap[3 * i + k] * in[k];
+    }
+    __asm__ volatile("" : "+r"(lines));
+  }
+}
+
+// The ways of a band's sums: columns at a time where there are enough, and what is added to them.
+struct AnyRuns {
+  static constexpr int kColumns = FASTCONV_VEC_REGISTERS == 32 ? 2 : 1, kBeyond = 0;
+  template <class Lanes, class T, int R, int C>
+  static FASTCONV_INLINE void add(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
+    add_runs<T, R, C, Lanes>(b, column, acc);
+  }
+};
+struct Squares {
+  static constexpr int kColumns = 2, kBeyond = 1;  // a further column is read
+  template <class Lanes, class T, int R, int C>
+  static FASTCONV_INLINE void add(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
+    for (int64_t c = 0; c < b.run_count; ++c) {
+      const int64_t at = column + b.runs[c].x, width = b.lines.width;
+      const T* const* lines = b.lines.line + b.runs[c].line;
+      if constexpr (C == 1) add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width)}, b.w + 9 * c, acc);
+      else add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width), Lanes(at + 2 * kLanes<T>, width)}, b.w + 9 * c, acc);
+    }
+  }
+};
+
+// Columns c and on of a band, C of them.
+template <class T, int R, int C, class Way, class Lanes>
+FASTCONV_INLINE void band_columns(const Band<T>& b, int64_t c) {
+  T* y = b.y + c * kLanes<T>;
+  if (b.x_ahead)
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int i = 0; i < C; ++i) {
+        __builtin_prefetch(b.lines.line[b.runs->line + r] + (c + i) * kLanes<T> + b.x_ahead);
+        __builtin_prefetch(y + r * b.y_row + i * kLanes<T> + b.y_ahead, 1);
+      }
+  Vec<T> acc[C][R];
+#pragma GCC unroll 2
+  for (int i = 0; i < C; ++i)
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc[r] = splat(b.bias);
-    add_runs<T, R, Weights::scalars>(b.runs, b.run_count, x, b.x_row, b.w, acc);
-    if (b.clamp) clamp_all<T, R>(b.low, b.high, acc);
-    if (c + 1 < b.columns || b.last == kLanes<T>) {
+    for (int r = 0; r < R; ++r) acc[i][r] = splat(b.bias);
+  Way::template add<Lanes>(b, c * kLanes<T>, acc);
+#pragma GCC unroll 2
+  for (int i = 0; i < C; ++i, y += kLanes<T>) {
+    if (b.clamp) clamp_all<T, R>(b.low, b.high, acc[i]);
+    if (c + i + 1 < b.columns || b.last == kLanes<T>) {
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) store(y + r * b.y_row, acc[r]);
+      for (int r = 0; r < R; ++r) store(y + r * b.y_row, acc[i][r]);
     } else {
       const LaneRange<T> lanes(0, b.last);
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) store_lanes(y + r * b.y_row, acc[r], lanes);
+      for (int r = 0; r < R; ++r) store_lanes(y + r * b.y_row, acc[i][r], lanes);
     }
+  }
+}
+
+template <class T, int R, class Way = AnyRuns>
+void band(const Band<T>& b) {
+  constexpr int C = Way::kColumns;
+  for (int64_t c = 0, n; c < b.columns; c += n) {
+    n = c + C <= b.columns ? C : 1;
+    const bool whole = !kReadsParts || (c >= b.lines.whole && c + n + Way::kBeyond <= b.lines.part);
+    if (n == 1) whole && C == 1 ? band_columns<T, R, 1, Way, Whole<T>>(b, c) : band_columns<T, R, 1, Way, Part<T>>(b, c);
+    else whole ? band_columns<T, R, C, Way, Whole<T>>(b, c) : band_columns<T, R, C, Way, Part<T>>(b, c);
   }
 }
 
 template <class T, int R>
-void narrow_band(const NarrowBand<T>& b) {
-  constexpr int VL = kLanes<T>;
-  const T* x = b.x;
-  const T* w = b.w;
-  for (int64_t first = 0; first < b.planes; first += b.across, x += b.x_step, w += b.w_step) {
-    Vec<T> acc[R];
-    const Vec<T> init = load(b.bias + first / b.across * VL);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc[r] = init;
-    add_runs<T, R, Weights::vectors>(b.runs, b.run_count, x, b.x_row, w, acc);
-    if (b.clamp) clamp_all<T, R>(b.low, b.high, acc);
-    for (int64_t i = 0; i < b.across && first + i < b.planes; ++i) {
-      const LaneRange<T> lanes(i * b.pitch, b.width);
-      T* y = b.y[first + i] + b.y_offset - i * b.pitch;
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) store_lanes(y + r * b.y_row, acc[r], lanes);
-    }
-  }
+constexpr auto square_band() -> void (*)(const Band<T>&) {
+#if FASTCONV_VEC_REGISTERS == 32 && defined(__AVX512F__)
+  return band<T, R, Squares>;
+#else
+  return nullptr;
+#endif
 }
 
-// The sums of a run's taps, each over R products: lanes outside `keep` are left out where Masked (dy is zero there, but
-// x might be infinite).
-template <class T, int R, int K, bool Masked>
-FASTCONV_INLINE void add_dots(const T* x, int64_t row, const Vec<T> (&dy)[R], Mask<T> keep, T* sums) {
+// The sums of a run's taps, each over R products.
+template <class T, int R, int K, class Lanes>
+FASTCONV_INLINE void add_dots(const T* const* lines, int64_t x, const Lanes& lanes, const Vec<T> (&dy)[R], T* sums) {
   Vec<T> acc[K];
 #pragma GCC unroll 8
   for (int i = 0; i < K; ++i) acc[i] = load(sums + i * kLanes<T>);
 #pragma GCC unroll 16
   for (int v = 0; v < R + K - 1; ++v) {
-    Vec<T> line = load(x);
-    if constexpr (Masked) line = keep ? line : Vec<T>{};
-    x += row;
-    __asm__ volatile("" : "+r"(x));  // line after line: all of them early would spill
+    Vec<T> line = lanes.load(lines[v] + x);
+    FASTCONV_LOADED(line);
+    __asm__ volatile("" : "+r"(lines));  // line after line: all of them early would spill
 #pragma GCC unroll 8
     for (int i = 0; i < K; ++i)
       if (v - i >= 0 && v - i < R) acc[i] += dy[v - i] * line;
@@ -141,45 +247,97 @@ FASTCONV_INLINE void add_dots(const T* x, int64_t row, const Vec<T> (&dy)[R], Ma
   for (int i = 0; i < K; ++i) store(sums + i * kLanes<T>, acc[i]);
 }
 
-template <class T, int R, bool Masked, int K = kRunTaps>
-FASTCONV_INLINE void add_any_dots(int taps, const T* x, int64_t row, const Vec<T> (&dy)[R], Mask<T> keep, T* sums) {
-  if constexpr (K == 1) add_dots<T, R, 1, Masked>(x, row, dy, keep, sums);
-  else if (taps == K) add_dots<T, R, K, Masked>(x, row, dy, keep, sums);
-  else add_any_dots<T, R, Masked, K - 1>(taps, x, row, dy, keep, sums);
+template <class T, int R, class Lanes, int K = kRunTaps>
+FASTCONV_INLINE void add_any_dots(int taps, const T* const* lines, int64_t x, const Lanes& lanes, const Vec<T> (&dy)[R], T* sums) {
+  if constexpr (K == 1) add_dots<T, R, 1>(lines, x, lanes, dy, sums);
+  else if (taps == K) add_dots<T, R, K>(lines, x, lanes, dy, sums);
+  else add_any_dots<T, R, Lanes, K - 1>(taps, lines, x, lanes, dy, sums);
 }
 
-template <class T, int R, bool Masked>
-FASTCONV_INLINE void dots_of_column(const TapRun* runs, int64_t count, const T* x, int64_t row, const T* dy, int64_t dy_row, Mask<T> keep,
-                                    const LaneRange<T>& lanes, T* sums) {
+// `most` lanes of a column: dy is zero elsewhere, but x might be infinite.
+template <class T, int R, class Lanes>
+FASTCONV_INLINE void dots_of_column(const BandDots<T>& b, int64_t c, int64_t most) {
+  const T* dy = b.dy + c * kLanes<T>;
+  const LaneRange<T> some(0, most);
   Vec<T> d[R];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) d[r] = Masked ? load_lanes(dy + r * dy_row, lanes) : load(dy + r * dy_row);
-  for (const TapRun *run = runs, *end = runs + count; run != end; ++run) {
-    add_any_dots<T, R, Masked>(run->taps, x + run->x, row, d, keep, sums);
+  for (int r = 0; r < R; ++r) d[r] = most < kLanes<T> ? load_lanes(dy + r * b.dy_row, some) : load(dy + r * b.dy_row);
+  T* sums = b.sums + (c % 2) * b.taps * kLanes<T>;
+  for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run) {
+    const int64_t at = c * kLanes<T> + run->x;
+    add_any_dots<T, R>(run->taps, b.lines.line + run->line, at, Lanes(at, b.lines.width, most), d, sums);
     sums += run->taps * kLanes<T>;
   }
 }
 
 template <class T, int R>
 void band_dots(const BandDots<T>& b) {
-  const T *x = b.x, *dy = b.dy;
-  const bool whole = b.last == kLanes<T>;
-  const LaneRange<T> lanes(0, b.last);
-  int64_t c = 0;
-  for (; c < b.columns - !whole; ++c, x += b.x_step, dy += b.dy_step)
-    dots_of_column<T, R, false>(b.runs, b.run_count, x, b.x_row, dy, b.dy_row, Mask<T>{}, lanes, b.sums + (c % 2) * b.taps * kLanes<T>);
-  if (!whole) dots_of_column<T, R, true>(b.runs, b.run_count, x, b.x_row, dy, b.dy_row, first_lanes<T>(b.last), lanes, b.sums + (c % 2) * b.taps * kLanes<T>);
+  for (int64_t c = 0; c < b.columns; ++c) {
+    const int64_t most = c + 1 < b.columns ? kLanes<T> : b.last;
+    if (most == kLanes<T> && c >= b.lines.whole && c < b.lines.part) dots_of_column<T, R, Whole<T>>(b, c, most);
+    else dots_of_column<T, R, Part<T>>(b, c, most);
+  }
+}
+
+// Squares again: their nine sums stay in registers from column to column.
+template <class T, int R, class Lanes>
+FASTCONV_INLINE void add_square_dots(const BandDots<T>& b, const TapRun& run, int64_t c, int64_t most, Vec<T> (&acc)[9]) {
+  const T* dy = b.dy + c * kLanes<T>;
+  const LaneRange<T> some(0, most);
+  const Mask<T> keep = first_lanes<T>(most);
+  Vec<T> d[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) d[r] = most < kLanes<T> ? load_lanes(dy + r * b.dy_row, some) : load(dy + r * b.dy_row);
+  const int64_t at = c * kLanes<T> + run.x;
+  if (b.x_ahead)
+    for (int r = 0; r < R; ++r) {
+      __builtin_prefetch(b.lines.line[run.line + r] + c * kLanes<T> + b.x_ahead);
+      __builtin_prefetch(dy + r * b.dy_row + b.dy_ahead);
+    }
+  const Lanes lanes[2] = {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)};
+  const T* const* lines = b.lines.line + run.line;
+#pragma GCC unroll 16
+  for (int v = 0; v < R + 2; ++v) {
+    const T* from = lines[v] + at;
+    Vec<T> line = lanes[0].load(from), next = lanes[1].load(from + kLanes<T>);
+    FASTCONV_LOADED(line);
+    FASTCONV_LOADED(next);
+    Vec<T> in[3] = {line, moved_on<1>(line, next, LanesOf<Vec<T>>{}), moved_on<2>(line, next, LanesOf<Vec<T>>{})};
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; ++k) {
+      if constexpr (!Lanes::kAll) in[k] = keep ? in[k] : Vec<T>{};
+#pragma GCC unroll 3
+      for (int i = 0; i < 3; ++i)
+        if (v - i >= 0 && v - i < R) acc[3 * k + i] += d[v - i] * in[k];
+    }
+    __asm__ volatile("" : "+r"(lines));
+  }
 }
 
 template <class T, int R>
-void narrow_dots(const NarrowDots<T>& b) {
-  const T *x = b.x, *dy = b.dy;
+void square_dots_of_band(const BandDots<T>& b) {
   T* sums = b.sums;
-  Mask<T> keep{};
-  for (int64_t i = 0; i < b.across; ++i) keep |= first_lanes<T>(i * b.pitch + b.width) & ~first_lanes<T>(i * b.pitch);
-  const LaneRange<T> all(0, kLanes<T>);
-  for (int64_t c = 0; c < b.columns; ++c, x += b.x_step, dy += b.x_step, sums += b.taps * kLanes<T>)
-    dots_of_column<T, R, true>(b.runs, b.run_count, x, b.x_row, dy, b.dy_row, keep, all, sums);
+  for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run, sums += 9 * kLanes<T>) {
+    Vec<T> acc[9];
+#pragma GCC unroll 16
+    for (int i = 0; i < 9; ++i) acc[i] = load(sums + i * kLanes<T>);
+    for (int64_t c = 0; c < b.columns; ++c) {
+      const int64_t most = c + 1 < b.columns ? kLanes<T> : b.last;
+      if (most == kLanes<T> && c >= b.lines.whole && c + 1 < b.lines.part) add_square_dots<T, R, Whole<T>>(b, *run, c, most, acc);
+      else add_square_dots<T, R, Part<T>>(b, *run, c, most, acc);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 9; ++i) store(sums + i * kLanes<T>, acc[i]);
+  }
+}
+
+template <class T, int R>
+constexpr auto square_dots() -> void (*)(const BandDots<T>&) {
+#if FASTCONV_VEC_REGISTERS == 32 && defined(__AVX512F__)
+  return square_dots_of_band<T, R>;
+#else
+  return nullptr;
+#endif
 }
 
 template <int S, class V, int... I>
@@ -193,9 +351,8 @@ FASTCONV_INLINE T add_lanes(Vec<T> v) {
 }
 
 template <class T>
-void lane_sums(T* dst, const T* sums, int64_t count, int64_t first, int64_t n) {
-  const LaneRange<T> lanes(first, n);
-  for (int64_t i = 0; i < count; ++i) dst[i] = add_lanes<T>(load_lanes(sums + i * kLanes<T>, lanes));
+void lane_sums(T* dst, const T* sums, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) dst[i] = add_lanes<T>(load(sums + i * kLanes<T>));
 }
 
 // Lines of one run. What is stored cannot change the loop's bounds: they are in registers.
@@ -259,22 +416,16 @@ void unpack(T* d, int64_t step, const T* even, const T* odd, int64_t n) {
 }
 
 template <class T>
-void spread(T* dst, const T* const* src, const int64_t* position, int64_t count, int64_t across, int64_t pitch) {
-  for (int64_t k = 0; k < count; ++k, dst += kLanes<T>)
-    for (int64_t i = 0; i < across; ++i) store(dst + i * pitch, splat(src[i][position[k]]));
-}
-
-template <class T>
 constexpr DepthwiseKernelsOf<T> make_kernels() {
   return {kLanes<T>,
           kRunTaps,
-          {band<T, 1>, band<T, 2>, band<T, 3>, band<T, 4>, band<T, 5>, band<T, 6>, band<T, 7>, band<T, 8>},
-          {narrow_band<T, 1>, narrow_band<T, 2>, narrow_band<T, 3>, narrow_band<T, 4>, narrow_band<T, 5>, narrow_band<T, 6>, narrow_band<T, 7>, narrow_band<T, 8>},
-          {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 3>, band_dots<T, 4>, band_dots<T, 5>, band_dots<T, 6>, band_dots<T, 7>, band_dots<T, 8>},
-          {narrow_dots<T, 1>, narrow_dots<T, 2>, narrow_dots<T, 3>, narrow_dots<T, 4>, narrow_dots<T, 5>, narrow_dots<T, 6>, narrow_dots<T, 7>, narrow_dots<T, 8>},
+          kReadsParts,
+          {band<T, 1>, band<T, 2>, band<T, 4>, band<T, 8>},
+          {square_band<T, 1>(), square_band<T, 2>(), square_band<T, 4>(), square_band<T, 8>()},
+          {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, 8>},
+          {square_dots<T, 1>(), square_dots<T, 2>(), square_dots<T, 4>(), square_dots<T, 8>()},
           lane_sums<T>,
           pack<T>,
-          spread<T>,
           unpack<T>};
 }
 

@@ -1,0 +1,203 @@
+// Planes side by side in the lanes of vectors, compiled once per rung.
+#include "kernels/depthwise_lanes.hpp"
+
+#include "kernels/masked.hpp"
+#include "kernels/transpose.hpp"
+#include "kernels/vec.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+namespace {
+
+// Values of so few pixels are moved one by one.
+constexpr int kFew = 3;
+
+template <class T>
+using Lanes = Square<T, FASTCONV_VEC_BYTES>;
+
+// The values [i, i + n) of all planes as n vectors: put(j, v).
+template <class T, class Load, class Put>
+FASTCONV_INLINE void transposed(int64_t n, Load load_plane, Put put) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> r[VL];
+#pragma GCC unroll 16
+  for (int l = 0; l < VL; ++l) r[l] = load_plane(l);
+  Lanes<T>::template round<VL / 2>(r);
+  if (n >= VL) {
+#pragma GCC unroll 16
+    for (int l = 0; l < VL; ++l) put(l, r[l]);
+  } else {
+    for (int l = 0; l < n; ++l) put(l, r[l]);
+  }
+}
+
+// n values of all planes from `offset` on to put(0), put(1), ...: addresses of vectors.
+template <class T, class Put>
+FASTCONV_INLINE void pack_values(const T* const* planes, int64_t step, int64_t offset, int64_t count, Put to) {
+  constexpr int VL = kLanes<T>;
+  int64_t i = 0;
+  if (step == 1) {
+    for (; i + VL <= count; i += VL)
+      transposed<T>(VL, [&](int l) FASTCONV_LAMBDA { return load(planes[l] + offset + i); }, [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(i + j), v); });
+    if (count - i > kFew) {
+      const int64_t first = i;
+      const LaneRange<T> rest(0, count - i);
+      transposed<T>(count - i, [&](int l) FASTCONV_LAMBDA { return load_lanes(planes[l] + offset + first, rest); }, [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(first + j), v); });
+      return;
+    }
+  }
+  for (; i < count; ++i) {
+    T* d = to(i);
+    for (int l = 0; l < VL; ++l) d[l] = planes[l][offset + i * step];
+  }
+}
+
+template <class T>
+void pack(const LanePack<T>& p) {
+  constexpr int VL = kLanes<T>;
+  T* const dst = p.dst;
+  for (int64_t k = 0; k < p.stretch_count; ++k) {
+    const LaneStretch s = p.stretches[k];
+    T* const first = dst + static_cast<int64_t>(s.first) * VL;
+    const int32_t* const place = p.place + s.first;
+    if (p.place) pack_values(p.planes, s.step, s.offset, s.count, [=](int64_t i) FASTCONV_LAMBDA { return dst + static_cast<int64_t>(place[i]) * VL; });
+    else pack_values(p.planes, s.step, s.offset, s.count, [=](int64_t i) FASTCONV_LAMBDA { return first + i * VL; });
+  }
+  for (int64_t k = 0; k < p.copy_count; ++k) {
+    const LaneCopy c = p.copies[k];
+    for (int64_t i = 0; i < c.count; ++i) store(dst + (c.dst + i) * VL, load(dst + (c.src + i) * VL));
+  }
+}
+
+template <class T>
+FASTCONV_INLINE void unpack_values(T* const* planes, int64_t plane_count, int64_t step, int64_t offset, int64_t count, const T* src) {
+  constexpr int VL = kLanes<T>;
+  int64_t i = 0;
+  if (step == 1) {
+    for (; i + VL <= count; i += VL)
+      transposed<T>(plane_count, [&](int j) FASTCONV_LAMBDA { return load(src + (i + j) * VL); }, [&](int l, Vec<T> v) FASTCONV_LAMBDA { store(planes[l] + offset + i, v); });
+    if (count - i > kFew) {
+      const int64_t first = i;
+      const LaneRange<T> rest(0, count - i);
+      transposed<T>(plane_count, [&](int j) FASTCONV_LAMBDA { return load(src + (first + j) * VL); },
+                    [&](int l, Vec<T> v) FASTCONV_LAMBDA { store_lanes(planes[l] + offset + first, v, rest); });
+      return;
+    }
+  }
+  for (; i < count; ++i)
+    for (int64_t l = 0; l < plane_count; ++l) planes[l][offset + i * step] = src[i * VL + l];
+}
+
+template <class T>
+void unpack(const LaneUnpack<T>& p) {
+  for (int64_t k = 0; k < p.stretch_count; ++k) {
+    const LaneStretch s = p.stretches[k];
+    unpack_values(p.planes, p.plane_count, s.step, s.offset, s.count, p.src + static_cast<int64_t>(s.first) * kLanes<T>);
+  }
+}
+
+// A tap's inputs and a sum of each output are in registers. From one tap to the next inputs move on by one: a move of
+// registers is a name given anew, where a load would take a place that two products need.
+#if FASTCONV_VEC_REGISTERS == 32
+constexpr int kOutputs = 14;
+#else
+constexpr int kOutputs = 6;
+#endif
+
+template <class T, int N>
+FASTCONV_INLINE void add_segment(const LaneSums<T>& p, const LaneSegment& s) {
+  constexpr int VL = kLanes<T>;
+  const T* const x = p.x + static_cast<int64_t>(s.x) * VL;
+  T* const y = p.y + static_cast<int64_t>(s.y) * VL;
+  const int64_t step = static_cast<int64_t>(s.y_step) * VL;
+  Vec<T> acc[N];
+  const Vec<T> bias = load(p.bias);
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i) acc[i] = s.adds ? load(y + i * step) : bias;
+  for (const LaneRun *run = p.runs + s.first_run, *last = run + s.runs; run != last; ++run) {
+    const T* from = x + static_cast<int64_t>(run->x) * VL;
+    const T *w = p.w + static_cast<int64_t>(run->w) * VL, *end = w + run->taps * VL;
+    Vec<T> in[N];
+#pragma GCC unroll 16
+    for (int i = 0; i < N - 1; ++i, from += VL) in[i] = load(from);
+    for (; w != end; w += VL, from += VL) {
+      const Vec<T> tap = load(w);
+      in[N - 1] = load(from);
+#pragma GCC unroll 16
+      for (int i = 0; i < N; ++i) acc[i] += tap * in[i];
+#pragma GCC unroll 16
+      for (int i = 0; i < N - 1; ++i) in[i] = in[i + 1];
+    }
+  }
+  if (p.clamp) {
+    const Vec<T> low = splat(p.low), high = splat(p.high);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
+      acc[i] = acc[i] < low ? low : acc[i];
+      acc[i] = acc[i] > high ? high : acc[i];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i) store(y + i * step, acc[i]);
+}
+
+template <class T, int N = kOutputs>
+FASTCONV_INLINE void add_any_segment(const LaneSums<T>& p, const LaneSegment& s) {
+  if constexpr (N == 1) add_segment<T, 1>(p, s);
+  else if (s.outputs == N) add_segment<T, N>(p, s);
+  else add_any_segment<T, (N > 8 ? N - 2 : N - 1)>(p, s);
+}
+
+template <class T>
+void sums(const LaneSums<T>& p) {
+  for (const LaneSegment *s = p.segments, *end = s + p.segment_count; s != end; ++s) add_any_segment<T>(p, *s);
+}
+
+template <class T, int K>
+FASTCONV_INLINE void add_taps(const LaneDots<T>& p, const int32_t* taps, T* sums) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[K];
+  int64_t at[K];
+#pragma GCC unroll 16
+  for (int k = 0; k < K; ++k) {
+    at[k] = static_cast<int64_t>(taps[k]) * VL;
+    acc[k] = load(sums + k * VL);
+  }
+  const T* dy = p.dy;
+  for (int64_t r = 0; r < p.rows; ++r) {
+    const T *x = p.x + r * p.x_row * VL, *end = x + p.width * VL;
+    for (; x != end; x += VL, dy += VL) {
+      const Vec<T> d = load(dy);
+#pragma GCC unroll 16
+      for (int k = 0; k < K; ++k) acc[k] += d * load(x + at[k]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int k = 0; k < K; ++k) store(sums + k * VL, acc[k]);
+}
+
+template <class T, int K = kLaneTaps>
+FASTCONV_INLINE void add_any_taps(const LaneDots<T>& p, int64_t n, const int32_t* taps, T* sums) {
+  if constexpr (K == 1) add_taps<T, 1>(p, taps, sums);
+  else if (n == K) add_taps<T, K>(p, taps, sums);
+  else add_any_taps<T, K - 1>(p, n, taps, sums);
+}
+
+template <class T>
+void dots(const LaneDots<T>& p) {
+  const int64_t parts = (p.tap_count + kLaneTaps - 1) / kLaneTaps;
+  for (int64_t i = 0; i < parts; ++i) {
+    const int64_t t = i * p.tap_count / parts;
+    add_any_taps<T>(p, (i + 1) * p.tap_count / parts - t, p.taps + t, p.sums + t * kLanes<T>);
+  }
+}
+
+}  // namespace
+
+const LaneKernels& lane_kernels() {
+  static constexpr LaneKernels table = {{kOutputs, pack<float>, unpack<float>, sums<float>, dots<float>}, {kOutputs, pack<double>, unpack<double>, sums<double>, dots<double>}};
+  return table;
+}
+
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv
