@@ -10,6 +10,7 @@ struct WinogradKernels;
 struct FftKernels;
 struct LayerKernels;
 struct DepthwiseKernels;
+struct FilterKernels;
 
 struct KernelTable {
   const char* isa;
@@ -19,6 +20,7 @@ struct KernelTable {
   const FftKernels* fft;
   const LayerKernels* layers;
   const DepthwiseKernels* depthwise;
+  const FilterKernels* filter;
 };
 
 // The table in use: the best rung this processor has, or the one that FASTCONV_ISA names.
