@@ -1,7 +1,8 @@
 """fastconv.ndimage and fastconv.signal against SciPy and, if it can be imported, OpenCV, as a Markdown table.
 
 The libraries are called in turn, round after round, on the same arrays, and agree on the result before anything is
-timed; the figures are medians. SciPy computes float32 images in double precision and gives float32.
+timed; the figures are medians. SciPy computes float32 images in double precision and gives float32. Whole numbers are
+compared with SciPy alone: where it rounds towards zero and wraps, OpenCV rounds to the nearest and saturates.
 
     python benchmarks/scipy_filters.py --threads 1
     python benchmarks/scipy_filters.py --dtype float64 --only gaussian uniform --markdown filters.md
@@ -118,13 +119,14 @@ def cases(dtype: Any, only: list[str]) -> Iterator[Case]:
     cv2 = opencv()
     for shape in IMAGES:
         x = (100 + 40 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
-        other = _opencv_calls(cv2, x) if cv2 and x.ndim == 2 else {}
+        other = _opencv_calls(cv2, x) if cv2 and x.ndim == 2 and x.dtype.kind == "f" else {}
         for name, calls in _filters(x):
             if name in other:
                 calls["OpenCV"] = other[name]
             yield Case(f"{name}, {'x'.join(map(str, shape))}", calls)
-    for name, calls in _signals(dtype):
-        yield Case(name, calls)
+    if dtype.kind == "f":
+        for name, calls in _signals(dtype):
+            yield Case(name, calls)
 
 
 def check(case: Case) -> None:
@@ -170,7 +172,7 @@ def table(rows: Iterable[tuple[str, dict[str, float]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="threads of fastconv and OpenCV (default: %(default)s)")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"], help="default: %(default)s")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float64", "uint8"], help="default: %(default)s")
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD", help="cases with one of these in their name")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table there")
     options = parser.parse_args()

@@ -127,34 +127,36 @@ def difference(got: Any, exact: Any) -> float:
     return max(float((g.double() - e).abs().max() / e.abs().max()) for g, e in pairs)
 
 
-def variants(model: nn.Module, x: Tensor, pack: bool = False) -> dict[str, tuple[nn.Module, Tensor]]:
+def variants(
+    model: nn.Module, x: Tensor, pack: bool = False, fuse: bool = False
+) -> dict[str, tuple[nn.Module, Tensor]]:
     """The model and its input as PyTorch's own, in PyTorch's other format, and with fastconv."""
     channels_last = copy.deepcopy(model).to(memory_format=torch.channels_last)
     return {
         "torch": (model, x),
         "channels_last": (channels_last, x.contiguous(memory_format=torch.channels_last)),
-        "fastconv": (ft.accelerate(copy.deepcopy(model), pack_weights=pack), x.clone()),
+        "fastconv": (ft.accelerate(copy.deepcopy(model), pack_weights=pack, fuse=fuse), x.clone()),
     }
 
 
 def compare(
-    build: Callable[[], nn.Module], size: int, batch: int, train: bool, seconds: float, pack: bool
+    build: Callable[[], nn.Module], size: int, batch: int, train: bool, seconds: float, pack: bool, fuse: bool
 ) -> dict[str, Any]:
     torch.manual_seed(0)
     model = build().train(train)
     x = torch.randn(batch, 3, size, size)
     make: Any = training if train else inference
-    steps = {name: make(*variant) for name, variant in variants(model, x, pack).items()}
-    return {"times": interleaved(steps, seconds), "errors": errors(model, x[:2])}
+    steps = {name: make(*variant) for name, variant in variants(model, x, pack, fuse).items()}
+    return {"times": interleaved(steps, seconds), "errors": errors(model, x[:2], fuse)}
 
 
-def errors(model: nn.Module, x: Tensor) -> list[float]:
+def errors(model: nn.Module, x: Tensor, fuse: bool) -> list[float]:
     """Of the outputs, fastconv's and PyTorch's, from float64; of the gradients, fastconv's from PyTorch's."""
     exact = copy.deepcopy(model).double()
     ours = ft.accelerate(copy.deepcopy(exact))
     gradients = difference(training(ours, x.double())(), training(exact, x.double())())
     outputs = inference(exact, x.double())()
-    both = ft.accelerate(copy.deepcopy(model)), copy.deepcopy(model)
+    both = ft.accelerate(copy.deepcopy(model), fuse=fuse), copy.deepcopy(model)
     return [*(difference(inference(one, x)(), outputs) for one in both), gradients]
 
 
@@ -207,6 +209,7 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--seconds", type=float, default=4.0, help="for one row of the table")
     parser.add_argument("--pack-weights", action="store_true", help="as accelerate's argument")
+    parser.add_argument("--fuse", action="store_true", help="as accelerate's argument")
     parser.add_argument("--layers", action="store_true", help="each layer by itself")
     options = parser.parse_args()
     if not options.layers:
@@ -223,7 +226,8 @@ def main() -> None:
                         print(f"\n{name}, {size}x{size}, batch {batch}, {mode}, {threads} threads")
                         print_layers(build, size, batch, mode == "training", options.seconds / 10)
                         continue
-                    result = compare(build, size, batch, mode == "training", options.seconds, options.pack_weights)
+                    how = options.seconds, options.pack_weights, options.fuse
+                    result = compare(build, size, batch, mode == "training", *how)
                     ms = {key: 1e3 * t for key, t in result["times"].items()}
                     faster = min(ms["torch"], ms["channels_last"]) / ms["fastconv"]
                     numbers = " | ".join(f"{t:.1f}" for t in ms.values())

@@ -218,7 +218,7 @@ def winograd() -> Drawing:
     d.grid(594, mid - 2 * side, side, 4, 4, OUTPUT)
     d.text(634, 62, "4 x 4 outputs", 13, "middle")
     d.text(
-        20, 214, "One entry of many tiles stands in a vector; the 36 products over channels are 36 register tiles.", 13
+        20, 214, "A vector holds one entry for many channels; the sums over the channels are 36 matrix products.", 13
     )
     d.text(
         20, 234, "Tiles overlap by two pixels. The direct method takes 16 x 9 = 144 products where this takes 36.", 13

@@ -11,8 +11,9 @@ need debootstrap debootstrap
 mirror=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $suite" | head -n 1)
 kept_variables='^(PIP_[A-Z_]*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|[a-zA-Z]*_(proxy|PROXY))='
 pip_files=$(python3 -m pip config debug | sed -n 's/^ *\(.*\), exists: True$/\1/p')
-# An index of files (file://.../simple) links to files beside it; other paths are folders of wheels and certificates.
-pip_folders=$({ cat /dev/null $pip_files; env | grep ^PIP_ || true; } | grep -oE '(file://)?/[^ "'"'"',]+' |
+# An index of files (file://.../simple) links to files beside it; other paths are folders of wheels and certificates, or
+# files such as constraints.
+pip_paths=$({ cat /dev/null $pip_files; env | grep ^PIP_ || true; } | grep -oE '(file://)?/[^ "'"'"',]+' |
   sed -E 's|^file://(.*)/[^/]+/?$|\1|' | sort -u)
 
 root=$(mktemp -d)
@@ -32,14 +33,14 @@ for file in /etc/resolv.conf /etc/hosts $pip_files; do install -D "$file" "$root
 cp -rL --remove-destination /etc/ssl/certs/. "$root/etc/ssl/certs/"
 
 # Mounts live in a namespace of their own and are gone with it, before the folder is removed.
-export root pip_folders
+export root pip_paths
 unshare --mount bash -euo pipefail -c '
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
-  for folder in $pip_folders; do
-    [ -d "$folder" ] && [ ! -e "$root$folder" ] || continue
-    mkdir -p "$root$folder"
-    mount --bind "$folder" "$root$folder"
+  for path in $pip_paths; do
+    [ -e "$path" ] && [ ! -e "$root$path" ] || continue
+    if [ -d "$path" ]; then mkdir -p "$root$path"; else install -D /dev/null "$root$path"; fi
+    mount --bind "$path" "$root$path"
   done
   mapfile -t variables < <(env | grep -E "$0")
   for number in 1 2; do

@@ -521,3 +521,10 @@ def test_any_options_agree_with_the_formula_or_are_refused(problem: Any) -> None
         np.testing.assert_array_equal(pool("avg_pool", nd)(x, k, s, divisor_override=1, **options), sums)
         dx = getattr(fc, f"avg_pool{nd}d_backward")(g, x, k, s, divisor_override=1, **options)
         np.testing.assert_array_equal(dx, oracle.sum_pool_backward(g, axes, x.shape))
+
+
+def test_gradients_of_planes_without_rows() -> None:
+    """Found by fuzzing: a division by the number of rows."""
+    for shape in ((1, 4, 0, 3), (2, 4, 3, 0), (0, 4, 3, 3)):
+        x, grad = np.zeros(shape, np.float32), np.zeros((shape[0], 2, *shape[2:]), np.float32)
+        assert fc.channel_max_pool_backward(grad, x, 2).shape == shape

@@ -297,6 +297,106 @@ def test_networks_in_float32_keep_to_the_bound(models: Any) -> None:
     assert models.difference(models.inference(ft.accelerate(model), x)(), exact) < 1e-5
 
 
+def shifted(model: Any) -> Any:
+    """The model with normalisations that do something."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
+                tensor.data.uniform_(0.5, 1.5)
+    return model
+
+
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("name", ["resnet", "vgg"])
+def test_fusing(models: Any, name: str, pack: bool) -> None:
+    theirs = shifted(getattr(models, name)(4, (1, 1, 1), classes=5).double().eval())
+    ours = ft.accelerate(copy.deepcopy(theirs), fuse=True, pack_weights=pack)
+    fused = [m for m in ours.modules() if getattr(m, "behind", None)]
+    assert len(fused) == sum(isinstance(m, nn.Conv2d) for m in ours.modules())
+    called: list[str] = []
+    hooks = [  # what is passed on is the very tensor
+        module.register_forward_hook(lambda _, x, y: called.append("same" if x[0] is y else "normalised"))
+        for module in ours.modules()
+        if isinstance(module, nn.BatchNorm2d)
+    ]
+    x = data(2, 3, 32, 32)
+
+    def agree() -> None:
+        torch.testing.assert_close(models.inference(ours, x)(), models.inference(theirs, x)(), rtol=1e-9, atol=1e-10)
+
+    agree()
+    assert set(called) == ({"same"} if name == "resnet" else set())
+    called.clear()
+    for one, other in zip(models.training(ours, x)(), models.training(theirs, x)(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)  # gradients are wanted: nothing is fused
+    assert "same" not in called
+    for model in (ours, theirs):
+        model.train()
+        models.training(model, x)()  # other statistics
+        model.eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.25)
+    agree()
+    for hook in hooks:
+        hook.remove()
+    again = ft.restore(copy.deepcopy(ours))
+    assert [type(m) for m in again.modules()] == [type(m) for m in theirs.modules()]
+    assert not any("behind" in m.__dict__ for m in again.modules())
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    copied = copy.deepcopy(ours)
+    torch.testing.assert_close(models.inference(copied, x)(), models.inference(theirs, x)(), rtol=1e-9, atol=1e-10)
+
+
+def test_only_what_stands_alone_is_fused() -> None:
+    class Net(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = (nn.Conv2d(2, 2, 3, padding=1) for _ in range(3))
+            self.norm, self.shared = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x: Any) -> Any:
+            y = self.a(x)  # used twice
+            z = self.norm(y) + y
+            z = self.shared(self.b(z)) + self.shared(z)  # the normalisation is called twice
+            z = self.relu(self.c(self.c(z)))  # the convolution is called twice
+            z -= 1
+            return self.relu(z)
+
+    theirs = shifted(Net().eval())
+    ours = ft.accelerate(copy.deepcopy(theirs), fuse=True)
+    assert all(m.behind is None for m in (ours.a, ours.b, ours.c))
+    x = data(1, 2, 6, 7, dtype=torch.float32)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+    chain = nn.Sequential(nn.Conv2d(2, 2, 3), nn.ReLU(inplace=True)).eval()
+    expected = chain(x).detach()
+    ft.accelerate(chain, fuse=True)
+    chain = pickle.loads(pickle.dumps(chain))
+    with torch.no_grad():
+        y = chain(x)
+        torch.testing.assert_close(y, expected)
+        y -= 1
+        assert (chain[1](y) >= 0).all()  # the note is gone with the first ReLU
+
+    class Untraceable(nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(ValueError, match="torch.fx can trace"):
+        ft.accelerate(Untraceable(), fuse=True)
+
+
+def test_a_fused_network_compiles() -> None:
+    model = shifted(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval())
+    x = data(1, 3, 9, 9, dtype=torch.float32)
+    with torch.no_grad():
+        expected = model(x)
+        compiled = torch.compile(ft.accelerate(model, fuse=True), backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), expected)
+
+
 def test_a_compiled_network(models: Any) -> None:
     torch.compiler.reset()
     model = ft.accelerate(models.vgg(4, (1, 1), classes=3))

@@ -11,6 +11,7 @@ void register_conv(py::module_& m);
 void register_pool(py::module_& m);
 void register_pad(py::module_& m);
 void register_layers(py::module_& m);
+void register_filter(py::module_& m);
 }  // namespace fastconv
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
@@ -21,4 +22,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   fastconv::register_pool(m);
   fastconv::register_pad(m);
   fastconv::register_layers(m);
+  fastconv::register_filter(m);
 }

@@ -11,6 +11,7 @@ struct FftKernels;
 struct LayerKernels;
 struct DepthwiseKernels;
 struct LaneKernels;
+struct FilterKernels;
 
 struct KernelTable {
   const char* isa;
@@ -21,6 +22,7 @@ struct KernelTable {
   const LayerKernels* layers;
   const DepthwiseKernels* depthwise;
   const LaneKernels* lanes;
+  const FilterKernels* filter;
 };
 
 // The table in use: the best rung this processor has, or the one that FASTCONV_ISA names.

@@ -142,7 +142,7 @@ void scatter_planes(const View<const T>& dy, const View<const int64_t>& indices,
 template <class T>
 void scatter_given(View<const T> dy, View<const int64_t> indices, View<T> dx, bool add) {
   constexpr int kTogether = 4;
-  const int64_t planes = dy.shape[0] * dy.shape[1];
+  const int64_t planes = dx.size() ? dy.shape[0] * dy.shape[1] : 0;  // rows of no elements are not to be counted
   const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
   const int threads = planes ? threads_for(work) : 1;
   const int64_t each = planes >= kTogether * threads ? kTogether : 1;

@@ -10,6 +10,10 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 Output = Array | DTypeLike | None
+WIDEST = 1 << 16  # lines that the core's filters may keep whole, where they wrap around
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+SHORT = tuple(np.dtype(t) for t in (np.uint8, np.int8, np.uint16, np.int16))  # any sums of them are exact in float64
+SMALL = 1 << 12  # elements of an array that is filtered in less time than its arguments take
 PerAxis = Any  # one value for all axes, or a sequence of one per axis
 
 # ndimage's name of a continuation, and the core's.
@@ -32,6 +36,7 @@ class Side(NamedTuple):
     size: int
     before: int
     mode: str
+    weights: Array | None = None  # in float64, where it is no box
 
     @property
     def pads(self) -> tuple[int, int]:
@@ -128,6 +133,18 @@ def working_dtype(x: Array, dtype: np.dtype[Any]) -> np.dtype[Any]:
     if x.dtype.kind == "c":
         return np.dtype(np.complex64 if single else np.complex128)
     return np.dtype(np.float32 if single else np.float64)
+
+
+def is_plain(x: Any) -> bool:
+    """Whether an input is an array that the core takes as it is, or a small one that it takes as float64."""
+    if type(x) is not np.ndarray or x.size == 0 or x.shape[-1:] > (WIDEST,):
+        return False
+    return x.dtype in FLOATS or (x.size <= SMALL and x.dtype in SHORT)
+
+
+def whole(y: Array, dtype: np.dtype[Any]) -> Array:
+    """:func:`cast` of float64 to one of the dtypes of SHORT."""
+    return y.astype(np.int64).astype(dtype)
 
 
 def cast(y: Array, dtype: np.dtype[Any]) -> Array:

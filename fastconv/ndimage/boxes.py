@@ -1,4 +1,4 @@
-"""Box filters axis by axis: two axes at once where they are the last two, arrays in order never copied to turn them."""
+"""Boxes and separable kernels over the axes of an array: two axes at once where they are the last two."""
 
 from __future__ import annotations
 
@@ -9,45 +9,84 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv.ndimage.arguments import Array, Side
+from fastconv.ndimage.arguments import FLOATS, MODES, WIDEST, Array, Side, is_plain, whole
+from fastconv.ndimage.running import continuation, running
 
 Pair = tuple[int, int]
 
-# planes (C, H, W), sides of H and W: the planes, filtered
+# arrays of planes (..., H, W), sides of H and W: the planes, filtered
 PlaneFilter = Callable[[Array, Side, Side], Array]
 
 _NOTHING = Side(0, 1, 0, "zeros")
+_JOINS: dict[str, Any] = {"mean": np.add, "maximum": np.maximum, "minimum": np.minimum}
+_LONGEST = 512  # boxes that the core takes: it keeps as many lines
 
 
 def over_planes(x: Array, sides: Sequence[Side], plane_filter: PlaneFilter) -> Array:
-    """An array of floats after a separable filter on the axes of ``sides``, which are in order."""
-    rest = list(sides)
-    if len(rest) > 1 and rest[-1].axis == x.ndim - 1 and rest[-2].axis == x.ndim - 2:
-        x = plane_filter(x.reshape(-1, *x.shape[-2:]), rest[-2], rest[-1]).reshape(x.shape)
-        rest = rest[:-2]
-    for side in rest:
-        x = line_filter(x, side, plane_filter)
-    return x
+    """An array of floats after a filter of each of the axes of ``sides``, one after the other in their order."""
+    last = tuple(side.axis for side in sides[-2:])
+    together = last == (x.ndim - 2, x.ndim - 1)
+    for side in sides[:-2] if together else sides:
+        x = _line_filter(x, side, plane_filter)
+    return plane_filter(x, sides[-2], sides[-1]) if together else x
 
 
-def line_filter(x: Array, side: Side, plane_filter: PlaneFilter) -> Array:
+def _line_filter(x: Array, side: Side, plane_filter: PlaneFilter) -> Array:
     """An array after a filter of one axis: the axis is the height of planes, or the width if nothing lies behind it."""
     n, inner = x.shape[side.axis], prod(x.shape[side.axis + 1 :])
     if inner == 1:
-        return plane_filter(x.reshape(1, -1, n), _NOTHING, side).reshape(x.shape)
+        return plane_filter(x.reshape(-1, n), _NOTHING, side).reshape(x.shape)
     return plane_filter(x.reshape(-1, n, inner), side, _NOTHING).reshape(x.shape)
 
 
-def continuation(n: int, before: int, after: int, mode: str) -> Array:
-    """Which element stands at each position of an axis of n that is continued on both sides."""
-    q = np.arange(-before, n + after)
-    if mode == "replicate":
-        return q.clip(0, n - 1)
-    if mode == "circular":
-        return q % n
-    period = 2 * n if mode == "symmetric" else max(2 * n - 2, 1)
-    q %= period
-    return np.minimum(q, 2 * n - 1 - q if mode == "symmetric" else 2 * n - 2 - q) if n > 1 else q * 0
+def fits_core(x: Array, height: Side, width: Side) -> bool:
+    """Whether the core filters these planes in a few lines of memory."""
+    wraps = width.mode == "circular" and width.size > 1 and x.shape[-1] > WIDEST
+    return height.size <= _LONGEST and width.size <= _LONGEST and not wraps
+
+
+def plane_of(x: Array) -> Array:
+    """The same elements with no more axes than the core takes."""
+    return x if x.ndim <= 8 else x.reshape(-1, *x.shape[-2:])
+
+
+def box_planes(kind: str, cval: float, x: Array, height: Side, width: Side) -> Array:
+    """The ``"mean"``, ``"maximum"`` or ``"minimum"`` under a box, of planes of floats."""
+    beyond = cval * height.size if kind == "mean" else cval  # what there would be a sum of already
+    if fits_core(x, height, width):
+        sides = height.size, width.size, height.before, width.before, height.mode, width.mode
+        return _core.filter_axes(plane_of(x), kind, *sides, cval, beyond).reshape(x.shape)
+    planes = x.reshape(-1, *x.shape[-2:])
+    for axis, side, fill in ((1, height, cval), (2, width, beyond)):
+        if side.size > 1:
+            planes = running(_JOINS[kind], planes, side._replace(axis=axis), fill)
+    if kind == "mean":
+        planes /= height.size * width.size
+    return planes.reshape(x.shape)
+
+
+def plain_box(
+    kind: str, input: Any, size: Any, output: Any, mode: Any, cval: Any, origin: Any, axes: Any
+) -> Array | None:
+    """The common case without detours: a plane under a square box. None where it is not that."""
+    if output is not None or axes is not None or type(size) is not int or type(origin) is not int:
+        return None
+    if not is_plain(input) or input.ndim != 2 or not 1 < size <= _LONGEST:
+        return None
+    name = MODES.get(mode) if type(mode) is str else None
+    before = size // 2 + origin
+    if name is None or type(cval) not in (int, float) or not 0 <= before < size:
+        return None
+    if input.dtype in FLOATS:
+        beyond = cval * size if kind == "mean" else cval
+        return _core.filter_axes(input, kind, size, size, before, before, name, name, cval, beyond)
+    x = input.astype(np.float64)
+    if kind != "mean":  # whose cval must fit the dtype
+        if name == "zeros" and cval != 0:
+            return None
+        return _core.filter_axes(x, kind, size, size, before, before, name, name, 0, 0).astype(input.dtype)
+    y = whole(_core.filter_axes(x, kind, size, 1, before, 0, name, name, cval, cval), input.dtype)  # each is rounded
+    return whole(_core.filter_axes(y.astype(np.float64), kind, 1, size, 0, before, name, name, cval, cval), input.dtype)
 
 
 def extended(x: Array, axes: Sequence[int], pads: Sequence[Pair], modes: Sequence[str], cval: Any) -> Array:
@@ -62,15 +101,3 @@ def extended(x: Array, axes: Sequence[int], pads: Sequence[Pair], modes: Sequenc
         else:
             x = x.take(continuation(x.shape[axis], *pair, mode), axis)
     return x
-
-
-def extended_planes(x: Array, height: Side, width: Side, cval: float) -> Array:
-    """Planes of floats continued beyond their ends."""
-    if height.size == 1 or width.size == 1 or height.mode == width.mode:
-        mode = width.mode if height.size == 1 else height.mode
-        return _extended_core(x, (*width.pads, *height.pads), mode, cval)
-    return _extended_core(_extended_core(x, (0, 0, *height.pads), height.mode, cval), width.pads, width.mode, cval)
-
-
-def _extended_core(x: Array, pads: tuple[int, ...], mode: str, cval: float) -> Array:
-    return _core.pad(x, pads, "constant" if mode == "zeros" else mode, cval if mode == "zeros" else 0.0, None)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from fastconv import _core
 from fastconv.ndimage.arguments import (
+    FLOATS,
+    MODES,
     Array,
     Output,
     PerAxis,
@@ -16,15 +19,40 @@ from fastconv.ndimage.arguments import (
     cast,
     core_mode,
     deliver,
+    is_plain,
     one_axis,
     output_dtype,
     per_axis,
     some_axes,
+    whole,
 )
 from fastconv.ndimage.linear import correlate, correlate1d
 from fastconv.ndimage.smooth import gaussian_filter
 
+_CROSS = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
 _DENSE = 2  # up to so many axes one kernel for all costs less than one after the other
+
+
+@lru_cache(maxsize=32)
+def _kernel(name: str, axis: int, dtype: np.dtype[Any]) -> Array:
+    """The kernel of a plane for its derivative along an axis; not to be written to."""
+    if name == "laplace":
+        return np.array(_CROSS, dtype)
+    kernel = np.multiply.outer((1, 2, 1) if name == "sobel" else (1, 1, 1), (-1, 0, 1)).astype(dtype)
+    return kernel.T.copy() if axis % 2 == 0 else kernel
+
+
+def _plain(name: str, input: Any, axis: Any, output: Any, mode: Any, cval: Any, axes: Any) -> Array | None:
+    """The common case without detours: all of a plane. None where it is not that."""
+    if output is not None or axes is not None or not is_plain(input) or input.ndim != 2:
+        return None
+    padding = MODES.get(mode) if type(mode) is str else None
+    if padding is None or type(cval) not in (int, float) or cval != 0 or type(axis) is not int or not -2 <= axis < 2:
+        return None
+    if input.dtype in FLOATS:
+        return _core.filter_taps(input, _kernel(name, axis, input.dtype), 1, 1, padding, padding, 0)
+    x = input.astype(np.float64)
+    return whole(_core.filter_taps(x, _kernel(name, axis, x.dtype), 1, 1, padding, padding, 0), input.dtype)
 
 
 def _separable(
@@ -79,6 +107,9 @@ def sobel(
     >>> ndimage.sobel([[0.0, 1.0, 4.0]] * 2).tolist()
     [[4.0, 16.0, 12.0], [4.0, 16.0, 12.0]]
     """
+    plain = _plain("sobel", input, axis, output, mode, cval, axes)
+    if plain is not None:
+        return plain
     return _separable(input, _derivative_lines(input, axis, (1, 2, 1), axes), output, mode, cval, axes)
 
 
@@ -99,6 +130,9 @@ def prewitt(
     >>> ndimage.prewitt([[0.0, 1.0, 4.0]] * 2).tolist()
     [[3.0, 12.0, 9.0], [3.0, 12.0, 9.0]]
     """
+    plain = _plain("prewitt", input, axis, output, mode, cval, axes)
+    if plain is not None:
+        return plain
     return _separable(input, _derivative_lines(input, axis, (1, 1, 1), axes), output, mode, cval, axes)
 
 
@@ -133,11 +167,14 @@ def laplace(
     >>> ndimage.laplace([0.0, 0.0, 1.0, 0.0, 0.0])
     array([ 0.,  1., -2.,  1.,  0.])
     """
+    plain = _plain("laplace", input, 0, output, mode, cval, axes)
+    if plain is not None:
+        return plain
     x = as_image(input)
     chosen = some_axes(axes, x.ndim)
     modes = per_axis(mode, len(chosen), "mode")
     if len(chosen) == 2:
-        cross = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float64)
+        cross = np.array(_CROSS, np.float64)
         one_mode = modes[0] if modes[0] == modes[1] else modes
         return correlate(x, cross, output, one_mode, cval, axes=None if x.ndim == 2 else chosen)
     dtype = output_dtype(output, x, x.dtype.kind == "c")

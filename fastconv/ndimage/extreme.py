@@ -1,15 +1,16 @@
-"""Maximum and minimum filters: boxes by the pooling kernels, other footprints run by run."""
+"""Maximum and minimum filters: boxes axis by axis, other footprints run by run."""
 
 from __future__ import annotations
 
 import warnings
-from itertools import zip_longest
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from fastconv import _core
 from fastconv.ndimage.arguments import (
+    SHORT,
+    SMALL,
     Array,
     Output,
     PerAxis,
@@ -24,89 +25,34 @@ from fastconv.ndimage.arguments import (
     sides,
     some_axes,
 )
-from fastconv.ndimage.boxes import extended, extended_planes, over_planes
+from fastconv.ndimage.boxes import box_planes, extended, over_planes, plain_box
 from fastconv.ndimage.running import running
-
-_LONG = 12  # windows up to this size are pooled in one go
-
-
-def _widths(size: int) -> list[tuple[int, int]]:
-    """(taps, dilation) of poolings that together have windows of ``size`` elements without a gap."""
-    if size <= _LONG:
-        return [(size, 1)]
-    taps = 5
-    dilation = size // taps
-    return [*_widths(size - (taps - 1) * dilation), (taps, dilation)]
-
-
-def _seen_anyway(side: Side) -> bool:
-    """Whether every value beyond an end that a window meets also stands in the part of it that is inside."""
-    before, after = side.pads
-    if side.mode == "reflect":
-        return before == after
-    return side.mode == "replicate" or (side.mode == "symmetric" and abs(before - after) <= 1)
-
-
-def _take(pads: tuple[int, int], reach: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """As much of the padding as one pooling can do, and what is left for the others."""
-    now = (min(pads[0], reach), min(pads[1], reach))
-    return now, (pads[0] - now[0], pads[1] - now[1])
-
-
-def _pooled(x: Array, sizes: tuple[int, int], pads: tuple[tuple[int, int], tuple[int, int]]) -> Array:
-    """Planes under a box, with nothing beyond their ends. The taps grow with the logarithm of the size."""
-    rows, columns = pads
-    for (kh, dh), (kw, dw) in zip_longest(_widths(sizes[0]), _widths(sizes[1]), fillvalue=(1, 1)):
-        now_rows, rows = _take(rows, (kh - 1) * dh)
-        now_columns, columns = _take(columns, (kw - 1) * dw)
-        x = _core.max_pool(2, x, (kh, kw), 1, (now_rows, now_columns), (dh, dw), False, False, None)
-    return x
-
-
-def _meet_constant(y: Array, height: Side, width: Side, cval: float) -> None:
-    """Windows that reach beyond an end with the mode constant meet ``cval``."""
-    for axis, side in ((1, height), (2, width)):
-        if side.mode == "zeros":
-            lines = np.moveaxis(y, axis, 0)
-            before, after = side.pads
-            for edge in (lines[:before], lines[max(len(lines) - after, 0) :]):
-                np.maximum(edge, cval, out=edge)
-
-
-def _max_planes(x: Array, height: Side, width: Side, cval: float) -> Array:
-    hard = [s for s in (height, width) if s.size > 1 and s.mode != "zeros" and not _seen_anyway(s)]
-    if hard:
-        flat = [s if s in hard else Side(s.axis, 1, 0, "zeros") for s in (height, width)]
-        x = extended_planes(x, flat[0], flat[1], 0.0)
-    pads = [(0, 0) if s in hard else s.pads for s in (height, width)]
-    y = _pooled(x, (height.size, width.size), (pads[0], pads[1]))
-    _meet_constant(y, height, width, cval)
-    return y
 
 
 def _box(x: Array, boxes: list[Side], cval: Any, minimum: bool) -> Array:
     """A new array, of the dtype of ``x``."""
     if not boxes or x.size == 0:
         return x.copy()
-    if x.dtype.kind != "f":
-        join = np.minimum if minimum else np.maximum
-        y = running(join, x, boxes[0], cval)
-        for side in boxes[1:]:
-            y = running(join, y, side, cval, out=y)
-        return y
-    if minimum:
-        y = over_planes(np.negative(x), boxes, lambda p, h, w: _max_planes(p, h, w, -cval))
-        return np.negative(y, out=y)
-    return over_planes(x, boxes, lambda p, h, w: _max_planes(p, h, w, cval))
+    kind = "minimum" if minimum else "maximum"
+    if x.dtype.kind == "f":
+        return over_planes(x, boxes, partial(box_planes, kind, cval))
+    if x.size <= SMALL and x.dtype in SHORT:
+        return over_planes(x.astype(np.float32), boxes, partial(box_planes, kind, float(cval))).astype(x.dtype)
+    join = np.minimum if minimum else np.maximum
+    y = running(join, x, boxes[0], cval)
+    for side in boxes[1:]:
+        y = running(join, y, side, cval, out=y)
+    return y
 
 
-def _runs(footprint: Array) -> list[tuple[tuple[int, ...], int, int]]:
-    """The footprint's elements as runs along its last axis: (place on the other axes, first element, length)."""
-    found = []
-    for place in np.ndindex(footprint.shape[:-1]):
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], footprint[place], [False])).astype(np.int8)))
-        found += [(place, int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    return found
+@lru_cache(maxsize=16)
+def _runs(elements: bytes, shape: tuple[int, ...]) -> list[tuple[tuple[int, ...], int, int]]:
+    """A footprint's elements as runs along its last axis: (place on the other axes, first element, length)."""
+    ends = np.zeros((*shape[:-1], shape[-1] + 2), np.int8)
+    ends[..., 1:-1] = np.frombuffer(elements, bool).reshape(shape)
+    steps = ends[..., 1:] - ends[..., :-1]
+    first, stop = np.argwhere(steps == 1).tolist(), np.argwhere(steps == -1).tolist()
+    return [(tuple(a[:-1]), a[-1], b[-1] - a[-1]) for a, b in zip(first, stop, strict=True)]
 
 
 def _shaped(x: Array, footprint: Array, axes: tuple[int, ...], boxes: list[Side], cval: Any, minimum: bool) -> Array:
@@ -115,11 +61,11 @@ def _shaped(x: Array, footprint: Array, axes: tuple[int, ...], boxes: list[Side]
     order = np.argsort(axes)
     footprint, boxes = footprint.transpose(order), [boxes[i] for i in order]
     wide = extended(x, [s.axis for s in boxes], [s.pads for s in boxes], [s.mode for s in boxes], cval)
-    runs = _runs(footprint)
+    runs = _runs(footprint.tobytes(), footprint.shape)
     last, result = boxes[-1].axis, None
     for length in sorted({run[2] for run in runs}):
         # Of windows that begin with each element; those that reach beyond the end belong to no result.
-        extremes = running(join, wide, Side(last, length, 0, "replicate"))
+        extremes = _box(wide, [Side(last, length, 0, "replicate")], 0, minimum) if length > 1 else wide
         for place, first, _ in (run for run in runs if run[2] == length):
             window = [slice(None)] * x.ndim
             for side, start in zip(boxes, (*place, first), strict=True):
@@ -153,6 +99,10 @@ def _extreme(
     axes: Any,
     minimum: bool,
 ) -> Array:
+    if footprint is None:
+        plain = plain_box("minimum" if minimum else "maximum", input, size, output, mode, cval, origin, axes)
+        if plain is not None:
+            return plain
     x = as_image(input)
     if x.dtype.kind == "c":
         raise TypeError(f"input must be real, because complex numbers have no order; got dtype {x.dtype}")

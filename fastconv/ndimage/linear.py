@@ -10,21 +10,30 @@ import numpy as np
 from fastconv import _core
 from fastconv._sliding import correlate_blocks, pad_constant
 from fastconv.ndimage.arguments import (
+    FLOATS,
     Array,
     Output,
     PerAxis,
+    Side,
     as_image,
     before_of,
     core_mode,
     deliver,
+    is_plain,
     one_axis,
     output_dtype,
     per_axis,
     some_axes,
+    whole,
     working_dtype,
 )
+from fastconv.ndimage.boxes import fits_core, plane_of
 
 Pads = list[tuple[int, int]]
+
+WEIGHED = 96  # longer lines than this are left to the convolution, which has Fourier transforms
+_FEW_TAPS = 9  # planes under so many are filtered tap by tap
+_SMALL = 1024  # elements of planes and kernels up to which a convolution would take longer to begin
 
 
 def padded_correlation(
@@ -117,12 +126,22 @@ def _correlate(
 
 
 def _plain(x: Array, w: Array, mode: str, cval: Any, origin: int, flip: bool) -> Array | None:
-    """The common case without detours: one kernel over all axes of a float array. None where it is not that."""
+    """The common case without detours: one real kernel over all axes of an array. None where it is not that."""
     nd = x.ndim
-    if w.ndim != nd or not 1 <= nd <= 3 or x.dtype.kind != "f" or w.dtype.kind == "c" or 0 in x.shape + w.shape:
+    if w.ndim != nd or not 1 <= nd <= 3 or not is_plain(x) or w.dtype.kind not in "biuf" or w.size == 0:
         return None
     name = core_mode(mode)
-    if name == "zeros" and cval != 0:
+    short = x.dtype not in FLOATS
+    if nd == 2 and type(cval) in (int, float) and (w.size <= _FEW_TAPS or max(w.size, x.size) <= _SMALL):
+        rows, columns = (before_of(k, origin, flip) for k in w.shape)
+        if short and not _moderate(w):
+            return None
+        floats = x.astype(np.float64) if short else x
+        if floats.dtype != w.dtype:
+            w = w.astype(floats.dtype)
+        y = _core.filter_taps(floats, w[::-1, ::-1] if flip else w, rows, columns, name, name, cval)
+        return whole(y, x.dtype) if short else y
+    if short or (name == "zeros" and cval != 0):
         return None
     pads = []
     for k in w.shape:
@@ -132,6 +151,23 @@ def _plain(x: Array, w: Array, mode: str, cval: Any, origin: int, flip: bool) ->
         w = w.astype(x.dtype)
     y = _core.conv_forward(nd, x[None], w[None, None], None, 1, tuple(pads), 1, 1, name, flip, None, "auto", None)
     return y[0]  # type: ignore[no-any-return]
+
+
+def _moderate(w: Array) -> bool:
+    """Whether sums of short integers under these weights are exact in double precision, if the weights are whole."""
+    return sum(map(abs, w.ravel().tolist())) < 2.0**36  # type: ignore[no-any-return]
+
+
+def weigh_planes(cval: float, x: Array, height: Side, width: Side) -> Array:
+    """Planes of floats under the product of two lines of weights."""
+    taps: list[Any] = [1 if s.weights is None else s.weights.astype(x.dtype, copy=False) for s in (height, width)]
+    if fits_core(x, height, width) and max(height.size, width.size) <= WEIGHED:
+        sides = height.before, width.before, height.mode, width.mode
+        return _core.filter_axes(plane_of(x), "weigh", *taps, *sides, cval, cval).reshape(x.shape)
+    for axis, side, weights in ((x.ndim - 2, height, taps[0]), (x.ndim - 1, width, taps[1])):
+        if side.weights is not None:
+            x = along_axis(x, weights[None], axis, side.before, side.mode, cval)[0]
+    return x
 
 
 def _over_axes(
@@ -227,6 +263,22 @@ def convolve(
     return _correlate(input, weights, output, mode, cval, origin, axes, True)
 
 
+def _plain_line(x: Array, w: Array, axis: int, before: int, mode: str, cval: float) -> Array | None:
+    """The common case without detours: short real weights along one of the last two axes. None where it is not that."""
+    if not 1 < w.size <= WEIGHED or w.dtype.kind not in "biuf" or not is_plain(x) or not 0 < x.ndim - axis <= 2:
+        return None
+    short = x.dtype not in FLOATS
+    if x.ndim > 8 or (short and not _moderate(w)):
+        return None
+    floats = x.astype(np.float64) if short else x
+    w = w.astype(floats.dtype)
+    if axis == x.ndim - 1:
+        y = _core.filter_axes(floats, "weigh", 1, w, 0, before, mode, mode, cval, cval)
+    else:
+        y = _core.filter_axes(floats, "weigh", w, 1, before, 0, mode, mode, cval, cval)
+    return whole(y, x.dtype) if short else y
+
+
 def _correlate1d(
     input: Any, weights: Any, axis: int, output: Output, mode: str, cval: Any, origin: int, flip: bool
 ) -> Array:
@@ -235,8 +287,12 @@ def _correlate1d(
     if w.ndim not in (1, 2) or w.size == 0:
         raise ValueError(f"weights must be a line of numbers, or several of them; got shape {w.shape}")
     several = w.ndim == 2
-    dtype = output_dtype(output, x, "c" in (x.dtype.kind, w.dtype.kind))
     before, name = before_of(w.shape[-1], origin, flip), core_mode(mode)
+    if output is None and w.ndim == 1 and type(cval) in (int, float):
+        plain = _plain_line(x, w[::-1] if flip else w, axis, before, name, cval)
+        if plain is not None:
+            return plain
+    dtype = output_dtype(output, x, "c" in (x.dtype.kind, w.dtype.kind))
     xs, ws, algorithm = _prepared(x, w if several else w[None], dtype, cval, flip)
     if x.size == 0:
         y = np.zeros((len(ws), *x.shape), xs.dtype)

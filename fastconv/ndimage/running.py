@@ -8,11 +8,22 @@ from typing import Any
 import numpy as np
 
 from fastconv.ndimage.arguments import Array, Side
-from fastconv.ndimage.boxes import continuation
 
 _BLOCK = 1 << 18  # bytes at a time: three such buffers stay in a second-level cache
 
 Join = Any  # numpy's add, maximum or minimum
+
+
+def continuation(n: int, before: int, after: int, mode: str) -> Array:
+    """Which element stands at each position of an axis of n that is continued on both sides."""
+    q = np.arange(-before, n + after)
+    if mode == "replicate":
+        return q.clip(0, n - 1)
+    if mode == "circular":
+        return q % n
+    period = 2 * n if mode == "symmetric" else max(2 * n - 2, 1)
+    q %= period
+    return np.minimum(q, 2 * n - 1 - q if mode == "symmetric" else 2 * n - 2 - q) if n > 1 else q * 0
 
 
 def _extreme(join: Join, buffers: list[Array], count: int, size: int, step: int) -> Array:

@@ -10,6 +10,8 @@ import numpy as np
 
 from fastconv import _core
 from fastconv.ndimage.arguments import (
+    FLOATS,
+    MODES,
     Array,
     Output,
     PerAxis,
@@ -18,19 +20,19 @@ from fastconv.ndimage.arguments import (
     cast,
     core_mode,
     deliver,
+    is_plain,
     one_axis,
     output_dtype,
     per_axis,
     sides,
     some_axes,
+    whole,
     working_dtype,
 )
-from fastconv.ndimage.boxes import extended_planes, over_planes
-from fastconv.ndimage.linear import along_axis
-from fastconv.ndimage.running import running
+from fastconv.ndimage.boxes import box_planes, over_planes, plain_box
+from fastconv.ndimage.linear import WEIGHED, weigh_planes
 
 _BLOCK = 1 << 15  # elements at a time where they are converted
-_LARGE = 12  # above this size sums over windows cost less by doubling than element by element
 
 
 class Step(NamedTuple):
@@ -79,24 +81,8 @@ def by_parts(real_filter: Callable[[Array, float], Array], x: Array, cval: Any) 
     return y
 
 
-def _mean_planes(cval: float, x: Array, height: Side, width: Side) -> Array:
-    """The mean under a box, of planes of floats."""
-    sizes, pads = (height.size, width.size), (height.pads, width.pads)
-    if max(sizes) > _LARGE:
-        total = running(np.add, x, width._replace(axis=2), cval) if width.size > 1 else None
-        if height.size > 1:
-            beyond = cval * width.size  # what there would be a sum of already
-            total = running(np.add, x if total is None else total, height._replace(axis=1), beyond, out=total)
-        assert total is not None
-        return np.divide(total, height.size * width.size, out=total)
-    if cval != 0 or {s.mode for s in (height, width) if s.size > 1} != {"zeros"}:
-        x, pads = extended_planes(x, height, width, cval), ((0, 0), (0, 0))
-    mean: Array = _core.avg_pool(2, x, sizes, 1, pads, False, True, None, None)
-    return mean
-
-
 def _mean(boxes: list[Side], cval: Any, x: Array) -> Array:
-    return by_parts(lambda part, fill: over_planes(part, boxes, partial(_mean_planes, fill)), x, cval)
+    return by_parts(lambda part, fill: over_planes(part, boxes, partial(box_planes, "mean", fill)), x, cval)
 
 
 def uniform_filter(
@@ -125,6 +111,9 @@ def uniform_filter(
     >>> ndimage.uniform_filter([0.0, 0.0, 3.0, 0.0], 3)
     array([0., 1., 1., 1.])
     """
+    plain = plain_box("mean", input, size, output, mode, cval, origin, axes)
+    if plain is not None:
+        return plain
     x = as_image(input)
     boxes = sides(x.ndim, axes, size, origin, mode)
     dtype = output_dtype(output, x)
@@ -184,9 +173,35 @@ def _radius(sigma: float, truncate: float, radius: Any) -> int:
     return int(radius)
 
 
-def _blur(kernel: Array, axis: int, mode: str, cval: Any, x: Array) -> Array:
-    y: Array = along_axis(x, kernel.astype(x.dtype)[None], axis, len(kernel) // 2, mode, cval)[0]
-    return y
+@lru_cache(maxsize=64)
+def _weights(sigma: float, order: int, radius: int, dtype: np.dtype[Any]) -> Array:
+    """:func:`gaussian_kernel` as it is used; not to be written to."""
+    return gaussian_kernel(sigma, order, radius).astype(dtype)
+
+
+def _blur(lines: list[Side], cval: Any, x: Array) -> Array:
+    return by_parts(lambda part, fill: over_planes(part, lines, partial(weigh_planes, fill)), x, cval)
+
+
+def _plain_gaussian(
+    input: Any, sigma: Any, order: Any, output: Any, mode: Any, cval: Any, truncate: Any, radius: Any, axes: Any
+) -> Array | None:
+    """The common case without detours: a plane, blurred alike on both axes. None where it is not that."""
+    if output is not None or axes is not None or radius is not None or not is_plain(input) or input.ndim != 2:
+        return None
+    name = MODES.get(mode) if type(mode) is str else None
+    if name is None or type(cval) not in (int, float) or type(sigma) not in (int, float) or type(order) is not int:
+        return None
+    reach = int(truncate * float(sigma) + 0.5)
+    if not sigma > 1e-15 or order < 0 or not 0 < 2 * reach + 1 <= WEIGHED:
+        return None
+    if input.dtype not in FLOATS:
+        weights = _weights(float(sigma), order, reach, FLOATS[1])
+        y = _core.filter_axes(input.astype(np.float64), "weigh", weights, 1, reach, 0, name, name, cval, cval)
+        x = whole(y, input.dtype).astype(np.float64)  # each result is rounded
+        return whole(_core.filter_axes(x, "weigh", 1, weights, 0, reach, name, name, cval, cval), input.dtype)
+    weights = _weights(float(sigma), order, reach, input.dtype)
+    return _core.filter_axes(input, "weigh", weights, weights, reach, reach, name, name, cval, cval)
 
 
 def gaussian_filter(
@@ -216,10 +231,13 @@ def gaussian_filter(
     >>> ndimage.gaussian_filter([0.0, 0.0, 1.0, 0.0, 0.0], 1, radius=1).round(3)
     array([0.   , 0.274, 0.452, 0.274, 0.   ])
     """
+    plain = _plain_gaussian(input, sigma, order, output, mode, cval, truncate, radius, axes)
+    if plain is not None:
+        return plain
     x = as_image(input)
     chosen = some_axes(axes, x.ndim)
     count = len(chosen)
-    steps: list[Step] = []
+    lines: list[Side] = []
     options = [
         per_axis(v, count, n) for v, n in ((sigma, "sigma"), (order, "order"), (mode, "mode"), (radius, "radius"))
     ]
@@ -231,7 +249,10 @@ def gaussian_filter(
         named, length = core_mode(name), _radius(deviation, truncate, reach)
         if deviation > 1e-15:
             kernel = gaussian_kernel(float(deviation), int(derivative), length)
-            steps.append(Step((axis,), partial(_blur, kernel, axis, named, cval)))
+            lines.append(Side(axis, len(kernel), length, named, kernel))
+    rounded = output_dtype(output, x).kind in "biu"  # each result
+    groups = [[line] for line in lines] if rounded else [lines] * bool(lines)
+    steps = [Step(tuple(line.axis for line in group), partial(_blur, group, cval)) for group in groups]
     return in_steps(x, steps, output)
 
 

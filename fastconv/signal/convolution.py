@@ -13,6 +13,7 @@ from fastconv.functional import Array
 from fastconv.signal import fourier
 from fastconv.signal.operands import Axes, as_numbers, make_blocks, normalized_axes
 
+_SMALL_KERNEL = 1 << 12  # elements: larger ones may be left to one transform of everything
 _MODES = ("full", "same", "valid")
 _METHODS = {"auto": "auto", "direct": "direct", "fft": "fft"}
 _BOUNDARIES = {
@@ -109,6 +110,9 @@ def _same_rank(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _nd(in1: Any, in2: Any, mode: str, algorithm: str, conjugate: bool, axes: Axes) -> Array:
+    plain = _plain(in1, in2, mode, "zeros", conjugate, False, algorithm) if axes is None else None
+    if plain is not None:
+        return plain
     a, b = as_numbers(in1, "in1"), as_numbers(in2, "in2")
     _chosen("mode", mode, _MODES)
     if axes is not None:
@@ -192,7 +196,34 @@ def _float_pair(in1: Any, in2: Any) -> tuple[Array, Array]:
     return as_numbers(in1, "in1", half=True), as_numbers(in2, "in2", half=True)
 
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _plain(a: Any, b: Any, mode: Any, boundary: str, conjugate: bool, late: bool, algorithm: str) -> Array | None:
+    """The common case without detours: floats, no kernel longer than its image. None where it is not."""
+    if type(a) is not np.ndarray or type(b) is not np.ndarray or a.dtype not in _FLOATS or b.dtype not in _FLOATS:
+        return None
+    if a.dtype != b.dtype:
+        a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
+    nd = a.ndim
+    if nd != b.ndim or not 1 <= nd <= 3 or mode not in _MODES or b.size == 0 or b.size > _SMALL_KERNEL:
+        return None
+    pads = []
+    for n, k in zip(a.shape, b.shape, strict=True):
+        if k > n:
+            return None
+        begin, length = _window(mode, n, k, late)
+        pads.append((k - 1 - begin, begin + length - n))
+    whole = (a[None], b[None, None], None, 1, pads, 1, 1, boundary, not conjugate, None, algorithm, None)
+    return _core.conv_forward(nd, *whole)[0]  # type: ignore[no-any-return]
+
+
 def _plane(in1: Any, in2: Any, mode: str, boundary: str, fillvalue: Any, axes: Axes, conjugate: bool) -> Array:
+    if axes is None and np.ndim(in1) == 2 and type(boundary) is str and type(fillvalue) is int and fillvalue == 0:
+        known = _BOUNDARIES.get(boundary)
+        plain = _plain(in1, in2, mode, known, conjugate, conjugate, "auto") if known else None
+        if plain is not None:
+            return plain
     a, b = as_numbers(in1, "in1"), as_numbers(in2, "in2")
     _chosen("mode", mode, _MODES)
     padding = _chosen("boundary", boundary, _BOUNDARIES)

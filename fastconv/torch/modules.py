@@ -13,6 +13,7 @@ from torch.nn.modules import conv as _conv
 from torch.nn.modules import pooling as _pooling
 
 from fastconv.torch import functional as F
+from fastconv.torch.fusing import Behind
 from fastconv.torch.packing import PackedWeights, may_pack
 
 _DTYPES = (torch.float32, torch.float64)
@@ -40,22 +41,32 @@ class _Conv(_conv._ConvNd):
     _nd: int
     pack_weights = False
     _packed: PackedWeights | None = None
+    behind: Behind | None = None  # what it does besides, by accelerate(fuse=True)
 
     def forward(self, input: Tensor) -> Tensor:
         weight, bias = self.weight, self.bias
         if not _ours(input, weight):
             fallback: Tensor = super().forward(input)
             return fallback
-        if self.pack_weights and not self.training and may_pack(input, weight, bias):
-            if self._packed is None:
-                self._packed = PackedWeights()
-            steps = self.stride, self.padding, self.dilation, self.groups, self.padding_mode
-            return self._packed(input, weight, bias, steps)
-        return self._convolve(input, weight, bias)
+        behind = self.behind
+        if self.training or not (self.pack_weights or behind) or not may_pack(input, weight, bias):
+            return self._convolve(input, weight, bias, None)
+        if behind is None or not behind.applies():
+            return self._infer(input, weight, bias, None)
+        return behind.note(self._infer(input, *behind.folded(weight, bias), behind.activation))
 
-    def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _infer(self, input: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> Tensor:
+        if not self.pack_weights:
+            return self._convolve(input, weight, bias, activation)
+        if self._packed is None:
+            self._packed = PackedWeights()
+        steps = self.stride, self.padding, self.dilation, self.groups, self.padding_mode, activation
+        return self._packed(input, weight, bias, steps)
+
+    def _convolve(self, input: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> Tensor:
         steps = self.stride, self.padding, self.dilation, self.groups
-        result: Tensor = _CONVS[self._nd](input, weight, bias, *steps, padding_mode=self.padding_mode)
+        options = {"padding_mode": self.padding_mode, "activation": activation}
+        result: Tensor = _CONVS[self._nd](input, weight, bias, *steps, **options)
         return result
 
     def train(self, mode: bool = True) -> Any:

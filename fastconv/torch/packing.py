@@ -38,9 +38,9 @@ class PackedWeights:
         return as_tensor(self._run(as_array(x, "input"), None))
 
     def _pack(self, weight: Tensor, bias: Tensor | None, options: tuple[Any, ...]) -> None:
-        *steps, padding_mode = options
+        *steps, padding_mode, activation = options
         arrays = as_array(weight, "weight"), None if bias is None else as_array(bias, "bias")
-        packed = _CLASSES[weight.dim() - 2](*arrays, *steps, padding_mode=padding_mode)
+        packed = _CLASSES[weight.dim() - 2](*arrays, *steps, padding_mode=padding_mode, activation=activation)
         self._run = with_torch_threads(packed)
 
 

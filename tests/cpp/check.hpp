@@ -129,5 +129,6 @@ double dot(const std::vector<T>& a, const std::vector<T>& b) {
 void test_conv(int64_t random_problems, uint64_t seed);
 void test_pad(int64_t random_problems, uint64_t seed);
 void test_pool(int64_t random_problems, uint64_t seed);
+void test_filter(int64_t random_problems, uint64_t seed);
 
 }  // namespace fastconv_tests

@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   test_conv(problems, seed);
   test_pad(problems, seed);
   test_pool(problems, seed);
+  test_filter(problems, seed);
   std::printf("rung %s, %s, %lld random problems, seed %llu\n%lld passed, %lld failed\n", fastconv::isa_name(),
               fastconv::threading_backend(), static_cast<long long>(problems), static_cast<unsigned long long>(seed),
               static_cast<long long>(passed), static_cast<long long>(failed));
