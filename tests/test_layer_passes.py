@@ -24,6 +24,17 @@ def test_relu_gradient(dtype: type, n: int) -> None:
     np.testing.assert_array_equal(grad, expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (1, 1), (7, 3), (8, 8), (17, 65), (130, 33), (64, 1024)])
+def test_transpose(dtype: type, shape: tuple[int, int]) -> None:
+    x = RNG.standard_normal(shape).astype(dtype)
+    out = np.empty(shape[::-1], dtype)
+    _core.transpose(x, out)
+    np.testing.assert_array_equal(out, x.T)
+    with pytest.raises(ValueError, match="transpose"):
+        _core.transpose(x, np.empty((shape[1] + 1, shape[0]), dtype))
+
+
 def test_a_gradient_in_another_order_of_memory() -> None:
     layer = nn.ReLU().train()
     y = layer(np.asfortranarray(RNG.standard_normal((5, 3, 4))))

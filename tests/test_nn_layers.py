@@ -438,3 +438,28 @@ def test_models_take_images_and_give_logits(name: str, shape: tuple[int, int, in
     assert model(np.ones((2, *shape), np.float32)).shape == (2, 7)
     with pytest.raises(ValueError, match="model must be one of lenet5"):
         nn.models.build("resnet", shape, 7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F", "gaps"])
+@pytest.mark.parametrize("n", [0, 1, 15, 16, 37, 130])
+def test_dense_layer_of_any_order_of_memory(dtype: type, order: str, n: int) -> None:
+    rng = np.random.default_rng(n)
+    layer = nn.Linear(19, 7).to(dtype)
+    layer.weight.data[...] = rng.integers(-4, 5, (7, 19))
+    layer.bias.data[...] = rng.integers(-4, 5, 7)
+    x, grad = rng.integers(-4, 5, (n, 19)).astype(dtype), rng.integers(-4, 5, (n, 7)).astype(dtype)
+    given = np.repeat(x, 2, axis=1)[:, ::2] if order == "gaps" else np.asarray(x, order=order)
+    y = x @ layer.weight.data.T + layer.bias.data
+    np.testing.assert_array_equal(layer.forward(given), y)
+    np.testing.assert_array_equal(layer.forward(given, activation="relu"), np.maximum(y, 0))
+    for seen in (grad, np.asfortranarray(grad)):
+        layer.forward(given)
+        np.testing.assert_array_equal(layer.backward(seen), grad @ layer.weight.data)
+        np.testing.assert_array_equal(layer.weight.grad, grad.T @ x)
+        np.testing.assert_array_equal(layer.bias.grad, grad.sum(axis=0))
+
+
+def test_dense_layer_refuses_another_dtype() -> None:
+    with pytest.raises(TypeError, match="input is float64, the layer is float32"):
+        nn.Linear(3, 2)(np.ones((2, 3)))

@@ -63,6 +63,17 @@ template <class T>
 using Contiguous = py::array_t<T, py::array::c_style>;
 
 template <class T>
+void transpose_py(Contiguous<T> x, Contiguous<T> out) {
+  if (x.ndim() != 2 || out.ndim() != 2 || x.shape(0) != out.shape(1) || x.shape(1) != out.shape(0))
+    throw py::value_error("input " + shape_text(x) + " must be a matrix, out " + shape_text(out) + " shaped as its transpose");
+  T* y = dense<T>(out, "out", x.size(), true);
+  const T* from = x.data();
+  const py::ssize_t rows = x.shape(0), columns = x.shape(1);
+  py::gil_scoped_release release;
+  transpose(from, y, rows, columns);
+}
+
+template <class T>
 void sgd_py(Contiguous<T> w, Contiguous<T> g, std::optional<Contiguous<T>> velocity, double lr, double momentum,
             double weight_decay, bool nesterov) {
   const py::ssize_t n = w.size();
@@ -131,6 +142,7 @@ void define(py::module_& m) {
   auto exact = [](const char* name) { return py::arg(name).noconvert(); };
   m.def("relu_grad", &relu_grad_py<T>, exact("grad"), exact("output"));
   m.def("dropout", &dropout_py<T>, exact("input"), exact("out"), py::arg("seed"), py::arg("p"));
+  m.def("transpose", &transpose_py<T>, exact("input"), exact("out"));
   m.def("sgd_step", &sgd_py<T>, exact("data"), exact("grad"), exact("velocity").none(true), py::arg("lr"),
         py::arg("momentum"), py::arg("weight_decay"), py::arg("nesterov"));
   m.def("adam_step", &adam_py<T>, exact("data"), exact("grad"), exact("mean"), exact("square"), py::arg("beta1"),

@@ -15,6 +15,10 @@ FASTCONV_API void relu_grad(T* g, const T* y, int64_t n);
 template <class T>
 FASTCONV_API void dropout(const T* x, T* y, int64_t n, uint64_t seed, double p);
 
+// y (columns, rows) = x (rows, columns)
+template <class T>
+FASTCONV_API void transpose(const T* x, T* y, int64_t rows, int64_t columns);
+
 // velocity may be null.
 template <class T>
 FASTCONV_API void sgd_step(T* w, const T* g, T* velocity, int64_t n, const SgdRule<T>& rule);
