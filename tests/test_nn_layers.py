@@ -230,8 +230,9 @@ def test_fused_steps_give_what_the_layers_give(mode: str) -> None:
     nn.manual_seed(5)
     model = nn.Sequential(
         nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2, 1),
-        nn.Conv2d(4, 3, 2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 2),
+        nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.ChannelMaxPool(2), nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(3, 3, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3),
+        nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Dropout(0.2), nn.Linear(5, 2),
     )  # fmt: skip
     model.to(np.float64)
     model.train()
@@ -240,12 +241,14 @@ def test_fused_steps_give_what_the_layers_give(mode: str) -> None:
     model[1].running_mean[...] = RNG.standard_normal(4)
     getattr(model, mode)()
     state = {name: array.copy() for name, array in model.state_dict().items()}
+    model.seed(np.random.default_rng(1))
     fused = model(x)
     if mode == "train":
         fused_grad = model.backward(np.ones_like(fused)).copy()
         grads = [p.grad.copy() for p in model.parameters()]
     model.load_state_dict(state)
     model.fused = False
+    model.seed(np.random.default_rng(1))
     plain = model(x)
     np.testing.assert_allclose(fused, plain, rtol=1e-12, atol=1e-13)
     if mode == "train":

@@ -40,13 +40,21 @@ void require_alike(const py::array_t<T>& a, const py::array_t<T>& b, const char*
 }
 
 template <class T>
-void relu_grad_py(py::array_t<T> grad, py::array_t<T> output) {
+void relu_grad_py(py::array_t<T> grad, py::array_t<T> output, std::optional<py::array_t<T, py::array::c_style>> sums) {
   require_alike(grad, output, "grad and output");
   T* g = dense(grad, "grad", grad.size(), true);
   const T* y = output.data();
   const py::ssize_t n = grad.size();
+  if (!sums) {
+    py::gil_scoped_release release;
+    return relu_grad(g, y, n);
+  }
+  if (grad.ndim() < 2 || !(grad.flags() & py::array::c_style))
+    throw py::value_error("grad must be (N, C, ...) in memory's order for the sums of channels, got shape " + shape_text(grad));
+  const py::ssize_t mb = grad.shape(0), channels = grad.shape(1);
+  T* to = dense<T>(*sums, "sums", channels, true);
   py::gil_scoped_release release;
-  relu_grad(g, y, n);
+  relu_grad(g, y, mb, channels, mb && channels ? n / mb / channels : 0, to);
 }
 
 template <class T>
@@ -140,7 +148,7 @@ void batch_norm_grad_py(Contiguous<T> grad, Contiguous<T> x, std::optional<Conti
 template <class T>
 void define(py::module_& m) {
   auto exact = [](const char* name) { return py::arg(name).noconvert(); };
-  m.def("relu_grad", &relu_grad_py<T>, exact("grad"), exact("output"));
+  m.def("relu_grad", &relu_grad_py<T>, exact("grad"), exact("output"), exact("sums").none(true) = py::none());
   m.def("dropout", &dropout_py<T>, exact("input"), exact("out"), py::arg("seed"), py::arg("p"));
   m.def("transpose", &transpose_py<T>, exact("input"), exact("out"));
   m.def("sgd_step", &sgd_py<T>, exact("data"), exact("grad"), exact("velocity").none(true), py::arg("lr"),

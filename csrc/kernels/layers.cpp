@@ -7,11 +7,6 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-template <class T>
-void relu_grad(T* __restrict g, const T* __restrict y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) g[i] = y[i] > 0 ? g[i] : T(0);
-}
-
 // Rounds of multiply and shift, so that every bit of the index and of the key reaches every bit of the result.
 FASTCONV_INLINE uint32_t scrambled(uint32_t v) {
   v ^= v >> 16;
@@ -97,6 +92,23 @@ double sum(const T* x, int64_t n) {
   return summed<T>(
       n, [&](int64_t i) FASTCONV_LAMBDA { return load(x + i); },
       [&](int64_t i) FASTCONV_LAMBDA { return load_first(x + i, n - i); });
+}
+
+template <class T>
+double relu_grad(T* g, const T* y, int64_t n) {
+  auto kept = [](Vec<T> grad, Vec<T> out) FASTCONV_LAMBDA { return out > 0 ? grad : Vec<T>{}; };
+  return summed<T>(
+      n,
+      [&](int64_t i) FASTCONV_LAMBDA {
+        const Vec<T> v = kept(load(g + i), load(y + i));
+        store(g + i, v);
+        return v;
+      },
+      [&](int64_t i) FASTCONV_LAMBDA {
+        const Vec<T> v = kept(load_first(g + i, n - i), load_first(y + i, n - i));
+        store_first(g + i, v, n - i);
+        return v;
+      });
 }
 
 // The last vector of x - mean: lanes beyond the end are 0.

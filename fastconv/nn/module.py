@@ -44,6 +44,7 @@ class Module:
     buffers: ClassVar[tuple[str, ...]] = ()  # names of arrays that belong to the state but are not trained
     fuses_relu: ClassVar[bool] = False  # forward takes activation="relu" and applies it as the result is stored
     keeps_order: ClassVar[bool] = False  # commutes with ReLU, as max pooling does
+    keeps_sums: ClassVar[bool] = False  # the gradients of a channel's inputs sum to those of its outputs
     _saved: Any = None
 
     def forward(self, x: Array) -> Array:
