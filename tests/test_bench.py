@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -378,8 +379,8 @@ def test_progress_is_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyP
     outcome = _pretend_full_run().outcomes[0]
     text = io.StringIO()
 
-    def measure(advance: object) -> Outcome:
-        advance(0.5)  # type: ignore[operator]
+    def measure(advance: Callable[[float], None]) -> object:
+        advance(0.5)
         return outcome
 
     with progress.JobProgress(Console(file=text, width=100), [outcome.problem]).shown() as told:

@@ -1,8 +1,8 @@
 """Dropout: half of the hidden neurons are silenced at random in every step, so none can lean on another.
 
-A wide MLP on 300 handwritten digits, three in ten of them with a wrong label, with and without; five runs of each, which
-differ in the digits, the wrong labels and the first weights. Without dropout it learns the wrong labels by heart. Writes
-pictures/dropout.png and prints the test results, mean and standard deviation of the five.
+A wide MLP on 300 handwritten digits, three in ten of them with a wrong label, with and without; five runs of each,
+which differ in the digits, the wrong labels and the first weights. Without dropout it learns the wrong labels by heart.
+Writes pictures/dropout.png and prints the test results, mean and standard deviation of the five.
 (``nn.Dropout(p)`` drops with probability p; lectures often give the probability of keeping, 1 - p.)
 """
 

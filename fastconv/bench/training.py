@@ -103,9 +103,7 @@ def _accuracies(model: nn.Module, test: data.Dataset) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _trained(
-    name: str, model: nn.Sequential, sets: list[data.Dataset], epochs: int, limit: float | None
-) -> Side:
+def _trained(name: str, model: nn.Sequential, sets: list[data.Dataset], epochs: int, limit: float | None) -> Side:
     training, test = sets
     callbacks: list[train.Callback] = [_TimeLimit(limit)] if limit is not None else []
     if sys.stderr.isatty():  # the bar's

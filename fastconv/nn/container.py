@@ -93,8 +93,8 @@ def _plan(layers: tuple[Module, ...]) -> list[_Step]:
 
 
 class Sequential(Module):
-    """Layers one after another. Convolution, batch normalisation, ReLU, max pooling and dropout that follow each other run
-    as one step where that saves a pass over memory; the results are those of the layers one by one.
+    """Layers one after another. Convolution, batch normalisation, ReLU, max pooling and dropout that follow each other
+    run as one step where that saves a pass over memory; the results are those of the layers one by one.
 
     ``model[i]`` is a layer, ``model[i:j]`` a Sequential that shares the layers.
     """
