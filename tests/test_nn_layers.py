@@ -202,9 +202,22 @@ def test_results_still_held_are_never_overwritten() -> None:
     np.testing.assert_array_equal(view, kept)
 
 
-def test_buffers_are_reused_once_free() -> None:
-    layer = nn.Linear(3, 50)
-    x = np.ones((7, 3), np.float32)
+@pytest.mark.parametrize("make", [lambda: nn.Conv2d(1, 4, 3), lambda: nn.MaxPool2d(2), lambda: nn.AvgPool2d(3)])
+def test_a_view_of_a_large_result_keeps_it(make: Callable[[], nn.Module]) -> None:
+    layer = nn.Sequential(make(), nn.Flatten()).eval()
+    x = RNG.standard_normal((8, 1, 40, 40)).astype(np.float32)
+    view = layer(x)
+    kept = view.copy()
+    layer(2 * x)
+    np.testing.assert_array_equal(view, kept)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.Linear(3, 50), (7, 3)), (nn.Conv2d(1, 4, 3), (8, 1, 40, 40)), (nn.MaxPool2d(2), (8, 1, 80, 80))],
+)
+def test_buffers_are_reused_once_free(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    x = np.ones(shape, np.float32)
     addresses = set()
     for _ in range(5):
         y = layer(x)
