@@ -467,8 +467,10 @@ def test_dense_layer_of_any_order_of_memory(dtype: type, order: str, n: int) -> 
     x, grad = rng.integers(-4, 5, (n, 19)).astype(dtype), rng.integers(-4, 5, (n, 7)).astype(dtype)
     given = np.repeat(x, 2, axis=1)[:, ::2] if order == "gaps" else np.asarray(x, order=order)
     y = x @ layer.weight.data.T + layer.bias.data
-    np.testing.assert_array_equal(layer.forward(given), y)
-    np.testing.assert_array_equal(layer.forward(given, activation="relu"), np.maximum(y, 0))
+    for mode in (layer.eval, layer.train):
+        mode()
+        np.testing.assert_array_equal(layer.forward(given), y)
+        np.testing.assert_array_equal(layer.forward(given, activation="relu"), np.maximum(y, 0))
     for seen in (grad, np.asfortranarray(grad)):
         layer.forward(given)
         np.testing.assert_array_equal(layer.backward(seen), grad @ layer.weight.data)

@@ -10,7 +10,7 @@ from fastconv import _core, functional
 from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
 
-_FEW = 16  # samples: BLAS is quicker at fewer
+_FEW = 16  # samples: BLAS is quicker at fewer, but its bits may depend on its threads, so never while training
 
 
 def as_rows(x: Array) -> Array:
@@ -24,7 +24,8 @@ def product(a: Array, b: Array, out: Array, bias: Array | None = None, activatio
     A pointwise convolution: every row of ``a`` holds the weights of one output channel, every column of ``b`` is a
     pixel. The same bits with any number of threads.
     """
-    functional.conv1d(b[None], a[:, :, None], bias, activation=activation, out=out[None])
+    if out.size:
+        functional.conv1d(b[None], a[:, :, None], bias, activation=activation, out=out[None])
     return out
 
 
@@ -73,7 +74,7 @@ class Linear(Module):
         rows = as_rows(x)
         bias = None if self.bias is None else self.bias.data
         out = self._out.empty((weight.shape[0], len(rows)), x.dtype)  # a sample a column: of the next layer, the pixels
-        if len(rows) < _FEW:
+        if len(rows) < _FEW and not self.training:
             self._few(rows, bias, activation, out)
         else:
             product(weight, rows.T, out, bias, activation)
