@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -367,3 +368,22 @@ def test_run_as_data_is_json() -> None:
 )
 def test_units(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_progress_is_told_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from fastconv.bench import progress
+
+    monkeypatch.setattr(progress, "_QUIET_SECONDS", 0.0)
+    outcome = _pretend_full_run().outcomes[0]
+    text = io.StringIO()
+
+    def measure(advance: Callable[[float], None]) -> object:
+        advance(0.5)
+        return outcome
+
+    with progress.JobProgress(Console(file=text, width=100), [outcome.problem]).shown() as told:
+        told.measured(outcome.problem, measure)
+    lines = [line for line in text.getvalue().splitlines() if line.strip()]
+    assert "% of the job" in lines[0] and "123 us against" in lines[1]

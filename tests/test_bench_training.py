@@ -40,7 +40,9 @@ def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert same_time["seconds"] < 2 * cnn["seconds"] + 1
     assert abs(same_epochs["parameters"] / cnn["parameters"] - 1) < 0.01
     assert cnn["accuracy"][0] > 0.9 and all(len(side["accuracy"]) == len(training.SHIFTS) for side in found["sides"])
-    assert "| CNN |" in (tmp_path / "training.md").read_text() and "CNN against MLP on dots" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "| CNN |" in (tmp_path / "training.md").read_text() and "CNN against MLP on dots" in told
+    assert "Training on dots: 80 images" in told and "CNN                epoch  8/8: loss" in told
     assert (tmp_path / "training.png").stat().st_size > 5000
 
 

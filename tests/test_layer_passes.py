@@ -24,6 +24,39 @@ def test_relu_gradient(dtype: type, n: int) -> None:
     np.testing.assert_array_equal(grad, expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (3, 5), (2, 3, 7, 5), (40, 6, 33, 31), (1, 1, 64)])
+def test_relu_gradient_and_its_sums(dtype: type, shape: tuple[int, ...]) -> None:
+    y = RNG.integers(-2, 3, shape).astype(dtype)
+    grad = RNG.integers(-9, 10, shape).astype(dtype)
+    sums = np.full(shape[1], 7, dtype)
+    expected = np.where(y > 0, grad, 0)
+    _core.relu_grad(grad, y, sums)
+    np.testing.assert_array_equal(grad, expected)
+    np.testing.assert_array_equal(sums, expected.sum(axis=(0, *range(2, len(shape)))))
+
+
+def test_relu_gradient_refuses_sums_it_cannot_give() -> None:
+    grad = np.zeros((3, 4, 5))
+    with pytest.raises(ValueError, match="sums must be writeable and hold 4"):
+        _core.relu_grad(grad, grad.copy(), np.zeros(3))
+    with pytest.raises(ValueError, match="memory's order"):
+        _core.relu_grad(np.asfortranarray(grad), np.asfortranarray(grad), np.zeros(4))
+    with pytest.raises(ValueError, match="memory's order"):
+        _core.relu_grad(np.zeros(4), np.zeros(4), np.zeros(4))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (1, 1), (7, 3), (8, 8), (17, 65), (130, 33), (64, 1024)])
+def test_transpose(dtype: type, shape: tuple[int, int]) -> None:
+    x = RNG.standard_normal(shape).astype(dtype)
+    out = np.empty(shape[::-1], dtype)
+    _core.transpose(x, out)
+    np.testing.assert_array_equal(out, x.T)
+    with pytest.raises(ValueError, match="transpose"):
+        _core.transpose(x, np.empty((shape[1] + 1, shape[0]), dtype))
+
+
 def test_a_gradient_in_another_order_of_memory() -> None:
     layer = nn.ReLU().train()
     y = layer(np.asfortranarray(RNG.standard_normal((5, 3, 4))))

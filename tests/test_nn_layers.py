@@ -202,9 +202,22 @@ def test_results_still_held_are_never_overwritten() -> None:
     np.testing.assert_array_equal(view, kept)
 
 
-def test_buffers_are_reused_once_free() -> None:
-    layer = nn.Linear(3, 50)
-    x = np.ones((7, 3), np.float32)
+@pytest.mark.parametrize("make", [lambda: nn.Conv2d(1, 4, 3), lambda: nn.MaxPool2d(2), lambda: nn.AvgPool2d(3)])
+def test_a_view_of_a_large_result_keeps_it(make: Callable[[], nn.Module]) -> None:
+    layer = nn.Sequential(make(), nn.Flatten()).eval()
+    x = RNG.standard_normal((8, 1, 40, 40)).astype(np.float32)
+    view = layer(x)
+    kept = view.copy()
+    layer(2 * x)
+    np.testing.assert_array_equal(view, kept)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.Linear(3, 50), (7, 3)), (nn.Conv2d(1, 4, 3), (8, 1, 40, 40)), (nn.MaxPool2d(2), (8, 1, 80, 80))],
+)
+def test_buffers_are_reused_once_free(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    x = np.ones(shape, np.float32)
     addresses = set()
     for _ in range(5):
         y = layer(x)
@@ -230,8 +243,9 @@ def test_fused_steps_give_what_the_layers_give(mode: str) -> None:
     nn.manual_seed(5)
     model = nn.Sequential(
         nn.Conv2d(2, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2, 1),
-        nn.Conv2d(4, 3, 2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 2),
+        nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.ChannelMaxPool(2), nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(3, 3, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3),
+        nn.Flatten(), nn.Linear(27, 5), nn.ReLU(), nn.Dropout(0.2), nn.Linear(5, 2),
     )  # fmt: skip
     model.to(np.float64)
     model.train()
@@ -240,12 +254,14 @@ def test_fused_steps_give_what_the_layers_give(mode: str) -> None:
     model[1].running_mean[...] = RNG.standard_normal(4)
     getattr(model, mode)()
     state = {name: array.copy() for name, array in model.state_dict().items()}
+    model.seed(np.random.default_rng(1))
     fused = model(x)
     if mode == "train":
         fused_grad = model.backward(np.ones_like(fused)).copy()
         grads = [p.grad.copy() for p in model.parameters()]
     model.load_state_dict(state)
     model.fused = False
+    model.seed(np.random.default_rng(1))
     plain = model(x)
     np.testing.assert_allclose(fused, plain, rtol=1e-12, atol=1e-13)
     if mode == "train":
@@ -438,3 +454,30 @@ def test_models_take_images_and_give_logits(name: str, shape: tuple[int, int, in
     assert model(np.ones((2, *shape), np.float32)).shape == (2, 7)
     with pytest.raises(ValueError, match="model must be one of lenet5"):
         nn.models.build("resnet", shape, 7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F", "gaps"])
+@pytest.mark.parametrize("n", [0, 1, 15, 16, 37, 130])
+def test_dense_layer_of_any_order_of_memory(dtype: type, order: str, n: int) -> None:
+    rng = np.random.default_rng(n)
+    layer = nn.Linear(19, 7).to(dtype)
+    layer.weight.data[...] = rng.integers(-4, 5, (7, 19))
+    layer.bias.data[...] = rng.integers(-4, 5, 7)
+    x, grad = rng.integers(-4, 5, (n, 19)).astype(dtype), rng.integers(-4, 5, (n, 7)).astype(dtype)
+    given = np.repeat(x, 2, axis=1)[:, ::2] if order == "gaps" else np.asarray(x, order=order)
+    y = x @ layer.weight.data.T + layer.bias.data
+    for mode in (layer.eval, layer.train):
+        mode()
+        np.testing.assert_array_equal(layer.forward(given), y)
+        np.testing.assert_array_equal(layer.forward(given, activation="relu"), np.maximum(y, 0))
+    for seen in (grad, np.asfortranarray(grad)):
+        layer.forward(given)
+        np.testing.assert_array_equal(layer.backward(seen), grad @ layer.weight.data)
+        np.testing.assert_array_equal(layer.weight.grad, grad.T @ x)
+        np.testing.assert_array_equal(layer.bias.grad, grad.sum(axis=0))
+
+
+def test_dense_layer_refuses_another_dtype() -> None:
+    with pytest.raises(TypeError, match="input is float64, the layer is float32"):
+        nn.Linear(3, 2)(np.ones((2, 3)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastconv as fc
 from fastconv import data, nn, optim, train
 from fastconv.train import checkpoint, metrics
 
@@ -365,3 +366,19 @@ def test_conv3d_on_volumes() -> None:
     optimizer = optim.Adam(model.parameters(), lr=0.005)
     train.fit(model, training, epochs=12, batch_size=20, optimizer=optimizer)
     assert train.evaluate(model, test)["accuracy"] > 0.8
+
+
+def test_same_bits_with_any_number_of_threads() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((160, 1, 20, 20)).astype(np.float32), rng.integers(0, 10, 160)
+
+    def weights(threads: int) -> np.ndarray:
+        model = nn.models.small_cnn((1, 20, 20), 10)
+        nn.manual_seed(3)
+        for parameter in model.parameters():
+            parameter.data[...] = 0.1 * nn.init.generator().standard_normal(parameter.data.shape)
+        with fc.threads(threads):
+            train.fit(model, (x, y), epochs=2, optimizer="sgd", batch_size=72, progress=False)
+        return np.concatenate([parameter.data.ravel() for parameter in model.parameters()])
+
+    np.testing.assert_array_equal(weights(1), weights(2))

@@ -40,13 +40,21 @@ void require_alike(const py::array_t<T>& a, const py::array_t<T>& b, const char*
 }
 
 template <class T>
-void relu_grad_py(py::array_t<T> grad, py::array_t<T> output) {
+void relu_grad_py(py::array_t<T> grad, py::array_t<T> output, std::optional<py::array_t<T, py::array::c_style>> sums) {
   require_alike(grad, output, "grad and output");
   T* g = dense(grad, "grad", grad.size(), true);
   const T* y = output.data();
   const py::ssize_t n = grad.size();
+  if (!sums) {
+    py::gil_scoped_release release;
+    return relu_grad(g, y, n);
+  }
+  if (grad.ndim() < 2 || !(grad.flags() & py::array::c_style))
+    throw py::value_error("grad must be (N, C, ...) in memory's order for the sums of channels, got shape " + shape_text(grad));
+  const py::ssize_t mb = grad.shape(0), channels = grad.shape(1);
+  T* to = dense<T>(*sums, "sums", channels, true);
   py::gil_scoped_release release;
-  relu_grad(g, y, n);
+  relu_grad(g, y, mb, channels, mb && channels ? n / mb / channels : 0, to);
 }
 
 template <class T>
@@ -61,6 +69,17 @@ void dropout_py(py::array_t<T> x, py::array_t<T> out, uint64_t seed, double p) {
 
 template <class T>
 using Contiguous = py::array_t<T, py::array::c_style>;
+
+template <class T>
+void transpose_py(Contiguous<T> x, Contiguous<T> out) {
+  if (x.ndim() != 2 || out.ndim() != 2 || x.shape(0) != out.shape(1) || x.shape(1) != out.shape(0))
+    throw py::value_error("input " + shape_text(x) + " must be a matrix, out " + shape_text(out) + " shaped as its transpose");
+  T* y = dense<T>(out, "out", x.size(), true);
+  const T* from = x.data();
+  const py::ssize_t rows = x.shape(0), columns = x.shape(1);
+  py::gil_scoped_release release;
+  transpose(from, y, rows, columns);
+}
 
 template <class T>
 void sgd_py(Contiguous<T> w, Contiguous<T> g, std::optional<Contiguous<T>> velocity, double lr, double momentum,
@@ -129,8 +148,9 @@ void batch_norm_grad_py(Contiguous<T> grad, Contiguous<T> x, std::optional<Conti
 template <class T>
 void define(py::module_& m) {
   auto exact = [](const char* name) { return py::arg(name).noconvert(); };
-  m.def("relu_grad", &relu_grad_py<T>, exact("grad"), exact("output"));
+  m.def("relu_grad", &relu_grad_py<T>, exact("grad"), exact("output"), exact("sums").none(true) = py::none());
   m.def("dropout", &dropout_py<T>, exact("input"), exact("out"), py::arg("seed"), py::arg("p"));
+  m.def("transpose", &transpose_py<T>, exact("input"), exact("out"));
   m.def("sgd_step", &sgd_py<T>, exact("data"), exact("grad"), exact("velocity").none(true), py::arg("lr"),
         py::arg("momentum"), py::arg("weight_decay"), py::arg("nesterov"));
   m.def("adam_step", &adam_py<T>, exact("data"), exact("grad"), exact("mean"), exact("square"), py::arg("beta1"),

@@ -127,6 +127,20 @@ void Block<T>::clear(int64_t channels, T* dst) const {
   std::fill_n(dst + channels * channel_stride_, kSlack, T(0));
 }
 
+// The entries of `runs_`, where the channels lie next to each other in x: squares are transposed. A few pixels at a time, so
+// that what is read is contiguous and what is written stays in the first-level cache until its lines are full.
+template <class T>
+void Block<T>::pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
+  constexpr int64_t kPixels = 32 / sizeof(T);
+  for (const PackLine& line : lines_)
+    for (const PackRun& run : runs_)
+      for (int64_t i = 0; i < run.length; i += kPixels) {
+        const int64_t n = std::min<int64_t>(kPixels, run.length - i);
+        kernels.pack_transposed(dst + line.dst + run.dst + i, channel_stride_, x_.data + line.src + run.src + i * run.step + c0,
+                                run.step, 1, channels, n, n);
+      }
+}
+
 template <class T>
 const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
   if (in_place_) return x_.data + c0 * x_.stride[1] + lines_[0].src + runs_[0].src;
@@ -138,10 +152,12 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
     job.run_count = static_cast<int64_t>(runs.size());
     if (job.line_count && job.run_count) kernel(job);
   };
+  const bool pixels = x_.stride[1] == 1 && x_.stride[4] != 1;
+  if (pixels) pack_pixels(kernels, c0, channels, dst);
   for (int64_t c = 0; c < channels; ++c) {
     job.dst = dst + c * channel_stride_;
     job.src = x_.data + (c0 + c) * x_.stride[1];
-    with(kernels.pack, lines_, runs_);
+    if (!pixels) with(kernels.pack, lines_, runs_);
     if (!more_runs_.empty()) with(kernels.pack_add, lines_, more_runs_);
     if (more_lines_.empty()) continue;
     with(kernels.pack_add, more_lines_, runs_);

@@ -289,6 +289,21 @@ struct Executor {
     for (int64_t i = 0; i < count; ++i) f(i * vectors / count * lanes, std::min(pixels, (i + 1) * vectors / count * lanes));
   }
 
+  // Cycles of a vector's multiply-adds in a tile of so many: half a cycle each, if neither loads nor the latency of a sum take longer.
+  double vector_cost(int64_t vectors) const {
+    const double v = static_cast<double>(vectors), mr = static_cast<double>(plan.mr);
+    return std::max({mr * v, mr + v, 8.0}) / (2 * v);
+  }
+
+  // Are `across` vectors over the gaps between rows, in tiles as wide as may be, quicker than row by row? They are copied once more.
+  bool sweep_pays(int64_t across, int64_t rows, int64_t n) const {
+    const int64_t one = ceil_div(n, lanes);
+    const double depth = static_cast<double>(std::min(plan.channels, s.channels) * s.taps());
+    const double copies = 0.5 * plan.mr * static_cast<double>(rows * n) / depth;
+    return static_cast<double>(across) * vector_cost(plan.nr) + copies <
+           static_cast<double>(rows * one) * vector_cost(std::min<int64_t>(one, plan.nr));
+  }
+
   Panels make_panels(const Block<T>& block, const Tail<T>& tail) const {
     const Box& box = block.box();
     const int64_t n = box.extent(2), height = box.extent(1);
@@ -311,7 +326,7 @@ struct Executor {
     stretch.push_back(rows.size());
     int64_t across = 0;
     for (size_t i = 0; i + 1 < stretch.size(); ++i) across += ceil_div(rows[stretch[i + 1] - 1].position + rows[stretch[i + 1] - 1].n - rows[stretch[i]].position, lanes);
-    const bool sweep = across < static_cast<int64_t>(rows.size()) * ceil_div(n, lanes);
+    const bool sweep = sweep_pays(across, static_cast<int64_t>(rows.size()), n);
     const bool direct = s.y.stride[4] == 1 || n == 1;
 
     if (direct && s.rows == 1 && !s.tail) {

@@ -1,16 +1,13 @@
 #include "kernels/layers.hpp"
 
 #include "isa/table.hpp"
+#include "kernels/masked.hpp"
+#include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
-
-template <class T>
-void relu_grad(T* __restrict g, const T* __restrict y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) g[i] = y[i] > 0 ? g[i] : T(0);
-}
 
 // Rounds of multiply and shift, so that every bit of the index and of the key reaches every bit of the result.
 FASTCONV_INLINE uint32_t scrambled(uint32_t v) {
@@ -71,6 +68,14 @@ void adam(T* __restrict w, const T* __restrict g, T* __restrict m, T* __restrict
   }
 }
 
+// The sum of the lanes, halves on halves.
+template <int Step, class V, int... I>
+FASTCONV_INLINE V folded(V v, LaneList<I...> lanes) {
+  v += __builtin_shufflevector(v, v, (I ^ Step)...);
+  if constexpr (Step > 1) return folded<Step / 2>(v, lanes);
+  else return v;
+}
+
 // The sum of term(i) over all n, a vector at a time in four accumulators; `rest` gives the last, shorter vector with
 // zeros.
 template <class T, class F, class R>
@@ -87,22 +92,38 @@ FASTCONV_INLINE double summed(int64_t n, F term, R rest) {
   for (; i + kLanes<T> <= n; i += kLanes<T>) a += term(i);
   if (i < n) b += rest(i);
   a = (a + b) + (c + d);
-  double total = 0;
-  for (int l = 0; l < kLanes<T>; ++l) total += a[l];
-  return total;
+  return folded<kLanes<T> / 2>(a, LanesOf<Vec<T>>{})[0];
 }
 
 template <class T>
 double sum(const T* x, int64_t n) {
   return summed<T>(
       n, [&](int64_t i) FASTCONV_LAMBDA { return load(x + i); },
-      [&](int64_t i) FASTCONV_LAMBDA { return load_first(x + i, n - i); });
+      [&](int64_t i) FASTCONV_LAMBDA { return load_lanes(x + i, LaneRange<T>(0, n - i)); });
+}
+
+template <class T>
+double relu_grad(T* g, const T* y, int64_t n) {
+  auto kept = [](Vec<T> grad, Vec<T> out) FASTCONV_LAMBDA { return out > 0 ? grad : Vec<T>{}; };
+  return summed<T>(
+      n,
+      [&](int64_t i) FASTCONV_LAMBDA {
+        const Vec<T> v = kept(load(g + i), load(y + i));
+        store(g + i, v);
+        return v;
+      },
+      [&](int64_t i) FASTCONV_LAMBDA {
+        const LaneRange<T> some(0, n - i);
+        const Vec<T> v = kept(load_lanes(g + i, some), load_lanes(y + i, some));
+        store_lanes(g + i, v, some);
+        return v;
+      });
 }
 
 // The last vector of x - mean: lanes beyond the end are 0.
 template <class T>
 FASTCONV_INLINE Vec<T> last_deviation(const T* x, int64_t n, Vec<T> mean) {
-  return first_lanes<T>(n) ? load_first(x, n) - mean : Vec<T>{};
+  return first_lanes<T>(n) ? load_lanes(x, LaneRange<T>(0, n)) - mean : Vec<T>{};
 }
 
 template <class T>
@@ -120,7 +141,7 @@ void grad_sums(const T* g, const T* x, int64_t n, T mean, double* sum_g, double*
   *sum_g += sum(g, n);  // g is in the first-level cache for the second sum
   *sum_gx += summed<T>(
       n, [&](int64_t i) FASTCONV_LAMBDA { return load(g + i) * (load(x + i) - m); },
-      [&](int64_t i) FASTCONV_LAMBDA { return load_first(g + i, n - i) * last_deviation(x + i, n - i, m); });
+      [&](int64_t i) FASTCONV_LAMBDA { return load_lanes(g + i, LaneRange<T>(0, n - i)) * last_deviation(x + i, n - i, m); });
 }
 
 template <class T>

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "layers/layers.hpp"
@@ -21,6 +22,23 @@ template <class T>
 void relu_grad(T* g, const T* y, int64_t n) {
   over_stretches(n, 3 * sizeof(T),
                  [&](int64_t i, int64_t count, int64_t) { layer_functions<T>().relu_grad(g + i, y + i, count); });
+}
+
+template <class T>
+void relu_grad(T* g, const T* y, int64_t mb, int64_t channels, int64_t length, T* sums) {
+  const double size = static_cast<double>(mb) * static_cast<double>(channels) * static_cast<double>(length);
+  const int threads = threads_for(3 * sizeof(T) * size);
+  const int64_t parts = threads > 1 ? std::min<int64_t>(channels, 4 * threads) : 1;  // of few, for memory's order
+  parallel_tasks(parts, threads, [&](int64_t part) {
+    const int64_t c0 = part * channels / parts, c1 = (part + 1) * channels / parts;
+    Vector<double> totals(static_cast<size_t>(c1 - c0));
+    for (int64_t n = 0; n < mb; ++n)
+      for (int64_t c = c0; c < c1; ++c) {
+        const int64_t row = (n * channels + c) * length;
+        totals[static_cast<size_t>(c - c0)] += layer_functions<T>().relu_grad(g + row, y + row, length);
+      }
+    std::copy(totals.begin(), totals.end(), sums + c0);
+  });
 }
 
 template <class T>
@@ -49,6 +67,7 @@ void adam_step(T* w, const T* g, T* mean, T* square, int64_t n, const AdamRule<T
 
 #define FASTCONV_LAYERS(T)                                              \
   template void relu_grad(T*, const T*, int64_t);                       \
+  template void relu_grad(T*, const T*, int64_t, int64_t, int64_t, T*); \
   template void dropout(const T*, T*, int64_t, uint64_t, double);       \
   template void sgd_step(T*, const T*, T*, int64_t, const SgdRule<T>&); \
   template void adam_step(T*, const T*, T*, T*, int64_t, const AdamRule<T>&);

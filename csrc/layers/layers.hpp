@@ -10,10 +10,17 @@ namespace fastconv {
 // g = y > 0 ? g : 0.
 template <class T>
 FASTCONV_API void relu_grad(T* g, const T* y, int64_t n);
+// The same of (mb, channels, length), and for each channel the sum of what is left: the gradient of a bias.
+template <class T>
+FASTCONV_API void relu_grad(T* g, const T* y, int64_t mb, int64_t channels, int64_t length, T* sums);
 
 // y = 0 with probability p, else x / (1 - p); y may be x. The same seed drops the same elements.
 template <class T>
 FASTCONV_API void dropout(const T* x, T* y, int64_t n, uint64_t seed, double p);
+
+// y (columns, rows) = x (rows, columns)
+template <class T>
+FASTCONV_API void transpose(const T* x, T* y, int64_t rows, int64_t columns);
 
 // velocity may be null.
 template <class T>

@@ -7,6 +7,7 @@ in accuracy, and what is left of it when the test images are moved by a few pixe
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,6 +57,24 @@ class _TimeLimit(train.Callback):
             run.stop = f"{self.seconds:.1f} s are over"
 
 
+class _Lines(train.Callback):
+    """A line an epoch, and no more than one a second, where there is no terminal for a bar."""
+
+    def __init__(self, name: str, epochs: int) -> None:
+        self.name, self.epochs, self.told = name, epochs, 0.0
+
+    def on_epoch_end(self, run: train.Run) -> None:
+        last = run.history.epochs[-1]
+        if perf_counter() - self.told < 1 and len(run.history) < self.epochs:
+            return
+        self.told = perf_counter()
+        print(
+            f"{self.name:18} epoch {len(run.history):2}/{self.epochs}: loss {last['loss']:.3f},"
+            f" accuracy {last['accuracy']:.1%}, {units.seconds(last['seconds'])}",
+            flush=True,
+        )
+
+
 def equal_mlp(input_shape: tuple[int, ...], classes: int, parameters: int) -> nn.Sequential:
     """An MLP of one hidden layer with as many parameters as ``parameters``, to the nearest neuron."""
     inputs = int(np.prod(input_shape))
@@ -84,10 +103,13 @@ def _accuracies(model: nn.Module, test: data.Dataset) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _trained(
-    name: str, model: nn.Sequential, sets: list[data.Dataset], epochs: int, limit: float | None, progress: bool | None
-) -> Side:
+def _trained(name: str, model: nn.Sequential, sets: list[data.Dataset], epochs: int, limit: float | None) -> Side:
     training, test = sets
+    callbacks: list[train.Callback] = [_TimeLimit(limit)] if limit is not None else []
+    if sys.stderr.isatty():  # the bar's
+        print(f"{name}:", flush=True)
+    else:
+        callbacks.append(_Lines(name, epochs))
     optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     history = train.fit(
         model,
@@ -95,29 +117,29 @@ def _trained(
         epochs=epochs,
         optimizer=optimizer,
         schedule=optim.CosineAnnealingLR(optimizer, epochs),
-        callbacks=[_TimeLimit(limit)] if limit is not None else [],
+        callbacks=callbacks,
         seed=_SEED,
-        progress=progress,
     )
     counts = nn.summary(model, training.x.shape[1:])
     seconds = sum(history["seconds"])
     return Side(name, counts.parameters, counts.macs, len(history), seconds, _accuracies(model, test))
 
 
-def measure(epochs: int, quick: bool = False, progress: bool | None = None) -> Result:
+def measure(epochs: int, quick: bool = False) -> Result:
     """Train the three networks. The third's epochs are planned from the time of the second's, so that its learning rate
     comes to its end with the time."""
     training, test = images(quick)
     sets = data.standardise(training, test)
     shape, classes = training.x.shape[1:], len(training.classes)
+    print(f"\nTraining on {training.name}: {len(training):,} images, {len(test):,} to test.", flush=True)
     nn.manual_seed(_SEED)
     cnn = nn.models.lenet5(shape, classes) if min(shape[1:]) >= 16 else nn.models.small_cnn(shape, classes)
     parameters = sum(p.data.size for p in cnn.parameters())
-    first = _trained("CNN", cnn, sets, epochs, None, progress)
-    same_epochs = _trained("MLP, equal epochs", equal_mlp(shape, classes, parameters), sets, epochs, None, progress)
+    first = _trained("CNN", cnn, sets, epochs, None)
+    same_epochs = _trained("MLP, equal epochs", equal_mlp(shape, classes, parameters), sets, epochs, None)
     affordable = max(round(first.seconds / (same_epochs.seconds / epochs)), 1)
     mlp = equal_mlp(shape, classes, parameters)
-    same_time = _trained("MLP, equal time", mlp, sets, affordable, first.seconds, progress)
+    same_time = _trained("MLP, equal time", mlp, sets, affordable, first.seconds)
     return Result(training.name, runtime.get_num_threads(), (first, same_epochs, same_time))
 
 

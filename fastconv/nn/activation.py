@@ -27,10 +27,11 @@ class ReLU(Module):
         """Take ``y`` as this layer's output, already rectified by the layer before."""
         self._save(y)
 
-    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+    def backward(self, grad: Gradient, need_input_grad: bool = True, sums: Array | None = None) -> Gradient:
+        """sums: where to write the sum of each channel's gradient, which is that of a bias before this layer."""
         y = self._take_saved()
         grad = laid_as(grad, y)
-        _core.relu_grad(grad, y)
+        _core.relu_grad(grad, y, sums)
         return grad
 
 
@@ -184,11 +185,12 @@ class Dropout(Module):
         self.rng = rng or init.generator()
         self._out = Reused()
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array, in_place: bool = False) -> Array:
+        """in_place: the result takes the place of ``x``."""
         if not self.training or self.p == 0:
             self._save((None, None))
             return x
-        y = self._out.like(x)
+        y = x if in_place else self._out.like(x)
         seed = int(self.rng.integers(2**63))
         _core.dropout(laid_as(x, y), y, seed, self.p)
         self._save((seed, y))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.nn.activation import ReLU
+from fastconv.nn.activation import Dropout, ReLU
 from fastconv.nn.conv import _Conv
 from fastconv.nn.module import Array, Gradient, Module
 from fastconv.nn.norm import _BatchNorm
@@ -17,12 +17,23 @@ class _Step:
     """One layer, or a few that run as one.
 
     A ReLU is applied by the layer before it as it stores its result. Max pooling commutes with ReLU: where it follows,
-    the ReLU's mask is taken from the pooled array, which is several times smaller than the convolution's output.
+    the ReLU's mask is taken from the pooled array, which is several times smaller than the convolution's output. The
+    bias's gradient is summed as the mask is applied: max pooling moves gradients within a channel. Dropout works in the
+    array that the step has made: what it silences has no gradient anyway.
     In inference a batch normalisation that follows a convolution is folded into its weights.
     """
 
-    def __init__(self, head: Module, norm: _BatchNorm | None, relu: ReLU | None, pool: Module | None) -> None:
-        self.head, self.norm, self.relu, self.pool = head, norm, relu, pool
+    def __init__(
+        self,
+        head: Module,
+        norm: _BatchNorm | None = None,
+        relu: ReLU | None = None,
+        pool: Module | None = None,
+        dropout: Dropout | None = None,
+    ) -> None:
+        self.head, self.norm, self.relu, self.pool, self.dropout = head, norm, relu, pool, dropout
+        sums = relu is not None and norm is None and (pool is None or pool.keeps_sums)
+        self.bias = head.bias if isinstance(head, _Conv) and sums else None  # whose gradient ReLU's has summed
         self.has_parameters = bool(head.parameters()) or norm is not None
 
     def forward(self, x: Array) -> Array:
@@ -37,6 +48,8 @@ class _Step:
             x = self.pool.forward(x)
         if self.relu is not None:
             self.relu.accept(x)
+        if self.dropout is not None:
+            x = self.dropout.forward(x, in_place=True)
         return x
 
     def _forward_normed(self, x: Array, activation: str | None) -> Array:
@@ -50,12 +63,17 @@ class _Step:
         return head.apply(x, weight, bias, activation)
 
     def backward(self, grad: Gradient, need_input_grad: bool) -> Gradient:
+        if self.dropout is not None:
+            grad = self.dropout.backward(grad)
+        known = self.bias is not None and grad.flags.c_contiguous
         if self.relu is not None:
-            grad = self.relu.backward(grad)
+            grad = self.relu.backward(grad, sums=self.bias.grad if known and self.bias else None)
         if self.pool is not None:
             grad = self.pool.backward(grad)
         if self.norm is not None:
             grad = self.norm.backward(grad)
+        if known:
+            return self.head.backward(grad, need_input_grad, need_bias_grad=False)  # type: ignore[call-arg]
         return self.head.backward(grad, need_input_grad)
 
 
@@ -68,13 +86,15 @@ def _plan(layers: tuple[Module, ...]) -> list[_Step]:
         fuses = head.fuses_relu and rest and type(rest[0]) is ReLU
         relu = rest.pop(0) if fuses else None
         pool = rest.pop(0) if relu is not None and rest and rest[0].keeps_order else None
-        steps.append(_Step(head, norm, relu, pool))  # type: ignore[arg-type]
+        owned = head.fuses_relu  # such layers make their output, and do not look at it again
+        dropout = rest.pop(0) if owned and rest and type(rest[0]) is Dropout else None
+        steps.append(_Step(head, norm, relu, pool, dropout))  # type: ignore[arg-type]
     return steps
 
 
 class Sequential(Module):
-    """Layers one after another. Convolution, batch normalisation, ReLU and max pooling that follow each other run as
-    one step where that saves a pass over memory; the results are those of the layers one by one.
+    """Layers one after another. Convolution, batch normalisation, ReLU, max pooling and dropout that follow each other
+    run as one step where that saves a pass over memory; the results are those of the layers one by one.
 
     ``model[i]`` is a layer, ``model[i:j]`` a Sequential that shares the layers.
     """
@@ -86,7 +106,7 @@ class Sequential(Module):
         self.layers = layers
         self.fused = True
         self._steps = _plan(layers)
-        self._unfused = [_Step(layer, None, None, None) for layer in layers]
+        self._unfused = [_Step(layer) for layer in layers]
 
     def steps(self) -> list[_Step]:
         """What :meth:`forward` runs: the layers, some of them fused into one call."""

@@ -104,10 +104,11 @@ class _Conv(_ConvBase):
         out = self._conv(x, weight, bias, **self.options, activation=activation, out=self._out.offer(key))
         return self._out.keep(key, out)
 
-    def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+    def backward(self, grad: Gradient, need_input_grad: bool = True, need_bias_grad: bool = True) -> Gradient:
+        """need_bias_grad: False where the bias has its gradient already, from the layer behind."""
         x = self._take_saved()
         self._conv_grad_weight(grad, x, self.kernel_size, **self.options, out=self.weight.grad)
-        if self.bias is not None:
+        if self.bias is not None and need_bias_grad:
             self._conv_grad_bias(grad, out=self.bias.grad)
         if not need_input_grad:
             return None

@@ -49,7 +49,7 @@ def small_cnn(input_shape: Sequence[int] = (1, 28, 28), classes: int = 10) -> Se
 
 
 def cnn(input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, width: int = 32) -> Sequential:
-    """Four 3x3 convolutions of ``width`` to 4 ``width`` channels with batch normalisation, two poolings, and the mean
+    """Five 3x3 convolutions of ``width`` to 4 ``width`` channels with batch normalisation, two poolings, and the mean
     of each channel at the end: the larger network, of fewer weights than one dense layer would have.
     """
     channels, rows, columns = input_shape
@@ -62,7 +62,7 @@ def cnn(input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, width: int 
     return Sequential(
         *convolution(channels, width), MaxPool2d(2),
         *convolution(width, 2 * width), *convolution(2 * width, 2 * width), MaxPool2d(2), Dropout(0.1),
-        *convolution(2 * width, 4 * width), GlobalAvgPool(), Flatten(), Dropout(0.2),
+        *convolution(2 * width, 4 * width), *convolution(4 * width, 4 * width), GlobalAvgPool(), Flatten(), Dropout(0.2),
         Linear(4 * width, classes),
     )  # fmt: skip
 

@@ -44,6 +44,7 @@ class Module:
     buffers: ClassVar[tuple[str, ...]] = ()  # names of arrays that belong to the state but are not trained
     fuses_relu: ClassVar[bool] = False  # forward takes activation="relu" and applies it as the result is stored
     keeps_order: ClassVar[bool] = False  # commutes with ReLU, as max pooling does
+    keeps_sums: ClassVar[bool] = False  # the gradients of a channel's inputs sum to those of its outputs
     _saved: Any = None
 
     def forward(self, x: Array) -> Array:
@@ -185,7 +186,10 @@ class Reused:
     def offer(self, key: Any) -> Array | None:
         """The kept array if its key is ``key`` and it is free, else None; it is forgotten either way."""
         array, self.array = self.array, None
-        return array if self.key == key and sys.getrefcount(array) <= _FREE else None
+        if self.key != key or array is None or sys.getrefcount(array) > _FREE:
+            return None
+        # a view of an array that begins at a cache line holds on to the memory behind it
+        return array if array.base is None or sys.getrefcount(array.base) <= _FREE_BASE else None
 
     def keep(self, key: Any, array: Array) -> Array:
         self.key, self.array = key, array
@@ -204,12 +208,12 @@ class Reused:
         return self.keep(key, np.empty_like(x) if array is None else array)
 
 
-def _references_when_free() -> int:
-    """What ``offer`` counts for an array that nobody else holds."""
+def _references_when_free() -> tuple[int, int]:
+    """What ``offer`` counts for an array that nobody else holds, and for its base."""
     kept = Reused()
-    kept.array = np.empty(0)
+    kept.array = np.empty(1)[:]
     array, kept.array = kept.array, None
-    return sys.getrefcount(array)
+    return sys.getrefcount(array), sys.getrefcount(array.base)
 
 
-_FREE = _references_when_free()
+_FREE, _FREE_BASE = _references_when_free()

@@ -45,6 +45,7 @@ class _WinnerPool(_Pool):
     """A pool that passes on the largest. Where each was is kept, so that backward touches the winners alone."""
 
     keeps_order = True
+    keeps_sums = True
     keeps_indices = True
 
     def forward(self, x: Array) -> Array:
@@ -204,6 +205,7 @@ class ChannelMaxPool(_WinnerPool):
     """Maximum over groups of channels, which is maxout for convolutions. See :func:`fastconv.channel_max_pool`."""
 
     function = "channel_max_pool"
+    keeps_sums = False
 
     def __init__(self, pieces: int) -> None:
         super().__init__(pieces)

@@ -197,8 +197,8 @@ def fit(
     each epoch. metrics: names (accuracy, top_k_accuracy, precision, recall, f1, mean_absolute_error) or functions of
     outputs and targets. penalties: ``nn.L1``, ``nn.L2``, added to the training loss. clip_norm: greatest norm of the
     gradient. augment: changes each training batch. seed: of shuffling, dropout and augmentation (the weights are there
-    already); the same seed gives the same bits, on one machine with the same number of BLAS threads. progress: a bar
-    (needs tqdm); None shows one on a terminal that has tqdm. profile: measure each layer (``history.profile``).
+    already); the same seed gives the same bits on one machine, with any number of threads. progress: a bar (needs
+    tqdm); None shows one on a terminal that has tqdm. profile: measure each layer (``history.profile``).
     checkpoint: a file rewritten after every epoch; with ``resume`` a run continues from it if it exists, and ends with
     the same bits as one that was never cut.
 
