@@ -1,4 +1,5 @@
-// Pooling kernels: one call makes a segment of one output row, or of one row of an input gradient.
+// Pooling kernels: rows of outputs, rows of an input gradient, and sums over long runs. Rows are dense in memory; what is not
+// is copied first (pool/stage.hpp). Nothing is read or written outside of what a call names.
 #pragma once
 #include <stdint.h>
 
@@ -6,55 +7,48 @@
 
 namespace fastconv {
 
-// How a row kernel goes over the width.
-enum class PoolWalk : uint8_t {
-  unit,    // rows of the window reduced column by column, then neighbours: stride 1
-  phased,  // the same, once columns are sorted by their remainder modulo the stride
-  table,   // columns reduced the same way, then window by window
-  direct,  // window by window from the input: windows too wide for scratch memory, and whole planes
+// Output rows [first_row, last_row) at one depth of a plane; outputs [first, last) of each.
+template <class T>
+struct PoolStrip {
+  const PoolAxis* axis;          // d, h, w
+  const T* x;                    // of the plane
+  int64_t plane_step, row_step;  // between its planes and its rows
+  int64_t depth, first_row, last_row, first, last;
+  T* y;                          // of the first output
+  int64_t* index;                // likewise; only kernels that find positions write it
+  int64_t y_row;                 // from row to row of both
+  // Sums are multiplied by `scale`, or divided: by divisors[0], or, if `counted`, by divisors[o - first] times what the other axes
+  // count. Divisors are readable in whole vectors.
+  T scale;
+  const T* divisors;
+  bool counted, count_include_pad;
+  void* scratch;                    // kPoolScratch elements
 };
 
-// The input rows under one output row.
+// Input rows [first_row, last_row) of the gradient of an average, columns [first, last) of each.
 template <class T>
-struct PoolRows {
-  const T* data;  // column 0 of the first row
-  int64_t planes, plane_step, rows, row_step;  // taps on depth and height, steps in elements
-  int64_t col_step;
-  const T* end;  // nothing is read from here on
-  int64_t index, plane_index, row_index;  // flat position of `data` in its plane, and what the taps add
-};
-
-// Outputs [first, last) of the row.
-template <class T>
-struct PoolSegment {
+struct AvgGradStrip {
   const PoolAxis* axis;
-  PoolWalk walk;
-  int64_t first, last;
-  T* y;  // of output `first`
-  int64_t y_step;
-  int64_t* index;  // likewise; only the kernels that find positions write it
-  int64_t index_step;
-  const T* divisor;  // per output of the segment, readable in whole vectors; null: nothing is divided
-  T area;            // the other axes' part of the divisor
-  void* scratch;     // kPoolScratch elements, where the walk is not direct
+  const T* dy;  // of the plane
+  int64_t plane_step, row_step;
+  int64_t first_row, last_row, first, last;
+  const T *plane_weight, *row_weight;  // what an output of the axis counts
+  const T* weight;  // likewise of the outputs from the first one of avg_grad_outputs, readable in whole vectors
+  T* dx;            // of the first column
+  int64_t dx_row;
+  void* scratch;    // avg_grad_scratch elements
 };
 
-// One row of the input gradient of an average, columns [first, last).
+// Input gradient of a maximum from the winners' positions: a plane of regular windows, without depth and dilation, of stride 1
+// or 2 on the width, dense in memory.
 template <class T>
-struct PoolGradRow {
+struct MaxGradPlane {
   const PoolAxis* axis;
-  PoolWalk walk;
-  const T* dy;  // column 0 of the first output row that covers this input row
-  int64_t planes, plane_step, rows, row_step, col_step;
-  const T* end;           // nothing is read from here on
-  const T* plane_weight;  // what each of the output rows counts
-  const T* row_weight;
-  const T* col_weight;  // likewise the outputs, from the first one of outputs.first that there is
-  PoolCover outputs;    // that touch the columns; those that there are not count as zeros
-  int64_t first, last;
-  T* dx;  // of column `first`
-  int64_t dx_step;
-  void* scratch;  // a line of the outputs and kPoolSlack elements
+  const T* dy;
+  const int64_t* index;
+  const void *tap_first, *taps;  // of each output, integers as wide as T, readable in whole vectors: the window's columns inside
+  T* dx;
+  void* scratch;  // max_grad_scratch elements
 };
 
 // A plane pooled by 2x2 windows at stride 2 into rows x columns outputs that lie one behind the other.
@@ -78,80 +72,55 @@ struct PoolHalvesGrad {
   int64_t rows, columns;
 };
 
-// Output rows [first, last) of a dense plane, by regular windows that are dense on the width and step 1, 2 or 4 there.
-template <class T>
-struct PoolStrip {
-  const T* x;             // of the plane
-  const T *x_begin, *x_end;  // nothing is read outside
-  int64_t plane_step, row_step;
-  const PoolAxis* axis;  // d, h, w
-  const PoolWindow *depth, *height;  // of each output
-  int64_t first, last;   // od * (outputs of h) + oh
-  T *y, *y_end;          // of row `first`; what lies behind a row is overwritten up to the end
-  int64_t* index;        // of row `first`
-  bool divided, inverse;  // by the product of the axes' divisors, or inverses that are exact
-  const T *depth_divisors, *height_divisors, *width_divisors;  // the last readable in whole vectors
-};
-constexpr int64_t kStripTaps = 4;  // strides that a window takes on the width at most
+constexpr int64_t kPoolSpan = 2048;    // columns of a row that are joined at a time
+constexpr int64_t kPoolSlack = 64;     // elements that whole vectors may touch beyond a line's end
+constexpr int64_t kPoolPhases = 16;    // largest stride that is walked by phases
+constexpr int64_t kPoolRun = 4096;     // elements that are summed before the sum leaves for a double
 
-// Windows of an axis, listed.
-template <class T>
-struct LaneAxis {
-  int64_t in, out, dilation;
-  const PoolWindow* windows;  // of each output
-  const PoolCover* covers;    // of each input element; gradients of averages only
-  const T* divisors;          // of each output; for such a gradient, what the output counts
-};
-constexpr int kMaxLanes = 16;
-constexpr int64_t kLaneElements = 2048;  // of a plane at most
-constexpr int64_t kLaneWidth = 32;        // of planes that are pooled so whatever the windows
+// Lines of joined columns and their phases, values and as many positions; and a list of taps.
+constexpr int64_t kPoolLines = 2 * kPoolSpan + (4 + 2 * kPoolPhases) * kPoolSlack;
+constexpr int64_t kPoolScratch = 2 * kPoolLines + 2 * kPoolSpan;
 
-// Up to a vector's lanes of small planes at once, one a lane, each dense in memory. Forward: x to y (and index);
-// gradient of averages: dy to y.
-template <class T>
-struct LanePlanes {
-  LaneAxis<T> axis[3];
-  int64_t planes;
-  const T* x[kMaxLanes];   // all lanes, readable even where there is no plane
-  const T* dy[kMaxLanes];  // likewise
-  const T *x_end, *dy_end;  // nothing is read from here on
-  T* y[kMaxLanes];
-  bool y_packed;  // the planes of y lie one behind the other
-  int64_t* index[kMaxLanes];
-  bool divided;
-  T scale;  // of all gradients of averages
-  void* scratch;  // lane_pool_scratch vectors
-};
-
-FASTCONV_WINDOW int64_t lane_pool_scratch(int64_t in, int64_t width, int64_t out) {
-  return 2 * in + 2 * width + 2 * out + 3 * kMaxLanes;
+// Strides that vectors zip.
+FASTCONV_WINDOW bool is_zipped(const PoolAxis& w) {
+  return w.windows == PoolWindows::regular && (w.stride == 1 || w.stride == 2 || w.stride == 4);
+}
+// Outputs that columns [first, last) of a gradient are gathered from; those that there are not count as zeros.
+FASTCONV_WINDOW PoolCover avg_grad_outputs(const PoolAxis& w, int64_t first, int64_t last) {
+  if (!is_zipped(w)) return {pool_cover(w, first).first, pool_cover(w, last - 1).last};
+  const int64_t m = (first + w.pad_before) / w.stride;
+  return {m - (w.k - 1) / w.stride, (last - 1 + w.pad_before) / w.stride + 1};
+}
+FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns) { return outputs + columns + 4 * kPoolSlack; }
+// Output rows whose positions are prepared at a time, and the scratch memory: values and positions of each, and a row.
+FASTCONV_WINDOW int64_t max_grad_pitch(const PoolAxis& w) {
+  const int64_t places = (w.in + w.pad_before) / w.stride + 1;
+  return (w.out > places ? w.out : places) + w.k + kPoolSlack;
+}
+FASTCONV_WINDOW int64_t max_grad_rows(const PoolAxis& h, const PoolAxis& w) {
+  const int64_t least = (h.k + h.stride - 1) / h.stride + 2, fit = 2 * kPoolSpan / max_grad_pitch(w);
+  return fit > least ? fit : least;
+}
+FASTCONV_WINDOW int64_t max_grad_scratch(const PoolAxis& h, const PoolAxis& w) {
+  return 2 * max_grad_rows(h, w) * max_grad_pitch(w) + w.in + 2 * kPoolSlack;
 }
 
-constexpr int64_t kPoolSpan = 2048;   // columns that are reduced into scratch memory at a time
-constexpr int64_t kPoolSlack = 128;   // elements that whole vectors may touch beyond a line's end
-constexpr int64_t kPoolPhases = 16;   // largest stride that is walked by phases
-
-// A line of joined columns and their phases; values and as many positions.
-constexpr int64_t kPoolScratch = 2 * (2 * kPoolSpan + (kPoolPhases + 1) * kPoolSlack);
-
+// out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for up to a vector's number of runs.
 template <class T>
-using PoolRowFunction = void (*)(const PoolRows<T>&, const PoolSegment<T>&);
-
+using PoolRunsFunction = void (*)(const T* runs, int64_t step, int64_t count, int64_t n, T divisor, T* out);
 template <class T>
 using PoolStripFunction = void (*)(const PoolStrip<T>&);
-template <class T>
-using LanePoolFunction = void (*)(const LanePlanes<T>&);
 
 template <class T>
 struct PoolFunctions {
-  PoolRowFunction<T> max, max_index, sum;
-  PoolRowFunction<T> max_magnitude, sum_magnitude, sum_squares;
-  void (*avg_grad)(const PoolGradRow<T>&);
+  int64_t lanes;
+  PoolStripFunction<T> max, max_index, sum;
+  PoolRunsFunction<T> max_runs, sum_runs;
+  void (*fill)(T* to, int64_t n, T value);
+  void (*avg_grad)(const AvgGradStrip<T>&);
+  bool (*max_grad)(const MaxGradPlane<T>&);  // false: a position outside its window, and dx is unfinished
   void (*halve)(const PoolHalves<T>&);
   void (*halve_grad)(const PoolHalvesGrad<T>&);
-  PoolStripFunction<T> strip_max, strip_max_index, strip_sum;
-  int64_t lanes;
-  LanePoolFunction<T> lane_max, lane_max_index, lane_sum, lane_avg_grad;
 };
 
 struct PoolKernels {

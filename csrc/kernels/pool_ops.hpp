@@ -1,5 +1,6 @@
 // What pooling joins: values, or values and their positions, in vectors or alone.
 #pragma once
+#include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
 namespace fastconv {
@@ -34,39 +35,14 @@ struct Marked {
   static FASTCONV_INLINE Marked make(V v, I i) { return {v, i}; }
 };
 
-struct Same {
-  template <class V>
-  static FASTCONV_INLINE V of(V v) {
-    return v;
-  }
-};
-struct Magnitude {
-  template <class V>
-  static FASTCONV_INLINE V of(V v) {
-    return v <= 0 ? 0 - v : v;
-  }
-};
-struct Square {
-  template <class V>
-  static FASTCONV_INLINE V of(V v) {
-    return v * v;
-  }
-};
-
 // An operation: `later` joins with a cell whose positions are all behind those so far, `join` with any.
-template <class Prepare>
 struct Sum {
-  using Values = Sum;
   template <class V, class I>
   using Cell = Plain<V, I>;
   static constexpr bool kMarked = false, kRepeatable = false;  // kRepeatable: joining a cell twice changes nothing
   template <class T>
   static constexpr T neutral() {
     return 0;
-  }
-  template <class V>
-  static FASTCONV_INLINE V prepare(V v) {
-    return Prepare::of(v);
   }
   template <class C>
   static FASTCONV_INLINE C join(C a, C b) {
@@ -78,19 +54,13 @@ struct Sum {
   }
 };
 
-template <class Prepare>
 struct Max {
-  using Values = Max;
   template <class V, class I>
   using Cell = Plain<V, I>;
   static constexpr bool kMarked = false, kRepeatable = true;
   template <class T>
   static constexpr T neutral() {
     return -static_cast<T>(__builtin_inf());
-  }
-  template <class V>
-  static FASTCONV_INLINE V prepare(V v) {
-    return Prepare::of(v);
   }
   template <class C>
   static FASTCONV_INLINE C join(C a, C b) {
@@ -103,7 +73,7 @@ struct Max {
   }
 };
 
-struct MaxIndex : Max<Same> {
+struct MaxIndex : Max {
   template <class V, class I>
   using Cell = Marked<V, I>;
   static constexpr bool kMarked = true;
@@ -133,6 +103,48 @@ template <class T>
 FASTCONV_INLINE Mask<T> splat_position(int64_t i) {
   return static_cast<Position<T>>(i) - Mask<T>{};
 }
+template <class T, int... I>
+FASTCONV_INLINE Mask<T> lane_numbers(LaneList<I...>) {
+  return Mask<T>{I...};
+}
+template <class T>
+FASTCONV_INLINE Mask<T> lane_numbers() {
+  return lane_numbers<T>(LanesOf<Mask<T>>{});
+}
+
+// 64-bit integers and those half as wide: two vectors of the former hold what one of the latter does.
+typedef int32_t Halves __attribute__((vector_size(FASTCONV_VEC_BYTES / 2)));
+typedef int64_t Longs __attribute__((vector_size(FASTCONV_VEC_BYTES)));
+typedef int64_t LooseLong __attribute__((vector_size(FASTCONV_VEC_BYTES), aligned(8), may_alias));
+
+template <int... I>
+FASTCONV_INLINE void store_widened(int64_t* to, Mask<float> m, LaneList<I...>) {
+  constexpr int n = sizeof...(I);
+  *reinterpret_cast<LooseLong*>(to) = __builtin_convertvector(__builtin_shufflevector(m, m, I...), Longs);
+  *reinterpret_cast<LooseLong*>(to + n) = __builtin_convertvector(__builtin_shufflevector(m, m, (n + I)...), Longs);
+}
+template <int... I>
+FASTCONV_INLINE Mask<float> narrowed(Longs a, Longs b, LaneList<I...>) {
+  return __builtin_shufflevector(__builtin_convertvector(a, Halves), __builtin_convertvector(b, Halves), I...);
+}
+// Positions to 64 bits, and from there; `seen` collects the bits of what was read.
+template <class T>
+FASTCONV_INLINE void store_indices(int64_t* to, Mask<T> m) {
+  if constexpr (sizeof(T) == 8) *reinterpret_cast<LooseLong*>(to) = m;
+  else store_widened(to, m, typename MakeLanes<kLanes<double>>::list{});
+}
+template <class T>
+FASTCONV_INLINE Mask<T> load_indices(const int64_t* from, Longs& seen) {
+  const Longs a = *reinterpret_cast<const LooseLong*>(from);
+  seen |= a;
+  if constexpr (sizeof(T) == 8) {
+    return a;
+  } else {
+    const Longs b = *reinterpret_cast<const LooseLong*>(from + kLanes<double>);
+    seen |= b;
+    return narrowed(a, b, typename MakeLanes<kLanes<float>>::list{});
+  }
+}
 
 // A line of scratch memory.
 template <class T>
@@ -148,6 +160,10 @@ FASTCONV_INLINE Mask<T> load_positions(const Position<T>* p) {
   __builtin_memcpy(&m, p, sizeof m);
   return m;
 }
+template <class T>
+FASTCONV_INLINE void store_positions(Position<T>* p, Mask<T> m) {
+  __builtin_memcpy(p, &m, sizeof m);
+}
 template <class Op, class T>
 FASTCONV_INLINE VecCell<Op, T> load_cell(Line<T> line) {
   if constexpr (Op::kMarked) return {load(line.v), load_positions<T>(line.i)};
@@ -156,7 +172,7 @@ FASTCONV_INLINE VecCell<Op, T> load_cell(Line<T> line) {
 template <class Op, class T>
 FASTCONV_INLINE void store_cell(Line<T> line, VecCell<Op, T> cell) {
   store(line.v, cell.v);
-  if constexpr (Op::kMarked) __builtin_memcpy(line.i, &cell.i, sizeof cell.i);
+  if constexpr (Op::kMarked) store_positions<T>(line.i, cell.i);
 }
 
 }  // namespace

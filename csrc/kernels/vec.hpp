@@ -64,6 +64,7 @@ FASTCONV_INLINE Vec<T> splat(T s) {
 template <class T>
 FASTCONV_INLINE Mask<T> first_lanes(int64_t n) {
   Mask<T> lane;
+#pragma GCC unroll 16
   for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
   return lane < (lane - lane + static_cast<decltype(lane[0] + 0)>(n < kLanes<T> ? n : kLanes<T>));
 }

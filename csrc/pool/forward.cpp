@@ -1,9 +1,7 @@
-// Forward pooling: every output row is one call of a row kernel.
+// Forward pooling: planes cut into strips of rows for the row kernels, or windows as long runs.
 #include "pool/halve.hpp"
-#include "pool/lanes.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
-#include "pool/strip.hpp"
 
 namespace fastconv {
 namespace {
@@ -15,84 +13,224 @@ struct Divisor {
   bool with_padding = false;
 };
 
-// y (and indices, where they have data) by `kernel`; then after(rows, segment) for what no kernel does.
-template <class T, class After>
-void run(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> indices, Divisor divisor,
-         PoolRowFunction<T> kernel, After after) {
-  PoolProblem p = normal_form(problem);
-  merge_whole_axes(p, x);
-  const RowPlan plan = plan_rows(p, indices.data != nullptr, sizeof(T));
-  const int64_t line = plan.scratch_bytes, bytes = line + (plan.outputs + kPoolSlack) * static_cast<int64_t>(sizeof(T));
-  const T* end = end_of(x);
-  const int64_t grid[5] = {p.mb, p.channels, p.axis[0].out, p.axis[1].out, p.axis[2].out};
-  for_each_row(grid, plan, bytes, bytes_moved<T>(p), [&](const RowPlace& at, char* scratch) {
-    const int64_t lists = (at.n * p.channels + at.c) * p.starts_step;
-    const PoolAxis depth = of_plane(p.axis[0], lists), height = of_plane(p.axis[1], lists),
-                   width = of_plane(p.axis[2], lists);
-    const T* plane = x.data + at.n * x.stride[0] + at.c * x.stride[1];
-    const PoolRows<T> rows = rows_under(depth, height, x, plane, end, at.d, at.h);
-    T* divisors = reinterpret_cast<T*>(scratch + line);
-    auto place = [&](const auto& v) {
-      return at.n * v.stride[0] + at.c * v.stride[1] + at.d * v.stride[2] + at.h * v.stride[3] + at.first * v.stride[4];
-    };
-    PoolSegment<T> segment;
-    segment.axis = &width;
-    segment.walk = plan.walk;
-    segment.first = at.first;
-    segment.last = at.last;
-    segment.y = y.data + place(y);
-    segment.y_step = y.stride[4];
-    segment.index = indices.data ? indices.data + place(indices) : nullptr;
-    segment.index_step = indices.stride[4];
-    segment.divisor = divisor.kind == Divisor::none ? nullptr : divisors;
-    segment.area = 1;
-    segment.scratch = scratch;
-    if (divisor.kind == Divisor::counted)
-      segment.area = static_cast<T>(pool_divisor(depth, at.d, divisor.with_padding)) *
-                     static_cast<T>(pool_divisor(height, at.h, divisor.with_padding));
-    if (divisor.kind != Divisor::none && at.fresh)
-      for (int64_t o = at.first; o < at.last; ++o)
-        divisors[o - at.first] = static_cast<T>(
-            divisor.kind == Divisor::fixed ? divisor.fixed_value : pool_divisor(width, o, divisor.with_padding));
-    if (divisor.kind != Divisor::none && at.fresh) std::fill_n(divisors + (at.last - at.first), kPoolSlack, T(1));
-    if (kernel) kernel(rows, segment);
-    after(rows, segment);
+template <class T>
+struct Pooling {
+  PoolProblem p;
+  View<const T> x;
+  View<T> y;
+  View<int64_t> index;  // null data: not wanted
+  bool max;
+  Prepare prepare;
+  Divisor divisor;
+};
+
+bool is_power_of_two(double v) {
+  int exponent;
+  return std::frexp(v, &exponent) == 0.5;
+}
+
+// The divisors of a strip's outputs.
+template <class T>
+class Division {
+ public:
+  static constexpr int64_t kSpare = 16;
+
+  Division(const Pooling<T>& c, int64_t columns) : axis_(c.p.axis[2]), with_padding_(c.divisor.with_padding) {
+    double value = 1;
+    bool even = true;
+    for (const PoolAxis& a : c.p.axis) {
+      even = even && is_regular(a) && (is_inside(a) || with_padding_) && a.out > 0 && pool_divisor(a, a.out - 1, with_padding_) == a.k;
+      value *= static_cast<double>(a.k);
+    }
+    if (c.divisor.kind == Divisor::none) return;
+    if (c.divisor.kind == Divisor::fixed) value = static_cast<double>(c.divisor.fixed_value);
+    else counted_ = !even;
+    if (!counted_ && is_power_of_two(value)) scale_ = static_cast<T>(1 / value);
+    else list_.assign(static_cast<size_t>(counted_ ? columns + kSpare : kSpare), static_cast<T>(value));
+  }
+  void put(PoolStrip<T>& g) {
+    g.scale = scale_;
+    g.counted = counted_;
+    g.count_include_pad = with_padding_;
+    g.divisors = list_.empty() ? nullptr : list_.data();
+    if (!counted_ || (first_ == g.first && last_ == g.last)) return;
+    first_ = g.first;
+    last_ = g.last;
+    for (int64_t o = first_; o < last_; ++o)
+      list_[static_cast<size_t>(o - first_)] = static_cast<T>(pool_divisor(axis_, o, with_padding_));
+  }
+
+ private:
+  PoolAxis axis_;
+  bool with_padding_, counted_ = false;
+  T scale_ = 1;
+  int64_t first_ = 0, last_ = 0;  // outputs that are listed
+  Vector<T> list_;
+};
+
+// What an output's sum is divided by.
+double divisor_of(const Divisor& divisor, const PoolAxis* axes, const int64_t (&at)[3]) {
+  if (divisor.kind != Divisor::counted) return static_cast<double>(divisor.fixed_value);
+  double count = 1;
+  for (int i = 0; i < 3; ++i) count *= static_cast<double>(pool_divisor(axes[i], at[i], divisor.with_padding));
+  return count;
+}
+
+// The most outputs of a row that reach over `span` columns.
+int64_t outputs_within(const PoolAxis& w, int64_t span) {
+  if (reach_bound(w, w.out) <= span) return w.out;
+  const int64_t step = reach_bound(w, 2) - reach_bound(w, 1);
+  return std::max<int64_t>(1, std::min(w.out, (span - reach_bound(w, 1)) / std::max<int64_t>(1, step) + 1));
+}
+
+template <class T>
+void run_strips(const Pooling<T>& c) {
+  constexpr int64_t kStaged = 1 << 16;  // elements that are copied at a time
+  const PoolProblem& p = c.p;
+  const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  const bool marked = c.index.data != nullptr;
+  const bool staged = c.prepare != Prepare::none || (c.x.stride[4] != 1 && w.in > 1);
+  const bool packed = (c.y.stride[4] == 1 || w.out == 1) &&
+                      (!marked || ((c.index.stride[4] == 1 || w.out == 1) && (c.index.stride[3] == c.y.stride[3] || h.out == 1)));
+  const double row_box = static_cast<double>(reach_bound(d, 1)) * static_cast<double>(reach_bound(h, 1));
+  const auto narrow = staged ? static_cast<int64_t>(16 * kStaged / row_box) : kPoolSpan;
+  const int64_t columns = outputs_within(w, std::min(kPoolSpan, std::max(reach_bound(w, 1), narrow)));
+  BlockGrid grid{p.mb * p.channels, d.out, h.out, w.out, 1, columns};
+  const int64_t box_row = reach_bound(d, 1) * reach_bound(w, columns), box_step = std::max<int64_t>(1, reach_bound(h, 2) - reach_bound(h, 1));
+  int64_t most = staged ? (kStaged / box_row - reach_bound(h, 1)) / box_step + 1 : h.out;
+  if (!packed) most = std::min(most, kStaged / columns);
+  cut_rows(grid, most, bytes_moved<T>(p));
+
+  const int64_t box = staged ? box_row * reach_bound(h, grid.rows) + kPoolSlack : 0, out = packed ? 0 : grid.rows * columns + kPoolSlack;
+  const int64_t bytes = (kPoolScratch + box + out) * static_cast<int64_t>(sizeof(T)) + (marked ? out * 8 : 0);
+  const PoolFunctions<T>& f = pool_functions<T>();
+  const PoolStripFunction<T> kernel = !c.max ? f.sum : marked ? f.max_index : f.max;
+  share_out(grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    int64_t* staged_index = reinterpret_cast<int64_t*>(Arena::local().reserve(bytes));
+    T* staged_y = reinterpret_cast<T*>(staged_index + (marked ? out : 0));
+    T* staged_x = staged_y + out;
+    Division<T> division(c, columns);
+    PoolAxis axes[3] = {d, h, w};
+    PoolStrip<T> g{};
+    g.axis = axes;
+    g.scratch = staged_x + box;
+    for (int64_t i = begin; i < end; ++i) {
+      const Block b = block_of(grid, i);
+      if (p.starts_step > 0)
+        for (int a = 0; a < 3; ++a) axes[a] = of_plane(p.axis[a], b.plane * p.starts_step);
+      g.depth = b.d;
+      g.first_row = b.h;
+      g.last_row = b.h_end;
+      g.first = b.w;
+      g.last = b.w_end;
+      division.put(g);
+      auto place = [&](const auto& v) {
+        return plane_of(p, v, b.plane) + b.d * v.stride[2] + b.h * v.stride[3] + b.w * v.stride[4];
+      };
+      g.x = plane_of(p, c.x, b.plane);
+      g.plane_step = c.x.stride[2];
+      g.row_step = c.x.stride[3];
+      if (staged) {
+        const PoolReach rd = pool_reach(axes[0], b.d), rh{pool_reach(axes[1], b.h).first, pool_reach(axes[1], b.h_end - 1).last},
+                        rw{pool_reach(axes[2], b.w).first, pool_reach(axes[2], b.w_end - 1).last};
+        Box<const T> from = plane_box(c.x, g.x + rd.first * c.x.stride[2] + rh.first * c.x.stride[3] + rw.first * c.x.stride[4]);
+        from.shape[0] = rd.last - rd.first, from.shape[1] = rh.last - rh.first, from.shape[2] = rw.last - rw.first;
+        copy_in(from, 0, from.size(), c.prepare, staged_x);
+        g.row_step = from.shape[2];
+        g.plane_step = g.row_step * from.shape[1];
+        g.x = staged_x - (rd.first * g.plane_step + rh.first * g.row_step + rw.first);
+      }
+      g.y = packed ? place(c.y) : staged_y;
+      g.y_row = packed ? c.y.stride[3] : b.w_end - b.w;
+      if (marked) g.index = packed ? place(c.index) : staged_index;
+      kernel(g);
+      if (packed) continue;
+      auto unstage = [&](const auto& v, const auto* from) {
+        auto to = plane_box(v, place(v));
+        to.shape[0] = 1, to.shape[1] = b.h_end - b.h, to.shape[2] = b.w_end - b.w;
+        copy_out(from, to);
+      };
+      unstage(c.y, staged_y);
+      if (marked) unstage(c.index, staged_index);
+    }
   });
 }
 
-inline int64_t divisor_of(const Divisor& divisor, const PoolAxis& a, int axis, int64_t o) {
-  if (divisor.kind == Divisor::fixed) return axis == 2 ? divisor.fixed_value : 1;
-  return pool_divisor(a, o, divisor.with_padding);
+// One window a plane: many planes at a time where they are small.
+template <class T>
+void run_whole(Pooling<T> c) {
+  PoolProblem& p = c.p;
+  auto joined = [&p](const auto& v) { return !v.data || v.stride[0] == p.channels * v.stride[1]; };
+  if (joined(c.x) && joined(c.y) && joined(c.index)) p.channels *= p.mb, p.mb = 1;
+  const PoolFunctions<T>& f = pool_functions<T>();
+  const PoolRunsFunction<T> kernel = c.max ? f.max_runs : f.sum_runs;
+  const int64_t size = p.axis[0].in * p.axis[1].in * p.axis[2].in, lanes = size > kPoolRun ? 1 : f.lanes, zero[3] = {};
+  const int64_t groups = ceil_div(p.channels, lanes);
+  const bool dense = c.prepare == Prepare::none && plane_box(c.x, c.x.data).dense();
+  const double divisor = divisor_of(c.divisor, p.axis, zero);
+  share_out(p.mb * groups, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    T* scratch = reinterpret_cast<T*>(Arena::local().reserve(RunJoiner<T>::kScratch * static_cast<int64_t>(sizeof(T))));
+    const RunJoiner<T> joiner(kernel, c.max, c.prepare, scratch);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / groups, first = i % groups * lanes, count = std::min(lanes, p.channels - first);
+      const T* x = c.x.data + n * c.x.stride[0] + first * c.x.stride[1];
+      T* y = c.y.data + n * c.y.stride[0] + first * c.y.stride[1];
+      T results[RunJoiner<T>::kMostLanes], *to = c.y.stride[1] == 1 ? y : results;
+      if (size > kPoolRun) {
+        *to = static_cast<T>(joiner.add(joiner.neutral(), plane_box(c.x, x)) / divisor);
+      } else if (dense) {
+        kernel(x, c.x.stride[1], count, size, static_cast<T>(divisor), to);
+      } else {
+        for (int64_t l = 0; l < count; ++l) copy_in(plane_box(c.x, x + l * c.x.stride[1]), 0, size, c.prepare, scratch + l * kPoolRun);
+        kernel(scratch, kPoolRun, count, size, static_cast<T>(divisor), to);
+      }
+      for (int64_t l = 0; to != y && l < count; ++l) y[l * c.y.stride[1]] = results[l];
+      for (int64_t l = 0; c.index.data && l < count; ++l)
+        c.index.data[n * c.index.stride[0] + (first + l) * c.index.stride[1]] =
+            WindowBox<T>(p.axis, c.x, x + l * c.x.stride[1], 0, 0, 0).find(to[l]);
+    }
+  });
 }
 
-// Whole planes, where kernels are there for them and the memory is dense.
+// visit(output, plane, axes, its coordinates) for all outputs, some planes' rows a task.
+template <class T, class Visit>
+void for_each_output(const PoolProblem& p, const View<T>& y, Visit visit) {
+  const int64_t rows = p.axis[0].out * p.axis[1].out;
+  share_out(p.mb * p.channels * rows, 16 * bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t plane = i / rows, d = i % rows / p.axis[1].out, h = i % rows % p.axis[1].out;
+      PoolAxis axes[3];
+      for (int a = 0; a < 3; ++a) axes[a] = of_plane(p.axis[a], plane * p.starts_step);
+      T* row = plane_of(p, y, plane) + d * y.stride[2] + h * y.stride[3];
+      for (int64_t w = 0; w < p.axis[2].out; ++w) visit(row[w * y.stride[4]], plane, axes, {d, h, w});
+    }
+  });
+}
+using Coordinates = const int64_t (&)[3];
+
 template <class T>
-bool run_planes(const PoolProblem& problem, const View<const T>& x, const View<T>& y, const View<int64_t>& indices, Divisor divisor,
-                LanePoolFunction<T> lanes, PoolStripFunction<T> strip) {
-  const PoolProblem p = normal_form(problem);
-  if (!is_dense(y) || (indices.data && !is_dense(indices))) return false;
-  auto divide = [&](auto& tables) {
-    if (divisor.kind != Divisor::none) tables.divide(p, [&](int i, int64_t o) { return divisor_of(divisor, p.axis[i], i, o); });
-  };
-  if (suits_lanes(p)) {
-    if (!is_dense(x)) return false;
-    LaneTables<T> tables(p);
-    divide(tables);
-    run_lanes<T>(p, tables, lanes, x, {}, y, indices, divisor.kind != Divisor::none, T(1));
-    return true;
-  }
-  const bool listable = divisor.kind == Divisor::none || p.axis[2].out <= kPoolSpan;  // the row's divisors
-  if (!suits_strips(p) || x.stride[4] != 1 || !listable) return false;
-  StripTables<T> tables(p);
-  divide(tables);
-  run_strips(p, tables, strip, x, y, indices);
-  return true;
+void run_direct(const Pooling<T>& c) {
+  const PoolFunctions<T>& f = pool_functions<T>();
+  for_each_output(c.p, c.y, [&](T& y, int64_t plane, const PoolAxis* axes, Coordinates at) {
+    T* scratch = reinterpret_cast<T*>(Arena::local().reserve(RunJoiner<T>::kScratch * static_cast<int64_t>(sizeof(T))));
+    const RunJoiner<T> joiner(c.max ? f.max_runs : f.sum_runs, c.max, c.prepare, scratch);
+    const WindowBox<T> window(axes, c.x, plane_of(c.p, c.x, plane), at[0], at[1], at[2]);
+    y = static_cast<T>(joiner.add(joiner.neutral(), window.box) / divisor_of(c.divisor, axes, at));
+    if (!c.index.data) return;
+    const View<int64_t>& index = c.index;
+    plane_of(c.p, index, plane)[at[0] * index.stride[2] + at[1] * index.stride[3] + at[2] * index.stride[4]] = window.find(y);
+  });
 }
 
 template <class T>
-void run(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices, Divisor divisor,
-         PoolRowFunction<T> kernel) {
-  run(p, x, y, indices, divisor, kernel, [](const PoolRows<T>&, const PoolSegment<T>&) {});
+void run(Pooling<T> c) {
+  c.p = normal_form(c.p);
+  const PoolAxis* a = c.p.axis;
+  if (c.y.shape[0] * c.y.shape[1] * a[0].out * a[1].out * a[2].out == 0) return;
+  if (is_whole(a[0]) && is_whole(a[1]) && is_whole(a[2])) return run_whole(c);
+  const bool far = c.index.data && sizeof(T) == 4 && static_cast<double>(a[0].in) * a[1].in * a[2].in >= INT32_MAX;
+  if (far || reach_bound(a[2], 1) > kPoolSpan) return run_direct(c);
+  run_strips(c);
 }
 
 }  // namespace
@@ -100,37 +238,29 @@ void run(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices
 template <class T>
 void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices) {
   if (!indices.data && max_pool_halving(p, x, y)) return;
-  const PoolFunctions<T>& f = pool_functions<T>();
-  const bool marked = indices.data != nullptr;
-  if (run_planes(p, x, y, indices, {}, marked ? f.lane_max_index : f.lane_max, marked ? f.strip_max_index : f.strip_max)) return;
-  run(p, x, y, indices, {}, marked ? f.max_index : f.max);
+  run<T>({p, x, y, indices, true, Prepare::none, {}});
 }
 
 template <class T>
 void avg_pool(const PoolProblem& p, Averaging averaging, View<const T> x, View<T> y) {
-  Divisor divisor{averaging.divisor ? Divisor::fixed : Divisor::counted, averaging.divisor, averaging.count_include_pad};
-  const PoolFunctions<T>& f = pool_functions<T>();
-  if (run_planes(p, x, y, {}, divisor, f.lane_sum, f.strip_sum)) return;
-  run(p, x, y, {}, divisor, f.sum);
+  const Divisor divisor{averaging.divisor ? Divisor::fixed : Divisor::counted, averaging.divisor, averaging.count_include_pad};
+  run<T>({p, x, y, {}, false, Prepare::none, divisor});
 }
 
 template <class T>
-void lp_pool(const PoolProblem& p, Norm norm, View<const T> x, View<T> y) {
-  const PoolFunctions<T>& f = pool_functions<T>();
-  if (std::isinf(norm.p)) return run(p, x, y, {}, {}, f.max_magnitude);
+void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) {
+  if (std::isinf(norm.p)) return run<T>({problem, x, y, {}, true, Prepare::magnitude, {}});
   const bool ones = norm.p == 1, squares = norm.p == 2;
-  const Divisor divisor{ones && norm.mean ? Divisor::counted : Divisor::none};
-  const PoolRowFunction<T> kernel = ones ? f.sum_magnitude : squares ? f.sum_squares : nullptr;
-  run(p, x, y, {}, divisor, kernel, [=](const PoolRows<T>& rows, const PoolSegment<T>& g) {
-    for (int64_t o = g.first; o < g.last; ++o) {
-      T& result = g.y[(o - g.first) * g.y_step];
-      if (ones && std::isfinite(result)) continue;
-      const PoolWindow w = pool_window(*g.axis, o);
-      if (squares && is_safe_square_sum(result))
-        result = std::sqrt(norm.mean ? result / static_cast<T>(rows.planes * rows.rows * w.count) : result);
-      else
-        result = lp_window(rows, w, g.axis->dilation, norm).value();
-    }
+  if (ones || squares)
+    run<T>({problem, x, y, {}, false, ones ? Prepare::magnitude : Prepare::square, {ones && norm.mean ? Divisor::counted : Divisor::none}});
+  const PoolProblem p = normal_form(problem);
+  for_each_output(p, y, [&](T& result, int64_t plane, const PoolAxis* axes, Coordinates at) {
+    if (ones && std::isfinite(result)) return;
+    const WindowBox<T> window(axes, x, plane_of(p, x, plane), at[0], at[1], at[2]);
+    if (squares && is_safe_square_sum(result))
+      result = std::sqrt(norm.mean ? result / static_cast<T>(window.box.size()) : result);
+    else
+      result = lp_window(window, norm).value();
   });
 }
 

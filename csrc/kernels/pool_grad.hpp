@@ -1,0 +1,15 @@
+// Input gradients of pools.
+#pragma once
+#include "kernels/pool.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+
+template <class T>
+struct PoolGrads {
+  static void avg(const AvgGradStrip<T>& strip);
+  static bool max(const MaxGradPlane<T>& plane);
+};
+
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv
