@@ -23,6 +23,9 @@ namespace {
 constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kPanelBytes = 32 << 10;   // transposed dy, in the L1 cache
+constexpr int64_t kMostPixels = 4096;       // of a block
+constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
+constexpr int64_t kParts = 8;               // tasks times parts of the sum, where that leaves enough for each
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
@@ -79,8 +82,13 @@ struct WeightGradient {
     channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
     channels = ceil_div(ic, ceil_div(ic, channels));
 
-    // Blocks of pixels.
-    const int64_t pixels = dots && !joined_rows() ? 4096 : 1024;
+    // Parts of the sum where tasks are few, each large enough to be worth its own sums. A block is no more than a part.
+    const int64_t all = p.mb * p.out_pixels();
+    if (tasks() < kParts) {
+      const double work = 2 * p.macs() / static_cast<double>(tasks());
+      parts = std::max<int64_t>(1, std::min<int64_t>({kParts / tasks(), all / kPartPixels, static_cast<int64_t>(work / 1e6)}));
+    }
+    const int64_t pixels = std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? 1024 : kMostPixels));
     auto fits = [&](int64_t n, const int64_t* e) {
       return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
     };
@@ -97,10 +105,7 @@ struct WeightGradient {
     }
     if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
       while (images < p.mb && fits(images + 1, extent)) ++images;
-    if (tasks() < 8) {
-      const double work = 2 * p.macs() / static_cast<double>(tasks());
-      parts = std::max<int64_t>(1, std::min<int64_t>({8 / tasks(), blocks(), static_cast<int64_t>(work / 1e6)}));
-    }
+    parts = std::min(parts, blocks());
     // From here on the cuts are for the threads' sake, and change no sum.
     while (parts == 1 && threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8))) channels = ceil_div(channels, 2);
     if (channels == ic && outputs >= oc) {
@@ -310,7 +315,7 @@ struct WeightGradient {
     }
   }
   int64_t widest() const { return std::min(kMaxOuterVectors, kernels.accumulators / kernels.rows); }
-  int64_t tallest(int64_t vectors) const { return std::min<int64_t>(vectors > 1 ? kMaxRows : kMaxOuterRows, kernels.accumulators / vectors); }
+  int64_t tallest(int64_t vectors) const { return std::min<int64_t>(kMaxOuterRows, kernels.accumulators / vectors); }
   int64_t panel_pixels(int64_t nr) const { return std::max<int64_t>(16, kPanelBytes / static_cast<int64_t>(sizeof(T)) / nr / 16 * 16); }
 
   const T* dy_at(const Box& b, int64_t q, int64_t o) const {

@@ -382,7 +382,7 @@ constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
 }
 template <class T, int MR, int NV>
 constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
-  if constexpr (MR * NV <= kAccumulators && (MR <= kMaxRows || NV == 1)) return outer<T, MR, NV>;
+  if constexpr (MR * NV <= kAccumulators) return outer<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NT>

@@ -7,7 +7,7 @@ namespace fastconv {
 constexpr int kMaxRows = 8;     // MR <= kMaxRows
 constexpr int kMaxVectors = 4;  // NR <= kMaxVectors vectors
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
-constexpr int kMaxOuterRows = 10;    // of an outer tile of one vector, kMaxRows of the others
+constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.

@@ -59,7 +59,8 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
                      int64_t channels, int64_t padded) {
   using Small = Square<T>;
   using Large = Square<T, (FASTCONV_VEC_BYTES > 32 ? FASTCONV_VEC_BYTES : 32)>;
-  if (pixel_stride == 1 && pixels >= Large::N && channels >= Large::N) {
+  const bool crowded = ldd * static_cast<int64_t>(sizeof(T)) % 1024 == 0;  // so many lines would share few sets of the L1 cache
+  if (pixel_stride == 1 && pixels >= Large::N && channels >= Large::N && !crowded) {
     transpose_squares<Large>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (pixel_stride == 1 && pixels >= Small::N && channels >= Small::N) {
     transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);
