@@ -234,7 +234,9 @@ struct Correlation {
     if (w.step == 2 && w.begin != 0) return;
     const DepthwiseSum<T> s = depthwise_sum(h, w);
     const DepthwisePlan part = plan_depthwise(s);
-    plan.workspace_bytes = std::max(plan.workspace_bytes, part.workspace_bytes);
+    DepthwiseSum<T> apart = s;  // a caller's elements may be: then planes are packed
+    apart.x.stride[4] = 2;
+    plan.workspace_bytes = std::max(plan.workspace_bytes, plan_depthwise(apart).workspace_bytes);
     plan.cost += part.cost;
     if (!main) return;
     plan.algorithm = Algorithm::depthwise;

@@ -1,6 +1,7 @@
 #include "conv/lane_planes.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "conv/pieces.hpp"
 
@@ -39,7 +40,8 @@ LaneAxis backward_lane_axis(const ConvAxis& a) {
           axis.extras.push_back({piece.begin + o, piece.taps[t], piece.map.source[static_cast<size_t>(i)]});
       }
   }
-  std::stable_sort(axis.extras.begin(), axis.extras.end(), [](const LaneAxis::Extra& a_, const LaneAxis::Extra& b) { return a_.output < b.output; });
+  const auto key = [](const LaneAxis::Extra& e) { return std::make_tuple(e.output, e.tap, e.source); };
+  std::sort(axis.extras.begin(), axis.extras.end(), [&](const LaneAxis::Extra& x, const LaneAxis::Extra& y) { return key(x) < key(y); });
   return axis;
 }
 
@@ -49,7 +51,7 @@ LaneEntries::LaneEntries(const LaneAxis& axis, Cut cut)
     if (e.output >= cut.begin && e.output < cut.end && std::find(source_.begin(), source_.end(), e.source) == source_.end()) source_.push_back(e.source);
   order_ = all_taps(axis.map.taps());
   const auto key = [&](int64_t t) { return std::pair<int64_t, int64_t>(axis_.residue[static_cast<size_t>(t)], entry(static_cast<size_t>(t))); };
-  std::stable_sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return key(a) < key(b); });
+  std::sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return key(a) < key(b); });
   place_.assign(static_cast<size_t>(axis.kernel), -1);
   int64_t next = 0;
   for (int64_t t : order_) place_[static_cast<size_t>(axis.tap[static_cast<size_t>(t)])] = next++;
