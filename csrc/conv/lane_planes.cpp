@@ -23,23 +23,19 @@ LaneAxis backward_lane_axis(const ConvAxis& a) {
   axis.kernel = a.k;
   axis.map.offset.clear();
   axis.map.in = a.out;
-  for (const Piece& piece : backward_pieces(a)) {
-    if (!piece.adds) {
-      axis.period = piece.step;
-      axis.map.mode = piece.map.mode;
-      axis.map.outputs = std::max(piece.begin ? axis.map.outputs : 0, piece.map.outputs);
-      axis.map.offset.insert(axis.map.offset.end(), piece.map.offset.begin(), piece.map.offset.end());
-      axis.tap.insert(axis.tap.end(), piece.taps.begin(), piece.taps.end());
-      axis.residue.insert(axis.residue.end(), piece.taps.size(), piece.begin);
-      continue;
-    }
-    for (int64_t o = 0; o < piece.map.outputs; ++o)
-      for (size_t t = 0; t < piece.taps.size(); ++t) {
-        const size_t cell = t * static_cast<size_t>(piece.map.outputs) + static_cast<size_t>(o);
-        for (int64_t i = piece.map.start[cell]; i < piece.map.start[cell + 1]; ++i)
-          axis.extras.push_back({piece.begin + o, piece.taps[t], piece.map.source[static_cast<size_t>(i)]});
-      }
+  const BackwardPieces pieces = backward_pieces(a);
+  for (const Piece& piece : pieces.set) {
+    axis.period = piece.step;
+    axis.map.mode = piece.map.mode;
+    axis.map.outputs = std::max(piece.begin ? axis.map.outputs : 0, piece.map.outputs);
+    axis.map.offset.insert(axis.map.offset.end(), piece.map.offset.begin(), piece.map.offset.end());
+    axis.tap.insert(axis.tap.end(), piece.taps.begin(), piece.taps.end());
+    axis.residue.insert(axis.residue.end(), piece.taps.size(), piece.begin);
   }
+  for (const Piece& piece : pieces.add)
+    for (int64_t o = 0; o < piece.map.outputs; ++o)
+      for (size_t t = 0; t < piece.taps.size(); ++t)
+        piece.map.each_source(static_cast<int64_t>(t), o, [&](int64_t source) { axis.extras.push_back({piece.begin + o, piece.taps[t], source}); });
   const auto key = [](const LaneAxis::Extra& e) { return std::make_tuple(e.output, e.tap, e.source); };
   std::sort(axis.extras.begin(), axis.extras.end(), [&](const LaneAxis::Extra& x, const LaneAxis::Extra& y) { return key(x) < key(y); });
   return axis;
