@@ -225,7 +225,7 @@ struct Correlation {
   }
 
   void run_depthwise_pieces(const Piece& h, const Piece& w) const {
-    if (w.step == 2 && w.begin != 0) return;
+    if (w.step == 2 && w.begin != (phases[0].taps.empty() ? 1 : 0)) return;  // a phase without taps may have been left out
     const DepthwiseSum<T> s = depthwise_sum(h, w);
     run_depthwise(s, plan_depthwise(s));
   }
