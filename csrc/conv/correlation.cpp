@@ -225,7 +225,7 @@ struct Correlation {
   }
 
   void run_depthwise_pieces(const Piece& h, const Piece& w) const {
-    if (w.step == 2 && w.begin != 0) return;
+    if (w.step == 2 && w.begin != (phases[0].taps.empty() ? 1 : 0)) return;  // a phase without taps may have been left out
     const DepthwiseSum<T> s = depthwise_sum(h, w);
     run_depthwise(s, plan_depthwise(s));
   }
@@ -234,7 +234,9 @@ struct Correlation {
     if (w.step == 2 && w.begin != 0) return;
     const DepthwiseSum<T> s = depthwise_sum(h, w);
     const DepthwisePlan part = plan_depthwise(s);
-    plan.workspace_bytes = std::max(plan.workspace_bytes, part.workspace_bytes);
+    DepthwiseSum<T> apart = s;  // a caller's elements may be: then planes are packed
+    apart.x.stride[4] = 2;
+    plan.workspace_bytes = std::max(plan.workspace_bytes, plan_depthwise(apart).workspace_bytes);
     plan.cost += part.cost;
     if (!main) return;
     plan.algorithm = Algorithm::depthwise;

@@ -44,7 +44,8 @@ class Gradient {
   Gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw)
       : p_(p), dy_(dy), x_(x), dw_(dw), h_(forward_axis(p.axis[1])), w_(forward_axis(p.axis[2])), channels_(p.ic / p.groups), rows_(p.oc / p.groups),
         depth_(channels_ * p.taps()), order_(height_order(h_)) {
-    in_place_ = read_in_place<T>(w_, x.stride[4]) && rows_ <= kFewRows;
+    const bool collide = x.stride[3] * static_cast<int64_t>(sizeof(T)) % 4096 == 0;  // all lines of a band, in the L1 cache
+    in_place_ = read_in_place<T>(w_, x.stride[4]) && rows_ <= kFewRows && (squares_ || !collide);
     cuts_ = ceil_div(w_.outputs, kMostColumns);
     strip_ = h_.outputs;
     if (const int64_t plane = plane_bytes(strip_); plane <= kPlaneBytes || strip_ <= kBandRows) {
@@ -256,6 +257,7 @@ template <class T>
 ConvPlan plan_depthwise_weight(const ConvProblem& p) {
   if (use_lanes<T>(p, Direction::backward_weight, Algorithm::depthwise)) return plan_lanes_weight<T>(p);
   View<const T> contiguous;
+  contiguous.stride[3] = p.axis[2].in;
   contiguous.stride[4] = 1;
   return Gradient<T>(p, contiguous, contiguous, {}).plan();
 }

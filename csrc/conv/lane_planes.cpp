@@ -1,6 +1,7 @@
 #include "conv/lane_planes.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "conv/pieces.hpp"
 
@@ -22,24 +23,21 @@ LaneAxis backward_lane_axis(const ConvAxis& a) {
   axis.kernel = a.k;
   axis.map.offset.clear();
   axis.map.in = a.out;
-  for (const Piece& piece : backward_pieces(a)) {
-    if (!piece.adds) {
-      axis.period = piece.step;
-      axis.map.mode = piece.map.mode;
-      axis.map.outputs = std::max(piece.begin ? axis.map.outputs : 0, piece.map.outputs);
-      axis.map.offset.insert(axis.map.offset.end(), piece.map.offset.begin(), piece.map.offset.end());
-      axis.tap.insert(axis.tap.end(), piece.taps.begin(), piece.taps.end());
-      axis.residue.insert(axis.residue.end(), piece.taps.size(), piece.begin);
-      continue;
-    }
-    for (int64_t o = 0; o < piece.map.outputs; ++o)
-      for (size_t t = 0; t < piece.taps.size(); ++t) {
-        const size_t cell = t * static_cast<size_t>(piece.map.outputs) + static_cast<size_t>(o);
-        for (int64_t i = piece.map.start[cell]; i < piece.map.start[cell + 1]; ++i)
-          axis.extras.push_back({piece.begin + o, piece.taps[t], piece.map.source[static_cast<size_t>(i)]});
-      }
+  const BackwardPieces pieces = backward_pieces(a);
+  for (const Piece& piece : pieces.set) {
+    axis.period = piece.step;
+    axis.map.mode = piece.map.mode;
+    axis.map.outputs = std::max(piece.begin ? axis.map.outputs : 0, piece.map.outputs);
+    axis.map.offset.insert(axis.map.offset.end(), piece.map.offset.begin(), piece.map.offset.end());
+    axis.tap.insert(axis.tap.end(), piece.taps.begin(), piece.taps.end());
+    axis.residue.insert(axis.residue.end(), piece.taps.size(), piece.begin);
   }
-  std::stable_sort(axis.extras.begin(), axis.extras.end(), [](const LaneAxis::Extra& a_, const LaneAxis::Extra& b) { return a_.output < b.output; });
+  for (const Piece& piece : pieces.add)
+    for (int64_t o = 0; o < piece.map.outputs; ++o)
+      for (size_t t = 0; t < piece.taps.size(); ++t)
+        piece.map.each_source(static_cast<int64_t>(t), o, [&](int64_t source) { axis.extras.push_back({piece.begin + o, piece.taps[t], source}); });
+  const auto key = [](const LaneAxis::Extra& e) { return std::make_tuple(e.output, e.tap, e.source); };
+  std::sort(axis.extras.begin(), axis.extras.end(), [&](const LaneAxis::Extra& x, const LaneAxis::Extra& y) { return key(x) < key(y); });
   return axis;
 }
 
@@ -49,7 +47,7 @@ LaneEntries::LaneEntries(const LaneAxis& axis, Cut cut)
     if (e.output >= cut.begin && e.output < cut.end && std::find(source_.begin(), source_.end(), e.source) == source_.end()) source_.push_back(e.source);
   order_ = all_taps(axis.map.taps());
   const auto key = [&](int64_t t) { return std::pair<int64_t, int64_t>(axis_.residue[static_cast<size_t>(t)], entry(static_cast<size_t>(t))); };
-  std::stable_sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return key(a) < key(b); });
+  std::sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return key(a) < key(b); });
   place_.assign(static_cast<size_t>(axis.kernel), -1);
   int64_t next = 0;
   for (int64_t t : order_) place_[static_cast<size_t>(axis.tap[static_cast<size_t>(t)])] = next++;
