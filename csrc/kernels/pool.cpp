@@ -76,13 +76,19 @@ template <int N>
 struct Number {
   static constexpr int value = N;
 };
-// f(Number<vectors>, elements of the last one): what four vectors or less hold of n elements.
-template <class T, class F>
+// What is taken at a time: enough chains of joins to keep the processor busy, where that earns its code.
+template <class Op, class T>
+constexpr int kMostVectors = FASTCONV_VEC_BYTES == 16 ? 1 : Op::kMarked || sizeof(T) == 8 ? 2 : 4;
+// f(Number<vectors>, elements of the last one): what kMostVectors or less hold of n elements.
+template <class Op, class T, class F>
 FASTCONV_INLINE void by_vectors(int64_t n, F f) {
-  if (n > 3 * kLanes<T>) f(Number<4>(), n < 4 * kLanes<T> ? n - 3 * kLanes<T> : kLanes<T>);
-  else if (n > 2 * kLanes<T>) f(Number<3>(), n - 2 * kLanes<T>);
-  else if (n > kLanes<T>) f(Number<2>(), n - kLanes<T>);
-  else f(Number<1>(), n);
+  if constexpr (kMostVectors<Op, T> == 4) {
+    if (n > 3 * kLanes<T>) return f(Number<4>(), n < 4 * kLanes<T> ? n - 3 * kLanes<T> : kLanes<T>);
+    if (n > 2 * kLanes<T>) return f(Number<3>(), n - 2 * kLanes<T>);
+  }
+  if constexpr (kMostVectors<Op, T> >= 2)
+    if (n > kLanes<T>) return f(Number<2>(), n < 2 * kLanes<T> ? n - kLanes<T> : kLanes<T>);
+  f(Number<1>(), n < kLanes<T> ? n : kLanes<T>);
 }
 
 // How the outputs of a strip are found in its lines.
@@ -116,8 +122,8 @@ FASTCONV_INLINE void join_columns(const Rows<T>& s, int64_t width, const Walk<T>
     store_cell<Op, T>(to_even.at(j), a);
     store_cell<Op, T>(to_even.at(j + kLanes<T>), b);
   };
-  for (int64_t j = first; j < last; j += 4 * kLanes<T>)
-    by_vectors<T>(last - j, [&](auto vectors, int64_t n) FASTCONV_LAMBDA {
+  for (int64_t j = first; j < last; j += kMostVectors<Op, T> * kLanes<T>)
+    by_vectors<Op, T>(last - j, [&](auto vectors, int64_t n) FASTCONV_LAMBDA {
       constexpr int kVectors = decltype(vectors)::value;
       VecCell<Op, T> cell[kVectors];
       join_rows<Op, T, kVectors>(s, q + j, n, cell);
@@ -227,8 +233,8 @@ FASTCONV_INLINE void join_neighbours(const Walk<T>& walk, const PoolAxis& w, con
     return;
   }
   const int64_t k = w.k;
-  for (; o < outputs; o += 4 * kLanes<T>)
-    by_vectors<T>(outputs - o, [&](auto vectors, int64_t n) FASTCONV_LAMBDA {
+  for (; o < outputs; o += kMostVectors<Op, T> * kLanes<T>)
+    by_vectors<Op, T>(outputs - o, [&](auto vectors, int64_t n) FASTCONV_LAMBDA {
       join_taps<Op, T, decltype(vectors)::value>(walk, g, from, k, o, n);
     });
 }
@@ -432,9 +438,8 @@ void fill_run(T* to, int64_t n, T value) {
 
 template <class T>
 constexpr PoolFunctions<T> functions() {
-  return {kLanes<T>,         pool_strip<Max, T>,   pool_strip<MaxIndex, T>, pool_strip<Sum, T>, join_runs<Max, T>,
-          join_runs<Sum, T>, fill_run<T>,          PoolGrads<T>::avg,       PoolGrads<T>::max,   halve<T>,
-          halve_grad<T>};
+  return {kLanes<T>,   pool_strip<Max, T>,  pool_strip<MaxIndex, T>, pool_strip<Sum, T>, join_runs<Max, T>, join_runs<Sum, T>,
+          fill_run<T>, PoolGrads<T>::scatter, PoolGrads<T>::avg,     halve<T>,           halve_grad<T>};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

@@ -39,18 +39,6 @@ struct AvgGradStrip {
   void* scratch;    // avg_grad_scratch elements
 };
 
-// Input gradient of a maximum from the winners' positions: a plane of regular windows, without depth and dilation, of stride 1
-// or 2 on the width, dense in memory.
-template <class T>
-struct MaxGradPlane {
-  const PoolAxis* axis;
-  const T* dy;
-  const int64_t* index;
-  const void *tap_first, *taps;  // of each output, integers as wide as T, readable in whole vectors: the window's columns inside
-  T* dx;
-  void* scratch;  // max_grad_scratch elements
-};
-
 // A plane pooled by 2x2 windows at stride 2 into rows x columns outputs that lie one behind the other.
 template <class T>
 struct PoolHalves {
@@ -92,18 +80,8 @@ FASTCONV_WINDOW PoolCover avg_grad_outputs(const PoolAxis& w, int64_t first, int
   return {m - (w.k - 1) / w.stride, (last - 1 + w.pad_before) / w.stride + 1};
 }
 FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns) { return outputs + columns + 4 * kPoolSlack; }
-// Output rows whose positions are prepared at a time, and the scratch memory: values and positions of each, and a row.
-FASTCONV_WINDOW int64_t max_grad_pitch(const PoolAxis& w) {
-  const int64_t places = (w.in + w.pad_before) / w.stride + 1;
-  return (w.out > places ? w.out : places) + w.k + kPoolSlack;
-}
-FASTCONV_WINDOW int64_t max_grad_rows(const PoolAxis& h, const PoolAxis& w) {
-  const int64_t least = (h.k + h.stride - 1) / h.stride + 2, fit = 2 * kPoolSpan / max_grad_pitch(w);
-  return fit > least ? fit : least;
-}
-FASTCONV_WINDOW int64_t max_grad_scratch(const PoolAxis& h, const PoolAxis& w) {
-  return 2 * max_grad_rows(h, w) * max_grad_pitch(w) + w.in + 2 * kPoolSlack;
-}
+
+constexpr int kScattered = 4;
 
 // out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for up to a vector's number of runs.
 template <class T>
@@ -117,8 +95,9 @@ struct PoolFunctions {
   PoolStripFunction<T> max, max_index, sum;
   PoolRunsFunction<T> max_runs, sum_runs;
   void (*fill)(T* to, int64_t n, T value);
+  // dx[i][index[i][o]] += dy[i][o] for kScattered planes, until an index is not in [0, size): returns where it is, or null.
+  const int64_t* (*scatter)(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs, int64_t size);
   void (*avg_grad)(const AvgGradStrip<T>&);
-  bool (*max_grad)(const MaxGradPlane<T>&);  // false: a position outside its window, and dx is unfinished
   void (*halve)(const PoolHalves<T>&);
   void (*halve_grad)(const PoolHalvesGrad<T>&);
 };

@@ -5,7 +5,6 @@
 
 #include "kernels/edges.hpp"
 #include "kernels/masked.hpp"
-#include "kernels/pool_ops.hpp"
 #include "kernels/shuffle.hpp"
 
 namespace fastconv {
@@ -73,8 +72,9 @@ bool same_cover(const PoolAxis& a, int64_t i, PoolCover c) {
 }  // namespace
 
 template <class T>
-void PoolGrads<T>::avg(const AvgGradStrip<T>& g) {
-  const PoolAxis &d = g.axis[0], &h = g.axis[1], &w = g.axis[2];
+void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
+  const AvgGradStrip<T> g = call;  // copies, which no store can change
+  const PoolAxis d = g.axis[0], h = g.axis[1], w = g.axis[2];
   const int64_t columns = g.last - g.first;
   const bool zipped = is_zipped(w);
   const PoolCover outputs = avg_grad_outputs(w, g.first, g.last);
@@ -111,115 +111,21 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& g) {
   }
 }
 
-namespace {
-
-// The positions of some output rows, relative to their windows: row * (width of x) + column, or -1 for what is none of theirs.
 template <class T>
-struct Winners {
-  Position<T>* at;
-  T* dy;
-  int64_t pitch, first_row, margin;
-};
-
-template <class T>
-FASTCONV_INLINE Mask<T> load_table(const void* table, int64_t i) {
-  return load_positions<T>(static_cast<const Position<T>*>(table) + i);
-}
-
-// `bad` gets lanes that are not zero where a position lies outside of its window, `seen` the bits of all.
-template <class T>
-void prepare_row(const MaxGradPlane<T>& g, int64_t row, Position<T>* at, T* dy, Mask<T>& bad, Longs& seen) {
-  const PoolAxis &h = g.axis[1], &w = g.axis[2];
-  const PoolWindow height = pool_window(h, row);
-  const Mask<T> lane = lane_numbers<T>(), steps = lane * splat_position<T>(w.stride);
-  const int64_t corner = (row * h.stride - h.pad_before) * w.in - w.pad_before;
-  const int64_t above = height.start - (row * h.stride - h.pad_before);  // the window's rows before the input
-  for (int64_t o = 0; o < w.out; o += kLanes<T>) {
-    const int64_t n = w.out - o;
-    Mask<T> position;
-    Vec<T> v;
-    if (n >= kLanes<T>) {
-      position = load_indices<T>(g.index + row * w.out + o, seen);
-      v = load(g.dy + row * w.out + o);
-    } else {
-      int64_t some[kLanes<T>];
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes<T>; ++i) some[i] = g.index[row * w.out + (o + i < w.out ? o + i : o)];
-      position = load_indices<T>(some, seen);
-      v = load_lanes(g.dy + row * w.out + o, LaneRange<T>(0, n));
+const int64_t* PoolGrads<T>::scatter(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs, int64_t size) {
+  const T* from[kScattered];
+  const int64_t* at[kScattered];
+  T* to[kScattered];
+#pragma GCC unroll 4
+  for (int i = 0; i < kScattered; ++i) from[i] = dy[i], at[i] = index[i], to[i] = dx[i];
+  for (int64_t o = 0; o < outputs; ++o)
+#pragma GCC unroll 4
+    for (int i = 0; i < kScattered; ++i) {
+      const int64_t j = at[i][o];
+      if (static_cast<uint64_t>(j) >= static_cast<uint64_t>(size)) return at[i] + o;
+      to[i][j] += from[i][o];
     }
-    const Mask<T> place = position - splat_position<T>(corner + o * w.stride) - steps;
-    const Mask<T> first = load_table<T>(g.tap_first, o), taps = load_table<T>(g.taps, o);
-    Mask<T> good{};
-    for (int64_t r = above; r < above + height.count; ++r) {
-      const Mask<T> tap = place - splat_position<T>(r * w.in) - first;
-      good |= (tap >= 0) & (tap < taps);
-    }
-    store_positions<T>(at + o, good ? place : ~Mask<T>{});
-    store(dy + o, v);
-    bad |= ~good & (lane < splat_position<T>(n));
-  }
-}
-
-template <class T, int kStride>
-void gather_row(const MaxGradPlane<T>& g, const Winners<T>& s, int64_t i, int64_t m0, int64_t count, T* row) {
-  const PoolAxis &h = g.axis[1], &w = g.axis[2];
-  const PoolCover rows = pool_cover(h, i);
-  const int64_t back = (w.k - 1) / kStride;
-  for (int64_t m = m0; m < m0 + count; m += kLanes<T>) {
-    Vec<T> phase[kStride] = {};
-    for (int64_t b = rows.first; b < rows.last; ++b) {
-      const int64_t tap = (i + h.pad_before - b * h.stride) * w.in, line = (b - s.first_row) * s.pitch + s.margin + m;
-      for (int64_t u = back; u >= 0; --u) {
-        const Mask<T> at = load_positions<T>(s.at + line - u);
-        const Vec<T> v = load(s.dy + line - u), none{};
-#pragma GCC unroll 2
-        for (int r = 0; r < kStride; ++r)
-          if (u * kStride + r < w.k) phase[r] += at == splat_position<T>(tap + u * kStride + r) ? v : none;
-      }
-    }
-    store_zipped<kStride>(row + (m - m0) * kStride, phase);
-  }
-}
-
-}  // namespace
-
-template <class T>
-bool PoolGrads<T>::max(const MaxGradPlane<T>& g) {
-  const PoolAxis &h = g.axis[1], &w = g.axis[2];
-  const int64_t fit = max_grad_rows(h, w), pitch = max_grad_pitch(w);
-  Winners<T> s;
-  s.dy = static_cast<T*>(g.scratch);
-  s.at = reinterpret_cast<Position<T>*>(s.dy + fit * pitch);
-  s.pitch = pitch;
-  s.margin = (w.k - 1) / w.stride;
-  T* buffer = reinterpret_cast<T*>(s.at + fit * pitch);
-  const int64_t m0 = w.pad_before / w.stride, shift = w.pad_before % w.stride;
-  const int64_t count = (w.in + shift + w.stride - 1) / w.stride;
-  const int64_t step = (fit - (h.k + h.stride - 1) / h.stride - 1) * h.stride;  // rows of dx whose outputs fit
-    const T* end = g.dx + h.in * w.in;
-  for (int64_t first = 0; first < h.in; first += step) {
-    const int64_t last = first + step < h.in ? first + step : h.in;
-    s.first_row = pool_cover(h, first).first;
-    const int64_t stop = pool_cover(h, last - 1).last;
-    Mask<T> bad{};
-    Longs seen{};
-    for (int64_t b = s.first_row; b < stop; ++b) {
-      const int64_t line = (b - s.first_row) * pitch + s.margin;
-      for (int64_t j = 1; j <= s.margin; ++j) s.at[line - j] = -1;
-      prepare_row(g, b, s.at + line, s.dy + line, bad, seen);
-      for (int64_t j = w.out; j < m0 + count; j += kLanes<T>) store_positions<T>(s.at + line + j, ~Mask<T>{});
-    }
-    seen >>= 31;  // all positions of a plane that is taken fit
-    for (int l = 0; l < kLanes<T>; ++l)
-      if (bad[l] || seen[l % kLanes<double>]) return false;
-    for (int64_t i = first; i < last; ++i) {
-      if (w.stride == 1) gather_row<T, 1>(g, s, i, m0, count, buffer);
-      else gather_row<T, 2>(g, s, i, m0, count, buffer);
-      copy_row<T>(g.dx + i * w.in, buffer + shift, w.in, end);
-    }
-  }
-  return true;
+  return nullptr;
 }
 
 template struct PoolGrads<float>;

@@ -123,27 +123,11 @@ FASTCONV_INLINE void store_widened(int64_t* to, Mask<float> m, LaneList<I...>) {
   *reinterpret_cast<LooseLong*>(to) = __builtin_convertvector(__builtin_shufflevector(m, m, I...), Longs);
   *reinterpret_cast<LooseLong*>(to + n) = __builtin_convertvector(__builtin_shufflevector(m, m, (n + I)...), Longs);
 }
-template <int... I>
-FASTCONV_INLINE Mask<float> narrowed(Longs a, Longs b, LaneList<I...>) {
-  return __builtin_shufflevector(__builtin_convertvector(a, Halves), __builtin_convertvector(b, Halves), I...);
-}
-// Positions to 64 bits, and from there; `seen` collects the bits of what was read.
+// Positions to 64 bits.
 template <class T>
 FASTCONV_INLINE void store_indices(int64_t* to, Mask<T> m) {
   if constexpr (sizeof(T) == 8) *reinterpret_cast<LooseLong*>(to) = m;
   else store_widened(to, m, typename MakeLanes<kLanes<double>>::list{});
-}
-template <class T>
-FASTCONV_INLINE Mask<T> load_indices(const int64_t* from, Longs& seen) {
-  const Longs a = *reinterpret_cast<const LooseLong*>(from);
-  seen |= a;
-  if constexpr (sizeof(T) == 8) {
-    return a;
-  } else {
-    const Longs b = *reinterpret_cast<const LooseLong*>(from + kLanes<double>);
-    seen |= b;
-    return narrowed(a, b, typename MakeLanes<kLanes<float>>::list{});
-  }
 }
 
 // A line of scratch memory.

@@ -52,54 +52,51 @@ void scatter_plane(const Box<const T>& dy, const Box<const int64_t>& index, cons
   });
 }
 
-// The columns inside the input of each output's window, where the maximum's kernel takes the problem.
-template <class T>
-class WinnerTables {
- public:
-  explicit WinnerTables(const PoolProblem& p) {
-    const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-    taken_ = d.in == 1 && d.out == 1 && is_regular(h) && is_regular(w) && h.dilation == 1 && w.dilation == 1 && w.stride <= 2 &&
-             w.in <= kPoolSpan && w.out <= kPoolSpan && h.k <= kPoolPhases && static_cast<double>(h.in) * w.in < INT32_MAX / 2;
-    if (!taken_) return;
-    first_.resize(static_cast<size_t>(w.out + kPoolSlack));
-    taps_.resize(first_.size());
-    for (int64_t o = 0; o < w.out; ++o) {
-      const PoolWindow window = pool_window(w, o);
-      first_[static_cast<size_t>(o)] = static_cast<Position>(window.start - (o * w.stride - w.pad_before));
-      taps_[static_cast<size_t>(o)] = static_cast<Position>(window.count);
-    }
-  }
-  // Returns false if it does not take them.
-  bool gather(const PoolAxis* axes, const Box<const T>& dy, const Box<const int64_t>& index, const Box<T>& dx) const {
-    if (!taken_ || !dy.dense() || !index.dense() || !dx.dense()) return false;
-    const int64_t bytes = max_grad_scratch(axes[1], axes[2]) * static_cast<int64_t>(sizeof(T));
-    return pool_functions<T>().max_grad({axes, dy.data, index.data, first_.data(), taps_.data(), dx.data, Arena::local().reserve(bytes)});
-  }
-
- private:
-  using Position = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-  bool taken_;
-  Vector<Position> first_, taps_;
-};
-
-template <class T>
-void gather_or_scatter(const WinnerTables<T>& tables, const PoolAxis* axes, const Box<const T>& dy, const Box<const int64_t>& index,
-                       const Box<T>& dx) {
-  if (!tables.gather(axes, dy, index, dx)) scatter_plane(dy, index, dx, true);
-}
-
-// Nothing is known about where the indices of a plane point: it is one thread's.
-template <class T, class Task>
-void for_each_pair(const View<const T>& dy, const View<T>& dx, Task task) {
-  const int64_t planes = dx.size() ? dy.shape[0] * dy.shape[1] : 0;  // rows of no elements are not to be counted
-  const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
-  share_out(planes, work, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) task(i / dy.shape[1], i % dy.shape[1]);
-  });
-}
 template <class T>
 Box<T> plane_at(const View<T>& v, int64_t n, int64_t c) {
   return plane_box(v, v.data + n * v.stride[0] + c * v.stride[1]);
+}
+
+// Nothing is known about where the indices of a plane point: it is one thread's. Several planes at a time, because neighbouring
+// windows often share a winner, and each addition would wait for the one before.
+template <class T>
+void scatter_given(const View<const T>& dy, const View<const int64_t>& indices, const View<T>& dx, bool add) {
+  const int64_t outputs = dy.shape[2] * dy.shape[3] * dy.shape[4], size = dx.shape[2] * dx.shape[3] * dx.shape[4];
+  const bool dense = add && plane_box(dy, dy.data).dense() && plane_box(indices, indices.data).dense() && plane_box(dx, dx.data).dense();
+  const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
+  const int64_t planes = dx.size() ? dy.shape[0] * dy.shape[1] : 0;  // rows of no elements are not to be counted
+  share_out(planes, work, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end;) {
+      if (!dense || end - i < kScattered) {
+        const int64_t n = i / dy.shape[1], c = i % dy.shape[1];
+        scatter_plane(plane_at(dy, n, c), plane_at(indices, n, c), plane_at(dx, n, c), add);
+        ++i;
+        continue;
+      }
+      const T* from[kScattered];
+      const int64_t* index[kScattered];
+      T* to[kScattered];
+      for (int j = 0; j < kScattered; ++j, ++i) {
+        const int64_t n = i / dy.shape[1], c = i % dy.shape[1];
+        from[j] = plane_at(dy, n, c).data;
+        index[j] = plane_at(indices, n, c).data;
+        to[j] = plane_at(dx, n, c).data;
+        pool_functions<T>().fill(to[j], size, T(0));
+      }
+      const int64_t* wrong = pool_functions<T>().scatter(from, index, to, outputs, size);
+      if (wrong) bad_index(*wrong, size);
+    }
+  });
+}
+
+// task(n, c) for all planes.
+template <class T, class Task>
+void for_each_pair(const View<const T>& dy, const View<T>& dx, Task task) {
+  const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
+  const int64_t planes = dx.size() ? dy.shape[0] * dy.shape[1] : 0;  // rows of no elements are not to be counted
+  share_out(planes, work, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) task(i / dy.shape[1], i % dy.shape[1]);
+  });
 }
 
 template <class T>
@@ -129,13 +126,9 @@ View<T> some_planes(View<T> v, int64_t n, int64_t c, int64_t count) {
 template <class T>
 void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x, View<const int64_t> indices,
                        View<T> dx) {
-  if (!indices.data && max_pool_halving_backward(problem, dy, x, dx)) return;
+  if (indices.data) return scatter_given(dy, indices, dx, true);
+  if (max_pool_halving_backward(problem, dy, x, dx)) return;
   const PoolProblem p = normal_form(problem);
-  const WinnerTables<T> tables(p);
-  if (indices.data)
-    return for_each_pair(dy, dx, [&](int64_t n, int64_t c) {
-      gather_or_scatter(tables, p.axis, plane_at(dy, n, c), plane_at(indices, n, c), plane_at(dx, n, c));
-    });
   // The winners of some planes, found again.
   constexpr int64_t kOutputs = 16384;  // whose winners fit the cache
   const int64_t outputs = p.axis[0].out * p.axis[1].out * p.axis[2].out;
@@ -153,8 +146,7 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
           Arena::shared().reserve(count * outputs * static_cast<int64_t>(sizeof(int64_t) + sizeof(T))));
       const View<int64_t> index = dense_view(found, shape);
       max_pool<T>(part, some_planes(x, n, c, count), dense_view(reinterpret_cast<T*>(found + count * outputs), shape), index);
-      for (int64_t j = 0; j < count; ++j)
-        gather_or_scatter(tables, p.axis, plane_at(dy, n, c + j), plane_at(View<const int64_t>(index), 0, j), plane_at(dx, n, c + j));
+      scatter_given<T>(some_planes(dy, n, c, count), index, some_planes(dx, n, c, count), true);
     }
   });
 }
@@ -297,7 +289,7 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
 
 template <class T>
 void max_unpool(View<const T> x, View<const int64_t> indices, View<T> y) {
-  for_each_pair(x, y, [&](int64_t n, int64_t c) { scatter_plane(plane_at(x, n, c), plane_at(indices, n, c), plane_at(y, n, c), false); });
+  scatter_given(x, indices, y, false);
 }
 
 template <class T>
