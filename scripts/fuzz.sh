@@ -8,7 +8,7 @@ need_cmake
 seconds=${1:-60}
 shift || true
 
-flags="-O1 -gline-tables-only -fsanitize-ignorelist=$PWD/tests/fuzz/kernels.txt"
+flags="-O1 -gline-tables-only -fsanitize-ignorelist=$PWD/tests/fuzz/uninstrumented.txt"
 [ "$(uname -m)" != x86_64 ] || flags="$flags -march=x86-64-v3"
 quietly cmake -S . -B build/fuzz -G Ninja -DFASTCONV_PYTHON=OFF -DFASTCONV_OPENMP=OFF -DCMAKE_BUILD_TYPE=Debug \
   -DCMAKE_CXX_FLAGS_DEBUG="$flags" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=generic \

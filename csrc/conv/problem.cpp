@@ -55,7 +55,7 @@ void validate(const ConvProblem& p) {
     if (a.dilation < 1) fail("dilation must be at least 1, got " + str(a.dilation) + on);
     if (a.pad_before < 0 || a.pad_after < 0)
       fail("padding must not be negative, got (" + str(a.pad_before) + ", " + str(a.pad_after) + ")" + on);
-    if (a.mode != Mode::zeros && a.in == 0 && a.pad_before + a.pad_after > 0)
+    if (a.mode != Mode::zeros && a.in == 0 && (a.pad_before > 0 || a.pad_after > 0))
       fail(std::string("padding_mode='") + mode_name(a.mode) + "' needs at least one value to pad with, but input has size 0" + on);
     if (padded_size(a) < kernel_extent(a))
       fail("weight: the kernel spans " + str(kernel_extent(a)) + " (size " + str(a.k) + ", dilation " + str(a.dilation) +
