@@ -172,7 +172,9 @@ def table(rows: Iterable[tuple[str, dict[str, float]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="threads of fastconv and OpenCV (default: %(default)s)")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64", "uint8"], help="default: %(default)s")
+    parser.add_argument(
+        "--dtype", default="float32", choices=["float32", "float64", "uint8"], help="default: %(default)s"
+    )
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD", help="cases with one of these in their name")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table there")
     options = parser.parse_args()

@@ -63,7 +63,7 @@ def test_weight_gradient_of_long_sums(case: Case, dtype: Any) -> None:
 # --- sizes that do not divide -----------------------------------------------------------------------------------------
 
 
-# More pixels than a panel and a block hold, rows of every height, one to four vectors of outputs, x read where it stands and
+# More pixels than a panel and a block hold, rows of every height, one to four vectors of outputs, x read in place and
 # from a padded copy, lines of dy that are one and that are not.
 PANELS = [
     Case((41, 43), (1, 1), batch=2, ic=23, oc=50),

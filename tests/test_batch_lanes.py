@@ -1,4 +1,4 @@
-"""Batches of small images, vectors along the batch: exact for integers at every edge of a batch, of the image and of the
+"""Batches of small images, vectors along the batch: exact for integers at every edge of a batch, of an image and of the
 runs of rows that share taps, and the bits of each image alone."""
 
 from __future__ import annotations

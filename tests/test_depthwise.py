@@ -1,5 +1,5 @@
-"""Few channels a group, by the tile whose rows are rows of the image and by vectors whose lanes are channels: exact for integers
-at every edge of the tiles, of the strips and of the images, and the same bits however the work is cut."""
+"""Few channels a group, by the tile whose rows are rows of the image and by vectors whose lanes are channels: exact for
+integers at every edge of tiles, strips and images, and the same bits however the work is cut."""
 
 from __future__ import annotations
 
@@ -48,7 +48,12 @@ CASES = [
     *[Case((6, 7), (3, 5), (2, 1), 2, mode=mode, groups=150) for mode in MODES],
     *[Case((9, 6), (3, 3), (1, 2), 3, 2, mode=mode, batch=2, groups=131) for mode in MODES],
     *[Case((5, 6), (3, 3), padding=1, groups=90, ic=ic, oc=oc) for ic, oc in ((1, 2), (2, 1), (1, 4), (3, 1), (2, 2))],
-    *[Case((70,), (9,), s, 4, d, mode=mode, groups=140) for s in (1, 2) for d in (1, 3) for mode in ("zeros", "circular")],
+    *[
+        Case((70,), (9,), s, 4, d, mode=mode, groups=140)
+        for s in (1, 2)
+        for d in (1, 3)
+        for mode in ("zeros", "circular")
+    ],
     Case((2100,), (5,), 2, 3, groups=33),
     Case((150, 40), (5, 5), padding=2, groups=67),
     *[c for c in sample(77, 300) if c.nd == 2 and c.ic * c.oc <= 4],

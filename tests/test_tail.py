@@ -1,5 +1,5 @@
-"""Small images whose last pixels are dot products, 7x7 as 48 + 1: exact for integers, the same bits however the image is cut,
-laid out or batched, on every width of a vector."""
+"""Small images whose last pixels are dot products, 7x7 as 48 + 1: exact for integers, the same bits however an image
+is cut, laid out or batched, on every width of a vector."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from cases import Case
 import fastconv as fc
 
 CASES = [
-    *[Case(size, (1, 1), ic=260, oc=19, batch=n) for size in ((7, 7), (14, 14), (3, 11), (49, 1), (1, 17), (5, 5)) for n in (1, 3, 17)],
+    *[
+        Case(size, (1, 1), ic=260, oc=19, batch=n)
+        for size in ((7, 7), (14, 14), (3, 11), (49, 1), (1, 17), (5, 5))
+        for n in (1, 3, 17)
+    ],
     *[Case((14, 13), (3, 3), 2, 1, ic=40, oc=11, batch=n) for n in (1, 2)],
     Case((7, 7), (3, 3), padding=1, ic=33, oc=13, mode="reflect"),
     Case((9, 9), (3, 3), ic=30, oc=9, groups=3, batch=2),

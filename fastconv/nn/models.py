@@ -62,8 +62,8 @@ def cnn(input_shape: Sequence[int] = (1, 28, 28), classes: int = 10, width: int 
     return Sequential(
         *convolution(channels, width), MaxPool2d(2),
         *convolution(width, 2 * width), *convolution(2 * width, 2 * width), MaxPool2d(2), Dropout(0.1),
-        *convolution(2 * width, 4 * width), *convolution(4 * width, 4 * width), GlobalAvgPool(), Flatten(), Dropout(0.2),
-        Linear(4 * width, classes),
+        *convolution(2 * width, 4 * width), *convolution(4 * width, 4 * width), GlobalAvgPool(),
+        Flatten(), Dropout(0.2), Linear(4 * width, classes),
     )  # fmt: skip
 
 
