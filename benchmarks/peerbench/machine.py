@@ -45,7 +45,7 @@ class Machine:
 
 def measure_machine(threads: list[int], isa: str | None, scratch: Path) -> Machine:
     rung = isa or _best_rung()
-    work, method = _fma(rung, scratch) or (_sgemm(), "numpy float32 matrix product")
+    work, method = multiply_adds(rung, scratch) or (_sgemm(), "numpy float32 matrix product")
     peak = {t: max(_rate(work, t) for _ in range(30)) for t in threads}
     bandwidth = {t: {f: max(_rate(_copy(f, t), t) for _ in range(5)) for f in FOOTPRINTS} for t in threads}
     return Machine(_cpu_name(), method, peak, bandwidth)
@@ -76,7 +76,8 @@ def _rate(work: Work, threads: int) -> float:
         return done / (perf_counter() - start)
 
 
-def _fma(rung: str, scratch: Path) -> tuple[Work, str] | None:
+def multiply_adds(rung: str, scratch: Path) -> tuple[Work, str] | None:
+    """A loop at the peak of a rung (it returns the operations it did) and its description, if it can be compiled."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or (platform.machine() == "x86_64") != (rung in FLAGS):
         return None
