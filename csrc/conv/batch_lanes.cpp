@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/parallel.hpp"
-#include "conv/weight_gradient.hpp"
+#include "base/range.hpp"
 
 namespace fastconv {
 namespace {

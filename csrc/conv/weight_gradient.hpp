@@ -1,15 +1,9 @@
 #pragma once
+#include "base/range.hpp"
 #include "conv/block.hpp"
 #include "fastconv/conv.hpp"
 
 namespace fastconv {
-
-struct Range {
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
-};
-// Part i of [0, n) cut into `parts` nearly equal ones.
-inline Range part(int64_t n, int64_t parts, int64_t i) { return {i * n / parts, (i + 1) * n / parts}; }
 
 template <class T>
 void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm);

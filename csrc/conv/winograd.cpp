@@ -4,7 +4,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
-#include "conv/weight_gradient.hpp"
+#include "base/range.hpp"
 #include "conv/winograd_patches.hpp"
 #include "kernels/winograd.hpp"
 

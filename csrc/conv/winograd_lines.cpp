@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/parallel.hpp"
+#include "base/range.hpp"
 #include "conv/pieces.hpp"
-#include "conv/weight_gradient.hpp"
 #include "conv/winograd_patches.hpp"
 #include "kernels/winograd.hpp"
 
