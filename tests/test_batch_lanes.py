@@ -53,3 +53,15 @@ def test_an_image_alone_has_the_same_bits(dtype: Any, threads: int, stride: int)
 def test_plan() -> None:
     assert fc.explain((64, 6, 14, 14), (16, 6, 5, 5))["kernel"] == "batch lanes"
     assert fc.explain((1, 6, 14, 14), (16, 6, 5, 5))["kernel"] != "batch lanes"
+
+
+def test_images_without_pixels(dtype: Any) -> None:
+    w = np.ones((8, 9, 3, 3), dtype)
+    assert fc.conv_transpose2d(np.ones((20, 8, 1, 3), dtype), w, padding=((3, 0), 1)).shape == (20, 9, 0, 3)
+    depthwise = np.ones((8, 1, 1, 2), dtype)
+    assert fc.conv_transpose2d(np.ones((20, 8, 3, 1), dtype), depthwise, padding=(0, 1), groups=8).shape == (
+        20,
+        8,
+        3,
+        0,
+    )

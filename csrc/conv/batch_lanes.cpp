@@ -193,7 +193,7 @@ struct BatchLanes {
   }
 };
 
-bool plain(const AxisMap& a) { return a.mode == Mode::zeros && !a.tabulated() && a.taps() > 0; }
+bool plain(const AxisMap& a) { return a.mode == Mode::zeros && !a.tabulated() && a.taps() > 0 && a.in > 0 && a.outputs > 0; }
 
 template <class T>
 bool applies(const GatherSum<T>& s) {

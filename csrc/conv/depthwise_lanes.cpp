@@ -228,7 +228,7 @@ bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   constexpr int64_t kMostTaps = 2048, kFourier = 640;  // of a kernel that Fourier transforms take less time for
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
   const ConvAxis& d = p.axis[0];
-  if (d.in != 1 || d.out != 1 || d.k != 1 || d.pad_before != 0 || p.macs() == 0) return false;
+  if (d.in != 1 || d.out != 1 || d.k != 1 || d.pad_before != 0 || p.macs() == 0 || p.axis[1].in * p.axis[2].in == 0) return false;
   const int64_t taps = p.taps() * std::max(p.ic, p.oc) / p.groups;
   if (algorithm == Algorithm::automatic && p.taps() > kFourier) return false;
   return p.taps() > 1 && taps <= kMostTaps && lanes_pay<T>(p, direction);
