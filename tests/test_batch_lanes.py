@@ -58,10 +58,5 @@ def test_plan() -> None:
 def test_images_without_pixels(dtype: Any) -> None:
     w = np.ones((8, 9, 3, 3), dtype)
     assert fc.conv_transpose2d(np.ones((20, 8, 1, 3), dtype), w, padding=((3, 0), 1)).shape == (20, 9, 0, 3)
-    depthwise = np.ones((8, 1, 1, 2), dtype)
-    assert fc.conv_transpose2d(np.ones((20, 8, 3, 1), dtype), depthwise, padding=(0, 1), groups=8).shape == (
-        20,
-        8,
-        3,
-        0,
-    )
+    g, alone = np.ones((20, 8, 3, 1), dtype), np.ones((8, 1, 1, 2), dtype)
+    assert fc.conv_transpose2d(g, alone, padding=(0, 1), groups=8).shape == (20, 8, 3, 0)
