@@ -101,7 +101,9 @@ void run_strips(const Pooling<T>& c) {
   if (!packed) most = std::min(most, kStaged / columns);
   cut_rows(grid, most, bytes_moved<T>(p));
 
-  const int64_t box = staged ? box_row * reach_bound(h, grid.rows) + kPoolSlack : 0, out = packed ? 0 : grid.rows * columns + kPoolSlack;
+  constexpr int64_t kLine = 16;  // whole cache lines: behind them stand 64-bit positions
+  const int64_t box = staged ? round_up(box_row * reach_bound(h, grid.rows) + kPoolSlack, kLine) : 0;
+  const int64_t out = packed ? 0 : round_up(grid.rows * columns + kPoolSlack, kLine);
   const int64_t bytes = (kPoolScratch + box + out) * static_cast<int64_t>(sizeof(T)) + (marked ? out * 8 : 0);
   const PoolFunctions<T>& f = pool_functions<T>();
   const PoolStripFunction<T> kernel = !c.max ? f.sum : marked ? f.max_index : f.max;
