@@ -173,7 +173,7 @@ struct Target {
   }
   FASTCONV_INLINE void next_rows(int64_t rows) {
     y += rows * y_row;
-    index += rows * y_row;
+    if (index) index += rows * y_row;
     if (y_row != outputs) end += rows * y_row;
   }
   FASTCONV_INLINE Vec<T> finished(int64_t o, Vec<T> v) const {
