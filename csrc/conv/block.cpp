@@ -36,8 +36,7 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
   for (int i = 0; i < 3; ++i) layout_[i] = make_layout(axes[i], box.begin[i], box.end[i], expand[i]);
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
   plane_ = box.images() * d.width * h.width * w.width;
-  entries_ = plane_ * d.segments * h.segments * w.segments;
-  channel_stride_ = spread(entries_);
+  channel_stride_ = spread(plane_ * d.segments * h.segments * w.segments);
   tap_offset_.reserve(d.segment.size() * h.segment.size() * w.segment.size());
   for (size_t td = 0; td < d.segment.size(); ++td)
     for (size_t th = 0; th < h.segment.size(); ++th)

@@ -28,8 +28,6 @@ class Block {
   Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, bool aligned = false);
 
   int64_t channel_stride() const { return channel_stride_; }
-  // Entries of a channel that outputs read: what lies between them and the next channel is not.
-  int64_t entries() const { return entries_; }
   int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
   const Vector<int32_t>& tap_offset() const { return tap_offset_; }
   int64_t width(int axis) const { return layout_[axis].width; }
@@ -61,7 +59,7 @@ class Block {
   View<const T> x_;
   AxisLayout layout_[3];
   Vector<int32_t> tap_offset_;
-  int64_t plane_ = 0, entries_ = 0, channel_stride_ = 0;
+  int64_t plane_ = 0, channel_stride_ = 0;
   Vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
   Vector<PackRun> runs_, more_runs_;
   Vector<int32_t> empty_lines_;          // lines of zeros
