@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "base/range.hpp"
 #include "conv/columns.hpp"
 
 namespace fastconv {
@@ -18,6 +19,7 @@ constexpr double kSplitLoads = 1.15;        // what loads of vectors at a tap's 
 constexpr int64_t kEdgeBytes = 384 << 10;   // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kTailDepth = 256;         // of the sums that a tail's dot products repay
 constexpr int64_t kTailPlane = 256;         // pixels of an image of which a vector more or less is worth it
+constexpr int64_t kFewBlocks = 8;            // a thread: an odd one keeps the others waiting
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart, but for the last `tail`: row by row, or in one
@@ -517,7 +519,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   int64_t pixels = plan.columns ? columns_pixels(s) : depth >= 256 ? 768 : 4096;
   const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
   if (plan.threads > 1 && s.groups < plan.threads)
-    pixels = std::min<int64_t>(pixels, std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / (2 * plan.threads))));
+    pixels = std::min<int64_t>(pixels, std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / plan.threads)));
   int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : least_channels(s));
 
   auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
@@ -533,7 +535,9 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
       if (more[0] * more[1] * more[2] > pixels || few * channel_size(1, more) > budget) break;
       ++extent[axis];
     }
-    extent[axis] = ceil_div(n[axis], ceil_div(n[axis], extent[axis]));  // blocks of even size
+    int64_t blocks = ceil_div(n[axis], extent[axis]);
+    if (blocks > 1 && blocks < kFewBlocks * plan.threads) blocks = std::min(n[axis], round_up(blocks, plan.threads));
+    extent[axis] = ceil_div(n[axis], blocks);  // blocks of even size, as many for each thread
   }
   if (extent[0] == n[0] && extent[1] == n[1] && extent[2] == n[2])
     while (plan.images < s.images && (plan.images + 1) * extent[0] * extent[1] * extent[2] <= pixels &&
@@ -575,8 +579,9 @@ void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
     const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
     Box box{};
     for (int i : {2, 1, 0}) {
-      box.begin[i] = next(parts[i]) * plan.extent[i];
-      box.end[i] = std::min(n[i], box.begin[i] + plan.extent[i]);
+      const Range own = part(n[i], parts[i], next(parts[i]));  // of even size, so that threads end together
+      box.begin[i] = own.begin;
+      box.end[i] = own.end;
     }
     box.image0 = task * plan.images;
     box.image1 = std::min(s.images, box.image0 + plan.images);

@@ -18,6 +18,7 @@ constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weig
 constexpr int64_t kMostBytes = 6 << 20;      // transformed input of a block, whatever the number of channels
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
 constexpr int64_t kRowsAtOnce = 64;          // of products
+constexpr int64_t kFewBlocks = 8;            // a thread: an odd one keeps the others waiting
 
 template <class T>
 int64_t lanes() {
@@ -186,6 +187,8 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
   if (plan.threads > 1 && all >= plan.threads * kLeastTiles) most = std::min(most, ceil_div(all, plan.threads));
   plan.across = cut(across, most);
   plan.down = cut(down, most / plan.across);
+  if (const int64_t blocks = ceil_div(down, plan.down); blocks > 1 && blocks < kFewBlocks * plan.threads)
+    plan.down = ceil_div(down, std::min(down, round_up(blocks, plan.threads)));
   if (plan.across == across && plan.down == down && s.axis[0].outputs == 1)
     plan.images = cut(s.images, most / (down * across));
   plan.blocks =
@@ -202,23 +205,24 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
 
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
-  const int64_t parts[3] = {s.axis[0].outputs, ceil_div(s.axis[1].outputs, plan.down * kOut),
-                            ceil_div(s.axis[2].outputs, plan.across * kOut)};
-  const int64_t extent[3] = {1, plan.down * kOut, plan.across * kOut};
+  // Blocks of even size, so that threads end together. Whole tiles: outputs behind the last are computed and dropped.
+  const int64_t unit[3] = {1, kOut, kOut}, most[3] = {1, plan.down, plan.across};
+  int64_t units[3], parts[3];
+  for (int i = 0; i < 3; ++i) units[i] = ceil_div(s.axis[i].outputs, unit[i]), parts[i] = ceil_div(units[i], most[i]);
   const Tiles<T> tiles{s, plan};
   parallel_tasks(plan.blocks * plan.row_parts, plan.threads, [&](int64_t task) {
     Box box{};
-    const int64_t part = task % plan.row_parts;
+    const int64_t rows = task % plan.row_parts;
     task /= plan.row_parts;
     for (int i : {2, 1, 0}) {
-      // Whole tiles: outputs behind the last are computed and dropped.
-      box.begin[i] = task % parts[i] * extent[i];
-      box.end[i] = std::min(i == 0 ? s.axis[0].outputs : round_up(s.axis[i].outputs, kOut), box.begin[i] + extent[i]);
+      const Range own = part(units[i], parts[i], task % parts[i]);
+      box.begin[i] = own.begin * unit[i];
+      box.end[i] = own.end * unit[i];
       task /= parts[i];
     }
     box.image0 = task * plan.images;
     box.image1 = std::min(s.images, box.image0 + plan.images);
-    tiles.run(box, part);
+    tiles.run(box, rows);
   });
 }
 
