@@ -15,10 +15,9 @@ constexpr int64_t kTiles = 64;  // of a line at a time: less memory than a block
 constexpr int kLinePlanes = kWinogradIn;
 
 // The outputs of an axis together with those in its padding, and where they are folded to.
-void lengthen(const ConvAxis& a, const Piece& piece, WinogradLine& line) {
-  line.along = piece.map;
+void lengthen(const ConvAxis& a, WinogradLine& line) {
   const bool folds = a.mode != Mode::zeros && !circulates(a);
-  const int64_t before = folds ? a.pad_before : 0, after = folds ? a.pad_after : 0;
+  const int64_t before = line.before = folds ? a.pad_before : 0, after = folds ? a.pad_after : 0;
   line.along.outputs += before + after;
   for (int64_t& offset : line.along.offset) offset -= before;
   for (int64_t i = -before; i < a.in + after; ++i) line.to.push_back(map_coordinate(a.mode, i, a.in));
@@ -40,19 +39,28 @@ struct Lines {
     transform(line, o0, tiles, x, pixels, v, v_plane);
     multiply(line, tiles, v, v_plane, m, m_plane, g, r);
     const int64_t n = std::min(count, line.along.outputs - o0);
-    const int along = 2 + (3 - line.across);
     for (int64_t i = r.begin; i < r.end; ++i) {
       kernels.line_output({m + (i - r.begin) * vector, m_plane, tiles, pixels});
-      add(pixels, n, line.to.data() + o0, std::min(lanes, s.rows - i * lanes), s.y.stride[along],
-          y + i * lanes * s.y.stride[1] + line.target * s.y.stride[2 + line.across]);
+      add(line, o0, n, pixels, std::min(lanes, s.rows - i * lanes), v, y + i * lanes * s.y.stride[1] + line.target * s.y.stride[2 + line.across]);
     }
   }
 
  private:
-  // y[c * y_channel + to[p] * step] += pixels[p * lanes + c]
-  void add(const T* pixels, int64_t count, const int64_t* to, int64_t channels, int64_t step, T* y) const {
-    for (int64_t c = 0; c < channels; ++c, y += s.y.stride[1])
-      for (int64_t p = 0; p < count; ++p) y[to[p] * step] += pixels[p * lanes + c];
+  // y[c * y_channel + line.to[o0 + p] * step] += pixels[p * lanes + c], which are turned on the way. All but the padding's
+  // stand side by side.
+  void add(const WinogradLine& line, int64_t o0, int64_t count, const T* pixels, int64_t channels, T* turned, T* y) const {
+    const int64_t step = s.y.stride[2 + (3 - line.across)], first = std::clamp<int64_t>(line.before - o0, 0, count);
+    const int64_t last = std::clamp<int64_t>(line.before + line.in - o0, first, count);
+    conv_kernels<T>().pack_transposed(turned, count, pixels, lanes, 1, channels, count, count);
+    for (int64_t c = 0; c < channels; ++c, y += s.y.stride[1], turned += count) {
+      T* own = y + (o0 - line.before) * step;
+      for (int64_t p = 0; p < first; ++p) y[line.to[static_cast<size_t>(o0 + p)] * step] += turned[p];
+      if (step == 1)
+        for (int64_t p = first; p < last; ++p) own[p] += turned[p];
+      else
+        for (int64_t p = first; p < last; ++p) own[p * step] += turned[p];
+      for (int64_t p = last; p < count; ++p) y[line.to[static_cast<size_t>(o0 + p)] * step] += turned[p];
+    }
   }
 
   void transform(const WinogradLine& line, int64_t o0, int64_t tiles, const T* x, T* pixels, T* v, int64_t v_plane) const {
@@ -103,10 +111,9 @@ Vector<WinogradLine> winograd_lines(const ConvProblem& p, const BackwardPieces& 
     const Piece own = ascending(pieces[axis]->set[0]), other = ascending(pieces[3 - axis]->set[0]);
     for (const Piece& piece : pieces[axis]->add) {
       if (piece.map.outputs != 1 || piece.taps.size() != 1 || piece.map.source.size() != 1) return {};
-      WinogradLine line{axis, piece.map.source[0], piece.taps[0] == own.taps.front(), piece.begin, {}, {}};
+      WinogradLine line{axis, piece.map.source[0], piece.taps[0] == own.taps.front(), piece.begin, other.map, 0, other.map.outputs, {}};
       if (!line.first && piece.taps[0] != own.taps.back()) return {};
-      if (axis == 1) lengthen(p.axis[2], other, line);  // corners belong to the rows
-      else line.along = other.map, line.to = all_taps(other.map.outputs);
+      if (axis == 1) lengthen(p.axis[2], line);  // corners belong to the rows
       lines.push_back(std::move(line));
     }
   }

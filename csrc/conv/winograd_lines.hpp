@@ -12,7 +12,8 @@ struct WinogradLine {
   bool first;      // of the three taps in ascending order of offset; else the last
   int64_t target;  // coordinate of y on it
   AxisMap along;   // the other axis, its padding included
-  Vector<int64_t> to;  // coordinates of y on that, one an output
+  int64_t before, in;  // of its outputs, those in the padding before the image, and those in the image
+  Vector<int64_t> to;  // coordinates of y, one an output; none where there is no padding
 };
 
 // The lines of a gradient whose pieces on axis 1 and 2 these are, or none where they are more than lines.
