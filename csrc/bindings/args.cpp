@@ -31,13 +31,24 @@ const char* text_of(py::handle h) {
 
 }  // namespace
 
+void refuse(const char* name, const char* need, py::handle got) {
+  py::error_already_set cause;
+  if (!cause.matches(PyExc_Exception)) throw cause;
+  const std::string text = std::string(name) + " must be " + need + ", got " + repr_text(got);
+  py::raise_from(cause, PyExc_TypeError, text.c_str());
+  throw py::error_already_set();
+}
+
+double parse_number(py::handle h, const char* name) {
+  const double v = PyFloat_AsDouble(h.ptr());
+  if (v == -1.0 && PyErr_Occurred()) refuse(name, "a number", h);
+  return v;
+}
+
 int64_t parse_int(py::handle h, int64_t least, const char* name) {
   if (!is_index(h) || PyBool_Check(h.ptr())) bad_type(name, "an integer", h);
   auto number = py::reinterpret_steal<py::object>(PyNumber_Index(h.ptr()));
-  if (!number) {
-    PyErr_Clear();
-    bad_type(name, "an integer", h);
-  }
+  if (!number) refuse(name, "an integer", h);
   int overflow = 0;
   long long v = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
   if (overflow) bad(name, "an integer of at most 63 bits", h);
@@ -53,10 +64,7 @@ bool parse_bool(py::handle h, const char* name) {
 
 py::tuple parse_shape(py::handle h, const char* name) {
   auto sizes = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
-  if (!sizes) {
-    PyErr_Clear();
-    bad_type(name, "a sequence of sizes", h);
-  }
+  if (!sizes) refuse(name, "a sequence of sizes", h);
   return sizes;
 }
 

@@ -34,9 +34,8 @@ Shape shape_of(const py::array& a, const char* name) {
 
 py::tuple tuple_of(py::handle h, const char* name, const char* need) {
   auto t = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
-  if (t) return t;
-  PyErr_Clear();
-  throw py::type_error(std::string(name) + " must be " + need + ", got " + repr_text(h));
+  if (!t) refuse(name, need, h);
+  return t;
 }
 
 Shape parse_shape(py::handle h, const char* name) {
@@ -55,13 +54,6 @@ std::string text(const Shape& s) {
 void require_shape(const py::array& a, const Shape& want, const char* name) {
   if (a.ndim() == want.rank && std::equal(want.size, want.size + want.rank, a.shape())) return;
   throw py::value_error(std::string(name) + " must have shape " + text(want) + ", got " + shape_text(a));
-}
-
-double parse_number(py::handle h, const char* name) {
-  const double v = PyFloat_AsDouble(h.ptr());
-  if (v != -1.0 || !PyErr_Occurred()) return v;
-  PyErr_Clear();
-  throw py::type_error(std::string(name) + " must be a number, got " + repr_text(h));
 }
 
 // The last five axes of an array are a View; those before them are walked one index at a time.

@@ -232,11 +232,7 @@ py::array avg_pool_backward_py(int nd, py::handle g, py::handle input, py::handl
 }
 
 Norm parse_norm(py::handle norm_type, bool mean) {
-  double p = PyFloat_AsDouble(norm_type.ptr());
-  if (PyErr_Occurred()) {
-    PyErr_Clear();
-    throw py::type_error("norm_type must be a number, got " + repr_text(norm_type));
-  }
+  const double p = parse_number(norm_type, "norm_type");
   if (!(p > 0)) throw py::value_error("norm_type must be larger than 0, got " + repr_text(norm_type));
   return {p, mean};
 }
