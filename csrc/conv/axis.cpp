@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/checked.hpp"
 #include "conv/index_map.hpp"
 
 namespace fastconv {
@@ -41,6 +42,16 @@ bool worth_sharing(const AxisMap& map, const SharedShape& s, int64_t outputs) {
   return s.segments * (outputs + s.reach) < map.taps() * outputs || map.taps() == 1;
 }
 
+// The sources first, first + stride, ... of n entries; returns those within the input, which are found without a look at each.
+Range fill_sources(const AxisMap& map, int64_t first, int64_t n, int64_t* source) {
+  const int64_t begin = std::clamp<int64_t>(ceil_div(-std::min<int64_t>(first, 0), map.stride), 0, n);
+  const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(map.in - first, 0), map.stride), begin, n);
+  for (int64_t i = 0; i < begin; ++i) source[i] = map_coordinate(map.mode, first + i * map.stride, map.in);
+  for (int64_t i = begin; i < end; ++i) source[i] = first + i * map.stride;
+  for (int64_t i = end; i < n; ++i) source[i] = map_coordinate(map.mode, first + i * map.stride, map.in);
+  return {begin, end};
+}
+
 }  // namespace
 
 LayoutSize layout_size(const AxisMap& map, int64_t outputs, bool expand) {
@@ -58,6 +69,7 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
   l.outputs = n;
   l.segments = size.segments;
   l.width = size.width;
+  l.step = map.stride;
   l.segment.resize(static_cast<size_t>(taps));
   l.shift.resize(static_cast<size_t>(taps));
   l.source.resize(static_cast<size_t>(l.entries()));
@@ -74,19 +86,18 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
       l.shift[static_cast<size_t>(t)] = static_cast<int32_t>(u / map.stride);
     }
     for (int64_t s = 0; s < l.segments; ++s)
-      for (int64_t i = 0; i < l.width; ++i)
-        l.source[static_cast<size_t>(s * l.width + i)] =
-            map_coordinate(map.mode, (begin + i) * map.stride + low + residues[static_cast<size_t>(s)], map.in);
+      l.inner.push_back(fill_sources(map, begin * map.stride + low + residues[static_cast<size_t>(s)], l.width, l.source.data() + s * l.width));
     return l;
   }
   for (int64_t t = 0; t < taps; ++t) {
     l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(t);
+    if (!map.tabulated()) {
+      l.inner.push_back(fill_sources(map, begin * map.stride + map.offset[static_cast<size_t>(t)], n, l.source.data() + t * n));
+      continue;
+    }
+    l.inner.push_back({0, 0});
     for (int64_t i = 0; i < n; ++i) {
       int64_t& first = l.source[static_cast<size_t>(t * n + i)];
-      if (!map.tabulated()) {
-        first = map_coordinate(map.mode, (begin + i) * map.stride + map.offset[static_cast<size_t>(t)], map.in);
-        continue;
-      }
       const size_t cell = static_cast<size_t>(t * map.outputs + begin + i);
       first = map.start[cell] < map.start[cell + 1] ? map.source[static_cast<size_t>(map.start[cell])] : -1;
       for (int64_t j = map.start[cell] + 1; j < map.start[cell + 1]; ++j)
@@ -100,6 +111,7 @@ Vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int
   Vector<PackRun> runs;
   for (int64_t s = 0; s < layout.segments; ++s) {
     const int64_t* source = layout.source.data() + s * layout.width;
+    const Range inner = layout.inner[static_cast<size_t>(s)];
     for (int64_t i = 0; i < layout.width;) {
       if (source[i] < 0) {
         ++i;
@@ -108,7 +120,10 @@ Vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int
       int64_t n = 1, step = 1;
       if (i + 1 < layout.width && source[i + 1] >= 0) {
         step = source[i + 1] - source[i];
-        while (i + n < layout.width && source[i + n] >= 0 && source[i + n] - source[i + n - 1] == step) ++n;
+        do {
+          ++n;
+          if (step == layout.step && i + n > inner.begin) n = std::max(n, inner.end - i);
+        } while (i + n < layout.width && source[i + n] >= 0 && source[i + n] - source[i + n - 1] == step);
       }
       runs.push_back({static_cast<int32_t>(s * segment_stride + i), static_cast<int32_t>(n), source[i] * source_stride,
                       n == 1 ? 1 : step * source_stride});

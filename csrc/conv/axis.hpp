@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "base/range.hpp"
 #include "base/workspace.hpp"
 #include "conv/index_map.hpp"
 #include "fastconv/conv.hpp"
@@ -50,6 +51,8 @@ struct AxisLayout {
   int64_t outputs = 1, segments = 1, width = 1;
   Vector<int32_t> segment, shift;   // one a tap
   Vector<int64_t> source;           // segments * width coordinates, -1 for a zero
+  int64_t step = 1;                 // between the coordinates of inner entries
+  Vector<Range> inner;              // one a segment: its entries that no padding touches
   struct Extra {
     int64_t entry, source;
   };

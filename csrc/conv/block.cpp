@@ -98,7 +98,8 @@ void Block<T>::find_lines() {
   for (int64_t s = 0; s < w.segments; ++s)
     for (int64_t i = 0, n; i < w.width; i += n) {
       const bool zero = w.source[static_cast<size_t>(s * w.width + i)] < 0;
-      for (n = 1; i + n < w.width && (w.source[static_cast<size_t>(s * w.width + i + n)] < 0) == zero;) ++n;
+      const Range inner = w.inner[static_cast<size_t>(s)];
+      for (n = std::max<int64_t>(1, i < inner.begin ? 1 : inner.end - i); i + n < w.width && (w.source[static_cast<size_t>(s * w.width + i + n)] < 0) == zero;) ++n;
       if (zero) gaps_.push_back({static_cast<int32_t>(s * w_segment + i), static_cast<int32_t>(n), 0, 0});
     }
 }

@@ -10,8 +10,9 @@
 #include "conv/depthwise.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/fft.hpp"
-#include "conv/index_map.hpp"
 #include "conv/gather.hpp"
+#include "conv/index_map.hpp"
+#include "conv/line_rows.hpp"
 #include "conv/pieces.hpp"
 #include "conv/rows.hpp"
 #include "conv/tiny.hpp"
@@ -184,6 +185,20 @@ struct Correlation {
     return algorithm == Algorithm::depthwise || (taps > 1 && depthwise_pays(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step, w.map.outputs * w.step));
   }
 
+  // The same correlation with views of a line's rows.
+  Correlation as_image(const LineRows& line, const Piece& w) const {
+    Correlation image = *this;
+    const auto cut = [&line](auto& view, int64_t first, int64_t step, int64_t columns) {
+      view.data += first * view.stride[4];
+      view.shape[3] = line.rows;
+      view.stride[3] = line.row * step * view.stride[4];
+      view.shape[4] = columns;
+    };
+    cut(image.sum.x, line.first, w.map.stride, line.w.map.in);
+    cut(image.y, w.begin + line.begin, 1, line.row);
+    return image;
+  }
+
   // The two phases of a stride along the width go together, so that their outputs are stored in turn.
   DepthwiseSum<T> depthwise_sum(const Piece& h, const Piece& w) const {
     DepthwiseSum<T> s;
@@ -250,6 +265,7 @@ struct Correlation {
 
   // Adds what run() would do to a plan; the tile and the blocks are those of the `main` piece.
   void describe(const Piece& d, const Piece& h, const Piece& w, bool main, ConvPlan& plan) {
+    if (w.map.outputs == 0) return;
     const int64_t item = static_cast<int64_t>(sizeof(T));
     auto at_least = [](int64_t& value, int64_t least) { value = std::max(value, least); };
     if (use_winograd(d, h, w)) {
@@ -271,6 +287,14 @@ struct Correlation {
       return;
     }
     if (const FftPlan part = fft_plan(d, h, w); part.applies()) return describe_fft(part, static_cast<double>(sum.images), main, plan);
+    if (const LineRows line(h, w); line.rows) {
+      const Correlation image = as_image(line, w);
+      if (image.use_depthwise(d, line.h, line.w)) {
+        describe(d, h, outputs_of(w, 0, line.begin), false, plan);
+        describe(d, h, outputs_of(w, line.end(), w.map.outputs), false, plan);
+        return image.describe_depthwise(line.h, line.w, main, plan);
+      }
+    }
     if (use_depthwise(d, h, w)) return describe_depthwise(h, w, main, plan);
     sum.y = y;
     const Piece* pieces[3] = {&d, &h, &w};
@@ -320,6 +344,14 @@ struct Correlation {
     adding = d.adds || h.adds || w.adds;
     if (use_winograd(d, h, w)) return run_winograd_pieces(d, ascending(h), ascending(w));
     if (const FftPlan plan = fft_plan(d, h, w); plan.applies()) return run_fft_pieces(d, h, w, plan);
+    if (const LineRows line(h, w); line.rows) {
+      Correlation image = as_image(line, w);
+      if (image.use_depthwise(d, line.h, line.w)) {
+        image.run_depthwise_pieces(line.h, line.w);
+        run(d, h, outputs_of(w, 0, line.begin));
+        return run(d, h, outputs_of(w, line.end(), w.map.outputs));
+      }
+    }
     if (use_depthwise(d, h, w)) return run_depthwise_pieces(h, w);
     const Piece* pieces[3] = {&d, &h, &w};
     int64_t room = kMaxTaps, most[3], count[3];
