@@ -80,26 +80,24 @@ struct Sizes {
 // The slices of x that lie transformed in a task's memory, of which each is read by several outputs along the depth.
 class Slices {
  public:
-  Slices(const AxisMap& axis) : d(axis), held(axis.offset.size(), -1), place(axis.offset.size(), -1) {}
+  explicit Slices(const AxisMap& axis) : d(axis), held(axis.offset.size()), wanted(held), place(held) {}
+
+  void clear() { std::fill(held.begin(), held.end(), -1); }
 
   // Finds a place for each tap of output `o`, the same for the same slice; calls transform(slice, place) where it is new.
   template <class F>
   void fetch(int64_t o, F transform) {
-    Vector<int64_t> wanted;
-    for (int64_t offset : d.offset) wanted.push_back(map_coordinate(d.mode, o * d.stride + offset, d.in));
+    const auto find = [](const Vector<int64_t>& v, int64_t slice) { return std::find(v.begin(), v.end(), slice); };
+    for (size_t t = 0; t < wanted.size(); ++t) wanted[t] = map_coordinate(d.mode, o * d.stride + d.offset[t], d.in);
     for (size_t t = 0; t < wanted.size(); ++t) {
-      if (wanted[t] < 0) {
-        place[t] = -1;
-        continue;
-      }
-      auto at = std::find(held.begin(), held.end(), wanted[t]);
-      if (at == held.end()) {
-        const auto unused = [&](int64_t slice) { return std::find(wanted.begin(), wanted.end(), slice) == wanted.end(); };
-        at = std::find_if(held.begin(), held.end(), [&](int64_t slice) { return slice < 0 || unused(slice); });
-        *at = wanted[t];
-        transform(wanted[t], at - held.begin());
-      }
-      place[t] = at - held.begin();
+      place[t] = -1;
+      if (wanted[t] < 0) continue;
+      place[t] = find(held, wanted[t]) - held.begin();
+      if (place[t] < static_cast<int64_t>(held.size())) continue;
+      const auto idle = [&](int64_t slice) { return slice < 0 || find(wanted, slice) == wanted.end(); };
+      place[t] = std::find_if(held.begin(), held.end(), idle) - held.begin();
+      held[static_cast<size_t>(place[t])] = wanted[t];
+      transform(wanted[t], place[t]);
     }
   }
   // Places of the taps, -1 for those that read zeros.
@@ -107,7 +105,7 @@ class Slices {
 
  private:
   const AxisMap& d;
-  Vector<int64_t> held, place;
+  Vector<int64_t> held, wanted, place;
 };
 
 template <class T>
@@ -133,10 +131,10 @@ struct Tiles {
   void run(const Box& box, int64_t part) const {
     const Scratch scratch(Sizes<T>(s, plan));
     const WinogradPatchesOf<T> source(s.shape, false, s.axis, s.x, box);
-    const Vector<int32_t> row = first_outputs(1, 0, box), column = first_outputs(2, box.begin[2], box);
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
+    Slices slices(s.axis[0]);
     for (int64_t g = 0; g < s.groups; ++g) {
-      Slices slices(s.axis[0]);
+      slices.clear();
       for (int64_t o = box.begin[0]; o < box.end[0]; ++o) {
         slices.fetch(o, [&](int64_t slice, int64_t place) {
           source.transform(slice, g * s.channels, s.channels, scratch.pixels, scratch.v + place * layout.v_slice, layout.v_plane, layout.v_vector);
@@ -146,22 +144,13 @@ struct Tiles {
           for (int64_t c = 0; c < s.channels; c += plan.depth)
             multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, slices.places(), scratch);
           for (int64_t i = 0; i < n; ++i)
-            transform_output(box, o, g, r + i, scratch.m + i * layout.m_vector, row.data(), column.data(), scratch.pixels);
+            transform_output(box, o, g, r + i, scratch.m + i * layout.m_vector, scratch.pixels);
         }
       }
     }
   }
 
  private:
-  // Of a box's tiles along an axis, counted from that of tile `from`.
-  Vector<int32_t> first_outputs(int axis, int64_t from, const Box& box) const {
-    Vector<int32_t> first;
-    first.reserve(static_cast<size_t>(box.extent(axis)));
-    for (int64_t t = box.begin[axis]; t < box.end[axis]; ++t)
-      first.push_back(static_cast<int32_t>(s.shape.first(axis, t) - s.shape.first(axis, from)));
-    return first;
-  }
-
   // All products of some vectors of rows with some channels.
   void multiply(const Box& box, int64_t g, Range rows, Range channels, const Vector<int64_t>& place, const Scratch& scratch) const {
     const int64_t all = s.shape.slices * channels.size();
@@ -195,12 +184,11 @@ struct Tiles {
     }
   }
 
-  void transform_output(const Box& box, int64_t o, int64_t g, int64_t vector, const T* m, const int32_t* first_row, const int32_t* first_column, T* pixels) const {
+  void transform_output(const Box& box, int64_t o, int64_t g, int64_t vector, const T* m, T* pixels) const {
     WinogradOutput<T> job{};
     const int64_t row = vector * lanes, column = s.shape.first(2, box.begin[2]);
     job.plane = layout.m_plane;
-    job.row = first_row;
-    job.column = first_column;
+    job.tile_row = box.begin[1];
     job.down = box.extent(1);
     job.across = box.extent(2);
     job.row_apart = s.shape.step[1];

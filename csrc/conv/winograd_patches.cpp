@@ -22,25 +22,24 @@ PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, i
 }
 
 void PatchLines::find(const AxisMap& axis, int64_t first) {
-  const auto source = [&](int32_t line) {
-    return map_coordinate(axis.mode, first * axis.stride + axis.offset.front() + line, axis.in);
-  };
+  const int64_t low = first * axis.stride + axis.offset.front();
   int64_t begin = axis.in, end = 0;
-  for (int32_t line : at)
-    if (const int64_t i = source(line); i >= 0) begin = std::min(begin, i), end = std::max(end, i + 1);
-  Vector<int32_t> place(static_cast<size_t>(std::max<int64_t>(0, end - begin)), -1);
-  for (int32_t line : at)
-    if (const int64_t i = source(line); i >= 0) place[static_cast<size_t>(i - begin)] = 0;
-  coordinate.reserve(place.size());
-  for (int64_t i = begin; i < end; ++i)
-    if (int32_t& to = place[static_cast<size_t>(i - begin)]; to == 0) {
-      to = static_cast<int32_t>(coordinate.size());
-      coordinate.push_back(i);
-    }
-  for (int32_t& line : at) {
-    const int64_t i = source(line);
-    line = i < 0 ? -1 : place[static_cast<size_t>(i - begin)];
+  coordinate.reserve(at.size());
+  for (int32_t line : at) {
+    const int64_t i = map_coordinate(axis.mode, low + line, axis.in);
+    coordinate.push_back(i);
+    if (i >= 0) begin = std::min(begin, i), end = std::max(end, i + 1);
   }
+  Vector<int32_t> place(static_cast<size_t>(std::max<int64_t>(0, end - begin)), -1);
+  for (int64_t i : coordinate)
+    if (i >= 0) place[static_cast<size_t>(i - begin)] = 0;
+  int32_t count = 0;
+  for (int32_t& to : place)
+    if (to == 0) to = count++;
+  for (size_t l = 0; l < at.size(); ++l) at[l] = coordinate[l] < 0 ? -1 : place[static_cast<size_t>(coordinate[l] - begin)];
+  coordinate.clear();
+  for (size_t i = 0; i < place.size(); ++i)
+    if (place[i] >= 0) coordinate.push_back(begin + static_cast<int64_t>(i));
 }
 
 template <class T>
@@ -52,10 +51,8 @@ WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape, bool gradien
       w(axis[2], shape, 2, b.begin[2], b.end[2], gradient ? shape.out() : kWinogradIn),
       make_patches(gradient ? winograd_kernels<T>().of(shape.taps).gradient_patches : winograd_kernels<T>().source_patches) {
   const int64_t lanes = conv_kernels<T>().lanes;
-  row.reserve(h.at.size());
-  column.reserve(w.at.size());
-  for (int64_t line : h.at) row.push_back(static_cast<int32_t>((line < 0 ? h.size() : line) * w.size() * lanes));
-  for (int64_t line : w.at) column.push_back(static_cast<int32_t>(line < 0 ? -1 : line * lanes));
+  for (int32_t& line : h.at) line = static_cast<int32_t>((line < 0 ? h.size() : line) * w.size() * lanes);
+  for (int32_t& line : w.at) line = static_cast<int32_t>(line < 0 ? -1 : line * lanes);
 }
 
 template <class T>
@@ -94,8 +91,8 @@ void WinogradPatchesOf<T>::transform(int64_t d, int64_t c0, int64_t channels, T*
   std::fill_n(pixels + h.size() * w.size() * lanes, w.size() * lanes, T(0));
   WinogradPatches<T> job{};
   job.src = pixels;
-  job.row = row.data();
-  job.column = column.data();
+  job.row = h.at.data();
+  job.column = w.at.data();
   job.down = box.extent(1);
   job.across = box.extent(2);
   job.plane = plane;

@@ -52,8 +52,7 @@ class WinogradPatchesOf {
 
   View<const T> x;
   Box box;
-  PatchLines h, w;
-  Vector<int32_t> row, column;  // elements from the first pixel to each line, and a row of zeros behind them
+  PatchLines h, w;  // `at` made elements: from the first pixel to each line, and to a row of zeros behind them
   void (*make_patches)(const WinogradPatches<T>&);
 };
 

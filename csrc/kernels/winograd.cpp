@@ -317,13 +317,20 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
 template <class T, int N>
 void output(const WinogradOutput<T>& a) {
   constexpr int VL = kLanes<T>;
+  const auto first = [](int64_t tile, int64_t apart) FASTCONV_LAMBDA {
+    return apart == 1 ? tile * N : tile / apart * apart * N + tile % apart;
+  };
   const bool joined = a.y_row == a.columns * a.y_step && a.row_apart == 1 && a.column_apart == 1;
-  const int64_t pitch = (joined ? a.columns : a.column[a.across - 1] + (N - 1) * a.column_apart + 1) * VL;
+  const int64_t pitch = (joined ? a.columns : first(a.across - 1, a.column_apart) + (N - 1) * a.column_apart + 1) * VL;
   for (int64_t r = 0; r < a.down; ++r) {
-    for (int64_t s = a.across - 1; s >= 0; --s)
-      output_tile<T, N>(a, a.m + (r * a.across + s) * VL, a.pixels + a.column[s] * VL, pitch, a.column_apart * VL);
-    T* y = a.y + a.row[r] * a.y_row;
-    const int64_t left = (a.rows - a.row[r] + a.row_apart - 1) / a.row_apart, rows = left < N ? left : N;
+    for (int64_t t = 0; t < a.across; ++t) {
+      const int64_t s = t ? t - 1 : a.across - 1;
+      output_tile<T, N>(a, a.m + (r * a.across + s) * VL, a.pixels + first(s, a.column_apart) * VL, pitch,
+                        a.column_apart * VL);
+    }
+    const int64_t h = first(a.tile_row + r, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
+    const int64_t rows = left < N ? left : N;
+    T* y = a.y + h * a.y_row;
     if (joined) {
       scatter_pixels(a, y, a.pixels, rows * a.columns);
     } else {
@@ -365,39 +372,52 @@ FASTCONV_INLINE void gradient_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R]) {
   w[R - 1] += s[5];
 }
 
+// The patch whose lines stand at src + row[h] + column[w].
+template <class T, int P>
+FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int32_t* row, const int32_t* column, T* v) {
+  Vec<T> half[6][P];  // [row of the result][column of the patch]
+  int64_t line[P];
+#pragma GCC unroll 8
+  for (int i = 0; i < P; ++i) line[i] = row[i];
+#pragma GCC unroll 8
+  for (int j = 0; j < P; ++j) {
+    Vec<T> in[P], out[6];
+#pragma GCC unroll 8
+    for (int i = 0; i < P; ++i) in[i] = load(src + column[j] + line[i]);
+    patch_transform<T>(in, out);
+#pragma GCC unroll 8
+    for (int i = 0; i < 6; ++i) half[i][j] = out[i];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 6; ++i) {
+    Vec<T> out[6];
+    patch_transform<T>(half[i], out);
+#pragma GCC unroll 8
+    for (int j = 0; j < 6; ++j)
+      store(v + (i * 6 + j) * a.plane, out[j]), __builtin_prefetch(v + (i * 6 + j) * a.plane + a.tile, 1);
+  }
+}
+
+// Patches with columns of zeros are copied together first.
 template <class T, int P>
 void patches(const WinogradPatches<T>& a) {
+  constexpr int VL = kLanes<T>;
+  alignas(64) T copy[P * P * VL];
+  int32_t own_row[P], own_column[P];
+  for (int i = 0; i < P; ++i) own_row[i] = i * P * VL, own_column[i] = i * VL;
   T* v = a.v;
-  for (int64_t r = 0; r < a.down; ++r) {
-    const int32_t* row = a.row + P * r;
+  for (int64_t r = 0; r < a.down; ++r)
     for (int64_t s = 0; s < a.across; ++s, v += a.tile) {
-      const int32_t* column = a.column + P * s;
-      int64_t line[P];
-#pragma GCC unroll 8
-      for (int i = 0; i < P; ++i) line[i] = row[i];
-      Vec<T> half[6][P];  // [row of the result][column of the patch]
-#pragma GCC unroll 8
-      for (int j = 0; j < P; ++j) {
-        Vec<T> in[P] = {}, out[6];
-        if (column[j] >= 0) {
-          const T* src = a.src + column[j];
-#pragma GCC unroll 8
-          for (int i = 0; i < P; ++i) in[i] = load(src + line[i]);
-        }
-        patch_transform<T>(in, out);
-#pragma GCC unroll 8
-        for (int i = 0; i < 6; ++i) half[i][j] = out[i];
+      const T* src = a.src;
+      const int32_t *row = a.row + P * r, *column = a.column + P * s;
+      if ((column[0] | column[P - 1]) < 0) {  // in ascending order: zeros are at the ends
+        for (int i = 0; i < P; ++i)
+          for (int j = 0; j < P; ++j)
+            store(copy + (i * P + j) * VL, column[j] < 0 ? Vec<T>{} : load(src + row[i] + column[j]));
+        src = copy, row = own_row, column = own_column;
       }
-#pragma GCC unroll 8
-      for (int i = 0; i < 6; ++i) {
-        Vec<T> out[6];
-        patch_transform<T>(half[i], out);
-#pragma GCC unroll 8
-        for (int j = 0; j < 6; ++j)
-          store(v + (i * 6 + j) * a.plane, out[j]), __builtin_prefetch(v + (i * 6 + j) * a.plane + a.tile, 1);
-      }
+      patch<T, P>(a, src, row, column, v);
     }
-  }
 }
 
 template <class T, int R>

@@ -72,15 +72,15 @@ struct WinogradTileSums {
 };
 
 // y[l * y_channel + h * y_row + w * y_step] = clamp( bias[l] + (A^T m A)[i, j] ) for the channels l and the outputs
-// h = row[r] + i * row_apart < rows, w = column[s] + j * column_apart < columns of tile t = r * across + s, whose value i
-// stands at m + plane * i + t * lanes. The tiles of all s cover the columns. `pixels` is scratch memory for N rows of whole
-// tiles. bias has `lanes` values, or is null.
+// h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile t = r * across + s,
+// whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the next
+// ones where these end; r counts from `tile_row`. The columns are those that the tiles cover. `pixels` is scratch memory
+// for N rows of whole tiles. bias has `lanes` values, or is null.
 template <class T>
 struct WinogradOutput {
   const T* m;
   int64_t plane;
-  const int32_t *row, *column;
-  int64_t down, across;
+  int64_t tile_row, down, across;
   int64_t row_apart, column_apart;
   T* y;
   int64_t channels, y_channel, y_row, y_step;
