@@ -27,8 +27,29 @@ CASES = [
     Case((19, 23), (3, 3), padding=((0, 2), (1, 0)), batch=3, ic=67, oc=37),
     Case((8, 9), (3, 3), padding="same", batch=None, ic=4, oc=33, flip=True),
     Case((3, 7, 11), (1, 3, 3), padding=(0, 1, 1), ic=6, oc=9),
-    *[c for c in sample(51, 400) if c.kernel[-2:] == (3, 3)],
+    *[c for c in sample(51, 400) if c.kernel[-2:] in ((3, 3), (5, 5))],
 ]
+FURTHER = [  # five taps, taps apart, slices of taps
+    Case((14, 15), (5, 5), padding=2, ic=130, oc=70),
+    Case((27, 27), (5, 5), padding=2, ic=18, oc=37),  # several blocks
+    Case((3, 401), (5, 5), padding=2, ic=18, oc=17),
+    *[Case(size, (5, 5), padding=2, batch=2, ic=3, oc=5) for size in SIZES],
+    *[Case((9, 14), (5, 5), padding=4, mode=mode, ic=9, oc=2) for mode in MODES],
+    Case((19, 23), (5, 5), padding=((0, 3), (1, 0)), groups=3, ic=17, oc=11, flip=True),
+    *[Case((13, 23), (3, 3), padding=2, dilation=2, mode=mode, batch=2, ic=9, oc=18) for mode in MODES],
+    Case((33, 29), (3, 3), padding=(8, 3), dilation=(8, 3), ic=33, oc=17),  # fewer outputs than a tile of each residue
+    Case((65, 63), (3, 3), padding=4, dilation=4, ic=19, oc=5),  # residues of unequal length
+    Case((97, 41), (3, 3), padding=(31, 5), dilation=(31, 5), ic=40, oc=3),  # blocks within a residue's tiles
+    Case((5, 601), (3, 3), padding=1, dilation=(1, 7), ic=18, oc=17),  # blocks along a dilated row
+    Case((31, 44), (5, 5), padding=(4, 6), dilation=(2, 3), mode="reflect", ic=7, oc=20),
+    Case((4, 3), (3, 3), padding=9, dilation=9, ic=3, oc=2),
+    Case((5, 9, 11), (3, 3, 3), padding=1, ic=16, oc=9),
+    *[Case((4, 9, 10), (3, 3, 3), padding=(2, 1, 1), mode=mode, ic=17, oc=9) for mode in MODES],
+    Case((9, 6, 7), (2, 3, 3), padding=(3, 1, 1), stride=(3, 1, 1), batch=2, ic=32, oc=4),  # outputs that see only zeros
+    Case((9, 8, 7), (3, 3, 3), padding=(2, 1, 2), dilation=(2, 1, 2), groups=2, ic=18, oc=5, flip=True),
+    Case((7, 6, 9), (4, 5, 5), padding=(2, 2, 2), ic=5, oc=33),
+]
+CASES += FURTHER
 
 
 def assert_close(got: Array, expected: Array, magnitude: Array) -> None:
@@ -45,7 +66,7 @@ def test_forward_and_grad_input(case: Case, dtype: Any) -> None:
     assert_close(dx, case.expected_grad_input(g, w), case.expected_grad_input(abs(g), abs(w)))
 
 
-@pytest.mark.parametrize("case", CASES[:17], ids=str)
+@pytest.mark.parametrize("case", [*CASES[:17], *FURTHER], ids=str)
 def test_threads_and_batch_change_no_bit(case: Case, dtype: Any) -> None:
     case = Case(**{**vars_of(case), "batch": 5})
     x, w, b, g = random(case, dtype)
@@ -67,9 +88,37 @@ def test_packed_weights_change_no_bit(case: Case, dtype: Any) -> None:
     assert_same_bits(packed(x), case.forward(x, w, b, algorithm="winograd"))
 
 
+@pytest.mark.parametrize(
+    "sizes, kernel, more",
+    [
+        ((27, 27), (5, 5), {"padding": 2}),
+        ((28, 31), (3, 3), {"padding": 2, "dilation": 2}),
+        ((6, 14, 14), (3, 3, 3), {"padding": 1}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("algorithm", ["auto", "winograd"])
+def test_packed_weights_of_other_shapes(
+    sizes: tuple[int, ...], kernel: tuple[int, ...], more: dict[str, Any], algorithm: str, dtype: Any
+) -> None:
+    case = Case(sizes, kernel, ic=48, oc=40, **more)
+    x, w, b, _ = random(case, dtype)
+    packed = (fc.PackedConv2d if case.nd == 2 else fc.PackedConv3d)(w, b, algorithm=algorithm, **more)
+    assert fc.explain(x.shape, w.shape, dtype=dtype, algorithm=algorithm, **more)["algorithm"] == "winograd"
+    assert_same_bits(packed(x), case.forward(x, w, b, algorithm=algorithm))
+
+
+PLANES = [
+    Case((13, 29), (3, 3), padding=1, batch=2, ic=19, oc=37),
+    Case((13, 29), (5, 5), padding=2, batch=2, ic=19, oc=37),
+    Case((13, 29), (3, 3), padding=3, dilation=3, batch=2, ic=19, oc=37),
+    Case((13, 29), (3, 3), padding=(1, 3), dilation=(1, 3), batch=2, ic=19, oc=37),
+]
+
+
+@pytest.mark.parametrize("case", PLANES, ids=str)
 @pytest.mark.parametrize("steps", [(1, 1, 1, 1), (2, 1, 1, 1), (1, -1, 2, 3), (-2, 3, 1, -1)], ids=str)
-def test_writes_the_output_and_nothing_else(steps: tuple[int, ...], dtype: Any) -> None:
-    case = Case((13, 29), (3, 3), padding=1, batch=2, ic=19, oc=37)
+def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], dtype: Any) -> None:
     x, w, b, _ = random(case, dtype)
     out = Guarded(case.output_shape, dtype, steps)
     case.forward(x, w, b, algorithm="winograd", out=out.view)
@@ -77,9 +126,9 @@ def test_writes_the_output_and_nothing_else(steps: tuple[int, ...], dtype: Any) 
     out.assert_intact()
 
 
+@pytest.mark.parametrize("case", PLANES, ids=str)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_bits_for_any_layout(layout: str, dtype: Any) -> None:
-    case = Case((13, 29), (3, 3), padding=1, batch=2, ic=19, oc=37)
+def test_bits_for_any_layout(case: Case, layout: str, dtype: Any) -> None:
     x, w, b, g = random(case, dtype)
     spread = LAYOUTS[layout]
     assert_same_bits(
@@ -95,3 +144,41 @@ def test_auto_takes_it_for_many_channels(direction: str) -> None:
     plan = fc.explain((1, 128, 56, 56), (128, 128, 3, 3), padding=1, direction=direction)
     assert plan["algorithm"] == "winograd"
     assert fc.explain((1, 2, 56, 56), (7, 2, 3, 3), padding=1, direction=direction)["algorithm"] == "direct"
+
+
+@pytest.mark.parametrize(
+    "shape, weight, more, kernel",
+    [
+        ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(2x2, 5x5)"),
+        ((1, 48, 35, 35), (64, 48, 5, 5), {"padding": 2}, "F(2x2, 5x5)"),
+        ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(4x4, 3x3)"),
+        ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 8, "dilation": 8, "padding_mode": "replicate"}, "F(4x4, 3x3)"),
+        ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {"padding": 1}, "F(4x4, 3x3)"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("direction", ["forward", "grad_input"])
+def test_auto_takes_other_shapes(
+    shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], kernel: str, direction: str
+) -> None:
+    for batch in (1, 8):
+        told = fc.explain((batch, *shape[1:]), weight, direction=direction, **more)
+        assert told["algorithm"] == "winograd" and told["kernel"] == kernel
+
+
+@pytest.mark.parametrize(
+    "shape, weight, more",
+    [
+        ((1, 6, 14, 14), (16, 6, 5, 5), {}),
+        ((1, 16, 10, 10), (16, 16, 5, 5), {}),  # small: exact
+        ((1, 256, 9, 9), (256, 256, 3, 3), {"padding": 8, "dilation": 8}),  # nearly a tile for each output
+        ((1, 64, 56, 56), (64, 64, 3, 5), {"padding": 2}),
+        ((1, 64, 56, 56), (64, 64, 5, 5), {"padding": 2, "stride": (1, 2)}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("direction", ["forward", "grad_input"])
+def test_auto_leaves_it(
+    shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], direction: str
+) -> None:
+    assert fc.explain(shape, weight, direction=direction, **more)["algorithm"] == "direct"

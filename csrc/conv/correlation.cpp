@@ -69,26 +69,29 @@ struct Correlation {
   // The choice looks at one image and at no thread, so that a sample alone and in a batch are computed alike.
   bool use_winograd(const Piece& d, const Piece& h, const Piece& w) const {
     if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
-    if (d.map.taps() != 1 || d.map.tabulated() || !three_in_a_row(h.map) || !three_in_a_row(w.map)) return false;
+    const WinogradShape shape = winograd_shape(d.map, h.map, w.map);
+    if (shape.taps == 0) return false;
     if (algorithm == Algorithm::winograd) return true;
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
-    if (!large_enough_for_winograd(rows.rows, rows.channels, outputs[1] * outputs[2])) return false;
-    const double direct = 9.0 * static_cast<double>(rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-    return winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < direct;
+    if (!large_enough_for_winograd(shape, rows.rows, rows.channels, outputs[1] * outputs[2])) return false;
+    const double direct = static_cast<double>(shape.products() * rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
+    return winograd_cost<T>(shape, rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < direct;
   }
 
   // Rows whose weights are transformed at a time: with several groups, all.
-  int64_t winograd_rows() const {
+  int64_t winograd_rows(int64_t slices) const {
     if (rows.groups > 1 || transformed) return rows.rows;
-    return std::min(rows.rows, std::max<int64_t>(8, kWinogradBytes / (kWinogradPlanes * rows.channels * static_cast<int64_t>(sizeof(T))) / 8 * 8));
+    return std::min(rows.rows, std::max<int64_t>(8, kWinogradBytes / (kWinogradPlanes * slices * rows.channels * static_cast<int64_t>(sizeof(T))) / 8 * 8));
   }
 
+  // Rows from m0 on. The offsets of h and w are to be ascending.
   WinogradSum<T> winograd_sum(const Piece& d, const Piece& h, const Piece& w, int64_t m0) const {
     WinogradSum<T> s;
+    s.shape = winograd_shape(d.map, h.map, w.map);
     s.images = sum.images;
     s.groups = rows.groups;
     s.channels = rows.channels;
-    s.rows = std::min(winograd_rows(), rows.rows - m0);
+    s.rows = std::min(winograd_rows(s.shape.slices), rows.rows - m0);
     s.x = sum.x;
     s.y = y;
     s.y.data += m0 * y.stride[1];
@@ -102,8 +105,10 @@ struct Correlation {
     s.w_group = rows.group_stride();
     s.w_row = rows.row_stride();
     s.w_channel = rows.channel_stride();
-    for (int i = 0; i < 9; ++i)
-      s.tap[i] = d.taps[0] * rows.w.stride[2] + h.taps[static_cast<size_t>(i / 3)] * rows.w.stride[3] + w.taps[static_cast<size_t>(i % 3)] * rows.w.stride[4];
+    for (int64_t t : d.taps) s.slice.push_back(t * rows.w.stride[2]);
+    int64_t* tap = s.tap;
+    for (int64_t i : h.taps)
+      for (int64_t j : w.taps) *tap++ = i * rows.w.stride[3] + j * rows.w.stride[4];
     s.bias = bias.empty() ? nullptr : bias.data() + m0;
     s.clamp = clamps;
     s.low = sum.low;
@@ -113,13 +118,14 @@ struct Correlation {
 
   // The weights are transformed once for all blocks, or, where there is but one, by the tasks as they come to them.
   void run_winograd_pieces(const Piece& d, const Piece& h, const Piece& w) {
-    for (int64_t m0 = 0; m0 < rows.rows; m0 += winograd_rows()) {
+    for (int64_t m0 = 0, n; m0 < rows.rows; m0 += n) {
       WinogradSum<T> s = winograd_sum(d, h, w, m0);
+      n = s.rows;
       s.u = transformed;
       const WinogradPlan plan = plan_winograd(s, !lines.empty());
       if (!transformed && !plan.transforms_weights) {
-        T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.channels))));
-        winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.channels)), u);
+        T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels))));
+        winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.shape.slices * s.channels)), u);
         s.u = u;
       }
       run_winograd(s, plan);
@@ -147,6 +153,8 @@ struct Correlation {
   bool run_with_lines(const ConvProblem& p) {
     const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
     if (d.set.size() != 1 || h.set.size() != 1 || w.set.size() != 1 || !d.add.empty() || !use_winograd(d.set[0], h.set[0], w.set[0])) return false;
+    const WinogradShape shape = winograd_shape(d.set[0].map, h.set[0].map, w.set[0].map);
+    if (shape.products() != 9 || shape.step[1] * shape.step[2] != 1) return false;
     lines = winograd_lines(p, h, w);
     if (!lines.empty()) run(d.set[0], h.set[0], w.set[0]);
     return !lines.empty();
@@ -269,20 +277,20 @@ struct Correlation {
     const int64_t item = static_cast<int64_t>(sizeof(T));
     auto at_least = [](int64_t& value, int64_t least) { value = std::max(value, least); };
     if (use_winograd(d, h, w)) {
-      const WinogradSum<T> s = winograd_sum(d, ascending(h), ascending(w), 0);
+      const WinogradSum<T> s = winograd_sum(ascending(d), ascending(h), ascending(w), 0);
       const WinogradPlan part = plan_winograd(s);
       const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
       at_least(plan.workspace_bytes, part.workspace_bytes);
-      if (!part.transforms_weights) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.channels) * item);
-      plan.cost += static_cast<double>(s.images) * winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true) +
-                   winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, false) - winograd_cost<T>(rows.groups, rows.rows, rows.channels, outputs, true);
+      if (!part.transforms_weights) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels) * item);
+      const auto cost = [&](bool ready) { return winograd_cost<T>(s.shape, rows.groups, rows.rows, rows.channels, outputs, ready); };
+      plan.cost += static_cast<double>(s.images - 1) * cost(true) + cost(false);
       if (!main) return;
       plan.algorithm = Algorithm::winograd;
-      plan.kernel = "F(4x4, 3x3)";
+      plan.kernel = s.shape.taps == 3 ? "F(4x4, 3x3)" : "F(2x2, 5x5)";
       plan.mr = winograd_kernels<T>().tiles;
       plan.nr = winograd_kernels<T>().vectors * conv_kernels<T>().lanes;
       plan.block_channels = s.channels;
-      plan.block_pixels = part.images * part.down * part.across * kWinogradOut * kWinogradOut;
+      plan.block_pixels = part.images * part.deep * part.down * part.across * s.shape.out() * s.shape.out();
       plan.threads = part.threads;
       return;
     }
@@ -342,7 +350,7 @@ struct Correlation {
   void run(const Piece& d, const Piece& h, const Piece& w) {
     if (sum.images * sum.groups * sum.rows * d.map.outputs * h.map.outputs * w.map.outputs == 0) return;
     adding = d.adds || h.adds || w.adds;
-    if (use_winograd(d, h, w)) return run_winograd_pieces(d, ascending(h), ascending(w));
+    if (use_winograd(d, h, w)) return run_winograd_pieces(ascending(d), ascending(h), ascending(w));
     if (const FftPlan plan = fft_plan(d, h, w); plan.applies()) return run_fft_pieces(d, h, w, plan);
     if (const LineRows line(h, w); line.rows) {
       Correlation image = as_image(line, w);
@@ -612,8 +620,9 @@ std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorith
   const Piece d = forward_piece(large.axis[0]), h = forward_piece(large.axis[1]), v = forward_piece(large.axis[2]);
   correlation.transformed = w.data;  // as if it were at hand
   if (!correlation.use_winograd(d, h, v)) return u;
-  u.resize(static_cast<size_t>(winograd_weight_size<T>(correlation.rows.groups, correlation.rows.rows, correlation.rows.channels)));
-  winograd_weights(correlation.winograd_sum(d, h, v, 0), 1, u.data());
+  const WinogradSum<T> s = correlation.winograd_sum(d, h, v, 0);
+  u.resize(static_cast<size_t>(winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels)));
+  winograd_weights(s, 1, u.data());
   return u;
 }
 

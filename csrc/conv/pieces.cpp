@@ -22,15 +22,9 @@ Piece with_taps(const Piece& piece, int64_t t0, int64_t t1) {
   return part;
 }
 
-bool three_in_a_row(const AxisMap& map) {
-  if (map.tabulated() || map.taps() != 3 || map.stride != 1) return false;
-  const int64_t step = map.offset[1] - map.offset[0];
-  return (step == 1 || step == -1) && map.offset[2] - map.offset[1] == step;
-}
-
 Piece ascending(const Piece& piece) {
   Piece p = piece;
-  if (p.map.offset[0] > p.map.offset[2]) {
+  if (p.map.offset.front() > p.map.offset.back()) {
     std::reverse(p.map.offset.begin(), p.map.offset.end());
     std::reverse(p.taps.begin(), p.taps.end());
   }

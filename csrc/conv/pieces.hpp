@@ -19,9 +19,7 @@ Vector<int64_t> all_taps(int64_t k);
 // A piece with taps [t0, t1) of its own.
 Piece with_taps(const Piece& piece, int64_t t0, int64_t t1);
 
-// Offsets i, i + 1, i + 2 in either order: what Winograd's algorithm needs of an axis. And the piece with its taps in
-// ascending order of their offsets.
-bool three_in_a_row(const AxisMap& map);
+// The piece with its taps in ascending order of their offsets, if they are in descending order.
 Piece ascending(const Piece& piece);
 
 Piece forward_piece(const ConvAxis& axis);

@@ -1,5 +1,8 @@
-// Winograd's F(4x4, 3x3) for a 3x3 correlation of stride 1: 36 products instead of 144 a tile and pair of channels.
+// Winograd's algorithm for correlations of stride 1 with 3x3 or 5x5 taps evenly apart: tiles of 6x6 inputs and 36 products for
+// each pair of channels, where 4x4 outputs take 144 and 2x2 outputs of 25 taps 100.
 #pragma once
+#include <algorithm>
+
 #include "base/checked.hpp"
 #include "conv/axis.hpp"
 #include "fastconv/conv.hpp"
@@ -8,10 +11,34 @@
 
 namespace fastconv {
 
-// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ) where h and w
-// have three consecutive taps and d has one.
+// A kernel of `slices` x taps x taps, those of h and w `step` apart. Where they are dilated, the outputs of one residue are a
+// problem of their own with inputs as far apart; the residues' tiles interleave, so that they cover the same range together.
+struct WinogradShape {
+  int64_t slices = 1;
+  int taps = 3;
+  int64_t step[3] = {1, 1, 1};
+
+  int out() const { return winograd_outputs(taps); }  // outputs of a tile along an axis
+  int64_t products() const { return slices * taps * taps; }
+
+  // Tiles of n outputs of an axis, and the first output of a tile.
+  int64_t tiles(int axis, int64_t n) const {
+    return n / extent(axis) * step[axis] + std::min(step[axis], n % extent(axis));
+  }
+  int64_t first(int axis, int64_t tile) const { return tile / step[axis] * extent(axis) + tile % step[axis]; }
+
+ private:
+  int64_t extent(int axis) const { return out() * step[axis]; }  // of a tile of each residue
+};
+
+// The shape of a kernel with these axes; `taps` is 0 where the algorithm does not fit.
+WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& w);
+
+// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ), the offsets of h and
+// w in ascending order.
 template <class T>
 struct WinogradSum {
+  WinogradShape shape;
   AxisMap axis[3];
   int64_t images = 1, groups = 1, channels = 1, rows = 1;
   View<const T> x;
@@ -19,7 +46,8 @@ struct WinogradSum {
   const T* u = nullptr;  // winograd_weights of the weights; or null, and they are transformed as they are needed
   const T* w = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
-  int64_t tap[9] = {};  // in ascending order of offset
+  Vector<int64_t> slice;             // from w to each slice of taps
+  int64_t tap[kWinogradTaps] = {};  // within a slice
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
@@ -27,6 +55,7 @@ struct WinogradSum {
 
 struct WinogradPlan {
   int64_t images = 1, down = 1, across = 1;  // tiles of a block
+  int64_t deep = 1;                          // its outputs along the depth
   int64_t blocks = 1;                        // of all images
   int64_t row_parts = 1;                     // a block is done in so many tasks
   int64_t chunk = 1;                         // vectors of rows whose products are made at a time
@@ -36,7 +65,7 @@ struct WinogradPlan {
   int threads = 1;
 };
 
-// Elements of the transformed weights of all groups, and the transform of w (taps in ascending order of offset).
+// Elements of the transformed weights of all groups (`channels` being those of all slices), and the transform.
 template <class T>
 int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels);
 template <class T>
@@ -67,13 +96,14 @@ int64_t winograd_weight_vector(int64_t channels) {
 }
 
 // Small problems are left to exact sums, whatever they cost: integers stay integers.
-inline bool large_enough_for_winograd(int64_t rows, int64_t channels, int64_t pixels) {
+inline bool large_enough_for_winograd(const WinogradShape& shape, int64_t rows, int64_t channels, int64_t pixels) {
   return rows >= 16 && channels >= 16 &&
-         9.0 * static_cast<double>(rows * channels) * static_cast<double>(pixels) >= 1 << 20;
+         static_cast<double>(shape.products() * rows * channels) * static_cast<double>(pixels) >= 1 << 20;
 }
 
 // Estimated cycles of one image, transform of the weights included or not, and of the direct algorithm.
 template <class T>
-double winograd_cost(int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3], bool weights_ready);
+double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3],
+                     bool weights_ready);
 
 }  // namespace fastconv

@@ -77,9 +77,7 @@ struct Lines {
         from.pixels = pixels + to * lanes;
         kernels.pixels(from);
       };
-      const int64_t own = at.end - at.begin;
-      copy(at.begin, own, 0);
-      for (size_t i = 0; i < at.more.size(); ++i) copy(at.more[i], 1, own + static_cast<int64_t>(i));
+      at.each_run(copy);
       kernels.line_patches({pixels, at.at.data(), tiles, line.first ? T(4) : T(1), v + c * tiles * lanes, v_plane});
     }
   }

@@ -8,80 +8,105 @@
 namespace fastconv {
 
 PatchLines::PatchLines(const AxisMap& axis, int64_t first, int64_t count) {
-  const int64_t low = first * axis.stride + axis.offset.front();
-  begin = std::clamp<int64_t>(low, 0, axis.in);
-  end = std::clamp<int64_t>(low + count, begin, axis.in);
   at.reserve(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t source = map_coordinate(axis.mode, low + i, axis.in);
-    int64_t position = source < 0 ? -1 : source - begin;
-    if (source >= 0 && (source < begin || source >= end)) {
-      const auto known = std::find(more.begin(), more.end(), source);
-      position = end - begin + (known - more.begin());
-      if (known == more.end()) more.push_back(source);
-    }
-    at.push_back(static_cast<int32_t>(position));
+  for (int64_t i = 0; i < count; ++i) at.push_back(static_cast<int32_t>(i));
+  find(axis, first);
+}
+
+PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, int64_t lines) {
+  at.reserve(static_cast<size_t>((end - first) * lines));
+  for (int64_t tile = first; tile < end; ++tile)
+    for (int64_t line = 0; line < lines; ++line)
+      at.push_back(static_cast<int32_t>(shape.first(i, tile) - shape.first(i, first) + line * shape.step[i]));
+  find(axis, shape.first(i, first));
+}
+
+void PatchLines::find(const AxisMap& axis, int64_t first) {
+  const int64_t low = first * axis.stride + axis.offset.front();
+  int64_t begin = axis.in, end = 0;
+  coordinate.reserve(at.size());
+  for (int32_t line : at) {
+    const int64_t i = map_coordinate(axis.mode, low + line, axis.in);
+    coordinate.push_back(i);
+    if (i >= 0) begin = std::min(begin, i), end = std::max(end, i + 1);
   }
+  Vector<int32_t> place(static_cast<size_t>(std::max<int64_t>(0, end - begin)), -1);
+  for (int64_t i : coordinate)
+    if (i >= 0) place[static_cast<size_t>(i - begin)] = 0;
+  int32_t count = 0;
+  for (int32_t& to : place)
+    if (to == 0) to = count++;
+  for (size_t l = 0; l < at.size(); ++l) at[l] = coordinate[l] < 0 ? -1 : place[static_cast<size_t>(coordinate[l] - begin)];
+  coordinate.clear();
+  for (size_t i = 0; i < place.size(); ++i)
+    if (place[i] >= 0) coordinate.push_back(begin + static_cast<int64_t>(i));
 }
 
 template <class T>
-int64_t WinogradPatchesOf<T>::pixel_elements(const int64_t extent[3]) {
-  constexpr int64_t margin = kWinogradIn - kWinogradOut;
-  return (extent[1] + margin) * (extent[2] + margin) * conv_kernels<T>().lanes;
+WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape, bool gradient, const AxisMap* axis, const View<const T>& x_,
+                                        const Box& b)
+    : x(x_),
+      box(b),
+      h(axis[1], shape, 1, b.begin[1], b.end[1], gradient ? shape.out() : kWinogradIn),
+      w(axis[2], shape, 2, b.begin[2], b.end[2], gradient ? shape.out() : kWinogradIn),
+      make_patches(gradient ? winograd_kernels<T>().of(shape.taps).gradient_patches : winograd_kernels<T>().source_patches) {
+  const int64_t lanes = conv_kernels<T>().lanes;
+  for (int32_t& line : h.at) line = static_cast<int32_t>((line < 0 ? h.size() : line) * w.size() * lanes);
+  for (int32_t& line : w.at) line = static_cast<int32_t>(line < 0 ? -1 : line * lanes);
+}
+
+template <class T>
+int64_t WinogradPatchesOf<T>::pixel_elements(const WinogradShape& shape, int64_t down, int64_t across) {
+  const auto lines = [&](int i, int64_t tiles) {  // of so many consecutive tiles of each residue
+    return std::min<int64_t>(shape.step[i] * (ceil_div(tiles, shape.step[i]) * shape.out() + shape.taps - 1), tiles * kWinogradIn);
+  };
+  return (lines(1, down) + 1) * lines(2, across) * conv_kernels<T>().lanes;
 }
 
 // pixels[h][w][lane]
 template <class T>
-void WinogradPatchesOf<T>::make_pixels(const T* image, int64_t channels, const PatchLines& h, const PatchLines& w, T* pixels) const {
-  const int64_t lanes = conv_kernels<T>().lanes, columns = w.end - w.begin, rows = h.end - h.begin;
+void WinogradPatchesOf<T>::make_pixels(const T* image, int64_t channels, T* pixels) const {
+  const int64_t lanes = conv_kernels<T>().lanes, columns = w.size();
   WinogradPixels<T> line{};
   line.channels = channels;
   line.channel_stride = x.stride[1];
   line.step = x.stride[4];
-  const auto copy = [&](int64_t row, int64_t column, int64_t count, int64_t to) {
-    line.src = image + row * x.stride[3] + column * x.stride[4];
+  const auto copy = [&](int64_t h0, int64_t w0, int64_t count, int64_t to) {
+    line.src = image + h0 * x.stride[3] + w0 * x.stride[4];
     line.count = count;
     line.pixels = pixels + to * lanes;
     winograd_kernels<T>().pixels(line);
   };
-  const auto copy_row = [&](int64_t row, int64_t to) {
-    copy(row, w.begin, columns, to);
-    for (size_t i = 0; i < w.more.size(); ++i) copy(row, w.more[i], 1, to + columns + static_cast<int64_t>(i));
-  };
-  if (w.more.empty() && rows > 0 && x.stride[3] == columns * x.stride[4]) copy(h.begin, w.begin, columns * rows, 0);
-  else
-    for (int64_t i = 0; i < rows; ++i) copy_row(h.begin + i, i * w.size());
-  for (size_t i = 0; i < h.more.size(); ++i) copy_row(h.more[i], (rows + static_cast<int64_t>(i)) * w.size());
+  const bool joined = x.stride[3] == columns * x.stride[4] && w.coordinate.back() - w.coordinate.front() == columns - 1;
+  h.each_run([&](int64_t h0, int64_t rows, int64_t to) {
+    if (joined) return copy(h0, w.coordinate.front(), rows * columns, to * columns);
+    for (int64_t i = 0; i < rows; ++i)
+      w.each_run([&](int64_t w0, int64_t count, int64_t at) { copy(h0 + i, w0, count, (to + i) * columns + at); });
+  });
 }
 
 template <class T>
-void WinogradPatchesOf<T>::transform(const Box& box, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const {
-  const int64_t margin = lines - kWinogradOut;
-  const int64_t lanes = conv_kernels<T>().lanes, down = ceil_div(box.extent(1), kWinogradOut), across = ceil_div(box.extent(2), kWinogradOut);
-  PatchLines h(axis[1], box.begin[1], down * kWinogradOut + margin);
-  const PatchLines w(axis[2], box.begin[2], across * kWinogradOut + margin);
-  const int64_t d = map_coordinate(axis[0].mode, box.begin[0] * axis[0].stride + axis[0].offset[0], axis[0].in);
-  if (d < 0) std::fill(h.at.begin(), h.at.end(), -1);
-  const auto make_patches = lines == kWinogradIn ? winograd_kernels<T>().source_patches : winograd_kernels<T>().gradient_patches;
+void WinogradPatchesOf<T>::transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const {
+  const int64_t lanes = conv_kernels<T>().lanes, tiles = box.extent(1) * box.extent(2);
+  std::fill_n(pixels + h.size() * w.size() * lanes, w.size() * lanes, T(0));
   WinogradPatches<T> job{};
   job.src = pixels;
   job.row = h.at.data();
   job.column = w.at.data();
-  job.pitch = w.size() * lanes;
-  job.down = down;
-  job.across = across;
+  job.down = box.extent(1);
+  job.across = box.extent(2);
   job.plane = plane;
   job.tile = lanes;
   for (int64_t c = 0; c < channels; c += lanes)
     for (int64_t n = 0; n < box.images(); ++n) {
-      const T* image = x.data + (box.image0 + n) * x.stride[0] + (c0 + c) * x.stride[1] + std::max<int64_t>(0, d) * x.stride[2];
-      make_pixels(image, std::min(lanes, channels - c), h, w, pixels);
-      job.v = v + c / lanes * vector + n * down * across * lanes;
+      const T* image = x.data + (box.image0 + n) * x.stride[0] + (c0 + c) * x.stride[1] + d * x.stride[2];
+      if (h.size() * w.size() > 0) make_pixels(image, std::min(lanes, channels - c), pixels);
+      job.v = v + c / lanes * vector + n * tiles * lanes;
       make_patches(job);
     }
 }
 
-template struct WinogradPatchesOf<float>;
-template struct WinogradPatchesOf<double>;
+template class WinogradPatchesOf<float>;
+template class WinogradPatchesOf<double>;
 
 }  // namespace fastconv

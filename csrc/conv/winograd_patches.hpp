@@ -4,36 +4,56 @@
 #pragma once
 #include "conv/axis.hpp"
 #include "conv/block.hpp"
+#include "conv/winograd.hpp"
 #include "fastconv/tensor.hpp"
 
 namespace fastconv {
 
-// Coordinates of one axis that the lines of a box's patches read: those that stand there, side by side, and behind them
-// what padding fetches from elsewhere.
+// The coordinates of one axis that patches read, in ascending order.
 struct PatchLines {
-  int64_t begin, end;
-  Vector<int64_t> more;
-  Vector<int32_t> at;  // of each line among them, -1 for zeros
+  Vector<int64_t> coordinate;
+  Vector<int32_t> at;  // of each line of each patch, its position among them; -1 for zeros
 
-  // `count` lines, the first of them read by the first tap of output `first`.
+  // `count` lines side by side, the first of them read by the first tap of output `first`.
   PatchLines(const AxisMap& axis, int64_t first, int64_t count);
-  int64_t size() const { return end - begin + static_cast<int64_t>(more.size()); }
-};
+  // The lines of the patches of tiles [first, end), `lines` each.
+  PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, int64_t lines);
 
-template <class T>
-struct WinogradPatchesOf {
-  const AxisMap* axis;  // three
-  View<const T> x;
-  int64_t lines;  // of a patch: kWinogradIn for inputs, kWinogradOut for gradients
+  int64_t size() const { return static_cast<int64_t>(coordinate.size()); }
 
-  // Elements of scratch memory for boxes of so many outputs.
-  static int64_t pixel_elements(const int64_t extent[3]);
-
-  // Value i of tile t of channel c0 + c goes to v + i * plane + c / lanes * vector + t * lanes + c % lanes.
-  void transform(const Box& box, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const;
+  // Calls f(coordinate, count, position) for each run of coordinates side by side.
+  template <class F>
+  void each_run(F f) const {
+    for (size_t i = 0, n; i < coordinate.size(); i += n) {
+      for (n = 1; i + n < coordinate.size() && coordinate[i + n] == coordinate[i] + static_cast<int64_t>(n);) ++n;
+      f(coordinate[i], static_cast<int64_t>(n), static_cast<int64_t>(i));
+    }
+  }
 
  private:
-  void make_pixels(const T* image, int64_t channels, const PatchLines& h, const PatchLines& w, T* pixels) const;
+  void find(const AxisMap& axis, int64_t first);  // `at` counts from what the first tap of output `first` reads
+};
+
+// A box's axes 1 and 2 count tiles.
+template <class T>
+class WinogradPatchesOf {
+ public:
+  // Patches of inputs or, if `gradient`, of outputs. `axis`: three.
+  WinogradPatchesOf(const WinogradShape& shape, bool gradient, const AxisMap* axis, const View<const T>& x, const Box& box);
+
+  // Elements of scratch memory for boxes of so many tiles.
+  static int64_t pixel_elements(const WinogradShape& shape, int64_t down, int64_t across);
+
+  // Value i of tile t of channel c0 + c at depth d goes to v + i * plane + c / lanes * vector + t * lanes + c % lanes.
+  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const;
+
+ private:
+  void make_pixels(const T* image, int64_t channels, T* pixels) const;
+
+  View<const T> x;
+  Box box;
+  PatchLines h, w;  // `at` made elements: from the first pixel to each line, and to a row of zeros behind them
+  void (*make_patches)(const WinogradPatches<T>&);
 };
 
 }  // namespace fastconv

@@ -1,9 +1,9 @@
-// With y = A^T [(G w G^T) * (B^T d B)] A for each tile of 4x4 outputs and its patch d of x, the gradient of w is
+// With y = A^T [(G w G^T) * (B^T d B)] A for each tile of outputs and its patch d of x, the gradient of w is
 //
 //   dw[o, c] = G^T [ sum over tiles of (A dy[o] A^T) * (B^T d[c] B) ] G:
 //
 // for each of the 36 values of a transformed tile one product of matrices, (outputs x tiles) times (tiles x channels).
-// A task sums some output channels times some input channels, over all tiles or one part of them. Its tiles come in
+// A task sums some output channels times some input channels, of one slice of taps, over all tiles or one part of them. Its tiles come in
 // blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed, and multiplied: vectors
 // of output channels times input channels one by one.
 //
@@ -23,7 +23,7 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPlanes = kWinogradPlanes, kOut = kWinogradOut;
+constexpr int64_t kPlanes = kWinogradPlanes;
 constexpr int64_t kSumBytes = 576 << 10;    // sums of a task
 constexpr int64_t kPatchBytes = 960 << 10;  // transformed x and dy of a block
 constexpr int64_t kSharedBytes = 6 << 20;   // sums of all parts
@@ -38,6 +38,7 @@ struct WinogradWeight {
   const WinogradKernelsOf<T>& transforms = winograd_kernels<T>();
 
   AxisMap axis[3];
+  WinogradShape shape;
   int64_t oc, ic;                    // of a group
   int64_t outputs, channels;         // of a task
   int64_t images = 1, down, across;  // tiles of a block
@@ -47,6 +48,7 @@ struct WinogradWeight {
   WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_)
       : p(problem), dy(dy_), x(x_), dw(dw_) {
     for (int i = 0; i < 3; ++i) axis[i] = forward_axis(p.axis[i]);
+    shape = winograd_shape(axis[0], axis[1], axis[2]);
     oc = p.oc / p.groups;
     ic = p.ic / p.groups;
     threads = threads_for(2 * p.macs());
@@ -62,7 +64,7 @@ struct WinogradWeight {
 
     const int64_t most = std::max<int64_t>(8, kPatchBytes / item / (kPlanes * (outputs + round_up(channels, lanes))));
     const auto cut = [](int64_t n, int64_t limit) { return ceil_div(n, ceil_div(n, std::min(n, limit))); };
-    across = cut(tiles_of(2), most);
+    across = std::min(tiles_of(2), round_up(cut(tiles_of(2), most), shape.step[2]));  // whole rows of inputs
     down = cut(tiles_of(1), std::max<int64_t>(1, most / across));
     if (across == tiles_of(2) && down == tiles_of(1) && p.axis[0].out == 1)
       images = cut(p.mb, std::max<int64_t>(1, most / (down * across)));
@@ -73,11 +75,12 @@ struct WinogradWeight {
                                 static_cast<int64_t>(2 * p.macs() / static_cast<double>(tasks()) / 1e7)}));
   }
 
-  int64_t tiles_of(int i) const { return ceil_div(p.axis[i].out, kOut); }
-  int64_t extent(int i) const { return i == 0 ? 1 : kOut * (i == 1 ? down : across); }
-  int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent(i)); }
+  // Of an axis: tiles, or along the depth outputs; those of a block; and blocks.
+  int64_t tiles_of(int i) const { return i == 0 ? p.axis[0].out : shape.tiles(i, p.axis[i].out); }
+  int64_t extent(int i) const { return i == 0 ? 1 : i == 1 ? down : across; }
+  int64_t cuts(int i) const { return ceil_div(tiles_of(i), extent(i)); }
   int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
-  int64_t tasks() const { return p.groups * ceil_div(oc, outputs) * ceil_div(ic, channels); }
+  int64_t tasks() const { return p.groups * shape.slices * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t tiles() const { return images * down * across; }
 
   // sums[plane][vector of outputs][channel][lane], patches[plane][vector of channels][tile][lane]
@@ -89,9 +92,8 @@ struct WinogradWeight {
   Box box(int64_t i) const {
     Box b{};
     for (int a : {2, 1, 0}) {
-      // Whole tiles: what is behind the last output counts as zero in dy.
       b.begin[a] = i % cuts(a) * extent(a);
-      b.end[a] = std::min(a == 0 ? p.axis[a].out : round_up(p.axis[a].out, kOut), b.begin[a] + extent(a));
+      b.end[a] = std::min(tiles_of(a), b.begin[a] + extent(a));
       i /= cuts(a);
     }
     b.image0 = i * images;
@@ -107,17 +109,18 @@ struct WinogradWeight {
                  x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
     const double products = kPlanes * rows * vectors / 2 * 1.3;
     const double sources = 250 * x_vectors * ceil_div(oc, outputs), gradients = 200 * vectors * ceil_div(ic, channels);
-    return p.groups * ((products + sources + gradients) * all_tiles + 190 * rows * vectors) + 4000;
+    return p.groups * shape.slices * ((products + sources + gradients) * all_tiles + 190 * rows * vectors) + 4000;
   }
 
   struct Task {
-    int64_t group;
+    int64_t group, slice;
     Range o, c;  // within the group
   };
   Task task(int64_t i) const {
     const int64_t co = ceil_div(oc, outputs), cc = ceil_div(ic, channels);
     const int64_t o = i % co * outputs, c = i / co % cc * channels;
-    return {i / (co * cc), {o, std::min(oc, o + outputs)}, {c, std::min(ic, c + channels)}};
+    i /= co * cc;
+    return {i / shape.slices, i % shape.slices, {o, std::min(oc, o + outputs)}, {c, std::min(ic, c + channels)}};
   }
 
   // The scratch memory of one task.
@@ -126,12 +129,11 @@ struct WinogradWeight {
     int64_t total() const { return sums + x_patches + dy_patches + pixels + stored; }
   };
   Sizes sizes() const {
-    const int64_t extents[3] = {extent(0), extent(1), extent(2)};
     return {Arena::rounded_bytes<T>(parts == 1 ? sum_elements() : 0),
             Arena::rounded_bytes<T>(kPlanes * x_plane()),
             Arena::rounded_bytes<T>(kPlanes * dy_plane()),
-            Arena::rounded_bytes<T>(WinogradPatchesOf<T>::pixel_elements(extents)),
-            Arena::rounded_bytes<T>(9 * kStoredChannels * outputs)};
+            Arena::rounded_bytes<T>(WinogradPatchesOf<T>::pixel_elements(shape, down, across)),
+            Arena::rounded_bytes<T>(shape.taps * shape.taps * kStoredChannels * outputs)};
   }
   struct Scratch {
     T *sums, *x_patches, *dy_patches, *pixels, *stored;
@@ -169,15 +171,21 @@ struct WinogradWeight {
   }
 
   void accumulate(const Task& t, Range some, const Scratch& s, T* sums) const {
-    const AxisMap own[3] = {itself(p.axis[0].out), itself(p.axis[1].out), itself(p.axis[2].out)};
-    const WinogradPatchesOf<T> source{axis, x, kWinogradIn}, gradient{own, dy, kOut};
+    const AxisMap own[3] = {itself(p.axis[0].out), itself(p.axis[1].out), itself(p.axis[2].out)}, &depth = axis[0];
+    bool first = true;
     for (int64_t i = some.begin; i < some.end; ++i) {
       const Box b = box(i);
+      const int64_t o = b.begin[0];
+      const int64_t d = map_coordinate(depth.mode, o * depth.stride + depth.offset[static_cast<size_t>(t.slice)], depth.in);
+      if (d < 0) continue;
+      const WinogradPatchesOf<T> source(shape, false, axis, x, b), gradient(shape, true, own, dy, b);
       const int64_t vector = tiles(b) * kernels.lanes;
-      source.transform(b, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.x_patches, x_plane(), vector);
-      gradient.transform(b, t.group * oc + t.o.begin, t.o.size(), s.pixels, s.dy_patches, dy_plane(), vector);
-      multiply(t, b, i == some.begin, s, sums);
+      source.transform(d, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.x_patches, x_plane(), vector);
+      gradient.transform(o, t.group * oc + t.o.begin, t.o.size(), s.pixels, s.dy_patches, dy_plane(), vector);
+      multiply(t, b, first, s, sums);
+      first = false;
     }
+    if (first) std::fill_n(sums, sum_elements(), T(0));
   }
 
   // Outputs that read dy where they are.
@@ -187,8 +195,7 @@ struct WinogradWeight {
     return a;
   }
 
-  static int64_t tiles(const Box& b, int i) { return ceil_div(b.extent(i), kOut); }
-  static int64_t tiles(const Box& b) { return b.images() * tiles(b, 1) * tiles(b, 2); }
+  static int64_t tiles(const Box& b) { return b.images() * b.extent(1) * b.extent(2); }
 
   void multiply(const Task& t, const Box& b, bool first, const Scratch& s, T* sums) const {
     WinogradTileSums<T> job{};
@@ -219,26 +226,30 @@ struct WinogradWeight {
     for (int64_t o = 0; o < t.o.size(); o += lanes) {
       job.s = sums + o * channels + c * lanes;
       job.w = s.stored + o;
-      transforms.weight_sums(job);
+      transforms.of(shape.taps).weight_sums(job);
     }
     const int64_t o = t.group * oc;
+    View<T> slice = dw;
+    slice.data += t.slice * dw.stride[2];
+    slice.shape[2] = 1;
     store_weight_sums<T>(s.stored, outputs, {o + t.o.begin, o + t.o.end}, {t.c.begin + c, t.c.begin + c + job.channels},
-                         dw);
+                         slice);
   }
 };
 
-bool fits(const ConvProblem& p) {
-  const auto three = [](const ConvAxis& a) { return a.k == 3 && a.stride == 1 && a.dilation == 1; };
-  return p.axis[0].k == 1 && p.axis[0].stride == 1 && three(p.axis[1]) && three(p.axis[2]);
+WinogradShape shape_of(const ConvProblem& p) {
+  return winograd_shape(forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2]));
 }
 
 }  // namespace
 
 template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
-  if ((algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) || !fits(p)) return false;
+  if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
+  const WinogradShape shape = shape_of(p);
+  if (shape.taps == 0) return false;
   if (algorithm == Algorithm::winograd) return true;
-  if (!large_enough_for_winograd(p.oc / p.groups, p.ic / p.groups, p.axis[1].out * p.axis[2].out)) return false;
+  if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.axis[1].out * p.axis[2].out)) return false;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of
   // one.
   return WinogradWeight<T>(p, {}, {}, {}).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
@@ -254,11 +265,11 @@ ConvPlan plan_winograd_weight(const ConvProblem& p) {
   ConvPlan plan;
   const WinogradWeight<T> w(p, {}, {}, {});
   plan.algorithm = Algorithm::winograd;
-  plan.kernel = "F(3x3, 4x4)";
+  plan.kernel = w.shape.taps == 3 ? "F(3x3, 4x4)" : "F(5x5, 2x2)";
   plan.mr = w.transforms.tiles;
   plan.nr = static_cast<int>(std::min<int64_t>(w.outputs, w.transforms.vectors * w.kernels.lanes));
   plan.block_channels = w.channels;
-  plan.block_pixels = w.tiles() * kOut * kOut;
+  plan.block_pixels = w.tiles() * w.shape.out() * w.shape.out();
   plan.workspace_bytes = w.sizes().total();
   plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));

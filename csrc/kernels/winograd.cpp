@@ -1,4 +1,5 @@
-// Winograd's F(4x4, 3x3) (Lavin and Gray, arXiv:1509.09308), a vector holding one value of many channels.
+// Winograd's F(4x4, 3x3) and F(2x2, 5x5) (Lavin and Gray, arXiv:1509.09308) on the points 0, 1, -1, 2, -2 and infinity, a
+// vector holding one value of many channels.
 #include "kernels/winograd.hpp"
 
 #include "isa/table.hpp"
@@ -23,26 +24,34 @@ FASTCONV_INLINE void input_transform(const Vec<T> (&d)[6], Vec<T> (&v)[6]) {
 }
 
 // out = A^T in
-template <class T>
-FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[4]) {
+template <class T, int N>
+FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N]) {
   const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
   y[0] = m[0] + sum + sum2;
   y[1] = difference + T(2) * difference2;
-  y[2] = sum + T(4) * sum2;
-  y[3] = difference + T(8) * difference2 + m[5];
+  if constexpr (N == 4) {
+    y[2] = sum + T(4) * sum2;
+    y[3] = difference + T(8) * difference2;
+  }
+  y[N - 1] += m[5];
 }
 
 // out = G in
-template <class T>
-FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[3], Vec<T> (&u)[6]) {
-  const Vec<T> ends = (g[0] + g[2]) * T(-1.0 / 6), middle = g[1] * T(1.0 / 6);
-  const Vec<T> ends2 = g[0] * T(1.0 / 24) + g[2] * T(1.0 / 6), middle2 = g[1] * T(1.0 / 12);
+template <class T, int R>
+FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
+  Vec<T> ends = g[0] + g[2], middle = g[1] * T(1.0 / 6);
+  Vec<T> ends2 = g[0] * T(1.0 / 24) + g[2] * T(1.0 / 6), middle2 = g[1] * T(1.0 / 12);
+  if constexpr (R == 5) {
+    ends += g[4], middle += g[3] * T(1.0 / 6);
+    ends2 += g[4] * T(2.0 / 3), middle2 += g[3] * T(1.0 / 3);
+  }
+  ends *= T(-1.0 / 6);
   u[0] = g[0] * T(0.25);
   u[1] = ends - middle;
   u[2] = ends + middle;
   u[3] = ends2 + middle2;
   u[4] = ends2 - middle2;
-  u[5] = g[2];
+  u[5] = g[R - 1];
 }
 
 template <class T>
@@ -60,52 +69,55 @@ void pixels(const WinogradPixels<T>& a) {
   }
 }
 
-// taps[t * lanes + m] of nine taps side by side, for a whole vector of rows
-template <class T>
-FASTCONV_INLINE void nine_taps(T* taps, const T* w, int64_t row_stride) {
-  constexpr int VL = kLanes<T>;
+// taps[t * lanes + m] of R * R taps side by side, for a whole vector of rows
+template <class T, int R>
+FASTCONV_INLINE void dense_taps(T* taps, const T* w, int64_t row_stride) {
+  constexpr int VL = kLanes<T>, last = R * R - 1;  // a multiple of 8
   using S = Square<T, (FASTCONV_VEC_BYTES < 32 ? FASTCONV_VEC_BYTES : 32)>;
 #pragma GCC unroll 8
   for (int m = 0; m < VL; m += S::N)
 #pragma GCC unroll 8
-    for (int t = 0; t < 8; t += S::N) S::transpose(taps + t * VL + m, VL, w + m * row_stride + t, row_stride);
+    for (int t = 0; t < last; t += S::N) S::transpose(taps + t * VL + m, VL, w + m * row_stride + t, row_stride);
 #pragma GCC unroll 16
-  for (int m = 0; m < VL; ++m) taps[8 * VL + m] = w[m * row_stride + 8];
+  for (int m = 0; m < VL; ++m) taps[last * VL + m] = w[m * row_stride + last];
 }
 
-template <class T>
+template <class T, int R>
 void weights(const WinogradWeights<T>& a) {
-  constexpr int VL = kLanes<T>, kChunk = 8;
+  constexpr int VL = kLanes<T>, kChunk = 8, kTaps = R * R;
   const int64_t step = a.tap[1] - a.tap[0];
   bool dense = (step == 1 || step == -1) && a.rows == VL;
-  for (int t = 1; t < 9; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
+  for (int t = 1; t < kTaps; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
   const bool reversed = dense && step < 0;
-  const int64_t first = reversed ? 8 * VL : 0, next = reversed ? -VL : VL;
-  alignas(64) T taps[kChunk][9 * VL];
+  const int64_t first = reversed ? (kTaps - 1) * VL : 0, next = reversed ? -VL : VL;
+  alignas(64) T taps[kChunk][kTaps * VL];
   for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
     const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
     for (int64_t c = 0; c < chunk; ++c) {
       const T* w = a.w + (c0 + c) * a.channel_stride;
       if (dense) {
-        nine_taps(taps[c], w + a.tap[reversed ? 8 : 0], a.row_stride);
+        dense_taps<T, R>(taps[c], w + a.tap[reversed ? kTaps - 1 : 0], a.row_stride);
       } else {
-        for (int t = 0; t < 9; ++t)
+        for (int t = 0; t < kTaps; ++t)
           for (int64_t m = 0; m < VL; ++m) taps[c][t * VL + m] = m < a.rows ? w[m * a.row_stride + a.tap[t]] : T(0);
       }
     }
     for (int64_t c = 0; c < chunk; ++c) {
       const T* tap = taps[c] + first;
-      Vec<T> half[3][6];  // [column][row]
+      Vec<T> half[R][6];  // [column][row]
 #pragma GCC unroll 8
-      for (int j = 0; j < 3; ++j) {
-        const Vec<T> g[3] = {load(tap + j * next), load(tap + (3 + j) * next), load(tap + (6 + j) * next)};
+      for (int j = 0; j < R; ++j) {
+        Vec<T> g[R];
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) g[i] = load(tap + (i * R + j) * next);
         weight_transform<T>(g, half[j]);
       }
       T* to = a.u + (c0 + c) * VL;
 #pragma GCC unroll 8
       for (int i = 0; i < 6; ++i) {
-        const Vec<T> g[3] = {half[0][i], half[1][i], half[2][i]};
-        Vec<T> u[6];
+        Vec<T> g[R], u[6];
+#pragma GCC unroll 8
+        for (int j = 0; j < R; ++j) g[j] = half[j][i];
         weight_transform<T>(g, u);
 #pragma GCC unroll 8
         for (int j = 0; j < 6; ++j)
@@ -270,13 +282,11 @@ FASTCONV_INLINE void scatter_pixels(const WinogradOutput<T>& a, T* y, const T* s
   }
 }
 
-// The 4x4 outputs of a tile, those in rows x columns, to `to`, a row being `pitch` elements.
-template <class T, bool kWhole>
-FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, int64_t rows, int64_t columns, T* to,
-                                 int64_t pitch) {
-  constexpr int VL = kLanes<T>;
+// The NxN outputs of a tile to `to`, their rows and columns so many elements apart.
+template <class T, int N>
+FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, int64_t row, int64_t column) {
   const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
-  Vec<T> half[6][4];  // [column of the tile][row of the output]
+  Vec<T> half[6][N];  // [column of the tile][row of the output]
 #pragma GCC unroll 8
   for (int j = 0; j < 6; ++j) {
     Vec<T> in[6];
@@ -285,127 +295,140 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, int64_t
     output_transform<T>(in, half[j]);
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < 4; ++i) {
-    const Vec<T> row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]};
-    Vec<T> y[4];
-    output_transform<T>(row, y);
+  for (int i = 0; i < N; ++i) {
+    const Vec<T> line[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]};
+    Vec<T> y[N];
+    output_transform<T>(line, y);
 #pragma GCC unroll 8
-    for (int j = 0; j < 4; ++j) {
+    for (int j = 0; j < N; ++j) {
       Vec<T> out = y[j] + bias;
       if (a.clamp) {
         const Vec<T> low = splat<T>(a.low), high = splat<T>(a.high);
         out = out < low ? low : out;
         out = out > high ? high : out;
       }
-      if (kWhole || (i < rows && j < columns)) store(to + i * pitch + j * VL, out);
+      store(to + i * row + j * column, out);
     }
   }
 }
 
-template <class T>
+// Tiles are always written whole. Where rows of y follow one another, so do those of `pixels`, and what is too much in
+// one is too much at the beginning of the next: hence the last tile goes first.
+template <class T, int N>
 void output(const WinogradOutput<T>& a) {
   constexpr int VL = kLanes<T>;
-  const int64_t pitch = a.columns * VL;
-  for (int64_t r = 0; 4 * r < a.rows; ++r) {
-    const int64_t rows = a.rows - 4 * r < 4 ? a.rows - 4 * r : 4;
-    for (int64_t s = 0; 4 * s < a.columns; ++s) {
-      const T* m = a.m + (r * a.across + s) * VL;
-      const int64_t columns = a.columns - 4 * s;
-      if (rows == 4 && columns >= 4) output_tile<T, true>(a, m, rows, columns, a.pixels + 4 * s * VL, pitch);
-      else output_tile<T, false>(a, m, rows, columns, a.pixels + 4 * s * VL, pitch);
+  const auto first = [](int64_t tile, int64_t apart) FASTCONV_LAMBDA {
+    return apart == 1 ? tile * N : tile / apart * apart * N + tile % apart;
+  };
+  const bool joined = a.y_row == a.columns * a.y_step && a.row_apart == 1 && a.column_apart == 1;
+  const int64_t pitch = (joined ? a.columns : first(a.across - 1, a.column_apart) + (N - 1) * a.column_apart + 1) * VL;
+  for (int64_t r = 0; r < a.down; ++r) {
+    for (int64_t t = 0; t < a.across; ++t) {
+      const int64_t s = t ? t - 1 : a.across - 1;
+      output_tile<T, N>(a, a.m + (r * a.across + s) * VL, a.pixels + first(s, a.column_apart) * VL, pitch,
+                        a.column_apart * VL);
     }
-    T* y = a.y + 4 * r * a.y_row;
-    if (a.y_row == a.columns * a.y_step) {
+    const int64_t h = first(a.tile_row + r, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
+    const int64_t rows = left < N ? left : N;
+    T* y = a.y + h * a.y_row;
+    if (joined) {
       scatter_pixels(a, y, a.pixels, rows * a.columns);
     } else {
-      for (int64_t i = 0; i < rows; ++i) scatter_pixels(a, y + i * a.y_row, a.pixels + i * pitch, a.columns);
+      for (int64_t i = 0; i < rows; ++i)
+        scatter_pixels(a, y + i * a.row_apart * a.y_row, a.pixels + i * pitch, a.columns);
     }
   }
 }
 
 // out = A in
-template <class T>
-FASTCONV_INLINE void transform(const Vec<T> (&y)[4], Vec<T> (&v)[6]) {
-  const Vec<T> even = y[0] + y[2], odd = y[1] + y[3], even2 = y[0] + T(4) * y[2], odd2 = y[1] + T(4) * y[3];
+template <class T, int N>
+FASTCONV_INLINE void output_transform_back(const Vec<T> (&y)[N], Vec<T> (&v)[6]) {
+  Vec<T> even = y[0], odd = y[1], even2 = y[0], odd2 = y[1];
+  if constexpr (N == 4) even += y[2], odd += y[3], even2 += T(4) * y[2], odd2 += T(4) * y[3];
   v[0] = y[0];
   v[1] = even + odd;
   v[2] = even - odd;
   v[3] = even2 + T(2) * odd2;
   v[4] = even2 - T(2) * odd2;
-  v[5] = y[3];
+  v[5] = y[N - 1];
 }
-template <class T>
-FASTCONV_INLINE void transform(const Vec<T> (&d)[6], Vec<T> (&v)[6]) {
-  input_transform<T>(d, v);
+template <class T, int P>
+FASTCONV_INLINE void patch_transform(const Vec<T> (&d)[P], Vec<T> (&v)[6]) {
+  if constexpr (P == 6) input_transform<T>(d, v);
+  else output_transform_back<T>(d, v);
 }
 
 // out = G^T in
-template <class T>
-FASTCONV_INLINE void gradient_transform(const Vec<T> (&s)[6], Vec<T> (&w)[3]) {
+template <class T, int R>
+FASTCONV_INLINE void gradient_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R]) {
   const Vec<T> sum = s[1] + s[2], sum2 = s[3] + s[4];
   w[0] = T(0.25) * s[0] - T(1.0 / 6) * sum + T(1.0 / 24) * sum2;
   w[1] = T(1.0 / 6) * (s[2] - s[1]) + T(1.0 / 12) * (s[3] - s[4]);
-  w[2] = T(1.0 / 6) * (sum2 - sum) + s[5];
+  w[2] = T(1.0 / 6) * (sum2 - sum);
+  if constexpr (R == 5) {
+    w[3] = T(1.0 / 6) * (s[2] - s[1]) + T(1.0 / 3) * (s[3] - s[4]);
+    w[4] = T(2.0 / 3) * sum2 - T(1.0 / 6) * sum;
+  }
+  w[R - 1] += s[5];
 }
 
-// The patch at the lines row[0], ... and column[0], ...; side by side if kWhole.
-template <class T, int N, bool kWhole>
-FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const int32_t* row, const int32_t* column, T* v) {
-  const T* src = a.src + row[0] * a.pitch + column[0] * kLanes<T>;
-  Vec<T> half[6][N];  // [row of the result][column of the patch]
+// The patch whose lines stand at src + row[h] + column[w].
+template <class T, int P>
+FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int32_t* row, const int32_t* column, T* v) {
+  Vec<T> half[6][P];  // [row of the result][column of the patch]
+  int64_t line[P];
 #pragma GCC unroll 8
-  for (int j = 0; j < N; ++j) {
-    Vec<T> in[N], out[6];
+  for (int i = 0; i < P; ++i) line[i] = row[i];
 #pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) {
-      if constexpr (kWhole) in[i] = load(src + i * a.pitch + j * kLanes<T>);
-      else in[i] = row[i] >= 0 && column[j] >= 0 ? load(a.src + row[i] * a.pitch + column[j] * kLanes<T>) : Vec<T>{};
-    }
-    transform<T>(in, out);
+  for (int j = 0; j < P; ++j) {
+    Vec<T> in[P], out[6];
+#pragma GCC unroll 8
+    for (int i = 0; i < P; ++i) in[i] = load(src + column[j] + line[i]);
+    patch_transform<T>(in, out);
 #pragma GCC unroll 8
     for (int i = 0; i < 6; ++i) half[i][j] = out[i];
   }
 #pragma GCC unroll 8
   for (int i = 0; i < 6; ++i) {
     Vec<T> out[6];
-    transform<T>(half[i], out);
+    patch_transform<T>(half[i], out);
 #pragma GCC unroll 8
     for (int j = 0; j < 6; ++j)
       store(v + (i * 6 + j) * a.plane, out[j]), __builtin_prefetch(v + (i * 6 + j) * a.plane + a.tile, 1);
   }
 }
 
-template <int N>
-FASTCONV_INLINE bool side_by_side(const int32_t* line) {
-  bool all = line[0] >= 0;
-#pragma GCC unroll 8
-  for (int i = 1; i < N; ++i) all &= line[i] == line[0] + i;
-  return all;
-}
-
-template <class T, int N>
+// Patches with columns of zeros are copied together first.
+template <class T, int P>
 void patches(const WinogradPatches<T>& a) {
+  constexpr int VL = kLanes<T>;
+  alignas(64) T copy[P * P * VL];
+  int32_t own_row[P], own_column[P];
+  for (int i = 0; i < P; ++i) own_row[i] = i * P * VL, own_column[i] = i * VL;
   T* v = a.v;
-  for (int64_t r = 0; r < a.down; ++r) {
-    const int32_t* row = a.row + 4 * r;
-    const bool rows = side_by_side<N>(row);
+  for (int64_t r = 0; r < a.down; ++r)
     for (int64_t s = 0; s < a.across; ++s, v += a.tile) {
-      const int32_t* column = a.column + 4 * s;
-      if (rows && side_by_side<N>(column)) patch<T, N, true>(a, row, column, v);
-      else patch<T, N, false>(a, row, column, v);
+      const T* src = a.src;
+      const int32_t *row = a.row + P * r, *column = a.column + P * s;
+      if ((column[0] | column[P - 1]) < 0) {  // in ascending order: zeros are at the ends
+        for (int i = 0; i < P; ++i)
+          for (int j = 0; j < P; ++j)
+            store(copy + (i * P + j) * VL, column[j] < 0 ? Vec<T>{} : load(src + row[i] + column[j]));
+        src = copy, row = own_row, column = own_column;
+      }
+      patch<T, P>(a, src, row, column, v);
     }
-  }
 }
 
-template <class T>
+template <class T, int R>
 void weight_sums(const WinogradSums<T>& a) {
   constexpr int VL = kLanes<T>;
   for (int64_t c = 0; c < a.channels; ++c) {
     const T* s = a.s + c * VL;
-    Vec<T> half[3][6];
+    Vec<T> half[R][6];
 #pragma GCC unroll 8
     for (int j = 0; j < 6; ++j) {
-      Vec<T> in[6], out[3];
+      Vec<T> in[6], out[R];
 #pragma GCC unroll 8
       for (int i = 0; i < 6; ++i) {
         const T* at = s + (i * 6 + j) * a.plane;
@@ -414,14 +437,14 @@ void weight_sums(const WinogradSums<T>& a) {
       }
       gradient_transform<T>(in, out);
 #pragma GCC unroll 8
-      for (int i = 0; i < 3; ++i) half[i][j] = out[i];
+      for (int i = 0; i < R; ++i) half[i][j] = out[i];
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < 3; ++i) {
-      Vec<T> out[3];
+    for (int i = 0; i < R; ++i) {
+      Vec<T> out[R];
       gradient_transform<T>(half[i], out);
 #pragma GCC unroll 8
-      for (int j = 0; j < 3; ++j) store(a.w + (c * 9 + i * 3 + j) * a.row, out[j]);
+      for (int j = 0; j < R; ++j) store(a.w + ((c * R + i) * R + j) * a.row, out[j]);
     }
   }
 }
@@ -452,11 +475,15 @@ void line_output(const WinogradLineOutput<T>& a) {
   }
 }
 
+template <class T, int R>
+constexpr WinogradTapKernels<T> of_taps() {
+  constexpr int N = winograd_outputs(R);
+  return {weights<T, R>, output<T, N>, patches<T, N>, weight_sums<T, R>};
+}
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums / kVectors, kVectors,  pixels<T>,     weights<T>,    products<T>,
-          tile_sums<T>,     output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>,
-          line_patches<T>,  line_output<T>};
+  return {kSums / kVectors, kVectors,        pixels<T>,      patches<T, 6>,  products<T>,
+          tile_sums<T>,     line_patches<T>, line_output<T>, of_taps<T, 3>(), of_taps<T, 5>()};
 }
 
 const WinogradKernels& winograd_kernels() {

@@ -1,10 +1,15 @@
-// Contracts of the Winograd kernels: F(4x4, 3x3), tiles of 6x6 inputs and 4x4 outputs, four apart.
+// Contracts of the Winograd kernels: F(4x4, 3x3) and F(2x2, 5x5). Both rest on the same six points, so that tiles of 6x6
+// inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the outputs of a
+// tile along an axis, 4 or 2, and R for the taps, 3 or 5.
 #pragma once
 #include <cstdint>
 
 namespace fastconv {
 
-constexpr int kWinogradOut = 4, kWinogradIn = 6, kWinogradPlanes = 36;
+constexpr int kWinogradIn = 6, kWinogradPlanes = 36;
+constexpr int winograd_outputs(int taps) { return kWinogradIn + 1 - taps; }
+constexpr int kWinogradOut = winograd_outputs(3);
+constexpr int kWinogradTaps = 25;  // at most
 
 // A vector holds one value of `lanes` channels, so that images of any size fill it.
 
@@ -17,27 +22,25 @@ struct WinogradPixels {
   T* pixels;
 };
 
-// Value i of tile t = r * across + s goes to v + plane * i + t * tile. Pixel (h, w) of the patches' lines stands at
-// src + row[h] * pitch + column[w] * lanes, or is zero where row[h] or column[w] is negative.
-//   source: (B^T d B)_i of the 6x6 patch d at line 4 r, 4 s;
-//   gradient: (A g A^T)_i of the 4x4 patch g there.
+// Value i of tile t = r * across + s goes to v + plane * i + t * tile: (B^T d B)_i of a source's 6x6 patch d, or
+// (A g A^T)_i of a gradient's NxN patch g. With P lines a patch, its value (h, w) stands at src + row[P * r + h] +
+// column[P * s + w], or is zero where that column is negative.
 template <class T>
 struct WinogradPatches {
   const T* src;
-  int64_t pitch;
   const int32_t *row, *column;
   int64_t down, across;
   T* v;
   int64_t plane, tile;
 };
 
-// u[plane * i + c * lanes + m] = (G g G^T)_i for the 3x3 kernels g = w[m * row_stride + c * channel_stride + tap[t]];
+// u[plane * i + c * lanes + m] = (G g G^T)_i for the RxR kernels g = w[m * row_stride + c * channel_stride + tap[t]];
 // zeros for m in [rows, lanes).
 template <class T>
 struct WinogradWeights {
   const T* w;
   int64_t rows, row_stride, channels, channel_stride;
-  int64_t tap[9];
+  int64_t tap[kWinogradTaps];
   T* u;
   int64_t plane;
 };
@@ -68,14 +71,17 @@ struct WinogradTileSums {
   bool accumulate;
 };
 
-// y[l * y_channel + row * y_row + column * y_step] = clamp( bias[l] + (A^T m A)[row % 4, column % 4] ) for the channels
-// l, value i of tile (row / 4) * across + column / 4 standing at m + plane * i + tile * lanes. `pixels` is scratch
-// memory for four rows. bias has `lanes` values, or is null.
+// y[l * y_channel + h * y_row + w * y_step] = clamp( bias[l] + (A^T m A)[i, j] ) for the channels l and the outputs
+// h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile t = r * across + s,
+// whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the next
+// ones where these end; r counts from `tile_row`. The columns are those that the tiles cover. `pixels` is scratch memory
+// for N rows of whole tiles. bias has `lanes` values, or is null.
 template <class T>
 struct WinogradOutput {
   const T* m;
   int64_t plane;
-  int64_t across;
+  int64_t tile_row, down, across;
+  int64_t row_apart, column_apart;
   T* y;
   int64_t channels, y_channel, y_row, y_step;
   int64_t rows, columns;
@@ -85,7 +91,7 @@ struct WinogradOutput {
   T* pixels;
 };
 
-// w[(c * 9 + t) * row + l] = (G^T s G)_t for c in [0, channels), l in [0, lanes), where
+// w[(c * R * R + t) * row + l] = (G^T s G)_t for c in [0, channels), l in [0, lanes), where
 // s_i = sum_k s[k * part + i * plane + c * lanes + l], k in [0, parts).
 template <class T>
 struct WinogradSums {
@@ -116,18 +122,25 @@ struct WinogradLineOutput {
 };
 
 template <class T>
+struct WinogradTapKernels {
+  void (*weights)(const WinogradWeights<T>&);
+  void (*output)(const WinogradOutput<T>&);
+  void (*gradient_patches)(const WinogradPatches<T>&);
+  void (*weight_sums)(const WinogradSums<T>&);
+};
+
+template <class T>
 struct WinogradKernelsOf {
   int tiles, vectors;  // of the largest register tile
   void (*pixels)(const WinogradPixels<T>&);
-  void (*weights)(const WinogradWeights<T>&);
+  void (*source_patches)(const WinogradPatches<T>&);
   void (*products)(const WinogradProducts<T>&);
   void (*tile_sums)(const WinogradTileSums<T>&);
-  void (*output)(const WinogradOutput<T>&);
-  void (*source_patches)(const WinogradPatches<T>&);
-  void (*gradient_patches)(const WinogradPatches<T>&);
-  void (*weight_sums)(const WinogradSums<T>&);
   void (*line_patches)(const WinogradLinePatches<T>&);
   void (*line_output)(const WinogradLineOutput<T>&);
+  WinogradTapKernels<T> three, five;
+
+  const WinogradTapKernels<T>& of(int taps) const { return taps == 3 ? three : five; }
 };
 struct WinogradKernels {
   WinogradKernelsOf<float> f32;
