@@ -7,7 +7,7 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kTinyMacs = 2048, kTinyIndices = 256;
+constexpr int64_t kTinyMacs = 2048;
 
 }  // namespace
 
@@ -36,6 +36,7 @@ void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>&
     for (int64_t o = 0; o < a.out; ++o)
       for (int64_t u = 0; u < a.k; ++u) *next++ = static_cast<int32_t>(map_coordinate(a.mode, o * a.stride + u * a.dilation - a.pad_before, a.in));
   }
+  t.unit_stride = p.axis[2].stride == 1;
   t.x = x.data;
   t.w = w.data;
   t.bias = bias.data;

@@ -316,31 +316,46 @@ void pack_add(const PackChannel<T>& c) {
     }
 }
 
+// acc[v] += w * src[columns[v * k] * step], zeros where a column is negative, for v in [0, n).
+template <class T>
+FASTCONV_INLINE void add_tap(T* acc, int64_t n, T w, const T* src, const int32_t* columns, int64_t k, int64_t step, bool unit_stride) {
+  const int64_t first = columns[0];
+  if (unit_stride && step == 1 && first >= 0 && columns[(n - 1) * k] == first + n - 1) {  // so far only inside the image
+    for (int64_t v = 0; v < n; ++v) acc[v] += w * src[first + v];
+  } else {
+    for (int64_t v = 0; v < n; ++v) acc[v] += w * (columns[v * k] >= 0 ? src[columns[v * k] * step] : T(0));
+  }
+}
+
 template <class T>
 void tiny(const TinyConv<T>& p) {
+  const int64_t width = p.out[2];
+  T acc[kTinyIndices];
   for (int64_t n = 0; n < p.images; ++n)
     for (int64_t o = 0; o < p.groups * p.rows; ++o)
       for (int64_t d = 0; d < p.out[0]; ++d)
-        for (int64_t h = 0; h < p.out[1]; ++h)
-          for (int64_t v = 0; v < p.out[2]; ++v) {
-            T sum = p.bias ? p.bias[o * p.bias_stride] : T(0);
-            for (int64_t c = 0; c < p.channels; ++c) {
-              const T* x = p.x + n * p.xs[0] + (o / p.rows * p.channels + c) * p.xs[1];
-              const T* w = p.w + o * p.ws[0] + c * p.ws[1];
-              for (int64_t i = 0; i < p.k[0]; ++i)
-                for (int64_t j = 0; j < p.k[1]; ++j) {
-                  const int64_t xd = p.index[0][d * p.k[0] + i], xh = p.index[1][h * p.k[1] + j];
-                  const int32_t* columns = p.index[2] + v * p.k[2];
-                  const bool row = xd >= 0 && xh >= 0;
-                  for (int64_t l = 0; l < p.k[2]; ++l) {
-                    const T value = row && columns[l] >= 0 ? x[xd * p.xs[2] + xh * p.xs[3] + columns[l] * p.xs[4]] : T(0);
-                    sum += w[i * p.ws[2] + j * p.ws[3] + l * p.ws[4]] * value;
-                  }
+        for (int64_t h = 0; h < p.out[1]; ++h) {
+          for (int64_t v = 0; v < width; ++v) acc[v] = p.bias ? p.bias[o * p.bias_stride] : T(0);
+          for (int64_t c = 0; c < p.channels; ++c) {
+            const T* x = p.x + n * p.xs[0] + (o / p.rows * p.channels + c) * p.xs[1];
+            const T* w = p.w + o * p.ws[0] + c * p.ws[1];
+            for (int64_t i = 0; i < p.k[0]; ++i)
+              for (int64_t j = 0; j < p.k[1]; ++j) {
+                const int64_t xd = p.index[0][d * p.k[0] + i], xh = p.index[1][h * p.k[1] + j];
+                for (int64_t l = 0; l < p.k[2]; ++l) {
+                  const T tap = w[i * p.ws[2] + j * p.ws[3] + l * p.ws[4]];
+                  if (xd >= 0 && xh >= 0) add_tap(acc, width, tap, x + xd * p.xs[2] + xh * p.xs[3], p.index[2] + l, p.k[2], p.xs[4], p.unit_stride);
+                  else
+                    for (int64_t v = 0; v < width; ++v) acc[v] += tap * T(0);
                 }
-            }
-            if (p.clamp) sum = sum < p.low ? p.low : sum > p.high ? p.high : sum;
-            p.y[n * p.ys[0] + o * p.ys[1] + d * p.ys[2] + h * p.ys[3] + v * p.ys[4]] = sum;
+              }
           }
+          T* y = p.y + n * p.ys[0] + o * p.ys[1] + d * p.ys[2] + h * p.ys[3];
+          for (int64_t v = 0; v < width; ++v) {
+            const T sum = acc[v];
+            y[v * p.ys[4]] = !p.clamp ? sum : sum < p.low ? p.low : sum > p.high ? p.high : sum;
+          }
+        }
 }
 
 // Eight vectors of partial sums, then a tree: the error grows with n / (8 lanes), not n.

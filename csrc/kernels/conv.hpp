@@ -102,11 +102,13 @@ struct PackChannel {
 
 // A whole problem so small that making it ready for the tiles would take longer: plain loops, the same sums in the same
 // order. index[a][o * k[a] + t] is the input coordinate on axis a, or -1.
+constexpr int64_t kTinyIndices = 256;  // of all axes
 template <class T>
 struct TinyConv {
   int64_t images, groups, channels, rows;  // channels and rows of a group
   int64_t out[3], k[3];
   const int32_t* index[3];
+  bool unit_stride;  // along the width
   const T *x, *w, *bias;
   T* y;
   int64_t xs[5], ws[5], ys[5], bias_stride;
