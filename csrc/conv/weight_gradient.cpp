@@ -314,7 +314,7 @@ struct WeightGradient {
       }
     }
   }
-  int64_t widest() const { return std::min(kMaxOuterVectors, kernels.accumulators / kernels.rows); }
+  int64_t widest() const { return std::min({kMaxOuterVectors, kernels.vectors, kernels.accumulators / kernels.rows}); }
   int64_t tallest(int64_t vectors) const { return std::min<int64_t>(kMaxOuterRows, kernels.accumulators / vectors); }
   int64_t panel_pixels(int64_t nr) const { return std::max<int64_t>(16, kPanelBytes / static_cast<int64_t>(sizeof(T)) / nr / 16 * 16); }
 
@@ -376,7 +376,7 @@ struct WeightGradient {
             tile.lda = height * n;
             tile.a_row = n;
           }
-          const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / m.size()), tiles = ceil_div(depth, most);
+          const int64_t most = std::min<int64_t>(kernels.vectors, kernels.accumulators / m.size()), tiles = ceil_div(depth, most);
           for (int64_t j = 0; j < tiles; ++j) {
             const Range u = part(depth, tiles, j);
             tile.boff = s.rows + u.begin;
@@ -474,7 +474,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.tallest(w.widest()));
-  plan.nr = static_cast<int>(w.dots ? kMaxVectors : w.widest()) * w.kernels.lanes;
+  plan.nr = static_cast<int>(w.dots ? w.kernels.vectors : w.widest()) * w.kernels.lanes;
   plan.block_channels = w.channels;
   plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
   plan.workspace_bytes = w.scratch_bytes();

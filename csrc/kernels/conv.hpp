@@ -118,6 +118,7 @@ template <class T>
 struct ConvKernelsOf {
   int lanes;
   int accumulators;  // vectors of a full tile: MR * NR <= accumulators
+  int vectors;       // NR <= vectors
   int rows;          // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
   void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);

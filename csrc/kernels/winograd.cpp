@@ -117,13 +117,20 @@ void weights(const WinogradWeights<T>& a) {
 
 // Registers left for sums beside NV vectors of u and one broadcast; without fused multiply-add a product needs one too.
 #if FASTCONV_VEC_REGISTERS == 32
-constexpr int kSums = 24, kVectors = 4;
+constexpr int kMostSums = 24, kMostVectors = 4;
 #elif defined(__FMA__)
-constexpr int kSums = 12, kVectors = 2;
+constexpr int kMostSums = 12, kMostVectors = 2;
 #else
-constexpr int kSums = 8, kVectors = 2;
+constexpr int kMostSums = 8, kMostVectors = 2;
 #endif
 constexpr int kTiles = 12;
+// Half the code for float64, as in kernels/conv.cpp.
+template <class T>
+constexpr int kVectors = sizeof(T) == 8 ? 2 : kMostVectors;
+template <class T>
+constexpr int kSums = sizeof(T) == 4 ? kMostSums : kMostSums > 16 ? 16 : 8;
+template <class T>
+constexpr int kTallest = sizeof(T) == 8 ? 8 : kTiles;
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
 
 // acc[t][r] += u[r] v[t], the latter's values Step apart.
@@ -189,12 +196,12 @@ template <class T>
 using TileSum = void (*)(const T*, int64_t, const T*, T*, int64_t, int64_t, bool);
 template <class T, int NV, int MR>
 constexpr Product<T> product_entry() {
-  if constexpr (MR * NV <= kSums && NV <= kVectors) return product<T, MR, NV>;
+  if constexpr (MR * NV <= kSums<T> && NV <= kVectors<T> && MR <= kTallest<T>) return product<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int NV, int MR>
 constexpr TileSum<T> tile_sum_entry() {
-  if constexpr (MR * NV <= kSums && NV <= kVectors && MR <= kLanes<T>) return tile_sum<T, MR, NV>;
+  if constexpr (MR * NV <= kSums<T> && NV <= kVectors<T> && MR <= kTallest<T> && MR <= kLanes<T>) return tile_sum<T, MR, NV>;
   else return nullptr;
 }
 #define FASTCONV_ROW(entry, nv)                                                     \
@@ -226,8 +233,8 @@ void products(const WinogradProducts<T>& a) {
   for (int64_t c = 0; c < a.channels; c += kDepth) {
     const int64_t depth = a.channels - c < kDepth ? a.channels - c : kDepth;
     for (int64_t r = 0, nv; r < a.vectors; r += nv) {
-      nv = even_part(a.vectors, kVectors, r);
-      const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
+      nv = even_part(a.vectors, kVectors<T>, r);
+      const int64_t tall = kSums<T> / nv < kTallest<T> ? kSums<T> / nv : kTallest<T>;
       for (int64_t t = 0, mr; t < a.tiles; t += mr) {
         mr = even_part(a.tiles, tall, t);
         Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector,
@@ -242,8 +249,8 @@ template <class T>
 void tile_sums(const WinogradTileSums<T>& a) {
   constexpr int VL = kLanes<T>;
   for (int64_t r = 0, nv; r < a.vectors; r += nv) {
-    nv = even_part(a.vectors, kVectors, r);
-    const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
+    nv = even_part(a.vectors, kVectors<T>, r);
+    const int64_t tall = kSums<T> / nv < kTallest<T> ? kSums<T> / nv : kTallest<T>;
     for (int64_t c0 = 0; c0 < a.channels; c0 += VL) {
       const int64_t n = a.channels - c0 < VL ? a.channels - c0 : VL;
       for (int64_t c = 0, mr; c < n; c += mr) {
@@ -454,7 +461,7 @@ void line_output(const WinogradLineOutput<T>& a) {
 
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums / kVectors, kVectors,  pixels<T>,     weights<T>,    products<T>,
+  return {kSums<T> / kVectors<T>, kVectors<T>, pixels<T>,     weights<T>,    products<T>,
           tile_sums<T>,     output<T>, patches<T, 6>, patches<T, 4>, weight_sums<T>,
           line_patches<T>,  line_output<T>};
 }
