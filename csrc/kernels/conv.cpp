@@ -7,6 +7,7 @@
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
+namespace {
 
 // Registers left for accumulators beside a row of b and one broadcast; without fused multiply-add a product needs one too.
 #if FASTCONV_VEC_REGISTERS == 32
@@ -20,7 +21,7 @@ constexpr int kMostAccumulators = 8, kRows = 4;
 template <class T>
 constexpr int kWidest = sizeof(T) == 8 ? 2 : kMaxVectors;
 template <class T>
-constexpr int kAccumulators = sizeof(T) == 8 ? 2 * kRows : kMostAccumulators;
+constexpr int kAccumulators = sizeof(T) == 8 && kMostAccumulators > 16 ? 16 : kMostAccumulators;
 
 // The edge of a run: the tile goes through a buffer, so that the hot code stores whole vectors only.
 template <class T>
@@ -368,6 +369,7 @@ T sum(const T* src, int64_t stride, int64_t n) {
 
 template <class T, int MR, int NV>
 constexpr bool kFits = MR * NV <= kAccumulators<T> && NV <= kWidest<T>;
+constexpr bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 template <bool Packed, class T, int MR, int NV>
 constexpr auto any_tile() -> void (*)(const TileRun<T>&) {
   if constexpr (kFits<T, MR, NV>) return tile<Packed, T, MR, NV>;
@@ -384,7 +386,7 @@ constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
 }
 template <class T, int R, int NV>
 constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
-  if constexpr (kFits<T, R, NV> && NV <= 2) return rows_tile<T, R, NV>;
+  if constexpr (kFits<T, R, NV> && NV <= 2 && is_power_of_two(R)) return rows_tile<T, R, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NV>
@@ -394,7 +396,7 @@ constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
 }
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
-  if constexpr (kFits<T, MR, NT>) return dot<T, MR, NT>;
+  if constexpr (kFits<T, MR, NT> && is_power_of_two(MR) && is_power_of_two(NT)) return dot<T, MR, NT>;
   else return nullptr;
 }
 
@@ -429,6 +431,8 @@ constexpr ConvKernelsOf<T> make_kernels() {
 }
 #undef FASTCONV_OUTER_ROW
 #undef FASTCONV_ROW
+
+}  // namespace
 
 const ConvKernels& conv_kernels() {
   static constexpr ConvKernels table = {make_kernels<float>(), make_kernels<double>()};

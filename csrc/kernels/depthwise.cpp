@@ -214,8 +214,10 @@ void band(const Band<T>& b) {
   for (int64_t c = 0, n; c < b.columns; c += n) {
     n = c + C <= b.columns ? C : 1;
     const bool whole = !kReadsParts || (c >= b.lines.whole && c + n + Way::kBeyond <= b.lines.part);
+    if (sizeof(T) == 8 && !whole) n = 1;  // no code for pairs at the border
     if (n == 1) whole && C == 1 ? band_columns<T, R, 1, Way, Whole<T>>(b, c) : band_columns<T, R, 1, Way, Part<T>>(b, c);
-    else whole ? band_columns<T, R, C, Way, Whole<T>>(b, c) : band_columns<T, R, C, Way, Part<T>>(b, c);
+    else if (sizeof(T) == 8 || whole) band_columns<T, R, C, Way, Whole<T>>(b, c);
+    else band_columns<T, R, C, Way, Part<T>>(b, c);
   }
 }
 
