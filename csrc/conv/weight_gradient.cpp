@@ -281,11 +281,13 @@ struct WeightGradient {
           for (int64_t k : axis[2].offset)
             *to++ = static_cast<int32_t>(c * x.channel + (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] + (k - axis[2].offset[0]) * n[2]);
     to = s.pixels;
+    const int64_t step = axis[2].stride * n[2];
     for (int64_t i = 0; i < b.images(); ++i)
       for (int64_t d = 0; d < b.extent(0); ++d)
-        for (int64_t h = 0; h < b.extent(1); ++h)
-          for (int64_t w = 0; w < b.extent(2); ++w)
-            *to++ = static_cast<int32_t>(i * x.image + d * axis[0].stride * n[0] + h * axis[1].stride * n[1] + w * axis[2].stride * n[2]);
+        for (int64_t h = 0; h < b.extent(1); ++h) {
+          int64_t at = i * x.image + d * axis[0].stride * n[0] + h * axis[1].stride * n[1];
+          for (int64_t w = 0; w < b.extent(2); ++w, at += step) *to++ = static_cast<int32_t>(at);
+        }
   }
 
   // sums[(c * taps + t) * width + o]
