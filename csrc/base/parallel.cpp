@@ -2,9 +2,12 @@
 #include "base/parallel.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -133,14 +136,44 @@ int threads_for(double work) {
 #endif
 }
 
-void run_on_threads(int threads, void (*body)(void*), void* context) {
+namespace {
+
+// What the threads of a region share.
+struct Region {
+  void (*task)(void*, int64_t);
+  void* context;
+  int64_t tasks;
+  Workspace* workspace;
+  std::atomic<int64_t> next{0};
+  std::exception_ptr error{};
+  std::mutex mutex{};
+
+  void run() {
+    const Borrowing borrowing(Borrowing::current() == workspace ? nullptr : workspace);
+    try {
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) task(context, i);
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex);
+      if (!error) error = std::current_exception();
+      next.store(tasks, std::memory_order_relaxed);
+    }
+  }
+};
+
+}  // namespace
+
+void run_tasks(int64_t tasks, int threads, void (*task)(void*, int64_t), void* context) {
+  if (threads > tasks) threads = static_cast<int>(tasks);
+  if (threads <= 1) {
+    for (int64_t i = 0; i < tasks; ++i) task(context, i);
+    return;
+  }
+  Region region{task, context, tasks, Borrowing::current()};
 #if FASTCONV_HAVE_OPENMP
 #pragma omp parallel num_threads(threads)
-  body(context);
-#else
-  (void)threads;
-  body(context);
 #endif
+  region.run();
+  if (region.error) std::rethrow_exception(region.error);
 }
 
 const char* threading_backend() {

@@ -94,5 +94,15 @@ Borrowing::Borrowing(Workspace* workspace)
   if (workspace) innermost_ = this;
 }
 Borrowing::~Borrowing() { innermost_ = outer_; }
+Workspace* Borrowing::current() noexcept { return innermost_ ? innermost_->workspace_ : nullptr; }
+
+void* take_table(Workspace* from, size_t count, size_t item) {
+  if (count > PTRDIFF_MAX / item) throw std::bad_alloc();
+  return from ? from->take(count * item) : ::operator new(count * item);
+}
+void give_table_back(Workspace* from, void* table, size_t bytes) noexcept {
+  if (from) from->give_back(table, bytes);
+  else ::operator delete(table);
+}
 
 }  // namespace fastconv

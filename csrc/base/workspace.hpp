@@ -84,7 +84,7 @@ class Borrowing {
   explicit Borrowing(Workspace* workspace);
   Borrowing(const Borrowing&) = delete;
   ~Borrowing();
-  static Workspace* current() { return innermost_ ? innermost_->workspace_ : nullptr; }
+  static Workspace* current() noexcept;
 
  private:
   friend class Arena;
@@ -93,6 +93,10 @@ class Borrowing {
   Borrowing* outer_;
   Arena local_, shared_;
 };
+
+// Memory of a table: from the workspace, or where that is null, from the heap.
+void* take_table(Workspace* from, size_t count, size_t item);
+void give_table_back(Workspace* from, void* table, size_t bytes) noexcept;
 
 // Tables of a call, from the same place as its arenas.
 template <class T>
@@ -106,14 +110,8 @@ class ScratchAllocator {
   template <class U>
   ScratchAllocator(const ScratchAllocator<U>& other) noexcept : from_(other.from()) {}
 
-  T* allocate(size_t n) {
-    if (n > PTRDIFF_MAX / sizeof(T)) throw std::bad_alloc();
-    return static_cast<T*>(from_ ? from_->take(n * sizeof(T)) : ::operator new(n * sizeof(T)));
-  }
-  void deallocate(T* p, size_t n) noexcept {
-    if (from_) from_->give_back(p, n * sizeof(T));
-    else ::operator delete(p);
-  }
+  T* allocate(size_t n) { return static_cast<T*>(take_table(from_, n, sizeof(T))); }
+  void deallocate(T* p, size_t n) noexcept { give_table_back(from_, p, n * sizeof(T)); }
   ScratchAllocator select_on_container_copy_construction() const { return {}; }
   Workspace* from() const { return from_; }
   template <class U>

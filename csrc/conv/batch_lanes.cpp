@@ -213,7 +213,7 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t vectors = ceil_div(s.images, kernels.lanes), tiles = ceil_div(s.rows, kernels.rows);
   plan.mr = static_cast<int>(ceil_div(s.rows, tiles));
-  plan.nr = std::min<int>(kMaxVectors, kernels.accumulators / plan.mr);
+  plan.nr = std::min<int>(kernels.vectors, kernels.accumulators / plan.mr);
   plan.channels = std::min(s.channels, kInputBytes / static_cast<int64_t>(sizeof(T)) / InputLayout<T>(s).channel);
   if (plan.channels < 1) return plan;
   const BatchLanes<T> all(s, plan);

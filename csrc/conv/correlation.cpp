@@ -264,7 +264,7 @@ struct Correlation {
     if (!main) return;
     plan.algorithm = Algorithm::depthwise;
     plan.kernel = part.in_place ? "image rows" : "packed image rows";
-    plan.mr = static_cast<int>(std::min<int64_t>(kBandRows, s.h.outputs));
+    plan.mr = static_cast<int>(std::min<int64_t>(depthwise_kernels<T>().rows, s.h.outputs));
     plan.nr = conv_kernels<T>().lanes;
     plan.block_channels = s.channels;
     plan.block_pixels = part.planes * std::min(part.strip, s.h.outputs) * s.w.outputs;

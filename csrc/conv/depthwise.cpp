@@ -137,7 +137,7 @@ class Task {
     b.low = s_.low;
     b.high = s_.high;
     T* first = y(plane, 0);
-    for_each_band(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kBandRows, [&](int64_t r, int64_t rows, int64_t kernel) {
+    for_each_band(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kernels_.rows, [&](int64_t r, int64_t rows, int64_t kernel) {
       b.lines.line = lines.line + r;
       for (int64_t o = 0; o < s_.rows; ++o) {
         T* to = first + o * s_.y.stride[1] + r * s_.y.stride[3];

@@ -84,7 +84,7 @@ class Gradient {
     ConvPlan plan;
     plan.algorithm = Algorithm::depthwise;
     plan.kernel = in_place_ ? "image rows" : "packed image rows";
-    plan.mr = static_cast<int>(std::min<int64_t>(kBandRows, h_.outputs));
+    plan.mr = static_cast<int>(std::min<int64_t>(kernels_.rows, h_.outputs));
     plan.nr = kernels_.lanes;
     plan.block_channels = channels_;
     plan.block_pixels = planes_ * std::min(strip_, h_.outputs) * w_.outputs;
@@ -196,7 +196,7 @@ class Gradient {
     b.last = unit.columns.size() - (b.columns - 1) * kernels_.lanes;
     b.sums = sums;
     if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in)) b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead * b.dy_row;
-    for_each_band(unit.rows.size(), kBandRows, [&](int64_t r, int64_t, int64_t kernel) {
+    for_each_band(unit.rows.size(), kernels_.rows, [&](int64_t r, int64_t, int64_t kernel) {
       b.lines.line = lines.line + r;
       b.dy = dy + r * b.dy_row;
       (squares_ ? kernels_.square_dots : kernels_.band_dots)[kernel](b);

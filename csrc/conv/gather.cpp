@@ -68,10 +68,12 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
 
 // The register tile for `rows` rows and `vectors` vectors of pixels: the one whose multiply-adds or loads, whichever take
 // longer, add up to least over all tiles.
-void choose_tile(int64_t rows, double vectors, int accumulators, GatherPlan& plan) {
+template <class T>
+void choose_tile(int64_t rows, double vectors, GatherPlan& plan) {
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   double best = -1;
-  for (int nr = 1; nr <= kMaxVectors; ++nr) {
-    const int most = std::min(kMaxRows, accumulators / nr);
+  for (int nr = 1; nr <= kernels.vectors; ++nr) {
+    const int most = std::min(kMaxRows, kernels.accumulators / nr);
     if (most < 1) break;
     const int64_t tiles = ceil_div(rows, most), mr = ceil_div(rows, tiles);
     // Panels share the vectors out evenly, so their number costs loads of `a`, not idle vectors.
@@ -90,7 +92,7 @@ void choose_tile(int64_t rows, double vectors, int accumulators, GatherPlan& pla
 // The tail's pixels within a box, and their sums so far.
 template <class T>
 class Tail {
-  static constexpr int64_t kTall = 4;  // rows of a at a time
+  static constexpr int64_t kTall = kMaxDotRows;  // rows of a at a time
 
  public:
   Tail(const GatherSum<T>& s, const Box& box) : s_(s), box_(box) {
@@ -140,13 +142,13 @@ class Tail {
     t.accumulate = !first;
     t.ldc = count() * kernels_.lanes;
     for (int64_t m = 0, tall; m < rows; m += tall) {
-      tall = std::min<int64_t>(kTall, rows - m);
+      tall = power_of_two_within(std::min(kTall, rows - m));
       t.a = dense ? a + m * s_.a_row : rows_;
       for (int64_t i = 0; i < tall && !dense; ++i)
         for (int64_t k = 0; k < depth_; ++k) rows_[i * depth_ + k] = a[(m + i) * s_.a_row + offsets[k]];
-      const int64_t most = std::min<int64_t>(kMaxVectors, kernels_.accumulators / tall);
+      const int64_t most = std::min<int64_t>(kernels_.vectors, kernels_.accumulators / tall);
       for (int64_t i = 0, n; i < count(); i += n) {
-        n = std::min(most, count() - i);
+        n = power_of_two_within(std::min(most, count() - i));
         t.b = values_ + i * depth_;
         t.c = sums_ + ((m0 + m) * count() + i) * kernels_.lanes;
         kernels_.dot[tall - 1][n - 1](t);
@@ -404,7 +406,7 @@ struct Executor {
     const int64_t most = std::min<int64_t>(kMaxRows, kernels.accumulators / nv);
     RowsTile<T> t{run, 0, pitch, s.y.stride[3]};
     for (int64_t r = 0; r < height; r += t.rows) {
-      const int64_t left = height - r, tall = std::min(left, most);
+      const int64_t left = height - r, tall = power_of_two_within(std::min(left, most));
       t.rows = left / tall * tall;
       t.run.b = run.b + r * pitch;
       t.run.c = run.c + r * t.c_row;
@@ -490,7 +492,7 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   const int lanes = conv_kernels<T>().lanes;
   GatherPlan pixels, columns;
   const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
-  choose_tile(s.rows, std::ceil(outputs / lanes), conv_kernels<T>().accumulators, pixels);
+  choose_tile<T>(s.rows, std::ceil(outputs / lanes), pixels);
   pixels.cost = choose_layout(s, lanes, pixels.mr, pixels) + edge_cost(s, lanes);
   if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];

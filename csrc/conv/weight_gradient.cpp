@@ -214,7 +214,8 @@ struct WeightGradient {
   int64_t scratch_bytes() const { return sizes().total(); }
   struct Scratch {
     T *sums, *block, *panel;
-    int32_t *pixels, *rows;  // offsets of a block's outputs, and of channels and taps
+    int32_t *pixels, *rows;  // offsets of a block's outputs, and of channels and taps,
+    mutable int64_t made[4] = {0, 0, 0, 0};  // for blocks of so many images and outputs
     explicit Scratch(const WeightGradient& w) {
       const Sizes n = w.sizes();
       char* m = Arena::local().reserve(n.total());
@@ -269,6 +270,9 @@ struct WeightGradient {
   }
 
   void make_offsets(const Task& t, const Box& b, const Source& x, const Scratch& s) const {
+    const int64_t size[4] = {b.images(), b.extent(0), b.extent(1), b.extent(2)};
+    if (std::equal(size, size + 4, s.made)) return;
+    std::copy(size, size + 4, s.made);
     const int64_t* n = x.step;
     int32_t* to = s.rows;
     for (int64_t c = 0; c < t.c.size(); ++c)
@@ -277,11 +281,13 @@ struct WeightGradient {
           for (int64_t k : axis[2].offset)
             *to++ = static_cast<int32_t>(c * x.channel + (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] + (k - axis[2].offset[0]) * n[2]);
     to = s.pixels;
+    const int64_t step = axis[2].stride * n[2];
     for (int64_t i = 0; i < b.images(); ++i)
       for (int64_t d = 0; d < b.extent(0); ++d)
-        for (int64_t h = 0; h < b.extent(1); ++h)
-          for (int64_t w = 0; w < b.extent(2); ++w)
-            *to++ = static_cast<int32_t>(i * x.image + d * axis[0].stride * n[0] + h * axis[1].stride * n[1] + w * axis[2].stride * n[2]);
+        for (int64_t h = 0; h < b.extent(1); ++h) {
+          int64_t at = i * x.image + d * axis[0].stride * n[0] + h * axis[1].stride * n[1];
+          for (int64_t w = 0; w < b.extent(2); ++w, at += step) *to++ = static_cast<int32_t>(at);
+        }
   }
 
   // sums[(c * taps + t) * width + o]
@@ -314,7 +320,7 @@ struct WeightGradient {
       }
     }
   }
-  int64_t widest() const { return std::min(kMaxOuterVectors, kernels.accumulators / kernels.rows); }
+  int64_t widest() const { return std::min({kMaxOuterVectors, kernels.vectors, kernels.accumulators / kernels.rows}); }
   int64_t tallest(int64_t vectors) const { return std::min<int64_t>(kMaxOuterRows, kernels.accumulators / vectors); }
   int64_t panel_pixels(int64_t nr) const { return std::max<int64_t>(16, kPanelBytes / static_cast<int64_t>(sizeof(T)) / nr / 16 * 16); }
 
@@ -348,7 +354,6 @@ struct WeightGradient {
     const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
     T* sums = sums_of(t, g, s);
     block.offsets(t.c.size(), s.rows);
-    const int64_t mr_most = std::min<int64_t>(4, t.o.size()), groups = ceil_div(t.o.size(), mr_most);
     for (int64_t i = 0; i < b.images(); ++i)
       for (int64_t d = 0; d < b.extent(0); ++d) {
         DotTile<T> tile{};
@@ -362,26 +367,26 @@ struct WeightGradient {
         const bool joined = tile.b_row == n && tile.rows > 1, copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
         const int64_t height = tile.rows;
         if (joined) tile.pixels = n * height, tile.rows = 1;
-        for (int64_t k = 0; k < groups; ++k) {
-          const Range m = part(t.o.size(), groups, k);
-          tile.a = dy_row(b.image0 + i, g * oc + t.o.begin + m.begin, b.begin[0] + d, b.begin[1], b.begin[2]);
+        for (int64_t m = 0, tall; m < t.o.size(); m += tall) {
+          tall = power_of_two_within(std::min(kMaxDotRows, t.o.size() - m));
+          tile.a = dy_row(b.image0 + i, g * oc + t.o.begin + m, b.begin[0] + d, b.begin[1], b.begin[2]);
           tile.lda = dy.stride[1];
           tile.a_row = dy.stride[3];
           if (copied) {
             T* copy = s.panel;
-            for (int64_t o = 0; o < m.size(); ++o)
+            for (int64_t o = 0; o < tall; ++o)
               for (int64_t h = 0; h < height; ++h)
                 for (int64_t w = 0; w < n; ++w) *copy++ = tile.a[o * dy.stride[1] + h * dy.stride[3] + w * dy.stride[4]];
             tile.a = s.panel;
             tile.lda = height * n;
             tile.a_row = n;
           }
-          const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / m.size()), tiles = ceil_div(depth, most);
-          for (int64_t j = 0; j < tiles; ++j) {
-            const Range u = part(depth, tiles, j);
-            tile.boff = s.rows + u.begin;
-            tile.c = sums + (m.begin * depth + u.begin) * lanes;
-            kernels.dot[m.size() - 1][u.size() - 1](tile);
+          const int64_t most = std::min<int64_t>(kernels.vectors, kernels.accumulators / tall);
+          for (int64_t u = 0, wide; u < depth; u += wide) {
+            wide = power_of_two_within(std::min(most, depth - u));
+            tile.boff = s.rows + u;
+            tile.c = sums + (m * depth + u) * lanes;
+            kernels.dot[tall - 1][wide - 1](tile);
           }
         }
       }
@@ -473,8 +478,8 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
   const WeightGradient<T> w(p, {}, {}, {});
   plan.kernel = w.dots ? "dots" : "outer";
-  plan.mr = static_cast<int>(w.dots ? std::min<int64_t>(4, w.outputs) : w.tallest(w.widest()));
-  plan.nr = static_cast<int>(w.dots ? kMaxVectors : w.widest()) * w.kernels.lanes;
+  plan.mr = static_cast<int>(w.dots ? std::min(kMaxDotRows, w.outputs) : w.tallest(w.widest()));
+  plan.nr = static_cast<int>(w.dots ? w.kernels.vectors : w.widest()) * w.kernels.lanes;
   plan.block_channels = w.channels;
   plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
   plan.workspace_bytes = w.scratch_bytes();

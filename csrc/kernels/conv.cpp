@@ -7,15 +7,21 @@
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
+namespace {
 
 // Registers left for accumulators beside a row of b and one broadcast; without fused multiply-add a product needs one too.
 #if FASTCONV_VEC_REGISTERS == 32
-constexpr int kAccumulators = 24, kRows = 8;
+constexpr int kMostAccumulators = 24, kRows = 8;
 #elif defined(__FMA__)
-constexpr int kAccumulators = 12, kRows = 4;
+constexpr int kMostAccumulators = 12, kRows = 4;
 #else
-constexpr int kAccumulators = 8, kRows = 4;
+constexpr int kMostAccumulators = 8, kRows = 4;
 #endif
+// float64 has tiles of one or two vectors alone: as quick where sums are deep, and half as much code.
+template <class T>
+constexpr int kWidest = sizeof(T) == 8 ? 2 : kMaxVectors;
+template <class T>
+constexpr int kAccumulators = sizeof(T) == 8 && kMostAccumulators > 16 ? 16 : kMostAccumulators;
 
 // The edge of a run: the tile goes through a buffer, so that the hot code stores whole vectors only.
 template <class T>
@@ -376,9 +382,12 @@ T sum(const T* src, int64_t stride, int64_t n) {
   return total;
 }
 
+template <class T, int MR, int NV>
+constexpr bool kFits = MR * NV <= kAccumulators<T> && NV <= kWidest<T>;
+constexpr bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 template <bool Packed, class T, int MR, int NV>
 constexpr auto any_tile() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators) return tile<Packed, T, MR, NV>;
+  if constexpr (kFits<T, MR, NV>) return tile<Packed, T, MR, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NV>
@@ -387,22 +396,22 @@ template <class T, int MR, int NV>
 constexpr auto packed_entry() { return any_tile<true, T, MR, NV>(); }
 template <class T, int MR, int NV>
 constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
-  if constexpr (MR * NV <= kAccumulators) return columns_tile<T, MR, NV>;
+  if constexpr (kFits<T, MR, NV>) return columns_tile<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int R, int NV>
 constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
-  if constexpr (R * NV <= kAccumulators && NV <= 2) return rows_tile<T, R, NV>;
+  if constexpr (kFits<T, R, NV> && NV <= 2 && is_power_of_two(R)) return rows_tile<T, R, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NV>
 constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
-  if constexpr (MR * NV <= kAccumulators) return outer<T, MR, NV>;
+  if constexpr (kFits<T, MR, NV>) return outer<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
-  if constexpr (MR * NT <= kAccumulators) return dot<T, MR, NT>;
+  if constexpr (kFits<T, MR, NT> && is_power_of_two(MR) && is_power_of_two(NT)) return dot<T, MR, NT>;
   else return nullptr;
 }
 
@@ -413,7 +422,8 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
 template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
   return {kLanes<T>,
-          kAccumulators,
+          kAccumulators<T>,
+          kWidest<T>,
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3), FASTCONV_ROW(tile_entry, 4),
            FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
@@ -436,6 +446,8 @@ constexpr ConvKernelsOf<T> make_kernels() {
 }
 #undef FASTCONV_OUTER_ROW
 #undef FASTCONV_ROW
+
+}  // namespace
 
 const ConvKernels& conv_kernels() {
   static constexpr ConvKernels table = {make_kernels<float>(), make_kernels<double>()};

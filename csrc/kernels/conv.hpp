@@ -9,6 +9,7 @@ constexpr int kMaxVectors = 4;  // NR <= kMaxVectors vectors
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
+constexpr int64_t kMaxDotRows = 4;   // of a tile of dot products
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -120,13 +121,14 @@ template <class T>
 struct ConvKernelsOf {
   int lanes;
   int accumulators;  // vectors of a full tile: MR * NR <= accumulators
+  int vectors;       // NR <= vectors
   int rows;          // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
   void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
-  void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);
+  void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);  // rows: powers of two alone
   void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
-  void (*dot[4][kMaxVectors])(const DotTile<T>&);            // [MR - 1][taps - 1]
+  void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);      // [MR - 1][taps - 1], powers of two
   void (*pack)(const PackChannel<T>&);
   void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...
   // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)

@@ -214,8 +214,10 @@ void band(const Band<T>& b) {
   for (int64_t c = 0, n; c < b.columns; c += n) {
     n = c + C <= b.columns ? C : 1;
     const bool whole = !kReadsParts || (c >= b.lines.whole && c + n + Way::kBeyond <= b.lines.part);
+    if (sizeof(T) == 8 && !whole) n = 1;  // no code for pairs at the border
     if (n == 1) whole && C == 1 ? band_columns<T, R, 1, Way, Whole<T>>(b, c) : band_columns<T, R, 1, Way, Part<T>>(b, c);
-    else whole ? band_columns<T, R, C, Way, Whole<T>>(b, c) : band_columns<T, R, C, Way, Part<T>>(b, c);
+    else if (sizeof(T) == 8 || whole) band_columns<T, R, C, Way, Whole<T>>(b, c);
+    else band_columns<T, R, C, Way, Part<T>>(b, c);
   }
 }
 
@@ -415,15 +417,21 @@ void unpack(T* d, int64_t step, const T* even, const T* odd, int64_t n) {
   }
 }
 
+// float64 makes do with bands of four rows: half as much code.
+template <class T>
+constexpr int kMostRows = sizeof(T) == 8 ? kBandRows / 2 : kBandRows;
+
 template <class T>
 constexpr DepthwiseKernelsOf<T> make_kernels() {
+  constexpr int most = kMostRows<T>;
   return {kLanes<T>,
+          most,
           kRunTaps,
           kReadsParts,
-          {band<T, 1>, band<T, 2>, band<T, 4>, band<T, 8>},
-          {square_band<T, 1>(), square_band<T, 2>(), square_band<T, 4>(), square_band<T, 8>()},
-          {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, 8>},
-          {square_dots<T, 1>(), square_dots<T, 2>(), square_dots<T, 4>(), square_dots<T, 8>()},
+          {band<T, 1>, band<T, 2>, band<T, 4>, band<T, most>},
+          {square_band<T, 1>(), square_band<T, 2>(), square_band<T, 4>(), square_band<T, most>()},
+          {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, most>},
+          {square_dots<T, 1>(), square_dots<T, 2>(), square_dots<T, 4>(), square_dots<T, most>()},
           lane_sums<T>,
           pack<T>,
           unpack<T>};

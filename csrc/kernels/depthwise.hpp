@@ -8,7 +8,7 @@
 namespace fastconv {
 
 constexpr int kBandRows = 8;
-constexpr int kBands = 4;  // there are kernels for 8, 4, 2 and 1 rows
+constexpr int kBands = 4;  // there are kernels for 8, 4, 2 and 1 rows, as far as `rows` says
 
 // f(first row, count of rows, kernel) for bands that make up n rows.
 template <class F>
@@ -69,6 +69,7 @@ struct BandDots {
 template <class T>
 struct DepthwiseKernelsOf {
   int lanes;
+  int rows;          // of the largest band
   int run_taps;      // a run has no more
   bool reads_parts;  // of vectors, and so images where they stand
   void (*band[kBands])(const Band<T>&);

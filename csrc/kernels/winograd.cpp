@@ -9,6 +9,7 @@
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
+namespace {
 
 // out = B^T in
 template <class T>
@@ -129,13 +130,18 @@ void weights(const WinogradWeights<T>& a) {
 
 // Registers left for sums beside NV vectors of u and one broadcast; without fused multiply-add a product needs one too.
 #if FASTCONV_VEC_REGISTERS == 32
-constexpr int kSums = 24, kVectors = 4;
+constexpr int kMostSums = 24, kVectors = 4;
 #elif defined(__FMA__)
-constexpr int kSums = 12, kVectors = 2;
+constexpr int kMostSums = 12, kVectors = 2;
 #else
-constexpr int kSums = 8, kVectors = 2;
+constexpr int kMostSums = 8, kVectors = 2;
 #endif
 constexpr int kTiles = 12;
+// Half the code for float64, as in kernels/conv.cpp.
+template <class T>
+constexpr int kSums = sizeof(T) == 8 && kMostSums > 16 ? 16 : kMostSums;
+template <class T>
+constexpr int kTallest = sizeof(T) == 8 ? 8 : kTiles;
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
 
 // acc[t][r] += u[r] v[t], the latter's values Step apart.
@@ -163,7 +169,7 @@ void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, i
 #pragma GCC unroll 4
     for (int r = 0; r < NV; ++r) acc[t][r] = accumulate ? load(m + r * m_vector + t * VL) : Vec<T>{};
   for (; channels >= VL; channels -= VL, v += v_vector)
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int k = 0; k < VL; ++k, u += VL) multiply_one<T, MR, NV, VL>(u, u_vector, v + k, acc);
   for (const T* end = v + channels; v != end; ++v, u += VL) multiply_one<T, MR, NV, VL>(u, u_vector, v, acc);
 #pragma GCC unroll 12
@@ -201,12 +207,12 @@ template <class T>
 using TileSum = void (*)(const T*, int64_t, const T*, T*, int64_t, int64_t, bool);
 template <class T, int NV, int MR>
 constexpr Product<T> product_entry() {
-  if constexpr (MR * NV <= kSums && NV <= kVectors) return product<T, MR, NV>;
+  if constexpr (MR * NV <= kSums<T> && NV <= kVectors && MR <= kTallest<T>) return product<T, MR, NV>;
   else return nullptr;
 }
 template <class T, int NV, int MR>
 constexpr TileSum<T> tile_sum_entry() {
-  if constexpr (MR * NV <= kSums && NV <= kVectors && MR <= kLanes<T>) return tile_sum<T, MR, NV>;
+  if constexpr (MR * NV <= kSums<T> && NV <= kVectors && MR <= kTallest<T> && MR <= kLanes<T>) return tile_sum<T, MR, NV>;
   else return nullptr;
 }
 #define FASTCONV_ROW(entry, nv)                                                     \
@@ -216,13 +222,11 @@ constexpr TileSum<T> tile_sum_entry() {
       entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(), entry<T, nv, 12>()}
 #define FASTCONV_ROWS(entry) \
   {FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4)}
-namespace {
 template <class T>
 struct Registers {  // [NV - 1][MR - 1], null where it does not fit
   static constexpr Product<T> product[4][kTiles] = FASTCONV_ROWS(product_entry);
   static constexpr TileSum<T> tile_sum[4][kTiles] = FASTCONV_ROWS(tile_sum_entry);
 };
-}  // namespace
 #undef FASTCONV_ROWS
 #undef FASTCONV_ROW
 
@@ -239,7 +243,7 @@ void products(const WinogradProducts<T>& a) {
     const int64_t depth = a.channels - c < kDepth ? a.channels - c : kDepth;
     for (int64_t r = 0, nv; r < a.vectors; r += nv) {
       nv = even_part(a.vectors, kVectors, r);
-      const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
+      const int64_t tall = kSums<T> / nv < kTallest<T> ? kSums<T> / nv : kTallest<T>;
       for (int64_t t = 0, mr; t < a.tiles; t += mr) {
         mr = even_part(a.tiles, tall, t);
         Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector,
@@ -255,7 +259,7 @@ void tile_sums(const WinogradTileSums<T>& a) {
   constexpr int VL = kLanes<T>;
   for (int64_t r = 0, nv; r < a.vectors; r += nv) {
     nv = even_part(a.vectors, kVectors, r);
-    const int64_t tall = kSums / nv < kTiles ? kSums / nv : kTiles;
+    const int64_t tall = kSums<T> / nv < kTallest<T> ? kSums<T> / nv : kTallest<T>;
     for (int64_t c0 = 0; c0 < a.channels; c0 += VL) {
       const int64_t n = a.channels - c0 < VL ? a.channels - c0 : VL;
       for (int64_t c = 0, mr; c < n; c += mr) {
@@ -482,9 +486,11 @@ constexpr WinogradTapKernels<T> of_taps() {
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums / kVectors, kVectors,        pixels<T>,      patches<T, 6>,  products<T>,
+  return {kSums<T> / kVectors, kVectors,     pixels<T>,      patches<T, 6>,  products<T>,
           tile_sums<T>,     line_patches<T>, line_output<T>, of_taps<T, 3>(), of_taps<T, 5>()};
 }
+
+}  // namespace
 
 const WinogradKernels& winograd_kernels() {
   static constexpr WinogradKernels table = {make_kernels<float>(), make_kernels<double>()};
