@@ -14,11 +14,13 @@ PatchLines::PatchLines(const AxisMap& axis, int64_t first, int64_t count) {
 }
 
 PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, int64_t lines) {
+  const int64_t output = shape.first(i, first);
   at.reserve(static_cast<size_t>((end - first) * lines));
-  for (int64_t tile = first; tile < end; ++tile)
-    for (int64_t line = 0; line < lines; ++line)
-      at.push_back(static_cast<int32_t>(shape.first(i, tile) - shape.first(i, first) + line * shape.step[i]));
-  find(axis, shape.first(i, first));
+  for (int64_t tile = first; tile < end; ++tile) {
+    const int64_t from = shape.first(i, tile) - output;
+    for (int64_t line = 0; line < lines; ++line) at.push_back(static_cast<int32_t>(from + line * shape.step[i]));
+  }
+  find(axis, output);
 }
 
 void PatchLines::find(const AxisMap& axis, int64_t first) {

@@ -415,9 +415,15 @@ void patches(const WinogradPatches<T>& a) {
       const T* src = a.src;
       const int32_t *row = a.row + P * r, *column = a.column + P * s;
       if ((column[0] | column[P - 1]) < 0) {  // in ascending order: zeros are at the ends
-        for (int i = 0; i < P; ++i)
-          for (int j = 0; j < P; ++j)
-            store(copy + (i * P + j) * VL, column[j] < 0 ? Vec<T>{} : load(src + row[i] + column[j]));
+        for (int j = 0; j < P; ++j) {
+          Vec<T> line[P] = {};
+          if (column[j] >= 0) {
+#pragma GCC unroll 8
+            for (int i = 0; i < P; ++i) line[i] = load(src + row[i] + column[j]);
+          }
+#pragma GCC unroll 8
+          for (int i = 0; i < P; ++i) store(copy + (i * P + j) * VL, line[i]);
+        }
         src = copy, row = own_row, column = own_column;
       }
       patch<T, P>(a, src, row, column, v);
