@@ -64,8 +64,8 @@ FASTCONV_INLINE void store_lanes(T* p, Vec<T> v, LaneRange<T> r) {
 }
 #endif
 
-// What a row has of a vector's lanes, the same row after row. Whole vectors need no mask: from lines that are not in the cache yet
-// masked loads are a fifth slower.
+// What a row has of a vector's lanes, the same row after row. Whole vectors are loaded without a mask: with one, from lines that
+// are not in the cache, they take a fifth longer.
 template <class T>
 struct RowPart {
   int64_t n;

@@ -111,8 +111,8 @@ struct Target {
   T area;
 
   explicit Target(const PoolStrip<T>& g)
-      : outputs(g.last - g.first), part(outputs), positions(outputs), y_row(g.y_row), divided(g.divisors), counted(g.counted),
-        factor(splat(g.divisors ? g.divisors[0] : g.scale)), divisors(g.divisors), area(1) {}
+      : outputs(g.last - g.first), part(outputs), positions(outputs), y_row(g.y_row), divided(g.divisors),
+        counted(g.counted), factor(splat(g.divisors ? g.divisors[0] : g.scale)), divisors(g.divisors), area(1) {}
   FASTCONV_INLINE void next_rows(int64_t rows) {
     y += rows * y_row;
     if (index) index += rows * y_row;
@@ -158,20 +158,22 @@ constexpr int64_t kShort = 6;  // windows
 
 // Neighbours joined in some lines: tap t of every window lies as far behind tap 0. kTaps of them, or, if 0, k.
 template <class Op, class T, int kStride, int kTaps>
-__attribute__((noinline, hot)) void join_taps(const Walk<T>& walk, const Target<T>& target, Line<T> from, int64_t k, int64_t lines) {
+__attribute__((noinline, hot)) void join_taps(const Walk<T>& walk, const Target<T>& target, Line<T> from, int64_t k,
+                                              int64_t lines) {
   Target<T> g = target;
   const int64_t *tap = walk.tap, pitch = walk.pitch;
-  for (; lines > 0; --lines, from = from.at(pitch), g.next_rows(1)) by_blocks<T>(g.outputs, [&](int64_t o) FASTCONV_LAMBDA {
-    const Line<T> at = from.at(kStride * o);
-    VecCell<Op, T> cell = load_every<Op, T, kStride>(at);
-    if constexpr (kTaps > 0) {
+  for (; lines > 0; --lines, from = from.at(pitch), g.next_rows(1))
+    by_blocks<T>(g.outputs, [&](int64_t o) FASTCONV_LAMBDA {
+      const Line<T> at = from.at(kStride * o);
+      VecCell<Op, T> cell = load_every<Op, T, kStride>(at);
+      if constexpr (kTaps > 0) {
 #pragma GCC unroll 4
-      for (int t = 1; t < kTaps; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(at.at(t)));
-    } else {
-      for (int64_t t = 1; t < k; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(at.at(tap[t])));
-    }
-    emit<Op>(g, o, cell);
-  });
+        for (int t = 1; t < kTaps; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(at.at(t)));
+      } else {
+        for (int64_t t = 1; t < k; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(at.at(tap[t])));
+      }
+      emit<Op>(g, o, cell);
+    });
 }
 // Long windows of a maximum; the line is as it was, but for its columns.
 template <class Op, class T>
@@ -317,7 +319,8 @@ __attribute__((cold)) void run_strip(const PoolStrip<T>& call, const Steps<T>& s
   const PoolAxis w = g.axis[2];
   const Walk<T> walk = walk_of(g);
   // Rows that are joined before their neighbours are: what has just been stored is not waited for.
-  const int64_t lines = walk.pitch < kPoolSpan ? kPoolSpan / walk.pitch : 1, rows = g.last_row - g.first_row, fit = lines < rows ? lines : rows;
+  const int64_t lines = walk.pitch < kPoolSpan ? kPoolSpan / walk.pitch : 1, rows = g.last_row - g.first_row;
+  const int64_t fit = lines < rows ? lines : rows;
   for (int64_t i = 0; i < fit; ++i) steps.fill_margins(walk, walk.lines.at(i * walk.pitch));
   bool alone;
   const auto neighbours = choose_neighbours(steps, w, alone);

@@ -102,14 +102,15 @@ void for_each_pair(const View<const T>& dy, const View<T>& dx, Task task) {
 
 // Windows of 2x2. Returns false if the kernel does not take the problem.
 template <class T>
-bool max_pool_halves_backward(const PoolProblem& p, const View<const T>& dy, const View<const T>& x, const View<const int64_t>& index,
-                              const View<T>& dx) {
+bool max_pool_halves_backward(const PoolProblem& p, const View<const T>& dy, const View<const T>& x,
+                              const View<const int64_t>& index, const View<T>& dx) {
   const PoolAxis &h = p.axis[1], &w = p.axis[2];
   if (!is_tiled_whole(p) || h.k != 2 || w.k != 2 || !is_dense_plane(dy) || !is_dense_plane(dx)) return false;
   if (index.data ? !is_dense_plane(index) || h.in * w.in > INT32_MAX : x.stride[4] != 1) return false;
   const auto kernel = pool_functions<T>().tiles->halve_grad[index.data != nullptr];
   for_each_plane(p, 2 * bytes_moved<T>(p), [&](const PlaneCursor& at) {
-    const PoolHalvesGrad<T> g{at.of(x), x.stride[3], index.data ? at.of(index) : nullptr, at.of(dy), at.of(dx), h.out, w.out};
+    const int64_t* given = index.data ? at.of(index) : nullptr;
+    const PoolHalvesGrad<T> g{at.of(x), x.stride[3], given, at.of(dy), at.of(dx), h.out, w.out};
     if (!kernel(g)) scatter_plane(plane_box(dy, g.dy), plane_box(index, g.index), plane_box(dx, g.dx), true);
   });
   return true;
@@ -236,7 +237,8 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
   };
   const Vector<T> plane_weights = weights_of(d), row_weights = weights_of(h);
   const T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);
-  const T row_weight = dy.size() ? plane_weights[0] * row_weights[0] : T(0), column_weight = dy.size() ? scale * weight_of(w, 0) : T(0);
+  const T row_weight = dy.size() ? plane_weights[0] * row_weights[0] : T(0);
+  const T column_weight = dy.size() ? scale * weight_of(w, 0) : T(0);
   if (is_whole(d) && is_whole(h) && is_whole(w)) {
     const T weight = row_weight * column_weight;
     const bool dense = plane_box(dx, dx.data).dense();
@@ -254,8 +256,9 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
       }
     });
   }
-  const double divisor = common_divisor(p, {averaging.divisor ? Divisor::fixed : Divisor::counted, averaging.divisor, averaging.count_include_pad});
-  if (divisor > 0 && d.stride == 1 && h.stride == 1 && w.stride == 1 && is_regular(d) && is_regular(h) && is_regular(w) && dy.size())
+  const double divisor = common_divisor(p, divisor_of(averaging));
+  auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
+  if (divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w) && dy.size())
     return avg_pool<T>(transposed(p), {false, static_cast<int64_t>(divisor)}, dy, dx);
   if (avg_pool_tiles_backward(p, dy, dx, row_weight, column_weight)) return;
   const bool staged = dy.stride[4] != 1 && w.out > 1, packed = dx.stride[4] == 1 || w.in == 1;

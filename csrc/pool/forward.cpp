@@ -238,8 +238,7 @@ void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> in
 
 template <class T>
 void avg_pool(const PoolProblem& p, Averaging averaging, View<const T> x, View<T> y) {
-  const Divisor divisor{averaging.divisor ? Divisor::fixed : Divisor::counted, averaging.divisor, averaging.count_include_pad};
-  run<T>({p, x, y, {}, false, Prepare::none, divisor});
+  run<T>({p, x, y, {}, false, Prepare::none, divisor_of(averaging)});
 }
 
 template <class T>

@@ -46,7 +46,9 @@ bool avg_pool_tiles_backward(const PoolProblem& p, const View<const T>& dy, cons
   if (!is_tiled_whole(p) || !is_dense_plane(dy) || !is_dense_plane(dx)) return false;
   const PoolAxis &h = p.axis[1], &w = p.axis[2];
   const auto kernel = pool_functions<T>().tiles->spread[w.k == 4];
-  for_each_plane(p, bytes_moved<T>(p), [&](const PlaneCursor& at) { kernel({at.of(dy), at.of(dx), h.out, w.out, h.k, row_weight, weight}); });
+  for_each_plane(p, bytes_moved<T>(p), [&](const PlaneCursor& at) {
+    kernel({at.of(dy), at.of(dx), h.out, w.out, h.k, row_weight, weight});
+  });
   return true;
 }
 
