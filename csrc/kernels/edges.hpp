@@ -1,5 +1,6 @@
 // Vectors that reach over the end of what they are meant for.
 #pragma once
+#include "kernels/masked.hpp"
 #include "kernels/vec.hpp"
 
 namespace fastconv {
@@ -11,14 +12,13 @@ template <class T>
 FASTCONV_INLINE Vec<T> load_some(const T* p, int64_t n, const T* end) {
   if (end - p >= kLanes<T>) return load(p);
   if (n >= kLanes<T>) return load(p);
-  return n > 0 ? load_first(p, n) : Vec<T>{};
+  return n > 0 ? load_lanes(p, LaneRange<T>(0, n)) : Vec<T>{};
 }
 // The first n lanes to p (n < a vector's), and nothing else.
 template <class T>
 FASTCONV_INLINE void store_part(T* p, Vec<T> v, int64_t n) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) __builtin_ia32_storeups512_mask(p, v, static_cast<uint16_t>((1u << n) - 1));
-  else __builtin_ia32_storeupd512_mask(p, v, static_cast<uint8_t>((1u << n) - 1));
+  store_lanes(p, v, LaneRange<T>(0, n));
 #else
   store_first(p, v, n);
 #endif

@@ -1,6 +1,7 @@
 // Some lanes of a vector to and from memory, by the instructions made for it where the rung has them: the others are
 // neither read nor written.
 #pragma once
+#include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
 namespace fastconv {
@@ -62,6 +63,52 @@ FASTCONV_INLINE void store_lanes(T* p, Vec<T> v, LaneRange<T> r) {
   for (int64_t i = r.begin; i < r.begin + r.count; ++i) p[i] = lanes[i];
 }
 #endif
+
+// What a row has of a vector's lanes, the same row after row. Whole vectors are loaded without a mask: with one, from lines that
+// are not in the cache, they take a fifth longer.
+template <class T>
+struct RowPart {
+  int64_t n;
+  bool whole;
+  LaneRange<T> lanes;
+  explicit FASTCONV_INLINE RowPart(int64_t left = kLanes<T>)
+      : n(left < 0 ? 0 : left < kLanes<T> ? left : kLanes<T>), whole(n == kLanes<T>), lanes(0, n) {}
+  FASTCONV_INLINE Vec<T> load_from(const T* p) const {
+    return whole ? load(p) : load_lanes(p, lanes);
+  }
+  FASTCONV_INLINE void store_to(T* p, Vec<T> v) const {
+#if defined(__AVX512F__)
+    store_lanes(p, v, lanes);
+#else
+    if (whole) store(p, v);
+    else store_first(p, v, n);
+#endif
+  }
+};
+
+// kParts vectors of a row of n elements, or of any of its parts, that a longer one is covered with.
+template <class T, int kParts>
+struct RowParts {
+  RowPart<T> part[kParts];
+  explicit FASTCONV_INLINE RowParts(int64_t n) : RowParts(n, typename MakeLanes<kParts>::list{}) {}
+  template <int... U>
+  FASTCONV_INLINE RowParts(int64_t n, LaneList<U...>) : part{RowPart<T>(n - U * kLanes<T>)...} {}
+  FASTCONV_INLINE void load_from(const T* p, Vec<T> (&v)[kParts]) const {
+#pragma GCC unroll 4
+    for (int u = 0; u < kParts; ++u) v[u] = part[u].load_from(p + u * kLanes<T>);
+  }
+  FASTCONV_INLINE void store_to(T* p, const Vec<T> (&v)[kParts]) const {
+#pragma GCC unroll 4
+    for (int u = 0; u < kParts; ++u)
+      if (part[u].n > 0) part[u].store_to(p + u * kLanes<T>, v[u]);
+  }
+};
+
+// f(first element) for vectors that cover a row: the last one ends with it, unless there is but one.
+template <class T, class F>
+FASTCONV_INLINE void by_blocks(int64_t columns, F f) {
+  for (int64_t w = 0; w < columns; w += kLanes<T>) f(w <= columns - kLanes<T> || w == 0 ? w : columns - kLanes<T>);
+}
 
 }  // namespace FASTCONV_ISA_NS
 }  // namespace fastconv

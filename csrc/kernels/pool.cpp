@@ -1,13 +1,14 @@
 // A window is a box, so an output row is made in two steps: the rows of the window are joined column by column, whole vectors at
 // a time, into a line of scratch memory (margins of the neutral element stand for the padding), then neighbouring columns are
-// joined. Some rows take the first step before the second, which then need not wait for what was just stored. One template
-// serves every operation, with positions or without.
+// joined. Some rows take the first step before the second, which then need not wait for what was just stored. The last vector
+// of a row ends with it and repeats what the one before has done. One template serves every operation, with positions or without.
 #include "kernels/pool.hpp"
 
-#include "kernels/halve.hpp"
+#include "kernels/edges.hpp"
 #include "kernels/masked.hpp"
 #include "kernels/pool_grad.hpp"
 #include "kernels/pool_ops.hpp"
+#include "kernels/pool_tiles.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
@@ -21,137 +22,78 @@ struct Rows {
   const T* data;  // column 0 of the first
   int64_t planes, plane_step, rows, row_step;
   int64_t index, plane_index, row_index;  // flat position of `data`, and what the taps add
+  int64_t alike, line_step, line_index;   // output rows whose windows are as high, and from one to the next
 };
-
-// kVectors vectors of columns from `col`, joined over the window's rows; of the last one `n` columns are there.
-template <class Op, class T, int kVectors>
-FASTCONV_INLINE void join_rows(const Rows<T>& s, int64_t col, int64_t n, VecCell<Op, T> (&cell)[kVectors]) {
-  const Mask<T> lane = lane_numbers<T>();
-  const LaneRange<T> range(0, n);
-  auto at = [&](const T* p, int64_t index, int u) FASTCONV_LAMBDA {
-    return VecCell<Op, T>::make(u < kVectors - 1 ? load(p + u * kLanes<T>) : load_lanes(p + u * kLanes<T>, range),
-                                lane + splat_position<T>(index + u * kLanes<T>));
-  };
-  const T *plane = s.data + col, *p = plane;
-  int64_t plane_index = s.index + col, index = plane_index;
-#pragma GCC unroll 4
-  for (int u = 0; u < kVectors; ++u) cell[u] = at(p, index, u);
-  for (int64_t left = s.planes * s.rows, row = 1; --left > 0; ++row) {
-    p += s.row_step, index += s.row_index;
-    if (row == s.rows) {
-      p = plane += s.plane_step;
-      index = plane_index += s.plane_index;
-      row = 0;
-    }
-#pragma GCC unroll 4
-    for (int u = 0; u < kVectors; ++u) cell[u] = Op::later(cell[u], at(p, index, u));
-  }
-}
-
-// Whole vectors from `first` until `last` is reached.
-template <class Op, class T>
-FASTCONV_INLINE void fill_neutral(Line<T> line, int64_t first, int64_t last) {
-  for (int64_t j = first; j < last; j += kLanes<T>)
-    store_cell<Op, T>(line.at(j), VecCell<Op, T>::make(splat(Op::template neutral<T>()), splat_position<T>(kNowhere<T>)));
-}
-
-// a and b, side by side: their even and their odd places. The results may be a and b.
-template <class Op, class C>
-FASTCONV_INLINE void split(C a, C b, C& even, C& odd) {
-  even.v = even_lanes(a.v, b.v);
-  odd.v = odd_lanes(a.v, b.v);
-  if constexpr (Op::kMarked) {
-    even.i = even_lanes(a.i, b.i);
-    odd.i = odd_lanes(a.i, b.i);
-  }
-}
-template <class Op, class T>
-FASTCONV_INLINE void store_phases(Line<T> even, Line<T> odd, VecCell<Op, T> a, VecCell<Op, T> b) {
-  split<Op>(a, b, a, b);
-  store_cell<Op, T>(even, a);
-  store_cell<Op, T>(odd, b);
-}
-
-template <int N>
-struct Number {
-  static constexpr int value = N;
-};
-// What is taken at a time: enough chains of joins to keep the processor busy, where that earns its code.
-template <class Op, class T>
-constexpr int kMostVectors = FASTCONV_VEC_BYTES == 16 ? 1 : Op::kMarked || sizeof(T) == 8 ? 2 : 4;
-// f(Number<vectors>, elements of the last one): what kMostVectors or less hold of n elements.
-template <class Op, class T, class F>
-FASTCONV_INLINE void by_vectors(int64_t n, F f) {
-  if constexpr (kMostVectors<Op, T> == 4) {
-    if (n > 3 * kLanes<T>) return f(Number<4>(), n < 4 * kLanes<T> ? n - 3 * kLanes<T> : kLanes<T>);
-    if (n > 2 * kLanes<T>) return f(Number<3>(), n - 2 * kLanes<T>);
-  }
-  if constexpr (kMostVectors<Op, T> >= 2)
-    if (n > kLanes<T>) return f(Number<2>(), n < 2 * kLanes<T> ? n - kLanes<T> : kLanes<T>);
-  f(Number<1>(), n < kLanes<T> ? n : kLanes<T>);
-}
 
 // How the outputs of a strip are found in its lines.
 template <class T>
 struct Walk {
-  int64_t q, span;        // columns [q, q + span) of the endless padded row
-  int64_t stride;         // phases
-  int64_t pitch, region;  // from row to row, and from phase to phase
-  bool table;             // window by window
-  Line<T> lines, phases;  // what the first step fills, and what the second reads
-  const int64_t* tap;     // where tap t of output 0 stands
+  int64_t q, span;                // columns [q, q + span) of the endless padded row
+  int64_t first, columns;         // those of the input among them
+  int64_t stride;                 // of the outputs in what is joined
+  int64_t pitch, region;          // from line to line, and from phase to phase
+  RowPart<T> part;                // of them
+  bool table;                     // window by window
+  Line<T> lines, phases;          // what the first step fills, and, for strides of more than 2, what the second reads
+  const int64_t* tap;             // where tap t of output 0 stands
 };
 
-// Columns [q, q + span) joined over the window's rows: column q + j stands at even[j], or, if there are two phases, at even[j / 2]
-// or odd[j / 2].
-template <class Op, class T>
-FASTCONV_INLINE void join_columns(const Rows<T>& s, int64_t width, const Walk<T>& walk, bool two, Line<T> even, Line<T> odd) {
-  const int64_t q = walk.q, span = walk.span;
-  const int64_t first = q < 0 ? -q : 0, last = width - q < span ? width - q : span;
-  Line<T> to_even = even.at(first), to_odd = odd;  // of the columns first, first + 2, ...
-  if (two) {
-    to_even = first % 2 ? odd.at(first / 2) : even.at(first / 2);
-    to_odd = first % 2 ? even.at(first / 2 + 1) : odd.at(first / 2);
-    fill_neutral<Op>(even, 0, (first + 1) / 2);
-    fill_neutral<Op>(odd, 0, first / 2);
-  } else {
-    fill_neutral<Op>(even, 0, first);
-  }
-  auto put = [&](int64_t j, VecCell<Op, T> a, VecCell<Op, T> b) FASTCONV_LAMBDA {
-    if (two) return store_phases<Op, T>(to_even.at(j / 2), to_odd.at(j / 2), a, b);
-    store_cell<Op, T>(to_even.at(j), a);
-    store_cell<Op, T>(to_even.at(j + kLanes<T>), b);
+// A vector of columns from `col`, joined over the window's rows: kRows of one plane, or, if 0, any.
+template <class Op, class T, int kRows>
+FASTCONV_INLINE VecCell<Op, T> join_rows(const Rows<T>& s, int64_t col, const RowPart<T>& part) {
+  const Mask<T> lane = lane_numbers<T>();
+  auto at = [&](int64_t plane, int64_t row) FASTCONV_LAMBDA {
+    return VecCell<Op, T>::make(part.load_from(s.data + plane * s.plane_step + row * s.row_step + col),
+                                lane + splat_position<T>(s.index + plane * s.plane_index + row * s.row_index + col));
   };
-  for (int64_t j = first; j < last; j += kMostVectors<Op, T> * kLanes<T>)
-    by_vectors<Op, T>(last - j, [&](auto vectors, int64_t n) FASTCONV_LAMBDA {
-      constexpr int kVectors = decltype(vectors)::value;
-      VecCell<Op, T> cell[kVectors];
-      join_rows<Op, T, kVectors>(s, q + j, n, cell);
-#pragma GCC unroll 2
-      for (int u = 0; u < kVectors; u += 2)
-        put(j - first + u * kLanes<T>, cell[u], cell[u + 1 < kVectors ? u + 1 : u]);
+  VecCell<Op, T> cell = at(0, 0);
+  if constexpr (kRows > 0) {
+#pragma GCC unroll 4
+    for (int i = 1; i < kRows; ++i) cell = Op::later(cell, at(0, i));
+    return cell;
+  }
+  for (int64_t d = 0, i = 1; d < s.planes; ++d, i = 0)
+    for (; i < s.rows; ++i) cell = Op::later(cell, at(d, i));
+  return cell;
+}
+
+// The columns of the input joined over the rows of the windows of some lines. The margins are left alone.
+template <class Op, class T, int kRows>
+__attribute__((noinline, hot)) void join_columns(const Rows<T>& rows, const Walk<T>& walk, Line<T> line) {
+  Rows<T> s = rows;
+  const RowPart<T> part = walk.part;
+  const int64_t columns = walk.columns, pitch = walk.pitch;
+  s.data += walk.q + walk.first, s.index += walk.q + walk.first;
+  line = line.at(walk.first);
+  for (; s.alike > 0; --s.alike, s.data += s.line_step, s.index += s.line_index, line = line.at(pitch))
+    by_blocks<T>(columns, [&](int64_t j) FASTCONV_LAMBDA {
+      VecCell<Op, T> cell = join_rows<Op, T, kRows>(s, j, part);
+      if (!part.whole) {
+        const VecCell<Op, T> none = neutral_cell<Op, T>();
+        const Mask<T> there = first_lanes<T>(part.n);
+        cell.v = there ? cell.v : none.v;
+        if constexpr (Op::kMarked) cell.i = there ? cell.i : none.i;
+      }
+      store_cell<Op, T>(line.at(j), cell);
     });
-  if (!two) return fill_neutral<Op>(even, last, span);
-  fill_neutral<Op>(even, (last + 1) / 2, (span + 1) / 2);
-  fill_neutral<Op>(odd, last / 2, span / 2);
+}
+template <class Op, class T>
+__attribute__((noinline, hot)) void fill_margins(const Walk<T>& walk, Line<T> line) {
+  const VecCell<Op, T> none = neutral_cell<Op, T>();
+  for (int64_t j = walk.first + walk.columns; j < walk.span; j += kLanes<T>) store_cell<Op, T>(line.at(j), none);
+  for (int64_t j = 0; j < walk.first; j += kLanes<T>) store_cell<Op, T>(line.at(j), none);
 }
 
 // Column j of `line` to phase j % stride, place j / stride.
 template <class Op, class T>
-void sort_by_phase(Line<T> line, int64_t span, int64_t stride, Line<T> phases, int64_t region) {
-  for (int64_t r = 0; r < stride; ++r) {
-    const Line<T> to = phases.at(r * region);
-    for (int64_t j = r, i = 0; j < span; j += stride, ++i) {
+void sort_by_phase(const Walk<T>& walk, Line<T> line) {
+  for (int64_t r = 0; r < walk.stride; ++r) {
+    const Line<T> to = walk.phases.at(r * walk.region);
+    for (int64_t j = r, i = 0; j < walk.span; j += walk.stride, ++i) {
       to.v[i] = line.v[j];
       if (Op::kMarked) to.i[i] = line.i[j];
     }
   }
-}
-// The same for 4 phases, of which the even and the odd ones are apart already.
-template <class Op, class T>
-void split_again(Line<T> line, int64_t n, Line<T> even, Line<T> odd) {
-  for (int64_t j = 0; j < n; j += 2 * kLanes<T>)
-    store_phases<Op, T>(even.at(j / 2), odd.at(j / 2), load_cell<Op, T>(line.at(j)), load_cell<Op, T>(line.at(j + kLanes<T>)));
 }
 
 // Where outputs go, and what they are divided by.
@@ -159,22 +101,21 @@ template <class T>
 struct Target {
   T* y;
   int64_t* index;
-  const T* end;  // what lies behind a row may be overwritten up to there
-  int64_t outputs, y_row;
+  int64_t outputs;
+  RowPart<T> part;
+  RowParts<double, 8 / sizeof(T)> positions;  // whose bits are moved only
+  int64_t y_row;
   bool divided, counted;
   Vec<T> factor;  // the scale or the divisor of all
   const T* divisors;
   T area;
 
   explicit Target(const PoolStrip<T>& g)
-      : y(g.y), index(g.index), outputs(g.last - g.first), y_row(g.y_row), divided(g.divisors), counted(g.counted),
-        factor(splat(g.divisors ? g.divisors[0] : g.scale)), divisors(g.divisors), area(1) {
-    end = y + (y_row == outputs ? (g.last_row - g.first_row) * y_row : outputs);
-  }
+      : outputs(g.last - g.first), part(outputs), positions(outputs), y_row(g.y_row), divided(g.divisors),
+        counted(g.counted), factor(splat(g.divisors ? g.divisors[0] : g.scale)), divisors(g.divisors), area(1) {}
   FASTCONV_INLINE void next_rows(int64_t rows) {
     y += rows * y_row;
     if (index) index += rows * y_row;
-    if (y_row != outputs) end += rows * y_row;
   }
   FASTCONV_INLINE Vec<T> finished(int64_t o, Vec<T> v) const {
     if (!divided) return v * factor;
@@ -182,17 +123,12 @@ struct Target {
   }
 };
 
+// Outputs from o, as many as a vector holds or the row has.
 template <class Op, class T>
-FASTCONV_INLINE void emit(const Target<T>& g, int64_t o, int64_t n, VecCell<Op, T> cell) {
+FASTCONV_INLINE void emit(const Target<T>& g, int64_t o, VecCell<Op, T> cell) {
   if constexpr (!Op::kRepeatable) cell.v = g.finished(o, cell.v);
-  T* y = g.y + o;
-  const bool whole = n >= kLanes<T> || g.end - y >= kLanes<T>;
-  if (whole) store(y, cell.v);
-  else store_part(y, cell.v, n);
-  if constexpr (Op::kMarked) {
-    if (whole) return store_indices<T>(g.index + o, cell.i);
-    for (int i = 0; i < n; ++i) g.index[o + i] = cell.i[i];
-  }
+  g.part.store_to(g.y + o, cell.v);
+  if constexpr (Op::kMarked) g.positions.store_to(reinterpret_cast<double*>(g.index + o), widened(cell.i).bits);
 }
 
 // Long windows of a maximum, whose taps may be joined twice: line[j] joins with line[j + 1], the pairs with the pairs two
@@ -206,37 +142,54 @@ int64_t join_doubling(Line<T> line, int64_t span, int64_t k) {
   return width;
 }
 
-// Some vectors of outputs, from those of the taps' columns.
-template <class Op, class T, int kVectors>
-FASTCONV_INLINE void join_taps(const Walk<T>& walk, const Target<T>& g, Line<T> from, int64_t k, int64_t o, int64_t n) {
-  VecCell<Op, T> cell[kVectors];
-#pragma GCC unroll 4
-  for (int u = 0; u < kVectors; ++u) cell[u] = load_cell<Op, T>(from.at(o + u * kLanes<T>));
-  for (int64_t t = 1; t < k; ++t) {
-    const Line<T> at = from.at(o + walk.tap[t]);
-#pragma GCC unroll 4
-    for (int u = 0; u < kVectors; ++u) cell[u] = Op::join(cell[u], load_cell<Op, T>(at.at(u * kLanes<T>)));
+// Every kStride-th element, of one or two.
+template <class Op, class T, int kStride>
+FASTCONV_INLINE VecCell<Op, T> load_every(Line<T> line) {
+  VecCell<Op, T> a = load_cell<Op, T>(line);
+  if constexpr (kStride == 2) {
+    const VecCell<Op, T> b = load_cell<Op, T>(line.at(kLanes<T>));
+    a.v = even_lanes(a.v, b.v);
+    if constexpr (Op::kMarked) a.i = even_lanes(a.i, b.i);
   }
-#pragma GCC unroll 4
-  for (int u = 0; u < kVectors; ++u) emit<Op>(g, o + u * kLanes<T>, u < kVectors - 1 ? kLanes<T> : n, cell[u]);
+  return a;
 }
 
-// Neighbours joined: tap t of every window lies t * dilation columns behind tap 0, so in one phase for all of them.
-template <class Op, class T>
-FASTCONV_INLINE void join_neighbours(const Walk<T>& walk, const PoolAxis& w, const Target<T>& g, Line<T> from, int64_t outputs) {
-  constexpr int64_t kShort = 6;
-  int64_t o = 0;
-  if (Op::kRepeatable && walk.stride == 1 && w.dilation == 1 && w.k > kShort) {
-    const int64_t width = join_doubling<Op, T>(from, outputs + w.k - 1, w.k);
-    for (; o < outputs; o += kLanes<T>)
-      emit<Op>(g, o, outputs - o, Op::join(load_cell<Op, T>(from.at(o)), load_cell<Op, T>(from.at(o + w.k - width))));
-    return;
-  }
-  const int64_t k = w.k;
-  for (; o < outputs; o += kMostVectors<Op, T> * kLanes<T>)
-    by_vectors<Op, T>(outputs - o, [&](auto vectors, int64_t n) FASTCONV_LAMBDA {
-      join_taps<Op, T, decltype(vectors)::value>(walk, g, from, k, o, n);
+constexpr int64_t kShort = 6;  // windows
+
+// Neighbours joined in some lines: tap t of every window lies as far behind tap 0. kTaps of them, or, if 0, k.
+template <class Op, class T, int kStride, int kTaps>
+__attribute__((noinline, hot)) void join_taps(const Walk<T>& walk, const Target<T>& target, Line<T> from, int64_t k,
+                                              int64_t lines) {
+  Target<T> g = target;
+  const int64_t *tap = walk.tap, pitch = walk.pitch;
+  for (; lines > 0; --lines, from = from.at(pitch), g.next_rows(1))
+    by_blocks<T>(g.outputs, [&](int64_t o) FASTCONV_LAMBDA {
+      const Line<T> at = from.at(kStride * o);
+      VecCell<Op, T> cell = load_every<Op, T, kStride>(at);
+      if constexpr (kTaps > 0) {
+#pragma GCC unroll 4
+        for (int t = 1; t < kTaps; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(at.at(t)));
+      } else {
+        for (int64_t t = 1; t < k; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(at.at(tap[t])));
+      }
+      emit<Op>(g, o, cell);
     });
+}
+// Long windows of a maximum; the line is as it was, but for its columns.
+template <class Op, class T>
+void join_long(const Walk<T>& walk, const Target<T>& g, Line<T> from, int64_t k, int64_t) {
+  if constexpr (Op::kRepeatable) {
+    const int64_t width = join_doubling<Op, T>(from, g.outputs + k - 1, k);
+    by_blocks<T>(g.outputs, [&](int64_t o) FASTCONV_LAMBDA {
+      emit<Op>(g, o, Op::join(load_cell<Op, T>(from.at(o)), load_cell<Op, T>(from.at(o + k - width))));
+    });
+    fill_margins<Op>(walk, from);
+  }
+}
+template <class Op, class T>
+void join_phases(const Walk<T>& walk, const Target<T>& g, Line<T> from, int64_t k, int64_t) {
+  sort_by_phase<Op>(walk, from);
+  join_taps<Op, T, 1, 0>(walk, g, walk.phases, k, 1);
 }
 
 // Any windows: `line` holds the joined columns from input column q.
@@ -256,9 +209,9 @@ void join_windows(const Walk<T>& walk, const PoolStrip<T>& g, const Target<T>& t
 }
 
 template <class T>
-Walk<T> walk_of(const PoolStrip<T>& g) {
+__attribute__((cold)) Walk<T> walk_of(const PoolStrip<T>& g) {
   const PoolAxis& w = g.axis[2];
-  Walk<T> walk;
+  Walk<T> walk{};
   walk.table = w.windows != PoolWindows::regular || w.stride > kPoolPhases;
   walk.stride = walk.table ? 1 : w.stride;
   if (walk.table) {
@@ -268,19 +221,22 @@ Walk<T> walk_of(const PoolStrip<T>& g) {
     walk.q = g.first * w.stride - w.pad_before;
     walk.span = (g.last - g.first - 1) * w.stride + pool_extent(w);
   }
-  walk.pitch = walk.region = walk.span / walk.stride + kPoolSlack;
+  walk.first = walk.q < 0 ? -walk.q : 0;
+  walk.columns = (w.in - walk.q < walk.span ? w.in - walk.q : walk.span) - walk.first;
+  walk.part = RowPart<T>(walk.columns);
+  walk.pitch = walk.span + kPoolSlack;
+  walk.region = walk.span / walk.stride + kPoolSlack;
   T* values = static_cast<T*>(g.scratch);
   auto* positions = reinterpret_cast<Position<T>*>(values + kPoolLines);
-  walk.lines = walk.phases = {values, positions};
-  if (walk.stride > 2) walk.phases = walk.lines.at(kPoolSpan + 3 * kPoolSlack);
+  walk.lines = {values, positions};
+  walk.phases = walk.lines.at(kPoolSpan + 3 * kPoolSlack);
   auto* tap = reinterpret_cast<int64_t*>(positions + kPoolLines);
   walk.tap = tap;
   if (walk.table) return walk;
-  for (int64_t t = 0, place = 0, phase = 0; t < w.k; ++t) {
-    tap[t] = phase * walk.region + place;
-    place += w.dilation / walk.stride;
-    phase += w.dilation % walk.stride;
-    if (phase >= walk.stride) phase -= walk.stride, ++place;
+  const bool phases = walk.stride > 2;
+  for (int64_t t = 0; t < w.k; ++t) {
+    const int64_t column = t * w.dilation;
+    tap[t] = phases ? column % walk.stride * walk.region + column / walk.stride : column;
   }
   return walk;
 }
@@ -294,9 +250,10 @@ struct RowFinder {
   int64_t row_step, width;
   T depth_divisor;
   bool counted, count_include_pad;
+  int64_t last_whole;  // row whose window lies in the input
   Rows<T> rows;
 
-  explicit RowFinder(const PoolStrip<T>& g)
+  __attribute__((cold)) explicit RowFinder(const PoolStrip<T>& g)
       : h(g.axis[1]), depth(pool_window(g.axis[0], g.depth)), x(g.x + depth.start * g.plane_step), row_step(g.row_step),
         width(g.axis[2].in), depth_divisor(1), counted(g.counted), count_include_pad(g.count_include_pad) {
     const int64_t dilation = g.axis[0].dilation;
@@ -306,83 +263,93 @@ struct RowFinder {
     rows.row_step = h.dilation * row_step;
     rows.plane_index = dilation * h.in * width;
     rows.row_index = h.dilation * width;
+    last_whole = h.windows == PoolWindows::regular ? (h.in - pool_extent(h) + h.pad_before) / h.stride : -1;
+    rows.line_step = h.stride * row_step;
+    rows.line_index = h.stride * width;
   }
-  FASTCONV_INLINE const Rows<T>& find(int64_t row) {
+  // The rows of an output row, and of those like it before `stop`.
+  FASTCONV_INLINE void find(int64_t row, int64_t stop) {
     const PoolWindow height = pool_window(h, row);
+    const int64_t whole = height.count == h.k ? last_whole + 1 - row : 1;
     rows.rows = height.count;
     rows.data = x + height.start * row_step;
     rows.index = (depth.start * h.in + height.start) * width;
-    return rows;
+    rows.alike = whole < 1 ? 1 : whole < stop - row ? whole : stop - row;
   }
   FASTCONV_INLINE T area(int64_t row) const {
     return counted ? depth_divisor * static_cast<T>(pool_divisor(h, row, count_include_pad)) : 1;
   }
 };
 
-// Neighbours joined in registers: a vector of windows of kStride columns, side by side.
-template <class Op, class T, int kStride>
-FASTCONV_INLINE VecCell<Op, T> join_tile(Line<T> line) {
-  VecCell<Op, T> c[kStride];
-#pragma GCC unroll 4
-  for (int u = 0; u < kStride; ++u) c[u] = load_cell<Op, T>(line.at(u * kLanes<T>));
-  if constexpr (kStride == 4) {
-    VecCell<Op, T> even[2], odd[2];
-    split<Op>(c[0], c[1], even[0], odd[0]);
-    split<Op>(c[2], c[3], even[1], odd[1]);
-    split<Op>(even[0], even[1], c[0], c[2]);
-    split<Op>(odd[0], odd[1], c[1], c[3]);
-  } else {
-    split<Op>(c[0], c[1], c[0], c[1]);
-  }
-#pragma GCC unroll 4
-  for (int u = 1; u < kStride; ++u) c[0] = Op::join(c[0], c[u]);
-  return c[0];
+// The steps of an operation. Those that join neighbours take some lines at a time, or one.
+template <class T>
+struct Steps {
+  using Columns = void (*)(const Rows<T>&, const Walk<T>&, Line<T>);
+  using Neighbours = void (*)(const Walk<T>&, const Target<T>&, Line<T>, int64_t k, int64_t lines);
+  bool marked;
+  void (*fill_margins)(const Walk<T>&, Line<T>);
+  Columns columns, columns_of_three;
+  Neighbours taps, three_taps, taps_by_two, three_by_two;
+  Neighbours long_taps;  // or null
+  Neighbours phases;
+  void (*windows)(const Walk<T>&, const PoolStrip<T>&, const Target<T>&, Line<T>);
+};
+template <class Op, class T>
+constexpr Steps<T> steps() {
+  constexpr int kThree = Op::kMarked ? 0 : 3;  // positions have no kernels of their own
+  return {Op::kMarked, fill_margins<Op, T>, join_columns<Op, T, 0>, join_columns<Op, T, kThree>, join_taps<Op, T, 1, 0>,
+          join_taps<Op, T, 1, kThree>, join_taps<Op, T, 2, 0>, join_taps<Op, T, 2, kThree>,
+          Op::kRepeatable ? join_long<Op, T> : nullptr, join_phases<Op, T>, join_windows<Op, T>};
 }
 
-template <class Op, class T>
-void pool_strip(const PoolStrip<T>& g) {
+// What joins the neighbours in a strip's lines.
+template <class T>
+typename Steps<T>::Neighbours choose_neighbours(const Steps<T>& s, const PoolAxis& w, bool& alone) {
+  const bool three = w.k == 3 && w.dilation == 1;
+  alone = false;
+  if (w.stride == 2) return three ? s.three_by_two : s.taps_by_two;
+  if (w.stride == 1 && (w.dilation > 1 || w.k <= kShort || !s.long_taps)) return three ? s.three_taps : s.taps;
+  alone = true;  // long windows leave their line changed, and phases have a place for one
+  return w.stride == 1 ? s.long_taps : s.phases;
+}
+
+template <class T>
+__attribute__((cold)) void run_strip(const PoolStrip<T>& call, const Steps<T>& steps) {
+  const PoolStrip<T> g = call;
   const PoolAxis w = g.axis[2];
-  // Windows side by side: line stands behind line, and neighbours are joined in one go.
-  const bool tiles = w.windows == PoolWindows::regular && w.k == w.stride && (w.k == 2 || w.k == 4) && w.dilation == 1 &&
-                     w.pad_before == 0 && w.out * w.k <= w.in;
-  Walk<T> walk = walk_of(g);
-  if (tiles) walk.stride = 1, walk.span = (g.last - g.first) * w.k;
-  const bool two = walk.stride == 2 || walk.stride == 4;
-  // Rows that are joined before their neighbours are: all phases of all of them fit the scratch memory.
-  const int64_t line = tiles ? walk.span : walk.stride == 2 ? 2 * walk.pitch : walk.span + 2 * kPoolSlack;
-  const int64_t odd = walk.stride == 2 ? walk.pitch : line / 2;
-  const int64_t fit = walk.stride > 2 || line > kPoolSpan / 2 ? 1 : kPoolSpan / line;
+  const Walk<T> walk = walk_of(g);
+  // Rows that are joined before their neighbours are: what has just been stored is not waited for.
+  const int64_t lines = walk.pitch < kPoolSpan ? kPoolSpan / walk.pitch : 1, rows = g.last_row - g.first_row;
+  const int64_t fit = lines < rows ? lines : rows;
+  for (int64_t i = 0; i < fit; ++i) steps.fill_margins(walk, walk.lines.at(i * walk.pitch));
+  bool alone;
+  const auto neighbours = choose_neighbours(steps, w, alone);
   RowFinder<T> finder(g);
   Target<T> to(g);
-  const bool flat = tiles && !to.counted && to.y_row == to.outputs;
-  for (int64_t row = g.first_row; row < g.last_row; row += fit) {
-    const int64_t stop = row + fit < g.last_row ? row + fit : g.last_row, together = flat ? stop - row : 1;
-    Line<T> from = walk.lines;
-    for (int64_t r = row; r < stop; ++r, from = from.at(line)) join_columns<Op, T>(finder.find(r), w.in, walk, two, from, from.at(odd));
-    from = walk.lines;
-    for (int64_t r = row; r < stop; r += together, from = from.at(line), to.next_rows(together)) {
-      to.area = finder.area(r);
-      if (tiles) {
-        const int64_t n = together * to.outputs;
-        for (int64_t o = 0; o < n; o += kLanes<T>) {
-          const Line<T> at = from.at(o * w.k);
-          emit<Op>(to, o, n - o, w.k == 2 ? join_tile<Op, T, 2>(at) : join_tile<Op, T, 4>(at));
-        }
-        continue;
+  for (int64_t plane = 0; plane < g.planes; ++plane, finder.x += g.x_plane) {
+    to.y = g.y + plane * g.y_plane;
+    to.index = steps.marked ? g.index + plane * g.y_plane : nullptr;
+    for (int64_t row = g.first_row; row < g.last_row; row += fit) {
+      const int64_t stop = row + fit < g.last_row ? row + fit : g.last_row;
+      for (int64_t r = row; r < stop; r += finder.rows.alike) {
+        finder.find(r, stop);
+        const bool three = finder.rows.planes == 1 && finder.rows.rows == 3;
+        (three ? steps.columns_of_three : steps.columns)(finder.rows, walk, walk.lines.at((r - row) * walk.pitch));
       }
-      if (walk.stride > 2) {
-        if (two) {
-          split_again<Op, T>(from, (walk.span + 1) / 2, walk.phases, walk.phases.at(2 * walk.region));
-          split_again<Op, T>(from.at(odd), walk.span / 2, walk.phases.at(walk.region), walk.phases.at(3 * walk.region));
-        } else {
-          sort_by_phase<Op>(from, walk.span, walk.stride, walk.phases, walk.region);
-        }
+      const int64_t together = alone || walk.table || g.counted ? 1 : stop - row;
+      for (int64_t r = row; r < stop; r += together, to.next_rows(together)) {
+        const Line<T> from = walk.lines.at((r - row) * walk.pitch);
+        to.area = finder.area(r);
+        if (walk.table) steps.windows(walk, g, to, from);
+        else neighbours(walk, to, from, w.k, together);
       }
-      const Line<T> sorted = walk.stride > 2 ? walk.phases : from;
-      if (walk.table) join_windows<Op>(walk, g, to, sorted);
-      else join_neighbours<Op>(walk, w, to, sorted, to.outputs);
     }
   }
+}
+template <class Op, class T>
+void pool_strip(const PoolStrip<T>& g) {
+  static constexpr Steps<T> kSteps = steps<Op, T>();
+  run_strip(g, kSteps);
 }
 
 // One lane for each of 2 * kHalf vectors: the first kHalf, each joined with its partner, and so on.
@@ -427,19 +394,37 @@ void join_runs(const T* runs, int64_t step, int64_t count, int64_t n, T divisor,
   else store_part(out, result, count);
 }
 
-// A vector's number of stores or less at the end, and one that overlaps.
+// Each of `count` runs of n elements filled with a value of its own times `factor`.
 template <class T>
-void fill_run(T* to, int64_t n, T value) {
-  const Vec<T> v = splat(value);
-  if (n < kLanes<T>) return store_part(to, v, n);
-  for (int64_t i = 0; i < n - kLanes<T>; i += kLanes<T>) store(to + i, v);
-  store(to + n - kLanes<T>, v);
+void fill_runs(const T* values, int64_t values_step, T factor, T* to, int64_t step, int64_t count, int64_t n) {
+  const RowPart<T> part(n);
+  for (; count > 0; --count, values += values_step, to += step) {
+    const Vec<T> v = splat(*values * factor);
+    by_blocks<T>(n, [&](int64_t i) FASTCONV_LAMBDA { part.store_to(to + i, v); });
+  }
+}
+
+template <class T>
+const int64_t* scatter(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs, int64_t size) {
+  const T* from[kScattered];
+  const int64_t* at[kScattered];
+  T* to[kScattered];
+#pragma GCC unroll 4
+  for (int i = 0; i < kScattered; ++i) from[i] = dy[i], at[i] = index[i], to[i] = dx[i];
+  for (int64_t o = 0; o < outputs; ++o)
+#pragma GCC unroll 4
+    for (int i = 0; i < kScattered; ++i) {
+      const int64_t j = at[i][o];
+      if (static_cast<uint64_t>(j) >= static_cast<uint64_t>(size)) return at[i] + o;
+      to[i][j] += from[i][o];
+    }
+  return nullptr;
 }
 
 template <class T>
 constexpr PoolFunctions<T> functions() {
   return {kLanes<T>,   pool_strip<Max, T>,  pool_strip<MaxIndex, T>, pool_strip<Sum, T>, join_runs<Max, T>, join_runs<Sum, T>,
-          fill_run<T>, PoolGrads<T>::scatter, PoolGrads<T>::avg,     halve<T>,           halve_grad<T>};
+          fill_runs<T>, scatter<T>, PoolGrads<T>::avg,     &PoolTileTable<T>::functions};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

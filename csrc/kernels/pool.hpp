@@ -7,11 +7,12 @@
 
 namespace fastconv {
 
-// Output rows [first_row, last_row) at one depth of a plane; outputs [first, last) of each.
+// Output rows [first_row, last_row) at one depth, outputs [first, last) of each, of some planes.
 template <class T>
 struct PoolStrip {
   const PoolAxis* axis;          // d, h, w
-  const T* x;                    // of the plane
+  int64_t planes, x_plane, y_plane;  // how many, and the steps from each to the next
+  const T* x;                    // of the first plane
   int64_t plane_step, row_step;  // between its planes and its rows
   int64_t depth, first_row, last_row, first, last;
   T* y;                          // of the first output
@@ -25,11 +26,12 @@ struct PoolStrip {
   void* scratch;                    // kPoolScratch elements
 };
 
-// Input rows [first_row, last_row) of the gradient of an average, columns [first, last) of each.
+// Input rows [first_row, last_row) of the gradient of an average, columns [first, last) of each, in some planes.
 template <class T>
 struct AvgGradStrip {
   const PoolAxis* axis;
-  const T* dy;  // of the plane
+  int64_t planes, dy_plane, dx_plane;  // how many, and the steps from each to the next
+  const T* dy;  // of the first plane
   int64_t plane_step, row_step;
   int64_t first_row, last_row, first, last;
   const T *plane_weight, *row_weight;  // what an output of the axis counts
@@ -39,23 +41,31 @@ struct AvgGradStrip {
   void* scratch;    // avg_grad_scratch elements
 };
 
-// A plane pooled by 2x2 windows at stride 2 into rows x columns outputs that lie one behind the other.
+// A plane pooled by windows side by side, stride x height elements each, into rows x columns outputs one behind the other.
 template <class T>
-struct PoolHalves {
+struct PoolTiles {
   const T* x;
-  int64_t x_row;   // step from row to row
-  const T* x_end;  // nothing is read from here on
+  int64_t x_row, x_step;  // from row to row of a window, and from a window's first row to the next one's
   T* y;
-  int64_t rows, columns;
+  int64_t rows, columns, height;
+  T factor;  // what sums are multiplied with or divided by
+  bool divided;
 };
-// Its gradient; dx is (2 rows) x (2 columns), dense.
+// The gradient of such averages: dx is dense, all of it in windows.
+template <class T>
+struct PoolTilesGrad {
+  const T* dy;
+  T* dx;
+  int64_t rows, columns, height;
+  T row_weight, weight;  // dy is multiplied with, one after the other, as other kernels do
+};
+// The gradient of maxima of 2x2 elements, whose winners are found again from x or given by their positions.
 template <class T>
 struct PoolHalvesGrad {
   const T* x;
   int64_t x_row;
-  const T* x_end;
+  const int64_t* index;
   const T* dy;
-  const T* dy_end;
   T* dx;
   int64_t rows, columns;
 };
@@ -71,7 +81,7 @@ constexpr int64_t kPoolScratch = 2 * kPoolLines + 2 * kPoolSpan;
 
 // Strides that vectors zip.
 FASTCONV_WINDOW bool is_zipped(const PoolAxis& w) {
-  return w.windows == PoolWindows::regular && (w.stride == 1 || w.stride == 2 || w.stride == 4);
+  return w.windows == PoolWindows::regular && w.stride <= 2;
 }
 // Outputs that columns [first, last) of a gradient are gathered from; those that there are not count as zeros.
 FASTCONV_WINDOW PoolCover avg_grad_outputs(const PoolAxis& w, int64_t first, int64_t last) {
@@ -90,16 +100,26 @@ template <class T>
 using PoolStripFunction = void (*)(const PoolStrip<T>&);
 
 template <class T>
+struct PoolTileFunctions {
+  // Windows of 2 and of 4 columns.
+  void (*max[2])(const PoolTiles<T>&);
+  void (*sum[2])(const PoolTiles<T>&);
+  void (*spread[2])(const PoolTilesGrad<T>&);
+  // With winners found again, and given: false if one is not in its window, and dx is unfinished.
+  bool (*halve_grad[2])(const PoolHalvesGrad<T>&);
+};
+
+template <class T>
 struct PoolFunctions {
   int64_t lanes;
   PoolStripFunction<T> max, max_index, sum;
   PoolRunsFunction<T> max_runs, sum_runs;
-  void (*fill)(T* to, int64_t n, T value);
+  // count runs of n elements, each filled with a value times `factor`.
+  void (*fill_runs)(const T* values, int64_t values_step, T factor, T* to, int64_t step, int64_t count, int64_t n);
   // dx[i][index[i][o]] += dy[i][o] for kScattered planes, until an index is not in [0, size): returns where it is, or null.
   const int64_t* (*scatter)(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs, int64_t size);
   void (*avg_grad)(const AvgGradStrip<T>&);
-  void (*halve)(const PoolHalves<T>&);
-  void (*halve_grad)(const PoolHalvesGrad<T>&);
+  const PoolTileFunctions<T>* tiles;
 };
 
 struct PoolKernels {

@@ -16,17 +16,9 @@ template <int kStride, class T>
 FASTCONV_INLINE void store_zipped(T* to, Vec<T> (&phase)[kStride]) {
   if constexpr (kStride == 1) {
     store(to, phase[0]);
-  } else if constexpr (kStride == 2) {
+  } else {
     store(to, zip_low(phase[0], phase[1]));
     store(to + kLanes<T>, zip_high(phase[0], phase[1]));
-  } else {
-    const Vec<T> a[2] = {zip_low(phase[0], phase[2]), zip_high(phase[0], phase[2])};
-    const Vec<T> b[2] = {zip_low(phase[1], phase[3]), zip_high(phase[1], phase[3])};
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
-      store(to + 2 * i * kLanes<T>, zip_low(a[i], b[i]));
-      store(to + (2 * i + 1) * kLanes<T>, zip_high(a[i], b[i]));
-    }
   }
 }
 
@@ -44,7 +36,7 @@ void spread_phases(const T* line, int64_t k, int64_t count, T* row) {
     Vec<T> phase[kStride] = {};
     for (int64_t u = back; u >= 0; --u) {
       const Vec<T> v = load(line + m + back - u);
-#pragma GCC unroll 4
+#pragma GCC unroll 2
       for (int r = 0; r < kStride; ++r)
         if (u * kStride + r < k) phase[r] += v;
     }
@@ -63,11 +55,11 @@ void spread_windows(const AvgGradStrip<T>& g, const T* line, int64_t from, int64
   }
 }
 
-template <class T>
-bool same_cover(const PoolAxis& a, int64_t i, PoolCover c) {
-  const PoolCover other = pool_cover(a, i);
-  return other.first == c.first && other.last == c.last;
+// One copy for all, as few rows need it: windows over the rows behind those under `c`, of which j is the first.
+__attribute__((noinline)) PoolCover next_cover(const PoolAxis& h, int64_t j, PoolCover c) {
+  return j > 0 ? pool_next_cover(h, j, c) : pool_cover(h, 0);
 }
+__attribute__((noinline)) int64_t cover_end(const PoolAxis& h, PoolCover c) { return pool_cover_end(h, c); }
 
 }  // namespace
 
@@ -86,46 +78,33 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
   for (int64_t j = base; j < from; ++j) line[j - base] = 0;
   for (int64_t j = to > from ? to : from; j < stop + kLanes<T>; ++j) line[j - base] = 0;
 
-  T* dx = g.dx;
-  const bool packed = g.dx_row == columns;
-  const T* end = dx + (g.last_row - g.first_row) * columns;
-  for (int64_t row = g.first_row; row < g.last_row;) {
-    const int64_t i = row / h.in, j = row % h.in;
-    const PoolCover planes = pool_cover(d, i), rows = pool_cover(h, j);
-    int64_t alike = 1;  // rows under the same windows
-    while (row + alike < g.last_row && j + alike < h.in && same_cover<T>(h, j + alike, rows)) ++alike;
-    for (int64_t o = from; o < to; o += kLanes<T>) {
-      const LaneRange<T> lanes(0, to - o < kLanes<T> ? to - o : kLanes<T>);
-      Vec<T> sum{};
-      for (int64_t a = planes.first; a < planes.last; ++a)
-        for (int64_t b = rows.first; b < rows.last; ++b)
-          sum += load_lanes(g.dy + a * g.plane_step + b * g.row_step + o, lanes) * (g.plane_weight[a] * g.row_weight[b]);
-      store(line + (o - base), sum * load(g.weight + o - from));
+  for (int64_t plane = 0; plane < g.planes; ++plane) {
+    const T* dy = g.dy + plane * g.dy_plane;
+    T* dx = g.dx + plane * g.dx_plane;
+    const T* end = dx + (g.dx_row == columns ? (g.last_row - g.first_row) * columns : columns);
+    int64_t i = g.first_row / h.in, j = g.first_row % h.in;
+    PoolCover planes = pool_cover(d, i), rows = pool_cover(h, j);
+    for (int64_t row = g.first_row; row < g.last_row;) {
+      for (int64_t o = from; o < to; o += kLanes<T>) {
+        const LaneRange<T> lanes(0, to - o < kLanes<T> ? to - o : kLanes<T>);
+        Vec<T> sum{};
+        for (int64_t a = planes.first; a < planes.last; ++a)
+          for (int64_t b = rows.first; b < rows.last; ++b)
+            sum += load_lanes(dy + a * g.plane_step + b * g.row_step + o, lanes) * (g.plane_weight[a] * g.row_weight[b]);
+        store(line + (o - base), sum * load(g.weight + o - from));
+      }
+      if (!zipped) spread_windows(g, line, from, to, buffer);
+      else if (w.stride == 1) spread_phases<T, 1>(line, w.k, places, buffer);
+      else spread_phases<T, 2>(line, w.k, places, buffer);
+      const int64_t stop = cover_end(h, rows), left = g.last_row - row;
+      for (int64_t alike = stop - j < left ? stop - j : left; alike > 0; --alike, ++row, ++j, dx += g.dx_row) {
+        copy_row<T>(dx, buffer + shift, columns, end);
+        if (g.dx_row != columns) end += g.dx_row;
+      }
+      if (j == h.in) j = 0, planes = pool_cover(d, ++i);
+      rows = next_cover(h, j, rows);
     }
-    if (!zipped) spread_windows(g, line, from, to, buffer);
-    else if (w.stride == 1) spread_phases<T, 1>(line, w.k, places, buffer);
-    else if (w.stride == 2) spread_phases<T, 2>(line, w.k, places, buffer);
-    else spread_phases<T, 4>(line, w.k, places, buffer);
-    row += alike;
-    for (; alike > 0; --alike, dx += g.dx_row) copy_row<T>(dx, buffer + shift, columns, packed ? end : dx + columns);
   }
-}
-
-template <class T>
-const int64_t* PoolGrads<T>::scatter(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs, int64_t size) {
-  const T* from[kScattered];
-  const int64_t* at[kScattered];
-  T* to[kScattered];
-#pragma GCC unroll 4
-  for (int i = 0; i < kScattered; ++i) from[i] = dy[i], at[i] = index[i], to[i] = dx[i];
-  for (int64_t o = 0; o < outputs; ++o)
-#pragma GCC unroll 4
-    for (int i = 0; i < kScattered; ++i) {
-      const int64_t j = at[i][o];
-      if (static_cast<uint64_t>(j) >= static_cast<uint64_t>(size)) return at[i] + o;
-      to[i][j] += from[i][o];
-    }
-  return nullptr;
 }
 
 template struct PoolGrads<float>;

@@ -112,23 +112,28 @@ FASTCONV_INLINE Mask<T> lane_numbers() {
   return lane_numbers<T>(LanesOf<Mask<T>>{});
 }
 
+template <class Op, class T>
+FASTCONV_INLINE VecCell<Op, T> neutral_cell() {
+  return VecCell<Op, T>::make(splat(Op::template neutral<T>()), splat_position<T>(kNowhere<T>));
+}
+
 // 64-bit integers and those half as wide: two vectors of the former hold what one of the latter does.
 typedef int32_t Halves __attribute__((vector_size(FASTCONV_VEC_BYTES / 2)));
 typedef int64_t Longs __attribute__((vector_size(FASTCONV_VEC_BYTES)));
-typedef int64_t LooseLong __attribute__((vector_size(FASTCONV_VEC_BYTES), aligned(8), may_alias));
 
+// Positions of 64 bits, as a double's bits.
+template <int kVectors>
+struct WidePositions {
+  Vec<double> bits[kVectors];
+};
 template <int... I>
-FASTCONV_INLINE void store_widened(int64_t* to, Mask<float> m, LaneList<I...>) {
+FASTCONV_INLINE WidePositions<2> widened(Mask<float> m, LaneList<I...>) {
   constexpr int n = sizeof...(I);
-  *reinterpret_cast<LooseLong*>(to) = __builtin_convertvector(__builtin_shufflevector(m, m, I...), Longs);
-  *reinterpret_cast<LooseLong*>(to + n) = __builtin_convertvector(__builtin_shufflevector(m, m, (n + I)...), Longs);
+  return {(Vec<double>)__builtin_convertvector(__builtin_shufflevector(m, m, I...), Longs),
+          (Vec<double>)__builtin_convertvector(__builtin_shufflevector(m, m, (n + I)...), Longs)};
 }
-// Positions to 64 bits.
-template <class T>
-FASTCONV_INLINE void store_indices(int64_t* to, Mask<T> m) {
-  if constexpr (sizeof(T) == 8) *reinterpret_cast<LooseLong*>(to) = m;
-  else store_widened(to, m, typename MakeLanes<kLanes<double>>::list{});
-}
+FASTCONV_INLINE WidePositions<2> widened(Mask<float> m) { return widened(m, typename MakeLanes<kLanes<double>>::list{}); }
+FASTCONV_INLINE WidePositions<1> widened(Mask<double> m) { return {(Vec<double>)m}; }
 
 // A line of scratch memory.
 template <class T>

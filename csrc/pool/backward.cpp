@@ -3,9 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "pool/halve.hpp"
+#include "pool/divisor.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
+#include "pool/tiles.hpp"
 
 namespace fastconv {
 namespace {
@@ -75,13 +76,13 @@ void scatter_given(const View<const T>& dy, const View<const int64_t>& indices, 
       }
       const T* from[kScattered];
       const int64_t* index[kScattered];
-      T* to[kScattered];
+      T *to[kScattered], zero = 0;
       for (int j = 0; j < kScattered; ++j, ++i) {
         const int64_t n = i / dy.shape[1], c = i % dy.shape[1];
         from[j] = plane_at(dy, n, c).data;
         index[j] = plane_at(indices, n, c).data;
         to[j] = plane_at(dx, n, c).data;
-        pool_functions<T>().fill(to[j], size, T(0));
+        pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], size, 1, size);
       }
       const int64_t* wrong = pool_functions<T>().scatter(from, index, to, outputs, size);
       if (wrong) bad_index(*wrong, size);
@@ -97,6 +98,22 @@ void for_each_pair(const View<const T>& dy, const View<T>& dx, Task task) {
   share_out(planes, work, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) task(i / dy.shape[1], i % dy.shape[1]);
   });
+}
+
+// Windows of 2x2. Returns false if the kernel does not take the problem.
+template <class T>
+bool max_pool_halves_backward(const PoolProblem& p, const View<const T>& dy, const View<const T>& x,
+                              const View<const int64_t>& index, const View<T>& dx) {
+  const PoolAxis &h = p.axis[1], &w = p.axis[2];
+  if (!is_tiled_whole(p) || h.k != 2 || w.k != 2 || !is_dense_plane(dy) || !is_dense_plane(dx)) return false;
+  if (index.data ? !is_dense_plane(index) || h.in * w.in > INT32_MAX : x.stride[4] != 1) return false;
+  const auto kernel = pool_functions<T>().tiles->halve_grad[index.data != nullptr];
+  for_each_plane(p, 2 * bytes_moved<T>(p), [&](const PlaneCursor& at) {
+    const int64_t* given = index.data ? at.of(index) : nullptr;
+    const PoolHalvesGrad<T> g{at.of(x), x.stride[3], given, at.of(dy), at.of(dx), h.out, w.out};
+    if (!kernel(g)) scatter_plane(plane_box(dy, g.dy), plane_box(index, g.index), plane_box(dx, g.dx), true);
+  });
+  return true;
 }
 
 template <class T>
@@ -126,9 +143,9 @@ View<T> some_planes(View<T> v, int64_t n, int64_t c, int64_t count) {
 template <class T>
 void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x, View<const int64_t> indices,
                        View<T> dx) {
-  if (indices.data) return scatter_given(dy, indices, dx, true);
-  if (max_pool_halving_backward(problem, dy, x, dx)) return;
   const PoolProblem p = normal_form(problem);
+  if (max_pool_halves_backward(p, dy, x, indices, dx)) return;
+  if (indices.data) return scatter_given(dy, indices, dx, true);
   // The winners of some planes, found again.
   constexpr int64_t kOutputs = 16384;  // whose winners fit the cache
   const int64_t outputs = p.axis[0].out * p.axis[1].out * p.axis[2].out;
@@ -193,12 +210,23 @@ void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, V
   });
 }
 
+// The problem whose windows hold the outputs that an input element is in, where steps are of one element.
+PoolProblem transposed(PoolProblem p) {
+  for (PoolAxis& a : p.axis) {
+    std::swap(a.in, a.out);
+    a.pad_before = a.k - 1 - a.pad_before;
+    a.pad_after = a.k - 1 - a.pad_after;
+  }
+  return p;
+}
+
 template <class T>
 void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx) {
   constexpr int64_t kSpare = 16, kStaged = 1 << 14;
-  const PoolProblem p = normal_form(problem);
+  PoolProblem p = normal_form(problem);
   const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (dx.size() == 0) return;
+  if (is_even(p, dy) && is_even(p, dx)) join_batch(p);
   auto weight_of = [&](const PoolAxis& a, int64_t o) {  // what an output of an axis counts
     return averaging.divisor ? T(1) : T(1) / static_cast<T>(pool_divisor(a, o, averaging.count_include_pad));
   };
@@ -209,21 +237,30 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
   };
   const Vector<T> plane_weights = weights_of(d), row_weights = weights_of(h);
   const T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);
+  const T row_weight = dy.size() ? plane_weights[0] * row_weights[0] : T(0);
+  const T column_weight = dy.size() ? scale * weight_of(w, 0) : T(0);
   if (is_whole(d) && is_whole(h) && is_whole(w)) {
-    const T weight = plane_weights[0] * row_weights[0] * (scale * weight_of(w, 0));
+    const T weight = row_weight * column_weight;
+    const bool dense = plane_box(dx, dx.data).dense();
     return share_out(p.mb * p.channels, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-      PlaneCursor at(p, begin);
-      for (int64_t i = begin; i < end; ++i, at.next()) {
-        const T v = *at.of(dy) * weight;
-        const Box<T> to = plane_box(dx, at.of(dx));
-        if (to.dense()) pool_functions<T>().fill(to.data, to.size(), v);
+      for (int64_t i = begin; i < end;) {
+        const int64_t count = dense ? std::min(end - i, p.channels - i % p.channels) : 1;
+        const T* value = plane_of(p, dy, i);
+        const Box<T> to = plane_box(dx, plane_of(p, dx, i));
+        if (dense) pool_functions<T>().fill_runs(value, dy.stride[1], weight, to.data, dx.stride[1], count, to.size());
         else
           to.for_rows(0, to.size(), [&](T* row, int64_t n) {
-            for (int64_t j = 0; j < n; ++j) row[j * to.step[2]] = v;
+            for (int64_t j = 0; j < n; ++j) row[j * to.step[2]] = *value * weight;
           });
+        i += count;
       }
     });
   }
+  const double divisor = common_divisor(p, divisor_of(averaging));
+  auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
+  if (divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w) && dy.size())
+    return avg_pool<T>(transposed(p), {false, static_cast<int64_t>(divisor)}, dy, dx);
+  if (avg_pool_tiles_backward(p, dy, dx, row_weight, column_weight)) return;
   const bool staged = dy.stride[4] != 1 && w.out > 1, packed = dx.stride[4] == 1 || w.in == 1;
   const int64_t columns = std::min(w.in, kPoolSpan);
   BlockGrid grid{p.mb * p.channels, d.in, h.in, w.in, 1, columns};
@@ -252,8 +289,11 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
     g.row_weight = row_weights.data();
     g.weight = weights;
     g.scratch = staged_dx + out;
-    for (int64_t i = begin; i < end; ++i) {
+    g.dy_plane = dy.stride[1];
+    g.dx_plane = dx.stride[1];
+    for (int64_t i = begin; i < end; i += g.planes) {
       const Block b = block_of(grid, i);
+      g.planes = packed && !staged && grid.whole_planes() ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
       g.first_row = b.d * h.in + b.h;
       g.last_row = g.first_row + b.h_end - b.h;
       g.first = b.w;

@@ -1,17 +1,11 @@
 // Forward pooling: planes cut into strips of rows for the row kernels, or windows as long runs.
-#include "pool/halve.hpp"
+#include "pool/divisor.hpp"
 #include "pool/lp.hpp"
 #include "pool/rows.hpp"
+#include "pool/tiles.hpp"
 
 namespace fastconv {
 namespace {
-
-// What divides the outputs: nothing, a number, or the elements in the window.
-struct Divisor {
-  enum Kind { none, fixed, counted } kind = none;
-  int64_t fixed_value = 1;
-  bool with_padding = false;
-};
 
 template <class T>
 struct Pooling {
@@ -36,16 +30,9 @@ class Division {
   static constexpr int64_t kSpare = 16;
 
   Division(const Pooling<T>& c, int64_t columns) : axis_(c.p.axis[2]), with_padding_(c.divisor.with_padding) {
-    double value = 1;
-    bool even = true;
-    for (const PoolAxis& a : c.p.axis) {
-      even = even && is_regular(a) && (is_inside(a) || with_padding_) && a.out > 0 && pool_divisor(a, a.out - 1, with_padding_) == a.k;
-      value *= static_cast<double>(a.k);
-    }
-    if (c.divisor.kind == Divisor::none) return;
-    if (c.divisor.kind == Divisor::fixed) value = static_cast<double>(c.divisor.fixed_value);
-    else counted_ = !even;
-    if (!counted_ && is_power_of_two(value)) scale_ = static_cast<T>(1 / value);
+    const double value = common_divisor(c.p, c.divisor);
+    counted_ = value == 0;
+    if (is_power_of_two(value)) scale_ = static_cast<T>(1 / value);
     else list_.assign(static_cast<size_t>(counted_ ? columns + kSpare : kSpare), static_cast<T>(value));
   }
   void put(PoolStrip<T>& g) {
@@ -92,6 +79,7 @@ void run_strips(const Pooling<T>& c) {
   const bool staged = c.prepare != Prepare::none || (c.x.stride[4] != 1 && w.in > 1);
   const bool packed = (c.y.stride[4] == 1 || w.out == 1) &&
                       (!marked || ((c.index.stride[4] == 1 || w.out == 1) && (c.index.stride[3] == c.y.stride[3] || h.out == 1)));
+  const bool runs_of_planes = packed && !staged && p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]);
   const double row_box = static_cast<double>(reach_bound(d, 1)) * static_cast<double>(reach_bound(h, 1));
   const auto narrow = staged ? static_cast<int64_t>(16 * kStaged / row_box) : kPoolSpan;
   const int64_t columns = outputs_within(w, std::min(kPoolSpan, std::max(reach_bound(w, 1), narrow)));
@@ -100,6 +88,7 @@ void run_strips(const Pooling<T>& c) {
   int64_t most = staged ? (kStaged / box_row - reach_bound(h, 1)) / box_step + 1 : h.out;
   if (!packed) most = std::min(most, kStaged / columns);
   cut_rows(grid, most, bytes_moved<T>(p));
+  const bool runs = runs_of_planes && grid.whole_planes();
 
   constexpr int64_t kLine = 16;  // whole cache lines: behind them stand 64-bit positions
   const int64_t box = staged ? round_up(box_row * reach_bound(h, grid.rows) + kPoolSlack, kLine) : 0;
@@ -116,8 +105,11 @@ void run_strips(const Pooling<T>& c) {
     PoolStrip<T> g{};
     g.axis = axes;
     g.scratch = staged_x + box;
-    for (int64_t i = begin; i < end; ++i) {
+    g.x_plane = c.x.stride[1];
+    g.y_plane = c.y.stride[1];
+    for (int64_t i = begin; i < end; i += g.planes) {
       const Block b = block_of(grid, i);
+      g.planes = runs ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
       if (p.starts_step > 0)
         for (int a = 0; a < 3; ++a) axes[a] = of_plane(p.axis[a], b.plane * p.starts_step);
       g.depth = b.d;
@@ -162,8 +154,6 @@ void run_strips(const Pooling<T>& c) {
 template <class T>
 void run_whole(Pooling<T> c) {
   PoolProblem& p = c.p;
-  auto joined = [&p](const auto& v) { return !v.data || v.stride[0] == p.channels * v.stride[1]; };
-  if (joined(c.x) && joined(c.y) && joined(c.index)) p.channels *= p.mb, p.mb = 1;
   const PoolFunctions<T>& f = pool_functions<T>();
   const PoolRunsFunction<T> kernel = c.max ? f.max_runs : f.sum_runs;
   const int64_t size = p.axis[0].in * p.axis[1].in * p.axis[2].in, lanes = size > kPoolRun ? 1 : f.lanes, zero[3] = {};
@@ -229,9 +219,13 @@ void run(Pooling<T> c) {
   c.p = normal_form(c.p);
   const PoolAxis* a = c.p.axis;
   if (c.y.shape[0] * c.y.shape[1] * a[0].out * a[1].out * a[2].out == 0) return;
+  if (is_even(c.p, c.x) && is_even(c.p, c.y) && is_even(c.p, c.index)) join_batch(c.p);
   if (is_whole(a[0]) && is_whole(a[1]) && is_whole(a[2])) return run_whole(c);
   const bool far = c.index.data && sizeof(T) == 4 && static_cast<double>(a[0].in) * a[1].in * a[2].in >= INT32_MAX;
   if (far || reach_bound(a[2], 1) > kPoolSpan) return run_direct(c);
+  const double divisor = common_divisor(c.p, c.divisor);
+  const bool scaled = is_power_of_two(divisor), plain = !c.index.data && c.prepare == Prepare::none;
+  if (plain && pool_tiles(c.p, c.x, c.y, c.max, !scaled, static_cast<T>(scaled ? 1 / divisor : divisor))) return;
   run_strips(c);
 }
 
@@ -239,14 +233,12 @@ void run(Pooling<T> c) {
 
 template <class T>
 void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices) {
-  if (!indices.data && max_pool_halving(p, x, y)) return;
   run<T>({p, x, y, indices, true, Prepare::none, {}});
 }
 
 template <class T>
 void avg_pool(const PoolProblem& p, Averaging averaging, View<const T> x, View<T> y) {
-  const Divisor divisor{averaging.divisor ? Divisor::fixed : Divisor::counted, averaging.divisor, averaging.count_include_pad};
-  run<T>({p, x, y, {}, false, Prepare::none, divisor});
+  run<T>({p, x, y, {}, false, Prepare::none, divisor_of(averaging)});
 }
 
 template <class T>

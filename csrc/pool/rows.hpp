@@ -78,6 +78,13 @@ struct PlaneCursor {
   }
 };
 
+// A batch whose planes lie evenly apart is one image.
+template <class T>
+bool is_even(const PoolProblem& p, const View<T>& v) {
+  return !v.data || v.stride[0] == p.channels * v.stride[1];
+}
+inline void join_batch(PoolProblem& p) { p.channels *= p.mb, p.mb = 1; }
+
 // task(first, last) for shares of `total` units of work.
 template <class Task>
 void share_out(int64_t total, double bytes, Task task) {
@@ -94,6 +101,7 @@ struct BlockGrid {
   int64_t cuts() const { return ceil_div(heights, rows); }
   int64_t segments() const { return ceil_div(widths, columns); }
   int64_t size() const { return planes * depths * cuts() * segments(); }
+  bool whole_planes() const { return size() == planes; }
 };
 struct Block {
   int64_t segment, plane, d, h, h_end, w, w_end;

@@ -58,6 +58,25 @@ FASTCONV_WINDOW PoolCover pool_cover(const PoolAxis& a, int64_t i) {
   const int64_t q = i + a.pad_before, last = q / a.stride + 1;
   return {q < a.k ? 0 : (q - a.k) / a.stride + 1, last < a.out ? last : a.out};
 }
-
+// The first element behind those that are held by these very windows.
+FASTCONV_WINDOW int64_t pool_cover_end(const PoolAxis& a, PoolCover c) {
+  if (a.windows == PoolWindows::adaptive) {
+    const PoolWindow first = pool_window(a, c.first);
+    const int64_t end = first.start + first.count, next = c.last < a.out ? pool_window(a, c.last).start : a.in;
+    return end < next ? end : next;
+  }
+  const int64_t end = c.first < c.last ? c.first * a.stride + a.k - a.pad_before : a.in;
+  const int64_t next = c.last < a.out ? c.last * a.stride - a.pad_before : a.in;
+  const int64_t first = end < next ? end : next;
+  return first < a.in ? first : a.in;
+}
+// Windows that hold element i, the first that those of c do not all hold: no division on a regular axis.
+FASTCONV_WINDOW PoolCover pool_next_cover(const PoolAxis& a, int64_t i, PoolCover c) {
+  if (a.windows == PoolWindows::adaptive) return pool_cover(a, i);
+  const int64_t q = i + a.pad_before;
+  while (c.first < c.last && c.first * a.stride + a.k <= q) ++c.first;
+  while (c.last < a.out && c.last * a.stride <= q) ++c.last;
+  return c;
+}
 
 }  // namespace fastconv

@@ -74,9 +74,9 @@ def _pool(task: Task) -> Call:
     require(hasattr(fc, f"{name}_backward"), f"this build has no {name}")
     forward, backward = getattr(fc, name), getattr(fc, f"{name}_backward")
     if task.direction == "forward":
-        return Call(lambda: forward(x, *options))
+        return Call(partial(forward, x, *options))
     dy = task.dy
     if p.op == "max_pool":
         _, indices = forward(x, *options, return_indices=True)
-        return Call(lambda: backward(dy, x, *options, indices=indices))
-    return Call(lambda: backward(dy, x, *options))
+        return Call(partial(backward, dy, x, *options, indices=indices))
+    return Call(partial(backward, dy, x, *options))
