@@ -64,7 +64,7 @@ template <class T>
 void PlaneLines<T>::pack(const T* x, int64_t plane, T* memory) const {
   if (in_place_) return;
   PackChannel<T> c{memory + plane * channels_ * channel_size_, x, lines_.data(), static_cast<int64_t>(lines_.size()), runs_.data(), static_cast<int64_t>(runs_.size())};
-  for (int64_t i = 0; i < channels_; ++i, c.dst += channel_size_, c.src += x_channel_) kernels_.pack(c);
+  for (int64_t i = 0; i < channels_; ++i, c.dst += channel_size_, c.src += x_channel_) conv_kernels<T>().pack(c);
 }
 
 template <class T>

@@ -357,44 +357,6 @@ void lane_sums(T* dst, const T* sums, int64_t count) {
   for (int64_t i = 0; i < count; ++i) dst[i] = add_lanes<T>(load(sums + i * kLanes<T>));
 }
 
-// Lines of one run. What is stored cannot change the loop's bounds: they are in registers.
-template <class T, class F>
-FASTCONV_INLINE void for_each_line(const PackChannel<T>& c, const PackRun& run, F copy) {
-  const PackLine *line = c.lines, *end = line + c.line_count;
-  T* dst = c.dst + run.dst;
-  const T* src = c.src + run.src;
-  for (; line != end; ++line) copy(dst + line->dst, src + line->src);
-}
-
-template <class T>
-void pack(const PackChannel<T>& c) {
-  constexpr int VL = kLanes<T>;
-  for (int64_t i = 0; i < c.run_count; ++i) {
-    const PackRun run = c.runs[i];
-    const int64_t n = run.length, step = run.step;
-    if (step == 1) {
-      const int64_t whole = n / VL * VL;
-      const LaneRange<T> rest(0, n - whole);
-      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
-        for (int64_t j = 0; j < whole; j += VL) store(d + j, load(s + j));
-        if (whole < n) store_lanes(d + whole, load_lanes(s + whole, rest), rest);
-      });
-    } else if (step == 2) {
-      // Two vectors of x give one; the second of the last two may end beyond the run, and by so much is read less.
-      const int64_t whole = (n - 1) / VL * VL, left = n - whole;
-      const LaneRange<T> low(0, 2 * left - 1 < VL ? 2 * left - 1 : VL), high(0, 2 * left - 1 > VL ? 2 * left - 1 - VL : 0), rest(0, left);
-      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
-        for (int64_t j = 0; j < whole; j += VL) store(d + j, even_lanes(load(s + 2 * j), load(s + 2 * j + VL)));
-        store_lanes(d + whole, even_lanes(load_lanes(s + 2 * whole, low), load_lanes(s + 2 * whole + VL, high)), rest);
-      });
-    } else {
-      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
-        for (int64_t j = 0; j < n; ++j) d[j] = s[j * step];
-      });
-    }
-  }
-}
-
 template <class T>
 void unpack(T* d, int64_t step, const T* even, const T* odd, int64_t n) {
   constexpr int64_t VL = kLanes<T>;
@@ -433,7 +395,6 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, most>},
           {square_dots<T, 1>(), square_dots<T, 2>(), square_dots<T, 4>(), square_dots<T, most>()},
           lane_sums<T>,
-          pack<T>,
           unpack<T>};
 }
 

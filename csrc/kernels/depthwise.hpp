@@ -79,7 +79,6 @@ struct DepthwiseKernelsOf {
   void (*square_dots[kBands])(const BandDots<T>&);  // likewise; c % 2 is zero there
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
-  void (*pack)(const PackChannel<T>&);  // as in kernels/conv.hpp
   // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i].
   // even and odd are read by whole vectors.
   void (*unpack)(T* dst, int64_t step, const T* even, const T* odd, int64_t n);
