@@ -9,6 +9,7 @@
 #include "conv/batch_lanes.hpp"
 #include "conv/depthwise.hpp"
 #include "conv/depthwise_lanes.hpp"
+#include "conv/depthwise_spread.hpp"
 #include "conv/fft.hpp"
 #include "conv/gather.hpp"
 #include "conv/index_map.hpp"
@@ -491,7 +492,7 @@ template <class T>
 bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
   const bool lanes = use_lanes<T>(p, Direction::forward, Algorithm::automatic);
   if (lanes && p.axis[2].stride > 1) return false;
-  if (lanes || !forward_is_depthwise(p) || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), 1)) {
+  if (lanes || !forward_is_depthwise(p) || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), p.ic / p.groups, 1)) {
     run_tiny(p, x, w, bias, y, activation);
     return true;
   }
@@ -597,6 +598,10 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     run_lanes<T>(p, Direction::backward_input, {dy, w, bias, dx});
     return apply_activation(activation, dx);  // behind what padding adds
   }
+  if (use_spread<T>(p, algorithm)) {
+    run_spread(p, dy, w, bias, dx);
+    return apply_activation(activation, dx);
+  }
   Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
   bool adds = false;  // then the activation waits for the last piece
   for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
@@ -630,6 +635,7 @@ template <class T>
 ConvPlan plan_correlation(const ConvProblem& problem, Direction direction, Algorithm algorithm) {
   const bool forward = direction == Direction::forward;
   if (use_lanes<T>(problem, direction, algorithm)) return plan_lanes<T>(problem, direction);
+  if (!forward && use_spread<T>(problem, algorithm)) return plan_spread<T>(problem);
   const Fold fold(problem);
   const bool folds = !forward && pays_to_fold<T>(fold, algorithm);
   const ConvProblem& p = folds ? fold.wide : problem;

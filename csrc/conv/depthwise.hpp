@@ -46,9 +46,9 @@ inline bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height
   return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
 }
 
-// Whether the sum is of three by three neighbouring taps, and by the kernel for those.
+// Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel, two.
 template <class T>
-bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t phases);
+bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& sum);

@@ -6,6 +6,7 @@
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
 #include "conv/depthwise.hpp"
+#include "conv/depthwise_spread.hpp"
 #include "conv/lane_planes.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -217,10 +218,12 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const int64_t width = backward ? w.in : w.out;
   const double planes = static_cast<double>(p.groups * rows), depth = static_cast<double>(channels * p.taps()) / static_cast<double>(backward ? h.stride * w.stride : 1);
   const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) * (height * static_cast<double>(width) * (0.13 * depth + 1.45) + 1.45 * static_cast<double>(channels) * x_pixels);
-  const double vectors = height * static_cast<double>(ceil_div(width, lanes)), packed = w.stride == 1 && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
-  const bool squares = sums_squares<T>(forward_axis(h), forward_axis(w), 1);
-  if (weight) return in_lanes < planes * (vectors * (squares ? 0.25 * depth : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
-  return in_lanes < planes * (vectors * (0.13 * depth + 1.6) + 40 + packed) * (backward && !zeros ? 2 : 1);
+  const bool squares = sums_squares<T>(forward_axis(h), forward_axis(w), inputs, 1);
+  const double vectors = height * static_cast<double>(ceil_div(width, lanes)), packed = (w.stride == 1 || squares) && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
+  if (backward && spreads_squares<T>(p)) return in_lanes < planes * (4 * static_cast<double>(ceil_div(h.in, 2) * ceil_div(width, 2 * lanes)) + 35);
+  const double step = squares ? static_cast<double>(w.stride) : 1;  // a vector of outputs reads so many lines and vectors of them
+  if (weight) return in_lanes < planes * (vectors * (squares ? 0.25 * depth * step : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
+  return in_lanes < planes * (vectors * (0.13 * depth + 1.6) * step + 40 + packed) * (backward && !zeros ? 2 : 1);
 }
 
 template <class T>

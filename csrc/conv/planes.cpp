@@ -11,6 +11,13 @@ int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes) {
   return size.segments * round_up(round_up(outputs, lanes) + size.width - outputs, lanes);  // room for whole vectors behind the last column
 }
 
+AxisMap unstrided(const AxisMap& a) {
+  AxisMap map = a;
+  map.stride = 1;
+  map.outputs = (a.outputs - 1) * a.stride + 1;
+  return map;
+}
+
 template <class T>
 bool read_in_place(const AxisMap& w, int64_t step) {
   if (!depthwise_kernels<T>().reads_parts || step != 1 || w.stride != 1 || w.taps() == 0) return false;

@@ -25,6 +25,13 @@ constexpr int kRunTaps = 4;
 #define FASTCONV_LOADED(v)
 #endif
 
+// Squares of three by three taps have kernels of their own: nine weights are in registers.
+#if defined(__AVX512F__)
+constexpr bool kSquares = true;
+#else
+constexpr bool kSquares = false;
+#endif
+
 #if defined(__AVX2__)
 constexpr bool kReadsParts = true;
 #else
@@ -223,11 +230,8 @@ void band(const Band<T>& b) {
 
 template <class T, int R>
 constexpr auto square_band() -> void (*)(const Band<T>&) {
-#if FASTCONV_VEC_REGISTERS == 32 && defined(__AVX512F__)
-  return band<T, R, Squares>;
-#else
-  return nullptr;
-#endif
+  if constexpr (kSquares) return band<T, R, Squares>;
+  else return nullptr;
 }
 
 // The sums of a run's taps, each over R products.
@@ -335,11 +339,147 @@ void square_dots_of_band(const BandDots<T>& b) {
 
 template <class T, int R>
 constexpr auto square_dots() -> void (*)(const BandDots<T>&) {
-#if FASTCONV_VEC_REGISTERS == 32 && defined(__AVX512F__)
-  return square_dots_of_band<T, R>;
-#else
-  return nullptr;
-#endif
+  if constexpr (kSquares) return square_dots_of_band<T, R>;
+  else return nullptr;
+}
+
+// Squares at a stride of two: every line is taken apart into its even and odd elements, once, and is kept for the next row's
+// first taps.
+template <class T>
+struct Halves {
+  Vec<T> in[3];  // elements 2 j + k of a line
+  FASTCONV_INLINE Halves(const T* p, const Part<T> (&lanes)[3]) {
+    Vec<T> v[3];
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) v[i] = lanes[i].load(p + i * kLanes<T>);
+    in[0] = even_lanes(v[0], v[1]);
+    in[1] = odd_lanes(v[0], v[1]);
+    in[2] = moved_on<1>(in[0], v[2], LanesOf<Vec<T>>{});
+  }
+  FASTCONV_INLINE Halves(const T* p, const Part<T> (&lanes)[3], Mask<T> keep) : Halves(p, lanes) {
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) in[i] = keep ? in[i] : Vec<T>{};
+  }
+};
+// A line from element `at` on, of which 2 n + 1 are wanted.
+template <class T>
+struct HalvedParts {
+  Part<T> lanes[3];
+  FASTCONV_INLINE HalvedParts(int64_t at, int64_t width) : lanes{{at, width}, {at + kLanes<T>, width}, {at + 2 * kLanes<T>, width, 1}} {}
+};
+
+template <class T>
+void square_band_by_two(const Band<T>& b) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> tap[9];
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) tap[i] = splat(b.w[i]);
+  for (int64_t c = 0; c < b.columns; ++c) {
+    const int64_t at = 2 * c * VL + b.runs->x;
+    const HalvedParts<T> part(at, b.lines.width);
+    const LaneRange<T> some(0, c + 1 < b.columns ? VL : b.last);
+    const T* const* line = b.lines.line + b.runs->line;
+    T* y = b.y + c * VL;
+    Halves<T> above(*line + at, part.lanes);
+    for (int64_t r = 0; r < b.rows; ++r, line += 2, y += b.y_row) {
+      if (b.x_ahead) {
+        __builtin_prefetch(line[1] + at + b.x_ahead);
+        __builtin_prefetch(line[1] + at + VL + b.x_ahead);
+        __builtin_prefetch(line[2] + at + b.x_ahead);
+        __builtin_prefetch(line[2] + at + VL + b.x_ahead);
+        __builtin_prefetch(y + b.y_ahead, 1);
+      }
+      const Halves<T> middle(line[1] + at, part.lanes), below(line[2] + at, part.lanes);
+      Vec<T> acc[1] = {splat(b.bias)};
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) acc[0] += tap[k] * above.in[k];
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) acc[0] += tap[3 + k] * middle.in[k];
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) acc[0] += tap[6 + k] * below.in[k];
+      if (b.clamp) clamp_all<T, 1>(b.low, b.high, acc);
+      store_lanes(y, acc[0], some);
+      above = below;
+    }
+  }
+}
+
+template <class T>
+void square_dots_by_two(const BandDots<T>& b) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[9];
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) acc[i] = load(b.sums + i * VL);
+  for (int64_t c = 0; c < b.columns; ++c) {
+    const int64_t at = 2 * c * VL + b.runs->x, most = c + 1 < b.columns ? VL : b.last;
+    const HalvedParts<T> part(at, b.lines.width);
+    const LaneRange<T> some(0, most);
+    const Mask<T> keep = first_lanes<T>(most);  // dy is zero elsewhere, but x might be infinite
+    const T* const* line = b.lines.line + b.runs->line;
+    const T* dy = b.dy + c * VL;
+    Halves<T> above(*line + at, part.lanes, keep);
+    for (int64_t r = 0; r < b.rows; ++r, line += 2, dy += b.dy_row) {
+      if (b.x_ahead) {
+        __builtin_prefetch(line[1] + at + b.x_ahead);
+        __builtin_prefetch(line[1] + at + VL + b.x_ahead);
+        __builtin_prefetch(line[2] + at + b.x_ahead);
+        __builtin_prefetch(line[2] + at + VL + b.x_ahead);
+        __builtin_prefetch(dy + b.dy_ahead);
+      }
+      const Halves<T> middle(line[1] + at, part.lanes, keep), below(line[2] + at, part.lanes, keep);
+      const Vec<T> d = load_lanes(dy, some);
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) {
+        acc[3 * k] += d * above.in[k];
+        acc[3 * k + 1] += d * middle.in[k];
+        acc[3 * k + 2] += d * below.in[k];
+      }
+      above = below;
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) store(b.sums + i * VL, acc[i]);
+}
+
+// A vector of each of two columns in turn, as elements [first, end) of dst. 
+template <class T>
+FASTCONV_INLINE void store_zipped(T* dst, Vec<T> even, Vec<T> odd, const Part<T> (&part)[2]) {
+  store_lanes(dst, zip_low(even, odd), part[0].lanes);
+  store_lanes(dst + kLanes<T>, zip_high(even, odd), part[1].lanes);
+}
+
+template <class T>
+void spread_band(const SpreadBand<T>& b) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> tap[9];
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) tap[i] = splat(b.w[i]);
+  const Vec<T> bias = splat(b.bias);
+  for (int64_t c = 0; c < b.columns; ++c) {
+    const int64_t at = c * VL + b.x, out = 2 * c * VL;
+    const Part<T> lanes[2] = {{at, b.lines.width}, {at + VL, b.lines.width, 1}};
+    const Part<T> stored[2] = {{out - b.first, b.end - b.first}, {out + VL - b.first, b.end - b.first}};
+    const T* const* line = b.lines.line;
+    T* dx = b.dx + out;
+    const T* from = *line + at;
+    Vec<T> above = lanes[0].load(from), right = moved_on<1>(above, lanes[1].load(from + VL), LanesOf<Vec<T>>{});
+    for (int64_t r = 0; r < b.end_row; r += 2, dx += 2 * b.dx_row) {
+      from = *++line + at;
+      if (b.dy_ahead) {
+        __builtin_prefetch(from + b.dy_ahead);
+        __builtin_prefetch(dx + b.dx_ahead, 1);
+        __builtin_prefetch(dx + b.dx_ahead + VL, 1);
+        __builtin_prefetch(dx + b.dx_row + b.dx_ahead, 1);
+        __builtin_prefetch(dx + b.dx_row + b.dx_ahead + VL, 1);
+      }
+      const Vec<T> below = lanes[0].load(from), below_right = moved_on<1>(below, lanes[1].load(from + VL), LanesOf<Vec<T>>{});
+      if (r >= b.first_row) store_zipped<T>(dx, bias + tap[4] * above, bias + tap[3] * right + tap[5] * above, stored);
+      if (r + 1 < b.end_row)
+        store_zipped<T>(dx + b.dx_row, bias + tap[1] * below + tap[7] * above, bias + tap[0] * below_right + tap[2] * below + tap[6] * right + tap[8] * above, stored);
+      above = below;
+      right = below_right;
+    }
+  }
 }
 
 template <int S, class V, int... I>
@@ -384,6 +524,18 @@ template <class T>
 constexpr int kMostRows = sizeof(T) == 8 ? kBandRows / 2 : kBandRows;
 
 template <class T>
+struct ByTwo {
+  void (*band)(const Band<T>&);
+  void (*dots)(const BandDots<T>&);
+  void (*spread)(const SpreadBand<T>&);
+};
+template <class T>
+constexpr ByTwo<T> by_two() {
+  if constexpr (kSquares) return {square_band_by_two<T>, square_dots_by_two<T>, spread_band<T>};
+  else return {};
+}
+
+template <class T>
 constexpr DepthwiseKernelsOf<T> make_kernels() {
   constexpr int most = kMostRows<T>;
   return {kLanes<T>,
@@ -392,8 +544,11 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           kReadsParts,
           {band<T, 1>, band<T, 2>, band<T, 4>, band<T, most>},
           {square_band<T, 1>(), square_band<T, 2>(), square_band<T, 4>(), square_band<T, most>()},
+          by_two<T>().band,
           {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, most>},
           {square_dots<T, 1>(), square_dots<T, 2>(), square_dots<T, 4>(), square_dots<T, most>()},
+          by_two<T>().dots,
+          by_two<T>().spread,
           lane_sums<T>,
           unpack<T>};
 }
