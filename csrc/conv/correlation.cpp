@@ -74,7 +74,7 @@ struct Correlation {
     if (shape.taps == 0) return false;
     if (algorithm == Algorithm::winograd) return true;
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
-    if (!large_enough_for_winograd(shape, rows.rows, rows.channels, outputs[1] * outputs[2])) return false;
+    if (!large_enough_for_winograd(shape, rows.rows, rows.channels, rows.groups * outputs[1] * outputs[2])) return false;
     const double direct = static_cast<double>(shape.products() * rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
     return winograd_cost<T>(shape, rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < direct;
   }
