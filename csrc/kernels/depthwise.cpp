@@ -178,6 +178,12 @@ struct Squares {
     for (int64_t c = 0; c < b.run_count; ++c) {
       const int64_t at = column + b.runs[c].x, width = b.lines.width;
       const T* const* lines = b.lines.line + b.runs[c].line;
+      if (c + 1 < b.run_count) {  // lines of the next channel: they lie far apart, so that nothing else fetches them
+        const T* const* next = b.lines.line + b.runs[c + 1].line;
+        for (int r = 0; r < R + 2; ++r)
+#pragma GCC unroll 3
+          for (int i = 0; i <= C; ++i) __builtin_prefetch(next[r] + at + i * kLanes<T>);
+      }
       if constexpr (C == 1) add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width)}, b.w + 9 * c, acc);
       else add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width), Lanes(at + 2 * kLanes<T>, width)}, b.w + 9 * c, acc);
     }
