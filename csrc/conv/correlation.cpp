@@ -191,8 +191,7 @@ struct Correlation {
     if (w.step > 2 || (w.step == 2 && phases.size() != 2)) return false;
     const int64_t taps = h.map.taps() * (w.step == 2 ? phases[0].map.taps() + phases[1].map.taps() : w.map.taps());
     if (rows.channels * taps > kMaxTaps) return false;
-    const bool squares = sums_squares<T>(h.map, w.map, rows.channels, w.step);
-    return algorithm == Algorithm::depthwise || (taps > 1 && depthwise_pays(rows.channels, rows.rows, squares, rows.w.shape[3], h.map.outputs * h.step, w.map.outputs * w.step));
+    return algorithm == Algorithm::depthwise || (taps > 1 && depthwise_pays<T>(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step, w.map.outputs * w.step, w.map.stride));
   }
 
   // The same correlation with views of a line's rows.
@@ -479,12 +478,13 @@ Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View
   return correlation;
 }
 
-// What use_depthwise() says of a forward call that sums no squares, without pieces.
+// What use_depthwise() says of a forward call, without pieces.
+template <class T>
 bool forward_is_depthwise(const ConvProblem& p) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   const int64_t channels = p.ic / p.groups;
   return d.in == 1 && d.k == 1 && d.out == 1 && d.pad_before == 0 && p.taps() > 1 && channels * p.taps() <= kMaxTaps &&
-         depthwise_pays(channels, p.oc / p.groups, false, h.k, h.out, w.out);
+         depthwise_pays<T>(channels, p.oc / p.groups, h.k, h.out, w.out, w.stride);
 }
 
 // A tiny problem summed as the larger ones like it are, so that a sample has the same bits alone and in a batch: the
@@ -493,7 +493,7 @@ template <class T>
 bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
   const bool lanes = use_lanes<T>(p, Direction::forward, Algorithm::automatic);
   if (lanes && p.axis[2].stride > 1) return false;
-  if (lanes || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), p.ic / p.groups, 1) || !forward_is_depthwise(p)) {
+  if (lanes || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), p.ic / p.groups, 1) || !forward_is_depthwise<T>(p)) {
     run_tiny(p, x, w, bias, y, activation);
     return true;
   }

@@ -191,6 +191,16 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 }  // namespace
 
 template <class T>
+bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width, int64_t stride) {
+  constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kTinyImage = 256, kSmallImage = 1024;
+  const bool registers = depthwise_kernels<T>().square_band[0];  // enough of them for two columns and all taps
+  if (height < 2) return false;
+  if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
+  if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage) return true;  // nothing is packed
+  return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
+}
+
+template <class T>
 bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases) {
   const auto neighbours = [](const AxisMap& a) {
     const auto [low, high] = std::minmax_element(a.offset.begin(), a.offset.end());
@@ -247,6 +257,7 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                           \
+  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t); \
   template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t); \
   template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);          \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);

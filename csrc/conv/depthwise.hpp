@@ -38,14 +38,10 @@ struct DepthwisePlan {
   double cost = 0;                // estimated cycles of one core
 };
 
-// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived.
-inline bool depthwise_pays(int64_t channels, int64_t rows, bool squares, int64_t kernel_height, int64_t height, int64_t width) {
-  constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kTinyImage = 256, kSmallImage = 1024;
-  if (height < 2) return false;
-  if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
-  if (squares && rows <= kOfManyChannels && height * width > kTinyImage) return true;  // they need not be packed
-  return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
-}
+// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `stride` is the
+// width's, of inputs.
+template <class T>
+bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width, int64_t stride);
 
 // Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel, two.
 template <class T>

@@ -109,11 +109,20 @@ FASTCONV_INLINE void add_any_run(int taps, const T* const* lines, int64_t x, con
   else add_any_run<T, R, C, Lanes, K - 1>(taps, lines, x, lanes, w, acc);
 }
 
+// Lines of the next channel: they lie far apart, so that nothing else fetches them.
+template <class T, int C>
+FASTCONV_INLINE void fetch_lines(const T* const* lines, int64_t n, int64_t at) {
+  for (int64_t i = 0; i < n; ++i)
+#pragma GCC unroll 3
+    for (int c = 0; c <= C; ++c) __builtin_prefetch(lines[i] + at + c * kLanes<T>);
+}
+
 template <class T, int R, int C, class Lanes>
 FASTCONV_INLINE void add_runs(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
   const T* w = b.w;
   for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run) {
     const int64_t at = column + run->x;
+    if (run + 1 != end && run[1].line - run->line > kRunTaps) fetch_lines<T, C>(b.lines.line + run[1].line, R + run[1].taps - 1, column + run[1].x);
     if constexpr (C == 1) add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width)}, w, acc);
     else add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)}, w, acc);
     w += run->taps;
@@ -130,10 +139,28 @@ FASTCONV_INLINE void clamp_all(T low, T high, Vec<T> (&acc)[R]) {
   }
 }
 
+// Lanes S and on of a, then those of b.
+#if defined(__AVX512F__) && !defined(__clang__)  // GCC would take the permutation, which needs an index and overwrites it
+template <int S>
+FASTCONV_INLINE Vec<float> moved_on(Vec<float> a, Vec<float> b) {
+  typedef int Lanes __attribute__((vector_size(64)));
+  return reinterpret_cast<Vec<float>>(__builtin_ia32_alignd512_mask(reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned short>(-1)));
+}
+template <int S>
+FASTCONV_INLINE Vec<double> moved_on(Vec<double> a, Vec<double> b) {
+  typedef long long Lanes __attribute__((vector_size(64)));
+  return reinterpret_cast<Vec<double>>(__builtin_ia32_alignq512_mask(reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned char>(-1)));
+}
+#else
 template <int S, class V, int... I>
-FASTCONV_INLINE V moved_on(V a, V b, LaneList<I...>) {
+FASTCONV_INLINE V shifted(V a, V b, LaneList<I...>) {
   return __builtin_shufflevector(a, b, (I + S)...);
 }
+template <int S, class V>
+FASTCONV_INLINE V moved_on(V a, V b) {
+  return shifted<S>(a, b, LanesOf<V>{});
+}
+#endif
 
 // Three by three neighbouring taps: the vectors of a line are loaded once, and lanes moved for the second and third tap, where
 // another load would lie across cache lines.
@@ -152,7 +179,7 @@ FASTCONV_INLINE void add_square(const T* const* lines, int64_t x, const Lanes (&
       const Vec<T> line = next;
       next = lanes[c + 1].load(from + (c + 1) * kLanes<T>);
       FASTCONV_LOADED(next);
-      const Vec<T> in[3] = {line, moved_on<1>(line, next, LanesOf<Vec<T>>{}), moved_on<2>(line, next, LanesOf<Vec<T>>{})};
+      const Vec<T> in[3] = {line, moved_on<1>(line, next), moved_on<2>(line, next)};
 #pragma GCC unroll 3
       for (int k = 0; k < 3; ++k)
 #pragma GCC unroll 3
@@ -178,12 +205,7 @@ struct Squares {
     for (int64_t c = 0; c < b.run_count; ++c) {
       const int64_t at = column + b.runs[c].x, width = b.lines.width;
       const T* const* lines = b.lines.line + b.runs[c].line;
-      if (c + 1 < b.run_count) {  // lines of the next channel: they lie far apart, so that nothing else fetches them
-        const T* const* next = b.lines.line + b.runs[c + 1].line;
-        for (int r = 0; r < R + 2; ++r)
-#pragma GCC unroll 3
-          for (int i = 0; i <= C; ++i) __builtin_prefetch(next[r] + at + i * kLanes<T>);
-      }
+      if (c + 1 < b.run_count) fetch_lines<T, C>(b.lines.line + b.runs[c + 1].line, R + 2, at);
       if constexpr (C == 1) add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width)}, b.w + 9 * c, acc);
       else add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width), Lanes(at + 2 * kLanes<T>, width)}, b.w + 9 * c, acc);
     }
@@ -314,7 +336,7 @@ FASTCONV_INLINE void add_square_dots(const BandDots<T>& b, const TapRun& run, in
     Vec<T> line = lanes[0].load(from), next = lanes[1].load(from + kLanes<T>);
     FASTCONV_LOADED(line);
     FASTCONV_LOADED(next);
-    Vec<T> in[3] = {line, moved_on<1>(line, next, LanesOf<Vec<T>>{}), moved_on<2>(line, next, LanesOf<Vec<T>>{})};
+    Vec<T> in[3] = {line, moved_on<1>(line, next), moved_on<2>(line, next)};
 #pragma GCC unroll 3
     for (int k = 0; k < 3; ++k) {
       if constexpr (!Lanes::kAll) in[k] = keep ? in[k] : Vec<T>{};
@@ -360,7 +382,7 @@ struct Halves {
     for (int i = 0; i < 3; ++i) v[i] = lanes[i].load(p + i * kLanes<T>);
     in[0] = even_lanes(v[0], v[1]);
     in[1] = odd_lanes(v[0], v[1]);
-    in[2] = moved_on<1>(in[0], v[2], LanesOf<Vec<T>>{});
+    in[2] = moved_on<1>(in[0], v[2]);
   }
   FASTCONV_INLINE Halves(const T* p, const Part<T> (&lanes)[3], Mask<T> keep) : Halves(p, lanes) {
 #pragma GCC unroll 3
@@ -468,7 +490,7 @@ void spread_band(const SpreadBand<T>& b) {
     const T* const* line = b.lines.line;
     T* dx = b.dx + out;
     const T* from = *line + at;
-    Vec<T> above = lanes[0].load(from), right = moved_on<1>(above, lanes[1].load(from + VL), LanesOf<Vec<T>>{});
+    Vec<T> above = lanes[0].load(from), right = moved_on<1>(above, lanes[1].load(from + VL));
     for (int64_t r = 0; r < b.end_row; r += 2, dx += 2 * b.dx_row) {
       from = *++line + at;
       if (b.dy_ahead) {
@@ -478,7 +500,7 @@ void spread_band(const SpreadBand<T>& b) {
         __builtin_prefetch(dx + b.dx_row + b.dx_ahead, 1);
         __builtin_prefetch(dx + b.dx_row + b.dx_ahead + VL, 1);
       }
-      const Vec<T> below = lanes[0].load(from), below_right = moved_on<1>(below, lanes[1].load(from + VL), LanesOf<Vec<T>>{});
+      const Vec<T> below = lanes[0].load(from), below_right = moved_on<1>(below, lanes[1].load(from + VL));
       if (r >= b.first_row) store_zipped<T>(dx, bias + tap[4] * above, bias + tap[3] * right + tap[5] * above, stored);
       if (r + 1 < b.end_row)
         store_zipped<T>(dx + b.dx_row, bias + tap[1] * below + tap[7] * above, bias + tap[0] * below_right + tap[2] * below + tap[6] * right + tap[8] * above, stored);
