@@ -525,7 +525,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   if (plan.threads > 1 && s.groups < plan.threads)
     pixels = std::min<int64_t>(pixels, std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / plan.threads)));
   int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : least_channels(s));
-  const bool streams = !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
+  const bool streams = !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.y.stride[4] == 1 && s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
   if (streams) few = std::min(few, kStreamed);
 
   auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };

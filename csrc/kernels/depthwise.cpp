@@ -109,9 +109,9 @@ FASTCONV_INLINE void add_any_run(int taps, const T* const* lines, int64_t x, con
   else add_any_run<T, R, C, Lanes, K - 1>(taps, lines, x, lanes, w, acc);
 }
 
-// Lines of the next channel: they lie far apart, so that nothing else fetches them.
+// Lines of the next channel: they lie far apart, so that nothing else fetches them. A call, for the sake of the loops it is in.
 template <class T, int C>
-FASTCONV_INLINE void fetch_lines(const T* const* lines, int64_t n, int64_t at) {
+__attribute__((noinline)) void fetch_lines(const T* const* lines, int64_t n, int64_t at) {
   for (int64_t i = 0; i < n; ++i)
 #pragma GCC unroll 3
     for (int c = 0; c <= C; ++c) __builtin_prefetch(lines[i] + at + c * kLanes<T>);
