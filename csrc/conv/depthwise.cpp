@@ -14,7 +14,9 @@ namespace {
 constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole: the L1 cache
 constexpr int64_t kBatchBytes = 16 << 10;   // of planes packed together, so that none is read while its stores are on the way
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
-constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
+constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time, and
+constexpr int64_t kLeastColumns = 256;      // where lines of many channels
+constexpr int64_t kBandBytes = 4 << 20;     // would take more than this
 
 template <class T>
 int64_t depth(const DepthwiseSum<T>& s) {
@@ -185,7 +187,9 @@ class Task {
 
 template <class T>
 int64_t cuts(const DepthwiseSum<T>& s) {
-  return std::max<int64_t>(1, ceil_div(s.w.outputs, kMostColumns));
+  const LayoutSize h = layout_size(s.h, kBandRows, false);
+  const int64_t column = std::max<int64_t>(1, s.channels * h.segments * h.width * static_cast<int64_t>(sizeof(T)));
+  return std::max<int64_t>(1, ceil_div(s.w.outputs, std::clamp(kBandBytes / column, kLeastColumns, kMostColumns)));
 }
 
 }  // namespace
@@ -206,7 +210,9 @@ bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t 
     const auto [low, high] = std::minmax_element(a.offset.begin(), a.offset.end());
     return a.taps() == 3 && *high - *low == 2 && a.outputs > 1;
   };
-  return depthwise_kernels<T>().square_band[0] && phases == 1 && h.stride == w.stride && h.stride <= (channels == 1 ? 2 : 1) && neighbours(h) && neighbours(w);
+  const DepthwiseKernelsOf<T>& kernels = depthwise_kernels<T>();
+  const bool kernel = w.stride == 1 ? kernels.square_band[0] != nullptr : w.stride == 2 && channels == 1 && kernels.square_band_by_two;
+  return kernel && phases == 1 && h.stride == w.stride && neighbours(h) && neighbours(w);
 }
 
 template <class T>

@@ -32,6 +32,7 @@ constexpr bool kSquares = true;
 constexpr bool kSquares = false;
 #endif
 
+// Those at a stride of two load some of them again, where the other way is by transposes.
 #if defined(__AVX2__)
 constexpr bool kReadsParts = true;
 #else
@@ -559,7 +560,7 @@ struct ByTwo {
 };
 template <class T>
 constexpr ByTwo<T> by_two() {
-  if constexpr (kSquares) return {square_band_by_two<T>, square_dots_by_two<T>, spread_band<T>};
+  if constexpr (kReadsParts) return {square_band_by_two<T>, square_dots_by_two<T>, spread_band<T>};
   else return {};
 }
 

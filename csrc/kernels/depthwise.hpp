@@ -92,7 +92,7 @@ struct DepthwiseKernelsOf {
   void (*band[kBands])(const Band<T>&);
   // Of three by three taps that are neighbours, in the order in which they are read: a run a channel, which counts them as three.
   void (*square_band[kBands])(const Band<T>&);  // null on rungs of few registers
-  // Outputs at a stride of two: c * lanes counts twice, r too. Of one channel.
+  // Outputs at a stride of two: c * lanes counts twice, r too. Of one channel. Null where vectors are not read in parts.
   void (*square_band_by_two)(const Band<T>&);
   void (*band_dots[kBands])(const BandDots<T>&);
   void (*square_dots[kBands])(const BandDots<T>&);  // likewise; c % 2 is zero there
