@@ -32,6 +32,12 @@ CASES = [
         for ic in (1, 2, 3)
         for oc in (1, 2, 5)
     ],
+    # Squares at a stride of two: rows taken apart into columns in turn, every phase of the padding, borders within a vector.
+    *[Case((n, 2 * n + 3), (3, 3), 2, pad, groups=3) for n in (3, 4, 7, 8, 15, 16, 17) for pad in (0, 1, 2, 3)],
+    *[Case((20, n), (3, 3), 2, ((1, 0), (0, 2)), batch=2, groups=2, oc=2) for n in (29, 30, 31, 32, 33, 34, 35, 63, 66)],
+    *[Case((9, 36), (3, 3), 2, 1, mode=mode, groups=2) for mode in MODES],
+    Case((150, 70), (3, 3), 2, 1, batch=2, groups=2),
+    Case((12, 12), (3, 3), 2, 1, groups=2, ic=2),
     Case((150, 131), (3, 3), padding=1, oc=2),
     Case((90, 300), (5, 3), (2, 1), 2, ic=2),
     Case((3, 2049), (2, 3), padding=1),
@@ -76,6 +82,9 @@ SPREAD = [
     Case((60,), (9,), padding=4, batch=5, groups=40),
     Case((17, 30), (5, 5), padding=2, batch=5, groups=3, oc=2),
     Case((18, 21), (3, 3), 2, 1, batch=5, groups=4),
+    Case((19, 40), (3, 3), 2, batch=5, groups=4),
+    Case((18, 35), (3, 3), 2, 1, mode="reflect", batch=5, groups=4),
+    Case((60, 60), (3, 3), 2, 1, batch=5, groups=30),
     Case((150, 131), (3, 3), padding=1, batch=5, oc=2),
     Case((6, 5), (3, 3), batch=5, ic=3),
 ]
@@ -123,10 +132,11 @@ def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], 
         assert_same_bits(np.ascontiguousarray(guarded.view), call(np.empty(shape, dtype)))
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("width", [5, 7, 20])
-def test_an_infinity_stays_where_it_is(width: int, dtype: Any) -> None:
+def test_an_infinity_stays_where_it_is(width: int, stride: int, dtype: Any) -> None:
     """Planes share vectors, and rows end within them: what is not to be summed must not even be multiplied by zero."""
-    case = Case((6, width), (3, 3), groups=8)
+    case = Case((6, width), (3, 3), stride, groups=8)
     x, w, _, g = case.data(dtype)
     clean = case.grad_weight(g, x, algorithm="depthwise")
     x[0, 3] = np.inf

@@ -9,6 +9,7 @@
 #include "conv/batch_lanes.hpp"
 #include "conv/depthwise.hpp"
 #include "conv/depthwise_lanes.hpp"
+#include "conv/depthwise_spread.hpp"
 #include "conv/fft.hpp"
 #include "conv/gather.hpp"
 #include "conv/index_map.hpp"
@@ -73,7 +74,7 @@ struct Correlation {
     if (shape.taps == 0) return false;
     if (algorithm == Algorithm::winograd) return true;
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
-    if (!large_enough_for_winograd(shape, rows.rows, rows.channels, outputs[1] * outputs[2])) return false;
+    if (!large_enough_for_winograd(shape, rows.rows, rows.channels, rows.groups * outputs[1] * outputs[2])) return false;
     const double direct = static_cast<double>(shape.products() * rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
     return winograd_cost<T>(shape, rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < direct;
   }
@@ -190,7 +191,7 @@ struct Correlation {
     if (w.step > 2 || (w.step == 2 && phases.size() != 2)) return false;
     const int64_t taps = h.map.taps() * (w.step == 2 ? phases[0].map.taps() + phases[1].map.taps() : w.map.taps());
     if (rows.channels * taps > kMaxTaps) return false;
-    return algorithm == Algorithm::depthwise || (taps > 1 && depthwise_pays(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step, w.map.outputs * w.step));
+    return algorithm == Algorithm::depthwise || (taps > 1 && depthwise_pays<T>(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step, w.map.outputs * w.step, w.map.stride));
   }
 
   // The same correlation with views of a line's rows.
@@ -478,11 +479,12 @@ Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View
 }
 
 // What use_depthwise() says of a forward call, without pieces.
+template <class T>
 bool forward_is_depthwise(const ConvProblem& p) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   const int64_t channels = p.ic / p.groups;
   return d.in == 1 && d.k == 1 && d.out == 1 && d.pad_before == 0 && p.taps() > 1 && channels * p.taps() <= kMaxTaps &&
-         depthwise_pays(channels, p.oc / p.groups, h.k, h.out, w.out);
+         depthwise_pays<T>(channels, p.oc / p.groups, h.k, h.out, w.out, w.stride);
 }
 
 // A tiny problem summed as the larger ones like it are, so that a sample has the same bits alone and in a batch: the
@@ -491,7 +493,7 @@ template <class T>
 bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
   const bool lanes = use_lanes<T>(p, Direction::forward, Algorithm::automatic);
   if (lanes && p.axis[2].stride > 1) return false;
-  if (lanes || !forward_is_depthwise(p) || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), 1)) {
+  if (lanes || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), p.ic / p.groups, 1) || !forward_is_depthwise<T>(p)) {
     run_tiny(p, x, w, bias, y, activation);
     return true;
   }
@@ -597,6 +599,10 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     run_lanes<T>(p, Direction::backward_input, {dy, w, bias, dx});
     return apply_activation(activation, dx);  // behind what padding adds
   }
+  if (use_spread<T>(p, algorithm)) {
+    run_spread(p, dy, w, bias, dx);
+    return apply_activation(activation, dx);
+  }
   Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
   bool adds = false;  // then the activation waits for the last piece
   for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
@@ -630,6 +636,7 @@ template <class T>
 ConvPlan plan_correlation(const ConvProblem& problem, Direction direction, Algorithm algorithm) {
   const bool forward = direction == Direction::forward;
   if (use_lanes<T>(problem, direction, algorithm)) return plan_lanes<T>(problem, direction);
+  if (!forward && use_spread<T>(problem, algorithm)) return plan_spread<T>(problem);
   const Fold fold(problem);
   const bool folds = !forward && pays_to_fold<T>(fold, algorithm);
   const ConvProblem& p = folds ? fold.wide : problem;

@@ -14,7 +14,9 @@ namespace {
 constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole: the L1 cache
 constexpr int64_t kBatchBytes = 16 << 10;   // of planes packed together, so that none is read while its stores are on the way
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
-constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
+constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time, and
+constexpr int64_t kLeastColumns = 256;      // where lines of many channels
+constexpr int64_t kBandBytes = 4 << 20;     // would take more than this
 
 template <class T>
 int64_t depth(const DepthwiseSum<T>& s) {
@@ -36,6 +38,13 @@ int64_t buffer_size(const DepthwiseSum<T>& s, int64_t outputs) {
   return stores_in_place(s) ? 0 : s.phases * kBandRows * round_up(outputs, depthwise_kernels<T>().lanes);
 }
 
+template <class T>
+bool sums_squares(const DepthwiseSum<T>& s) {
+  return sums_squares<T>(s.h, s.w, s.channels, s.phases);
+}
+// An axis as lines are read by it.
+AxisMap read_axis(const AxisMap& a, bool squares) { return squares ? unstrided(a) : a; }
+
 // Whether all rows of a band would lie in one set of the L1 cache, which has no room for so many.
 template <class T>
 bool rows_collide(const DepthwiseSum<T>& s) {
@@ -52,7 +61,7 @@ class Task {
         strip_(strip),
         cut_(columns),
         x_stride_{sum.x.stride[1], sum.x.stride[3], sum.x.stride[4]},
-        lines_(sum.h, strip, sum.w, columns, sum.channels, plan.planes, x_stride_, plan.in_place) {
+        lines_(h_, unstrided(strip, step_), w_, unstrided(columns, step_), sum.channels, plan.planes, x_stride_, plan.in_place) {
     if (squares_) list_squares();
     else list_runs();
     first_run_.push_back(static_cast<int64_t>(runs_.size()));
@@ -90,7 +99,7 @@ class Task {
   }
   bool fetches_ahead() const { return plan_.in_place && s_.phases == 1 && fetch_ahead(s_.w.in, s_.images * s_.groups * s_.h.in * s_.w.in); }
   void list_runs() {
-    const Vector<int64_t> order = height_order(s_.h);
+    const Vector<int64_t> order = height_order(h_);
     for (int64_t f = 0; f < s_.phases; ++f) {
       first_run_.push_back(static_cast<int64_t>(runs_.size()));
       first_tap_.push_back(static_cast<int64_t>(position_.size()));
@@ -103,7 +112,7 @@ class Task {
     }
   }
   void list_squares() {
-    const Vector<int64_t> down = height_order(s_.h), across = height_order(s_.w);
+    const Vector<int64_t> down = height_order(h_), across = height_order(w_);
     first_run_.push_back(0);
     first_tap_.push_back(0);
     for (int64_t c = 0; c < s_.channels; ++c) {
@@ -130,15 +139,16 @@ class Task {
     T* buffer = weights_ + weights_size(s_);
     Band<T> b{};
     b.lines = lines;
-    if (fetches_ahead()) b.x_ahead = kRowsAhead * s_.x.stride[3], b.y_ahead = kRowsAhead * s_.y.stride[3];
-    b.columns = lines_.columns();
+    if (fetches_ahead()) b.x_ahead = kRowsAhead * s_.x.stride[3], b.y_ahead = kRowsAhead / step_ * s_.y.stride[3];
+    b.columns = ceil_div(n, lanes);
     b.last = n - (b.columns - 1) * lanes;
     b.clamp = s_.clamp;
     b.low = s_.low;
     b.high = s_.high;
     T* first = y(plane, 0);
     for_each_band(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kernels_.rows, [&](int64_t r, int64_t rows, int64_t kernel) {
-      b.lines.line = lines.line + r;
+      b.lines.line = lines.line + step_ * r;
+      b.rows = rows;
       for (int64_t o = 0; o < s_.rows; ++o) {
         T* to = first + o * s_.y.stride[1] + r * s_.y.stride[3];
         b.bias = bias(plane, o);
@@ -148,7 +158,8 @@ class Task {
           b.w = weights_ + o * depth() + first_tap_[static_cast<size_t>(f)];
           b.y = in_place ? to : buffer + f * kBandRows * buffer_row;
           b.y_row = in_place ? s_.y.stride[3] : buffer_row;
-          (squares_ ? kernels_.square_band : kernels_.band)[kernel](b);
+          if (step_ == 2) kernels_.square_band_by_two(b);
+          else (squares_ ? kernels_.square_band : kernels_.band)[kernel](b);
         }
         if (in_place) continue;
         const int64_t outputs = std::min(s_.phases * n, s_.y.shape[4] - cut_.begin * s_.phases);
@@ -161,10 +172,12 @@ class Task {
   const DepthwiseSum<T>& s_;
   const DepthwisePlan& plan_;
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
+  const bool squares_ = sums_squares<T>(s_);
+  const int64_t step_ = squares_ ? s_.w.stride : 1;  // from an output's lines and elements to the next one's
+  const AxisMap h_ = read_axis(s_.h, squares_), w_ = read_axis(s_.w, squares_);
   Cut strip_, cut_;
   int64_t x_stride_[3];
   PlaneLines<T> lines_;
-  const bool squares_ = sums_squares<T>(s_.h, s_.w, s_.phases);
   Vector<TapRun> runs_;               // phase after phase
   Vector<int64_t> first_run_, first_tap_, position_;  // position: of each tap in the weights, in the order of the runs
   Vector<const T*> table_;
@@ -174,18 +187,32 @@ class Task {
 
 template <class T>
 int64_t cuts(const DepthwiseSum<T>& s) {
-  return std::max<int64_t>(1, ceil_div(s.w.outputs, kMostColumns));
+  const LayoutSize h = layout_size(s.h, kBandRows, false);
+  const int64_t column = std::max<int64_t>(1, s.channels * h.segments * h.width * static_cast<int64_t>(sizeof(T)));
+  return std::max<int64_t>(1, ceil_div(s.w.outputs, std::clamp(kBandBytes / column, kLeastColumns, kMostColumns)));
 }
 
 }  // namespace
 
 template <class T>
-bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t phases) {
+bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width, int64_t stride) {
+  constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kTinyImage = 256, kSmallImage = 1024;
+  const bool registers = depthwise_kernels<T>().square_band[0];  // enough of them for two columns and all taps
+  if (height < 2) return false;
+  if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
+  if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage) return true;  // nothing is packed
+  return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
+}
+
+template <class T>
+bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases) {
   const auto neighbours = [](const AxisMap& a) {
     const auto [low, high] = std::minmax_element(a.offset.begin(), a.offset.end());
-    return a.taps() == 3 && a.stride == 1 && *high - *low == 2 && a.outputs > 1;
+    return a.taps() == 3 && *high - *low == 2 && a.outputs > 1;
   };
-  return depthwise_kernels<T>().square_band[0] && phases == 1 && neighbours(h) && neighbours(w);
+  const DepthwiseKernelsOf<T>& kernels = depthwise_kernels<T>();
+  const bool kernel = w.stride == 1 ? kernels.square_band[0] != nullptr : w.stride == 2 && channels == 1 && kernels.square_band_by_two;
+  return kernel && phases == 1 && h.stride == w.stride && neighbours(h) && neighbours(w);
 }
 
 template <class T>
@@ -194,12 +221,15 @@ DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
   const double outputs = static_cast<double>(all) * s.rows * s.h.outputs * s.w.outputs, work = outputs * static_cast<double>(depth(s));
   DepthwisePlan p;
   p.threads = threads_for(2 * work);
-  p.in_place = read_in_place<T>(s.w, s.x.stride[4]);
+  const bool squares = sums_squares(s);
+  const int64_t step = squares ? s.w.stride : 1;
+  const AxisMap read_h = read_axis(s.h, squares), read_w = read_axis(s.w, squares);
+  p.in_place = read_in_place<T>(read_w, s.x.stride[4]);
   const int64_t width = ceil_div(s.w.outputs, cuts(s));
   const auto bytes = [&](int64_t rows) {
     if (p.in_place) return round_up(s.w.in, lanes) * item;
-    const LayoutSize h = layout_size(s.h, rows, false);
-    return s.channels * h.segments * h.width * packed_row_size(s.w, width, lanes) * item;
+    const LayoutSize h = layout_size(read_h, (rows - 1) * step + 1, false);
+    return s.channels * h.segments * h.width * packed_row_size(read_w, (width - 1) * step + 1, lanes) * item;
   };
   p.strip = s.h.outputs;
   if (p.in_place) {
@@ -233,7 +263,8 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                           \
-  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t); \
+  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t); \
+  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t); \
   template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);          \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)

@@ -38,17 +38,14 @@ struct DepthwisePlan {
   double cost = 0;                // estimated cycles of one core
 };
 
-// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived.
-inline bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width) {
-  constexpr int64_t kFewRows = 6, kSmallImage = 1024;
-  if (height < 2) return false;
-  if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
-  return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
-}
-
-// Whether the sum is of three by three neighbouring taps, and by the kernel for those.
+// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `stride` is the
+// width's, of inputs.
 template <class T>
-bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t phases);
+bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width, int64_t stride);
+
+// Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel, two.
+template <class T>
+bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& sum);

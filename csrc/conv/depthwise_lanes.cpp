@@ -6,6 +6,7 @@
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
 #include "conv/depthwise.hpp"
+#include "conv/depthwise_spread.hpp"
 #include "conv/lane_planes.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -91,16 +92,29 @@ class Task {
       const T *x_planes[kMostLanes], *w_planes[kMostLanes];
       T* y_planes[kMostLanes];
       int64_t row = g * lanes % roles_.rows, group = g * lanes / roles_.rows % groups_, image = g * lanes / roles_.rows / groups_;
+      const T *x_at = x_plane(image, group), *w_at = call_.w.data + group * w_group_ + row * w_row_;
+      T* y_at = y_plane(image, group * roles_.rows + row);
+      const T* bias = call_.bias.data ? call_.bias.data + (group * roles_.rows + row) * call_.bias.stride[0] : nullptr;
       for (int64_t l = 0; l < lanes; ++l) {
-        const int64_t out = group * roles_.rows + row;
-        x_planes[l] = call_.x.data + image * call_.x.stride[0] + group * roles_.channels * call_.x.stride[1];
-        w_planes[l] = call_.w.data + group * w_group_ + row * w_row_;
-        y_planes[l] = call_.y.data + image * call_.y.stride[0] + out * call_.y.stride[1] + strip_.begin * call_.y.stride[3] + columns_.begin * call_.y.stride[4];
-        w[taps_ * lanes + l] = call_.bias.data ? call_.bias.data[out * call_.bias.stride[0]] : T(0);
+        x_planes[l] = x_at;
+        w_planes[l] = w_at;
+        y_planes[l] = y_at;
+        w[taps_ * lanes + l] = bias ? *bias : T(0);
         if (l + 1 >= count) continue;  // lanes to spare repeat the last plane
+        w_at += w_row_;
+        y_at += call_.y.stride[1];
+        if (bias) bias += call_.bias.stride[0];
         if (++row < roles_.rows) continue;
         row = 0;
-        if (++group == groups_) group = 0, ++image;
+        x_at += roles_.channels * call_.x.stride[1];
+        w_at += w_group_ - roles_.rows * w_row_;
+        if (++group < groups_) continue;
+        group = 0;
+        ++image;
+        x_at = x_plane(image, 0);
+        w_at = call_.w.data;
+        y_at = y_plane(image, 0);
+        bias = call_.bias.data;
       }
       packed_.pack(x_planes, x);
       kernels_of_lanes_.pack({w_planes, weights_.data(), static_cast<int64_t>(weights_.size()), place_.data(), nullptr, 0, w});
@@ -109,6 +123,11 @@ class Task {
   }
 
  private:
+  const T* x_plane(int64_t image, int64_t group) const { return call_.x.data + image * call_.x.stride[0] + group * roles_.channels * call_.x.stride[1]; }
+  T* y_plane(int64_t image, int64_t out) const {
+    return call_.y.data + image * call_.y.stride[0] + out * call_.y.stride[1] + strip_.begin * call_.y.stride[3] + columns_.begin * call_.y.stride[4];
+  }
+
   void sum(const T* x, const T* w, T* y, T* const* y_planes, int64_t count) {
     const int64_t lanes = kernels_.lanes, width = columns_.size();
     LaneSums<T> s{x, w, w + taps_ * lanes, runs_.data(), nullptr, 0, nullptr, call_.clamp, call_.low, call_.high};
@@ -119,8 +138,10 @@ class Task {
       s.segment_count = first_segment_[chunk + 1] - first_segment_[chunk];
       s.y = y - r * width * lanes;
       kernels_of_lanes_.sums(s);
-      stretches_.clear();
-      add_stretches({1, rows, width}, {0, call_.y.stride[3], call_.y.stride[4]}, r * call_.y.stride[3], 0, stretches_);
+      if (stretches_.empty() || cuts_.chunk_rows < strip_.size()) {  // else they are those of the planes before
+        stretches_.clear();
+        add_stretches({1, rows, width}, {0, call_.y.stride[3], call_.y.stride[4]}, r * call_.y.stride[3], 0, stretches_);
+      }
       kernels_of_lanes_.unpack({y_planes, count, stretches_.data(), static_cast<int64_t>(stretches_.size()), y});
     }
   }
@@ -217,10 +238,13 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const int64_t width = backward ? w.in : w.out;
   const double planes = static_cast<double>(p.groups * rows), depth = static_cast<double>(channels * p.taps()) / static_cast<double>(backward ? h.stride * w.stride : 1);
   const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) * (height * static_cast<double>(width) * (0.13 * depth + 1.45) + 1.45 * static_cast<double>(channels) * x_pixels);
-  const double vectors = height * static_cast<double>(ceil_div(width, lanes)), packed = w.stride == 1 && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
-  const bool squares = sums_squares<T>(forward_axis(h), forward_axis(w), 1);
-  if (weight) return in_lanes < planes * (vectors * (squares ? 0.25 * depth : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
-  return in_lanes < planes * (vectors * (0.13 * depth + 1.6) + 40 + packed) * (backward && !zeros ? 2 : 1);
+  const bool squares = sums_squares<T>(forward_axis(h), forward_axis(w), inputs, 1);
+  const double vectors = height * static_cast<double>(ceil_div(width, lanes)), packed = (w.stride == 1 || squares) && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
+  if (backward && spreads_squares<T>(p)) return in_lanes < planes * (4 * static_cast<double>(ceil_div(h.in, 2) * ceil_div(width, 2 * lanes)) + 35);
+  // A vector of a square's outputs reads so many lines and vectors of them; where registers are few, its weights are loaded again.
+  const double again = depthwise_kernels<T>().square_band[0] ? 1 : weight ? 1.7 : 1.15, step = squares ? static_cast<double>(w.stride) * again : 1;
+  if (weight) return in_lanes < planes * (vectors * (squares ? 0.25 * depth * step : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
+  return in_lanes < planes * (vectors * (0.13 * depth + 1.6) * step + 40 + packed) * (backward && !zeros ? 2 : 1);
 }
 
 template <class T>

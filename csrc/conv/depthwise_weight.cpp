@@ -43,9 +43,9 @@ class Gradient {
  public:
   Gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw)
       : p_(p), dy_(dy), x_(x), dw_(dw), h_(forward_axis(p.axis[1])), w_(forward_axis(p.axis[2])), channels_(p.ic / p.groups), rows_(p.oc / p.groups),
-        depth_(channels_ * p.taps()), order_(height_order(h_)) {
+        depth_(channels_ * p.taps()), order_(height_order(read_h_)) {
     const bool collide = x.stride[3] * static_cast<int64_t>(sizeof(T)) % 4096 == 0;  // all lines of a band, in the L1 cache
-    in_place_ = read_in_place<T>(w_, x.stride[4]) && rows_ <= kFewRows && (squares_ || !collide);
+    in_place_ = read_in_place<T>(read_w_, x.stride[4]) && rows_ <= kFewRows && (squares_ || !collide);
     cuts_ = ceil_div(w_.outputs, kMostColumns);
     strip_ = h_.outputs;
     if (const int64_t plane = plane_bytes(strip_); plane <= kPlaneBytes || strip_ <= kBandRows) {
@@ -104,8 +104,8 @@ class Gradient {
   // The cuts do not depend on whether x is packed: they decide in which order is summed. Two sets of vectors of sums a plane.
   int64_t sum_elements() const { return 2 * planes_ * rows_ * depth_ * kernels_.lanes; }
   int64_t plane_bytes(int64_t rows) const {
-    const LayoutSize h = layout_size(h_, rows, false);
-    return channels_ * h.segments * h.width * packed_row_size(w_, ceil_div(w_.outputs, cuts_), kernels_.lanes) * static_cast<int64_t>(sizeof(T));
+    const LayoutSize h = layout_size(read_h_, (rows - 1) * step_ + 1, false);
+    return channels_ * h.segments * h.width * packed_row_size(read_w_, (ceil_div(w_.outputs, cuts_) - 1) * step_ + 1, kernels_.lanes) * static_cast<int64_t>(sizeof(T));
   }
 
   // The packed planes of one strip and cut of the width, and the runs over them.
@@ -124,7 +124,7 @@ class Gradient {
     unit.rows = {s * h_.outputs / strips(), (s + 1) * h_.outputs / strips()};
     unit.columns = {c * w_.outputs / cuts_, (c + 1) * w_.outputs / cuts_};
     const int64_t x_stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]}, dy_stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]};
-    unit.x.emplace(h_, unit.rows, w_, unit.columns, channels_, planes_, x_stride, in_place_);
+    unit.x.emplace(read_h_, unstrided(unit.rows, step_), read_w_, unstrided(unit.columns, step_), channels_, planes_, x_stride, in_place_);
     unit.packed_x = reinterpret_cast<T*>(memory);
     unit.x->clear(unit.packed_x);
     if (!dy_in_place()) {
@@ -181,7 +181,7 @@ class Gradient {
   }
   int64_t spare_bytes() const {
     if (strips() * cuts_ == 1 || in_place_) return 0;
-    const LayoutSize h = layout_size(h_, strip_, false);
+    const LayoutSize h = layout_size(read_h_, (strip_ - 1) * step_ + 1, false);
     return channels_ * h.segments * h.width * w_.taps() * kernels_.lanes * static_cast<int64_t>(sizeof(T));
   }
 
@@ -192,14 +192,16 @@ class Gradient {
     b.run_count = static_cast<int64_t>(unit.runs.size());
     b.taps = depth_;
     b.dy_row = unit.dy ? unit.dy->row() : dy_.stride[3];
-    b.columns = unit.x->columns();
+    b.columns = ceil_div(unit.columns.size(), kernels_.lanes);
     b.last = unit.columns.size() - (b.columns - 1) * kernels_.lanes;
     b.sums = sums;
-    if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in)) b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead * b.dy_row;
-    for_each_band(unit.rows.size(), kernels_.rows, [&](int64_t r, int64_t, int64_t kernel) {
-      b.lines.line = lines.line + r;
+    if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in)) b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead / step_ * b.dy_row;
+    for_each_band(unit.rows.size(), kernels_.rows, [&](int64_t r, int64_t rows, int64_t kernel) {
+      b.lines.line = lines.line + step_ * r;
       b.dy = dy + r * b.dy_row;
-      (squares_ ? kernels_.square_dots : kernels_.band_dots)[kernel](b);
+      b.rows = rows;
+      if (step_ == 2) kernels_.square_dots_by_two(b);
+      else (squares_ ? kernels_.square_dots : kernels_.band_dots)[kernel](b);
     });
   }
 
@@ -228,9 +230,12 @@ class Gradient {
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   AxisMap h_, w_;
   int64_t channels_, rows_, depth_;  // depth: taps of an output channel
+  const bool squares_ = sums_squares<T>(h_, w_, channels_, 1);
+  const int64_t step_ = squares_ ? w_.stride : 1;  // from an output's lines and elements to the next one's
+  const AxisMap read_h_ = squares_ ? unstrided(h_) : h_, read_w_ = squares_ ? unstrided(w_) : w_;
   Vector<int64_t> order_, position_;
   AxisMap identity_h_ = identity(h_.outputs), identity_w_ = identity(w_.outputs);  // dy packed
-  bool in_place_ = false, squares_ = sums_squares<T>(h_, w_, 1);
+  bool in_place_ = false;
   int64_t planes_ = 1, strip_ = 1, cuts_ = 1, parts_ = 1;
   int threads_ = 1;
 };

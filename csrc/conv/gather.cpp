@@ -20,6 +20,8 @@ constexpr int64_t kEdgeBytes = 384 << 10;   // sums of tiles that end within a v
 constexpr int64_t kTailDepth = 256;         // of the sums that a tail's dot products repay
 constexpr int64_t kTailPlane = 256;         // pixels of an image of which a vector more or less is worth it
 constexpr int64_t kFewBlocks = 8;            // a thread: an odd one keeps the others waiting
+constexpr int64_t kStreamed = 8;            // channels at a time of a large x of which a single tile of rows is made: long stretches of each
+constexpr int64_t kLargeBytes = 1 << 20;    // of such an image
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart, but for the last `tail`: row by row, or in one
@@ -523,6 +525,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   if (plan.threads > 1 && s.groups < plan.threads)
     pixels = std::min<int64_t>(pixels, std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / plan.threads)));
   int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : least_channels(s));
+  const bool streams = !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.y.stride[4] == 1 && s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
+  if (streams) few = std::min(few, kStreamed);
 
   auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
   // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
@@ -546,8 +550,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
            few * channel_size(plan.images + 1, extent) <= budget)
       ++plan.images;
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
-  if (!plan.columns) few = std::min(s.channels, std::max(few, std::min(budget / size, panel_channels(s, plan))));
-  plan.channels = std::max<int64_t>(1, std::min(s.channels, plan.columns || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
+  if (!plan.columns && !streams) few = std::min(s.channels, std::max(few, std::min(budget / size, panel_channels(s, plan))));
+  plan.channels = std::max<int64_t>(1, std::min(s.channels, plan.columns || streams || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
   if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
   if (s.tail) plan.channels = std::min(s.channels, round_up(plan.channels, kernels.lanes));  // so that a term has its lane however they are cut
 

@@ -11,6 +11,13 @@ int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes) {
   return size.segments * round_up(round_up(outputs, lanes) + size.width - outputs, lanes);  // room for whole vectors behind the last column
 }
 
+AxisMap unstrided(const AxisMap& a) {
+  AxisMap map = a;
+  map.stride = 1;
+  map.outputs = (a.outputs - 1) * a.stride + 1;
+  return map;
+}
+
 template <class T>
 bool read_in_place(const AxisMap& w, int64_t step) {
   if (!depthwise_kernels<T>().reads_parts || step != 1 || w.stride != 1 || w.taps() == 0) return false;
@@ -64,7 +71,7 @@ template <class T>
 void PlaneLines<T>::pack(const T* x, int64_t plane, T* memory) const {
   if (in_place_) return;
   PackChannel<T> c{memory + plane * channels_ * channel_size_, x, lines_.data(), static_cast<int64_t>(lines_.size()), runs_.data(), static_cast<int64_t>(runs_.size())};
-  for (int64_t i = 0; i < channels_; ++i, c.dst += channel_size_, c.src += x_channel_) kernels_.pack(c);
+  for (int64_t i = 0; i < channels_; ++i, c.dst += channel_size_, c.src += x_channel_) conv_kernels<T>().pack(c);
 }
 
 template <class T>

@@ -21,6 +21,10 @@ int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes);
 constexpr int64_t kRowsAhead = 24;
 inline bool fetch_ahead(int64_t width, int64_t elements) { return width <= 256 && elements > 1 << 18; }
 
+// The axis whose every stride-th outputs are a's, and its outputs for some of a's: kernels that know a stride step over it.
+AxisMap unstrided(const AxisMap& a);
+inline Cut unstrided(Cut c, int64_t stride) { return {c.begin * stride, (c.end - 1) * stride + 1}; }
+
 // Whether lines of elements `step` apart can be read where they stand: outside there is nothing but zeros.
 template <class T>
 bool read_in_place(const AxisMap& w, int64_t step);

@@ -95,7 +95,7 @@ int64_t winograd_weight_vector(int64_t channels) {
   return kWinogradPlanes * winograd_weight_plane<T>(channels);
 }
 
-// Small problems are left to exact sums, whatever they cost: integers stay integers.
+// Small problems are left to exact sums, whatever they cost: integers stay integers. Rows and channels of a group, pixels of all.
 inline bool large_enough_for_winograd(const WinogradShape& shape, int64_t rows, int64_t channels, int64_t pixels) {
   return rows >= 16 && channels >= 16 &&
          static_cast<double>(shape.products() * rows * channels) * static_cast<double>(pixels) >= 1 << 20;

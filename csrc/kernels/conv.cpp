@@ -2,6 +2,7 @@
 #include "kernels/conv.hpp"
 
 #include "isa/table.hpp"
+#include "kernels/pack.hpp"
 #include "kernels/transpose.hpp"
 #include "kernels/vec.hpp"
 
@@ -280,33 +281,6 @@ void dot(const DotTile<T>& t) {
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 8
     for (int n = 0; n < NT; ++n) store(t.c + m * t.ldc + n * VL, acc[m][n]);
-}
-
-template <class T>
-FASTCONV_INLINE void copy_run(T* dst, const T* src, int64_t n) {
-  constexpr int VL = kLanes<T>;
-  if (n < VL) {
-    copy_first(dst, src, n);
-    return;
-  }
-  int64_t i = 0;
-  for (; i + VL <= n; i += VL) store(dst + i, load(src + i));
-  if (i < n) store(dst + n - VL, load(src + n - VL));
-}
-
-template <class T>
-void pack(const PackChannel<T>& c) {
-  for (const PackLine* line = c.lines; line != c.lines + c.line_count; ++line)
-    for (const PackRun* r = c.runs; r != c.runs + c.run_count; ++r) {
-      T* d = c.dst + line->dst + r->dst;
-      const T* s = c.src + line->src + r->src;
-      const int64_t n = r->length;
-      if (r->step == 1) copy_run(d, s, n);
-      else if (r->step == 2)
-        for (int64_t i = 0; i < n; ++i) d[i] = s[2 * i];
-      else
-        for (int64_t i = 0; i < n; ++i) d[i] = s[i * r->step];
-    }
 }
 
 template <class T>

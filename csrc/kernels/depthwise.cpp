@@ -25,6 +25,14 @@ constexpr int kRunTaps = 4;
 #define FASTCONV_LOADED(v)
 #endif
 
+// Squares of three by three taps have kernels of their own: nine weights are in registers.
+#if defined(__AVX512F__)
+constexpr bool kSquares = true;
+#else
+constexpr bool kSquares = false;
+#endif
+
+// Those at a stride of two load some of them again, where the other way is by transposes.
 #if defined(__AVX2__)
 constexpr bool kReadsParts = true;
 #else
@@ -102,11 +110,20 @@ FASTCONV_INLINE void add_any_run(int taps, const T* const* lines, int64_t x, con
   else add_any_run<T, R, C, Lanes, K - 1>(taps, lines, x, lanes, w, acc);
 }
 
+// Lines of the next channel: they lie far apart, so that nothing else fetches them. A call, for the sake of the loops it is in.
+template <class T, int C>
+__attribute__((noinline)) void fetch_lines(const T* const* lines, int64_t n, int64_t at) {
+  for (int64_t i = 0; i < n; ++i)
+#pragma GCC unroll 3
+    for (int c = 0; c <= C; ++c) __builtin_prefetch(lines[i] + at + c * kLanes<T>);
+}
+
 template <class T, int R, int C, class Lanes>
 FASTCONV_INLINE void add_runs(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
   const T* w = b.w;
   for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run) {
     const int64_t at = column + run->x;
+    if (run + 1 != end && run[1].line - run->line > kRunTaps) fetch_lines<T, C>(b.lines.line + run[1].line, R + run[1].taps - 1, column + run[1].x);
     if constexpr (C == 1) add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width)}, w, acc);
     else add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)}, w, acc);
     w += run->taps;
@@ -123,10 +140,28 @@ FASTCONV_INLINE void clamp_all(T low, T high, Vec<T> (&acc)[R]) {
   }
 }
 
+// Lanes S and on of a, then those of b.
+#if defined(__AVX512F__) && !defined(__clang__)  // GCC would take the permutation, which needs an index and overwrites it
+template <int S>
+FASTCONV_INLINE Vec<float> moved_on(Vec<float> a, Vec<float> b) {
+  typedef int Lanes __attribute__((vector_size(64)));
+  return reinterpret_cast<Vec<float>>(__builtin_ia32_alignd512_mask(reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned short>(-1)));
+}
+template <int S>
+FASTCONV_INLINE Vec<double> moved_on(Vec<double> a, Vec<double> b) {
+  typedef long long Lanes __attribute__((vector_size(64)));
+  return reinterpret_cast<Vec<double>>(__builtin_ia32_alignq512_mask(reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned char>(-1)));
+}
+#else
 template <int S, class V, int... I>
-FASTCONV_INLINE V moved_on(V a, V b, LaneList<I...>) {
+FASTCONV_INLINE V shifted(V a, V b, LaneList<I...>) {
   return __builtin_shufflevector(a, b, (I + S)...);
 }
+template <int S, class V>
+FASTCONV_INLINE V moved_on(V a, V b) {
+  return shifted<S>(a, b, LanesOf<V>{});
+}
+#endif
 
 // Three by three neighbouring taps: the vectors of a line are loaded once, and lanes moved for the second and third tap, where
 // another load would lie across cache lines.
@@ -145,7 +180,7 @@ FASTCONV_INLINE void add_square(const T* const* lines, int64_t x, const Lanes (&
       const Vec<T> line = next;
       next = lanes[c + 1].load(from + (c + 1) * kLanes<T>);
       FASTCONV_LOADED(next);
-      const Vec<T> in[3] = {line, moved_on<1>(line, next, LanesOf<Vec<T>>{}), moved_on<2>(line, next, LanesOf<Vec<T>>{})};
+      const Vec<T> in[3] = {line, moved_on<1>(line, next), moved_on<2>(line, next)};
 #pragma GCC unroll 3
       for (int k = 0; k < 3; ++k)
 #pragma GCC unroll 3
@@ -171,6 +206,7 @@ struct Squares {
     for (int64_t c = 0; c < b.run_count; ++c) {
       const int64_t at = column + b.runs[c].x, width = b.lines.width;
       const T* const* lines = b.lines.line + b.runs[c].line;
+      if (c + 1 < b.run_count) fetch_lines<T, C>(b.lines.line + b.runs[c + 1].line, R + 2, at);
       if constexpr (C == 1) add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width)}, b.w + 9 * c, acc);
       else add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width), Lanes(at + 2 * kLanes<T>, width)}, b.w + 9 * c, acc);
     }
@@ -223,11 +259,8 @@ void band(const Band<T>& b) {
 
 template <class T, int R>
 constexpr auto square_band() -> void (*)(const Band<T>&) {
-#if FASTCONV_VEC_REGISTERS == 32 && defined(__AVX512F__)
-  return band<T, R, Squares>;
-#else
-  return nullptr;
-#endif
+  if constexpr (kSquares) return band<T, R, Squares>;
+  else return nullptr;
 }
 
 // The sums of a run's taps, each over R products.
@@ -304,7 +337,7 @@ FASTCONV_INLINE void add_square_dots(const BandDots<T>& b, const TapRun& run, in
     Vec<T> line = lanes[0].load(from), next = lanes[1].load(from + kLanes<T>);
     FASTCONV_LOADED(line);
     FASTCONV_LOADED(next);
-    Vec<T> in[3] = {line, moved_on<1>(line, next, LanesOf<Vec<T>>{}), moved_on<2>(line, next, LanesOf<Vec<T>>{})};
+    Vec<T> in[3] = {line, moved_on<1>(line, next), moved_on<2>(line, next)};
 #pragma GCC unroll 3
     for (int k = 0; k < 3; ++k) {
       if constexpr (!Lanes::kAll) in[k] = keep ? in[k] : Vec<T>{};
@@ -335,11 +368,147 @@ void square_dots_of_band(const BandDots<T>& b) {
 
 template <class T, int R>
 constexpr auto square_dots() -> void (*)(const BandDots<T>&) {
-#if FASTCONV_VEC_REGISTERS == 32 && defined(__AVX512F__)
-  return square_dots_of_band<T, R>;
-#else
-  return nullptr;
-#endif
+  if constexpr (kSquares) return square_dots_of_band<T, R>;
+  else return nullptr;
+}
+
+// Squares at a stride of two: every line is taken apart into its even and odd elements, once, and is kept for the next row's
+// first taps.
+template <class T>
+struct Halves {
+  Vec<T> in[3];  // elements 2 j + k of a line
+  FASTCONV_INLINE Halves(const T* p, const Part<T> (&lanes)[3]) {
+    Vec<T> v[3];
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) v[i] = lanes[i].load(p + i * kLanes<T>);
+    in[0] = even_lanes(v[0], v[1]);
+    in[1] = odd_lanes(v[0], v[1]);
+    in[2] = moved_on<1>(in[0], v[2]);
+  }
+  FASTCONV_INLINE Halves(const T* p, const Part<T> (&lanes)[3], Mask<T> keep) : Halves(p, lanes) {
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) in[i] = keep ? in[i] : Vec<T>{};
+  }
+};
+// A line from element `at` on, of which 2 n + 1 are wanted.
+template <class T>
+struct HalvedParts {
+  Part<T> lanes[3];
+  FASTCONV_INLINE HalvedParts(int64_t at, int64_t width) : lanes{{at, width}, {at + kLanes<T>, width}, {at + 2 * kLanes<T>, width, 1}} {}
+};
+
+template <class T>
+void square_band_by_two(const Band<T>& b) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> tap[9];
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) tap[i] = splat(b.w[i]);
+  for (int64_t c = 0; c < b.columns; ++c) {
+    const int64_t at = 2 * c * VL + b.runs->x;
+    const HalvedParts<T> part(at, b.lines.width);
+    const LaneRange<T> some(0, c + 1 < b.columns ? VL : b.last);
+    const T* const* line = b.lines.line + b.runs->line;
+    T* y = b.y + c * VL;
+    Halves<T> above(*line + at, part.lanes);
+    for (int64_t r = 0; r < b.rows; ++r, line += 2, y += b.y_row) {
+      if (b.x_ahead) {
+        __builtin_prefetch(line[1] + at + b.x_ahead);
+        __builtin_prefetch(line[1] + at + VL + b.x_ahead);
+        __builtin_prefetch(line[2] + at + b.x_ahead);
+        __builtin_prefetch(line[2] + at + VL + b.x_ahead);
+        __builtin_prefetch(y + b.y_ahead, 1);
+      }
+      const Halves<T> middle(line[1] + at, part.lanes), below(line[2] + at, part.lanes);
+      Vec<T> acc[1] = {splat(b.bias)};
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) acc[0] += tap[k] * above.in[k];
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) acc[0] += tap[3 + k] * middle.in[k];
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) acc[0] += tap[6 + k] * below.in[k];
+      if (b.clamp) clamp_all<T, 1>(b.low, b.high, acc);
+      store_lanes(y, acc[0], some);
+      above = below;
+    }
+  }
+}
+
+template <class T>
+void square_dots_by_two(const BandDots<T>& b) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> acc[9];
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) acc[i] = load(b.sums + i * VL);
+  for (int64_t c = 0; c < b.columns; ++c) {
+    const int64_t at = 2 * c * VL + b.runs->x, most = c + 1 < b.columns ? VL : b.last;
+    const HalvedParts<T> part(at, b.lines.width);
+    const LaneRange<T> some(0, most);
+    const Mask<T> keep = first_lanes<T>(most);  // dy is zero elsewhere, but x might be infinite
+    const T* const* line = b.lines.line + b.runs->line;
+    const T* dy = b.dy + c * VL;
+    Halves<T> above(*line + at, part.lanes, keep);
+    for (int64_t r = 0; r < b.rows; ++r, line += 2, dy += b.dy_row) {
+      if (b.x_ahead) {
+        __builtin_prefetch(line[1] + at + b.x_ahead);
+        __builtin_prefetch(line[1] + at + VL + b.x_ahead);
+        __builtin_prefetch(line[2] + at + b.x_ahead);
+        __builtin_prefetch(line[2] + at + VL + b.x_ahead);
+        __builtin_prefetch(dy + b.dy_ahead);
+      }
+      const Halves<T> middle(line[1] + at, part.lanes, keep), below(line[2] + at, part.lanes, keep);
+      const Vec<T> d = load_lanes(dy, some);
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; ++k) {
+        acc[3 * k] += d * above.in[k];
+        acc[3 * k + 1] += d * middle.in[k];
+        acc[3 * k + 2] += d * below.in[k];
+      }
+      above = below;
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) store(b.sums + i * VL, acc[i]);
+}
+
+// A vector of each of two columns in turn, as elements [first, end) of dst. 
+template <class T>
+FASTCONV_INLINE void store_zipped(T* dst, Vec<T> even, Vec<T> odd, const Part<T> (&part)[2]) {
+  store_lanes(dst, zip_low(even, odd), part[0].lanes);
+  store_lanes(dst + kLanes<T>, zip_high(even, odd), part[1].lanes);
+}
+
+template <class T>
+void spread_band(const SpreadBand<T>& b) {
+  constexpr int VL = kLanes<T>;
+  Vec<T> tap[9];
+#pragma GCC unroll 16
+  for (int i = 0; i < 9; ++i) tap[i] = splat(b.w[i]);
+  const Vec<T> bias = splat(b.bias);
+  for (int64_t c = 0; c < b.columns; ++c) {
+    const int64_t at = c * VL + b.x, out = 2 * c * VL;
+    const Part<T> lanes[2] = {{at, b.lines.width}, {at + VL, b.lines.width, 1}};
+    const Part<T> stored[2] = {{out - b.first, b.end - b.first}, {out + VL - b.first, b.end - b.first}};
+    const T* const* line = b.lines.line;
+    T* dx = b.dx + out;
+    const T* from = *line + at;
+    Vec<T> above = lanes[0].load(from), right = moved_on<1>(above, lanes[1].load(from + VL));
+    for (int64_t r = 0; r < b.end_row; r += 2, dx += 2 * b.dx_row) {
+      from = *++line + at;
+      if (b.dy_ahead) {
+        __builtin_prefetch(from + b.dy_ahead);
+        __builtin_prefetch(dx + b.dx_ahead, 1);
+        __builtin_prefetch(dx + b.dx_ahead + VL, 1);
+        __builtin_prefetch(dx + b.dx_row + b.dx_ahead, 1);
+        __builtin_prefetch(dx + b.dx_row + b.dx_ahead + VL, 1);
+      }
+      const Vec<T> below = lanes[0].load(from), below_right = moved_on<1>(below, lanes[1].load(from + VL));
+      if (r >= b.first_row) store_zipped<T>(dx, bias + tap[4] * above, bias + tap[3] * right + tap[5] * above, stored);
+      if (r + 1 < b.end_row)
+        store_zipped<T>(dx + b.dx_row, bias + tap[1] * below + tap[7] * above, bias + tap[0] * below_right + tap[2] * below + tap[6] * right + tap[8] * above, stored);
+      above = below;
+      right = below_right;
+    }
+  }
 }
 
 template <int S, class V, int... I>
@@ -355,44 +524,6 @@ FASTCONV_INLINE T add_lanes(Vec<T> v) {
 template <class T>
 void lane_sums(T* dst, const T* sums, int64_t count) {
   for (int64_t i = 0; i < count; ++i) dst[i] = add_lanes<T>(load(sums + i * kLanes<T>));
-}
-
-// Lines of one run. What is stored cannot change the loop's bounds: they are in registers.
-template <class T, class F>
-FASTCONV_INLINE void for_each_line(const PackChannel<T>& c, const PackRun& run, F copy) {
-  const PackLine *line = c.lines, *end = line + c.line_count;
-  T* dst = c.dst + run.dst;
-  const T* src = c.src + run.src;
-  for (; line != end; ++line) copy(dst + line->dst, src + line->src);
-}
-
-template <class T>
-void pack(const PackChannel<T>& c) {
-  constexpr int VL = kLanes<T>;
-  for (int64_t i = 0; i < c.run_count; ++i) {
-    const PackRun run = c.runs[i];
-    const int64_t n = run.length, step = run.step;
-    if (step == 1) {
-      const int64_t whole = n / VL * VL;
-      const LaneRange<T> rest(0, n - whole);
-      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
-        for (int64_t j = 0; j < whole; j += VL) store(d + j, load(s + j));
-        if (whole < n) store_lanes(d + whole, load_lanes(s + whole, rest), rest);
-      });
-    } else if (step == 2) {
-      // Two vectors of x give one; the second of the last two may end beyond the run, and by so much is read less.
-      const int64_t whole = (n - 1) / VL * VL, left = n - whole;
-      const LaneRange<T> low(0, 2 * left - 1 < VL ? 2 * left - 1 : VL), high(0, 2 * left - 1 > VL ? 2 * left - 1 - VL : 0), rest(0, left);
-      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
-        for (int64_t j = 0; j < whole; j += VL) store(d + j, even_lanes(load(s + 2 * j), load(s + 2 * j + VL)));
-        store_lanes(d + whole, even_lanes(load_lanes(s + 2 * whole, low), load_lanes(s + 2 * whole + VL, high)), rest);
-      });
-    } else {
-      for_each_line(c, run, [=](T* d, const T* s) FASTCONV_LAMBDA {
-        for (int64_t j = 0; j < n; ++j) d[j] = s[j * step];
-      });
-    }
-  }
 }
 
 template <class T>
@@ -422,6 +553,18 @@ template <class T>
 constexpr int kMostRows = sizeof(T) == 8 ? kBandRows / 2 : kBandRows;
 
 template <class T>
+struct ByTwo {
+  void (*band)(const Band<T>&);
+  void (*dots)(const BandDots<T>&);
+  void (*spread)(const SpreadBand<T>&);
+};
+template <class T>
+constexpr ByTwo<T> by_two() {
+  if constexpr (kReadsParts) return {square_band_by_two<T>, square_dots_by_two<T>, spread_band<T>};
+  else return {};
+}
+
+template <class T>
 constexpr DepthwiseKernelsOf<T> make_kernels() {
   constexpr int most = kMostRows<T>;
   return {kLanes<T>,
@@ -430,10 +573,12 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           kReadsParts,
           {band<T, 1>, band<T, 2>, band<T, 4>, band<T, most>},
           {square_band<T, 1>(), square_band<T, 2>(), square_band<T, 4>(), square_band<T, most>()},
+          by_two<T>().band,
           {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, most>},
           {square_dots<T, 1>(), square_dots<T, 2>(), square_dots<T, 4>(), square_dots<T, most>()},
+          by_two<T>().dots,
+          by_two<T>().spread,
           lane_sums<T>,
-          pack<T>,
           unpack<T>};
 }
 

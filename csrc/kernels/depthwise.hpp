@@ -49,6 +49,7 @@ struct Band {
   T bias;
   bool clamp;
   T low, high;
+  int64_t rows;  // R, of kernels for any
 };
 
 // What R rows of dy, column after column, add to the weight gradient, lanes apart:
@@ -64,6 +65,22 @@ struct BandDots {
   int64_t x_ahead, dy_ahead;  // as in Band
   int64_t columns, last;
   T* sums;
+  int64_t rows;  // R, of kernels for any
+};
+
+// The input gradient of a square at a stride of two. A pixel of dy and its neighbours to the right and below give two by two of
+// dx, of which there are elements [first, end) of rows [first_row, end_row):
+//   dx[2 r]     [2 j] = bias + w[1, 1] dy[r][j]                          dx[2 r]     [2 j + 1] = bias + w[1, 0] dy[r][j + 1] + w[1, 2] dy[r][j]
+//   dx[2 r + 1] [2 j] = bias + w[0, 1] dy[r + 1][j] + w[2, 1] dy[r][j]   dx[2 r + 1] [2 j + 1] = bias + w[0, 0] dy[r + 1][j + 1] + ...
+template <class T>
+struct SpreadBand {
+  ImageLines<T> lines;  // of dy, the first at element x
+  int64_t x;
+  const T* w;
+  T* dx;
+  int64_t dx_row, columns, first, end, first_row, end_row;
+  int64_t dy_ahead, dx_ahead;  // as in Band
+  T bias;
 };
 
 template <class T>
@@ -75,11 +92,14 @@ struct DepthwiseKernelsOf {
   void (*band[kBands])(const Band<T>&);
   // Of three by three taps that are neighbours, in the order in which they are read: a run a channel, which counts them as three.
   void (*square_band[kBands])(const Band<T>&);  // null on rungs of few registers
+  // Outputs at a stride of two: c * lanes counts twice, r too. Of one channel. Null where vectors are not read in parts.
+  void (*square_band_by_two)(const Band<T>&);
   void (*band_dots[kBands])(const BandDots<T>&);
   void (*square_dots[kBands])(const BandDots<T>&);  // likewise; c % 2 is zero there
+  void (*square_dots_by_two)(const BandDots<T>&);
+  void (*spread_band)(const SpreadBand<T>&);
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
-  void (*pack)(const PackChannel<T>&);  // as in kernels/conv.hpp
   // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i].
   // even and odd are read by whole vectors.
   void (*unpack)(T* dst, int64_t step, const T* even, const T* odd, int64_t n);
