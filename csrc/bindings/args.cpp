@@ -3,15 +3,16 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
+#include "base/message.hpp"
 
 namespace fastconv {
 namespace {
 
 [[noreturn]] void bad(const char* name, const std::string& need, py::handle got) {
-  throw py::value_error(std::string(name) + " must be " + need + ", got " + repr_text(got));
+  throw py::value_error(message({name, " must be ", need, ", got ", repr_text(got)}));
 }
 [[noreturn]] void bad_type(const char* name, const std::string& need, py::handle got) {
-  throw py::type_error(std::string(name) + " must be " + need + ", got " + repr_text(got));
+  throw py::type_error(message({name, " must be ", need, ", got ", repr_text(got)}));
 }
 
 // An array without axes is a number, not a sequence.

@@ -1,5 +1,7 @@
 #include "bindings/array.hpp"
 
+#include "base/message.hpp"
+
 namespace fastconv {
 namespace {
 
@@ -27,12 +29,12 @@ py::array convert(py::handle h, const char* name) {
   } else if (py::hasattr(h, "__dlpack__")) {
     a = np.attr("from_dlpack")(h);
   } else {
-    throw py::type_error(std::string(name) + " must be an array, got " + repr_text(py::type::of(h)));
+    throw py::type_error(message({name, " must be an array, got ", repr_text(py::type::of(h))}));
   }
   py::array array = py::reinterpret_borrow<py::array>(a);
   if (!is_real_float(array))
-    throw py::type_error(std::string(name) + " has dtype " + py::str(array.dtype()).cast<std::string>() +
-                         "; float32 or float64 (native byte order) is needed, and nothing is cast silently");
+    throw py::type_error(message({name, " has dtype ", py::str(array.dtype()).cast<std::string>(),
+                                  "; float32 or float64 (native byte order) is needed, and nothing is cast silently"}));
   if (!addressable(array)) array = py::reinterpret_borrow<py::array>(np.attr("array")(array));  // misaligned fields
   return array;
 }
@@ -128,8 +130,9 @@ py::array input_array(py::handle h, const char* name) {
 
 void require_same_dtype(const py::array& a, const char* a_name, const py::array& b, const char* b_name) {
   if (a.itemsize() == b.itemsize()) return;
-  throw py::type_error(std::string(a_name) + " and " + b_name + " must have one dtype, got " +
-                       py::str(a.dtype()).cast<std::string>() + " and " + py::str(b.dtype()).cast<std::string>());
+  throw py::type_error(message({a_name, " and ", b_name, " must have one dtype, got ",
+                                py::str(a.dtype()).cast<std::string>(), " and ",
+                                py::str(b.dtype()).cast<std::string>()}));
 }
 
 py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank, const char* name,
@@ -139,7 +142,8 @@ py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank,
   if (!py::isinstance<py::array>(out)) throw py::type_error(n + " must be a numpy array, got " + repr_text(py::type::of(out)));
   py::array a = py::reinterpret_borrow<py::array>(out);
   if (!is_real_float(a) || is_f64(a) != f64)
-    throw py::type_error(n + " has dtype " + py::str(a.dtype()).cast<std::string>() + ", but the result is " + (f64 ? "float64" : "float32"));
+    throw py::type_error(message({n, " has dtype ", py::str(a.dtype()).cast<std::string>(), ", but the result is ",
+                                  (f64 ? "float64" : "float32")}));
   bool fits = a.ndim() == rank;
   for (int i = 0; fits && i < rank; ++i) fits = a.shape(i) == shape[i];
   if (!fits) {

@@ -1,6 +1,7 @@
 // conv and conv_transpose, forward and gradients: Python arguments -> problem and views -> the core.
 #include "bindings/args.hpp"
 #include "base/checked.hpp"
+#include "base/message.hpp"
 #include "fastconv/conv.hpp"
 
 #include <limits>
@@ -11,7 +12,7 @@ namespace fastconv {
 namespace {
 
 [[noreturn]] void bad_rank(const char* name, const py::array& a, const std::string& need) {
-  throw py::value_error(std::string(name) + " must have shape " + need + ", got " + shape_text(a));
+  throw py::value_error(message({name, " must have shape ", need, ", got ", shape_text(a)}));
 }
 
 const char* spatial_letters(int nd) { return nd == 1 ? "W" : nd == 2 ? "H, W" : "D, H, W"; }
@@ -60,7 +61,7 @@ View<T> oriented(View<T> w, bool flip) {
 
 void require_bias(const py::array& bias, int64_t channels) {
   if (bias.ndim() != 1 || bias.shape(0) != channels)
-    throw py::value_error("bias must have shape (" + std::to_string(channels) + ",), got " + shape_text(bias));
+    throw py::value_error(message({"bias must have shape (", channels, ",), got ", shape_text(bias)}));
 }
 
 template <class T>
@@ -93,9 +94,9 @@ void finish_output_sizes(Call& c) {
 void require_channels(const Call& c, int64_t input_channels, int64_t weight_channels) {
   if (weight_channels != 0 && input_channels == weight_channels * c.p.groups) return;
   if (weight_channels == 0 && input_channels == 0) return;
-  throw py::value_error("weight has " + std::to_string(weight_channels) + " channels a group with groups=" + std::to_string(c.p.groups) +
-                        ", so input must have " + std::to_string(weight_channels * c.p.groups) + " channels, but it has " +
-                        std::to_string(input_channels));
+  throw py::value_error(message({"weight has ", weight_channels, " channels a group with groups=", c.p.groups,
+                                 ", so input must have ", weight_channels * c.p.groups, " channels, but it has ",
+                                 input_channels}));
 }
 
 int output_shape(const Call& c, int64_t channels, bool out_side, int64_t* shape) {
@@ -168,8 +169,8 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   py::tuple size = parse_shape(input_size, "input_size");
   int given = static_cast<int>(py::len(size));
   if (given != nd && given != nd + c.lead)
-    throw py::value_error("input_size must be the input's shape (" + std::to_string(nd + c.lead) + " sizes) or its spatial part (" +
-                          std::to_string(nd) + "), got " + repr_text(input_size));
+    throw py::value_error(message({"input_size must be the input's shape (", nd + c.lead,
+                                   " sizes) or its spatial part (", nd, "), got ", repr_text(input_size)}));
   int64_t sizes[5];
   for (int i = 0; i < given; ++i) sizes[i] = parse_int(size[static_cast<size_t>(i)], 0, "input_size");
   c.p.mb = c.lead == 2 ? g.shape(0) : 1;
@@ -177,7 +178,7 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   c.p.ic = checked_mul(w.shape(1), c.p.groups, "groups");
   if (given != nd) {
     if (c.lead == 2 && sizes[0] != c.p.mb)
-      throw py::value_error("input_size has batch " + std::to_string(sizes[0]) + " but grad_output has " + std::to_string(c.p.mb));
+      throw py::value_error(message({"input_size has batch ", sizes[0], " but grad_output has ", c.p.mb}));
     require_channels(c, sizes[c.lead - 1], w.shape(1));
   }
   for (int i = 0; i < nd; ++i) c.axes()[i].in = sizes[given - nd + i];
@@ -257,7 +258,7 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
   c.p.mb = c.lead == 2 ? x.shape(0) : 1;
   c.p.oc = x.shape(c.lead - 1);
   if (w.shape(0) != c.p.oc)
-    throw py::value_error("weight is for " + std::to_string(w.shape(0)) + " input channels, but input has " + std::to_string(c.p.oc));
+    throw py::value_error(message({"weight is for ", w.shape(0), " input channels, but input has ", c.p.oc}));
   c.p.ic = checked_mul(w.shape(1), c.p.groups, "groups");
   kernel_from_weight(c, w);
   int64_t extra[3];
@@ -283,8 +284,8 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
     a.in = checked_add(grown, checked_add(extra[i], 1, "output_padding"), "output_padding") -
            checked_add(a.pad_before, a.pad_after, "padding");
     if (a.in < 0)
-      throw py::value_error("padding of " + std::to_string(a.pad_before) + " + " + std::to_string(a.pad_after) +
-                            " takes more than the whole output of size " + std::to_string(a.in + a.pad_before + a.pad_after));
+      throw py::value_error(message({"padding of ", a.pad_before, " + ", a.pad_after,
+                                     " takes more than the whole output of size ", a.in + a.pad_before + a.pad_after}));
   }
   validate(c.p);
 }
@@ -386,7 +387,8 @@ class PackedConv {
     Call c = call_;
     py::array x = input_array(input, "input");
     if (is_f64(x) != c.f64)
-      throw py::type_error(std::string("input has dtype ") + (is_f64(x) ? "float64" : "float32") + ", but the weight was packed as " + (c.f64 ? "float64" : "float32"));
+      throw py::type_error(message({"input has dtype ", (is_f64(x) ? "float64" : "float32"),
+                                    ", but the weight was packed as ", (c.f64 ? "float64" : "float32")}));
     c.lead = leading_axes(c, x, "input");
     c.p.mb = c.lead == 2 ? x.shape(0) : 1;
     require_channels(c, x.shape(c.lead - 1), c.p.ic / c.p.groups);
@@ -421,9 +423,11 @@ py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py:
   Call c(nd, py::bool_(false));
   read_steps(c, stride, dilation, groups);
   py::tuple x = parse_shape(input_shape, "input_shape"), w = parse_shape(weight_shape, "weight_shape");
-  if (static_cast<int>(py::len(w)) != nd + 2) throw py::value_error("weight_shape must have " + std::to_string(nd + 2) + " sizes, got " + repr_text(weight_shape));
+  if (static_cast<int>(py::len(w)) != nd + 2) throw py::value_error(message({"weight_shape must have ", nd + 2,
+                                                                             " sizes, got ", repr_text(weight_shape)}));
   const int lead = static_cast<int>(py::len(x)) - nd;
-  if (lead != 1 && lead != 2) throw py::value_error("input_shape must have " + std::to_string(nd + 2) + " or " + std::to_string(nd + 1) + " sizes, got " + repr_text(input_shape));
+  if (lead != 1 && lead != 2) throw py::value_error(message({"input_shape must have ", nd + 2, " or ", nd + 1,
+                                                             " sizes, got ", repr_text(input_shape)}));
   auto size = [&](const py::tuple& t, int i, const char* name) { return parse_int(t[static_cast<size_t>(i)], 0, name); };
   c.p.mb = lead == 2 ? size(x, 0, "input_shape") : 1;
   c.p.ic = size(x, lead - 1, "input_shape");

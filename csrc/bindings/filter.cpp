@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "base/message.hpp"
 #include "bindings/args.hpp"
 
 namespace fastconv {
@@ -65,7 +66,7 @@ struct Taps {
   Taps(py::handle h, const py::array& x, bool weighed, FilterAxis& a, const char* name) {
     if (!weighed || PyLong_Check(h.ptr())) {
       a.size = parse_int(h, 1, name);
-      if (weighed && a.size != 1) throw py::type_error(std::string(name) + " must be weights, got " + repr_text(h));
+      if (weighed && a.size != 1) throw py::type_error(message({name, " must be weights, got ", repr_text(h)}));
       return;
     }
     py::array w = dense_array(h, name);

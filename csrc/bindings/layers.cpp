@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/message.hpp"
 #include "bindings/args.hpp"
 
 namespace fastconv {
@@ -16,8 +17,8 @@ namespace {
 template <class T>
 T* dense(const py::array_t<T>& a, const char* name, py::ssize_t size, bool changes) {
   if (a.size() != size || (changes && !a.writeable()))
-    throw py::value_error(std::string(name) + " must be writeable and hold " + std::to_string(size) +
-                          " elements, got shape " + shape_text(a));
+    throw py::value_error(message({name, " must be writeable and hold ", size, " elements, got shape ",
+                                   shape_text(a)}));
   return const_cast<T*>(a.data());
 }
 
@@ -27,14 +28,14 @@ void require_alike(const py::array_t<T>& a, const py::array_t<T>& b, const char*
   bool alike = a.ndim() == b.ndim();
   for (py::ssize_t i = 0; alike && i < a.ndim(); ++i)
     alike = a.shape(i) == b.shape(i) && (a.shape(i) == 1 || a.strides(i) == b.strides(i));
-  if (!alike) throw py::value_error(std::string(names) + " must have one shape and one order in memory");
+  if (!alike) throw py::value_error(message({names, " must have one shape and one order in memory"}));
   std::vector<std::pair<py::ssize_t, py::ssize_t>> axes;
   for (py::ssize_t i = 0; i < a.ndim(); ++i)
     if (a.shape(i) > 1) axes.emplace_back(a.strides(i), a.shape(i));
   std::sort(axes.begin(), axes.end());
   py::ssize_t span = a.itemsize();
   for (auto& [stride, length] : axes) {
-    if (stride != span && a.size()) throw py::value_error(std::string(names) + " must have no gaps in memory");
+    if (stride != span && a.size()) throw py::value_error(message({names, " must have no gaps in memory"}));
     span *= length;
   }
 }

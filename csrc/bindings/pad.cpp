@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/checked.hpp"
+#include "base/message.hpp"
 #include "bindings/args.hpp"
 
 namespace fastconv {
@@ -19,8 +20,7 @@ struct Shape {
 
 Shape make_shape(int rank, const char* name, py::handle given) {
   if (rank > kMaxRank)
-    throw py::value_error(std::string(name) + " must have at most " + std::to_string(kMaxRank) + " axes, got " +
-                          repr_text(given));
+    throw py::value_error(message({name, " must have at most ", kMaxRank, " axes, got ", repr_text(given)}));
   Shape s;
   s.rank = rank;
   return s;
@@ -53,7 +53,7 @@ std::string text(const Shape& s) {
 
 void require_shape(const py::array& a, const Shape& want, const char* name) {
   if (a.ndim() == want.rank && std::equal(want.size, want.size + want.rank, a.shape())) return;
-  throw py::value_error(std::string(name) + " must have shape " + text(want) + ", got " + shape_text(a));
+  throw py::value_error(message({name, " must have shape ", text(want), ", got ", shape_text(a)}));
 }
 
 // The last five axes of an array are a View; those before them are walked one index at a time.
@@ -65,8 +65,8 @@ PadProblem parse_pad(py::handle pad, py::handle mode, const Shape& in, Shape& ou
   const int axes = static_cast<int>(py::len(amounts) / 2);
   if (py::len(amounts) % 2) throw py::value_error("pad must have an even number of amounts, got " + repr_text(pad));
   if (axes > in.rank || axes > 5)
-    throw py::value_error("pad has amounts for " + std::to_string(axes) + " axes, but the input has shape " + text(in) +
-                          " and at most its last five can be padded");
+    throw py::value_error(message({"pad has amounts for ", axes, " axes, but the input has shape ", text(in),
+                                   " and at most its last five can be padded"}));
   const Mode m = parse_mode(mode, "mode");
   PadProblem p;
   out = in;
@@ -114,8 +114,8 @@ py::array pad_py(py::handle input, py::handle pad_amounts, py::handle mode, py::
   Shape in = shape_of(x, "input"), result;
   const PadProblem p = parse_pad(pad_amounts, mode, in, result);
   if (parse_mode(mode, "mode") != Mode::zeros && value != 0)
-    throw py::value_error("value is for mode='constant' alone, got value=" + std::to_string(value) +
-                          " with mode=" + repr_text(mode));
+    throw py::value_error(message({"value is for mode='constant' alone, got value=", std::to_string(value),
+                                   " with mode=", repr_text(mode)}));
   py::array y = output_array(out, is_f64(x), result.size, result.rank, "out", {&x});
   run_released(is_f64(x), [&](auto zero) {
     using T = decltype(zero);
@@ -170,9 +170,9 @@ struct Windows {
       ConvAxis& a = axes()[i];
       a.out = conv_output_size(a);
       if (a.out == 0)
-        throw py::value_error("kernel_size " + std::to_string(a.k) + " with dilation " + std::to_string(a.dilation) +
-                              " spans more than the padded size " + std::to_string(a.in + a.pad_before + a.pad_after) +
-                              " of the input");
+        throw py::value_error(message({"kernel_size ", a.k, " with dilation ", a.dilation,
+                                       " spans more than the padded size ", a.in + a.pad_before + a.pad_after,
+                                       " of the input"}));
     }
     validate(p);
     taps();
@@ -199,8 +199,8 @@ struct Windows {
 int leading_axes(const py::array& a, int spatial, const char* name) {
   const int lead = static_cast<int>(a.ndim()) - spatial;
   if (lead == 1 || lead == 2) return lead;
-  throw py::value_error(std::string(name) + " must have " + std::to_string(spatial + 1) + " axes, or " +
-                        std::to_string(spatial + 2) + " with a batch, got shape " + shape_text(a));
+  throw py::value_error(message({name, " must have ", spatial + 1, " axes, or ", spatial + 2,
+                                 " with a batch, got shape ", shape_text(a)}));
 }
 
 py::array unfold_py(int nd, py::handle input, py::handle kernel_size, py::handle dilation, py::handle padding,
@@ -233,8 +233,8 @@ py::array fold_py(int nd, py::handle input, py::handle output_size, py::handle k
   w.set_options(kernel_size, dilation, padding, stride, padding_mode);
   const int64_t rows = w.p.ic;
   if (rows % w.taps())
-    throw py::value_error("input has " + std::to_string(rows) + " rows, which is no multiple of the " +
-                          std::to_string(w.taps()) + " taps of kernel_size=" + repr_text(kernel_size));
+    throw py::value_error(message({"input has ", rows, " rows, which is no multiple of the ", w.taps(),
+                                   " taps of kernel_size=", repr_text(kernel_size)}));
   w.p.ic = w.p.oc = rows / w.taps();
   require_shape(x, w.columns_shape(lead), "input");
   const Shape result = w.input_shape(lead);

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/checked.hpp"
+#include "base/message.hpp"
 #include "bindings/args.hpp"
 #include "fastconv/pool.hpp"
 
@@ -9,7 +10,7 @@ namespace fastconv {
 namespace {
 
 [[noreturn]] void bad_shape(const char* name, const py::array& a, const std::string& need) {
-  throw py::value_error(std::string(name) + " must have shape " + need + ", got " + shape_text(a));
+  throw py::value_error(message({name, " must have shape ", need, ", got ", shape_text(a)}));
 }
 
 std::string text_of_shape(const int64_t* shape, int rank) {
@@ -113,8 +114,8 @@ struct Call {
     } else {
       auto seq = py::reinterpret_borrow<py::sequence>(output_size);
       if (static_cast<int>(py::len(seq)) != nd)
-        throw py::value_error("output_size must be an integer or one per axis (" + std::to_string(nd) + "), got " +
-                              repr_text(output_size));
+        throw py::value_error(message({"output_size must be an integer or one per axis (", nd, "), got ",
+                                       repr_text(output_size)}));
       for (int i = 0; i < nd; ++i) {
         py::object item = seq[i];
         size[i] = item.is_none() ? axis(i).in : parse_int(item, 0, "output_size");
@@ -146,7 +147,7 @@ struct Call {
       const T* values = static_cast<const T*>(s.data());
       for (py::ssize_t i = 0; i < s.size(); ++i)
         if (!(values[i] >= 0 && values[i] < 1))
-          throw py::value_error("samples must be in [0, 1), got " + std::to_string(values[i]));
+          throw py::value_error(message({"samples must be in [0, 1), got ", std::to_string(values[i])}));
       return fractional_starts<T>(p, nd, values);
     };
     return f64 ? starts(double{}) : starts(float{});
@@ -305,11 +306,12 @@ void read_unpooled(Call& c, py::handle kernel_size, py::handle stride, py::handl
     PoolAxis& a = c.axis(i);
     const int64_t usual = checked_add(checked_mul(a.in - 1, s[i], "stride"), k[i], "kernel_size") - 2 * pad[i];
     a.out = given.empty() ? usual : given[static_cast<size_t>(i)];
-    if (a.out < 0) throw py::value_error("padding " + repr_text(padding) + " leaves an output of size " + std::to_string(a.out));
+    if (a.out < 0) throw py::value_error(message({"padding ", repr_text(padding), " leaves an output of size ",
+                                                  a.out}));
     if (a.out <= usual - s[i] || a.out >= usual + s[i])
-      throw py::value_error("output_size must be within the stride of " + std::to_string(usual) + ": from " +
-                            std::to_string(std::max<int64_t>(0, usual - s[i] + 1)) + " to " + std::to_string(usual + s[i] - 1) + " on axis " +
-                            std::to_string(i) + ", got " + repr_text(output_size));
+      throw py::value_error(message({"output_size must be within the stride of ", usual, ": from ",
+                                     std::max<int64_t>(0, usual - s[i] + 1), " to ", usual + s[i] - 1, " on axis ", i,
+                                     ", got ", repr_text(output_size)}));
   }
 }
 py::object max_unpool_py(int nd, py::handle input, py::handle indices, py::handle kernel_size, py::handle stride, py::handle padding,
@@ -338,7 +340,7 @@ py::array max_unpool_backward_py(int nd, py::handle grad_output, py::handle inpu
 int64_t read_pieces(Call& c, py::handle pieces_arg) {
   const int64_t pieces = parse_int(pieces_arg, 1, "pieces");
   if (c.p.channels % pieces)
-    throw py::value_error("pieces=" + std::to_string(pieces) + " does not divide the " + std::to_string(c.p.channels) + " channels");
+    throw py::value_error(message({"pieces=", pieces, " does not divide the ", c.p.channels, " channels"}));
   c.p.channels /= pieces;
   for (PoolAxis& a : c.p.axis) a.out = a.in;
   return pieces;

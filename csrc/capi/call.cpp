@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <new>
 
+#include "base/message.hpp"
 #include "base/workspace.hpp"
 
 namespace fastconv::capi {
@@ -46,7 +47,7 @@ fastconv_status note_exception() noexcept {
 Shape shape_of(const fastconv_array* a, const char* name, int leading) {
   require_pointer(a, name);
   if (a->ndim < 1 || a->ndim > 5)
-    fail(std::string(name) + ": ndim must be from 1 to 5, got " + std::to_string(a->ndim));
+    fail(message({name, ": ndim must be from 1 to 5, got ", a->ndim}));
   Shape s{{1, 1, 1, 1, 1}, a->ndim, leading};
   int64_t bytes = 8, reach = 8;
   bool empty = false;
@@ -63,26 +64,26 @@ Shape shape_of(const fastconv_array* a, const char* name, int leading) {
       if (far == INT64_MIN) overflow(name);
       reach = checked_add(reach, far < 0 ? -far : far, name);
     }
-  if (!a->data && !empty) fail(std::string(name) + ": data must not be null");
+  if (!a->data && !empty) fail(message({name, ": data must not be null"}));
   return s;
 }
 
 void require_shape(const Shape& got, const Shape& want, const char* name) {
   bool same = got.rank == want.rank;
   for (int i = 0; same && i < 5; ++i) same = got.n[i] == want.n[i];
-  if (!same) fail(std::string(name) + " must have shape " + text(want) + ", got " + text(got));
+  if (!same) fail(message({name, " must have shape ", text(want), ", got ", text(got)}));
 }
 
 void require_dtype(const fastconv_array* a, int dtype, size_t item, const char* name) {
   if (a->dtype != dtype)
-    fail(std::string(name) + ": dtype must be " + std::to_string(dtype) + ", got " + std::to_string(a->dtype));
-  if (reinterpret_cast<uintptr_t>(a->data) % item) fail(std::string(name) + ": data must be aligned to its elements");
+    fail(message({name, ": dtype must be ", dtype, ", got ", a->dtype}));
+  if (reinterpret_cast<uintptr_t>(a->data) % item) fail(message({name, ": data must be aligned to its elements"}));
 }
 
 void require_distinct(const fastconv_array* a, const char* name) {
   for (int i = 0; i < a->ndim; ++i)
     if (a->shape[i] > 1 && a->stride[i] == 0)
-      fail(std::string(name) + ": an output must not have stride 0, as axis " + std::to_string(i) + " has");
+      fail(message({name, ": an output must not have stride 0, as axis ", i, " has"}));
 }
 
 }  // namespace fastconv::capi
@@ -100,7 +101,7 @@ fastconv_status fastconv_array_init(fastconv_array* array, void* data, int dtype
     require_pointer(array, "array");
     require_pointer(shape, "shape");
     enumerator(dtype, FASTCONV_INT64, "dtype");
-    if (ndim < 1 || ndim > 5) fail("ndim must be from 1 to 5, got " + std::to_string(ndim));
+    if (ndim < 1 || ndim > 5) fail(fastconv::message({"ndim must be from 1 to 5, got ", ndim}));
     fastconv_array a{};
     a.data = data, a.dtype = dtype, a.ndim = ndim;
     int64_t step = 1;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/message.hpp"
 #include "base/workspace.hpp"
 #include "conv/workspace_size.hpp"
 #include "fastconv/runtime.hpp"
@@ -40,7 +41,7 @@ class Lent {
       : workspace_(memory, size),
         borrowing_(memory ? &workspace_ : nullptr),
         limited_(memory && num_threads() > conv->threads) {
-    if (!memory && size) fail("workspace must not be null where workspace_size is " + std::to_string(size));
+    if (!memory && size) fail(message({"workspace must not be null where workspace_size is ", size}));
     if (memory && size < conv->workspace[static_cast<int>(direction)])
       throw WorkspaceTooSmall(size, conv->workspace[static_cast<int>(direction)]);
     if (limited_) previous_ = set_thread_limit(conv->threads);
@@ -59,7 +60,7 @@ class Lent {
 
 std::string explanation(const ConvPlan& p) {
   std::string s;
-  auto line = [&](const char* key, const std::string& value) { s += std::string(key) + ": " + value + "\n"; };
+  auto line = [&](const char* key, const Word& value) { s += message({key, ": ", value, "\n"}); };
   auto real = [](double v) {
     char text[32];
     std::snprintf(text, sizeof text, "%.6g", v);
@@ -68,14 +69,14 @@ std::string explanation(const ConvPlan& p) {
   line("algorithm", algorithm_name(p.algorithm));
   line("kernel", p.kernel);
   line("isa", isa_name());
-  line("lanes", std::to_string(p.lanes));
-  line("mr", std::to_string(p.mr));
-  line("nr", std::to_string(p.nr));
-  line("block_channels", std::to_string(p.block_channels));
-  line("block_pixels", std::to_string(p.block_pixels));
-  line("workspace_bytes", std::to_string(p.workspace_bytes));
-  line("shared_bytes", std::to_string(p.shared_bytes));
-  line("threads", std::to_string(p.threads));
+  line("lanes", p.lanes);
+  line("mr", p.mr);
+  line("nr", p.nr);
+  line("block_channels", p.block_channels);
+  line("block_pixels", p.block_pixels);
+  line("workspace_bytes", p.workspace_bytes);
+  line("shared_bytes", p.shared_bytes);
+  line("threads", p.threads);
   line("macs", real(p.macs));
   line("bytes", real(p.bytes));
   line("cost", real(p.cost));
@@ -259,8 +260,7 @@ fastconv_status fastconv_transpose_size(int64_t from, int64_t kernel, int64_t st
     const int64_t size = checked_add(reach, checked_add(output_padding, 1, "output_padding"), "output_padding") -
                          checked_add(pad_before, pad_after, "padding");
     if (size < 0)
-      fail("padding (" + std::to_string(pad_before) + ", " + std::to_string(pad_after) +
-           ") leaves nothing of the output");
+      fail(message({"padding (", pad_before, ", ", pad_after, ") leaves nothing of the output"}));
     *to = size;
   });
 }

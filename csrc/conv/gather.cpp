@@ -237,6 +237,7 @@ struct Executor {
     std::fill_n(edge, edges.rows * edges.pitch, T(0));  // columns that belong to no output are computed all the same
 
     TileRun<T> t{};
+    t.packed = s.packed;
     t.lda = s.a_row;
     t.aoff = a_offsets;
     t.boff = offsets;
@@ -284,7 +285,7 @@ struct Executor {
   struct Row {
     int64_t position, y, n;
   };
-  auto tile(int64_t mr, int64_t vectors) const { return s.packed ? kernels.packed_tile[mr - 1][vectors - 1] : kernels.tile[mr - 1][vectors - 1]; }
+  auto tile(int64_t mr, int64_t vectors) const { return kernels.tile[mr - 1][vectors - 1]; }
   bool shallow() const { return std::min(plan.channels, s.channels) * s.taps() < kShallow; }
   static bool joined(const Row& a, const Row& b) { return b.position - a.position == a.n && b.y - a.y == a.n; }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/checked.hpp"
+#include "base/message.hpp"
 #include "fastconv/conv.hpp"
 
 namespace fastconv {
@@ -37,30 +38,32 @@ int64_t conv_output_size(const ConvAxis& a) {
 }
 
 void validate(const ConvProblem& p) {
-  auto fail = [](const std::string& message) { throw std::invalid_argument(message); };
-  auto str = [](int64_t v) { return std::to_string(v); };
-  if (p.groups < 1) fail("groups must be at least 1, got " + str(p.groups));
+  auto fail = [](const std::string& text) { throw std::invalid_argument(text); };
+  if (p.groups < 1) fail(message({"groups must be at least 1, got ", p.groups}));
   const std::pair<const char*, int64_t> sizes[] = {{"batch", p.mb}, {"input channels", p.ic}, {"output channels", p.oc}};
   for (const auto& [name, size] : sizes)
-    if (size < 0) fail(std::string(name) + " must not be negative, got " + str(size));
-  if (p.ic % p.groups) fail("groups=" + str(p.groups) + " does not divide the " + str(p.ic) + " input channels");
-  if (p.oc % p.groups) fail("groups=" + str(p.groups) + " does not divide the " + str(p.oc) + " output channels");
-  static const char* const names[] = {"depth", "height", "width"};
+    if (size < 0) fail(message({name, " must not be negative, got ", size}));
+  if (p.ic % p.groups) fail(message({"groups=", p.groups, " does not divide the ", p.ic, " input channels"}));
+  if (p.oc % p.groups) fail(message({"groups=", p.groups, " does not divide the ", p.oc, " output channels"}));
+  static const char* const names[] = {" on the depth axis", " on the height axis", " on the width axis"};
   for (int i = 0; i < 3; ++i) {
     const ConvAxis& a = p.axis[i];
-    std::string on = std::string(" on the ") + names[i] + " axis";
-    if (a.in < 0 || a.out < 0) fail("sizes must not be negative, got input " + str(a.in) + " and output " + str(a.out) + on);
-    if (a.k < 1) fail("weight: the kernel has size " + str(a.k) + on + "; it must be at least 1");
-    if (a.stride < 1) fail("stride must be at least 1, got " + str(a.stride) + on);
-    if (a.dilation < 1) fail("dilation must be at least 1, got " + str(a.dilation) + on);
+    const char* on = names[i];
+    if (a.in < 0 || a.out < 0) fail(message({"sizes must not be negative, got input ", a.in, " and output ", a.out,
+                                             on}));
+    if (a.k < 1) fail(message({"weight: the kernel has size ", a.k, on, "; it must be at least 1"}));
+    if (a.stride < 1) fail(message({"stride must be at least 1, got ", a.stride, on}));
+    if (a.dilation < 1) fail(message({"dilation must be at least 1, got ", a.dilation, on}));
     if (a.pad_before < 0 || a.pad_after < 0)
-      fail("padding must not be negative, got (" + str(a.pad_before) + ", " + str(a.pad_after) + ")" + on);
+      fail(message({"padding must not be negative, got (", a.pad_before, ", ", a.pad_after, ")", on}));
     if (a.mode != Mode::zeros && a.in == 0 && (a.pad_before > 0 || a.pad_after > 0))
-      fail(std::string("padding_mode='") + mode_name(a.mode) + "' needs at least one value to pad with, but input has size 0" + on);
+      fail(message({"padding_mode='", mode_name(a.mode),
+                    "' needs at least one value to pad with, but input has size 0", on}));
     if (padded_size(a) < kernel_extent(a))
-      fail("weight: the kernel spans " + str(kernel_extent(a)) + " (size " + str(a.k) + ", dilation " + str(a.dilation) +
-           ") but the padded input has only " + str(padded_size(a)) + on);
-    if (a.out > conv_output_size(a)) fail("output size " + str(a.out) + on + " exceeds the " + str(conv_output_size(a)) + " positions of the kernel");
+      fail(message({"weight: the kernel spans ", kernel_extent(a), " (size ", a.k, ", dilation ", a.dilation,
+                    ") but the padded input has only ", padded_size(a), on}));
+    if (a.out > conv_output_size(a)) fail(message({"output size ", a.out, on, " exceeds the ", conv_output_size(a),
+                                                   " positions of the kernel"}));
   }
   auto check_bytes = [&](const char* what, int64_t n, int64_t c, int64_t ConvAxis::*size) {
     int64_t bytes = checked_mul(checked_mul(8, std::max<int64_t>(1, n), what), std::max<int64_t>(1, c), what);

@@ -309,8 +309,11 @@ struct WeightGradient {
         transpose_dy(b, {q, q + tile.pixels}, {g * oc + o.begin, g * oc + o.end}, nr, s.panel);
         const bool more = q + tile.pixels < pixels;
         const T* next = more ? dy_at(b, q + tile.pixels, g * oc + o.begin) : dy_at(b, 0, g * oc + o.end);
-        for (int64_t i = 0; i < tiles; ++i) {
-          const Range m = part(rows, tiles, i), ahead = part(more || k + 1 < panels ? o.size() : 0, tiles, i);
+        const int64_t lines = more || k + 1 < panels ? o.size() : 0;
+        Range m{0, 0}, ahead{0, 0};
+        for (int64_t i = 0; i < tiles; ++i) {  // as part() cuts them
+          m = {m.end, (i + 1) * rows / tiles};
+          ahead = {ahead.end, (i + 1) * lines / tiles};
           tile.ahead = next + ahead.begin * dy.stride[1];
           tile.ahead_rows = ahead.size();
           tile.row = s.rows + m.begin;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/checked.hpp"
+#include "base/message.hpp"
 #include "base/parallel.hpp"
 #include "conv/index_map.hpp"
 #include "isa/table.hpp"
@@ -318,12 +319,12 @@ bool is_empty(const FilterProblem& p) { return p.planes == 0 || p.axis[0].in == 
 }  // namespace
 
 void validate(const FilterProblem& p) {
-  if (p.planes < 0) throw std::invalid_argument("planes must be at least 0, got " + std::to_string(p.planes));
+  if (p.planes < 0) throw std::invalid_argument(message({"planes must be at least 0, got ", p.planes}));
   for (const FilterAxis& a : p.axis) {
-    if (a.in < 0) throw std::invalid_argument("in must be at least 0, got " + std::to_string(a.in));
-    if (a.size < 1) throw std::invalid_argument("size must be at least 1, got " + std::to_string(a.size));
+    if (a.in < 0) throw std::invalid_argument(message({"in must be at least 0, got ", a.in}));
+    if (a.size < 1) throw std::invalid_argument(message({"size must be at least 1, got ", a.size}));
     if (a.before < 0 || a.before >= a.size)
-      throw std::invalid_argument("before must be from 0 to " + std::to_string(a.size - 1) + ", got " + std::to_string(a.before));
+      throw std::invalid_argument(message({"before must be from 0 to ", a.size - 1, ", got ", a.before}));
     checked_mul(checked_add(a.in, a.size, "size"), 16, "size");
   }
 }

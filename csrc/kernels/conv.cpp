@@ -74,6 +74,36 @@ FASTCONV_INLINE void multiply_rows(const A& a, const Vec<T> (&b)[NV], Vec<T> (&a
   }
 }
 
+// One pointer that goes from row to row of c: addresses of all rows, kept for later, would spill.
+#define FASTCONV_ONE_BY_ONE(p) __asm__("" : "+r"(p))
+template <class T, int MR, int NV>
+FASTCONV_INLINE void load_rows(const T* c, int64_t ldc, Vec<T> (&acc)[MR][NV]) {
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m, c += ldc) {
+    FASTCONV_ONE_BY_ONE(c);
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[m][v] = load(c + v * kLanes<T>);
+  }
+}
+template <class T, int MR, int NV>
+FASTCONV_INLINE void store_sums(T* c, int64_t ldc, const Vec<T> (&acc)[MR][NV]) {
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m, c += ldc) {
+    FASTCONV_ONE_BY_ONE(c);
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) store(c + v * kLanes<T>, acc[m][v]);
+  }
+}
+// What a sum goes on from: c, or zeros.
+template <class T, int MR, int NV>
+FASTCONV_INLINE void load_sums(const T* c, int64_t ldc, bool accumulate, Vec<T> (&acc)[MR][NV]) {
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
+  if (accumulate) load_rows<T, MR, NV>(c, ldc, acc);
+}
+
 template <class T, int MR, int NV>
 FASTCONV_INLINE void begin_tile(const TileRun<T>& t, const T* c, int64_t ldc, int64_t bias_step, Vec<T> (&acc)[MR][NV]) {
 #pragma GCC unroll 8
@@ -82,12 +112,7 @@ FASTCONV_INLINE void begin_tile(const TileRun<T>& t, const T* c, int64_t ldc, in
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[m][v] = init;
   }
-  if (t.accumulate) {
-#pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m)
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) acc[m][v] = load(c + m * ldc + v * kLanes<T>);
-  }
+  if (t.accumulate) load_rows<T, MR, NV>(c, ldc, acc);
 }
 
 template <class T, int MR, int NV>
@@ -102,10 +127,7 @@ FASTCONV_INLINE void end_tile(const TileRun<T>& t, T* c, int64_t ldc, Vec<T> (&a
         acc[m][v] = acc[m][v] > high ? high : acc[m][v];
       }
   }
-#pragma GCC unroll 16
-  for (int m = 0; m < MR; ++m)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) store(c + m * ldc + v * kLanes<T>, acc[m][v]);
+  store_sums<T, MR, NV>(c, ldc, acc);
 }
 
 // A tile at c, or by way of a buffer where fewer than NR columns are wanted.
@@ -147,16 +169,22 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
   }
 }
 
-template <bool Packed, class T, int MR, int NV>
+template <class T, int MR, int NV>
 void tile(const TileRun<T>& t) {
   constexpr int VL = kLanes<T>;
   for (int64_t p = 0; p < t.pixels; p += NV * VL) {
     // The tile's lines of c are fetched while it is computed; its stores would otherwise wait for them all at once.
+    const T* line = t.c + p;
 #pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m)
+    for (int m = 0; m < MR; ++m, line += t.ldc) {
+      FASTCONV_ONE_BY_ONE(line);
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) __builtin_prefetch(t.c + p + m * t.ldc + v * VL, 1);
-    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA { multiply_tile<Packed, T, MR, NV>(t, t.b + p, acc); });
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(line + v * VL, 1);
+    }
+    edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
+      if (t.packed) multiply_tile<true, T, MR, NV>(t, t.b + p, acc);
+      else multiply_tile<false, T, MR, NV>(t, t.b + p, acc);
+    });
   }
 }
 
@@ -168,8 +196,9 @@ void columns_tile(const TileRun<T>& t) {
   for (int v = 0; v < NV; ++v) {
     const Vec<T> init = t.bias ? load(t.bias + v * VL) : Vec<T>{};
 #pragma GCC unroll 16
-    for (int m = 0; m < MR; ++m) acc[m][v] = t.accumulate ? load(t.c + m * t.ldc + v * VL) : init;
+    for (int m = 0; m < MR; ++m) acc[m][v] = init;
   }
+  if (t.accumulate) load_rows<T, MR, NV>(t.c, t.ldc, acc);
   const T *a = t.a, *base = t.b;
   __asm__("" : "+r"(base));
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += t.lda) {
@@ -206,10 +235,7 @@ template <class T, int MR, int NV>
 void outer(const OuterTile<T>& t) {
   constexpr int VL = kLanes<T>;
   Vec<T> acc[MR][NV];
-#pragma GCC unroll 16
-  for (int m = 0; m < MR; ++m)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) acc[m][v] = t.accumulate ? load(t.c + m * t.ldc + v * VL) : Vec<T>{};
+  load_sums<T, MR, NV>(t.c, t.ldc, t.accumulate, acc);
   const T* row[MR];
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) row[m] = t.a + t.row[m];
@@ -231,20 +257,14 @@ void outer(const OuterTile<T>& t) {
       }
     }
   }
-#pragma GCC unroll 16
-  for (int m = 0; m < MR; ++m)
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) store(t.c + m * t.ldc + v * VL, acc[m][v]);
+  store_sums<T, MR, NV>(t.c, t.ldc, acc);
 }
 
 template <class T, int MR, int NT>
 void dot(const DotTile<T>& t) {
   constexpr int VL = kLanes<T>;
   Vec<T> acc[MR][NT];
-#pragma GCC unroll 8
-  for (int m = 0; m < MR; ++m)
-#pragma GCC unroll 8
-    for (int n = 0; n < NT; ++n) acc[m][n] = t.accumulate ? load(t.c + m * t.ldc + n * VL) : Vec<T>{};
+  load_sums<T, MR, NT>(t.c, t.ldc, t.accumulate, acc);
   int64_t off[NT];
 #pragma GCC unroll 8
   for (int n = 0; n < NT; ++n) off[n] = t.boff[n];
@@ -277,10 +297,7 @@ void dot(const DotTile<T>& t) {
       }
     }
   }
-#pragma GCC unroll 8
-  for (int m = 0; m < MR; ++m)
-#pragma GCC unroll 8
-    for (int n = 0; n < NT; ++n) store(t.c + m * t.ldc + n * VL, acc[m][n]);
+  store_sums<T, MR, NT>(t.c, t.ldc, acc);
 }
 
 template <class T>
@@ -359,15 +376,11 @@ T sum(const T* src, int64_t stride, int64_t n) {
 template <class T, int MR, int NV>
 constexpr bool kFits = MR * NV <= kAccumulators<T> && NV <= kWidest<T>;
 constexpr bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
-template <bool Packed, class T, int MR, int NV>
-constexpr auto any_tile() -> void (*)(const TileRun<T>&) {
-  if constexpr (kFits<T, MR, NV>) return tile<Packed, T, MR, NV>;
+template <class T, int MR, int NV>
+constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (kFits<T, MR, NV>) return tile<T, MR, NV>;
   else return nullptr;
 }
-template <class T, int MR, int NV>
-constexpr auto tile_entry() { return any_tile<false, T, MR, NV>(); }
-template <class T, int MR, int NV>
-constexpr auto packed_entry() { return any_tile<true, T, MR, NV>(); }
 template <class T, int MR, int NV>
 constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
   if constexpr (kFits<T, MR, NV>) return columns_tile<T, MR, NV>;
@@ -401,8 +414,6 @@ constexpr ConvKernelsOf<T> make_kernels() {
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3), FASTCONV_ROW(tile_entry, 4),
            FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
-          {FASTCONV_ROW(packed_entry, 1), FASTCONV_ROW(packed_entry, 2), FASTCONV_ROW(packed_entry, 3), FASTCONV_ROW(packed_entry, 4),
-           FASTCONV_ROW(packed_entry, 5), FASTCONV_ROW(packed_entry, 6), FASTCONV_ROW(packed_entry, 7), FASTCONV_ROW(packed_entry, 8)},
           {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3), FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
            FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9), FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
            FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15), FASTCONV_ROW(columns_entry, 16)},

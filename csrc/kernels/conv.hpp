@@ -20,7 +20,7 @@ constexpr int64_t kMaxDotRows = 4;   // of a tile of dot products
 // bits depend neither on how pixels are grouped nor on how k is cut into consecutive calls. Reads of b may pass the
 // last pixel by up to NR vectors: the packed block has that much slack. c is written for `pixels` pixels exactly.
 //
-// A packed tile reads a[k * MR + m] instead: no arithmetic on addresses, which would take the places of products.
+// Where `packed` is set, a[k * MR + m] is read instead: no arithmetic on addresses, which would take the places of products.
 //
 // A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of weights.
 // Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
@@ -29,6 +29,7 @@ template <class T>
 struct TileRun {
   int64_t k;
   const T* a;
+  bool packed;
   int64_t lda;
   const int32_t* aoff;
   const int32_t* boff;
@@ -124,7 +125,6 @@ struct ConvKernelsOf {
   int vectors;       // NR <= vectors
   int rows;          // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
-  void (*packed_tile[kMaxRows][kMaxVectors])(const TileRun<T>&);
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);  // rows: powers of two alone
   void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);

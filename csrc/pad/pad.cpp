@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "base/message.hpp"
 #include "pad/plane.hpp"
 
 namespace fastconv {
@@ -59,7 +60,7 @@ void validate(const PadProblem& p) {
   }
   for (int i = 0; i < 2; ++i)
     if (p.axis[i].mode != Mode::zeros && (p.axis[i].before || p.axis[i].after))
-      fail(std::string("mode='") + mode_name(p.axis[i].mode) + "' pads the last three axes only");
+      fail(message({"mode='", mode_name(p.axis[i].mode), "' pads the last three axes only"}));
 }
 
 template <class T>

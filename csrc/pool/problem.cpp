@@ -4,36 +4,36 @@
 #include <string>
 
 #include "base/checked.hpp"
+#include "base/message.hpp"
 #include "fastconv/pool.hpp"
 #include "pool/windows.hpp"
 
 namespace fastconv {
 namespace {
 
-std::string text(int64_t v) { return std::to_string(v); }
-[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
+[[noreturn]] void fail(const std::string& text) { throw std::invalid_argument(text); }
 
 int64_t checked_extent(const PoolAxis& a) {
   return checked_add(checked_mul(a.dilation, a.k - 1, "dilation"), 1, "dilation");
 }
 
-void validate_regular(const PoolAxis& a, const std::string& on) {
-  if (a.k < 1) fail("kernel_size must be at least 1, got " + text(a.k) + on);
-  if (a.stride < 1) fail("stride must be at least 1, got " + text(a.stride) + on);
-  if (a.dilation < 1) fail("dilation must be at least 1, got " + text(a.dilation) + on);
+void validate_regular(const PoolAxis& a, const char* on) {
+  if (a.k < 1) fail(message({"kernel_size must be at least 1, got ", a.k, on}));
+  if (a.stride < 1) fail(message({"stride must be at least 1, got ", a.stride, on}));
+  if (a.dilation < 1) fail(message({"dilation must be at least 1, got ", a.dilation, on}));
   const int64_t extent = checked_extent(a);
   if (a.pad_before < 0 || a.pad_after < 0 || a.pad_before >= extent || a.pad_after >= extent)
-    fail("padding must be from 0 to less than the window's extent " + text(extent) + " (kernel_size " + text(a.k) +
-         ", dilation " + text(a.dilation) + "), got (" + text(a.pad_before) + ", " + text(a.pad_after) + ")" + on);
+    fail(message({"padding must be from 0 to less than the window's extent ", extent, " (kernel_size ", a.k,
+                  ", dilation ", a.dilation, "), got (", a.pad_before, ", ", a.pad_after, ")", on}));
   if (a.out < 1)
-    fail("kernel_size: the window spans " + text(extent) + " but the padded input has only " +
-         text(a.in + a.pad_before + a.pad_after) + on);
+    fail(message({"kernel_size: the window spans ", extent, " but the padded input has only ",
+                  a.in + a.pad_before + a.pad_after, on}));
   checked_add(checked_mul(a.out, a.stride, "stride"), checked_add(extent, a.in, "kernel_size"), "kernel_size");
   if (a.dilation > a.in)  // only then can the taps of a window step over the whole input
     for (int64_t o = 0; o < a.out; ++o)
       if (pool_window(a, o).count < 1)
-        fail("dilation " + text(a.dilation) + " with padding (" + text(a.pad_before) + ", " + text(a.pad_after) +
-             ") leaves window " + text(o) + " without an element of the input of size " + text(a.in) + on);
+        fail(message({"dilation ", a.dilation, " with padding (", a.pad_before, ", ", a.pad_after, ") leaves window ",
+                      o, " without an element of the input of size ", a.in, on}));
 }
 
 }  // namespace
@@ -48,20 +48,20 @@ int64_t pool_output_size(const PoolAxis& a, bool ceil_mode) {
 }
 
 void validate(const PoolProblem& p) {
-  static const char* const names[] = {"depth", "height", "width"};
+  static const char* const names[] = {" on the depth axis", " on the height axis", " on the width axis"};
   const char* what = "output";
   int64_t values = checked_mul(8, std::max<int64_t>(1, p.mb), what);
   values = checked_mul(values, std::max<int64_t>(1, p.channels), what);
   for (int i = 0; i < 3; ++i) {
     const PoolAxis& a = p.axis[i];
-    const std::string on = std::string(" on the ") + names[i] + " axis";
-    if (a.in < 1) fail("input has size " + text(a.in) + on + "; it must be at least 1");
+    const char* on = names[i];
+    if (a.in < 1) fail(message({"input has size ", a.in, on, "; it must be at least 1"}));
     if (a.windows == PoolWindows::regular) validate_regular(a, on);
-    if (a.out < 0) fail("output_size must not be negative, got " + text(a.out) + on);
+    if (a.out < 0) fail(message({"output_size must not be negative, got ", a.out, on}));
     if (a.windows == PoolWindows::adaptive) checked_mul(checked_add(a.out, 1, what), checked_add(a.in, 1, what), what);
     if (a.windows == PoolWindows::listed && (a.k < 1 || a.k > a.in || a.out > a.in - a.k + 1))
-      fail("kernel_size " + text(a.k) + " and output_size " + text(a.out) + " do not fit an input of size " +
-           text(a.in) + on + ": kernel_size + output_size - 1 must be at most that");
+      fail(message({"kernel_size ", a.k, " and output_size ", a.out, " do not fit an input of size ", a.in, on,
+                    ": kernel_size + output_size - 1 must be at most that"}));
     values = checked_mul(values, std::max<int64_t>(1, a.out), what);
   }
 }
