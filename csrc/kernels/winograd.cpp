@@ -168,10 +168,11 @@ void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, i
   for (int t = 0; t < MR; ++t)
 #pragma GCC unroll 4
     for (int r = 0; r < NV; ++r) acc[t][r] = accumulate ? load(m + r * m_vector + t * VL) : Vec<T>{};
-  for (; channels >= VL; channels -= VL, v += v_vector)
-#pragma GCC unroll 2
-    for (int k = 0; k < VL; ++k, u += VL) multiply_one<T, MR, NV, VL>(u, u_vector, v + k, acc);
-  for (const T* end = v + channels; v != end; ++v, u += VL) multiply_one<T, MR, NV, VL>(u, u_vector, v, acc);
+  for (; channels > 0; channels -= VL, v += v_vector) {
+    const T *at = v, *end = v + (channels < VL ? channels : VL);
+    do multiply_one<T, MR, NV, VL>(u, u_vector, at, acc), u += VL;
+    while (++at != end);
+  }
 #pragma GCC unroll 12
   for (int t = 0; t < MR; ++t)
 #pragma GCC unroll 4
