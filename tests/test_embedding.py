@@ -45,11 +45,18 @@ def run(*command: str | Path, **options: Any) -> str:
     return done.stdout
 
 
+def cmake_configuration(source: Path, build: Path, *options: str) -> list[str]:
+    """The command that configures; for Ninja, which the tests' requirements bring along, where there is no make."""
+    command = [tool("cmake"), "-S", str(source), "-B", str(build), *options]
+    if os.name == "posix" and not shutil.which("make"):
+        command += ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"]
+    return command
+
+
 def cmake_build(source: Path, build: Path, *options: str) -> Path:
-    cmake = tool("cmake")
     tool("c++", "g++", "clang++")
-    run(cmake, "-S", source, "-B", build, "-DCMAKE_BUILD_TYPE=Release", *options)
-    run(cmake, "--build", build)
+    run(*cmake_configuration(source, build, "-DCMAKE_BUILD_TYPE=Release", *options))
+    run(tool("cmake"), "--build", build)
     return build
 
 
@@ -254,7 +261,7 @@ def test_project_in_c_alone(tmp_path: Path) -> None:
 @posix_only
 def test_another_version_is_refused(tmp_path: Path) -> None:
     folder = project(tmp_path / "user", "project(user LANGUAGES CXX)\nfind_package(fastconv 99 REQUIRED)\n")
-    command = [tool("cmake"), "-S", folder, "-B", tmp_path / "build", f"-Dfastconv_DIR={fc.get_cmake_dir()}"]
+    command = cmake_configuration(folder, tmp_path / "build", f"-Dfastconv_DIR={fc.get_cmake_dir()}")
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0
     assert f"version: {fc.__version__}" in done.stderr
@@ -283,4 +290,4 @@ target_link_libraries(fixed PRIVATE fastconv::static)
 """
     source = "#include <fastconv/runtime.hpp>\nint main() { return fastconv::num_threads() < 1; }\n"
     folder = project(tmp_path / "parent", cmake, main__cpp=source)
-    run(tool("cmake"), "-S", folder, "-B", tmp_path / "build")
+    run(*cmake_configuration(folder, tmp_path / "build"))
