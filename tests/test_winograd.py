@@ -27,9 +27,14 @@ CASES = [
     Case((19, 23), (3, 3), padding=((0, 2), (1, 0)), batch=3, ic=67, oc=37),
     Case((8, 9), (3, 3), padding="same", batch=None, ic=4, oc=33, flip=True),
     Case((3, 7, 11), (1, 3, 3), padding=(0, 1, 1), ic=6, oc=9),
-    *[c for c in sample(51, 400) if c.kernel[-2:] in ((3, 3), (5, 5))],
+    *[c for c in sample(51, 400) if c.kernel[-2:] in ((3, 3), (5, 5), (2, 2), (4, 4))],
 ]
-FURTHER = [  # five taps, taps apart, slices of taps
+FURTHER = [  # two and five taps, taps apart, slices of taps
+    Case((14, 16), (2, 2), ic=130, oc=70),
+    Case((33, 29), (2, 2), padding=(4, 7), dilation=(4, 7), ic=18, oc=17),
+    *[Case((19, 22), (4, 4), stride=2, padding=2, mode=mode, batch=2, ic=18, oc=9) for mode in MODES],
+    Case((28, 31), (3, 3), stride=2, padding=1, ic=20, oc=33),  # an input gradient of which one piece in four has two taps
+    Case((6, 12, 14), (3, 4, 4), stride=(1, 2, 2), padding=1, ic=18, oc=9),
     Case((14, 15), (5, 5), padding=2, ic=130, oc=70),
     Case((27, 27), (5, 5), padding=2, ic=18, oc=37),  # several blocks
     Case((3, 401), (5, 5), padding=2, ic=18, oc=17),
@@ -157,6 +162,7 @@ def test_auto_takes_it_for_many_channels(direction: str) -> None:
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(4x4, 3x3)"),
         ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 8, "dilation": 8, "padding_mode": "replicate"}, "F(4x4, 3x3)"),
         ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {"padding": 1}, "F(4x4, 3x3)"),
+        ((1, 64, 33, 33), (64, 64, 2, 2), {}, "F(5x5, 2x2)"),
     ],
     ids=str,
 )
@@ -167,6 +173,11 @@ def test_auto_takes_other_shapes(
     for batch in (1, 8):
         told = fc.explain((batch, *shape[1:]), weight, direction=direction, **more)
         assert told["algorithm"] == "winograd" and told["kernel"] == kernel
+
+
+def test_auto_takes_it_for_a_stride_of_two() -> None:
+    told = fc.explain((1, 128, 64, 64), (256, 128, 4, 4), stride=2, padding=1, direction="grad_input")
+    assert told["algorithm"] == "winograd" and told["kernel"] == "F(5x5, 2x2)"
 
 
 @pytest.mark.parametrize(

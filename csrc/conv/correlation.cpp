@@ -287,7 +287,7 @@ struct Correlation {
       plan.cost += static_cast<double>(s.images - 1) * cost(true) + cost(false);
       if (!main) return;
       plan.algorithm = Algorithm::winograd;
-      plan.kernel = s.shape.taps == 3 ? "F(4x4, 3x3)" : "F(2x2, 5x5)";
+      plan.kernel = s.shape.taps == 3 ? "F(4x4, 3x3)" : s.shape.taps == 5 ? "F(2x2, 5x5)" : "F(5x5, 2x2)";
       plan.mr = winograd_kernels<T>().tiles;
       plan.nr = winograd_kernels<T>().vectors * conv_kernels<T>().lanes;
       plan.block_channels = s.channels;

@@ -232,7 +232,7 @@ WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& 
   shape.step[1] = step_of(h);
   shape.step[2] = step_of(w);
   const auto near = [](int64_t step) { return step > 0 && step <= kMostApart; };
-  if ((h.taps() != 3 && h.taps() != 5) || w.taps() != h.taps() || d.taps() == 0 || d.tabulated() || !near(shape.step[1]) || !near(shape.step[2])) shape.taps = 0;
+  if ((h.taps() != 2 && h.taps() != 3 && h.taps() != 5) || w.taps() != h.taps() || d.taps() == 0 || d.tabulated() || !near(shape.step[1]) || !near(shape.step[2])) shape.taps = 0;
   return shape;
 }
 

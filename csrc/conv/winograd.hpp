@@ -1,5 +1,5 @@
-// Winograd's algorithm for correlations of stride 1 with 3x3 or 5x5 taps evenly apart: tiles of 6x6 inputs and 36 products for
-// each pair of channels, where 4x4 outputs take 144 and 2x2 outputs of 25 taps 100.
+// Winograd's algorithm for correlations of stride 1 with 3x3, 5x5 or 2x2 taps evenly apart: tiles of 6x6 inputs and 36
+// products for each pair of channels, where 4x4 outputs of 9 taps take 144, 2x2 of 25 and 5x5 of 4 take 100.
 #pragma once
 #include <algorithm>
 

@@ -247,7 +247,7 @@ template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
   const WinogradShape shape = shape_of(p);
-  if (shape.taps == 0) return false;
+  if (shape.taps < 3) return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out)) return false;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of
