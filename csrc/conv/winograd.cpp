@@ -306,15 +306,18 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
 }
 
 template <class T>
-double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3], bool weights_ready) {
-  const double lanes = conv_kernels<T>().lanes,
-               tiles = static_cast<double>(shape.tiles(1, outputs[1]) * shape.tiles(2, outputs[2]));
+double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3]) {
+  const double tiles = static_cast<double>(shape.tiles(1, outputs[1]) * shape.tiles(2, outputs[2]));
   const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)),
                channel_vectors = ceil_div(channels, conv_kernels<T>().lanes), all = static_cast<double>(shape.slices * channels);
   double cost = kPlanes * row_vectors * all * tiles / 2 * 1.15 + 200 * (row_vectors + channel_vectors) * tiles;
-  cost *= static_cast<double>(outputs[0]);
-  if (!weights_ready) cost += static_cast<double>(rows) * all * (2 + 100 / lanes);
-  return groups * cost;
+  return static_cast<double>(groups * outputs[0]) * cost;
+}
+
+template <class T>
+double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, bool side_by_side) {
+  const double each = 2 + 100.0 / conv_kernels<T>().lanes + (side_by_side && shape.taps > 2 ? 0 : 1.2 * shape.taps * shape.taps);
+  return static_cast<double>(groups * rows * channels * shape.slices) * each;
 }
 
 #define FASTCONV_INSTANTIATE(T)                                           \
@@ -322,7 +325,8 @@ double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, i
   template void winograd_weights(const WinogradSum<T>&, int, T*);         \
   template WinogradPlan plan_winograd(const WinogradSum<T>&, bool);            \
   template void run_winograd(const WinogradSum<T>&, const WinogradPlan&); \
-  template double winograd_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, const int64_t[3], bool);
+  template double winograd_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, const int64_t[3]); \
+  template double winograd_weight_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, bool);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

@@ -101,9 +101,11 @@ inline bool large_enough_for_winograd(const WinogradShape& shape, int64_t rows, 
          static_cast<double>(shape.products() * rows * channels) * static_cast<double>(pixels) >= 1 << 20;
 }
 
-// Estimated cycles of one image, transform of the weights included or not, and of the direct algorithm.
+// Estimated cycles of one image, without the weights; and of the transform of those, which takes longer where the taps are
+// not all of the kernel's, side by side in memory.
 template <class T>
-double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3],
-                     bool weights_ready);
+double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3]);
+template <class T>
+double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, bool side_by_side);
 
 }  // namespace fastconv
