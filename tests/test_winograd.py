@@ -33,7 +33,7 @@ FURTHER = [  # two and five taps, taps apart, slices of taps
     Case((14, 16), (2, 2), ic=130, oc=70),
     Case((33, 29), (2, 2), padding=(4, 7), dilation=(4, 7), ic=18, oc=17),
     *[Case((19, 22), (4, 4), stride=2, padding=2, mode=mode, batch=2, ic=18, oc=9) for mode in MODES],
-    Case((28, 31), (3, 3), stride=2, padding=1, ic=20, oc=33),  # an input gradient of which one piece in four has two taps
+    Case((28, 31), (3, 3), stride=2, padding=1, ic=20, oc=33),  # of the input gradient one piece has 2x2 taps
     Case((6, 12, 14), (3, 4, 4), stride=(1, 2, 2), padding=1, ic=18, oc=9),
     Case((14, 15), (5, 5), padding=2, ic=130, oc=70),
     Case((27, 27), (5, 5), padding=2, ic=18, oc=37),  # several blocks
@@ -50,7 +50,9 @@ FURTHER = [  # two and five taps, taps apart, slices of taps
     Case((4, 3), (3, 3), padding=9, dilation=9, ic=3, oc=2),
     Case((5, 9, 11), (3, 3, 3), padding=1, ic=16, oc=9),
     *[Case((4, 9, 10), (3, 3, 3), padding=(2, 1, 1), mode=mode, ic=17, oc=9) for mode in MODES],
-    Case((9, 6, 7), (2, 3, 3), padding=(3, 1, 1), stride=(3, 1, 1), batch=2, ic=32, oc=4),  # outputs that see only zeros
+    Case(
+        (9, 6, 7), (2, 3, 3), padding=(3, 1, 1), stride=(3, 1, 1), batch=2, ic=32, oc=4
+    ),  # some outputs see only zeros
     Case((9, 8, 7), (3, 3, 3), padding=(2, 1, 2), dilation=(2, 1, 2), groups=2, ic=18, oc=5, flip=True),
     Case((7, 6, 9), (4, 5, 5), padding=(2, 2, 2), ic=5, oc=33),
 ]
@@ -192,7 +194,5 @@ def test_auto_takes_it_for_a_stride_of_two() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("direction", ["forward", "grad_input"])
-def test_auto_leaves_it(
-    shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], direction: str
-) -> None:
+def test_auto_leaves_it(shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], direction: str) -> None:
     assert fc.explain(shape, weight, direction=direction, **more)["algorithm"] == "direct"

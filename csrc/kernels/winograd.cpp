@@ -1,5 +1,5 @@
-// Winograd's F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2) (Lavin and Gray, arXiv:1509.09308) on the points 0, 1, -1, 2, -2 and infinity, a
-// vector holding one value of many channels.
+// Winograd's F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2) (Lavin and Gray, arXiv:1509.09308) on the points 0, 1, -1, 2, -2
+// and infinity, a vector holding one value of many channels.
 #include "kernels/winograd.hpp"
 
 #include "isa/table.hpp"

@@ -73,9 +73,9 @@ struct WinogradTileSums {
 
 // y[l * y_channel + h * y_row + w * y_step] = clamp( bias[l] + (A^T m A)[i, j] ) for the channels l and the outputs
 // h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile t = r * across + s,
-// whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the next
-// ones where these end; r counts from `tile_row`. The columns are those that the tiles cover. `pixels` is scratch memory
-// for N rows of whole tiles. bias has `lanes` values, or is null.
+// whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the
+// next ones where these end; r counts from `tile_row`. The columns are those that the tiles cover. `pixels` is scratch
+// memory for N rows of whole tiles. bias has `lanes` values, or is null.
 template <class T>
 struct WinogradOutput {
   const T* m;
