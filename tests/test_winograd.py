@@ -27,9 +27,14 @@ CASES = [
     Case((19, 23), (3, 3), padding=((0, 2), (1, 0)), batch=3, ic=67, oc=37),
     Case((8, 9), (3, 3), padding="same", batch=None, ic=4, oc=33, flip=True),
     Case((3, 7, 11), (1, 3, 3), padding=(0, 1, 1), ic=6, oc=9),
-    *[c for c in sample(51, 400) if c.kernel[-2:] in ((3, 3), (5, 5))],
+    *[c for c in sample(51, 400) if c.kernel[-2:] in ((3, 3), (5, 5), (2, 2), (4, 4))],
 ]
-FURTHER = [  # five taps, taps apart, slices of taps
+FURTHER = [  # two and five taps, taps apart, slices of taps
+    Case((14, 16), (2, 2), ic=130, oc=70),
+    Case((33, 29), (2, 2), padding=(4, 7), dilation=(4, 7), ic=18, oc=17),
+    *[Case((19, 22), (4, 4), stride=2, padding=2, mode=mode, batch=2, ic=18, oc=9) for mode in MODES],
+    Case((28, 31), (3, 3), stride=2, padding=1, ic=20, oc=33),  # of the input gradient one piece has 2x2 taps
+    Case((6, 12, 14), (3, 4, 4), stride=(1, 2, 2), padding=1, ic=18, oc=9),
     Case((14, 15), (5, 5), padding=2, ic=130, oc=70),
     Case((27, 27), (5, 5), padding=2, ic=18, oc=37),  # several blocks
     Case((3, 401), (5, 5), padding=2, ic=18, oc=17),
@@ -45,7 +50,9 @@ FURTHER = [  # five taps, taps apart, slices of taps
     Case((4, 3), (3, 3), padding=9, dilation=9, ic=3, oc=2),
     Case((5, 9, 11), (3, 3, 3), padding=1, ic=16, oc=9),
     *[Case((4, 9, 10), (3, 3, 3), padding=(2, 1, 1), mode=mode, ic=17, oc=9) for mode in MODES],
-    Case((9, 6, 7), (2, 3, 3), padding=(3, 1, 1), stride=(3, 1, 1), batch=2, ic=32, oc=4),  # outputs that see only zeros
+    Case(
+        (9, 6, 7), (2, 3, 3), padding=(3, 1, 1), stride=(3, 1, 1), batch=2, ic=32, oc=4
+    ),  # some outputs see only zeros
     Case((9, 8, 7), (3, 3, 3), padding=(2, 1, 2), dilation=(2, 1, 2), groups=2, ic=18, oc=5, flip=True),
     Case((7, 6, 9), (4, 5, 5), padding=(2, 2, 2), ic=5, oc=33),
 ]
@@ -157,6 +164,7 @@ def test_auto_takes_it_for_many_channels(direction: str) -> None:
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(4x4, 3x3)"),
         ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 8, "dilation": 8, "padding_mode": "replicate"}, "F(4x4, 3x3)"),
         ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {"padding": 1}, "F(4x4, 3x3)"),
+        ((1, 64, 33, 33), (64, 64, 2, 2), {}, "F(5x5, 2x2)"),
     ],
     ids=str,
 )
@@ -167,6 +175,11 @@ def test_auto_takes_other_shapes(
     for batch in (1, 8):
         told = fc.explain((batch, *shape[1:]), weight, direction=direction, **more)
         assert told["algorithm"] == "winograd" and told["kernel"] == kernel
+
+
+def test_auto_takes_it_for_a_stride_of_two() -> None:
+    told = fc.explain((1, 128, 64, 64), (256, 128, 4, 4), stride=2, padding=1, direction="grad_input")
+    assert told["algorithm"] == "winograd" and told["kernel"] == "F(5x5, 2x2)"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +194,5 @@ def test_auto_takes_other_shapes(
     ids=str,
 )
 @pytest.mark.parametrize("direction", ["forward", "grad_input"])
-def test_auto_leaves_it(
-    shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], direction: str
-) -> None:
+def test_auto_leaves_it(shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], direction: str) -> None:
     assert fc.explain(shape, weight, direction=direction, **more)["algorithm"] == "direct"

@@ -168,7 +168,7 @@ def test_forced_and_forbidden() -> None:
 
 @pytest.mark.parametrize(
     "kernel, more",
-    [((3, 3), {"stride": 2}), ((3, 5), {}), ((4, 4), {}), ((3, 1), {}), ((1, 3), {})],
+    [((3, 3), {"stride": 2}), ((3, 5), {}), ((4, 4), {}), ((2, 2), {}), ((3, 1), {}), ((1, 3), {})],
     ids=str,
 )
 def test_direct_where_it_does_not_fit(kernel: tuple[int, int], more: dict[str, Any], dtype: Any) -> None:

@@ -76,7 +76,11 @@ struct Correlation {
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
     if (!large_enough_for_winograd(shape, rows.rows, rows.channels, rows.groups * outputs[1] * outputs[2])) return false;
     const double direct = static_cast<double>(shape.products() * rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-    return winograd_cost<T>(shape, rows.groups, rows.rows, rows.channels, outputs, transformed != nullptr) < direct;
+    return winograd_cost<T>(shape, rows.groups, rows.rows, rows.channels, outputs) + (transformed ? 0 : weight_cost(shape, h, w)) < direct;
+  }
+  double weight_cost(const WinogradShape& shape, const Piece& h, const Piece& w) const {
+    const bool all = h.map.taps() == rows.w.shape[3] && w.map.taps() == rows.w.shape[4];
+    return winograd_weight_cost<T>(shape, rows.groups, rows.rows, rows.channels, all);
   }
 
   // Rows whose weights are transformed at a time: with several groups, all.
@@ -283,11 +287,10 @@ struct Correlation {
       const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
       at_least(plan.workspace_bytes, part.workspace_bytes);
       if (!part.transforms_weights) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels) * item);
-      const auto cost = [&](bool ready) { return winograd_cost<T>(s.shape, rows.groups, rows.rows, rows.channels, outputs, ready); };
-      plan.cost += static_cast<double>(s.images - 1) * cost(true) + cost(false);
+      plan.cost += static_cast<double>(s.images) * winograd_cost<T>(s.shape, rows.groups, rows.rows, rows.channels, outputs) + weight_cost(s.shape, h, w);
       if (!main) return;
       plan.algorithm = Algorithm::winograd;
-      plan.kernel = s.shape.taps == 3 ? "F(4x4, 3x3)" : "F(2x2, 5x5)";
+      plan.kernel = s.shape.taps == 3 ? "F(4x4, 3x3)" : s.shape.taps == 5 ? "F(2x2, 5x5)" : "F(5x5, 2x2)";
       plan.mr = winograd_kernels<T>().tiles;
       plan.nr = winograd_kernels<T>().vectors * conv_kernels<T>().lanes;
       plan.block_channels = s.channels;

@@ -71,8 +71,10 @@ struct Sizes {
     const int64_t out = s.shape.out(), columns = round_up(plan.across, s.shape.step[2]) * out;
     v = Arena::rounded_bytes<T>(kPlanes * layout.v_plane);
     m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
-    u = Arena::rounded_bytes<T>(plan.transforms_weights ? plan.chunk * winograd_weight_vector<T>(s.shape.slices * plan.depth) : 0);
-    pixels = Arena::rounded_bytes<T>(std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across), out * columns * lanes<T>()));
+    const int64_t own = plan.chunk * winograd_weight_vector<T>(s.shape.slices * plan.depth);
+    u = Arena::rounded_bytes<T>(plan.transforms_weights ? own : 0);
+    pixels = Arena::rounded_bytes<T>(std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across),
+                                              out * columns * lanes<T>()));
   }
   int64_t total() const { return v + m + u + pixels; }
 };
@@ -84,7 +86,7 @@ class Slices {
 
   void clear() { std::fill(held.begin(), held.end(), -1); }
 
-  // Finds a place for each tap of output `o`, the same for the same slice; calls transform(slice, place) where it is new.
+  // Finds a place for each tap of output `o`, the same for the same slice; calls transform(slice, place) if it is new.
   template <class F>
   void fetch(int64_t o, F transform) {
     const auto find = [](const Vector<int64_t>& v, int64_t slice) { return std::find(v.begin(), v.end(), slice); };
@@ -137,7 +139,8 @@ struct Tiles {
       slices.clear();
       for (int64_t o = box.begin[0]; o < box.end[0]; ++o) {
         slices.fetch(o, [&](int64_t slice, int64_t place) {
-          source.transform(slice, g * s.channels, s.channels, scratch.pixels, scratch.v + place * layout.v_slice, layout.v_plane, layout.v_vector);
+          source.transform(slice, g * s.channels, s.channels, scratch.pixels, scratch.v + place * layout.v_slice,
+                           layout.v_plane, layout.v_vector);
         });
         for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
           const int64_t n = std::min(plan.chunk, end - r);
@@ -152,7 +155,8 @@ struct Tiles {
 
  private:
   // All products of some vectors of rows with some channels.
-  void multiply(const Box& box, int64_t g, Range rows, Range channels, const Vector<int64_t>& place, const Scratch& scratch) const {
+  void multiply(const Box& box, int64_t g, Range rows, Range channels, const Vector<int64_t>& place,
+                const Scratch& scratch) const {
     const int64_t all = s.shape.slices * channels.size();
     const int64_t u_plane = winograd_weight_plane<T>(all), u_vector = winograd_weight_vector<T>(all);
     const T* u = plan.transforms_weights ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
@@ -208,7 +212,8 @@ struct Tiles {
     job.pixels = pixels;
     for (int64_t n = 0; n < box.images(); ++n) {
       job.m = m + n * job.down * job.across * lanes;
-      job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] + o * s.y.stride[2] + column * s.y.stride[4];
+      job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] + o * s.y.stride[2] +
+              column * s.y.stride[4];
       kernels.of(s.shape.taps).output(job);
     }
   }
@@ -232,7 +237,9 @@ WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& 
   shape.step[1] = step_of(h);
   shape.step[2] = step_of(w);
   const auto near = [](int64_t step) { return step > 0 && step <= kMostApart; };
-  if ((h.taps() != 3 && h.taps() != 5) || w.taps() != h.taps() || d.taps() == 0 || d.tabulated() || !near(shape.step[1]) || !near(shape.step[2])) shape.taps = 0;
+  const bool fits = (shape.taps == 2 || shape.taps == 3 || shape.taps == 5) && w.taps() == h.taps() &&
+                    near(shape.step[1]) && near(shape.step[2]) && d.taps() > 0 && !d.tabulated();
+  if (!fits) shape.taps = 0;
   return shape;
 }
 
@@ -243,20 +250,22 @@ int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels) {
 
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
-  const int64_t vectors = ceil_div(s.rows, lanes<T>());
+  const int64_t vectors = ceil_div(s.rows, lanes<T>()), size = winograd_weight_vector<T>(all_channels(s));
   parallel_tasks(s.groups * vectors, threads, [&](int64_t task) {
-    transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * winograd_weight_vector<T>(all_channels(s)));
+    transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * size);
   });
 }
 
 template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
   WinogradPlan plan;
-  const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>()), channels = all_channels(s);
+  const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>());
+  const int64_t channels = all_channels(s);
   const auto cut = [](int64_t n, int64_t most) {
     return ceil_div(n, ceil_div(n, std::max<int64_t>(1, std::min(n, most))));
   };
-  const int64_t deep = s.axis[0].outputs, down = s.shape.tiles(1, s.axis[1].outputs), across = s.shape.tiles(2, s.axis[2].outputs);
+  const int64_t deep = s.axis[0].outputs;
+  const int64_t down = s.shape.tiles(1, s.axis[1].outputs), across = s.shape.tiles(2, s.axis[2].outputs);
   plan.threads = threads_for(2.0 * static_cast<double>(s.images * s.groups * s.rows) * s.channels * s.shape.products() *
                              deep * s.axis[1].outputs * s.axis[2].outputs);
   const int64_t least = std::clamp<int64_t>(kMostBytes / item / (kPlanes * channels), 1, kLeastTiles);
@@ -276,7 +285,8 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
   if (plan.transforms_weights)
-    plan.depth = std::min(s.channels, round_up(kOwnBytes / item / (kPlanes * s.shape.slices * plan.chunk * lanes<T>()), lanes<T>()));
+    plan.depth = std::min(s.channels, round_up(kOwnBytes / item / (kPlanes * s.shape.slices * plan.chunk * lanes<T>()),
+                                               lanes<T>()));
   plan.workspace_bytes = Sizes<T>(s, plan).total();
   return plan;
 }
@@ -306,15 +316,22 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
 }
 
 template <class T>
-double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3], bool weights_ready) {
-  const double lanes = conv_kernels<T>().lanes,
-               tiles = static_cast<double>(shape.tiles(1, outputs[1]) * shape.tiles(2, outputs[2]));
+double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels,
+                     const int64_t outputs[3]) {
+  const double tiles = static_cast<double>(shape.tiles(1, outputs[1]) * shape.tiles(2, outputs[2]));
   const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)),
-               channel_vectors = ceil_div(channels, conv_kernels<T>().lanes), all = static_cast<double>(shape.slices * channels);
+               channel_vectors = ceil_div(channels, conv_kernels<T>().lanes),
+               all = static_cast<double>(shape.slices * channels);
   double cost = kPlanes * row_vectors * all * tiles / 2 * 1.15 + 200 * (row_vectors + channel_vectors) * tiles;
-  cost *= static_cast<double>(outputs[0]);
-  if (!weights_ready) cost += static_cast<double>(rows) * all * (2 + 100 / lanes);
-  return groups * cost;
+  return static_cast<double>(groups * outputs[0]) * cost;
+}
+
+template <class T>
+double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels,
+                            bool side_by_side) {
+  const double gather = side_by_side && shape.taps > 2 ? 0 : 1.2 * shape.taps * shape.taps;
+  const double each = 2 + 100.0 / conv_kernels<T>().lanes + gather;
+  return static_cast<double>(groups * rows * channels * shape.slices) * each;
 }
 
 #define FASTCONV_INSTANTIATE(T)                                           \
@@ -322,7 +339,8 @@ double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, i
   template void winograd_weights(const WinogradSum<T>&, int, T*);         \
   template WinogradPlan plan_winograd(const WinogradSum<T>&, bool);            \
   template void run_winograd(const WinogradSum<T>&, const WinogradPlan&); \
-  template double winograd_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, const int64_t[3], bool);
+  template double winograd_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, const int64_t[3]); \
+  template double winograd_weight_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, bool);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

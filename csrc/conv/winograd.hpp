@@ -1,5 +1,5 @@
-// Winograd's algorithm for correlations of stride 1 with 3x3 or 5x5 taps evenly apart: tiles of 6x6 inputs and 36 products for
-// each pair of channels, where 4x4 outputs take 144 and 2x2 outputs of 25 taps 100.
+// Winograd's algorithm for correlations of stride 1 with 3x3, 5x5 or 2x2 taps evenly apart: tiles of 6x6 inputs and 36
+// products for each pair of channels, where 4x4 outputs of 9 taps take 144, 2x2 of 25 and 5x5 of 4 take 100.
 #pragma once
 #include <algorithm>
 
@@ -11,8 +11,9 @@
 
 namespace fastconv {
 
-// A kernel of `slices` x taps x taps, those of h and w `step` apart. Where they are dilated, the outputs of one residue are a
-// problem of their own with inputs as far apart; the residues' tiles interleave, so that they cover the same range together.
+// A kernel of `slices` x taps x taps, those of h and w `step` apart. Where they are dilated, the outputs of one residue
+// are a problem of their own with inputs as far apart; the residues' tiles interleave, so that they cover the same
+// range together.
 struct WinogradShape {
   int64_t slices = 1;
   int taps = 3;
@@ -34,8 +35,8 @@ struct WinogradShape {
 // The shape of a kernel with these axes; `taps` is 0 where the algorithm does not fit.
 WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& w);
 
-// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ), the offsets of h and
-// w in ascending order.
+// y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ), the offsets of h
+// and w in ascending order.
 template <class T>
 struct WinogradSum {
   WinogradShape shape;
@@ -101,9 +102,13 @@ inline bool large_enough_for_winograd(const WinogradShape& shape, int64_t rows, 
          static_cast<double>(shape.products() * rows * channels) * static_cast<double>(pixels) >= 1 << 20;
 }
 
-// Estimated cycles of one image, transform of the weights included or not, and of the direct algorithm.
+// Estimated cycles of one image, without the weights; and of the transform of those, which takes longer where the taps
+// are not all of the kernel's, side by side in memory.
 template <class T>
-double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels, const int64_t outputs[3],
-                     bool weights_ready);
+double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels,
+                     const int64_t outputs[3]);
+template <class T>
+double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels,
+                            bool side_by_side);
 
 }  // namespace fastconv

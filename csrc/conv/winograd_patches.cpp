@@ -13,7 +13,8 @@ PatchLines::PatchLines(const AxisMap& axis, int64_t first, int64_t count) {
   find(axis, first);
 }
 
-PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, int64_t lines) {
+PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end,
+                       int64_t lines) {
   const int64_t output = shape.first(i, first);
   at.reserve(static_cast<size_t>((end - first) * lines));
   for (int64_t tile = first; tile < end; ++tile) {
@@ -38,20 +39,22 @@ void PatchLines::find(const AxisMap& axis, int64_t first) {
   int32_t count = 0;
   for (int32_t& to : place)
     if (to == 0) to = count++;
-  for (size_t l = 0; l < at.size(); ++l) at[l] = coordinate[l] < 0 ? -1 : place[static_cast<size_t>(coordinate[l] - begin)];
+  for (size_t l = 0; l < at.size(); ++l)
+    at[l] = coordinate[l] < 0 ? -1 : place[static_cast<size_t>(coordinate[l] - begin)];
   coordinate.clear();
   for (size_t i = 0; i < place.size(); ++i)
     if (place[i] >= 0) coordinate.push_back(begin + static_cast<int64_t>(i));
 }
 
 template <class T>
-WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape, bool gradient, const AxisMap* axis, const View<const T>& x_,
-                                        const Box& b)
+WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape, bool gradient, const AxisMap* axis,
+                                        const View<const T>& x_, const Box& b)
     : x(x_),
       box(b),
       h(axis[1], shape, 1, b.begin[1], b.end[1], gradient ? shape.out() : kWinogradIn),
       w(axis[2], shape, 2, b.begin[2], b.end[2], gradient ? shape.out() : kWinogradIn),
-      make_patches(gradient ? winograd_kernels<T>().of(shape.taps).gradient_patches : winograd_kernels<T>().source_patches) {
+      make_patches(gradient ? winograd_kernels<T>().of(shape.taps).gradient_patches
+                            : winograd_kernels<T>().source_patches) {
   const int64_t lanes = conv_kernels<T>().lanes;
   for (int32_t& line : h.at) line = static_cast<int32_t>((line < 0 ? h.size() : line) * w.size() * lanes);
   for (int32_t& line : w.at) line = static_cast<int32_t>(line < 0 ? -1 : line * lanes);
@@ -60,7 +63,8 @@ WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape, bool gradien
 template <class T>
 int64_t WinogradPatchesOf<T>::pixel_elements(const WinogradShape& shape, int64_t down, int64_t across) {
   const auto lines = [&](int i, int64_t tiles) {  // of so many consecutive tiles of each residue
-    return std::min<int64_t>(shape.step[i] * (ceil_div(tiles, shape.step[i]) * shape.out() + shape.taps - 1), tiles * kWinogradIn);
+    const int64_t residue = ceil_div(tiles, shape.step[i]) * shape.out() + shape.taps - 1;
+    return std::min<int64_t>(shape.step[i] * residue, tiles * kWinogradIn);
   };
   return (lines(1, down) + 1) * lines(2, across) * conv_kernels<T>().lanes;
 }
@@ -88,7 +92,8 @@ void WinogradPatchesOf<T>::make_pixels(const T* image, int64_t channels, T* pixe
 }
 
 template <class T>
-void WinogradPatchesOf<T>::transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const {
+void WinogradPatchesOf<T>::transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane,
+                                     int64_t vector) const {
   const int64_t lanes = conv_kernels<T>().lanes, tiles = box.extent(1) * box.extent(2);
   std::fill_n(pixels + h.size() * w.size() * lanes, w.size() * lanes, T(0));
   WinogradPatches<T> job{};

@@ -39,7 +39,8 @@ template <class T>
 class WinogradPatchesOf {
  public:
   // Patches of inputs or, if `gradient`, of outputs. `axis`: three.
-  WinogradPatchesOf(const WinogradShape& shape, bool gradient, const AxisMap* axis, const View<const T>& x, const Box& box);
+  WinogradPatchesOf(const WinogradShape& shape, bool gradient, const AxisMap* axis, const View<const T>& x,
+                    const Box& box);
 
   // Elements of scratch memory for boxes of so many tiles.
   static int64_t pixel_elements(const WinogradShape& shape, int64_t down, int64_t across);

@@ -3,9 +3,9 @@
 //   dw[o, c] = G^T [ sum over tiles of (A dy[o] A^T) * (B^T d[c] B) ] G:
 //
 // for each of the 36 values of a transformed tile one product of matrices, (outputs x tiles) times (tiles x channels).
-// A task sums some output channels times some input channels, of one slice of taps, over all tiles or one part of them. Its tiles come in
-// blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed, and multiplied: vectors
-// of output channels times input channels one by one.
+// A task sums some output channels times some input channels, of one slice of taps, over all tiles or one part of them.
+// Its tiles come in blocks: x and dy are transposed, so that a vector holds the channels of a pixel, transformed, and
+// multiplied: vectors of output channels times input channels one by one.
 //
 // Every sum runs over the tiles in order, however the work is cut; only where there are too few sums to keep the
 // threads busy are the tiles cut into parts, and their number depends on the problem alone.
@@ -176,7 +176,8 @@ struct WinogradWeight {
     for (int64_t i = some.begin; i < some.end; ++i) {
       const Box b = box(i);
       const int64_t o = b.begin[0];
-      const int64_t d = map_coordinate(depth.mode, o * depth.stride + depth.offset[static_cast<size_t>(t.slice)], depth.in);
+      const int64_t at = o * depth.stride + depth.offset[static_cast<size_t>(t.slice)];
+      const int64_t d = map_coordinate(depth.mode, at, depth.in);
       if (d < 0) continue;
       const WinogradPatchesOf<T> source(shape, false, axis, x, b), gradient(shape, true, own, dy, b);
       const int64_t vector = tiles(b) * kernels.lanes;
@@ -247,7 +248,7 @@ template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
   const WinogradShape shape = shape_of(p);
-  if (shape.taps == 0) return false;
+  if (shape.taps < 3) return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out)) return false;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of

@@ -1,5 +1,5 @@
-// Winograd's F(4x4, 3x3) and F(2x2, 5x5) (Lavin and Gray, arXiv:1509.09308) on the points 0, 1, -1, 2, -2 and infinity, a
-// vector holding one value of many channels.
+// Winograd's F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2) (Lavin and Gray, arXiv:1509.09308) on the points 0, 1, -1, 2, -2
+// and infinity, a vector holding one value of many channels.
 #include "kernels/winograd.hpp"
 
 #include "isa/table.hpp"
@@ -10,6 +10,18 @@
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
+
+// f(0) ... f(N - 1), the second half of a transform: unrolled for three taps alone, whose values fit the registers.
+template <int N, bool kUnrolled, class F>
+FASTCONV_INLINE void each(F f) {
+  if constexpr (kUnrolled) {
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) f(i);
+  } else {
+#pragma GCC unroll 1
+    for (int i = 0; i < N; ++i) f(i);
+  }
+}
 
 // out = B^T in
 template <class T>
@@ -29,23 +41,19 @@ template <class T, int N>
 FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N]) {
   const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
   y[0] = m[0] + sum + sum2;
-  y[1] = difference + T(2) * difference2;
-  if constexpr (N == 4) {
-    y[2] = sum + T(4) * sum2;
-    y[3] = difference + T(8) * difference2;
-  }
+#pragma GCC unroll 8
+  for (int k = 1; k < N; ++k) y[k] = k % 2 ? difference + T(1 << k) * difference2 : sum + T(1 << k) * sum2;
   y[N - 1] += m[5];
 }
 
 // out = G in
 template <class T, int R>
 FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
-  Vec<T> ends = g[0] + g[2], middle = g[1] * T(1.0 / 6);
-  Vec<T> ends2 = g[0] * T(1.0 / 24) + g[2] * T(1.0 / 6), middle2 = g[1] * T(1.0 / 12);
-  if constexpr (R == 5) {
-    ends += g[4], middle += g[3] * T(1.0 / 6);
-    ends2 += g[4] * T(2.0 / 3), middle2 += g[3] * T(1.0 / 3);
-  }
+  Vec<T> ends = g[0], middle = g[1] * T(1.0 / 6), ends2 = g[0] * T(1.0 / 24), middle2 = g[1] * T(1.0 / 12);
+#pragma GCC unroll 8
+  for (int k = 2; k < R; k += 2) ends += g[k], ends2 += g[k] * T((1 << k) / 24.0);
+#pragma GCC unroll 8
+  for (int k = 3; k < R; k += 2) middle += g[k] * T(1.0 / 6), middle2 += g[k] * T((1 << k) / 24.0);
   ends *= T(-1.0 / 6);
   u[0] = g[0] * T(0.25);
   u[1] = ends - middle;
@@ -87,7 +95,7 @@ template <class T, int R>
 void weights(const WinogradWeights<T>& a) {
   constexpr int VL = kLanes<T>, kChunk = 8, kTaps = R * R;
   const int64_t step = a.tap[1] - a.tap[0];
-  bool dense = (step == 1 || step == -1) && a.rows == VL;
+  bool dense = R > 2 && (step == 1 || step == -1) && a.rows == VL;
   for (int t = 1; t < kTaps; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
   const bool reversed = dense && step < 0;
   const int64_t first = reversed ? (kTaps - 1) * VL : 0, next = reversed ? -VL : VL;
@@ -97,7 +105,7 @@ void weights(const WinogradWeights<T>& a) {
     for (int64_t c = 0; c < chunk; ++c) {
       const T* w = a.w + (c0 + c) * a.channel_stride;
       if (dense) {
-        dense_taps<T, R>(taps[c], w + a.tap[reversed ? kTaps - 1 : 0], a.row_stride);
+        if constexpr (R > 2) dense_taps<T, R>(taps[c], w + a.tap[reversed ? kTaps - 1 : 0], a.row_stride);
       } else {
         for (int t = 0; t < kTaps; ++t)
           for (int64_t m = 0; m < VL; ++m) taps[c][t * VL + m] = m < a.rows ? w[m * a.row_stride + a.tap[t]] : T(0);
@@ -114,8 +122,7 @@ void weights(const WinogradWeights<T>& a) {
         weight_transform<T>(g, half[j]);
       }
       T* to = a.u + (c0 + c) * VL;
-#pragma GCC unroll 8
-      for (int i = 0; i < 6; ++i) {
+      each<6, R == 3>([&](int i) FASTCONV_LAMBDA {
         Vec<T> g[R], u[6];
 #pragma GCC unroll 8
         for (int j = 0; j < R; ++j) g[j] = half[j][i];
@@ -123,7 +130,7 @@ void weights(const WinogradWeights<T>& a) {
 #pragma GCC unroll 8
         for (int j = 0; j < 6; ++j)
           store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
-      }
+      });
     }
   }
 }
@@ -299,8 +306,7 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
     for (int i = 0; i < 6; ++i) in[i] = load(m + (i * 6 + j) * a.plane);
     output_transform<T>(in, half[j]);
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < N; ++i) {
+  each<N, N == 4>([&](int i) FASTCONV_LAMBDA {
     const Vec<T> line[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]};
     Vec<T> y[N];
     output_transform<T>(line, y);
@@ -314,7 +320,7 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
       }
       store(to + i * row + j * column, out);
     }
-  }
+  });
 }
 
 // Tiles are always written whole. Where rows of y follow one another, so do those of `pixels`, and what is too much in
@@ -450,13 +456,12 @@ void weight_sums(const WinogradSums<T>& a) {
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) half[i][j] = out[i];
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < R; ++i) {
+    each<R, R == 3>([&](int i) FASTCONV_LAMBDA {
       Vec<T> out[R];
       gradient_transform<T>(half[i], out);
 #pragma GCC unroll 8
       for (int j = 0; j < R; ++j) store(a.w + ((c * R + i) * R + j) * a.row, out[j]);
-    }
+    });
   }
 }
 
@@ -489,12 +494,14 @@ void line_output(const WinogradLineOutput<T>& a) {
 template <class T, int R>
 constexpr WinogradTapKernels<T> of_taps() {
   constexpr int N = winograd_outputs(R);
-  return {weights<T, R>, output<T, N>, patches<T, N>, weight_sums<T, R>};
+  if constexpr (R == 2) return {weights<T, R>, output<T, N>, nullptr, nullptr};
+  else return {weights<T, R>, output<T, N>, patches<T, N>, weight_sums<T, R>};
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums<T> / kVectors, kVectors,     pixels<T>,      patches<T, 6>,  products<T>,
-          tile_sums<T>,     line_patches<T>, line_output<T>, of_taps<T, 3>(), of_taps<T, 5>()};
+  return {kSums<T> / kVectors, kVectors,        pixels<T>,       patches<T, 6>,   products<T>,
+          tile_sums<T>,        line_patches<T>, line_output<T>,  of_taps<T, 2>(), of_taps<T, 3>(),
+          of_taps<T, 5>()};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Contracts of the Winograd kernels: F(4x4, 3x3) and F(2x2, 5x5). Both rest on the same six points, so that tiles of 6x6
-// inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the outputs of a
-// tile along an axis, 4 or 2, and R for the taps, 3 or 5.
+// Contracts of the Winograd kernels: F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2). All rest on the same six points, so that
+// tiles of 6x6 inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the
+// outputs of a tile along an axis, 4, 2 or 5, and R for the taps, 3, 5 or 2.
 #pragma once
 #include <cstdint>
 
@@ -73,9 +73,9 @@ struct WinogradTileSums {
 
 // y[l * y_channel + h * y_row + w * y_step] = clamp( bias[l] + (A^T m A)[i, j] ) for the channels l and the outputs
 // h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile t = r * across + s,
-// whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the next
-// ones where these end; r counts from `tile_row`. The columns are those that the tiles cover. `pixels` is scratch memory
-// for N rows of whole tiles. bias has `lanes` values, or is null.
+// whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the
+// next ones where these end; r counts from `tile_row`. The columns are those that the tiles cover. `pixels` is scratch
+// memory for N rows of whole tiles. bias has `lanes` values, or is null.
 template <class T>
 struct WinogradOutput {
   const T* m;
@@ -138,9 +138,9 @@ struct WinogradKernelsOf {
   void (*tile_sums)(const WinogradTileSums<T>&);
   void (*line_patches)(const WinogradLinePatches<T>&);
   void (*line_output)(const WinogradLineOutput<T>&);
-  WinogradTapKernels<T> three, five;
+  WinogradTapKernels<T> two, three, five;  // of two taps no weight gradient
 
-  const WinogradTapKernels<T>& of(int taps) const { return taps == 3 ? three : five; }
+  const WinogradTapKernels<T>& of(int taps) const { return taps == 3 ? three : taps == 5 ? five : two; }
 };
 struct WinogradKernels {
   WinogradKernelsOf<float> f32;
