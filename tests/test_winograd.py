@@ -45,7 +45,9 @@ FURTHER = [  # five taps, taps apart, slices of taps
     Case((4, 3), (3, 3), padding=9, dilation=9, ic=3, oc=2),
     Case((5, 9, 11), (3, 3, 3), padding=1, ic=16, oc=9),
     *[Case((4, 9, 10), (3, 3, 3), padding=(2, 1, 1), mode=mode, ic=17, oc=9) for mode in MODES],
-    Case((9, 6, 7), (2, 3, 3), padding=(3, 1, 1), stride=(3, 1, 1), batch=2, ic=32, oc=4),  # outputs that see only zeros
+    Case(
+        (9, 6, 7), (2, 3, 3), padding=(3, 1, 1), stride=(3, 1, 1), batch=2, ic=32, oc=4
+    ),  # outputs that see only zeros
     Case((9, 8, 7), (3, 3, 3), padding=(2, 1, 2), dilation=(2, 1, 2), groups=2, ic=18, oc=5, flip=True),
     Case((7, 6, 9), (4, 5, 5), padding=(2, 2, 2), ic=5, oc=33),
 ]
@@ -181,7 +183,5 @@ def test_auto_takes_other_shapes(
     ids=str,
 )
 @pytest.mark.parametrize("direction", ["forward", "grad_input"])
-def test_auto_leaves_it(
-    shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], direction: str
-) -> None:
+def test_auto_leaves_it(shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], direction: str) -> None:
     assert fc.explain(shape, weight, direction=direction, **more)["algorithm"] == "direct"
