@@ -32,12 +32,19 @@ CASES = [
         for ic in (1, 2, 3)
         for oc in (1, 2, 5)
     ],
-    # Squares at a stride of two: rows taken apart into columns in turn, every phase of the padding, borders within a vector.
+    # Squares at a stride of two: lines taken apart, every phase of the padding, borders within a vector.
     *[Case((n, 2 * n + 3), (3, 3), 2, pad, groups=3) for n in (3, 4, 7, 8, 15, 16, 17) for pad in (0, 1, 2, 3)],
-    *[Case((20, n), (3, 3), 2, ((1, 0), (0, 2)), batch=2, groups=2, oc=2) for n in (29, 30, 31, 32, 33, 34, 35, 63, 66)],
+    *[
+        Case((20, n), (3, 3), 2, ((1, 0), (0, 2)), batch=2, groups=2, oc=2)
+        for n in (29, 30, 31, 32, 33, 34, 35, 63, 66)
+    ],
     *[Case((9, 36), (3, 3), 2, 1, mode=mode, groups=2) for mode in MODES],
     Case((150, 70), (3, 3), 2, 1, batch=2, groups=2),
     Case((12, 12), (3, 3), 2, 1, groups=2, ic=2),
+    # Up to three outputs of many channels, and gradients of as many inputs: lines of one channel after another.
+    *[Case((18, 37), (k, k), s, k // 2, ic=ic, oc=oc) for k in (3, 5) for s in (1, 2) for ic, oc in ((9, 3), (2, 11))],
+    Case((17, 33), (3, 3), padding=1, mode="reflect", batch=2, ic=7, oc=2),
+    Case((9, 700), (3, 3), padding=1, ic=90, oc=3),
     Case((150, 131), (3, 3), padding=1, oc=2),
     Case((90, 300), (5, 3), (2, 1), 2, ic=2),
     Case((3, 2049), (2, 3), padding=1),
@@ -85,6 +92,7 @@ SPREAD = [
     Case((19, 40), (3, 3), 2, batch=5, groups=4),
     Case((18, 35), (3, 3), 2, 1, mode="reflect", batch=5, groups=4),
     Case((60, 60), (3, 3), 2, 1, batch=5, groups=30),
+    Case((18, 20), (3, 3), padding=1, batch=5, ic=6, oc=3),
     Case((150, 131), (3, 3), padding=1, batch=5, oc=2),
     Case((6, 5), (3, 3), batch=5, ic=3),
 ]
