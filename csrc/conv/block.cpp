@@ -102,6 +102,24 @@ void Block<T>::find_lines() {
       for (n = std::max<int64_t>(1, i < inner.begin ? 1 : inner.end - i); i + n < w.width && (w.source[static_cast<size_t>(s * w.width + i + n)] < 0) == zero;) ++n;
       if (zero) gaps_.push_back({static_cast<int32_t>(s * w_segment + i), static_cast<int32_t>(n), 0, 0});
     }
+  if (runs_.size() == 1 && runs_[0].length == w.entries() && more_runs_.empty() && more_lines_.empty()) join_lines();
+}
+
+// Whole lines that follow one another in x and in the block are one, if that leaves lines of one length.
+template <class T>
+void Block<T>::join_lines() {
+  const int64_t n = runs_[0].length;
+  Vector<PackLine> joined;
+  size_t length = 0;  // lines in one
+  for (size_t i = 0, count; i < lines_.size(); i += count, length = count) {
+    for (count = 1; i + count < lines_.size() && lines_[i + count].dst == lines_[i + count - 1].dst + n &&
+                    lines_[i + count].src == lines_[i + count - 1].src + n * runs_[0].step;)
+      ++count;
+    if (i > 0 && count != length) return;
+    joined.push_back(lines_[i]);
+  }
+  lines_ = std::move(joined);
+  runs_[0].length = static_cast<int32_t>(n * static_cast<int64_t>(length));
 }
 
 template <class T>

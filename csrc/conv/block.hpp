@@ -52,6 +52,7 @@ class Block {
 
  private:
   void find_lines();
+  void join_lines();
   bool stands_in_x(bool aligned) const;
   void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 

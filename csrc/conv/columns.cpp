@@ -7,17 +7,81 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPanelBytes = 32 << 10;  // a panel of weights lives in the L1 cache while all pixels pass by
+constexpr int64_t kPanelBytes = 32 << 10;  // a panel of weights, read vector after vector while all pixels pass by
 constexpr int64_t kSumBytes = 640 << 10;   // sums of a block in the L2 cache
 
+// The sums of one box, and where they are kept.
 template <class T>
-struct Columns {
-  const GatherSum<T>& s;
-  const GatherPlan& plan;
-  const Box& b;
-  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  int64_t width;  // of a pixel's sums
+class Columns {
+ public:
+  // The pixels of `turns` sums may take turns: this one's are then every second from `turn` on, in rows of as many of each.
+  Columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, int64_t tile0, int64_t tile1, int64_t turns = 1, int64_t turn = 0)
+      : s_(s), plan_(plan), box_(box), block_(s.axis, box, plan.expand, s.x), tile0_(tile0), tile1_(tile1), channels_(std::min(plan.channels, s.channels)), turns_(turns), turn_(turn) {
+    m0_ = plan.row_tile(s.rows, tile0).first;
+    const auto last = plan.row_tile(s.rows, tile1 - 1);
+    width_ = last.first + last.count - m0_;
+    count_ = std::min(last.first + last.count, s.rows) - m0_;
+  }
 
+  int64_t bytes() const { return packed_bytes() + columns_bytes(s_, plan_, 0); }
+  int64_t sum_bytes() const { return turns_ * Arena::rounded_bytes<T>(box_.pixels() * width_); }
+  // `row`: pixels from one row to the next.
+  void place(char* memory, char* sums, int64_t row) {
+    find_tiles(row);
+    packed_ = reinterpret_cast<T*>(memory);
+    offsets_ = reinterpret_cast<int32_t*>(memory += packed_bytes());
+    bias_ = reinterpret_cast<T*>(memory + Arena::rounded_bytes<int32_t>(channels_ * s_.taps()));
+    sums_ = reinterpret_cast<T*>(sums);
+    block_.offsets(channels_, offsets_);
+    block_.clear(channels_, packed_);
+  }
+
+  void sum(int64_t g) {
+    const int64_t taps = s_.taps(), padded = round_up(s_.rows, plan_.row_unit);
+    if (s_.accumulate) load(g);
+    if (s_.bias) std::copy_n(s_.bias + g * s_.rows, s_.rows, bias_), std::fill(bias_ + s_.rows, bias_ + padded, T(0));
+    TileRun<T> t{};
+    t.boff = offsets_;
+    t.low = s_.low;
+    t.high = s_.high;
+    t.lda = s_.packed ? kernels_.lanes : s_.a_channel;
+    t.a_vector = s_.packed ? kernels_.lanes * s_.a_row : kernels_.lanes;
+    t.ldc = turns_ * width_;
+    for (int64_t c0 = 0; c0 < s_.channels; c0 += channels_) {
+      const int64_t channels = std::min(channels_, s_.channels - c0);
+      const T* x = block_.pack(kernels_, g * s_.x_group + s_.x_first + c0, channels, packed_);
+      t.k = channels * taps;
+      t.accumulate = s_.accumulate || c0 > 0;
+      t.clamp = s_.clamp && c0 + channels >= s_.channels;
+      for (int64_t i = tile0_; i < tile1_; ++i) {
+        const auto [m, wide] = plan_.row_tile(s_.rows, i);
+        t.a = s_.a + g * s_.a_group + m * s_.a_row + (s_.packed ? c0 * taps * kernels_.lanes : c0 * s_.a_channel + s_.a_tap[0]);
+        t.bias = s_.bias ? bias_ + m : nullptr;
+        const auto* kernel = kernels_.columns_tile;
+        const int64_t vectors = wide / kernels_.lanes;
+        for (const Tile& tile : tiles_) {
+          t.b = x + tile.position;
+          t.c = sums_ + (tile.pixel * turns_ + turn_) * width_ + m - m0_;
+          kernel[tile.count - 1][vectors - 1](t);
+        }
+      }
+    }
+  }
+
+  // Rows of n outputs.
+  void store(int64_t g, int64_t n) const {
+    const int64_t step = s_.y.stride[4] / turns_;
+    for (const Run& r : rows(n)) {
+      const T* from = sums_ + r.pixel * width_;
+      T* y = this->y(g) + r.y;
+      if (step == 1) kernels_.pack_transposed(y, s_.y.stride[1], from, width_, 1, count_, r.count, r.count);
+      else
+        for (int64_t m = 0; m < count_; ++m)
+          for (int64_t i = 0; i < r.count; ++i) y[m * s_.y.stride[1] + i * step] = from[i * width_ + m];
+    }
+  }
+
+ private:
   // Neighbouring pixels of one row: a register tile.
   struct Tile {
     int64_t position, pixel, count;
@@ -27,100 +91,51 @@ struct Columns {
     int64_t y, pixel, count;
   };
 
-  Vector<Run> rows(bool join) const {
+  int64_t packed_bytes() const { return Arena::rounded_bytes<T>(block_.elements(channels_)); }
+  T* y(int64_t g) const { return s_.y.data + (g * s_.rows + m0_) * s_.y.stride[1]; }
+
+  Vector<Run> rows(int64_t n) const {
     Vector<Run> runs;
-    const int64_t n = b.extent(2);
+    const int64_t step = s_.y.stride[4] / turns_;
     int64_t pixel = 0;
-    for (int64_t i = b.image0; i < b.image1; ++i)
-      for (int64_t d = b.begin[0]; d < b.end[0]; ++d)
-        for (int64_t h = b.begin[1]; h < b.end[1]; ++h, pixel += n) {
-          const int64_t y = i * s.y.stride[0] + d * s.y.stride[2] + h * s.y.stride[3] + b.begin[2] * s.y.stride[4];
-          if (join && !runs.empty() && runs.back().y + runs.back().count * s.y.stride[4] == y) runs.back().count += n;
+    for (int64_t i = box_.image0; i < box_.image1; ++i)
+      for (int64_t d = box_.begin[0]; d < box_.end[0]; ++d)
+        for (int64_t h = box_.begin[1]; h < box_.end[1]; ++h, pixel += turns_ * box_.extent(2)) {
+          const int64_t y = i * s_.y.stride[0] + d * s_.y.stride[2] + h * s_.y.stride[3] + box_.begin[2] * s_.y.stride[4];
+          const bool joins = !runs.empty() && runs.back().y + runs.back().count * step == y && runs.back().pixel + runs.back().count == pixel;
+          if (joins) runs.back().count += n;
           else runs.push_back({y, pixel, n});
         }
     return runs;
   }
 
-  Vector<Tile> tiles(const Block<T>& block) const {
-    Vector<Tile> all;
-    const int64_t n = b.extent(2), count = ceil_div(n, plan.mr);
+  void find_tiles(int64_t row) {
+    const int64_t n = box_.extent(2), count = ceil_div(n, plan_.mr);
     int64_t pixel = 0;
-    for (int64_t i = 0; i < b.images(); ++i)
-      for (int64_t d = 0; d < b.extent(0); ++d)
-        for (int64_t h = 0; h < b.extent(1); ++h, pixel += n)
+    for (int64_t i = 0; i < box_.images(); ++i)
+      for (int64_t d = 0; d < box_.extent(0); ++d)
+        for (int64_t h = 0; h < box_.extent(1); ++h, pixel += row)
           for (int64_t t = 0; t < count; ++t) {
             const int64_t w = t * n / count;
-            all.push_back({block.position(i, d, h, w), pixel + w, (t + 1) * n / count - w});
+            tiles_.push_back({block_.position(i, d, h, w), pixel + w, (t + 1) * n / count - w});
           }
-    return all;
   }
 
-  // Channels [m0, m1) of the sums, and y.
-  void load(const Vector<Run>& runs, const T* y, int64_t count, T* sums) const {
-    for (const Run& r : runs)
-      kernels.pack_transposed(sums + r.pixel * width, width, y + r.y, s.y.stride[1], s.y.stride[4], r.count, count, count);
-  }
-  void store(const Vector<Run>& runs, const T* sums, int64_t count, T* y) const {
-    const int64_t step = s.y.stride[4];
-    for (const Run& r : runs) {
-      const T* from = sums + r.pixel * width;
-      if (step == 1) kernels.pack_transposed(y + r.y, s.y.stride[1], from, width, 1, count, r.count, r.count);
-      else
-        for (int64_t m = 0; m < count; ++m)
-          for (int64_t i = 0; i < r.count; ++i) y[r.y + m * s.y.stride[1] + i * step] = from[i * width + m];
-    }
+  void load(int64_t g) const {
+    for (const Run& r : rows(box_.extent(2)))
+      kernels_.pack_transposed(sums_ + r.pixel * width_, width_, y(g) + r.y, s_.y.stride[1], s_.y.stride[4], r.count, count_, count_);
   }
 
-  void run(int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
-    const Block<T> block(s.axis, b, plan.expand, s.x);
-    const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps(), pixels = b.pixels(), padded = round_up(s.rows, plan.row_unit);
-    const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
-    char* memory = Arena::local().reserve(packed_bytes + columns_bytes(s, plan, pixels));
-    T* packed = reinterpret_cast<T*>(memory);
-    int32_t* offsets = reinterpret_cast<int32_t*>(memory += packed_bytes);
-    T* bias = reinterpret_cast<T*>(memory += offset_bytes);
-    T* sums = bias + padded;
-    block.offsets(cb, offsets);
-    block.clear(cb, packed);
-
-    const int64_t m0 = plan.row_tile(s.rows, tile0).first;
-    const auto last = plan.row_tile(s.rows, tile1 - 1);
-    width = last.first + last.count - m0;
-    const int64_t count = std::min(last.first + last.count, s.rows) - m0;
-    const Vector<Tile> all = tiles(block);
-    const Vector<Run> runs = rows(true);
-    TileRun<T> t{};
-    t.boff = offsets;
-    t.low = s.low;
-    t.high = s.high;
-    t.ldc = width;
-    for (int64_t g = g0; g < g1; ++g) {
-      T* y = s.y.data + (g * s.rows + m0) * s.y.stride[1];
-      if (s.accumulate) load(runs, y, count, sums);
-      if (s.bias) std::copy_n(s.bias + g * s.rows, s.rows, bias), std::fill(bias + s.rows, bias + padded, T(0));
-      for (int64_t c0 = 0; c0 < s.channels; c0 += cb) {
-        const int64_t channels = std::min(cb, s.channels - c0);
-        const T* x = block.pack(kernels, g * s.x_group + s.x_first + c0, channels, packed);
-        t.k = channels * taps;
-        t.accumulate = s.accumulate || c0 > 0;
-        t.clamp = s.clamp && c0 + channels >= s.channels;
-        for (int64_t i = tile0; i < tile1; ++i) {
-          const auto [m, wide] = plan.row_tile(s.rows, i);
-          t.a = s.a + g * s.a_group + m * s.a_row + (s.packed ? c0 * taps * wide : c0 * s.a_channel + s.a_tap[0]);
-          t.lda = s.packed ? wide : s.a_channel;
-          t.bias = s.bias ? bias + m : nullptr;
-          const auto* kernel = kernels.columns_tile;
-          const int64_t vectors = wide / kernels.lanes;
-          for (const Tile& tile : all) {
-            t.b = x + tile.position;
-            t.c = sums + tile.pixel * width + m - m0;
-            kernel[tile.count - 1][vectors - 1](t);
-          }
-        }
-      }
-      store(runs, sums, count, y);
-    }
-  }
+  const GatherSum<T>& s_;
+  const GatherPlan& plan_;
+  const Box box_;
+  const Block<T> block_;
+  const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
+  const int64_t tile0_, tile1_, channels_, turns_, turn_;
+  int64_t m0_, width_, count_;  // rows of `a`: the first, and how many with and without those that fill the last vector
+  Vector<Tile> tiles_;
+  T *packed_ = nullptr, *bias_ = nullptr, *sums_ = nullptr;
+  int32_t* offsets_ = nullptr;
 };
 
 }  // namespace
@@ -166,7 +181,31 @@ int64_t columns_bytes(const GatherSum<T>& s, const GatherPlan& plan, int64_t pix
 
 template <class T>
 void run_columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
-  if (tile0 < tile1) Columns<T>{s, plan, box, conv_kernels<T>(), 0}.run(g0, g1, tile0, tile1);
+  if (tile0 >= tile1) return;
+  Columns<T> columns(s, plan, box, tile0, tile1);
+  char* memory = Arena::local().reserve(columns.bytes() + columns.sum_bytes());
+  columns.place(memory, memory + columns.bytes(), box.extent(2));
+  for (int64_t g = g0; g < g1; ++g) {
+    columns.sum(g);
+    columns.store(g, box.extent(2));
+  }
+}
+
+template <class T>
+void run_columns_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2], const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
+  if (tile0 >= tile1) return;
+  Box odd_box = box;
+  odd_box.end[2] = s[1].axis[2].outputs;
+  Columns<T> even(s[0], plan[0], box, tile0, tile1, 2, 0), odd(s[1], plan[1], odd_box, tile0, tile1, 2, 1);
+  char* memory = Arena::local().reserve(even.bytes() + odd.bytes() + even.sum_bytes());
+  char* sums = memory + even.bytes() + odd.bytes();
+  even.place(memory, sums, box.extent(2));
+  odd.place(memory + even.bytes(), sums, box.extent(2));
+  for (int64_t g = g0; g < g1; ++g) {
+    even.sum(g);
+    odd.sum(g);
+    even.store(g, box.extent(2) + odd_box.extent(2));
+  }
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                \
@@ -174,7 +213,8 @@ void run_columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, 
   template int64_t columns_channels(const GatherSum<T>&, const GatherPlan&);                   \
   template int64_t columns_pixels(const GatherSum<T>&);                                        \
   template int64_t columns_bytes(const GatherSum<T>&, const GatherPlan&, int64_t);             \
-  template void run_columns(const GatherSum<T>&, const GatherPlan&, const Box&, int64_t, int64_t, int64_t, int64_t);
+  template void run_columns(const GatherSum<T>&, const GatherPlan&, const Box&, int64_t, int64_t, int64_t, int64_t);                   \
+  template void run_columns_pair(const GatherSum<T> (&)[2], const GatherPlan (&)[2], const Box&, int64_t, int64_t, int64_t, int64_t);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

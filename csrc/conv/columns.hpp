@@ -38,4 +38,9 @@ int64_t columns_bytes(const GatherSum<T>& s, const GatherPlan& plan, int64_t pix
 template <class T>
 void run_columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1);
 
+// The same of two sums whose outputs take turns along the width, in plans that differ in their channels alone: y is written
+// once. The box, of whole rows, is the first one's.
+template <class T>
+void run_columns_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2], const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1);
+
 }  // namespace fastconv

@@ -121,13 +121,18 @@ PackedWeights<T>::PackedWeights(const ConvProblem& p, View<const T> w, View<cons
             weights_.push_back(w.data[o * w.stride[0] + c * w.stride[1] + d * w.stride[2] + h * w.stride[3] + v * w.stride[4]]);
   if (bias.data)
     for (int64_t i = 0; i < bias.shape[0]; ++i) bias_.push_back(bias.data[i * bias.stride[0]]);
-  if (!weights_.empty()) transformed_ = transform_weights(p, weights(), algorithm);
+  if (!weights_.empty()) ready_ = make_ready(p, weights(), algorithm);
+}
+
+template <class T>
+int64_t PackedWeights<T>::bytes() const {
+  return static_cast<int64_t>((weights_.size() + bias_.size()) * sizeof(T)) + (ready_ ? ready_->elements * static_cast<int64_t>(sizeof(T)) : 0);
 }
 
 template <class T>
 void conv_forward_packed(const ConvProblem& p, View<const T> x, const PackedWeights<T>& packed, View<T> y, Activation activation) {
   if (packed.algorithm() == Algorithm::reference) return conv_forward(p, x, packed.weights(), packed.bias(), y, activation, Algorithm::reference);
-  correlate_forward(p, x, packed.weights(), packed.bias(), y, activation, packed.algorithm(), packed.transformed());
+  correlate_forward(p, x, packed.weights(), packed.bias(), y, activation, packed.algorithm(), packed.ready());
 }
 
 template <class T>

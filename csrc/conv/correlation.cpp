@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -50,6 +51,7 @@ struct Correlation {
   Vector<T> bias;
   View<T> y;
   const T* transformed = nullptr;  // Winograd's transform of all weights, if it is at hand
+  const ReadyWeights<T>* ready = nullptr;
 
   Correlation(const WeightRows<T>& weights, View<const T> x, View<const T> bias_view, View<T> out, Activation activation, Algorithm algorithm_)
       : algorithm(algorithm_), rows(weights), bias(contiguous_bias(bias_view)), y(out) {
@@ -64,6 +66,7 @@ struct Correlation {
   }
   Vector<Piece> phases;  // the two pieces of the width that a stride of 2 makes of the input gradient
   Vector<WinogradLine> lines;  // what padding adds, where Winograd's products give it
+  bool phases_done = false;    // the second one with the first
   bool clamps = false;
   bool adding = false;  // to what y holds
 
@@ -336,8 +339,9 @@ struct Correlation {
     sum.channels = rows.channels;
     sum.packed = !tail && !rows.in_place(taps, part_pixels());
     const GatherPlan part = plan_gather(sum);
-    at_least(plan.workspace_bytes, part.workspace_bytes);
-    if (sum.packed) at_least(plan.shared_bytes, std::min(kRowBytes, rows.groups * rows.rows * rows.channels * taps.size() * item));
+    const int64_t together = w.step == 2 ? 2 : 1;  // phases
+    at_least(plan.workspace_bytes, together * part.workspace_bytes);
+    if (sum.packed) at_least(plan.shared_bytes, std::min(kRowBytes, together * rows.groups * rows.rows * rows.channels * taps.size() * item));
     plan.cost += part.cost * (static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps()) / std::max<double>(1, static_cast<double>(taps.size()));
     if (!main) return;
     plan.algorithm = Algorithm::direct;
@@ -352,6 +356,7 @@ struct Correlation {
   // The outputs of one piece of each axis. Taps beyond kMaxTaps are summed box after box; weights that must be packed
   // are packed kRowBytes at a time. Both cuts depend on the problem alone, as do the bits.
   void run(const Piece& d, const Piece& h, const Piece& w) {
+    if (std::exchange(phases_done, false)) return;
     if (sum.images * sum.groups * sum.rows * d.map.outputs * h.map.outputs * w.map.outputs == 0) return;
     adding = d.adds || h.adds || w.adds;
     if (use_winograd(d, h, w)) return run_winograd_pieces(ascending(d), ascending(h), ascending(w));
@@ -365,18 +370,20 @@ struct Correlation {
       }
     }
     if (use_depthwise(d, h, w)) return run_depthwise_pieces(h, w);
+    if (w.step == 2 && w.begin == 0 && run_phases(d, h)) {
+      phases_done = true;
+      return;
+    }
     const Piece* pieces[3] = {&d, &h, &w};
     int64_t room = kMaxTaps, most[3], count[3];
-    sum.y = y;
+    aim(pieces);
     for (int i : {2, 1, 0}) {
       const Piece& piece = *pieces[i];
       most[i] = std::max<int64_t>(1, std::min(piece.map.taps(), room));
       room = std::max<int64_t>(1, room / most[i]);
       count[i] = std::max<int64_t>(1, ceil_div(piece.map.taps(), most[i]));
-      sum.y.data += piece.begin * y.stride[2 + i];
-      sum.y.shape[2 + i] = piece.map.outputs;
-      sum.y.stride[2 + i] *= piece.step;
     }
+    sum.spreads = y.stride[4] == 1 && w.step == 2;
     const int64_t boxes = count[0] * count[1] * count[2];
     for (int64_t b = 0; b < boxes; ++b) {
       const int64_t at[3] = {b / (count[1] * count[2]), b / count[2] % count[1], b % count[2]};
@@ -391,7 +398,74 @@ struct Correlation {
     }
   }
 
+  // The weights of a forward call as its algorithm reads them, if that is Winograd's or the direct one.
+  void make_ready(const Piece& d, const Piece& h, const Piece& w, ReadyWeights<T>& to) {
+    transformed = rows.w.data;  // as if it were at hand
+    if (use_winograd(d, h, w)) {
+      const WinogradSum<T> s = winograd_sum(d, h, w, 0);
+      to.transformed = to.reserve(winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels));
+      return winograd_weights(s, 1, const_cast<T*>(to.transformed));
+    }
+    const TapBox taps{{d.taps, h.taps, w.taps}};
+    if (taps.size() > kMaxTaps || fft_plan(d, h, w).applies() || use_depthwise(d, h, w)) return;
+    sum.axis[0] = d.map, sum.axis[1] = h.map, sum.axis[2] = w.map;
+    sum.channels = rows.channels;
+    sum.packed = true;
+    const GatherPlan plan = plan_gather(sum);
+    to.tile_rows = plan.columns ? 0 : plan.mr;
+    to.rows = to.reserve(rows.groups * round_up(rows.rows, plan.row_unit) * rows.channels * taps.size());
+    rows.pack(taps, 0, rows.channels, plan, 1, const_cast<T*>(to.rows));
+  }
+
  private:
+  // y of one piece of each axis.
+  void aim(const Piece* const (&pieces)[3]) {
+    sum.y = y;
+    for (int i = 0; i < 3; ++i) {
+      sum.y.data += pieces[i]->begin * y.stride[2 + i];
+      sum.y.shape[2 + i] = pieces[i]->map.outputs;
+      sum.y.stride[2 + i] *= pieces[i]->step;
+    }
+  }
+
+  // Both phases of the width, so that y is written once; false if they are better computed one by one.
+  bool run_phases(const Piece& d, const Piece& h) {
+    if (phases.size() != 2 || phases[1].map.outputs == 0 || y.stride[4] != 1 || adding) return false;
+    GatherSum<T> s[2];
+    GatherPlan plan[2];
+    int64_t size[2];
+    TapBox taps[2];
+    for (int i : {0, 1}) {
+      const Piece& w = phases[static_cast<size_t>(i)];
+      if (use_winograd(d, h, w) || fft_plan(d, h, w).applies()) return false;
+      taps[i] = {{d.taps, h.taps, w.taps}};
+      const int64_t count = taps[i].size();
+      size[i] = rows.groups * round_up(rows.rows, conv_kernels<T>().lanes) * rows.channels * count;
+      aim({&d, &h, &w});
+      sum.axis[0] = d.map, sum.axis[1] = h.map, sum.axis[2] = w.map;
+      sum.tail = 0;
+      if (count == 0 || count > kMaxTaps || rows.in_place(taps[i], part_pixels()) || plan_batch(taps[i]).cost >= 0) return false;
+      sum.packed = true;
+      sum.a_tap = all_taps(count);
+      sum.a_channel = count;
+      sum.a_row = rows.channels * count;
+      sum.a_group = size[i] / rows.groups;
+      sum.channels = rows.channels;
+      sum.accumulate = false;
+      sum.bias = bias.empty() ? nullptr : bias.data();
+      sum.clamp = clamps;
+      s[i] = sum;
+    }
+    if ((size[0] + size[1]) * static_cast<int64_t>(sizeof(T)) > kRowBytes || !plan_pair(s, plan)) return false;
+    T* a = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(size[0] + size[1])));
+    for (int i : {0, 1}) {
+      s[i].a = a + i * size[0];
+      rows.pack(taps[i], 0, rows.channels, plan[i], threads_for(4.0 * static_cast<double>(size[i])), a + i * size[0]);
+    }
+    run_pair(s, plan);
+    return true;
+  }
+
   double part_pixels() const { return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs; }
 
   void read_in_place(const TapBox& taps) {
@@ -439,6 +513,7 @@ struct Correlation {
     sum.packed = true;
     sum.a_tap = all_taps(taps.size());
     sum.a_channel = taps.size();
+    if (ready && ready->rows && first && last && run_ready()) return;
     const int64_t most = std::max<int64_t>(1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
     for (int64_t c0 = 0; c0 == 0 || c0 < channels; c0 += most) {
       const int64_t n = std::min(most, channels - c0);
@@ -453,16 +528,33 @@ struct Correlation {
     }
   }
 
+  // False if the tiles of this image are others than those the weights were packed for.
+  bool run_ready() {
+    sum.a = ready->rows;
+    sum.a_row = rows.channels * sum.a_channel;
+    sum.packed_rows = ready->tile_rows;
+    const GatherPlan plan = plan_channels(0, rows.channels, true, true);
+    sum.packed_rows = 0;
+    if (plan.columns != (ready->tile_rows == 0)) return false;
+    sum.a_group = round_up(rows.rows, plan.row_unit) * sum.a_row;
+    run_gather(sum, plan);
+    return true;
+  }
+
   template <class F>
   void run_channels(int64_t c0, int64_t n, bool first, bool last, F prepare) {
+    const GatherPlan plan = plan_channels(c0, n, first, last);
+    prepare(plan);
+    run_gather(sum, plan);
+  }
+
+  GatherPlan plan_channels(int64_t c0, int64_t n, bool first, bool last) {
     sum.x_first = c0;
     sum.channels = n;
     sum.accumulate = adding || !first;
     sum.bias = first && !adding && !bias.empty() ? bias.data() : nullptr;
     sum.clamp = last && clamps;
-    const GatherPlan plan = plan_gather(sum);
-    prepare(plan);
-    run_gather(sum, plan);
+    return plan_gather(sum);
   }
 };
 
@@ -576,7 +668,7 @@ void correlate_folded(const Fold& fold, View<const T> dy, View<const T> w, View<
 
 template <class T>
 void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm,
-                       const T* transformed) {
+                       const ReadyWeights<T>* ready) {
   if (algorithm == Algorithm::automatic && is_tiny(p) && run_tiny_alike(p, x, w, bias, y, activation)) {
     if (!is_clamp(activation)) apply_activation(activation, y);
     return;
@@ -587,7 +679,7 @@ void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, V
     return;
   }
   Correlation<T> correlation = forward_correlation(p, x, w, bias, y, activation, algorithm);
-  correlation.transformed = transformed;
+  if (ready) correlation.ready = ready, correlation.transformed = ready->transformed;
   for_each_piece(p, Direction::forward, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
   if (!is_clamp(activation)) apply_activation(activation, y);
 }
@@ -615,8 +707,9 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
 }
 
 template <class T>
-std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorithm algorithm) {
-  ConvProblem large = p;  // an image on which the algorithm pays if it ever does
+std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem& p, View<const T> w, Algorithm algorithm) {
+  ConvProblem large = p;  // an image on which Winograd's algorithm pays if it ever does
+  large.mb = 1;
   for (ConvAxis& a : large.axis) {
     a.in = 16 * a.k * a.dilation;
     a.pad_before = a.pad_after = 0;
@@ -624,15 +717,13 @@ std::vector<T> transform_weights(const ConvProblem& p, View<const T> w, Algorith
     a.out = conv_output_size(a);
   }
   large.axis[0].out = 1;
-  std::vector<T> u;
-  Correlation<T> correlation = forward_correlation(large, View<const T>{}, w, View<const T>{}, View<T>{}, Activation::none, algorithm);
-  const Piece d = forward_piece(large.axis[0]), h = forward_piece(large.axis[1]), v = forward_piece(large.axis[2]);
-  correlation.transformed = w.data;  // as if it were at hand
-  if (!correlation.use_winograd(d, h, v)) return u;
-  const WinogradSum<T> s = correlation.winograd_sum(d, h, v, 0);
-  u.resize(static_cast<size_t>(winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels)));
-  winograd_weights(s, 1, u.data());
-  return u;
+  const auto x = imagined<T>(1, large.ic, large.axis[0].in, large.axis[1].in, large.axis[2].in);
+  const auto y = imagined<T>(1, large.oc, 1, large.axis[1].out, large.axis[2].out);
+  Correlation<T> correlation = forward_correlation<T>(large, x, w, {}, y, Activation::none, algorithm);
+  auto ready = std::make_shared<ReadyWeights<T>>();
+  if (!use_lanes<T>(large, Direction::forward, algorithm))
+    correlation.make_ready(forward_piece(large.axis[0]), forward_piece(large.axis[1]), forward_piece(large.axis[2]), *ready);
+  return ready;
 }
 
 template <class T>
@@ -660,8 +751,8 @@ ConvPlan plan_correlation(const ConvProblem& problem, Direction direction, Algor
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                                                          \
-  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm, const T*); \
-  template std::vector<T> transform_weights(const ConvProblem&, View<const T>, Algorithm);                                              \
+  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm, const ReadyWeights<T>*); \
+  template std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem&, View<const T>, Algorithm);                             \
   template ConvPlan plan_correlation<T>(const ConvProblem&, Direction, Algorithm);                                                      \
   template void correlate_backward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);
 FASTCONV_INSTANTIATE(float)

@@ -13,16 +13,19 @@ namespace {
 
 constexpr int64_t kBlockBytes = 256 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
 constexpr int64_t kPanelBytes = 96 << 10;   // of which a panel, read a few vectors at a time, may take this
-constexpr int64_t kManyRows = 32;           // of `a`: reading x where it stands costs them more than packing it
+constexpr int64_t kManyRows = 96;           // of `a`: reading x where it stands, across cache lines, costs them more than packing it
 constexpr double kStoreCost = 0.6;          // cycles to transpose an output of a columns tile
 constexpr double kSplitLoads = 1.15;        // what loads of vectors at a tap's shift cost the other tiles
 constexpr int64_t kEdgeBytes = 384 << 10;   // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kTailDepth = 256;         // of the sums that a tail's dot products repay
-constexpr int64_t kTailPlane = 256;         // pixels of an image of which a vector more or less is worth it
+constexpr int64_t kTailPlane = 256;         // pixels of an image of which a vector more or less is worth it;
+constexpr int64_t kDenseTailPlane = 512;    // where no tap goes along the width, lest its rows have gaps
 constexpr int64_t kFewBlocks = 8;            // a thread: an odd one keeps the others waiting
 constexpr int64_t kStreamed = 8;            // channels at a time of a large x of which a single tile of rows is made: long stretches of each
 constexpr int64_t kLargeBytes = 1 << 20;    // of such an image
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
+constexpr int64_t kOneRunPixels = 128;      // of a block of all channels, at least
+constexpr int64_t kRowsBytes = 384 << 10;   // rows of `a` that pass by all panels before the next, in the L2 cache
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart, but for the last `tail`: row by row, or in one
 // sweep over the gaps.
@@ -69,15 +72,15 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
 }
 
 // The register tile for `rows` rows and `vectors` vectors of pixels: the one whose multiply-adds or loads, whichever take
-// longer, add up to least over all tiles.
+// longer, add up to least over all tiles. Of `fixed` rows, unless that is 0.
 template <class T>
-void choose_tile(int64_t rows, double vectors, GatherPlan& plan) {
+void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   double best = -1;
   for (int nr = 1; nr <= kernels.vectors; ++nr) {
     const int most = std::min(kMaxRows, kernels.accumulators / nr);
-    if (most < 1) break;
-    const int64_t tiles = ceil_div(rows, most), mr = ceil_div(rows, tiles);
+    if (most < std::max<int64_t>(1, fixed)) break;
+    const int64_t tiles = ceil_div(rows, fixed ? fixed : most), mr = ceil_div(rows, tiles);
     // Panels share the vectors out evenly, so their number costs loads of `a`, not idle vectors.
     const double panels = std::ceil(vectors / nr), height = static_cast<double>(mr);
     const double multiply = vectors * height / 2 + 0.3 * panels, loads = (panels * (height + 2) + 1.6 * vectors) / 2;
@@ -158,16 +161,24 @@ class Tail {
     }
   }
 
+  // Some sums at a time: their lanes are added as vectors, all first lanes and all second ones and so on.
   void store(const T* bias, T* y, int64_t rows) const {
-    const T* sum = sums_;
-    for (int64_t m = 0; m < rows; ++m)
-      for (int64_t n = box_.image0; n < box_.image1; ++n)
-        for (const Pixel& p : pixels_) {
-          T value = kernels_.sum(sum, 1, kernels_.lanes) + (bias ? bias[m] : T(0));
-          if (s_.clamp) value = value < s_.low ? s_.low : value > s_.high ? s_.high : value;
-          y[n * s_.y.stride[0] + m * s_.y.stride[1] + p.d * s_.y.stride[2] + p.h * s_.y.stride[3] + p.w * s_.y.stride[4]] = value;
-          sum += kernels_.lanes;
-        }
+    constexpr int64_t kSums = 16;
+    T lane[kSums * kSums];
+    const int64_t lanes = kernels_.lanes, all = rows * count(), pixels = static_cast<int64_t>(pixels_.size());
+    for (int64_t i0 = 0; i0 < all; i0 += kSums) {
+      const int64_t some = std::min(kSums, all - i0);
+      kernels_.pack_transposed(lane, kSums, sums_ + i0 * lanes, lanes, 1, lanes, some, some);
+      for (int64_t l = 1; l < lanes; ++l)
+        for (int64_t i = 0; i < some; ++i) lane[i] += lane[l * kSums + i];
+      for (int64_t i = 0; i < some; ++i) {
+        const int64_t m = (i0 + i) / count(), n = box_.image0 + (i0 + i) % count() / pixels;
+        const Pixel& p = pixels_[static_cast<size_t>((i0 + i) % pixels)];
+        T value = lane[i] + (bias ? bias[m] : T(0));
+        if (s_.clamp) value = value < s_.low ? s_.low : value > s_.high ? s_.high : value;
+        y[n * s_.y.stride[0] + m * s_.y.stride[1] + p.d * s_.y.stride[2] + p.h * s_.y.stride[3] + p.w * s_.y.stride[4]] = value;
+      }
+    }
   }
 
  private:
@@ -267,11 +278,13 @@ struct Executor {
         };
         if (tail.count()) tail.gather(block, b, offsets, t.k);
         if (s.tail || !shallow()) {
-          for (const Panel& panel : panels.list)
-            for (int64_t i = tile0; i < tile1; ++i) {
-              one(panel, i);
-              if (tail.count() && &panel == &panels.list.back()) tail.add(t.a, a_offsets, plan.row_tile(s.rows, i).first - row0, plan.row_tile(s.rows, i).count, c0 == 0);
-            }
+          const int64_t most = std::max<int64_t>(1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr));
+          for (int64_t i0 = tile0; i0 < tile1; i0 += most)
+            for (const Panel& panel : panels.list)
+              for (int64_t i = i0; i < std::min(tile1, i0 + most); ++i) {
+                one(panel, i);
+                if (tail.count() && &panel == &panels.list.back()) tail.add(t.a, a_offsets, plan.row_tile(s.rows, i).first - row0, plan.row_tile(s.rows, i).count, c0 == 0);
+              }
         } else {
           for (int64_t i = tile0; i < tile1; ++i)
             for (const Panel& panel : panels.list) one(panel, i);
@@ -431,6 +444,7 @@ struct Executor {
     tile(mr, panel.vectors)(t);
     for (const Segment* g = segments; store && g != segments + panel.segments; ++g) {
       if (step == 1) kernels.copy_tile(y + g->y, row, edge + g->at, pitch, mr, g->length);
+      else if (s.spreads) kernels.spread_tile(y + g->y, row, edge + g->at, pitch, mr, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
           for (int64_t i = 0; i < g->length; ++i) y[g->y + m * row + i * step] = edge[m * pitch + g->at + i];
@@ -495,13 +509,13 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   const int lanes = conv_kernels<T>().lanes;
   GatherPlan pixels, columns;
   const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
-  choose_tile<T>(s.rows, std::ceil(outputs / lanes), pixels);
+  choose_tile<T>(s.rows, std::ceil(outputs / lanes), s.packed_rows, pixels);
   pixels.cost = choose_layout(s, lanes, pixels.mr, pixels) + edge_cost(s, lanes);
   if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
   columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) + kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
-  return columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : 1) ? columns : pixels;
+  return s.only_columns || columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : 1) ? columns : pixels;
 }
 
 }  // namespace
@@ -509,7 +523,7 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
 template <class T>
 int64_t tail_pixels(const GatherSum<T>& s) {
   const int64_t lanes = conv_kernels<T>().lanes, plane = s.plane(), left = plane % lanes;
-  return left <= lanes / 4 && plane > lanes && plane <= kTailPlane && s.channels * s.taps() >= kTailDepth ? left : 0;
+  return left <= lanes / 4 && plane > lanes && plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) && s.channels * s.taps() >= kTailDepth ? left : 0;
 }
 
 template <class T>
@@ -528,6 +542,9 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : least_channels(s));
   const bool streams = !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.y.stride[4] == 1 && s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
   if (streams) few = std::min(few, kStreamed);
+  // All channels at once, even of fewer pixels, if panels of them fit: then y is written once and never read.
+  const bool fit = s.channels <= panel_channels(s, plan) && s.channels * kOneRunPixels <= budget;
+  if (!plan.columns && s.taps() == 1 && s.rows >= kManyRows && fit) few = s.channels;
 
   auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
   // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
@@ -551,7 +568,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
            few * channel_size(plan.images + 1, extent) <= budget)
       ++plan.images;
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
-  if (!plan.columns && !streams) few = std::min(s.channels, std::max(few, std::min(budget / size, panel_channels(s, plan))));
+  const int64_t more = !plan.columns ? panel_channels(s, plan) : s.packed ? 2 * few : few;
+  if (!streams) few = std::min(s.channels, std::max(few, std::min(budget / size, more)));
   plan.channels = std::max<int64_t>(1, std::min(s.channels, plan.columns || streams || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
   if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
   if (s.tail) plan.channels = std::min(s.channels, round_up(plan.channels, kernels.lanes));  // so that a term has its lane however they are cut
@@ -569,14 +587,15 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   return plan;
 }
 
-template <class T>
-void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
+namespace {
+
+// Calls f(box, g0, g1, tile0, tile1) for all parts of a plan.
+template <class T, class F>
+void for_each_box(const GatherSum<T>& s, const GatherPlan& plan, F f) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
-  if (s.channels * s.taps() == 0) return fill_with_bias(s);
   const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
   const int64_t image_parts = ceil_div(s.images, plan.images);
   const int64_t tiles = plan.row_tiles(s.rows);
-  const Executor<T> executor{s, plan};
   parallel_tasks(image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
     auto next = [&task](int64_t of) {
       int64_t i = task % of;
@@ -586,23 +605,59 @@ void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
     const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
     Box box{};
     for (int i : {2, 1, 0}) {
-      const Range own = part(n[i], parts[i], next(parts[i]));  // of even size, so that threads end together
-      box.begin[i] = own.begin;
-      box.end[i] = own.end;
+      box.begin[i] = next(parts[i]) * plan.extent[i];
+      box.end[i] = std::min(n[i], box.begin[i] + plan.extent[i]);
     }
     box.image0 = task * plan.images;
     box.image1 = std::min(s.images, box.image0 + plan.images);
-    const int64_t g0 = group * s.groups / plan.group_parts, g1 = (group + 1) * s.groups / plan.group_parts;
-    const int64_t tile0 = row * tiles / plan.row_parts, tile1 = (row + 1) * tiles / plan.row_parts;
+    f(box, group * s.groups / plan.group_parts, (group + 1) * s.groups / plan.group_parts, row * tiles / plan.row_parts, (row + 1) * tiles / plan.row_parts);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
+  if (s.channels * s.taps() == 0) return fill_with_bias(s);
+  const Executor<T> executor{s, plan};
+  for_each_box(s, plan, [&](const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
     if (plan.columns) run_columns(s, plan, box, g0, g1, tile0, tile1);
     else executor.box(box, g0, g1, tile0, tile1);
+  });
+}
+
+template <class T>
+bool plan_pair(GatherSum<T> (&s)[2], GatherPlan (&plan)[2]) {
+  for (int i : {0, 1}) plan[i] = plan_gather(s[i]);
+  if (!plan[0].columns && !plan[1].columns) return false;
+  for (int i : {0, 1}) {
+    if (plan[i].columns) continue;
+    s[i].only_columns = true;
+    plan[i] = plan_gather(s[i]);
+  }
+  const int64_t channels = plan[1].channels;
+  const bool less = plan[1].extent[0] * plan[1].extent[1] * plan[1].images < plan[0].extent[0] * plan[0].extent[1] * plan[0].images;
+  if (less) std::copy_n(plan[1].extent, 2, plan[0].extent), plan[0].images = plan[1].images;
+  const bool whole = plan[0].extent[2] == s[0].axis[2].outputs && plan[1].extent[2] == s[1].axis[2].outputs;
+  plan[1] = plan[0];
+  plan[1].channels = channels;
+  plan[1].extent[2] = s[1].axis[2].outputs;
+  return whole && plan[0].columns;
+}
+
+template <class T>
+void run_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2]) {
+  for_each_box(s[0], plan[0], [&](const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
+    run_columns_pair(s, plan, box, g0, g1, tile0, tile1);
   });
 }
 
 #define FASTCONV_INSTANTIATE(T)                        \
   template int64_t tail_pixels(const GatherSum<T>&);    \
   template GatherPlan plan_gather(const GatherSum<T>&); \
-  template void run_gather(const GatherSum<T>&, const GatherPlan&);
+  template void run_gather(const GatherSum<T>&, const GatherPlan&); \
+  template bool plan_pair(GatherSum<T> (&)[2], GatherPlan (&)[2]); \
+  template void run_pair(const GatherSum<T> (&)[2], const GatherPlan (&)[2]);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

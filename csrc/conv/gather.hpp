@@ -23,15 +23,18 @@ struct GatherSum {
   int64_t rows = 1;      // of y, a group
   View<const T> x;
   View<T> y;
-  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]; packed, row m of the tile [m0, m0 + mr) of GatherPlan::tile is
+  // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]; packed, row m of GatherPlan::packed_tile [m0, m0 + mr) is
   // a[g * a_group + m0 * a_row + (c * taps + t) * mr + m - m0] instead.
   const T* a = nullptr;
   bool packed = false;
+  int64_t packed_rows = 0;  // of the tiles that `a` was packed in before there was a plan; 0: any, or vectors of columns
   int64_t a_group = 0, a_row = 0, a_channel = 0;
   Vector<int64_t> a_tap;
   int64_t tail = 0;         // the last pixels of each image are dot products along a, see tail_pixels()
   const T* bias = nullptr;  // one a row of y, unit stride; may be null
   bool accumulate = false;  // add to y instead of setting it
+  bool only_columns = false;  // whatever they cost
+  bool spreads = false;     // y is every second element of rows of which nobody else writes any meanwhile
   bool clamp = false;
   T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity();
 
@@ -78,6 +81,9 @@ struct GatherPlan {
     const int64_t tiles = row_tiles(rows), units = ceil_div(rows, row_unit), even = units / tiles, extra = units % tiles;
     return {(i * even + (i < extra ? i : extra)) * row_unit, (even + (i < extra)) * row_unit};
   }
+  // As they are packed: columns vector by vector, whatever a tile takes of them.
+  int64_t packed_tiles(int64_t rows) const { return columns ? ceil_div(rows, row_unit) : row_tiles(rows); }
+  RowTile packed_tile(int64_t rows, int64_t i) const { return columns ? RowTile{i * row_unit, row_unit} : row_tile(rows, i); }
 };
 
 // Both need at least one output.
@@ -85,5 +91,11 @@ template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s);
 template <class T>
 void run_gather(const GatherSum<T>& s, const GatherPlan& plan);
+
+// Two sums whose outputs take turns along the width: their plans, or false if they are better computed one by one.
+template <class T>
+bool plan_pair(GatherSum<T> (&s)[2], GatherPlan (&plan)[2]);
+template <class T>
+void run_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2]);
 
 }  // namespace fastconv

@@ -47,33 +47,32 @@ bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
 template <class T>
 void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads, T* a) const {
   const Vector<int64_t> offset = tap_offsets(taps);
-  const int64_t count = taps.size(), depth = channel_count * count, tiles = plan.row_tiles(rows), padded = round_up(rows, plan.row_unit);
+  const int64_t count = taps.size(), depth = channel_count * count, tiles = plan.packed_tiles(rows), padded = round_up(rows, plan.row_unit);
   if (depth == 0) return;
   int64_t run = 1;  // taps at a constant step, from the first on
   const int64_t step = count > 1 ? offset[1] - offset[0] : 1;
   while (run < count && offset[static_cast<size_t>(run)] == offset[0] + run * step) ++run;
   const bool whole = run == count && (channel_count == 1 || channel_stride() == count * step);
+  if (std::abs(step) != 1 || run <= 2) run = 0;  // then tap by tap, of several channels
   const auto& kernels = conv_kernels<T>();
   // Channels [c0, c1) of row tile i of group g.
   auto pack_part = [&](int64_t g, int64_t i, int64_t c0, int64_t c1) {
-    const auto [m0, wide] = plan.row_tile(rows, i);
+    const auto [m0, wide] = plan.packed_tile(rows, i);
     const int64_t n = std::min(wide, rows - m0);
     T* to = a + (g * padded + m0) * depth + c0 * count * wide;
     const T* from = at(g, m0, channel0 + c0) + offset[0];
     if (whole) return kernels.pack_transposed(to, wide, from, row_stride(), step, (c1 - c0) * count, n, wide);
     if (count == 1 && row_stride() == 1 && n == wide) return kernels.copy_tile(to, n, from, channel_stride(), c1 - c0, n);
-    for (int64_t c = c0; c < c1; ++c, from += channel_stride(), to += count * wide) {
-      kernels.pack_transposed(to, wide, from, row_stride(), step, run, n, wide);
-      for (int64_t t = run; t < count; ++t)
-        kernels.pack_transposed(to + t * wide, wide, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), 1, 1, n, wide);
-    }
+    for (int64_t c = c0; c < c1 && run; ++c) kernels.pack_transposed(to + (c - c0) * count * wide, wide, from + (c - c0) * channel_stride(), row_stride(), step, run, n, wide);
+    for (int64_t t = run; t < count; ++t)
+      kernels.pack_transposed(to + t * wide, count * wide, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), channel_stride(), c1 - c0, n, wide);
   };
   // The weights are read as they stand: row after row, or, transposed, some channels after some channels.
   const int64_t parts = std::abs(channel_stride()) > std::abs(row_stride()) ? ceil_div(channel_count, kChannelsAPart) : 1;
   if (parts == 1) return parallel_tasks(groups * tiles, threads, [&](int64_t task) { pack_part(task / tiles, task % tiles, 0, channel_count); });
   parallel_tasks(groups * parts, threads, [&](int64_t task) {
     const int64_t c1 = (task % parts + 1) * channel_count / parts;
-    const int64_t step_c = count == 1 && row_stride() == 1 ? kChannelsAPart : 1;
+    const int64_t step_c = run ? 1 : kChannelsAPart;
     for (int64_t c = task % parts * channel_count / parts; c < c1; c += step_c)
       for (int64_t i = 0; i < tiles; ++i) pack_part(task / parts, i, c, std::min(c1, c + step_c));
   });

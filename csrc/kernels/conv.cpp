@@ -3,6 +3,7 @@
 
 #include "isa/table.hpp"
 #include "kernels/pack.hpp"
+#include "kernels/shuffle.hpp"
 #include "kernels/transpose.hpp"
 #include "kernels/vec.hpp"
 
@@ -32,6 +33,27 @@ __attribute__((noinline)) void copy_tile(T* dst, int64_t ldd, const T* src, int6
     int64_t i = 0;
     for (; i + VL <= columns; i += VL) store(dst + i, load(src + i));
     copy_first(dst + i, src + i, columns - i);
+  }
+}
+
+template <class T>
+void spread_tile(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t m = 0; m < rows; ++m, dst += ldd, src += lds) {
+    if (columns <= VL) {
+      for (int64_t i = 0; i < columns; ++i) dst[2 * i] = src[i];
+      continue;
+    }
+    for (int64_t i = 0; i + VL < columns; i += VL) {
+      T* d = dst + 2 * i;
+      const Vec<T> v = load(src + i), between = odd_lanes(load(d), load(d + VL));
+      store(d, zip_low(v, between));
+      store(d + VL, zip_high(v, between));
+    }
+    T* d = dst + 2 * (columns - VL) - 1;  // ends with the last element
+    const Vec<T> v = load(src + columns - VL), between = even_lanes(load(d), load(d + VL));
+    store(d, zip_low(between, v));
+    store(d + VL, zip_high(between, v));
   }
 }
 
@@ -204,7 +226,7 @@ void columns_tile(const TileRun<T>& t) {
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += t.lda) {
     Vec<T> av[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) av[v] = load(a + v * VL);
+    for (int v = 0; v < NV; ++v) av[v] = load(a + v * t.a_vector);
     multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
   }
   end_tile<T, MR, NV>(t, t.c, t.ldc, acc);
@@ -426,6 +448,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           pack_add<T>,
           pack_transposed<T>,
           copy_tile<T>,
+          spread_tile<T>,
           tiny<T>,
           sum<T>};
 }

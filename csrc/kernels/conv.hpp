@@ -24,13 +24,13 @@ constexpr int64_t kMaxDotRows = 4;   // of a tile of dot products
 //
 // A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of weights.
 // Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
-//   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[k * lda + n] ),   init = bias[n] or c
+//   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[n / lanes * a_vector + k * lda + n % lanes] ),   init = bias[n] or c
 template <class T>
 struct TileRun {
   int64_t k;
   const T* a;
   bool packed;
-  int64_t lda;
+  int64_t lda, a_vector;
   const int32_t* aoff;
   const int32_t* boff;
   const T* b;
@@ -135,6 +135,8 @@ struct ConvKernelsOf {
   void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
                           int64_t channels, int64_t padded);
   void (*copy_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
+  // dst[m * ldd + 2 * i] = src[m * lds + i], i in [0, columns): what lies between is read and written back as it was.
+  void (*spread_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
   void (*tiny)(const TinyConv<T>&);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 };

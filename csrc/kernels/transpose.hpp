@@ -28,13 +28,15 @@ struct Square {
       round<S / 2>(r);
     }
   }
-  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds) {
+  // The first `rows` rows of the result.
+  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows = N) {
     row r[N];
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(src + i * lds);
     round<N / 2>(r);
 #pragma GCC unroll 16
-    for (int i = 0; i < N; ++i) *reinterpret_cast<loose*>(dst + i * ldd) = r[i];
+    for (int i = 0; i < N; ++i)
+      if (i < rows) *reinterpret_cast<loose*>(dst + i * ldd) = r[i];
   }
 };
 
@@ -43,7 +45,7 @@ struct Square {
 template <class S, class T>
 FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixels, int64_t channels) {
   constexpr int64_t N = S::N;
-  const bool along_src = channel_stride >= ldd;
+  const bool along_src = channel_stride >= (ldd < 0 ? -ldd : ldd);
   const int64_t outer = along_src ? channels : pixels, inner = along_src ? pixels : channels;
   for (int64_t i = 0; i < outer; i += N)
     for (int64_t j = 0; j < inner; j += N) {
@@ -59,11 +61,24 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
                      int64_t channels, int64_t padded) {
   using Small = Square<T>;
   using Large = Square<T, (FASTCONV_VEC_BYTES > 32 ? FASTCONV_VEC_BYTES : 32)>;
+  if (pixel_stride == -1) {  // from the other end: the taps of a flipped kernel
+    src -= pixels - 1;
+    dst += (pixels - 1) * ldd;
+    ldd = -ldd;
+    pixel_stride = 1;
+  }
   const bool crowded = ldd * static_cast<int64_t>(sizeof(T)) % 1024 == 0;  // so many lines would share few sets of the L1 cache
   if (pixel_stride == 1 && pixels >= Large::N && channels >= Large::N && !crowded) {
     transpose_squares<Large>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (pixel_stride == 1 && pixels >= Small::N && channels >= Small::N) {
     transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);
+  } else if (pixel_stride == 1 && pixels > 2 && pixels < Small::N && channels > Small::N && channel_stride + pixels >= Small::N) {
+    // Squares wider than the lines read into the next one; the last line has none.
+    for (int64_t c = 0; c < channels - 1; c += Small::N) {
+      const int64_t at = c < channels - 1 - Small::N ? c : channels - 1 - Small::N;
+      Small::transpose(dst + at, ldd, src + at * channel_stride, channel_stride, pixels);
+    }
+    for (int64_t p = 0; p < pixels; ++p) dst[p * ldd + channels - 1] = src[(channels - 1) * channel_stride + p];
   } else if (channel_stride == 1) {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];

@@ -13,6 +13,7 @@
 // missing, the first call throws std::runtime_error.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -75,8 +76,12 @@ void conv_backward_weight(const ConvProblem& problem, View<const T> dy, View<con
 template <class T> FASTCONV_API
 void conv_backward_bias(View<const T> dy, View<T> db);
 
-// Weights made ready once for many forward calls: a contiguous copy, and their transform where the kernel's shape, stride
-// and dilation may suit Winograd's algorithm. Copying is cheap to move, not to copy; const use is thread-safe.
+template <class T>
+struct ReadyWeights;
+
+// Weights made ready once for many forward calls: a contiguous copy, and what the kernel's shape, stride and dilation suit,
+// their transform for Winograd's algorithm or their rows as the direct one reads them. Cheap to move, not to copy; const use
+// is thread-safe.
 template <class T>
 class FASTCONV_API PackedWeights {
  public:
@@ -88,9 +93,9 @@ class FASTCONV_API PackedWeights {
     const int64_t shape[5] = {static_cast<int64_t>(bias_.size()), 1, 1, 1, 1};
     return bias_.empty() ? View<const T>{} : at(bias_, shape);
   }
-  const T* transformed() const { return transformed_.empty() ? nullptr : transformed_.data(); }
+  const ReadyWeights<T>* ready() const { return ready_.get(); }
   Algorithm algorithm() const { return algorithm_; }
-  int64_t bytes() const { return static_cast<int64_t>((weights_.size() + bias_.size() + transformed_.size()) * sizeof(T)); }
+  int64_t bytes() const;
 
  private:
   static View<const T> at(const std::vector<T>& data, const int64_t* shape) {
@@ -101,7 +106,8 @@ class FASTCONV_API PackedWeights {
     return v;
   }
   int64_t shape_[5];
-  std::vector<T> weights_, bias_, transformed_;
+  std::vector<T> weights_, bias_;
+  std::shared_ptr<const ReadyWeights<T>> ready_;
   Algorithm algorithm_;
 };
 // y = act(conv(x, packed weights) + bias). The algorithm is chosen with the transform paid for, so that small images may

@@ -1,0 +1,60 @@
+"""Input gradients of a stride of two, whose even and odd columns are computed together or spread between each other: exact
+for integers, the same bits for any number of threads and alone as in a batch, into memory of any layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import Guarded, assert_exact, assert_same_bits
+from cases import Case
+
+import fastconv as fc
+
+CASES = [
+    Case((23, 37), (3, 3), 2, 1, batch=2, ic=24, oc=40),
+    Case((24, 38), (3, 3), 2, 1, batch=1, ic=33, oc=31),
+    Case((40, 150), (4, 4), 2, 1, ic=17, oc=20),
+    Case((30, 31), (5, 5), 2, 2, batch=2, groups=2, ic=19, oc=11),
+    Case((27, 300), (2, 3), (1, 2), 0, ic=20, oc=40),
+    Case((26, 40), (2, 2), 2, ic=32, oc=64, batch=3),
+    Case((33, 35), (1, 1), 2, ic=40, oc=50, batch=2),
+    Case((31, 33), (3, 3), 2, 1, ic=20, oc=30, mode="reflect"),
+    Case((29, 30), (3, 3), 2, 2, 2, ic=20, oc=30),
+    Case((7, 18, 21), (3, 3, 3), 2, 1, ic=18, oc=24),
+    Case((500,), (9,), 2, 4, ic=24, oc=40, batch=2),
+    Case((20, 1), (3, 1), 2, (1, 0), ic=40, oc=40, batch=9),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_exact(case: Case, dtype: Any) -> None:
+    _, w, _, g = case.data(dtype)
+    want = case.expected_grad_input(g, w)
+    assert_exact(case.grad_input(g, w, algorithm="direct"), want, dtype)
+    for steps in ((1,) * case.nd, (*(1,) * (case.nd - 1), 2), (*(1,) * (case.nd - 1), -1)):
+        out = Guarded(case.input_shape, dtype, (1, 1, *steps))
+        case.grad_input(g, w, algorithm="direct", out=out.view)
+        out.assert_intact()
+        assert_exact(np.ascontiguousarray(out.view), want, dtype)
+
+
+@pytest.mark.parametrize("case", CASES[:4], ids=str)
+def test_same_bits(case: Case, dtype: Any) -> None:
+    rng = np.random.default_rng(3)
+    g, w = (rng.standard_normal(shape).astype(dtype) for shape in (case.output_shape, case.weight_shape))
+    want = case.grad_input(g, w)
+    with fc.threads(3):
+        assert_same_bits(case.grad_input(g, w), want)
+    alone = Case(case.sizes, case.kernel, case.stride, case.padding, groups=case.groups, ic=case.ic, oc=case.oc)
+    for n in range(len(g)):
+        assert_same_bits(alone.grad_input(g[n : n + 1], w), want[n : n + 1])
+
+
+def test_activation(dtype: Any) -> None:
+    rng = np.random.default_rng(4)
+    x, w, b = (rng.integers(-3, 4, shape).astype(dtype) for shape in ((1, 40, 17, 20), (40, 24, 3, 3), (24,)))
+    options: dict[str, Any] = {"stride": 2, "padding": 1}
+    plain = fc.conv_transpose2d(x, w, **options) + b[:, None, None]
+    assert_same_bits(fc.conv_transpose2d(x, w, b, activation="relu6", **options), np.clip(plain, 0, 6))
