@@ -71,7 +71,8 @@ struct RowPart {
   int64_t n;
   bool whole;
   LaneRange<T> lanes;
-  explicit FASTCONV_INLINE RowPart(int64_t left = kLanes<T>)
+  FASTCONV_INLINE RowPart() : RowPart(kLanes<T>) {}
+  explicit FASTCONV_INLINE RowPart(int64_t left)
       : n(left < 0 ? 0 : left < kLanes<T> ? left : kLanes<T>), whole(n == kLanes<T>), lanes(0, n) {}
   FASTCONV_INLINE Vec<T> load_from(const T* p) const {
     return whole ? load(p) : load_lanes(p, lanes);
