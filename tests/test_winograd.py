@@ -196,3 +196,14 @@ def test_auto_takes_it_for_a_stride_of_two() -> None:
 @pytest.mark.parametrize("direction", ["forward", "grad_input"])
 def test_auto_leaves_it(shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], direction: str) -> None:
     assert fc.explain(shape, weight, direction=direction, **more)["algorithm"] == "direct"
+
+
+def test_no_channels_are_left_to_others() -> None:
+    x, w = np.ones((2, 0, 8, 9), np.float32), np.ones((4, 0, 3, 3), np.float32)
+    bias = np.arange(4, dtype=np.float32)
+    want = np.broadcast_to(bias[:, None, None], (2, 4, 8, 9))
+    np.testing.assert_array_equal(fc.conv2d(x, w, bias, padding=1, algorithm="winograd"), want)
+    np.testing.assert_array_equal(fc.PackedConv2d(w, bias, padding=1, algorithm="winograd")(x), want)
+    dy, w = np.ones((1, 0, 8, 9), np.float32), np.ones((0, 4, 3, 3), np.float32)
+    dx = fc.conv2d_grad_input(dy, w, (1, 4, 8, 9), padding=1, algorithm="winograd")
+    np.testing.assert_array_equal(dx, np.zeros((1, 4, 8, 9), np.float32))

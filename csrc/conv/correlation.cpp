@@ -74,7 +74,7 @@ struct Correlation {
   bool use_winograd(const Piece& d, const Piece& h, const Piece& w) const {
     if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
     const WinogradShape shape = winograd_shape(d.map, h.map, w.map);
-    if (shape.taps == 0) return false;
+    if (shape.taps == 0 || rows.channels == 0) return false;
     if (algorithm == Algorithm::winograd) return true;
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
     if (!large_enough_for_winograd(shape, rows.rows, rows.channels, rows.groups * outputs[1] * outputs[2])) return false;

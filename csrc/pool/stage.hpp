@@ -22,6 +22,7 @@ struct Box {
   // visit(row, n): elements [first, first + count) in the order of a dense box, row by row.
   template <class Visit>
   void for_rows(int64_t first, int64_t count, Visit visit) const {
+    if (count == 0) return;  // of an empty box, whose rows cannot be counted
     int64_t w = first % shape[2], h = first / shape[2] % shape[1], d = first / shape[2] / shape[1];
     while (count > 0) {
       const int64_t n = shape[2] - w < count ? shape[2] - w : count;

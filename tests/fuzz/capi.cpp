@@ -115,6 +115,9 @@ bool usable(const A&... arrays) {
   return (arrays.usable() && ...);
 }
 
+// Whatever comes of nonsense.
+int64_t times(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b)); }
+
 fastconv_conv_desc conv_desc(Bytes& in) {
   fastconv_conv_desc d;
   require(fastconv_conv_desc_init(&d, sizeof d));
@@ -123,8 +126,8 @@ fastconv_conv_desc conv_desc(Bytes& in) {
   d.batch = in.size(0, 3);
   d.groups = in.below(3) ? 1 : in.size(1, 4);
   const bool sane = d.groups > 0 && d.groups < 5;
-  d.in_channels = in.size(0, 20) * (sane ? d.groups : 1);
-  d.out_channels = in.size(0, 20) * (sane ? d.groups : 1);
+  d.in_channels = times(in.size(0, 20), sane ? d.groups : 1);
+  d.out_channels = times(in.size(0, 20), sane ? d.groups : 1);
   for (int i = 0; i < 3; ++i) {
     d.input[i] = in.size(0, d.spatial_dims == 1 ? 500 : 14);
     d.kernel[i] = in.below(2) ? 3 : in.size(1, d.spatial_dims == 1 ? 40 : 6);
