@@ -1,5 +1,5 @@
-"""Input gradients of a stride of two, whose even and odd columns are computed together or spread between each other: exact
-for integers, the same bits for any number of threads and alone as in a batch, into memory of any layout."""
+"""Input gradients of a stride of two, whose even and odd columns are computed together or spread between each other:
+exact for integers, the same bits for any number of threads and alone as in a batch, into memory of any layout."""
 
 from __future__ import annotations
 
