@@ -29,6 +29,7 @@ namespace {
 
 // Waking a thread and waiting for it costs some microseconds; below this much work a call stays on one thread.
 constexpr double kMinWorkPerThread = 400e3;
+constexpr double kMinWorkPerTask = 1e6;  // some microseconds of a depthwise sum
 
 int processors_allowed() {
 #if defined(__linux__)
@@ -134,6 +135,10 @@ int threads_for(double work) {
 #else
   return 1;
 #endif
+}
+
+int64_t tasks_for(double work, int threads) {
+  return threads <= 1 ? 1 : std::clamp<int64_t>(static_cast<int64_t>(work / kMinWorkPerTask), threads, 8 * threads);
 }
 
 namespace {

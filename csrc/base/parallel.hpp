@@ -11,6 +11,10 @@ namespace fastconv {
 // Threads worth waking for `work` floating-point operations (or an equal number of bytes moved).
 int threads_for(double work);
 
+// Tasks to cut `work` into: one on one thread; else some a thread, so that all end together, but none so small that its own
+// tables take longer.
+int64_t tasks_for(double work, int threads);
+
 // The same without a type: task(context, i).
 void run_tasks(int64_t tasks, int threads, void (*task)(void* context, int64_t i), void* context);
 

@@ -24,6 +24,11 @@ int64_t depth(const DepthwiseSum<T>& s) {
 }
 
 template <class T>
+double operations(const DepthwiseSum<T>& s) {
+  return 2.0 * static_cast<double>(s.images * s.groups * s.rows * depth(s)) * s.h.outputs * s.w.outputs;
+}
+
+template <class T>
 bool stores_in_place(const DepthwiseSum<T>& s) {
   return s.phases == 1 && s.y.stride[4] == 1;
 }
@@ -218,9 +223,9 @@ bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
   const int64_t lanes = depthwise_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T)), all = s.images * s.groups;
-  const double outputs = static_cast<double>(all) * s.rows * s.h.outputs * s.w.outputs, work = outputs * static_cast<double>(depth(s));
+  const double outputs = static_cast<double>(all) * s.rows * s.h.outputs * s.w.outputs;
   DepthwisePlan p;
-  p.threads = threads_for(2 * work);
+  p.threads = threads_for(operations(s));
   const bool squares = sums_squares(s);
   const int64_t step = squares ? s.w.stride : 1;
   const AxisMap read_h = read_axis(s.h, squares), read_w = read_axis(s.w, squares);
@@ -253,7 +258,7 @@ DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
 template <class T>
 void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
   const int64_t batches = ceil_div(s.images * s.groups, plan.planes), strips = ceil_div(s.h.outputs, plan.strip), across = cuts(s);
-  const int64_t together = strips * across > 1 ? 1 : ceil_div(batches, plan.threads > 1 ? 8 * plan.threads : 1);
+  const int64_t together = strips * across > 1 ? 1 : ceil_div(batches, tasks_for(operations(s), plan.threads));
   const int64_t runs = ceil_div(batches, together);
   parallel_tasks(runs * strips * across, plan.threads, [&](int64_t i) {
     const int64_t c = i % across, h = i / across % strips, b = i / across / strips * together;

@@ -263,7 +263,7 @@ void run_lanes(const ConvProblem& p, Direction direction, const LaneCall<T>& cal
   const Roles roles(p, direction);
   const LaneCuts cuts = cut_lanes<T>(p, roles);
   const int64_t groups = ceil_div(p.mb * p.groups * roles.rows, depthwise_kernels<T>().lanes), pieces = cuts.strips * cuts.cuts;
-  const int64_t together = ceil_div(groups, cuts.threads > 1 ? std::max<int64_t>(1, 8 * cuts.threads / pieces) : 1), runs = ceil_div(groups, together);
+  const int64_t together = ceil_div(groups, std::max<int64_t>(1, tasks_for(2 * p.macs(), cuts.threads) / pieces)), runs = ceil_div(groups, together);
   parallel_tasks(runs * pieces, cuts.threads, [&](int64_t i) {
     const int64_t c = i % cuts.cuts, s = i / cuts.cuts % cuts.strips, g = i / pieces * together;
     Task<T> task(p, direction, roles, cuts, call, {s * cuts.strip, std::min(roles.h.outputs, (s + 1) * cuts.strip)}, {c * cuts.width, std::min(roles.w.outputs, (c + 1) * cuts.width)});

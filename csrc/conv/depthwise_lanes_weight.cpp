@@ -34,7 +34,7 @@ class LaneGradient {
   void run() const {
     const int64_t block = taps_ * lanes_;
     T* partial = parts_ > 1 ? reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(parts_ * blocks() * block))) : nullptr;
-    const int64_t together = parts_ > 1 ? 1 : ceil_div(blocks(), threads_ > 1 ? 8 * threads_ : 1);
+    const int64_t together = parts_ > 1 ? 1 : ceil_div(blocks(), tasks_for(2 * p_.macs(), threads_));
     parallel_tasks(ceil_div(blocks(), together) * parts_, threads_, [&](int64_t i) {
       const int64_t part = i % parts_, b = i / parts_ * together;
       task({b, std::min(blocks(), b + together)}, {part * units() / parts_, (part + 1) * units() / parts_}, partial ? partial + part * blocks() * block : nullptr);

@@ -63,7 +63,7 @@ class Gradient {
 
   void run() const {
     if (parts_ == 1) {
-      const int64_t together = ceil_div(batches(), threads_ > 1 ? 8 * threads_ : 1);
+      const int64_t together = ceil_div(batches(), tasks_for(2 * p_.macs(), threads_));
       parallel_tasks(ceil_div(batches(), together), threads_, [&](int64_t i) { task({i * together, std::min(batches(), (i + 1) * together)}, {0, units()}, nullptr); });
       return;
     }

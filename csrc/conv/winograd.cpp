@@ -129,13 +129,13 @@ struct Tiles {
     }
   };
 
-  // A block of all groups, and part `part` of the rows. The box counts images, outputs along the depth, and tiles.
-  void run(const Box& box, int64_t part) const {
+  // A block of some groups, and part `part` of the rows. The box counts images, outputs along the depth, and tiles.
+  void run(const Box& box, Range groups, int64_t part) const {
     const Scratch scratch(Sizes<T>(s, plan));
     const WinogradPatchesOf<T> source(s.shape, false, s.axis, s.x, box);
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
     Slices slices(s.axis[0]);
-    for (int64_t g = 0; g < s.groups; ++g) {
+    for (int64_t g = groups.begin; g < groups.end; ++g) {
       slices.clear();
       for (int64_t o = box.begin[0]; o < box.end[0]; ++o) {
         slices.fetch(o, [&](int64_t slice, int64_t place) {
@@ -280,7 +280,8 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
   plan.blocks = ceil_div(s.images, plan.images) * ceil_div(down, plan.down) * ceil_div(across, plan.across);
   if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(plan.threads, plan.blocks)));
   plan.blocks *= ceil_div(deep, plan.deep);
-  if (plan.blocks < plan.threads) plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks));
+  plan.group_parts = std::min(s.groups, ceil_div(plan.threads, plan.blocks));
+  plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks * plan.group_parts));
   plan.transforms_weights = !whole_weights && plan.blocks * plan.deep == 1 && (!s.u || all <= kFewTiles);
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
@@ -299,10 +300,12 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
   int64_t units[3], parts[3];
   for (int i = 0; i < 3; ++i) units[i] = ceil_div(all[i], unit[i]), parts[i] = ceil_div(all[i], most[i]);
   const Tiles<T> tiles{s, plan};
-  parallel_tasks(plan.blocks * plan.row_parts, plan.threads, [&](int64_t task) {
+  parallel_tasks(plan.blocks * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
     Box box{};
     const int64_t rows = task % plan.row_parts;
     task /= plan.row_parts;
+    const Range groups = part(s.groups, plan.group_parts, task % plan.group_parts);
+    task /= plan.group_parts;
     for (int i : {2, 1, 0}) {
       const Range own = part(units[i], parts[i], task % parts[i]);
       box.begin[i] = own.begin * unit[i];
@@ -311,7 +314,7 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
     }
     box.image0 = task * plan.images;
     box.image1 = std::min(s.images, box.image0 + plan.images);
-    tiles.run(box, rows);
+    tiles.run(box, groups, rows);
   });
 }
 

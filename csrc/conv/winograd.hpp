@@ -58,7 +58,7 @@ struct WinogradPlan {
   int64_t images = 1, down = 1, across = 1;  // tiles of a block
   int64_t deep = 1;                          // its outputs along the depth
   int64_t blocks = 1;                        // of all images
-  int64_t row_parts = 1;                     // a block is done in so many tasks
+  int64_t group_parts = 1, row_parts = 1;    // a block is done in so many tasks
   int64_t chunk = 1;                         // vectors of rows whose products are made at a time
   int64_t depth = 1;                         // channels at a time
   bool transforms_weights = false;           // of such a chunk when it comes to it
