@@ -19,7 +19,7 @@ inline int64_t checked_add(int64_t a, int64_t b, const char* what) {
   if (__builtin_add_overflow(a, b, &r)) overflow(what);
   return r;
 }
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }  // a >= 0, b > 0
+inline int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }  // b > 0; no sum that could overflow
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 }  // namespace fastconv
