@@ -67,8 +67,8 @@ template <class T>
 void pixels(const WinogradPixels<T>& a) {
   constexpr int VL = kLanes<T>;
   if (a.channels < VL || a.count < VL || a.step != 1) {
-    for (int64_t p = 0; p < a.count; ++p)
-      for (int64_t c = 0; c < VL; ++c)
+    for (int64_t c = 0; c < VL; ++c)  // channel by channel: a step that the processor foresees
+      for (int64_t p = 0; p < a.count; ++p)
         a.pixels[p * VL + c] = c < a.channels ? a.src[c * a.channel_stride + p * a.step] : T(0);
     return;
   }
