@@ -29,20 +29,25 @@ struct Lines {
   const int64_t lanes = conv_kernels<T>().lanes, channel_vectors = ceil_div(s.channels, lanes);
   const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
 
-  // Outputs [o0, o0 + 4 tiles) of one line of the image at x, for rows' vectors [r0, r1) of group g.
-  void run(const WinogradLine& line, int64_t o0, int64_t tiles, const T* x, T* y, int64_t g, Range r) const {
-    const int64_t count = tiles * kWinogradOut, vector = tiles * lanes;
+  // Outputs [o0, o0 + 4 tiles) of `count` lines of one axis of the image at x, for rows' vectors [r0, r1) of group g. The
+  // lines of two sides are added together: those of columns share the cache lines of y.
+  void run(const WinogradLine* lines, int64_t count, int64_t o0, int64_t tiles, const T* x, T* y, int64_t g, Range r) const {
+    const int64_t vector = tiles * lanes, outputs = std::min(tiles * kWinogradOut, lines->along.outputs - o0);
     const int64_t v_plane = plane_stride<T>(channel_vectors * vector), m_plane = plane_stride<T>(r.size() * vector);
-    const int64_t pixel_bytes = Arena::rounded_bytes<T>((count + kWinogradIn) * lanes), v_bytes = Arena::rounded_bytes<T>(kLinePlanes * v_plane);
-    char* memory = Arena::local().reserve(pixel_bytes + v_bytes + Arena::rounded_bytes<T>(kLinePlanes * m_plane));
-    T *pixels = reinterpret_cast<T*>(memory), *v = reinterpret_cast<T*>(memory + pixel_bytes), *m = reinterpret_cast<T*>(memory + pixel_bytes + v_bytes);
-    transform(line, o0, tiles, x, pixels, v, v_plane);
-    multiply(line, tiles, v, v_plane, m, m_plane, g, r);
-    const int64_t n = std::min(count, line.along.outputs - o0);
-    for (int64_t i = r.begin; i < r.end; ++i) {
-      kernels.line_output({m + (i - r.begin) * vector, m_plane, tiles, pixels});
-      add(line, o0, n, pixels, std::min(lanes, s.rows - i * lanes), v, y + i * lanes * s.y.stride[1] + line.target * s.y.stride[2 + line.across]);
+    const int64_t v_size = kLinePlanes * v_plane, m_size = kLinePlanes * m_plane;  // whole cache lines
+    const int64_t pixel_bytes = Arena::rounded_bytes<T>((tiles * kWinogradOut + kWinogradIn) * lanes);
+    char* memory = Arena::local().reserve(pixel_bytes + count * Arena::rounded_bytes<T>(v_size + m_size));
+    T *pixels = reinterpret_cast<T*>(memory), *v = reinterpret_cast<T*>(memory + pixel_bytes), *m = v + count * v_size;
+    for (int64_t l = 0; l < count; ++l) {
+      transform(lines[l], o0, tiles, x, pixels, v + l * v_size, v_plane);
+      multiply(lines[l], tiles, v + l * v_size, v_plane, m + l * m_size, m_plane, g, r);
     }
+    for (int64_t i = r.begin; i < r.end; ++i)
+      for (int64_t l = 0; l < count; ++l) {
+        kernels.line_output({m + l * m_size + (i - r.begin) * vector, m_plane, tiles, pixels});
+        add(lines[l], o0, outputs, pixels, std::min(lanes, s.rows - i * lanes), v,
+            y + i * lanes * s.y.stride[1] + lines[l].target * s.y.stride[2 + lines[l].across]);
+      }
   }
 
  private:
@@ -131,9 +136,12 @@ void run_winograd_lines(const WinogradSum<T>& s, const Vector<WinogradLine>& lin
     if (source < 0) return;
     const T* x = s.x.data + n * s.x.stride[0] + g * s.channels * s.x.stride[1] + source * s.x.stride[2];
     T* y = s.y.data + n * s.y.stride[0] + g * s.rows * s.y.stride[1] + d * s.y.stride[2];
-    for (const WinogradLine& line : lines)
-      for (int64_t o = 0; o < line.along.outputs; o += kTiles * kWinogradOut)
-        all.run(line, o, std::min(kTiles, ceil_div(line.along.outputs - o, kWinogradOut)), x, y, g, r);
+    for (size_t l = 0, count; l < lines.size(); l += count) {
+      for (count = 1; l + count < lines.size() && lines[l + count].across == lines[l].across;) ++count;
+      const int64_t outputs = lines[l].along.outputs;
+      for (int64_t o = 0; o < outputs; o += kTiles * kWinogradOut)
+        all.run(&lines[l], static_cast<int64_t>(count), o, std::min(kTiles, ceil_div(outputs - o, kWinogradOut)), x, y, g, r);
+    }
   });
 }
 
