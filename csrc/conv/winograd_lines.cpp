@@ -42,30 +42,30 @@ struct Lines {
       transform(lines[l], o0, tiles, x, pixels, v + l * v_size, v_plane);
       multiply(lines[l], tiles, v + l * v_size, v_plane, m + l * m_size, m_plane, g, r);
     }
-    for (int64_t i = r.begin; i < r.end; ++i)
-      for (int64_t l = 0; l < count; ++l) {
+    for (int64_t i = r.begin; i < r.end; ++i) {
+      const int64_t channels = std::min(lanes, s.rows - i * lanes);
+      for (int64_t l = 0; l < count; ++l) {  // turned, to where v was
         kernels.line_output({m + l * m_size + (i - r.begin) * vector, m_plane, tiles, pixels});
-        add(lines[l], o0, outputs, pixels, std::min(lanes, s.rows - i * lanes), v,
-            y + i * lanes * s.y.stride[1] + lines[l].target * s.y.stride[2 + lines[l].across]);
+        conv_kernels<T>().pack_transposed(v + l * v_size, outputs, pixels, lanes, 1, channels, outputs, outputs);
       }
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t l = 0; l < count; ++l)
+          add(lines[l], o0, outputs, v + l * v_size + c * outputs, y + (i * lanes + c) * s.y.stride[1] + lines[l].target * s.y.stride[2 + lines[l].across]);
+    }
   }
 
  private:
-  // y[c * y_channel + line.to[o0 + p] * step] += pixels[p * lanes + c], which are turned on the way. All but the padding's
-  // stand side by side.
-  void add(const WinogradLine& line, int64_t o0, int64_t count, const T* pixels, int64_t channels, T* turned, T* y) const {
+  // y[line.to[o0 + p] * step] += from[p]. All but the padding's stand side by side.
+  void add(const WinogradLine& line, int64_t o0, int64_t count, const T* from, T* y) const {
     const int64_t step = s.y.stride[2 + (3 - line.across)], first = std::clamp<int64_t>(line.before - o0, 0, count);
     const int64_t last = std::clamp<int64_t>(line.before + line.in - o0, first, count);
-    conv_kernels<T>().pack_transposed(turned, count, pixels, lanes, 1, channels, count, count);
-    for (int64_t c = 0; c < channels; ++c, y += s.y.stride[1], turned += count) {
-      T* own = y + (o0 - line.before) * step;
-      for (int64_t p = 0; p < first; ++p) y[line.to[static_cast<size_t>(o0 + p)] * step] += turned[p];
-      if (step == 1)
-        for (int64_t p = first; p < last; ++p) own[p] += turned[p];
-      else
-        for (int64_t p = first; p < last; ++p) own[p * step] += turned[p];
-      for (int64_t p = last; p < count; ++p) y[line.to[static_cast<size_t>(o0 + p)] * step] += turned[p];
-    }
+    T* own = y + (o0 - line.before) * step;
+    for (int64_t p = 0; p < first; ++p) y[line.to[static_cast<size_t>(o0 + p)] * step] += from[p];
+    if (step == 1)
+      for (int64_t p = first; p < last; ++p) own[p] += from[p];
+    else
+      for (int64_t p = first; p < last; ++p) own[p * step] += from[p];
+    for (int64_t p = last; p < count; ++p) y[line.to[static_cast<size_t>(o0 + p)] * step] += from[p];
   }
 
   void transform(const WinogradLine& line, int64_t o0, int64_t tiles, const T* x, T* pixels, T* v, int64_t v_plane) const {
