@@ -63,11 +63,13 @@ bool parse_bool(py::handle h, const char* name) {
   return static_cast<bool>(truth);
 }
 
-py::tuple parse_shape(py::handle h, const char* name) {
-  auto sizes = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
-  if (!sizes) refuse(name, "a sequence of sizes", h);
-  return sizes;
+py::tuple tuple_of(py::handle h, const char* name, const char* need) {
+  auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
+  if (!items) refuse(name, need, h);
+  return items;
 }
+
+py::tuple parse_shape(py::handle h, const char* name) { return tuple_of(h, name, "a sequence of sizes"); }
 
 void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* values) {
   if (PyLong_CheckExact(h.ptr())) {

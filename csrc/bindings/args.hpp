@@ -19,7 +19,8 @@ double parse_number(py::handle h, const char* name);
 // True or False, of Python or of numpy; nothing is taken for its truth value.
 bool parse_bool(py::handle h, const char* name);
 
-// A shape: any iterable, as a tuple, which nothing that is called while it is read can change.
+// Any iterable as a tuple, which nothing that is called while it is read can change; and such a shape.
+py::tuple tuple_of(py::handle h, const char* name, const char* need);
 py::tuple parse_shape(py::handle h, const char* name);
 
 // padding: an int | one per axis | (before, after) per axis | "valid" "same" "same_lower" "full" "causal".

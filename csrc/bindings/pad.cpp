@@ -32,12 +32,6 @@ Shape shape_of(const py::array& a, const char* name) {
   return s;
 }
 
-py::tuple tuple_of(py::handle h, const char* name, const char* need) {
-  auto t = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
-  if (!t) refuse(name, need, h);
-  return t;
-}
-
 Shape parse_shape(py::handle h, const char* name) {
   py::tuple t = tuple_of(h, name, "a shape");
   Shape s = make_shape(static_cast<int>(py::len(t)), name, h);

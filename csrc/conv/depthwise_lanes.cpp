@@ -190,7 +190,7 @@ class Task {
       };
       for (int64_t q = 0; q < std::min(period, width); ++q) {
         const int64_t n = ceil_div(width - q, period), part = lane_outputs(n, kernels_of_lanes_.outputs);
-        for (int64_t i = 0; i < n; i += part) {  
+        for (int64_t i = 0; i < n; i += part) {
           const int64_t begin = std::min(i, n - part);
           segments_.push_back(segment(begin, q + begin * period, part, alike->residues[static_cast<size_t>(q)], false));
         }

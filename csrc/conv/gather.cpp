@@ -20,7 +20,6 @@ constexpr int64_t kEdgeBytes = 384 << 10;   // sums of tiles that end within a v
 constexpr int64_t kTailDepth = 256;         // of the sums that a tail's dot products repay
 constexpr int64_t kTailPlane = 256;         // pixels of an image of which a vector more or less is worth it;
 constexpr int64_t kDenseTailPlane = 512;    // where no tap goes along the width, lest its rows have gaps
-constexpr int64_t kFewBlocks = 8;            // a thread: an odd one keeps the others waiting
 constexpr int64_t kStreamed = 8;            // channels at a time of a large x of which a single tile of rows is made: long stretches of each
 constexpr int64_t kLargeBytes = 1 << 20;    // of such an image
 constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
@@ -559,9 +558,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
       if (more[0] * more[1] * more[2] > pixels || few * channel_size(1, more) > budget) break;
       ++extent[axis];
     }
-    int64_t blocks = ceil_div(n[axis], extent[axis]);
-    if (blocks > 1 && blocks < kFewBlocks * plan.threads) blocks = std::min(n[axis], round_up(blocks, plan.threads));
-    extent[axis] = ceil_div(n[axis], blocks);  // blocks of even size, as many for each thread
+    extent[axis] = even_extent(n[axis], extent[axis], plan.threads);
   }
   if (extent[0] == n[0] && extent[1] == n[1] && extent[2] == n[2])
     while (plan.images < s.images && (plan.images + 1) * extent[0] * extent[1] * extent[2] <= pixels &&

@@ -20,7 +20,6 @@ constexpr int64_t kMostBytes = 12 << 20;      // transformed input of a block, w
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
 constexpr int64_t kRowsAtOnce = 64;          // of products
 constexpr int64_t kMostApart = 32;           // taps: a block has at least a tile of each residue
-constexpr int64_t kFewBlocks = 8;            // a thread: an odd one keeps the others waiting
 
 template <class T>
 int64_t lanes() {
@@ -273,9 +272,7 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
   const int64_t all = s.images * deep * down * across;
   if (plan.threads > 1 && all >= plan.threads * kLeastTiles) most = std::min(most, ceil_div(all, plan.threads));
   plan.across = std::min(across, round_up(cut(across, most), s.shape.step[2]));  // whole rows of outputs
-  plan.down = cut(down, most / plan.across);
-  if (const int64_t blocks = ceil_div(down, plan.down); blocks > 1 && blocks < kFewBlocks * plan.threads)
-    plan.down = ceil_div(down, std::min(down, round_up(blocks, plan.threads)));
+  plan.down = even_extent(down, std::max<int64_t>(1, most / plan.across), plan.threads);
   if (plan.across == across && plan.down == down && deep == 1) plan.images = cut(s.images, most / (down * across));
   plan.blocks = ceil_div(s.images, plan.images) * ceil_div(down, plan.down) * ceil_div(across, plan.across);
   if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(plan.threads, plan.blocks)));

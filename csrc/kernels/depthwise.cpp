@@ -397,6 +397,15 @@ struct HalvedParts {
   FASTCONV_INLINE HalvedParts(int64_t at, int64_t width) : lanes{{at, width}, {at + kLanes<T>, width}, {at + 2 * kLanes<T>, width, 1}} {}
 };
 
+// Two vectors of each of two lines, to be read later.
+template <class T>
+FASTCONV_INLINE void fetch_two_lines(const T* const* line, int64_t at) {
+  __builtin_prefetch(line[0] + at);
+  __builtin_prefetch(line[0] + at + kLanes<T>);
+  __builtin_prefetch(line[1] + at);
+  __builtin_prefetch(line[1] + at + kLanes<T>);
+}
+
 template <class T>
 void square_band_by_two(const Band<T>& b) {
   constexpr int VL = kLanes<T>;
@@ -412,10 +421,7 @@ void square_band_by_two(const Band<T>& b) {
     Halves<T> above(*line + at, part.lanes);
     for (int64_t r = 0; r < b.rows; ++r, line += 2, y += b.y_row) {
       if (b.x_ahead) {
-        __builtin_prefetch(line[1] + at + b.x_ahead);
-        __builtin_prefetch(line[1] + at + VL + b.x_ahead);
-        __builtin_prefetch(line[2] + at + b.x_ahead);
-        __builtin_prefetch(line[2] + at + VL + b.x_ahead);
+        fetch_two_lines<T>(line + 1, at + b.x_ahead);
         __builtin_prefetch(y + b.y_ahead, 1);
       }
       const Halves<T> middle(line[1] + at, part.lanes), below(line[2] + at, part.lanes);
@@ -449,10 +455,7 @@ void square_dots_by_two(const BandDots<T>& b) {
     Halves<T> above(*line + at, part.lanes, keep);
     for (int64_t r = 0; r < b.rows; ++r, line += 2, dy += b.dy_row) {
       if (b.x_ahead) {
-        __builtin_prefetch(line[1] + at + b.x_ahead);
-        __builtin_prefetch(line[1] + at + VL + b.x_ahead);
-        __builtin_prefetch(line[2] + at + b.x_ahead);
-        __builtin_prefetch(line[2] + at + VL + b.x_ahead);
+        fetch_two_lines<T>(line + 1, at + b.x_ahead);
         __builtin_prefetch(dy + b.dy_ahead);
       }
       const Halves<T> middle(line[1] + at, part.lanes, keep), below(line[2] + at, part.lanes, keep);
@@ -470,7 +473,7 @@ void square_dots_by_two(const BandDots<T>& b) {
   for (int i = 0; i < 9; ++i) store(b.sums + i * VL, acc[i]);
 }
 
-// A vector of each of two columns in turn, as elements [first, end) of dst. 
+// A vector of each of two columns in turn, as elements [first, end) of dst.
 template <class T>
 FASTCONV_INLINE void store_zipped(T* dst, Vec<T> even, Vec<T> odd, const Part<T> (&part)[2]) {
   store_lanes(dst, zip_low(even, odd), part[0].lanes);
