@@ -96,7 +96,8 @@ int default_threads() {
 }
 
 std::atomic<int> process_threads{0};  // 0: not asked yet
-[[maybe_unused]] std::atomic<bool> forked{false};      // a forked child has lost the parent's OpenMP threads: it must not wait for them
+[[maybe_unused]] std::atomic<bool> forked{
+    false};  // a forked child has lost the parent's OpenMP threads: it must not wait for them
 thread_local int thread_limit = 0;
 
 #if FASTCONV_HAVE_OPENMP && (defined(__unix__) || defined(__APPLE__))

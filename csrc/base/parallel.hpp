@@ -11,8 +11,8 @@ namespace fastconv {
 // Threads worth waking for `work` floating-point operations (or an equal number of bytes moved).
 int threads_for(double work);
 
-// Tasks to cut `work` into: one on one thread; else some a thread, so that all end together, but none so small that its own
-// tables take longer.
+// Tasks to cut `work` into: one on one thread; else some a thread, so that all end together, but none so small that its
+// own tables take longer.
 int64_t tasks_for(double work, int threads);
 
 // The same without a type: task(context, i).
@@ -21,7 +21,9 @@ void run_tasks(int64_t tasks, int threads, void (*task)(void* context, int64_t i
 template <class F>
 void parallel_tasks(int64_t tasks, int threads, F&& task) {
   using Task = std::remove_reference_t<F>;
-  run_tasks(tasks, threads, [](void* context, int64_t i) { (*static_cast<Task*>(context))(i); }, const_cast<void*>(static_cast<const void*>(&task)));
+  run_tasks(
+      tasks, threads, [](void* context, int64_t i) { (*static_cast<Task*>(context))(i); },
+      const_cast<void*>(static_cast<const void*>(&task)));
 }
 
 }  // namespace fastconv

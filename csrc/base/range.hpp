@@ -13,8 +13,8 @@ struct Range {
 };
 // Part i of [0, n) cut into `parts` nearly equal ones.
 inline Range part(int64_t n, int64_t parts, int64_t i) { return {i * n / parts, (i + 1) * n / parts}; }
-// The extent of blocks of [0, n), none longer than `most`: as even as may be, and where there are but a few a thread, as many
-// for each, since an odd one keeps the others waiting.
+// The extent of blocks of [0, n), none longer than `most`: as even as may be, and where there are but a few a thread,
+// as many for each, since an odd one keeps the others waiting.
 inline int64_t even_extent(int64_t n, int64_t most, int threads) {
   constexpr int64_t kFew = 8;
   int64_t blocks = ceil_div(n, most);

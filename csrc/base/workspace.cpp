@@ -19,7 +19,9 @@ void* new_pages(int64_t bytes) { return std::aligned_alloc(kPage, static_cast<si
 void delete_pages(void* pages) { std::free(pages); }
 #endif
 
-size_t grains(size_t bytes) { return std::max<size_t>(1, (bytes + Workspace::kGrain - 1) / Workspace::kGrain) * Workspace::kGrain; }
+size_t grains(size_t bytes) {
+  return std::max<size_t>(1, (bytes + Workspace::kGrain - 1) / Workspace::kGrain) * Workspace::kGrain;
+}
 
 }  // namespace
 
@@ -98,7 +100,7 @@ Workspace* Borrowing::current() noexcept { return innermost_ ? innermost_->works
 
 void* take_table(Workspace* from, size_t count, size_t item) {
   if (count > PTRDIFF_MAX / item) throw std::bad_alloc();
-  return from ? from->take(count * item) : ::operator new(count * item);
+  return from ? from->take(count * item) : ::operator new(count* item);
 }
 void give_table_back(Workspace* from, void* table, size_t bytes) noexcept {
   if (from) from->give_back(table, bytes);

@@ -1,5 +1,6 @@
-// Scratch memory. A call takes it from the heap, by way of two arenas a thread that are kept between calls and never larger
-// than one plan asks for (a few megabytes), or, where the caller has lent a workspace, from that and from nowhere else.
+// Scratch memory. A call takes it from the heap, by way of two arenas a thread that are kept between calls and never
+// larger than one plan asks for (a few megabytes), or, where the caller has lent a workspace, from that and from
+// nowhere else.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -22,8 +23,8 @@ class WorkspaceTooSmall : public std::bad_alloc {
   char message_[96];
 };
 
-// Memory that a caller lends for one call, to be used by all threads of that call: first fit among free blocks, which are
-// kept in the order of their addresses and joined when they touch.
+// Memory that a caller lends for one call, to be used by all threads of that call: first fit among free blocks, which
+// are kept in the order of their addresses and joined when they touch.
 class Workspace {
  public:
   static constexpr size_t kGrain = 64;
@@ -115,9 +116,13 @@ class ScratchAllocator {
   ScratchAllocator select_on_container_copy_construction() const { return {}; }
   Workspace* from() const { return from_; }
   template <class U>
-  bool operator==(const ScratchAllocator<U>& other) const { return from_ == other.from(); }
+  bool operator==(const ScratchAllocator<U>& other) const {
+    return from_ == other.from();
+  }
   template <class U>
-  bool operator!=(const ScratchAllocator<U>& other) const { return from_ != other.from(); }
+  bool operator!=(const ScratchAllocator<U>& other) const {
+    return from_ != other.from();
+  }
 
  private:
   Workspace* from_;

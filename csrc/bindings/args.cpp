@@ -92,7 +92,9 @@ void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* 
 }
 
 void parse_padding(py::handle h, int nd, ConvAxis* axes) {
-  const char* need = "an integer, one per axis, a (before, after) pair per axis, or one of 'valid', 'same', 'same_lower', 'full', 'causal'";
+  const char* need =
+      "an integer, one per axis, a (before, after) pair per axis, or one of 'valid', 'same', 'same_lower', 'full', "
+      "'causal'";
   if (PyLong_CheckExact(h.ptr())) {
     int64_t v = parse_int(h, 0, "padding");
     for (int i = 0; i < nd; ++i) axes[i].pad_before = axes[i].pad_after = v;
@@ -149,8 +151,9 @@ Mode parse_mode(py::handle h, const char* name) {
     Mode mode;
   };
   static const Entry entries[] = {
-      {"zeros", Mode::zeros},       {"reflect", Mode::reflect},     {"replicate", Mode::replicate}, {"circular", Mode::circular},
-      {"symmetric", Mode::symmetric}, {"constant", Mode::zeros}, {"edge", Mode::replicate}, {"wrap", Mode::circular},
+      {"zeros", Mode::zeros},       {"reflect", Mode::reflect},     {"replicate", Mode::replicate},
+      {"circular", Mode::circular}, {"symmetric", Mode::symmetric}, {"constant", Mode::zeros},
+      {"edge", Mode::replicate},    {"wrap", Mode::circular},
   };
   if (const char* text = text_of(h))
     for (const Entry& e : entries)
@@ -167,7 +170,8 @@ void parse_modes(py::handle h, int nd, ConvAxis* axes) {
     return;
   }
   py::tuple seq = parse_shape(h, "padding_mode");
-  if (static_cast<int>(seq.size()) != nd) bad("padding_mode", "one name or one per axis (" + std::to_string(nd) + ")", h);
+  if (static_cast<int>(seq.size()) != nd)
+    bad("padding_mode", "one name or one per axis (" + std::to_string(nd) + ")", h);
   for (int i = 0; i < nd; ++i) {
     py::object item = seq[static_cast<size_t>(i)];
     axes[i].mode = parse_mode(item, "padding_mode");
@@ -192,12 +196,15 @@ Activation parse_activation(py::handle h) {
   if (h.is_none()) return Activation::none;
   static const Activation all[] = {Activation::none, Activation::relu,    Activation::leaky_relu, Activation::relu6,
                                    Activation::elu,  Activation::sigmoid, Activation::tanh};
-  return parse_name(h, "activation", "None or one of 'relu', 'leaky_relu', 'relu6', 'elu', 'sigmoid', 'tanh'", all, activation_name);
+  return parse_name(h, "activation", "None or one of 'relu', 'leaky_relu', 'relu6', 'elu', 'sigmoid', 'tanh'", all,
+                    activation_name);
 }
 
 Algorithm parse_algorithm(py::handle h) {
-  static const Algorithm all[] = {Algorithm::automatic, Algorithm::direct, Algorithm::winograd, Algorithm::fft, Algorithm::depthwise, Algorithm::reference};
-  return parse_name(h, "algorithm", "one of 'auto', 'direct', 'winograd', 'fft', 'depthwise', 'reference'", all, algorithm_name);
+  static const Algorithm all[] = {Algorithm::automatic, Algorithm::direct,    Algorithm::winograd,
+                                  Algorithm::fft,       Algorithm::depthwise, Algorithm::reference};
+  return parse_name(h, "algorithm", "one of 'auto', 'direct', 'winograd', 'fft', 'depthwise', 'reference'", all,
+                    algorithm_name);
 }
 
 Direction parse_direction(py::handle h) {

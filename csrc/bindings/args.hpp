@@ -12,8 +12,8 @@ void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* 
 int64_t parse_int(py::handle h, int64_t least, const char* name);
 double parse_number(py::handle h, const char* name);
 
-// Throws the TypeError for an argument of which Python could not make what it should be, with Python's error as its cause;
-// but what is no error of the argument's, such as KeyboardInterrupt, as it is.
+// Throws the TypeError for an argument of which Python could not make what it should be, with Python's error as its
+// cause; but what is no error of the argument's, such as KeyboardInterrupt, as it is.
 [[noreturn]] void refuse(const char* name, const char* need, py::handle got);
 
 // True or False, of Python or of numpy; nothing is taken for its truth value.

@@ -15,7 +15,8 @@ bool addressable(const py::array& a) {
 
 bool is_real_float(const py::array& a) {
   const auto* d = py::detail::array_descriptor_proxy(py::detail::array_proxy(a.ptr())->descr);
-  return (d->type_num == py::detail::npy_api::NPY_FLOAT_ || d->type_num == py::detail::npy_api::NPY_DOUBLE_) && d->byteorder != '>';
+  return (d->type_num == py::detail::npy_api::NPY_FLOAT_ || d->type_num == py::detail::npy_api::NPY_DOUBLE_) &&
+         d->byteorder != '>';
 }
 
 // Slow road: things that are not yet an ndarray, and errors.
@@ -73,7 +74,8 @@ py::object make_array(bool f64, const Py_intptr_t* shape, int rank, void* data) 
   auto& api = py::detail::npy_api::get();
   auto descr = api.PyArray_DescrFromType_(f64 ? py::detail::npy_api::NPY_DOUBLE_ : py::detail::npy_api::NPY_FLOAT_);
   const int flags = data ? py::detail::npy_api::NPY_ARRAY_WRITEABLE_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_ : 0;
-  auto made = py::reinterpret_steal<py::object>(api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, rank, shape, nullptr, data, flags, nullptr));
+  auto made = py::reinterpret_steal<py::object>(
+      api.PyArray_NewFromDescr_(api.PyArray_Type_, descr, rank, shape, nullptr, data, flags, nullptr));
   if (!made) throw py::error_already_set();
   return made;
 }
@@ -130,16 +132,17 @@ py::array input_array(py::handle h, const char* name) {
 
 void require_same_dtype(const py::array& a, const char* a_name, const py::array& b, const char* b_name) {
   if (a.itemsize() == b.itemsize()) return;
-  throw py::type_error(message({a_name, " and ", b_name, " must have one dtype, got ",
-                                py::str(a.dtype()).cast<std::string>(), " and ",
-                                py::str(b.dtype()).cast<std::string>()}));
+  throw py::type_error(
+      message({a_name, " and ", b_name, " must have one dtype, got ", py::str(a.dtype()).cast<std::string>(), " and ",
+               py::str(b.dtype()).cast<std::string>()}));
 }
 
 py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank, const char* name,
                        std::initializer_list<const py::array*> inputs) {
   if (out.is_none()) return new_array(f64, shape, rank);
   const std::string n = name;
-  if (!py::isinstance<py::array>(out)) throw py::type_error(n + " must be a numpy array, got " + repr_text(py::type::of(out)));
+  if (!py::isinstance<py::array>(out))
+    throw py::type_error(n + " must be a numpy array, got " + repr_text(py::type::of(out)));
   py::array a = py::reinterpret_borrow<py::array>(out);
   if (!is_real_float(a) || is_f64(a) != f64)
     throw py::type_error(message({n, " has dtype ", py::str(a.dtype()).cast<std::string>(), ", but the result is ",
@@ -149,18 +152,21 @@ py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank,
   if (!fits) {
     std::string want = "(";
     for (int i = 0; i < rank; ++i) want += (i ? ", " : "") + std::to_string(shape[i]);
-    throw py::value_error(n + " has shape " + shape_text(a) + ", but the result has shape " + want + (rank == 1 ? ",)" : ")"));
+    throw py::value_error(n + " has shape " + shape_text(a) + ", but the result has shape " + want +
+                          (rank == 1 ? ",)" : ")"));
   }
   if (!a.writeable()) throw py::value_error(n + " is read-only");
   if (!addressable(a)) throw py::value_error(n + " is not aligned to its elements");
-  if (overlaps_itself(a)) throw py::value_error(n + " has elements that share memory (strides " + repr_text(a.attr("strides")) + ")");
+  if (overlaps_itself(a))
+    throw py::value_error(n + " has elements that share memory (strides " + repr_text(a.attr("strides")) + ")");
   const char *lo, *hi;
   extent(a, lo, hi);
   for (const py::array* input : inputs) {
     if (!input || !input->ptr()) continue;
     const char *ilo, *ihi;
     extent(*input, ilo, ihi);
-    if (lo < ihi && ilo < hi && lo < hi && ilo < ihi) throw py::value_error(n + " shares memory with an input of the call");
+    if (lo < ihi && ilo < hi && lo < hi && ilo < ihi)
+      throw py::value_error(n + " shares memory with an input of the call");
   }
   return a;
 }

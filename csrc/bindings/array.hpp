@@ -45,7 +45,8 @@ View<T> view_of(A& a, int nd, int lead) {
   return v;
 }
 
-// Runs f<float> or f<double> with the GIL released. Arguments were converted with the GIL held; f touches no Python object.
+// Runs f<float> or f<double> with the GIL released. Arguments were converted with the GIL held; f touches no Python
+// object.
 template <class F>
 void run_released(bool f64, F&& f) {
   py::gil_scoped_release release;

@@ -1,12 +1,13 @@
 // conv and conv_transpose, forward and gradients: Python arguments -> problem and views -> the core.
-#include "bindings/args.hpp"
-#include "base/checked.hpp"
-#include "base/message.hpp"
 #include "fastconv/conv.hpp"
 
 #include <limits>
 #include <memory>
 #include <tuple>
+
+#include "base/checked.hpp"
+#include "base/message.hpp"
+#include "bindings/args.hpp"
 
 namespace fastconv {
 namespace {
@@ -94,9 +95,9 @@ void finish_output_sizes(Call& c) {
 void require_channels(const Call& c, int64_t input_channels, int64_t weight_channels) {
   if (weight_channels != 0 && input_channels == weight_channels * c.p.groups) return;
   if (weight_channels == 0 && input_channels == 0) return;
-  throw py::value_error(message({"weight has ", weight_channels, " channels a group with groups=", c.p.groups,
-                                 ", so input must have ", weight_channels * c.p.groups, " channels, but it has ",
-                                 input_channels}));
+  throw py::value_error(
+      message({"weight has ", weight_channels, " channels a group with groups=", c.p.groups, ", so input must have ",
+               weight_channels * c.p.groups, " channels, but it has ", input_channels}));
 }
 
 int output_shape(const Call& c, int64_t channels, bool out_side, int64_t* shape) {
@@ -122,9 +123,9 @@ void require_grad_output(const Call& c, const py::array& g) {
   throw py::value_error("grad_output must have the shape of the output, " + text + "), got " + shape_text(g));
 }
 
-py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride, py::handle padding,
-                          py::handle dilation, py::handle groups, py::handle padding_mode, py::handle flip, py::handle activation,
-                          py::handle algorithm, py::handle out) {
+py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride,
+                          py::handle padding, py::handle dilation, py::handle groups, py::handle padding_mode,
+                          py::handle flip, py::handle activation, py::handle algorithm, py::handle out) {
   Call c(nd, flip);
   py::array x = input_array(input, "input"), w = input_array(weight, "weight");
   require_same_dtype(x, "input", w, "weight");
@@ -156,8 +157,9 @@ py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handl
   return y;
 }
 
-py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::handle input_size, py::handle stride, py::handle padding,
-                        py::handle dilation, py::handle groups, py::handle padding_mode, py::handle flip, py::handle algorithm, py::handle out) {
+py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::handle input_size, py::handle stride,
+                        py::handle padding, py::handle dilation, py::handle groups, py::handle padding_mode,
+                        py::handle flip, py::handle algorithm, py::handle out) {
   Call c(nd, flip);
   py::array g = input_array(grad_output, "grad_output"), w = input_array(weight, "weight");
   require_same_dtype(g, "grad_output", w, "weight");
@@ -194,14 +196,15 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   py::array dx = output_array(out, c.f64, shape, rank, "out", {&g, &w});
   run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
-    conv_backward_input<T>(c.p, view_of<const T>(g, nd, c.lead), oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{},
-                           view_of<T>(dx, nd, c.lead), Activation::none, alg);
+    conv_backward_input<T>(c.p, view_of<const T>(g, nd, c.lead), oriented(view_of<const T>(w, nd, 2), c.flip),
+                           View<const T>{}, view_of<T>(dx, nd, c.lead), Activation::none, alg);
   });
   return dx;
 }
 
-py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding,
-                         py::handle dilation, py::handle groups, py::handle padding_mode, py::handle flip, py::handle algorithm, py::handle out) {
+py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::handle kernel_size, py::handle stride,
+                         py::handle padding, py::handle dilation, py::handle groups, py::handle padding_mode,
+                         py::handle flip, py::handle algorithm, py::handle out) {
   Call c(nd, flip);
   py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input");
   require_same_dtype(g, "grad_output", x, "input");
@@ -226,7 +229,8 @@ py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::h
   py::array dw = output_array(out, c.f64, shape, nd + 2, "out", {&g, &x});
   run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
-    conv_backward_weight<T>(c.p, view_of<const T>(g, nd, c.lead), view_of<const T>(x, nd, c.lead), oriented(view_of<T>(dw, nd, 2), c.flip), alg);
+    conv_backward_weight<T>(c.p, view_of<const T>(g, nd, c.lead), view_of<const T>(x, nd, c.lead),
+                            oriented(view_of<T>(dw, nd, 2), c.flip), alg);
   });
   return dw;
 }
@@ -249,8 +253,8 @@ py::array grad_bias_py(int nd, py::handle grad_output, py::handle out) {
 }
 
 // The problem whose input gradient a transposed convolution is: its `in` is our output, its `out` our input.
-void transposed_problem(Call& c, const py::array& x, const py::array& w, py::handle stride, py::handle padding, py::handle output_padding,
-                        py::handle groups, py::handle dilation, py::handle padding_mode) {
+void transposed_problem(Call& c, const py::array& x, const py::array& w, py::handle stride, py::handle padding,
+                        py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode) {
   const int nd = c.nd;
   c.lead = leading_axes(c, x, "input");
   if (w.ndim() != nd + 2) bad_rank("weight", w, std::string("(C, O/groups, ") + kernel_letters(nd) + ")");
@@ -276,11 +280,13 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
   for (int i = 0; i < nd; ++i) {
     ConvAxis& a = c.axes()[i];
     if (same) {
-      if (extra[i]) throw py::value_error("output_padding must be 0 with padding='same', got " + repr_text(output_padding));
+      if (extra[i])
+        throw py::value_error("output_padding must be 0 with padding='same', got " + repr_text(output_padding));
       continue;
     }
     if (a.out == 0) throw py::value_error("input must not have a spatial axis of size 0, got " + shape_text(x));
-    int64_t grown = checked_add(checked_mul(a.out - 1, a.stride, "stride"), checked_mul(a.dilation, a.k - 1, "dilation"), "dilation");
+    int64_t grown = checked_add(checked_mul(a.out - 1, a.stride, "stride"),
+                                checked_mul(a.dilation, a.k - 1, "dilation"), "dilation");
     a.in = checked_add(grown, checked_add(extra[i], 1, "output_padding"), "output_padding") -
            checked_add(a.pad_before, a.pad_after, "padding");
     if (a.in < 0)
@@ -290,9 +296,10 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
   validate(c.p);
 }
 
-py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride, py::handle padding,
-                               py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode, py::handle flip,
-                               py::handle activation, py::handle algorithm, py::handle out) {
+py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride,
+                               py::handle padding, py::handle output_padding, py::handle groups, py::handle dilation,
+                               py::handle padding_mode, py::handle flip, py::handle activation, py::handle algorithm,
+                               py::handle out) {
   Call c(nd, flip);
   py::array x = input_array(input, "input"), w = input_array(weight, "weight");
   require_same_dtype(x, "input", w, "weight");
@@ -306,18 +313,20 @@ py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::
   py::array y = output_array(out, c.f64, shape, rank, "out", {&x, &w, b.is_none() ? nullptr : &b});
   run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
-    conv_backward_input<T>(c.p, view_of<const T>(x, nd, c.lead), oriented(view_of<const T>(w, nd, 2), c.flip), bias_view<T>(b),
-                           view_of<T>(y, nd, c.lead), act, alg);
+    conv_backward_input<T>(c.p, view_of<const T>(x, nd, c.lead), oriented(view_of<const T>(w, nd, 2), c.flip),
+                           bias_view<T>(b), view_of<T>(y, nd, c.lead), act, alg);
   });
   return y;
 }
 
 // Gradients of the transposed convolution; its output gradient has the shape of our problem's input.
-py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input, py::handle weight, py::handle stride, py::handle padding,
-                                py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode, py::handle flip,
-                                bool need_input, bool need_weight, bool need_bias, py::handle algorithm) {
+py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input, py::handle weight, py::handle stride,
+                                py::handle padding, py::handle output_padding, py::handle groups, py::handle dilation,
+                                py::handle padding_mode, py::handle flip, bool need_input, bool need_weight,
+                                bool need_bias, py::handle algorithm) {
   Call c(nd, flip);
-  py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input"), w = input_array(weight, "weight");
+  py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input"),
+            w = input_array(weight, "weight");
   require_same_dtype(x, "input", w, "weight");
   require_same_dtype(x, "input", g, "grad_output");
   c.f64 = is_f64(x);
@@ -345,8 +354,10 @@ py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input
     using T = decltype(zero);
     View<const T> gv = view_of<const T>(g, nd, c.lead);
     if (need_input)
-      conv_forward<T>(c.p, gv, oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{}, view_of<T>(ax, nd, c.lead), Activation::none, alg);
-    if (need_weight) conv_backward_weight<T>(c.p, view_of<const T>(x, nd, c.lead), gv, oriented(view_of<T>(aw, nd, 2), c.flip), alg);
+      conv_forward<T>(c.p, gv, oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{},
+                      view_of<T>(ax, nd, c.lead), Activation::none, alg);
+    if (need_weight)
+      conv_backward_weight<T>(c.p, view_of<const T>(x, nd, c.lead), gv, oriented(view_of<T>(aw, nd, 2), c.flip), alg);
   });
   return py::make_tuple(dx, dw, db);
 }
@@ -354,9 +365,11 @@ py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input
 // Weights and options of a layer, packed once.
 class PackedConv {
  public:
-  PackedConv(int nd, py::handle weight, py::handle bias, py::handle stride, py::handle padding, py::handle dilation, py::handle groups,
-             py::handle padding_mode, py::handle flip, py::handle activation, py::handle algorithm)
-      : call_(nd, flip), padding_(py::reinterpret_borrow<py::object>(padding)), activation_(parse_activation(activation)) {
+  PackedConv(int nd, py::handle weight, py::handle bias, py::handle stride, py::handle padding, py::handle dilation,
+             py::handle groups, py::handle padding_mode, py::handle flip, py::handle activation, py::handle algorithm)
+      : call_(nd, flip),
+        padding_(py::reinterpret_borrow<py::object>(padding)),
+        activation_(parse_activation(activation)) {
     py::array w = input_array(weight, "weight");
     require_weight_rank(call_, w);
     call_.f64 = is_f64(w);
@@ -378,8 +391,8 @@ class PackedConv {
     Algorithm alg = parse_algorithm(algorithm);
     run_released(call_.f64, [&](auto zero) {
       using T = decltype(zero);
-      std::get<std::unique_ptr<PackedWeights<T>>>(weights_) =
-          std::make_unique<PackedWeights<T>>(call_.p, oriented(view_of<const T>(w, call_.nd, 2), call_.flip), bias_view<T>(b), alg);
+      std::get<std::unique_ptr<PackedWeights<T>>>(weights_) = std::make_unique<PackedWeights<T>>(
+          call_.p, oriented(view_of<const T>(w, call_.nd, 2), call_.flip), bias_view<T>(b), alg);
     });
   }
 
@@ -401,7 +414,9 @@ class PackedConv {
     py::array y = output_array(out, c.f64, shape, rank, "out", {&x});
     run_released(c.f64, [&](auto zero) {
       using T = decltype(zero);
-      conv_forward_packed<T>(c.p, view_of<const T>(x, c.nd, c.lead), *std::get<std::unique_ptr<PackedWeights<T>>>(weights_), view_of<T>(y, c.nd, c.lead), activation_);
+      conv_forward_packed<T>(c.p, view_of<const T>(x, c.nd, c.lead),
+                             *std::get<std::unique_ptr<PackedWeights<T>>>(weights_), view_of<T>(y, c.nd, c.lead),
+                             activation_);
     });
     return y;
   }
@@ -418,22 +433,27 @@ class PackedConv {
   std::tuple<std::unique_ptr<PackedWeights<float>>, std::unique_ptr<PackedWeights<double>>> weights_;
 };
 
-py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py::handle stride, py::handle padding, py::handle dilation,
-                    py::handle groups, py::handle padding_mode, py::handle direction, bool f64, py::handle algorithm) {
+py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py::handle stride, py::handle padding,
+                    py::handle dilation, py::handle groups, py::handle padding_mode, py::handle direction, bool f64,
+                    py::handle algorithm) {
   Call c(nd, py::bool_(false));
   read_steps(c, stride, dilation, groups);
   py::tuple x = parse_shape(input_shape, "input_shape"), w = parse_shape(weight_shape, "weight_shape");
-  if (static_cast<int>(py::len(w)) != nd + 2) throw py::value_error(message({"weight_shape must have ", nd + 2,
-                                                                             " sizes, got ", repr_text(weight_shape)}));
+  if (static_cast<int>(py::len(w)) != nd + 2)
+    throw py::value_error(message({"weight_shape must have ", nd + 2, " sizes, got ", repr_text(weight_shape)}));
   const int lead = static_cast<int>(py::len(x)) - nd;
-  if (lead != 1 && lead != 2) throw py::value_error(message({"input_shape must have ", nd + 2, " or ", nd + 1,
-                                                             " sizes, got ", repr_text(input_shape)}));
-  auto size = [&](const py::tuple& t, int i, const char* name) { return parse_int(t[static_cast<size_t>(i)], 0, name); };
+  if (lead != 1 && lead != 2)
+    throw py::value_error(
+        message({"input_shape must have ", nd + 2, " or ", nd + 1, " sizes, got ", repr_text(input_shape)}));
+  auto size = [&](const py::tuple& t, int i, const char* name) {
+    return parse_int(t[static_cast<size_t>(i)], 0, name);
+  };
   c.p.mb = lead == 2 ? size(x, 0, "input_shape") : 1;
   c.p.ic = size(x, lead - 1, "input_shape");
   c.p.oc = size(w, 0, "weight_shape");
   require_channels(c, c.p.ic, size(w, 1, "weight_shape"));
-  for (int i = 0; i < nd; ++i) c.axes()[i].in = size(x, lead + i, "input_shape"), c.axes()[i].k = size(w, 2 + i, "weight_shape");
+  for (int i = 0; i < nd; ++i)
+    c.axes()[i].in = size(x, lead + i, "input_shape"), c.axes()[i].k = size(w, 2 + i, "weight_shape");
   parse_padding(padding, nd, c.axes());
   parse_modes(padding_mode, nd, c.axes());
   finish_output_sizes(c);
@@ -474,7 +494,8 @@ void register_conv(py::module_& m) {
   m.def("conv_transpose_backward", &transpose_backward_py);
   m.def("explain", &explain_py);
   py::class_<PackedConv>(m, "PackedConv")
-      .def(py::init<int, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle>())
+      .def(py::init<int, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle,
+                    py::handle, py::handle>())
       .def("__call__", &PackedConv::operator())
       .def_property_readonly("bytes", &PackedConv::bytes);
 }

@@ -1,4 +1,5 @@
-// Filters of planes: Python arguments -> problem -> the core. Arrays of any number of axes, the last two of which are a plane.
+// Filters of planes: Python arguments -> problem -> the core. Arrays of any number of axes, the last two of which are a
+// plane.
 #include "fastconv/filter.hpp"
 
 #include <cstring>
@@ -25,7 +26,8 @@ Filter parse_filter(py::handle h) {
   static const struct {
     const char* name;
     Filter filter;
-  } all[] = {{"weigh", Filter::weigh}, {"mean", Filter::mean}, {"maximum", Filter::maximum}, {"minimum", Filter::minimum}};
+  } all[] = {
+      {"weigh", Filter::weigh}, {"mean", Filter::mean}, {"maximum", Filter::maximum}, {"minimum", Filter::minimum}};
   if (const char* text = PyUnicode_Check(h.ptr()) ? PyUnicode_AsUTF8(h.ptr()) : nullptr)
     for (const auto& entry : all)
       if (!std::strcmp(text, entry.name)) return entry.filter;
@@ -77,9 +79,9 @@ struct Taps {
   }
 };
 
-py::array filter_axes_py(py::handle input, py::handle kind, py::handle height, py::handle width, py::handle height_before,
-                         py::handle width_before, py::handle height_mode, py::handle width_mode, py::handle height_value,
-                         py::handle width_value) {
+py::array filter_axes_py(py::handle input, py::handle kind, py::handle height, py::handle width,
+                         py::handle height_before, py::handle width_before, py::handle height_mode,
+                         py::handle width_mode, py::handle height_value, py::handle width_value) {
   Planes planes(input);
   const Filter filter = parse_filter(kind);
   const Taps taps[2] = {{height, planes.x, filter == Filter::weigh, planes.p.axis[0], "height"},
@@ -90,13 +92,14 @@ py::array filter_axes_py(py::handle input, py::handle kind, py::handle height, p
   void* y = planes.y.mutable_data();
   run_released(is_f64(planes.x), [&](auto zero) {
     using T = decltype(zero);
-    filter_axes<T>(planes.p, filter, static_cast<const T*>(x), static_cast<const T*>(wh), static_cast<const T*>(ww), static_cast<T*>(y));
+    filter_axes<T>(planes.p, filter, static_cast<const T*>(x), static_cast<const T*>(wh), static_cast<const T*>(ww),
+                   static_cast<T*>(y));
   });
   return planes.y;
 }
 
-py::array filter_taps_py(py::handle input, py::handle kernel, py::handle height_before, py::handle width_before, py::handle height_mode,
-                         py::handle width_mode, py::handle value) {
+py::array filter_taps_py(py::handle input, py::handle kernel, py::handle height_before, py::handle width_before,
+                         py::handle height_mode, py::handle width_mode, py::handle value) {
   Planes planes(input);
   py::array w = dense_array(kernel, "kernel");
   require_same_dtype(planes.x, "input", w, "kernel");

@@ -17,8 +17,8 @@ namespace {
 template <class T>
 T* dense(const py::array_t<T>& a, const char* name, py::ssize_t size, bool changes) {
   if (a.size() != size || (changes && !a.writeable()))
-    throw py::value_error(message({name, " must be writeable and hold ", size, " elements, got shape ",
-                                   shape_text(a)}));
+    throw py::value_error(
+        message({name, " must be writeable and hold ", size, " elements, got shape ", shape_text(a)}));
   return const_cast<T*>(a.data());
 }
 
@@ -51,7 +51,8 @@ void relu_grad_py(py::array_t<T> grad, py::array_t<T> output, std::optional<py::
     return relu_grad(g, y, n);
   }
   if (grad.ndim() < 2 || !(grad.flags() & py::array::c_style))
-    throw py::value_error("grad must be (N, C, ...) in memory's order for the sums of channels, got shape " + shape_text(grad));
+    throw py::value_error("grad must be (N, C, ...) in memory's order for the sums of channels, got shape " +
+                          shape_text(grad));
   const py::ssize_t mb = grad.shape(0), channels = grad.shape(1);
   T* to = dense<T>(*sums, "sums", channels, true);
   py::gil_scoped_release release;
@@ -74,7 +75,8 @@ using Contiguous = py::array_t<T, py::array::c_style>;
 template <class T>
 void transpose_py(Contiguous<T> x, Contiguous<T> out) {
   if (x.ndim() != 2 || out.ndim() != 2 || x.shape(0) != out.shape(1) || x.shape(1) != out.shape(0))
-    throw py::value_error("input " + shape_text(x) + " must be a matrix, out " + shape_text(out) + " shaped as its transpose");
+    throw py::value_error("input " + shape_text(x) + " must be a matrix, out " + shape_text(out) +
+                          " shaped as its transpose");
   T* y = dense<T>(out, "out", x.size(), true);
   const T* from = x.data();
   const py::ssize_t rows = x.shape(0), columns = x.shape(1);

@@ -108,8 +108,8 @@ py::array pad_py(py::handle input, py::handle pad_amounts, py::handle mode, py::
   Shape in = shape_of(x, "input"), result;
   const PadProblem p = parse_pad(pad_amounts, mode, in, result);
   if (parse_mode(mode, "mode") != Mode::zeros && value != 0)
-    throw py::value_error(message({"value is for mode='constant' alone, got value=", std::to_string(value),
-                                   " with mode=", repr_text(mode)}));
+    throw py::value_error(message(
+        {"value is for mode='constant' alone, got value=", std::to_string(value), " with mode=", repr_text(mode)}));
   py::array y = output_array(out, is_f64(x), result.size, result.rank, "out", {&x});
   run_released(is_f64(x), [&](auto zero) {
     using T = decltype(zero);
@@ -164,9 +164,9 @@ struct Windows {
       ConvAxis& a = axes()[i];
       a.out = conv_output_size(a);
       if (a.out == 0)
-        throw py::value_error(message({"kernel_size ", a.k, " with dilation ", a.dilation,
-                                       " spans more than the padded size ", a.in + a.pad_before + a.pad_after,
-                                       " of the input"}));
+        throw py::value_error(
+            message({"kernel_size ", a.k, " with dilation ", a.dilation, " spans more than the padded size ",
+                     a.in + a.pad_before + a.pad_after, " of the input"}));
     }
     validate(p);
     taps();
@@ -193,8 +193,8 @@ struct Windows {
 int leading_axes(const py::array& a, int spatial, const char* name) {
   const int lead = static_cast<int>(a.ndim()) - spatial;
   if (lead == 1 || lead == 2) return lead;
-  throw py::value_error(message({name, " must have ", spatial + 1, " axes, or ", spatial + 2,
-                                 " with a batch, got shape ", shape_text(a)}));
+  throw py::value_error(message(
+      {name, " must have ", spatial + 1, " axes, or ", spatial + 2, " with a batch, got shape ", shape_text(a)}));
 }
 
 py::array unfold_py(int nd, py::handle input, py::handle kernel_size, py::handle dilation, py::handle padding,

@@ -1,10 +1,11 @@
 // Pooling: Python arguments -> problem and views -> the core.
+#include "fastconv/pool.hpp"
+
 #include <cmath>
 
 #include "base/checked.hpp"
 #include "base/message.hpp"
 #include "bindings/args.hpp"
-#include "fastconv/pool.hpp"
 
 namespace fastconv {
 namespace {
@@ -91,7 +92,8 @@ struct Call {
     else parse_axes(stride, nd, 1, "stride", s);
     if (dilation) parse_axes(dilation, nd, 1, "dilation", d);
     ConvAxis pads[3];
-    for (int i = 0; i < nd; ++i) pads[i].in = axis(i).in, pads[i].k = k[i], pads[i].stride = s[i], pads[i].dilation = d[i];
+    for (int i = 0; i < nd; ++i)
+      pads[i].in = axis(i).in, pads[i].k = k[i], pads[i].stride = s[i], pads[i].dilation = d[i];
     parse_padding(padding, nd, pads);
     for (int i = 0; i < nd; ++i) {
       PoolAxis& a = axis(i);
@@ -110,12 +112,13 @@ struct Call {
     int64_t size[3];
     const bool several = PyTuple_Check(output_size.ptr()) || PyList_Check(output_size.ptr());
     if (!several) {
-      for (int i = 0; i < nd; ++i) size[i] = output_size.is_none() ? axis(i).in : parse_int(output_size, 0, "output_size");
+      for (int i = 0; i < nd; ++i)
+        size[i] = output_size.is_none() ? axis(i).in : parse_int(output_size, 0, "output_size");
     } else {
       auto seq = py::reinterpret_borrow<py::sequence>(output_size);
       if (static_cast<int>(py::len(seq)) != nd)
-        throw py::value_error(message({"output_size must be an integer or one per axis (", nd, "), got ",
-                                       repr_text(output_size)}));
+        throw py::value_error(
+            message({"output_size must be an integer or one per axis (", nd, "), got ", repr_text(output_size)}));
       for (int i = 0; i < nd; ++i) {
         py::object item = seq[i];
         size[i] = item.is_none() ? axis(i).in : parse_int(item, 0, "output_size");
@@ -130,7 +133,8 @@ struct Call {
     validate(p);
   }
 
-  // Window starts by the samples (mb, channels, nd), contiguous, of the input's dtype; a batch axis of 1 when unbatched.
+  // Window starts by the samples (mb, channels, nd), contiguous, of the input's dtype; a batch axis of 1 when
+  // unbatched.
   std::vector<int64_t> fractional(py::handle kernel_size, py::handle output_size, py::handle samples) {
     int64_t k[3];
     parse_axes(kernel_size, nd, 1, "kernel_size", k);
@@ -194,23 +198,26 @@ py::object run_max(Call& c, bool return_indices, py::handle out) {
   return forward(c, return_indices, out, [&](auto x, auto y, auto at) { max_pool(c.p, x, y, at); });
 }
 py::array run_max_backward(Call& c, py::handle g, py::handle indices, py::handle out) {
-  return backward(c, g, indices, out, [&](auto dy, auto x, auto at, auto dx) { max_pool_backward(c.p, dy, x, at, dx); });
+  return backward(c, g, indices, out,
+                  [&](auto dy, auto x, auto at, auto dx) { max_pool_backward(c.p, dy, x, at, dx); });
 }
 py::object run_avg(Call& c, Averaging averaging, py::handle out) {
   return forward(c, false, out, [&](auto x, auto y, auto) { avg_pool(c.p, averaging, x, y); });
 }
 py::array run_avg_backward(Call& c, Averaging averaging, py::handle g, py::handle out) {
-  return backward(c, g, py::none(), out, [&](auto dy, auto, auto, auto dx) { avg_pool_backward(c.p, averaging, dy, dx); });
+  return backward(c, g, py::none(), out,
+                  [&](auto dy, auto, auto, auto dx) { avg_pool_backward(c.p, averaging, dy, dx); });
 }
 
-py::object max_pool_py(int nd, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding, py::handle dilation,
-                       bool ceil_mode, bool return_indices, py::handle out) {
+py::object max_pool_py(int nd, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding,
+                       py::handle dilation, bool ceil_mode, bool return_indices, py::handle out) {
   Call c(nd, input);
   c.regular(kernel_size, stride, padding, dilation, ceil_mode);
   return run_max(c, return_indices, out);
 }
-py::array max_pool_backward_py(int nd, py::handle g, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding,
-                               py::handle dilation, bool ceil_mode, py::handle indices, py::handle out) {
+py::array max_pool_backward_py(int nd, py::handle g, py::handle input, py::handle kernel_size, py::handle stride,
+                               py::handle padding, py::handle dilation, bool ceil_mode, py::handle indices,
+                               py::handle out) {
   Call c(nd, input);
   c.regular(kernel_size, stride, padding, dilation, ceil_mode);
   return run_max_backward(c, g, indices, out);
@@ -219,14 +226,15 @@ py::array max_pool_backward_py(int nd, py::handle g, py::handle input, py::handl
 Averaging parse_averaging(bool count_include_pad, py::handle divisor) {
   return {count_include_pad, divisor.is_none() ? 0 : parse_int(divisor, 1, "divisor_override")};
 }
-py::object avg_pool_py(int nd, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding, bool ceil_mode,
-                       bool count_include_pad, py::handle divisor, py::handle out) {
+py::object avg_pool_py(int nd, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding,
+                       bool ceil_mode, bool count_include_pad, py::handle divisor, py::handle out) {
   Call c(nd, input);
   c.regular(kernel_size, stride, padding, {}, ceil_mode);
   return run_avg(c, parse_averaging(count_include_pad, divisor), out);
 }
-py::array avg_pool_backward_py(int nd, py::handle g, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding,
-                               bool ceil_mode, bool count_include_pad, py::handle divisor, py::handle out) {
+py::array avg_pool_backward_py(int nd, py::handle g, py::handle input, py::handle kernel_size, py::handle stride,
+                               py::handle padding, bool ceil_mode, bool count_include_pad, py::handle divisor,
+                               py::handle out) {
   Call c(nd, input);
   c.regular(kernel_size, stride, padding, {}, ceil_mode);
   return run_avg_backward(c, parse_averaging(count_include_pad, divisor), g, out);
@@ -237,19 +245,20 @@ Norm parse_norm(py::handle norm_type, bool mean) {
   if (!(p > 0)) throw py::value_error("norm_type must be larger than 0, got " + repr_text(norm_type));
   return {p, mean};
 }
-py::object lp_pool_py(int nd, py::handle input, py::handle norm_type, py::handle kernel_size, py::handle stride, bool ceil_mode,
-                      bool mean, py::handle padding, py::handle out) {
+py::object lp_pool_py(int nd, py::handle input, py::handle norm_type, py::handle kernel_size, py::handle stride,
+                      bool ceil_mode, bool mean, py::handle padding, py::handle out) {
   Call c(nd, input);
   const Norm norm = parse_norm(norm_type, mean);
   c.regular(kernel_size, stride, padding, {}, ceil_mode);
   return forward(c, false, out, [&](auto x, auto y, auto) { lp_pool(c.p, norm, x, y); });
 }
-py::array lp_pool_backward_py(int nd, py::handle g, py::handle input, py::handle norm_type, py::handle kernel_size, py::handle stride,
-                              bool ceil_mode, bool mean, py::handle padding, py::handle out) {
+py::array lp_pool_backward_py(int nd, py::handle g, py::handle input, py::handle norm_type, py::handle kernel_size,
+                              py::handle stride, bool ceil_mode, bool mean, py::handle padding, py::handle out) {
   Call c(nd, input);
   const Norm norm = parse_norm(norm_type, mean);
   c.regular(kernel_size, stride, padding, {}, ceil_mode);
-  return backward(c, g, py::none(), out, [&](auto dy, auto x, auto, auto dx) { lp_pool_backward(c.p, norm, dy, x, dx); });
+  return backward(c, g, py::none(), out,
+                  [&](auto dy, auto x, auto, auto dx) { lp_pool_backward(c.p, norm, dy, x, dx); });
 }
 
 py::object adaptive_avg_py(int nd, py::handle input, py::handle output_size, py::handle out) {
@@ -267,26 +276,28 @@ py::object adaptive_max_py(int nd, py::handle input, py::handle output_size, boo
   c.adaptive(output_size);
   return run_max(c, return_indices, out);
 }
-py::array adaptive_max_backward_py(int nd, py::handle g, py::handle input, py::handle output_size, py::handle indices, py::handle out) {
+py::array adaptive_max_backward_py(int nd, py::handle g, py::handle input, py::handle output_size, py::handle indices,
+                                   py::handle out) {
   Call c(nd, input);
   c.adaptive(output_size);
   return run_max_backward(c, g, indices, out);
 }
 
-py::object fractional_max_py(int nd, py::handle input, py::handle kernel_size, py::handle output_size, py::handle samples,
-                             bool return_indices, py::handle out) {
+py::object fractional_max_py(int nd, py::handle input, py::handle kernel_size, py::handle output_size,
+                             py::handle samples, bool return_indices, py::handle out) {
   Call c(nd, input);
   const auto starts = c.fractional(kernel_size, output_size, samples);
   return run_max(c, return_indices, out);
 }
-py::array fractional_max_backward_py(int nd, py::handle g, py::handle input, py::handle kernel_size, py::handle output_size,
-                                     py::handle samples, py::handle indices, py::handle out) {
+py::array fractional_max_backward_py(int nd, py::handle g, py::handle input, py::handle kernel_size,
+                                     py::handle output_size, py::handle samples, py::handle indices, py::handle out) {
   Call c(nd, input);
   const auto starts = c.fractional(kernel_size, output_size, samples);
   return run_max_backward(c, g, indices, out);
 }
 
-// The unpooled size of each axis: the one that pooling would have come from, or what the caller says within a stride of it.
+// The unpooled size of each axis: the one that pooling would have come from, or what the caller says within a stride of
+// it.
 void read_unpooled(Call& c, py::handle kernel_size, py::handle stride, py::handle padding, py::handle output_size) {
   int64_t k[3], s[3], pad[3];
   parse_axes(kernel_size, c.nd, 1, "kernel_size", k);
@@ -299,23 +310,24 @@ void read_unpooled(Call& c, py::handle kernel_size, py::handle stride, py::handl
     if (!sizes) throw py::error_already_set();
     const int n = static_cast<int>(py::len(sizes));
     if (n != c.nd && n != c.rank())
-      throw py::value_error("output_size must be the output's shape or its spatial part, got " + repr_text(output_size));
+      throw py::value_error("output_size must be the output's shape or its spatial part, got " +
+                            repr_text(output_size));
     for (int i = n - c.nd; i < n; ++i) given.push_back(parse_int(sizes[static_cast<size_t>(i)], 0, "output_size"));
   }
   for (int i = 0; i < c.nd; ++i) {
     PoolAxis& a = c.axis(i);
     const int64_t usual = checked_add(checked_mul(a.in - 1, s[i], "stride"), k[i], "kernel_size") - 2 * pad[i];
     a.out = given.empty() ? usual : given[static_cast<size_t>(i)];
-    if (a.out < 0) throw py::value_error(message({"padding ", repr_text(padding), " leaves an output of size ",
-                                                  a.out}));
+    if (a.out < 0)
+      throw py::value_error(message({"padding ", repr_text(padding), " leaves an output of size ", a.out}));
     if (a.out <= usual - s[i] || a.out >= usual + s[i])
       throw py::value_error(message({"output_size must be within the stride of ", usual, ": from ",
                                      std::max<int64_t>(0, usual - s[i] + 1), " to ", usual + s[i] - 1, " on axis ", i,
                                      ", got ", repr_text(output_size)}));
   }
 }
-py::object max_unpool_py(int nd, py::handle input, py::handle indices, py::handle kernel_size, py::handle stride, py::handle padding,
-                         py::handle output_size, py::handle out) {
+py::object max_unpool_py(int nd, py::handle input, py::handle indices, py::handle kernel_size, py::handle stride,
+                         py::handle padding, py::handle output_size, py::handle out) {
   Call c(nd, input);
   read_unpooled(c, kernel_size, stride, padding, output_size);
   int64_t shape[5];
@@ -325,8 +337,9 @@ py::object max_unpool_py(int nd, py::handle input, py::handle indices, py::handl
   const View<const int64_t> index = view_of<const int64_t>(at, nd, c.lead);
   return forward(c, false, out, [&](auto x, auto y, auto) { max_unpool(x, index, y); });
 }
-py::array max_unpool_backward_py(int nd, py::handle grad_output, py::handle input, py::handle indices, py::handle kernel_size,
-                                 py::handle stride, py::handle padding, py::handle output_size, py::handle out) {
+py::array max_unpool_backward_py(int nd, py::handle grad_output, py::handle input, py::handle indices,
+                                 py::handle kernel_size, py::handle stride, py::handle padding, py::handle output_size,
+                                 py::handle out) {
   Call c(nd, input);
   read_unpooled(c, kernel_size, stride, padding, output_size);
   int64_t shape[5];
@@ -334,7 +347,8 @@ py::array max_unpool_backward_py(int nd, py::handle grad_output, py::handle inpu
   if (indices.is_none()) throw py::type_error("indices must be an int64 array, got None");
   py::array at = index_array(indices, shape, c.rank());
   const View<const int64_t> index = view_of<const int64_t>(at, nd, c.lead);
-  return backward(c, grad_output, py::none(), out, [&](auto dy, auto, auto, auto dx) { max_unpool_backward(dy, index, dx); });
+  return backward(c, grad_output, py::none(), out,
+                  [&](auto dy, auto, auto, auto dx) { max_unpool_backward(dy, index, dx); });
 }
 
 int64_t read_pieces(Call& c, py::handle pieces_arg) {
@@ -350,7 +364,8 @@ py::object channel_max_py(int nd, py::handle input, py::handle pieces_arg, bool 
   const int64_t pieces = read_pieces(c, pieces_arg);
   return forward(c, return_indices, out, [&](auto x, auto y, auto at) { channel_max_pool(pieces, x, y, at); });
 }
-py::array channel_max_backward_py(int nd, py::handle g, py::handle input, py::handle pieces_arg, py::handle indices, py::handle out) {
+py::array channel_max_backward_py(int nd, py::handle g, py::handle input, py::handle pieces_arg, py::handle indices,
+                                  py::handle out) {
   Call c(nd, input);
   const int64_t pieces = read_pieces(c, pieces_arg);
   return backward(c, g, indices, out,

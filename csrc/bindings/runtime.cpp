@@ -1,8 +1,9 @@
 // Threads and build configuration.
+#include "fastconv/runtime.hpp"
+
 #include <pybind11/stl.h>
 
 #include "bindings/array.hpp"
-#include "fastconv/runtime.hpp"
 
 namespace fastconv {
 

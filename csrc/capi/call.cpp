@@ -46,8 +46,7 @@ fastconv_status note_exception() noexcept {
 
 Shape shape_of(const fastconv_array* a, const char* name, int leading) {
   require_pointer(a, name);
-  if (a->ndim < 1 || a->ndim > 5)
-    fail(message({name, ": ndim must be from 1 to 5, got ", a->ndim}));
+  if (a->ndim < 1 || a->ndim > 5) fail(message({name, ": ndim must be from 1 to 5, got ", a->ndim}));
   Shape s{{1, 1, 1, 1, 1}, a->ndim, leading};
   int64_t bytes = 8, reach = 8;
   bool empty = false;
@@ -75,8 +74,7 @@ void require_shape(const Shape& got, const Shape& want, const char* name) {
 }
 
 void require_dtype(const fastconv_array* a, int dtype, size_t item, const char* name) {
-  if (a->dtype != dtype)
-    fail(message({name, ": dtype must be ", dtype, ", got ", a->dtype}));
+  if (a->dtype != dtype) fail(message({name, ": dtype must be ", dtype, ", got ", a->dtype}));
   if (reinterpret_cast<uintptr_t>(a->data) % item) fail(message({name, ": data must be aligned to its elements"}));
 }
 

@@ -30,8 +30,7 @@ void require_pointer(P* p, const char* name) {
   if (!p) fail(message({name, " must not be null"}));
 }
 inline void require_at_least(int64_t value, int64_t least, const char* name) {
-  if (value < least)
-    fail(message({name, " must be at least ", least, ", got ", value}));
+  if (value < least) fail(message({name, " must be at least ", least, ", got ", value}));
 }
 template <class E>
 E enumerator(int64_t value, E last, const char* name) {

@@ -259,8 +259,7 @@ fastconv_status fastconv_transpose_size(int64_t from, int64_t kernel, int64_t st
         checked_add(checked_mul(from - 1, stride, "stride"), checked_mul(dilation, kernel - 1, "dilation"), "kernel");
     const int64_t size = checked_add(reach, checked_add(output_padding, 1, "output_padding"), "output_padding") -
                          checked_add(pad_before, pad_after, "padding");
-    if (size < 0)
-      fail(message({"padding (", pad_before, ", ", pad_after, ") leaves nothing of the output"}));
+    if (size < 0) fail(message({"padding (", pad_before, ", ", pad_after, ") leaves nothing of the output"}));
     *to = size;
   });
 }

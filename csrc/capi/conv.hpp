@@ -19,7 +19,7 @@ struct fastconv_conv {
   Shape columns() const { return {{problem.mb, problem.ic * problem.taps(), 1, 1, problem.out_pixels()}, 3}; }
 
  private:
-  Shape spatial(int64_t n, int64_t c, int64_t fastconv::ConvAxis::* size) const {
+  Shape spatial(int64_t n, int64_t c, int64_t fastconv::ConvAxis::*size) const {
     return fastconv::capi::with_spatial(spatial_dims, n, c, problem.axis[0].*size, problem.axis[1].*size,
                                         problem.axis[2].*size);
   }

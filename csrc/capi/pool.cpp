@@ -97,8 +97,7 @@ Norm norm_of(const fastconv_pool_desc& d) {
 
 Shape channels_pooled(Shape s, int64_t pieces) {
   require_at_least(pieces, 1, "pieces");
-  if (s.n[1] % pieces)
-    fail(message({"pieces=", pieces, " does not divide the ", s.n[1], " channels of x"}));
+  if (s.n[1] % pieces) fail(message({"pieces=", pieces, " does not divide the ", s.n[1], " channels of x"}));
   s.n[1] /= pieces;
   return s;
 }
@@ -142,8 +141,7 @@ fastconv_status fastconv_fractional_starts(const fastconv_pool_desc* desc, const
     const int nd = d.spatial_dims;
     const Shape want{{p.mb, p.channels, 1, 1, nd}, 3};
     const int64_t planes = p.mb * p.channels, needed = checked_mul(planes, p.starts_step, "output");
-    if (count != static_cast<size_t>(needed))
-      fail(message({"count must be ", needed, ", got ", count}));
+    if (count != static_cast<size_t>(needed)) fail(message({"count must be ", needed, ", got ", count}));
     if (needed) require_pointer(starts, "starts");
     with_type_of(samples, "samples", [&](auto t) {
       using T = decltype(t);

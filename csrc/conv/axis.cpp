@@ -42,7 +42,8 @@ bool worth_sharing(const AxisMap& map, const SharedShape& s, int64_t outputs) {
   return s.segments * (outputs + s.reach) < map.taps() * outputs || map.taps() == 1;
 }
 
-// The sources first, first + stride, ... of n entries; returns those within the input, which are found without a look at each.
+// The sources first, first + stride, ... of n entries; returns those within the input, which are found without a look
+// at each.
 Range fill_sources(const AxisMap& map, int64_t first, int64_t n, int64_t* source) {
   const int64_t begin = std::clamp<int64_t>(ceil_div(-std::min<int64_t>(first, 0), map.stride), 0, n);
   const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(map.in - first, 0), map.stride), begin, n);
@@ -86,13 +87,15 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
       l.shift[static_cast<size_t>(t)] = static_cast<int32_t>(u / map.stride);
     }
     for (int64_t s = 0; s < l.segments; ++s)
-      l.inner.push_back(fill_sources(map, begin * map.stride + low + residues[static_cast<size_t>(s)], l.width, l.source.data() + s * l.width));
+      l.inner.push_back(fill_sources(map, begin * map.stride + low + residues[static_cast<size_t>(s)], l.width,
+                                     l.source.data() + s * l.width));
     return l;
   }
   for (int64_t t = 0; t < taps; ++t) {
     l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(t);
     if (!map.tabulated()) {
-      l.inner.push_back(fill_sources(map, begin * map.stride + map.offset[static_cast<size_t>(t)], n, l.source.data() + t * n));
+      l.inner.push_back(
+          fill_sources(map, begin * map.stride + map.offset[static_cast<size_t>(t)], n, l.source.data() + t * n));
       continue;
     }
     l.inner.push_back({0, 0});
@@ -136,7 +139,8 @@ Vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int
 Vector<PackRun> extra_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride) {
   Vector<PackRun> runs;
   for (const auto& e : layout.extras)
-    runs.push_back({static_cast<int32_t>(e.entry / layout.width * segment_stride + e.entry % layout.width), 1, e.source * source_stride, 1});
+    runs.push_back({static_cast<int32_t>(e.entry / layout.width * segment_stride + e.entry % layout.width), 1,
+                    e.source * source_stride, 1});
   return runs;
 }
 

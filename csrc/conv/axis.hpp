@@ -49,14 +49,14 @@ AxisMap forward_axis(const ConvAxis& axis);
 // between the rows of outputs where width > outputs; an expanded one has a segment for each tap and width == outputs.
 struct AxisLayout {
   int64_t outputs = 1, segments = 1, width = 1;
-  Vector<int32_t> segment, shift;   // one a tap
-  Vector<int64_t> source;           // segments * width coordinates, -1 for a zero
-  int64_t step = 1;                 // between the coordinates of inner entries
-  Vector<Range> inner;              // one a segment: its entries that no padding touches
+  Vector<int32_t> segment, shift;  // one a tap
+  Vector<int64_t> source;          // segments * width coordinates, -1 for a zero
+  int64_t step = 1;                // between the coordinates of inner entries
+  Vector<Range> inner;             // one a segment: its entries that no padding touches
   struct Extra {
     int64_t entry, source;
   };
-  Vector<Extra> extras;             // further sources, to be added
+  Vector<Extra> extras;  // further sources, to be added
 
   int64_t entries() const { return segments * width; }
 };

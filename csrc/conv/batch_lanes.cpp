@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kInputBytes = 320 << 10;   // of a vector of images, some channels at a time, in the L2 cache
 constexpr int64_t kOutputBytes = 320 << 10;  // beside its sums
-constexpr int64_t kMostTerms = 1 << 14;     // of all lists of taps
-constexpr int64_t kLeastDepth = 64;         // shorter sums do not repay transposing their results
+constexpr int64_t kMostTerms = 1 << 14;      // of all lists of taps
+constexpr int64_t kLeastDepth = 64;          // shorter sums do not repay transposing their results
 
 int64_t floor_div(int64_t a, int64_t n) { return (a - floor_mod(a, n)) / n; }
 
@@ -40,7 +40,8 @@ Vector<Stretch> stretches(const AxisMap& a, int64_t most) {
     Stretch* last = all.empty() ? nullptr : &all.back();
     if (last && last->same_taps(next)) {
       ++last->count;
-    } else if (last && last->count < most && last->end - last->begin < a.taps() && next.end - next.begin < a.taps() && last->end > last->begin && next.end > next.begin) {
+    } else if (last && last->count < most && last->end - last->begin < a.taps() && next.end - next.begin < a.taps() &&
+               last->end > last->begin && next.end > next.begin) {
       ++last->count;
       last->begin = std::min(last->begin, next.begin);
       last->end = std::max(last->end, next.end);
@@ -63,7 +64,9 @@ struct InputLayout {
     column = h.stride * rows * lanes;
     channel = s.axis[2].in * column;
   }
-  int64_t row(int64_t coordinate, int64_t stride) const { return (floor_mod(coordinate, stride) * rows + floor_div(coordinate, stride) - first) * lanes; }
+  int64_t row(int64_t coordinate, int64_t stride) const {
+    return (floor_mod(coordinate, stride) * rows + floor_div(coordinate, stride) - first) * lanes;
+  }
 };
 
 template <class T>
@@ -109,7 +112,8 @@ struct BatchLanes {
         for (int64_t th = down[list.down].begin; th < down[list.down].end; ++th)
           for (int64_t tw = list.begin; tw < list.end; ++tw) {
             aoff.push_back(static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(th * w.taps() + tw)]));
-            boff.push_back(static_cast<int32_t>(c * in.channel + in.row(h.offset[static_cast<size_t>(th)], h.stride) + w.offset[static_cast<size_t>(tw)] * in.column));
+            boff.push_back(static_cast<int32_t>(c * in.channel + in.row(h.offset[static_cast<size_t>(th)], h.stride) +
+                                                w.offset[static_cast<size_t>(tw)] * in.column));
           }
   }
 
@@ -119,13 +123,16 @@ struct BatchLanes {
   double products() const {
     double all = 0;
     for (size_t i = 0; i < down.size(); ++i)
-      for (const Stretch& v : across) all += static_cast<double>(down[i].count) * (down[i].end - down[i].begin) * (v.end - v.begin) * s.channels;
+      for (const Stretch& v : across)
+        all += static_cast<double>(down[i].count) * (down[i].end - down[i].begin) * (v.end - v.begin) * s.channels;
     return all;
   }
 
   int64_t input_elements() const { return plan.channels * in.channel + kMaxVectors * lanes; }
   int64_t row_elements() const { return h.outputs * w.outputs * lanes; }  // of y
-  int64_t output_elements() const { return ceil_div(ceil_div(s.rows, plan.mr), plan.row_parts) * plan.mr * row_elements(); }
+  int64_t output_elements() const {
+    return ceil_div(ceil_div(s.rows, plan.mr), plan.row_parts) * plan.mr * row_elements();
+  }
 
   // Images [n0, n0 + count) and part `part` of the rows, of every group.
   void run(int64_t n0, int64_t count, int64_t part) const {
@@ -141,7 +148,8 @@ struct BatchLanes {
       for (int64_t c = 0; c < s.channels; c += plan.channels) {
         const Range channels{c, std::min(s.channels, c + plan.channels)};
         load(n0, count, g, channels, x);
-        for (int64_t i = own.begin; i < own.end; ++i) multiply(x, g, rows_of(i), channels, y + (rows_of(i).begin - first) * row_elements());
+        for (int64_t i = own.begin; i < own.end; ++i)
+          multiply(x, g, rows_of(i), channels, y + (rows_of(i).begin - first) * row_elements());
       }
       store(y, n0, count, g * s.rows + first, end - first);
     }
@@ -152,8 +160,9 @@ struct BatchLanes {
     const T* from = s.x.data + n0 * s.x.stride[0] + (g * s.x_group + s.x_first + channels.begin) * s.x.stride[1];
     for (int64_t c = 0; c < channels.size(); ++c)
       for (int64_t i = 0; i < h.in; ++i)
-        kernels.pack_transposed(x + c * in.channel + in.row(i, h.stride), in.column, from + c * s.x.stride[1] + i * s.x.stride[3], s.x.stride[0],
-                                s.x.stride[4], w.in, count, lanes);
+        kernels.pack_transposed(x + c * in.channel + in.row(i, h.stride), in.column,
+                                from + c * s.x.stride[1] + i * s.x.stride[3], s.x.stride[0], s.x.stride[4], w.in, count,
+                                lanes);
   }
 
   // y[m][column][row][lane]
@@ -188,19 +197,23 @@ struct BatchLanes {
   void store(const T* y, int64_t n0, int64_t count, int64_t channel, int64_t rows) const {
     for (int64_t m = 0; m < rows; ++m)
       for (int64_t i = 0; i < h.outputs; ++i)
-        kernels.pack_transposed(s.y.data + n0 * s.y.stride[0] + (channel + m) * s.y.stride[1] + i * s.y.stride[3], s.y.stride[0],
-                                y + m * row_elements() + i * lanes, h.outputs * lanes, 1, count, w.outputs, w.outputs);
+        kernels.pack_transposed(s.y.data + n0 * s.y.stride[0] + (channel + m) * s.y.stride[1] + i * s.y.stride[3],
+                                s.y.stride[0], y + m * row_elements() + i * lanes, h.outputs * lanes, 1, count,
+                                w.outputs, w.outputs);
   }
 };
 
-bool plain(const AxisMap& a) { return a.mode == Mode::zeros && !a.tabulated() && a.taps() > 0 && a.in > 0 && a.outputs > 0; }
+bool plain(const AxisMap& a) {
+  return a.mode == Mode::zeros && !a.tabulated() && a.taps() > 0 && a.in > 0 && a.outputs > 0;
+}
 
 template <class T>
 bool applies(const GatherSum<T>& s) {
   const AxisMap& d = s.axis[0];
   const int64_t lanes = conv_kernels<T>().lanes, depth = s.channels * s.taps(), columns = s.axis[2].outputs;
-  return !s.accumulate && s.images >= lanes && s.y.stride[4] == 1 && depth >= kLeastDepth && plain(d) && plain(s.axis[1]) &&
-         plain(s.axis[2]) && d.taps() == 1 && d.outputs == 1 && d.in == 1 && d.offset[0] == 0 && s.rows * s.a_row <= INT32_MAX &&
+  return !s.accumulate && s.images >= lanes && s.y.stride[4] == 1 && depth >= kLeastDepth && plain(d) &&
+         plain(s.axis[1]) && plain(s.axis[2]) && d.taps() == 1 && d.outputs == 1 && d.in == 1 && d.offset[0] == 0 &&
+         s.rows * s.a_row <= INT32_MAX &&
          s.rows * s.axis[1].outputs * columns * lanes * static_cast<int64_t>(sizeof(T)) <= kOutputBytes;
 }
 
@@ -221,7 +234,8 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   plan.threads = threads_for(2 * s.macs());
   if (vectors < 2 * plan.threads) plan.row_parts = std::min<int64_t>(tiles, plan.threads);
   plan.workspace_bytes = Arena::rounded_bytes<T>(all.input_elements()) + Arena::rounded_bytes<T>(all.output_elements());
-  plan.cost = static_cast<double>(s.groups * vectors) * (all.products() * static_cast<double>(s.rows) / 2 * 1.1 + 6 * all.inputs() + 8 * all.outputs()) +
+  plan.cost = static_cast<double>(s.groups * vectors) *
+                  (all.products() * static_cast<double>(s.rows) / 2 * 1.1 + 6 * all.inputs() + 8 * all.outputs()) +
               4 * static_cast<double>(all.terms);
   return plan;
 }
@@ -237,7 +251,7 @@ void run_batch_lanes(const GatherSum<T>& s, const BatchPlan& plan) {
   });
 }
 
-#define FASTCONV_INSTANTIATE(T)                              \
+#define FASTCONV_INSTANTIATE(T)                             \
   template BatchPlan plan_batch_lanes(const GatherSum<T>&); \
   template void run_batch_lanes(const GatherSum<T>&, const BatchPlan&);
 FASTCONV_INSTANTIATE(float)

@@ -8,9 +8,7 @@ namespace fastconv {
 namespace {
 
 // Channels an odd number of cache lines apart spread over all sets of the L1 cache.
-int64_t spread(int64_t elements) {
-  return (ceil_div(elements, 16) | 1) * 16;
-}
+int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
 
 // All sources of an entry.
 void sources_of(const AxisLayout& l, int64_t entry, Vector<int64_t>& out) {
@@ -32,7 +30,8 @@ int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t 
 }
 
 template <class T>
-Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, bool aligned) : box_(box), x_(x) {
+Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, bool aligned)
+    : box_(box), x_(x) {
   for (int i = 0; i < 3; ++i) layout_[i] = make_layout(axes[i], box.begin[i], box.end[i], expand[i]);
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
   plane_ = box.images() * d.width * h.width * w.width;
@@ -42,7 +41,8 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
     for (size_t th = 0; th < h.segment.size(); ++th)
       for (size_t tw = 0; tw < w.segment.size(); ++tw) {
         int64_t segment = (w.segment[tw] * h.segments + h.segment[th]) * d.segments + d.segment[td];
-        tap_offset_.push_back(static_cast<int32_t>(segment * plane_ + position(0, d.shift[td], h.shift[th], w.shift[tw])));
+        tap_offset_.push_back(
+            static_cast<int32_t>(segment * plane_ + position(0, d.shift[td], h.shift[th], w.shift[tw])));
       }
   find_lines();
   in_place_ = stands_in_x(aligned);
@@ -51,8 +51,11 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
 
 template <class T>
 bool Block<T>::stands_in_x(bool aligned) const {
-  if (taps() != 1 || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() || !more_runs_.empty()) return false;
-  if (runs_.size() != 1 || runs_[0].step != 1 || x_.stride[1] > INT32_MAX / std::max<int64_t>(1, x_.shape[1])) return false;
+  if (taps() != 1 || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() ||
+      !more_runs_.empty())
+    return false;
+  if (runs_.size() != 1 || runs_[0].step != 1 || x_.stride[1] > INT32_MAX / std::max<int64_t>(1, x_.shape[1]))
+    return false;
   for (const PackLine& line : lines_)
     if (line.src - lines_[0].src != line.dst) return false;
   int64_t end = 1;  // of x's memory
@@ -61,7 +64,8 @@ bool Block<T>::stands_in_x(bool aligned) const {
     end += (x_.shape[i] - 1) * x_.stride[i];
   }
   constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
-  if (aligned && (reinterpret_cast<uintptr_t>(x_.data + lines_[0].src + runs_[0].src) % 64 || x_.stride[1] % kLine)) return false;
+  if (aligned && (reinterpret_cast<uintptr_t>(x_.data + lines_[0].src + runs_[0].src) % 64 || x_.stride[1] % kLine))
+    return false;
   return lines_.back().src + runs_[0].src + runs_[0].length + (x_.shape[1] - 1) * x_.stride[1] + kSlack <= end;
 }
 
@@ -99,7 +103,9 @@ void Block<T>::find_lines() {
     for (int64_t i = 0, n; i < w.width; i += n) {
       const bool zero = w.source[static_cast<size_t>(s * w.width + i)] < 0;
       const Range inner = w.inner[static_cast<size_t>(s)];
-      for (n = std::max<int64_t>(1, i < inner.begin ? 1 : inner.end - i); i + n < w.width && (w.source[static_cast<size_t>(s * w.width + i + n)] < 0) == zero;) ++n;
+      for (n = std::max<int64_t>(1, i < inner.begin ? 1 : inner.end - i);
+           i + n < w.width && (w.source[static_cast<size_t>(s * w.width + i + n)] < 0) == zero;)
+        ++n;
       if (zero) gaps_.push_back({static_cast<int32_t>(s * w_segment + i), static_cast<int32_t>(n), 0, 0});
     }
   if (runs_.size() == 1 && runs_[0].length == w.entries() && more_runs_.empty() && more_lines_.empty()) join_lines();
@@ -145,8 +151,8 @@ void Block<T>::clear(int64_t channels, T* dst) const {
   std::fill_n(dst + channels * channel_stride_, kSlack, T(0));
 }
 
-// The entries of `runs_`, where the channels lie next to each other in x: squares are transposed. A few pixels at a time, so
-// that what is read is contiguous and what is written stays in the first-level cache until its lines are full.
+// The entries of `runs_`, where the channels lie next to each other in x: squares are transposed. A few pixels at a
+// time, so that what is read is contiguous and what is written stays in the first-level cache until its lines are full.
 template <class T>
 void Block<T>::pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
   constexpr int64_t kPixels = 32 / sizeof(T);
@@ -154,8 +160,8 @@ void Block<T>::pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t 
     for (const PackRun& run : runs_)
       for (int64_t i = 0; i < run.length; i += kPixels) {
         const int64_t n = std::min<int64_t>(kPixels, run.length - i);
-        kernels.pack_transposed(dst + line.dst + run.dst + i, channel_stride_, x_.data + line.src + run.src + i * run.step + c0,
-                                run.step, 1, channels, n, n);
+        kernels.pack_transposed(dst + line.dst + run.dst + i, channel_stride_,
+                                x_.data + line.src + run.src + i * run.step + c0, run.step, 1, channels, n, n);
       }
 }
 

@@ -46,7 +46,8 @@ class Block {
 
   // clear() writes the zeros of a block, pack() the other values: channels [c0, c0 + channels) of x. A block that is
   // packed again needs no clearing: its zeros stand where they stood. pack() returns where the block is: dst, or x
-  // itself where its memory is such a block already (a 1x1 kernel on whole rows) and reading a slack too far stays inside.
+  // itself where its memory is such a block already (a 1x1 kernel on whole rows) and reading a slack too far stays
+  // inside.
   void clear(int64_t channels, T* dst) const;
   const T* pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 
@@ -63,8 +64,8 @@ class Block {
   int64_t plane_ = 0, channel_stride_ = 0;
   Vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
   Vector<PackRun> runs_, more_runs_;
-  Vector<int32_t> empty_lines_;          // lines of zeros
-  Vector<PackRun> gaps_;                 // zeros within the other lines
+  Vector<int32_t> empty_lines_;  // lines of zeros
+  Vector<PackRun> gaps_;         // zeros within the other lines
   bool in_place_ = false;
 };
 

@@ -14,9 +14,19 @@ constexpr int64_t kSumBytes = 640 << 10;   // sums of a block in the L2 cache
 template <class T>
 class Columns {
  public:
-  // The pixels of `turns` sums may take turns: this one's are then every second from `turn` on, in rows of as many of each.
-  Columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, int64_t tile0, int64_t tile1, int64_t turns = 1, int64_t turn = 0)
-      : s_(s), plan_(plan), box_(box), block_(s.axis, box, plan.expand, s.x), tile0_(tile0), tile1_(tile1), channels_(std::min(plan.channels, s.channels)), turns_(turns), turn_(turn) {
+  // The pixels of `turns` sums may take turns: this one's are then every second from `turn` on, in rows of as many of
+  // each.
+  Columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, int64_t tile0, int64_t tile1,
+          int64_t turns = 1, int64_t turn = 0)
+      : s_(s),
+        plan_(plan),
+        box_(box),
+        block_(s.axis, box, plan.expand, s.x),
+        tile0_(tile0),
+        tile1_(tile1),
+        channels_(std::min(plan.channels, s.channels)),
+        turns_(turns),
+        turn_(turn) {
     m0_ = plan.row_tile(s.rows, tile0).first;
     const auto last = plan.row_tile(s.rows, tile1 - 1);
     width_ = last.first + last.count - m0_;
@@ -55,7 +65,8 @@ class Columns {
       t.clamp = s_.clamp && c0 + channels >= s_.channels;
       for (int64_t i = tile0_; i < tile1_; ++i) {
         const auto [m, wide] = plan_.row_tile(s_.rows, i);
-        t.a = s_.a + g * s_.a_group + m * s_.a_row + (s_.packed ? c0 * taps * kernels_.lanes : c0 * s_.a_channel + s_.a_tap[0]);
+        t.a = s_.a + g * s_.a_group + m * s_.a_row +
+              (s_.packed ? c0 * taps * kernels_.lanes : c0 * s_.a_channel + s_.a_tap[0]);
         t.bias = s_.bias ? bias_ + m : nullptr;
         const auto* kernel = kernels_.columns_tile;
         const int64_t vectors = wide / kernels_.lanes;
@@ -101,8 +112,10 @@ class Columns {
     for (int64_t i = box_.image0; i < box_.image1; ++i)
       for (int64_t d = box_.begin[0]; d < box_.end[0]; ++d)
         for (int64_t h = box_.begin[1]; h < box_.end[1]; ++h, pixel += turns_ * box_.extent(2)) {
-          const int64_t y = i * s_.y.stride[0] + d * s_.y.stride[2] + h * s_.y.stride[3] + box_.begin[2] * s_.y.stride[4];
-          const bool joins = !runs.empty() && runs.back().y + runs.back().count * step == y && runs.back().pixel + runs.back().count == pixel;
+          const int64_t y =
+              i * s_.y.stride[0] + d * s_.y.stride[2] + h * s_.y.stride[3] + box_.begin[2] * s_.y.stride[4];
+          const bool joins = !runs.empty() && runs.back().y + runs.back().count * step == y &&
+                             runs.back().pixel + runs.back().count == pixel;
           if (joins) runs.back().count += n;
           else runs.push_back({y, pixel, n});
         }
@@ -123,7 +136,8 @@ class Columns {
 
   void load(int64_t g) const {
     for (const Run& r : rows(box_.extent(2)))
-      kernels_.pack_transposed(sums_ + r.pixel * width_, width_, y(g) + r.y, s_.y.stride[1], s_.y.stride[4], r.count, count_, count_);
+      kernels_.pack_transposed(sums_ + r.pixel * width_, width_, y(g) + r.y, s_.y.stride[1], s_.y.stride[4], r.count,
+                               count_, count_);
   }
 
   const GatherSum<T>& s_;
@@ -143,11 +157,16 @@ class Columns {
 ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, int widest) {
   ColumnsTile best{1, 1, -1};
   for (int nr = 1; nr <= widest; ++nr) {
-    const int64_t panels = ceil_div(vectors, nr), most = std::min<int64_t>(kMaxColumnsRows, accumulators / nr), across = ceil_div(n, most);
-    auto cycles = [](int64_t m, int64_t v) { return std::max({static_cast<double>(m * v) / 2, static_cast<double>(m + v + 1) / 2, 4.5}) + 0.3; };
+    const int64_t panels = ceil_div(vectors, nr), most = std::min<int64_t>(kMaxColumnsRows, accumulators / nr),
+                  across = ceil_div(n, most);
+    auto cycles = [](int64_t m, int64_t v) {
+      return std::max({static_cast<double>(m * v) / 2, static_cast<double>(m + v + 1) / 2, 4.5}) + 0.3;
+    };
     const int64_t m = n / across, v = vectors / panels, taller = n % across, wider = vectors % panels;
-    const double all = static_cast<double>((across - taller) * (panels - wider)) * cycles(m, v) + static_cast<double>(taller * (panels - wider)) * cycles(m + 1, v) +
-                       static_cast<double>((across - taller) * wider) * cycles(m, v + 1) + static_cast<double>(taller * wider) * cycles(m + 1, v + 1);
+    const double all = static_cast<double>((across - taller) * (panels - wider)) * cycles(m, v) +
+                       static_cast<double>(taller * (panels - wider)) * cycles(m + 1, v) +
+                       static_cast<double>((across - taller) * wider) * cycles(m, v + 1) +
+                       static_cast<double>(taller * wider) * cycles(m + 1, v + 1);
     if (best.cycles < 0 || all < best.cycles) best = {static_cast<int>(ceil_div(n, across)), nr, all};
   }
   return best;
@@ -156,12 +175,14 @@ ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, in
 template <class T>
 double choose_columns(const GatherSum<T>& s, GatherPlan& plan) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  const ColumnsTile tile = choose_columns_tile(s.axis[2].outputs, ceil_div(s.rows, kernels.lanes), kernels.accumulators, kernels.vectors);
+  const ColumnsTile tile =
+      choose_columns_tile(s.axis[2].outputs, ceil_div(s.rows, kernels.lanes), kernels.accumulators, kernels.vectors);
   plan.columns = true;
   plan.row_unit = kernels.lanes;
   plan.mr = tile.mr;
   plan.nr = tile.nr;
-  return tile.cycles * static_cast<double>(s.groups * s.images * s.axis[0].outputs * s.axis[1].outputs) * static_cast<double>(s.channels * s.taps());
+  return tile.cycles * static_cast<double>(s.groups * s.images * s.axis[0].outputs * s.axis[1].outputs) *
+         static_cast<double>(s.channels * s.taps());
 }
 
 template <class T>
@@ -176,11 +197,13 @@ int64_t columns_pixels(const GatherSum<T>& s) {
 
 template <class T>
 int64_t columns_bytes(const GatherSum<T>& s, const GatherPlan& plan, int64_t pixels) {
-  return Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + Arena::rounded_bytes<T>((pixels + 1) * round_up(s.rows, plan.row_unit));
+  return Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) +
+         Arena::rounded_bytes<T>((pixels + 1) * round_up(s.rows, plan.row_unit));
 }
 
 template <class T>
-void run_columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
+void run_columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, int64_t g0, int64_t g1, int64_t tile0,
+                 int64_t tile1) {
   if (tile0 >= tile1) return;
   Columns<T> columns(s, plan, box, tile0, tile1);
   char* memory = Arena::local().reserve(columns.bytes() + columns.sum_bytes());
@@ -192,7 +215,8 @@ void run_columns(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, 
 }
 
 template <class T>
-void run_columns_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2], const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
+void run_columns_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2], const Box& box, int64_t g0, int64_t g1,
+                      int64_t tile0, int64_t tile1) {
   if (tile0 >= tile1) return;
   Box odd_box = box;
   odd_box.end[2] = s[1].axis[2].outputs;
@@ -208,13 +232,14 @@ void run_columns_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2], c
   }
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                \
-  template double choose_columns(const GatherSum<T>&, GatherPlan&);                            \
-  template int64_t columns_channels(const GatherSum<T>&, const GatherPlan&);                   \
-  template int64_t columns_pixels(const GatherSum<T>&);                                        \
-  template int64_t columns_bytes(const GatherSum<T>&, const GatherPlan&, int64_t);             \
-  template void run_columns(const GatherSum<T>&, const GatherPlan&, const Box&, int64_t, int64_t, int64_t, int64_t);                   \
-  template void run_columns_pair(const GatherSum<T> (&)[2], const GatherPlan (&)[2], const Box&, int64_t, int64_t, int64_t, int64_t);
+#define FASTCONV_INSTANTIATE(T)                                                                                      \
+  template double choose_columns(const GatherSum<T>&, GatherPlan&);                                                  \
+  template int64_t columns_channels(const GatherSum<T>&, const GatherPlan&);                                         \
+  template int64_t columns_pixels(const GatherSum<T>&);                                                              \
+  template int64_t columns_bytes(const GatherSum<T>&, const GatherPlan&, int64_t);                                   \
+  template void run_columns(const GatherSum<T>&, const GatherPlan&, const Box&, int64_t, int64_t, int64_t, int64_t); \
+  template void run_columns_pair(const GatherSum<T>(&)[2], const GatherPlan(&)[2], const Box&, int64_t, int64_t,     \
+                                 int64_t, int64_t);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

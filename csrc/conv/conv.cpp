@@ -11,8 +11,8 @@ namespace fastconv {
 
 namespace {
 
-// A kernel that covers the whole input is a dense layer: a pointwise convolution of an image of one pixel whose channels
-// are all values. Summed in the same order, it spares the input gradient the taps that meet no output.
+// A kernel that covers the whole input is a dense layer: a pointwise convolution of an image of one pixel whose
+// channels are all values. Summed in the same order, it spares the input gradient the taps that meet no output.
 bool is_dense_layer(const ConvProblem& p) {
   for (const ConvAxis& a : p.axis)
     if (a.in != a.k || a.out != 1 || a.dilation != 1 || a.pad_before + a.pad_after != 0) return false;
@@ -44,7 +44,8 @@ bool flatten_channels(View<T>& v) {
 }  // namespace
 
 template <class T>
-void conv_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm) {
+void conv_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
+                  Activation activation, Algorithm algorithm) {
   if (algorithm == Algorithm::reference) {
     reference_forward(p, x, w, bias, y);
     apply_activation(activation, y);
@@ -57,8 +58,8 @@ void conv_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<c
 }
 
 template <class T>
-void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation,
-                         Algorithm algorithm) {
+void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
+                         Activation activation, Algorithm algorithm) {
   if (algorithm == Algorithm::reference) {
     reference_backward_input(p, dy, w, bias, dx);
     apply_activation(activation, dx);
@@ -66,7 +67,8 @@ void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w
   }
   if (is_dense_layer(p) && !bias.data)
     if (auto fw = w; flatten_channels(fw))
-      if (auto fx = dx; flatten_channels(fx)) return correlate_backward(dense_layer(p), dy, fw, bias, fx, activation, algorithm);
+      if (auto fx = dx; flatten_channels(fx))
+        return correlate_backward(dense_layer(p), dy, fw, bias, fx, activation, algorithm);
   correlate_backward(p, dy, w, bias, dx, activation, algorithm);
 }
 
@@ -82,7 +84,8 @@ void conv_backward_bias(View<const T> dy, View<T> db) {
   constexpr int64_t kChunk = 2048;
   const auto& kernels = conv_kernels<T>();
   const int64_t *n = dy.shape, *st = dy.stride, plane = n[2] * n[3] * n[4];
-  const bool contiguous = (n[4] <= 1 || st[4] == 1) && (n[3] <= 1 || st[3] == n[4]) && (n[2] <= 1 || st[2] == n[3] * n[4]);
+  const bool contiguous =
+      (n[4] <= 1 || st[4] == 1) && (n[3] <= 1 || st[3] == n[4]) && (n[2] <= 1 || st[2] == n[3] * n[4]);
   parallel_tasks(n[1], threads_for(static_cast<double>(dy.size())), [&](int64_t c) {
     T buffer[kChunk];
     double total = 0;
@@ -110,7 +113,8 @@ void conv_backward_bias(View<const T> dy, View<T> db) {
 }
 
 template <class T>
-PackedWeights<T>::PackedWeights(const ConvProblem& p, View<const T> w, View<const T> bias, Algorithm algorithm) : algorithm_(algorithm) {
+PackedWeights<T>::PackedWeights(const ConvProblem& p, View<const T> w, View<const T> bias, Algorithm algorithm)
+    : algorithm_(algorithm) {
   for (int i = 0; i < 5; ++i) shape_[i] = w.shape[i];
   weights_.reserve(static_cast<size_t>(w.size()));
   for (int64_t o = 0; o < shape_[0]; ++o)
@@ -118,7 +122,8 @@ PackedWeights<T>::PackedWeights(const ConvProblem& p, View<const T> w, View<cons
       for (int64_t d = 0; d < shape_[2]; ++d)
         for (int64_t h = 0; h < shape_[3]; ++h)
           for (int64_t v = 0; v < shape_[4]; ++v)
-            weights_.push_back(w.data[o * w.stride[0] + c * w.stride[1] + d * w.stride[2] + h * w.stride[3] + v * w.stride[4]]);
+            weights_.push_back(
+                w.data[o * w.stride[0] + c * w.stride[1] + d * w.stride[2] + h * w.stride[3] + v * w.stride[4]]);
   if (bias.data)
     for (int64_t i = 0; i < bias.shape[0]; ++i) bias_.push_back(bias.data[i * bias.stride[0]]);
   if (!weights_.empty()) ready_ = make_ready(p, weights(), algorithm);
@@ -126,12 +131,15 @@ PackedWeights<T>::PackedWeights(const ConvProblem& p, View<const T> w, View<cons
 
 template <class T>
 int64_t PackedWeights<T>::bytes() const {
-  return static_cast<int64_t>((weights_.size() + bias_.size()) * sizeof(T)) + (ready_ ? ready_->elements * static_cast<int64_t>(sizeof(T)) : 0);
+  return static_cast<int64_t>((weights_.size() + bias_.size()) * sizeof(T)) +
+         (ready_ ? ready_->elements * static_cast<int64_t>(sizeof(T)) : 0);
 }
 
 template <class T>
-void conv_forward_packed(const ConvProblem& p, View<const T> x, const PackedWeights<T>& packed, View<T> y, Activation activation) {
-  if (packed.algorithm() == Algorithm::reference) return conv_forward(p, x, packed.weights(), packed.bias(), y, activation, Algorithm::reference);
+void conv_forward_packed(const ConvProblem& p, View<const T> x, const PackedWeights<T>& packed, View<T> y,
+                         Activation activation) {
+  if (packed.algorithm() == Algorithm::reference)
+    return conv_forward(p, x, packed.weights(), packed.bias(), y, activation, Algorithm::reference);
   correlate_forward(p, x, packed.weights(), packed.bias(), y, activation, packed.algorithm(), packed.ready());
 }
 
@@ -148,23 +156,29 @@ ConvPlan plan_conv(const ConvProblem& p, Direction direction, Algorithm algorith
     plan.kernel = "empty";
   } else {
     const ConvProblem& q = is_dense_layer(p) ? dense_layer(p) : p;
-    plan = direction == Direction::backward_weight ? plan_weight_gradient<T>(p, algorithm) : plan_correlation<T>(q, direction, algorithm);
+    plan = direction == Direction::backward_weight ? plan_weight_gradient<T>(p, algorithm)
+                                                   : plan_correlation<T>(q, direction, algorithm);
     plan.lanes = conv_kernels<T>().lanes;
   }
   plan.macs = p.macs();
-  const auto axes = [&](int64_t ConvAxis::*n) { return static_cast<double>(p.axis[0].*n) * (p.axis[1].*n) * (p.axis[2].*n); };
-  plan.bytes = static_cast<double>(sizeof(T)) * (static_cast<double>(p.mb) * p.ic * axes(&ConvAxis::in) + static_cast<double>(p.mb) * p.oc * axes(&ConvAxis::out) +
+  const auto axes = [&](int64_t ConvAxis::*n) {
+    return static_cast<double>(p.axis[0].*n) * (p.axis[1].*n) * (p.axis[2].*n);
+  };
+  plan.bytes = static_cast<double>(sizeof(T)) * (static_cast<double>(p.mb) * p.ic * axes(&ConvAxis::in) +
+                                                 static_cast<double>(p.mb) * p.oc * axes(&ConvAxis::out) +
                                                  static_cast<double>(p.oc) * (p.ic / p.groups) * axes(&ConvAxis::k));
   return plan;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                                                        \
-  template void conv_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);         \
-  template void conv_backward_input(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);  \
-  template void conv_backward_weight(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm);                           \
-  template void conv_backward_bias(View<const T>, View<T>);                                                                            \
-  template class PackedWeights<T>;                                                                                                     \
-  template void conv_forward_packed(const ConvProblem&, View<const T>, const PackedWeights<T>&, View<T>, Activation);                  \
+#define FASTCONV_INSTANTIATE(T)                                                                                       \
+  template void conv_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation,    \
+                             Algorithm);                                                                              \
+  template void conv_backward_input(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>,         \
+                                    Activation, Algorithm);                                                           \
+  template void conv_backward_weight(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm);           \
+  template void conv_backward_bias(View<const T>, View<T>);                                                           \
+  template class PackedWeights<T>;                                                                                    \
+  template void conv_forward_packed(const ConvProblem&, View<const T>, const PackedWeights<T>&, View<T>, Activation); \
   template ConvPlan plan_conv<T>(const ConvProblem&, Direction, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

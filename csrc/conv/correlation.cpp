@@ -39,7 +39,7 @@ Vector<T> contiguous_bias(const View<const T>& bias) {
   return b;
 }
 
-constexpr int64_t kFoldBytes = 16 << 20;  // of padded input gradients at a time, unless one is larger
+constexpr int64_t kFoldBytes = 16 << 20;      // of padded input gradients at a time, unless one is larger
 constexpr int64_t kWinogradBytes = 64 << 20;  // transformed weights at a time
 
 // A correlation over pieces of the axes, by whichever algorithm suits each.
@@ -53,7 +53,8 @@ struct Correlation {
   const T* transformed = nullptr;  // Winograd's transform of all weights, if it is at hand
   const ReadyWeights<T>* ready = nullptr;
 
-  Correlation(const WeightRows<T>& weights, View<const T> x, View<const T> bias_view, View<T> out, Activation activation, Algorithm algorithm_)
+  Correlation(const WeightRows<T>& weights, View<const T> x, View<const T> bias_view, View<T> out,
+              Activation activation, Algorithm algorithm_)
       : algorithm(algorithm_), rows(weights), bias(contiguous_bias(bias_view)), y(out) {
     sum.x = x;
     sum.images = out.shape[0];
@@ -64,7 +65,7 @@ struct Correlation {
     sum.high = clamp_high<T>(activation);
     clamps = is_clamp(activation);
   }
-  Vector<Piece> phases;  // the two pieces of the width that a stride of 2 makes of the input gradient
+  Vector<Piece> phases;        // the two pieces of the width that a stride of 2 makes of the input gradient
   Vector<WinogradLine> lines;  // what padding adds, where Winograd's products give it
   bool phases_done = false;    // the second one with the first
   bool clamps = false;
@@ -77,9 +78,13 @@ struct Correlation {
     if (shape.taps == 0 || rows.channels == 0) return false;
     if (algorithm == Algorithm::winograd) return true;
     const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
-    if (!large_enough_for_winograd(shape, rows.rows, rows.channels, rows.groups * outputs[1] * outputs[2])) return false;
-    const double direct = static_cast<double>(shape.products() * rows.groups * rows.rows) * rows.channels * outputs[0] * outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-    return winograd_cost<T>(shape, rows.groups, rows.rows, rows.channels, outputs) + (transformed ? 0 : weight_cost(shape, h, w)) < direct;
+    if (!large_enough_for_winograd(shape, rows.rows, rows.channels, rows.groups * outputs[1] * outputs[2]))
+      return false;
+    const double direct = static_cast<double>(shape.products() * rows.groups * rows.rows) * rows.channels * outputs[0] *
+                          outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
+    return winograd_cost<T>(shape, rows.groups, rows.rows, rows.channels, outputs) +
+               (transformed ? 0 : weight_cost(shape, h, w)) <
+           direct;
   }
   double weight_cost(const WinogradShape& shape, const Piece& h, const Piece& w) const {
     const bool all = h.map.taps() == rows.w.shape[3] && w.map.taps() == rows.w.shape[4];
@@ -89,7 +94,10 @@ struct Correlation {
   // Rows whose weights are transformed at a time: with several groups, all.
   int64_t winograd_rows(int64_t slices) const {
     if (rows.groups > 1 || transformed) return rows.rows;
-    return std::min(rows.rows, std::max<int64_t>(8, kWinogradBytes / (kWinogradPlanes * slices * rows.channels * static_cast<int64_t>(sizeof(T))) / 8 * 8));
+    return std::min(
+        rows.rows,
+        std::max<int64_t>(
+            8, kWinogradBytes / (kWinogradPlanes * slices * rows.channels * static_cast<int64_t>(sizeof(T))) / 8 * 8));
   }
 
   // Rows from m0 on. The offsets of h and w are to be ascending.
@@ -132,8 +140,10 @@ struct Correlation {
       s.u = transformed;
       const WinogradPlan plan = plan_winograd(s, !lines.empty());
       if (!transformed && !plan.transforms_weights) {
-        T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels))));
-        winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.shape.slices * s.channels)), u);
+        T* u = reinterpret_cast<T*>(Arena::shared().reserve(
+            Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels))));
+        winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.shape.slices * s.channels)),
+                         u);
         s.u = u;
       }
       run_winograd(s, plan);
@@ -141,8 +151,8 @@ struct Correlation {
     }
   }
 
-  // An input gradient, piece by piece. Where a stride passes over the inputs between taps, y is filled at once beforehand:
-  // going along it in steps is slower.
+  // An input gradient, piece by piece. Where a stride passes over the inputs between taps, y is filled at once
+  // beforehand: going along it in steps is slower.
   void run_pieces(const ConvProblem& p) {
     bool skips = false;
     Piece all[3];
@@ -160,7 +170,9 @@ struct Correlation {
   // An input gradient in one piece and lines, where that is all that padding adds. False if it is not.
   bool run_with_lines(const ConvProblem& p) {
     const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
-    if (d.set.size() != 1 || h.set.size() != 1 || w.set.size() != 1 || !d.add.empty() || !use_winograd(d.set[0], h.set[0], w.set[0])) return false;
+    if (d.set.size() != 1 || h.set.size() != 1 || w.set.size() != 1 || !d.add.empty() ||
+        !use_winograd(d.set[0], h.set[0], w.set[0]))
+      return false;
     const WinogradShape shape = winograd_shape(d.set[0].map, h.set[0].map, w.set[0].map);
     if (shape.products() != 9 || shape.step[1] * shape.step[2] != 1) return false;
     lines = winograd_lines(p, h, w);
@@ -180,8 +192,14 @@ struct Correlation {
   }
 
   void run_fft_pieces(const Piece& d, const Piece& h, const Piece& w, const FftPlan& plan) const {
-    FftSum<T> s{fft_axes(d, h, w), {rows.w.data, rows.group_stride(), rows.row_stride(), rows.channel_stride(), {}}, sum.x, y,
-                bias.empty() ? nullptr : bias.data(), clamps, sum.low, sum.high};
+    FftSum<T> s{fft_axes(d, h, w),
+                {rows.w.data, rows.group_stride(), rows.row_stride(), rows.channel_stride(), {}},
+                sum.x,
+                y,
+                bias.empty() ? nullptr : bias.data(),
+                clamps,
+                sum.low,
+                sum.high};
     const Piece* pieces[3] = {&d, &h, &w};
     for (int i = 0; i < 3; ++i) {
       s.y.data += pieces[i]->begin * y.stride[2 + i];
@@ -194,11 +212,15 @@ struct Correlation {
   // Rows of the image as the tile's rows. Like Winograd's, the choice looks at one image and at no thread.
   bool use_depthwise(const Piece& d, const Piece& h, const Piece& w) const {
     if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
-    if (d.map.taps() != 1 || d.map.offset[0] != 0 || d.map.in != 1 || d.map.outputs != 1 || d.map.tabulated() || h.map.tabulated() || w.map.tabulated()) return false;
+    if (d.map.taps() != 1 || d.map.offset[0] != 0 || d.map.in != 1 || d.map.outputs != 1 || d.map.tabulated() ||
+        h.map.tabulated() || w.map.tabulated())
+      return false;
     if (w.step > 2 || (w.step == 2 && phases.size() != 2)) return false;
     const int64_t taps = h.map.taps() * (w.step == 2 ? phases[0].map.taps() + phases[1].map.taps() : w.map.taps());
     if (rows.channels * taps > kMaxTaps) return false;
-    return algorithm == Algorithm::depthwise || (taps > 1 && depthwise_pays<T>(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step, w.map.outputs * w.step, w.map.stride));
+    return algorithm == Algorithm::depthwise ||
+           (taps > 1 && depthwise_pays<T>(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step,
+                                          w.map.outputs * w.step, w.map.stride));
   }
 
   // The same correlation with views of a line's rows.
@@ -256,7 +278,8 @@ struct Correlation {
   }
 
   void run_depthwise_pieces(const Piece& h, const Piece& w) const {
-    if (w.step == 2 && w.begin != (phases[0].taps.empty() ? 1 : 0)) return;  // a phase without taps may have been left out
+    if (w.step == 2 && w.begin != (phases[0].taps.empty() ? 1 : 0))
+      return;  // a phase without taps may have been left out
     const DepthwiseSum<T> s = depthwise_sum(h, w);
     run_depthwise(s, plan_depthwise(s));
   }
@@ -289,8 +312,11 @@ struct Correlation {
       const WinogradPlan part = plan_winograd(s);
       const int64_t outputs[3] = {d.map.outputs, h.map.outputs, w.map.outputs};
       at_least(plan.workspace_bytes, part.workspace_bytes);
-      if (!part.transforms_weights) at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels) * item);
-      plan.cost += static_cast<double>(s.images) * winograd_cost<T>(s.shape, rows.groups, rows.rows, rows.channels, outputs) + weight_cost(s.shape, h, w);
+      if (!part.transforms_weights)
+        at_least(plan.shared_bytes, winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels) * item);
+      plan.cost +=
+          static_cast<double>(s.images) * winograd_cost<T>(s.shape, rows.groups, rows.rows, rows.channels, outputs) +
+          weight_cost(s.shape, h, w);
       if (!main) return;
       plan.algorithm = Algorithm::winograd;
       plan.kernel = s.shape.taps == 3 ? "F(4x4, 3x3)" : s.shape.taps == 5 ? "F(2x2, 5x5)" : "F(5x5, 2x2)";
@@ -301,7 +327,8 @@ struct Correlation {
       plan.threads = part.threads;
       return;
     }
-    if (const FftPlan part = fft_plan(d, h, w); part.applies()) return describe_fft(part, static_cast<double>(sum.images), main, plan);
+    if (const FftPlan part = fft_plan(d, h, w); part.applies())
+      return describe_fft(part, static_cast<double>(sum.images), main, plan);
     if (const LineRows line(h, w); line.rows) {
       const Correlation image = as_image(line, w);
       if (image.use_depthwise(d, line.h, line.w)) {
@@ -322,7 +349,8 @@ struct Correlation {
       taps.t[i] = part.taps;
       sum.axis[i] = std::move(part.map);
     }
-    const bool tail = find_tail(taps, static_cast<double>(taps.size()) == static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps());
+    const bool tail = find_tail(
+        taps, static_cast<double>(taps.size()) == static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps());
     if (const BatchPlan part = plan_batch(taps); part.cost >= 0) {
       at_least(plan.workspace_bytes, part.workspace_bytes);
       plan.cost += part.cost;
@@ -341,8 +369,11 @@ struct Correlation {
     const GatherPlan part = plan_gather(sum);
     const int64_t together = w.step == 2 ? 2 : 1;  // phases
     at_least(plan.workspace_bytes, together * part.workspace_bytes);
-    if (sum.packed) at_least(plan.shared_bytes, std::min(kRowBytes, together * rows.groups * rows.rows * rows.channels * taps.size() * item));
-    plan.cost += part.cost * (static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps()) / std::max<double>(1, static_cast<double>(taps.size()));
+    if (sum.packed)
+      at_least(plan.shared_bytes,
+               std::min(kRowBytes, together * rows.groups * rows.rows * rows.channels * taps.size() * item));
+    plan.cost += part.cost * (static_cast<double>(d.map.taps()) * h.map.taps() * w.map.taps()) /
+                 std::max<double>(1, static_cast<double>(taps.size()));
     if (!main) return;
     plan.algorithm = Algorithm::direct;
     plan.kernel = rows.rows == 1 ? "packed rows" : part.columns ? "packed columns" : "packed";
@@ -444,7 +475,8 @@ struct Correlation {
       aim({&d, &h, &w});
       sum.axis[0] = d.map, sum.axis[1] = h.map, sum.axis[2] = w.map;
       sum.tail = 0;
-      if (count == 0 || count > kMaxTaps || rows.in_place(taps[i], part_pixels()) || plan_batch(taps[i]).cost >= 0) return false;
+      if (count == 0 || count > kMaxTaps || rows.in_place(taps[i], part_pixels()) || plan_batch(taps[i]).cost >= 0)
+        return false;
       sum.packed = true;
       sum.a_tap = all_taps(count);
       sum.a_channel = count;
@@ -466,7 +498,9 @@ struct Correlation {
     return true;
   }
 
-  double part_pixels() const { return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs; }
+  double part_pixels() const {
+    return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs;
+  }
 
   void read_in_place(const TapBox& taps) {
     sum.a = rows.w.data;
@@ -498,7 +532,8 @@ struct Correlation {
   }
 
   void run_taps(const TapBox& taps, bool first, bool last) {
-    const int64_t channels = rows.channels, a_channel = rows.groups * round_up(rows.rows, conv_kernels<T>().lanes) * taps.size();
+    const int64_t channels = rows.channels,
+                  a_channel = rows.groups * round_up(rows.rows, conv_kernels<T>().lanes) * taps.size();
     const bool tail = find_tail(taps, first && last);
     if (const BatchPlan plan = first && last ? plan_batch(taps) : BatchPlan{}; plan.cost >= 0) {
       sum.bias = bias.empty() ? nullptr : bias.data();
@@ -514,17 +549,17 @@ struct Correlation {
     sum.a_tap = all_taps(taps.size());
     sum.a_channel = taps.size();
     if (ready && ready->rows && first && last && run_ready()) return;
-    const int64_t most = std::max<int64_t>(1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
+    const int64_t most = std::max<int64_t>(
+        1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
     for (int64_t c0 = 0; c0 == 0 || c0 < channels; c0 += most) {
       const int64_t n = std::min(most, channels - c0);
       T* a = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * a_channel + 1)));
       sum.a = a;
       sum.a_row = n * taps.size();
-      run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels,
-                   [&](const GatherPlan& plan) {
-                     sum.a_group = round_up(rows.rows, plan.row_unit) * sum.a_row;
-                     rows.pack(taps, c0, n, plan, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
-                   });
+      run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels, [&](const GatherPlan& plan) {
+        sum.a_group = round_up(rows.rows, plan.row_unit) * sum.a_row;
+        rows.pack(taps, c0, n, plan, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
+      });
     }
   }
 
@@ -559,17 +594,17 @@ struct Correlation {
 };
 
 template <class T>
-Correlation<T> forward_correlation(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation,
-                                   Algorithm algorithm) {
+Correlation<T> forward_correlation(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias,
+                                   View<T> y, Activation activation, Algorithm algorithm) {
   return {{w, p.groups, p.oc / p.groups, p.ic / p.groups, false}, x, bias, y, activation, algorithm};
 }
 
 template <class T>
-Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation,
-                                    Algorithm algorithm) {
-  Correlation<T> correlation({w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation, algorithm);
-  if (p.axis[2].stride == 2)
-    correlation.phases = backward_pieces(p.axis[2]).set;
+Correlation<T> backward_correlation(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias,
+                                    View<T> dx, Activation activation, Algorithm algorithm) {
+  Correlation<T> correlation({w, p.groups, p.ic / p.groups, p.oc / p.groups, true}, dy, bias, dx, activation,
+                             algorithm);
+  if (p.axis[2].stride == 2) correlation.phases = backward_pieces(p.axis[2]).set;
   return correlation;
 }
 
@@ -585,10 +620,12 @@ bool forward_is_depthwise(const ConvProblem& p) {
 // A tiny problem summed as the larger ones like it are, so that a sample has the same bits alone and in a batch: the
 // depthwise tile goes along the width first. False if an axis is summed in another order than that of the taps.
 template <class T>
-bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation) {
+bool run_tiny_alike(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
+                    Activation activation) {
   const bool lanes = use_lanes<T>(p, Direction::forward, Algorithm::automatic);
   if (lanes && p.axis[2].stride > 1) return false;
-  if (lanes || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), p.ic / p.groups, 1) || !forward_is_depthwise<T>(p)) {
+  if (lanes || sums_squares<T>(forward_axis(p.axis[1]), forward_axis(p.axis[2]), p.ic / p.groups, 1) ||
+      !forward_is_depthwise<T>(p)) {
     run_tiny(p, x, w, bias, y, activation);
     return true;
   }
@@ -611,8 +648,8 @@ View<T> imagined(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
   return v;
 }
 
-// An input gradient of padded inputs, to be folded into that of the inputs: where an algorithm works on large tiles, the
-// border is cheaper as part of them than by table.
+// An input gradient of padded inputs, to be folded into that of the inputs: where an algorithm works on large tiles,
+// the border is cheaper as part of them than by table.
 struct Fold {
   ConvProblem wide;  // of the padded input
   PadProblem pad;
@@ -627,7 +664,9 @@ struct Fold {
       wide.axis[i].mode = Mode::zeros;
     }
   }
-  bool widens() const { return pad.axis[2].out() * pad.axis[3].out() * pad.axis[4].out() > pad.axis[2].in * pad.axis[3].in * pad.axis[4].in; }
+  bool widens() const {
+    return pad.axis[2].out() * pad.axis[3].out() * pad.axis[4].out() > pad.axis[2].in * pad.axis[3].in * pad.axis[4].in;
+  }
   // Images at a time, by one image alone.
   int64_t image_elements() const { return wide.ic * wide.axis[0].in * wide.axis[1].in * wide.axis[2].in; }
   template <class T>
@@ -639,9 +678,13 @@ struct Fold {
 template <class T>
 bool pays_to_fold(const Fold& fold, Algorithm algorithm) {
   const ConvProblem& p = fold.wide;
-  if (!fold.widens() || (algorithm != Algorithm::automatic && algorithm != Algorithm::fft) || p.mb == 0 || fold.image_elements() == 0) return false;
+  if (!fold.widens() || (algorithm != Algorithm::automatic && algorithm != Algorithm::fft) || p.mb == 0 ||
+      fold.image_elements() == 0)
+    return false;
   const Correlation<T> wide = backward_correlation<T>(p, {}, {}, {}, {}, Activation::none, algorithm);
-  return wide.fft_plan(backward_pieces(p.axis[0]).set[0], backward_pieces(p.axis[1]).set[0], backward_pieces(p.axis[2]).set[0]).applies();
+  return wide
+      .fft_plan(backward_pieces(p.axis[0]).set[0], backward_pieces(p.axis[1]).set[0], backward_pieces(p.axis[2]).set[0])
+      .applies();
 }
 
 template <class T>
@@ -667,25 +710,28 @@ void correlate_folded(const Fold& fold, View<const T> dy, View<const T> w, View<
 }  // namespace
 
 template <class T>
-void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm,
-                       const ReadyWeights<T>* ready) {
+void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
+                       Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
   if (algorithm == Algorithm::automatic && is_tiny(p) && run_tiny_alike(p, x, w, bias, y, activation)) {
     if (!is_clamp(activation)) apply_activation(activation, y);
     return;
   }
   if (use_lanes<T>(p, Direction::forward, algorithm)) {
-    run_lanes<T>(p, Direction::forward, {x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)});
+    run_lanes<T>(p, Direction::forward,
+                 {x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)});
     if (!is_clamp(activation)) apply_activation(activation, y);
     return;
   }
   Correlation<T> correlation = forward_correlation(p, x, w, bias, y, activation, algorithm);
   if (ready) correlation.ready = ready, correlation.transformed = ready->transformed;
-  for_each_piece(p, Direction::forward, [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
+  for_each_piece(p, Direction::forward,
+                 [&](const Piece& d, const Piece& h, const Piece& v) { correlation.run(d, h, v); });
   if (!is_clamp(activation)) apply_activation(activation, y);
 }
 
 template <class T>
-void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation, Algorithm algorithm) {
+void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
+                        Activation activation, Algorithm algorithm) {
   if (const Fold fold(p); !bias.data && pays_to_fold<T>(fold, algorithm)) {
     correlate_folded(fold, dy, w, dx, algorithm);
     return apply_activation(activation, dx);
@@ -722,7 +768,8 @@ std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem& p, View<con
   Correlation<T> correlation = forward_correlation<T>(large, x, w, {}, y, Activation::none, algorithm);
   auto ready = std::make_shared<ReadyWeights<T>>();
   if (!use_lanes<T>(large, Direction::forward, algorithm))
-    correlation.make_ready(forward_piece(large.axis[0]), forward_piece(large.axis[1]), forward_piece(large.axis[2]), *ready);
+    correlation.make_ready(forward_piece(large.axis[0]), forward_piece(large.axis[1]), forward_piece(large.axis[2]),
+                           *ready);
   return ready;
 }
 
@@ -750,11 +797,13 @@ ConvPlan plan_correlation(const ConvProblem& problem, Direction direction, Algor
   return plan;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                                                          \
-  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm, const ReadyWeights<T>*); \
-  template std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem&, View<const T>, Algorithm);                             \
-  template ConvPlan plan_correlation<T>(const ConvProblem&, Direction, Algorithm);                                                      \
-  template void correlate_backward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, Activation, Algorithm);
+#define FASTCONV_INSTANTIATE(T)                                                                              \
+  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>,  \
+                                  Activation, Algorithm, const ReadyWeights<T>*);                            \
+  template std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem&, View<const T>, Algorithm);  \
+  template ConvPlan plan_correlation<T>(const ConvProblem&, Direction, Algorithm);                           \
+  template void correlate_backward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, \
+                                   Activation, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

@@ -17,17 +17,20 @@ struct ReadyWeights {
   int64_t elements = 0;
   Arena memory;
 
-  const T* reserve(int64_t n) { return reinterpret_cast<const T*>(memory.reserve(Arena::rounded_bytes<T>(elements = n))); }
+  const T* reserve(int64_t n) {
+    return reinterpret_cast<const T*>(memory.reserve(Arena::rounded_bytes<T>(elements = n)));
+  }
 };
 template <class T>
 std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem& p, View<const T> w, Algorithm algorithm);
 
 // `ready`: what is at hand of w, or null.
 template <class T>
-void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y, Activation activation, Algorithm algorithm,
-                       const ReadyWeights<T>* ready = nullptr);
+void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
+                       Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready = nullptr);
 template <class T>
-void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx, Activation activation, Algorithm algorithm);
+void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
+                        Activation activation, Algorithm algorithm);
 
 // What a call would do.
 template <class T>

@@ -11,8 +11,9 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole: the L1 cache
-constexpr int64_t kBatchBytes = 16 << 10;   // of planes packed together, so that none is read while its stores are on the way
+constexpr int64_t kPlaneBytes = 40 << 10;  // of a plane packed whole: the L1 cache
+constexpr int64_t kBatchBytes =
+    16 << 10;  // of planes packed together, so that none is read while its stores are on the way
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time, and
 constexpr int64_t kLeastColumns = 256;      // where lines of many channels
@@ -66,7 +67,8 @@ class Task {
         strip_(strip),
         cut_(columns),
         x_stride_{sum.x.stride[1], sum.x.stride[3], sum.x.stride[4]},
-        lines_(h_, unstrided(strip, step_), w_, unstrided(columns, step_), sum.channels, plan.planes, x_stride_, plan.in_place) {
+        lines_(h_, unstrided(strip, step_), w_, unstrided(columns, step_), sum.channels, plan.planes, x_stride_,
+               plan.in_place) {
     if (squares_) list_squares();
     else list_runs();
     first_run_.push_back(static_cast<int64_t>(runs_.size()));
@@ -74,7 +76,8 @@ class Task {
 
   void run(int64_t first_batch, int64_t last_batch) {
     const int64_t packed = Arena::rounded_bytes<T>(lines_.elements());
-    char* memory = Arena::local().reserve(packed + Arena::rounded_bytes<T>(weights_size(s_) + buffer_size(s_, cut_.size())));
+    char* memory =
+        Arena::local().reserve(packed + Arena::rounded_bytes<T>(weights_size(s_) + buffer_size(s_, cut_.size())));
     planes_ = reinterpret_cast<T*>(memory);
     weights_ = reinterpret_cast<T*>(memory + packed);
     lines_.clear(planes_);
@@ -97,12 +100,16 @@ class Task {
       if (++group == groups) group = 0, ++image;
     }
   };
-  const T* x(const Plane& p) const { return s_.x.data + p.image * s_.x.stride[0] + p.group * s_.channels * s_.x.stride[1]; }
-  T* y(const Plane& p, int64_t o) const {
-    return s_.y.data + p.image * s_.y.stride[0] + (p.group * s_.rows + o) * s_.y.stride[1] + strip_.begin * s_.y.stride[3] +
-           cut_.begin * s_.phases * s_.y.stride[4];
+  const T* x(const Plane& p) const {
+    return s_.x.data + p.image * s_.x.stride[0] + p.group * s_.channels * s_.x.stride[1];
   }
-  bool fetches_ahead() const { return plan_.in_place && s_.phases == 1 && fetch_ahead(s_.w.in, s_.images * s_.groups * s_.h.in * s_.w.in); }
+  T* y(const Plane& p, int64_t o) const {
+    return s_.y.data + p.image * s_.y.stride[0] + (p.group * s_.rows + o) * s_.y.stride[1] +
+           strip_.begin * s_.y.stride[3] + cut_.begin * s_.phases * s_.y.stride[4];
+  }
+  bool fetches_ahead() const {
+    return plan_.in_place && s_.phases == 1 && fetch_ahead(s_.w.in, s_.images * s_.groups * s_.h.in * s_.w.in);
+  }
   void list_runs() {
     const Vector<int64_t> order = height_order(h_);
     for (int64_t f = 0; f < s_.phases; ++f) {
@@ -112,7 +119,8 @@ class Task {
         for (size_t t = 0; t < s_.w_tap.size(); ++t) {
           if (s_.phase[t] != f) continue;
           lines_.add_runs(c, static_cast<int64_t>(t), order, runs_);
-          for (int64_t i : order) position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[t]);
+          for (int64_t i : order)
+            position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[t]);
         }
     }
   }
@@ -123,7 +131,8 @@ class Task {
     for (int64_t c = 0; c < s_.channels; ++c) {
       lines_.add_runs(c, across[0], down, runs_);
       for (int64_t i : down)
-        for (int64_t t : across) position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[static_cast<size_t>(t)]);
+        for (int64_t t : across)
+          position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[static_cast<size_t>(t)]);
     }
   }
   const T* w(const Plane& p, int64_t o) const { return s_.weights + p.group * s_.w_group + o * s_.w_row; }
@@ -151,27 +160,29 @@ class Task {
     b.low = s_.low;
     b.high = s_.high;
     T* first = y(plane, 0);
-    for_each_band(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kernels_.rows, [&](int64_t r, int64_t rows, int64_t kernel) {
-      b.lines.line = lines.line + step_ * r;
-      b.rows = rows;
-      for (int64_t o = 0; o < s_.rows; ++o) {
-        T* to = first + o * s_.y.stride[1] + r * s_.y.stride[3];
-        b.bias = bias(plane, o);
-        for (int64_t f = 0; f < s_.phases; ++f) {
-          b.runs = runs_.data() + first_run_[static_cast<size_t>(f)];
-          b.run_count = first_run_[static_cast<size_t>(f + 1)] - first_run_[static_cast<size_t>(f)];
-          b.w = weights_ + o * depth() + first_tap_[static_cast<size_t>(f)];
-          b.y = in_place ? to : buffer + f * kBandRows * buffer_row;
-          b.y_row = in_place ? s_.y.stride[3] : buffer_row;
-          if (step_ == 2) kernels_.square_band_by_two(b);
-          else (squares_ ? kernels_.square_band : kernels_.band)[kernel](b);
-        }
-        if (in_place) continue;
-        const int64_t outputs = std::min(s_.phases * n, s_.y.shape[4] - cut_.begin * s_.phases);
-        for (int64_t i = 0; i < rows; ++i)
-          kernels_.unpack(to + i * s_.y.stride[3], s_.y.stride[4], buffer + i * buffer_row, s_.phases > 1 ? buffer + (kBandRows + i) * buffer_row : nullptr, outputs);
-      }
-    });
+    for_each_band(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kernels_.rows,
+                  [&](int64_t r, int64_t rows, int64_t kernel) {
+                    b.lines.line = lines.line + step_ * r;
+                    b.rows = rows;
+                    for (int64_t o = 0; o < s_.rows; ++o) {
+                      T* to = first + o * s_.y.stride[1] + r * s_.y.stride[3];
+                      b.bias = bias(plane, o);
+                      for (int64_t f = 0; f < s_.phases; ++f) {
+                        b.runs = runs_.data() + first_run_[static_cast<size_t>(f)];
+                        b.run_count = first_run_[static_cast<size_t>(f + 1)] - first_run_[static_cast<size_t>(f)];
+                        b.w = weights_ + o * depth() + first_tap_[static_cast<size_t>(f)];
+                        b.y = in_place ? to : buffer + f * kBandRows * buffer_row;
+                        b.y_row = in_place ? s_.y.stride[3] : buffer_row;
+                        if (step_ == 2) kernels_.square_band_by_two(b);
+                        else (squares_ ? kernels_.square_band : kernels_.band)[kernel](b);
+                      }
+                      if (in_place) continue;
+                      const int64_t outputs = std::min(s_.phases * n, s_.y.shape[4] - cut_.begin * s_.phases);
+                      for (int64_t i = 0; i < rows; ++i)
+                        kernels_.unpack(to + i * s_.y.stride[3], s_.y.stride[4], buffer + i * buffer_row,
+                                        s_.phases > 1 ? buffer + (kBandRows + i) * buffer_row : nullptr, outputs);
+                    }
+                  });
   }
 
   const DepthwiseSum<T>& s_;
@@ -183,7 +194,7 @@ class Task {
   Cut strip_, cut_;
   int64_t x_stride_[3];
   PlaneLines<T> lines_;
-  Vector<TapRun> runs_;               // phase after phase
+  Vector<TapRun> runs_;                               // phase after phase
   Vector<int64_t> first_run_, first_tap_, position_;  // position: of each tap in the weights, in the order of the runs
   Vector<const T*> table_;
   T *planes_ = nullptr, *weights_ = nullptr;
@@ -200,12 +211,14 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 }  // namespace
 
 template <class T>
-bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width, int64_t stride) {
+bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width,
+                    int64_t stride) {
   constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kTinyImage = 256, kSmallImage = 1024;
   const bool registers = depthwise_kernels<T>().square_band[0];  // enough of them for two columns and all taps
   if (height < 2) return false;
   if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
-  if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage) return true;  // nothing is packed
+  if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage)
+    return true;  // nothing is packed
   return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
 }
 
@@ -216,7 +229,8 @@ bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t 
     return a.taps() == 3 && *high - *low == 2 && a.outputs > 1;
   };
   const DepthwiseKernelsOf<T>& kernels = depthwise_kernels<T>();
-  const bool kernel = w.stride == 1 ? kernels.square_band[0] != nullptr : w.stride == 2 && channels == 1 && kernels.square_band_by_two;
+  const bool kernel =
+      w.stride == 1 ? kernels.square_band[0] != nullptr : w.stride == 2 && channels == 1 && kernels.square_band_by_two;
   return kernel && phases == 1 && h.stride == w.stride && neighbours(h) && neighbours(w);
 }
 
@@ -247,30 +261,37 @@ DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
   }
   if (p.threads > 1) {  // for the threads' sake: changes no sum
     p.planes = std::max<int64_t>(1, std::min(p.planes, ceil_div(all, 4 * p.threads)));
-    while (p.strip > kBandRows && all * ceil_div(s.h.outputs, p.strip) < 2 * p.threads) p.strip = round_up(ceil_div(p.strip, 2), kBandRows);
+    while (p.strip > kBandRows && all * ceil_div(s.h.outputs, p.strip) < 2 * p.threads)
+      p.strip = round_up(ceil_div(p.strip, 2), kBandRows);
   }
-  p.workspace_bytes = Arena::rounded_bytes<T>(p.planes * bytes(std::min(p.strip, s.h.outputs)) / item) + Arena::rounded_bytes<T>(weights_size(s) + buffer_size(s, width));
-  const double vectors = outputs / static_cast<double>(s.w.outputs) * static_cast<double>(ceil_div(width, lanes) * cuts(s));
-  p.cost = vectors * (static_cast<double>(depth(s)) / static_cast<double>(s.phases) / 2 * 1.15 + 3) * static_cast<double>(s.phases) + vectors / s.rows * s.channels * 3;
+  p.workspace_bytes = Arena::rounded_bytes<T>(p.planes * bytes(std::min(p.strip, s.h.outputs)) / item) +
+                      Arena::rounded_bytes<T>(weights_size(s) + buffer_size(s, width));
+  const double vectors =
+      outputs / static_cast<double>(s.w.outputs) * static_cast<double>(ceil_div(width, lanes) * cuts(s));
+  p.cost = vectors * (static_cast<double>(depth(s)) / static_cast<double>(s.phases) / 2 * 1.15 + 3) *
+               static_cast<double>(s.phases) +
+           vectors / s.rows * s.channels * 3;
   return p;
 }
 
 template <class T>
 void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
-  const int64_t batches = ceil_div(s.images * s.groups, plan.planes), strips = ceil_div(s.h.outputs, plan.strip), across = cuts(s);
+  const int64_t batches = ceil_div(s.images * s.groups, plan.planes), strips = ceil_div(s.h.outputs, plan.strip),
+                across = cuts(s);
   const int64_t together = strips * across > 1 ? 1 : ceil_div(batches, tasks_for(operations(s), plan.threads));
   const int64_t runs = ceil_div(batches, together);
   parallel_tasks(runs * strips * across, plan.threads, [&](int64_t i) {
     const int64_t c = i % across, h = i / across % strips, b = i / across / strips * together;
-    Task<T> task(s, plan, {h * s.h.outputs / strips, (h + 1) * s.h.outputs / strips}, {c * s.w.outputs / across, (c + 1) * s.w.outputs / across});
+    Task<T> task(s, plan, {h * s.h.outputs / strips, (h + 1) * s.h.outputs / strips},
+                 {c * s.w.outputs / across, (c + 1) * s.w.outputs / across});
     task.run(b, std::min(batches, b + together));
   });
 }
 
-#define FASTCONV_INSTANTIATE(T)                                           \
+#define FASTCONV_INSTANTIATE(T)                                                          \
   template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t); \
-  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t); \
-  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);          \
+  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t);       \
+  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                         \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

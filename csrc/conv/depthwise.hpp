@@ -1,8 +1,10 @@
-// Correlation of few channels a group (depthwise layers, filters on one image): a register tile whose rows are rows of the
-// image goes over them where they stand, or over a few rows of padded planes that are packed (kernels/depthwise.hpp).
+// Correlation of few channels a group (depthwise layers, filters on one image): a register tile whose rows are rows of
+// the image goes over them where they stand, or over a few rows of padded planes that are packed
+// (kernels/depthwise.hpp).
 //
-// An output is the sum over channels, taps along the width, taps along the height (by residue of the stride, then from the
-// top), or, where the rung has a kernel for squares of three by three taps, along the height first: an order that no cut into strips or batches changes.
+// An output is the sum over channels, taps along the width, taps along the height (by residue of the stride, then from
+// the top), or, where the rung has a kernel for squares of three by three taps, along the height first: an order that
+// no cut into strips or batches changes.
 #pragma once
 #include <vector>
 
@@ -16,34 +18,36 @@ namespace fastconv {
 template <class T>
 struct DepthwiseSum {
   int64_t images = 0, groups = 1, channels = 1, rows = 1;  // channels and rows of a group
-  AxisMap h, w;                                            // regular; w has the taps of all phases, its outputs are a phase's
+  AxisMap h, w;  // regular; w has the taps of all phases, its outputs are a phase's
   int64_t phases = 1;
-  Vector<int64_t> phase;                              // of a tap of w
+  Vector<int64_t> phase;  // of a tap of w
   View<const T> x;
-  View<T> y;                                               // (images, groups * rows, 1, h.outputs, row)
+  View<T> y;  // (images, groups * rows, 1, h.outputs, row)
   const T* weights = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
-  Vector<int64_t> h_tap, w_tap;                       // elements from a kernel's first to a tap
+  Vector<int64_t> h_tap, w_tap;  // elements from a kernel's first to a tap
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
 };
 
 struct DepthwisePlan {
-  bool in_place = false;          // x is read where it stands
-  int64_t planes = 1;             // packed at once
-  int64_t strip = 1;              // rows of outputs
+  bool in_place = false;  // x is read where it stands
+  int64_t planes = 1;     // packed at once
+  int64_t strip = 1;      // rows of outputs
   int64_t workspace_bytes = 0;
   int threads = 1;
-  double cost = 0;                // estimated cycles of one core
+  double cost = 0;  // estimated cycles of one core
 };
 
-// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `stride` is the
-// width's, of inputs.
+// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `stride`
+// is the width's, of inputs.
 template <class T>
-bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width, int64_t stride);
+bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width,
+                    int64_t stride);
 
-// Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel, two.
+// Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel,
+// two.
 template <class T>
 bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
 

@@ -23,7 +23,8 @@ struct Roles {
   int64_t channels, rows;  // of a group
   LaneAxis h, w;
   Roles(const ConvProblem& p, Direction direction)
-      : channels((direction == Direction::backward_input ? p.oc : p.ic) / p.groups), rows((direction == Direction::backward_input ? p.ic : p.oc) / p.groups),
+      : channels((direction == Direction::backward_input ? p.oc : p.ic) / p.groups),
+        rows((direction == Direction::backward_input ? p.ic : p.oc) / p.groups),
         h(direction == Direction::backward_input ? backward_lane_axis(p.axis[1]) : forward_lane_axis(p.axis[1])),
         w(direction == Direction::backward_input ? backward_lane_axis(p.axis[2]) : forward_lane_axis(p.axis[2])) {}
 };
@@ -48,13 +49,16 @@ LaneCuts cut_lanes(const ConvProblem& p, const Roles& roles) {
   c.threads = threads_for(2 * p.macs());
   c.width = std::min(roles.w.outputs, round_up(kMostColumns, roles.w.period));
   c.cuts = ceil_div(roles.w.outputs, c.width);
-  const auto bytes = [&](int64_t strip) { return roles.channels * (entries_of(roles.h, strip) * entries_of(roles.w, c.width) + 1) * vector; };
+  const auto bytes = [&](int64_t strip) {
+    return roles.channels * (entries_of(roles.h, strip) * entries_of(roles.w, c.width) + 1) * vector;
+  };
   const auto halve = [&] { c.strip = round_up(ceil_div(c.strip, 2), roles.h.period); };
   c.strip = roles.h.outputs;
   while (c.strip > 4 * roles.h.period && bytes(c.strip) > kPackedBytes) halve();
   const int64_t groups = ceil_div(p.mb * p.groups * roles.rows, vector / static_cast<int64_t>(sizeof(T)));
   if (c.threads > 1)
-    while (c.strip > 8 * roles.h.period && groups * ceil_div(roles.h.outputs, c.strip) * c.cuts < 8 * c.threads) halve();
+    while (c.strip > 8 * roles.h.period && groups * ceil_div(roles.h.outputs, c.strip) * c.cuts < 8 * c.threads)
+      halve();
   c.strips = ceil_div(roles.h.outputs, c.strip);
   c.packed_vectors = bytes(c.strip) / vector;
   c.chunk_rows = std::min(std::min(c.strip, roles.h.outputs), std::max<int64_t>(1, kChunkBytes / (c.width * vector)));
@@ -65,9 +69,20 @@ LaneCuts cut_lanes(const ConvProblem& p, const Roles& roles) {
 template <class T>
 class Task {
  public:
-  Task(const ConvProblem& p, Direction direction, const Roles& roles, const LaneCuts& cuts, const LaneCall<T>& call, Cut strip, Cut columns)
-      : roles_(roles), call_(call), cuts_(cuts), strip_(strip), columns_(columns), groups_(p.groups), all_(p.mb * p.groups * roles.rows), h_(roles.h, strip), w_(roles.w, columns),
-        x_stride_{call.x.stride[1], call.x.stride[3], call.x.stride[4]}, packed_(h_, w_, roles.channels, x_stride_), kernel_w_(p.axis[2].k) {
+  Task(const ConvProblem& p, Direction direction, const Roles& roles, const LaneCuts& cuts, const LaneCall<T>& call,
+       Cut strip, Cut columns)
+      : roles_(roles),
+        call_(call),
+        cuts_(cuts),
+        strip_(strip),
+        columns_(columns),
+        groups_(p.groups),
+        all_(p.mb * p.groups * roles.rows),
+        h_(roles.h, strip),
+        w_(roles.w, columns),
+        x_stride_{call.x.stride[1], call.x.stride[3], call.x.stride[4]},
+        packed_(h_, w_, roles.channels, x_stride_),
+        kernel_w_(p.axis[2].k) {
     const bool backward = direction == Direction::backward_input;
     const View<const T>& w = call.w;
     w_row_ = w.stride[backward ? 1 : 0];
@@ -75,7 +90,8 @@ class Task {
     taps_ = roles.channels * p.taps();
     for (int64_t k = 0; k < roles.channels * p.axis[1].k; ++k)
       for (int64_t v = 0; v < kernel_w_; ++v) place_.push_back(static_cast<int32_t>(k * kernel_w_ + w_.place(v)));
-    add_stretches({roles.channels, p.axis[1].k, p.axis[2].k}, {w.stride[backward ? 0 : 1], w.stride[3], w.stride[4]}, 0, 0, weights_);
+    add_stretches({roles.channels, p.axis[1].k, p.axis[2].k}, {w.stride[backward ? 0 : 1], w.stride[3], w.stride[4]}, 0,
+                  0, weights_);
     kernel_size_ = p.taps();
     list_segments();
   }
@@ -83,7 +99,8 @@ class Task {
   static int64_t weight_vectors(const ConvProblem& p, const Roles& roles) { return roles.channels * p.taps() + 1; }
 
   void run(int64_t first, int64_t last) {
-    const int64_t lanes = kernels_.lanes, packed = packed_.vectors() * lanes, weights = (taps_ + 1) * lanes, chunk = cuts_.chunk_rows * columns_.size() * lanes;
+    const int64_t lanes = kernels_.lanes, packed = packed_.vectors() * lanes, weights = (taps_ + 1) * lanes,
+                  chunk = cuts_.chunk_rows * columns_.size() * lanes;
     T* x = reinterpret_cast<T*>(Arena::local().reserve(Arena::rounded_bytes<T>(packed + weights + chunk)));
     T *w = x + packed, *y = w + weights;
     packed_.clear(x);
@@ -91,7 +108,8 @@ class Task {
       const int64_t count = std::min(lanes, all_ - g * lanes);
       const T *x_planes[kMostLanes], *w_planes[kMostLanes];
       T* y_planes[kMostLanes];
-      int64_t row = g * lanes % roles_.rows, group = g * lanes / roles_.rows % groups_, image = g * lanes / roles_.rows / groups_;
+      int64_t row = g * lanes % roles_.rows, group = g * lanes / roles_.rows % groups_,
+              image = g * lanes / roles_.rows / groups_;
       const T *x_at = x_plane(image, group), *w_at = call_.w.data + group * w_group_ + row * w_row_;
       T* y_at = y_plane(image, group * roles_.rows + row);
       const T* bias = call_.bias.data ? call_.bias.data + (group * roles_.rows + row) * call_.bias.stride[0] : nullptr;
@@ -117,15 +135,19 @@ class Task {
         bias = call_.bias.data;
       }
       packed_.pack(x_planes, x);
-      kernels_of_lanes_.pack({w_planes, weights_.data(), static_cast<int64_t>(weights_.size()), place_.data(), nullptr, 0, w});
+      kernels_of_lanes_.pack(
+          {w_planes, weights_.data(), static_cast<int64_t>(weights_.size()), place_.data(), nullptr, 0, w});
       sum(x, w, y, y_planes, count);
     }
   }
 
  private:
-  const T* x_plane(int64_t image, int64_t group) const { return call_.x.data + image * call_.x.stride[0] + group * roles_.channels * call_.x.stride[1]; }
+  const T* x_plane(int64_t image, int64_t group) const {
+    return call_.x.data + image * call_.x.stride[0] + group * roles_.channels * call_.x.stride[1];
+  }
   T* y_plane(int64_t image, int64_t out) const {
-    return call_.y.data + image * call_.y.stride[0] + out * call_.y.stride[1] + strip_.begin * call_.y.stride[3] + columns_.begin * call_.y.stride[4];
+    return call_.y.data + image * call_.y.stride[0] + out * call_.y.stride[1] + strip_.begin * call_.y.stride[3] +
+           columns_.begin * call_.y.stride[4];
   }
 
   void sum(const T* x, const T* w, T* y, T* const* y_planes, int64_t count) {
@@ -140,7 +162,8 @@ class Task {
       kernels_of_lanes_.sums(s);
       if (stretches_.empty() || cuts_.chunk_rows < strip_.size()) {  // else they are those of the planes before
         stretches_.clear();
-        add_stretches({1, rows, width}, {0, call_.y.stride[3], call_.y.stride[4]}, r * call_.y.stride[3], 0, stretches_);
+        add_stretches({1, rows, width}, {0, call_.y.stride[3], call_.y.stride[4]}, r * call_.y.stride[3], 0,
+                      stretches_);
       }
       kernels_of_lanes_.unpack({y_planes, count, stretches_.data(), static_cast<int64_t>(stretches_.size()), y});
     }
@@ -152,7 +175,8 @@ class Task {
     for (int64_t c = 0; c < roles_.channels; ++c)
       for (const LaneEntries::Source& u : h)
         for (const LaneEntries::Run& v : w)
-          runs_.push_back({static_cast<int32_t>(c * packed_.channel_size() + u.entry * packed_.row() + v.entry), static_cast<int32_t>(c * kernel_size_ + u.tap * kernel_w_ + v.place),
+          runs_.push_back({static_cast<int32_t>(c * packed_.channel_size() + u.entry * packed_.row() + v.entry),
+                           static_cast<int32_t>(c * kernel_size_ + u.tap * kernel_w_ + v.place),
                            static_cast<int32_t>(v.taps)});
     return {first, static_cast<int64_t>(runs_.size())};
   }
@@ -166,7 +190,9 @@ class Task {
     Vector<int64_t> extra_columns;
     Vector<LaneSegment> adding;  // of a chunk, after its others
     for (const LaneAxis::Extra& e : roles_.w.extras)
-      if (const int64_t at = e.output - columns_.begin; at >= 0 && at < columns_.size() && (extra_columns.empty() || extra_columns.back() != at)) extra_columns.push_back(at);
+      if (const int64_t at = e.output - columns_.begin;
+          at >= 0 && at < columns_.size() && (extra_columns.empty() || extra_columns.back() != at))
+        extra_columns.push_back(at);
     const int64_t period = w_.period(), width = columns_.size();
     for (int64_t r = 0; r < strip_.size(); ++r) {
       if (r % cuts_.chunk_rows == 0) first_segment_.push_back(static_cast<int64_t>(segments_.size()));
@@ -178,15 +204,22 @@ class Task {
         for (int64_t q = 0; q < period; ++q) list.residues.push_back(list_runs(h, w_.runs(q)));
         for (int64_t column : extra_columns) {
           Vector<LaneEntries::Run> extra;
-          w_.for_each_extra(column, [&](const LaneEntries::Source& e) { extra.push_back({w_.place(e.tap), e.entry, 1}); });
+          w_.for_each_extra(column, [&](const LaneEntries::Source& e) {
+            extra.push_back({w_.place(e.tap), e.entry, 1});
+          });
           list.extras.push_back(list_runs(h, extra));
         }
         lists.push_back(std::move(list));
         alike = lists.end() - 1;
       }
       const auto segment = [&](int64_t number, int64_t column, int64_t outputs, Cut runs, bool adds) {
-        return LaneSegment{static_cast<int32_t>(h_.number(r) * packed_.row() + number), static_cast<int32_t>(r * width + column), static_cast<int32_t>(period),
-                           static_cast<int32_t>(runs.begin), static_cast<int32_t>(runs.size()), static_cast<int16_t>(outputs), adds};
+        return LaneSegment{static_cast<int32_t>(h_.number(r) * packed_.row() + number),
+                           static_cast<int32_t>(r * width + column),
+                           static_cast<int32_t>(period),
+                           static_cast<int32_t>(runs.begin),
+                           static_cast<int32_t>(runs.size()),
+                           static_cast<int16_t>(outputs),
+                           adds};
       };
       for (int64_t q = 0; q < std::min(period, width); ++q) {
         const int64_t n = ceil_div(width - q, period), part = lane_outputs(n, kernels_of_lanes_.outputs);
@@ -195,7 +228,8 @@ class Task {
           segments_.push_back(segment(begin, q + begin * period, part, alike->residues[static_cast<size_t>(q)], false));
         }
       }
-      for (size_t i = 0; i < extra_columns.size(); ++i) adding.push_back(segment(w_.number(extra_columns[i]), extra_columns[i], 1, alike->extras[i], true));
+      for (size_t i = 0; i < extra_columns.size(); ++i)
+        adding.push_back(segment(w_.number(extra_columns[i]), extra_columns[i], 1, alike->extras[i], true));
       if ((r + 1) % cuts_.chunk_rows && r + 1 < strip_.size()) continue;
       segments_.insert(segments_.end(), adding.begin(), adding.end());
       adding.clear();
@@ -223,27 +257,44 @@ class Task {
 
 }  // namespace
 
-// Nanoseconds, measured where vectors have 16 lanes: a product and an element's way through a transpose where channels are in
-// lanes; a product, a vector and a plane where rows of the image are, and a vector packed.
+// Nanoseconds, measured where vectors have 16 lanes: a product and an element's way through a transpose where channels
+// are in lanes; a product, a vector and a plane where rows of the image are, and a vector packed.
 template <class T>
 bool lanes_pay(const ConvProblem& p, Direction direction) {
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
-  const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight, zeros = h.mode == Mode::zeros && w.mode == Mode::zeros;
+  const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight,
+             zeros = h.mode == Mode::zeros && w.mode == Mode::zeros;
   const int64_t lanes = depthwise_kernels<T>().lanes, inputs = p.ic / p.groups, outputs = p.oc / p.groups;
-  const int64_t channels = backward ? outputs : inputs, rows = backward ? inputs : outputs;  // of x and y as they are here
+  const int64_t channels = backward ? outputs : inputs,
+                rows = backward ? inputs : outputs;  // of x and y as they are here
   constexpr int64_t kMostChannels = 4;
   if (std::min(channels, rows) > 1 || channels * rows > kMostChannels || 2 * p.groups * rows <= lanes) return false;
   if (h.out < 2 || h.k < 2) return true;  // no rows to speak of
-  const double x_pixels = static_cast<double>(backward ? h.out * w.out : h.in * w.in), height = static_cast<double>(backward ? h.in : h.out);
+  const double x_pixels = static_cast<double>(backward ? h.out * w.out : h.in * w.in),
+               height = static_cast<double>(backward ? h.in : h.out);
   const int64_t width = backward ? w.in : w.out;
-  const double planes = static_cast<double>(p.groups * rows), depth = static_cast<double>(channels * p.taps()) / static_cast<double>(backward ? h.stride * w.stride : 1);
-  const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) * (height * static_cast<double>(width) * (0.13 * depth + 1.45) + 1.45 * static_cast<double>(channels) * x_pixels);
+  const double planes = static_cast<double>(p.groups * rows),
+               depth =
+                   static_cast<double>(channels * p.taps()) / static_cast<double>(backward ? h.stride * w.stride : 1);
+  const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) *
+                                     (height * static_cast<double>(width) * (0.13 * depth + 1.45) +
+                                      1.45 * static_cast<double>(channels) * x_pixels);
   const bool squares = sums_squares<T>(forward_axis(h), forward_axis(w), inputs, 1);
-  const double vectors = height * static_cast<double>(ceil_div(width, lanes)), packed = (w.stride == 1 || squares) && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
-  if (backward && spreads_squares<T>(p)) return in_lanes < planes * (4 * static_cast<double>(ceil_div(h.in, 2) * ceil_div(width, 2 * lanes)) + 35);
-  // A vector of a square's outputs reads so many lines and vectors of them; where registers are few, its weights are loaded again.
-  const double again = depthwise_kernels<T>().square_band[0] ? 1 : weight ? 1.7 : 1.15, step = squares ? static_cast<double>(w.stride) * again : 1;
-  if (weight) return in_lanes < planes * (vectors * (squares ? 0.25 * depth * step : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
+  const double vectors = height * static_cast<double>(ceil_div(width, lanes)),
+               packed = (w.stride == 1 || squares) && zeros
+                            ? 0
+                            : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
+  if (backward && spreads_squares<T>(p))
+    return in_lanes < planes * (4 * static_cast<double>(ceil_div(h.in, 2) * ceil_div(width, 2 * lanes)) + 35);
+  // A vector of a square's outputs reads so many lines and vectors of them; where registers are few, its weights are
+  // loaded again.
+  const double again = depthwise_kernels<T>().square_band[0] ? 1
+                       : weight                              ? 1.7
+                                                             : 1.15,
+               step = squares ? static_cast<double>(w.stride) * again : 1;
+  if (weight)
+    return in_lanes <
+           planes * (vectors * (squares ? 0.25 * depth * step : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
   return in_lanes < planes * (vectors * (0.13 * depth + 1.6) * step + 40 + packed) * (backward && !zeros ? 2 : 1);
 }
 
@@ -252,7 +303,8 @@ bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   constexpr int64_t kMostTaps = 2048, kFourier = 640;  // of a kernel that Fourier transforms take less time for
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
   const ConvAxis& d = p.axis[0];
-  if (d.in != 1 || d.out != 1 || d.k != 1 || d.pad_before != 0 || p.macs() == 0 || p.axis[1].in * p.axis[2].in == 0) return false;
+  if (d.in != 1 || d.out != 1 || d.k != 1 || d.pad_before != 0 || p.macs() == 0 || p.axis[1].in * p.axis[2].in == 0)
+    return false;
   const int64_t taps = p.taps() * std::max(p.ic, p.oc) / p.groups;
   if (algorithm == Algorithm::automatic && p.taps() > kFourier) return false;
   return p.taps() > 1 && taps <= kMostTaps && lanes_pay<T>(p, direction);
@@ -262,11 +314,14 @@ template <class T>
 void run_lanes(const ConvProblem& p, Direction direction, const LaneCall<T>& call) {
   const Roles roles(p, direction);
   const LaneCuts cuts = cut_lanes<T>(p, roles);
-  const int64_t groups = ceil_div(p.mb * p.groups * roles.rows, depthwise_kernels<T>().lanes), pieces = cuts.strips * cuts.cuts;
-  const int64_t together = ceil_div(groups, std::max<int64_t>(1, tasks_for(2 * p.macs(), cuts.threads) / pieces)), runs = ceil_div(groups, together);
+  const int64_t groups = ceil_div(p.mb * p.groups * roles.rows, depthwise_kernels<T>().lanes),
+                pieces = cuts.strips * cuts.cuts;
+  const int64_t together = ceil_div(groups, std::max<int64_t>(1, tasks_for(2 * p.macs(), cuts.threads) / pieces)),
+                runs = ceil_div(groups, together);
   parallel_tasks(runs * pieces, cuts.threads, [&](int64_t i) {
     const int64_t c = i % cuts.cuts, s = i / cuts.cuts % cuts.strips, g = i / pieces * together;
-    Task<T> task(p, direction, roles, cuts, call, {s * cuts.strip, std::min(roles.h.outputs, (s + 1) * cuts.strip)}, {c * cuts.width, std::min(roles.w.outputs, (c + 1) * cuts.width)});
+    Task<T> task(p, direction, roles, cuts, call, {s * cuts.strip, std::min(roles.h.outputs, (s + 1) * cuts.strip)},
+                 {c * cuts.width, std::min(roles.w.outputs, (c + 1) * cuts.width)});
     task.run(g, std::min(groups, g + together));
   });
 }
@@ -283,17 +338,21 @@ ConvPlan plan_lanes(const ConvProblem& p, Direction direction) {
   plan.nr = static_cast<int>(lanes);
   plan.block_channels = roles.channels;
   plan.block_pixels = lanes * std::min(cuts.strip, roles.h.outputs) * cuts.width;
-  plan.workspace_bytes = Arena::rounded_bytes<T>((cuts.packed_vectors + Task<T>::weight_vectors(p, roles) + cuts.chunk_rows * cuts.width) * lanes);
-  const double vectors = static_cast<double>(ceil_div(p.mb * p.groups * roles.rows, lanes)), outputs = static_cast<double>(roles.h.outputs) * static_cast<double>(roles.w.outputs);
-  plan.cost = vectors * (outputs * (0.5 * static_cast<double>(roles.channels * p.taps()) + 6) + 6 * static_cast<double>(roles.channels * roles.h.map.in * roles.w.map.in));
-  plan.threads = static_cast<int>(std::min<int64_t>(cuts.threads, ceil_div(p.mb * p.groups * roles.rows, lanes) * cuts.strips * cuts.cuts));
+  plan.workspace_bytes = Arena::rounded_bytes<T>(
+      (cuts.packed_vectors + Task<T>::weight_vectors(p, roles) + cuts.chunk_rows * cuts.width) * lanes);
+  const double vectors = static_cast<double>(ceil_div(p.mb * p.groups * roles.rows, lanes)),
+               outputs = static_cast<double>(roles.h.outputs) * static_cast<double>(roles.w.outputs);
+  plan.cost = vectors * (outputs * (0.5 * static_cast<double>(roles.channels * p.taps()) + 6) +
+                         6 * static_cast<double>(roles.channels * roles.h.map.in * roles.w.map.in));
+  plan.threads = static_cast<int>(
+      std::min<int64_t>(cuts.threads, ceil_div(p.mb * p.groups * roles.rows, lanes) * cuts.strips * cuts.cuts));
   return plan;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                      \
-  template bool lanes_pay<T>(const ConvProblem&, Direction);                         \
-  template bool use_lanes<T>(const ConvProblem&, Direction, Algorithm);              \
-  template void run_lanes(const ConvProblem&, Direction, const LaneCall<T>&);        \
+#define FASTCONV_INSTANTIATE(T)                                               \
+  template bool lanes_pay<T>(const ConvProblem&, Direction);                  \
+  template bool use_lanes<T>(const ConvProblem&, Direction, Algorithm);       \
+  template void run_lanes(const ConvProblem&, Direction, const LaneCall<T>&); \
   template ConvPlan plan_lanes<T>(const ConvProblem&, Direction);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

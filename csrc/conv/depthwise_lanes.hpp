@@ -5,8 +5,8 @@
 
 namespace fastconv {
 
-// Whether sums (or, of a weight gradient, products) of few channels a group are better put into lanes than into rows of the
-// image. It looks at one image and at no thread.
+// Whether sums (or, of a weight gradient, products) of few channels a group are better put into lanes than into rows of
+// the image. It looks at one image and at no thread.
 template <class T>
 bool lanes_pay(const ConvProblem& p, Direction direction);
 

@@ -21,23 +21,37 @@ template <class T>
 class LaneGradient {
  public:
   LaneGradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw)
-      : p_(p), dy_(dy), x_(x), dw_(dw), h_(forward_lane_axis(p.axis[1])), w_(forward_lane_axis(p.axis[2])), channels_(p.ic / p.groups), rows_(p.oc / p.groups), taps_(channels_ * p.taps()) {
+      : p_(p),
+        dy_(dy),
+        x_(x),
+        dw_(dw),
+        h_(forward_lane_axis(p.axis[1])),
+        w_(forward_lane_axis(p.axis[2])),
+        channels_(p.ic / p.groups),
+        rows_(p.oc / p.groups),
+        taps_(channels_ * p.taps()) {
     width_ = std::min(w_.outputs, kMostColumns);
     cuts_ = ceil_div(w_.outputs, width_);
     strip_ = h_.outputs;
-    while (strip_ > 4 && x_vectors() * lanes_ * static_cast<int64_t>(sizeof(T)) > kPackedBytes) strip_ = ceil_div(strip_, 2);
+    while (strip_ > 4 && x_vectors() * lanes_ * static_cast<int64_t>(sizeof(T)) > kPackedBytes)
+      strip_ = ceil_div(strip_, 2);
     strips_ = ceil_div(h_.outputs, strip_);
     threads_ = threads_for(2 * p.macs());
-    if (blocks() < kParts) parts_ = std::max<int64_t>(1, std::min<int64_t>({kParts / blocks(), units(), static_cast<int64_t>(2 * p.macs() / 1e6)}));
+    if (blocks() < kParts)
+      parts_ = std::max<int64_t>(
+          1, std::min<int64_t>({kParts / blocks(), units(), static_cast<int64_t>(2 * p.macs() / 1e6)}));
   }
 
   void run() const {
     const int64_t block = taps_ * lanes_;
-    T* partial = parts_ > 1 ? reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(parts_ * blocks() * block))) : nullptr;
+    T* partial = parts_ > 1
+                     ? reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(parts_ * blocks() * block)))
+                     : nullptr;
     const int64_t together = parts_ > 1 ? 1 : ceil_div(blocks(), tasks_for(2 * p_.macs(), threads_));
     parallel_tasks(ceil_div(blocks(), together) * parts_, threads_, [&](int64_t i) {
       const int64_t part = i % parts_, b = i / parts_ * together;
-      task({b, std::min(blocks(), b + together)}, {part * units() / parts_, (part + 1) * units() / parts_}, partial ? partial + part * blocks() * block : nullptr);
+      task({b, std::min(blocks(), b + together)}, {part * units() / parts_, (part + 1) * units() / parts_},
+           partial ? partial + part * blocks() * block : nullptr);
     });
     if (!partial) return;
     for (int64_t part = 1; part < parts_; ++part)
@@ -56,7 +70,8 @@ class LaneGradient {
     plan.workspace_bytes = Arena::rounded_bytes<T>((x_vectors() + strip_ * width_ + taps_) * lanes_);
     plan.shared_bytes = parts_ > 1 ? Arena::rounded_bytes<T>(parts_ * blocks() * taps_ * lanes_) : 0;
     plan.threads = static_cast<int>(std::min<int64_t>(threads_, blocks() * parts_));
-    plan.cost = static_cast<double>(blocks() * p_.mb * h_.outputs * w_.outputs) * (static_cast<double>(taps_) * 0.7 + 12);
+    plan.cost =
+        static_cast<double>(blocks() * p_.mb * h_.outputs * w_.outputs) * (static_cast<double>(taps_) * 0.7 + 12);
     return plan;
   }
 
@@ -74,19 +89,23 @@ class LaneGradient {
     LanePlanes<T> x;
     Vector<int32_t> taps;
     Vector<LaneStretch> dy;
-    Unit(const LaneGradient& g, Cut rows, Cut columns, const int64_t x_stride[3]) : h(g.h_, rows), w(g.w_, columns), x(h, w, g.channels_, x_stride) {
+    Unit(const LaneGradient& g, Cut rows, Cut columns, const int64_t x_stride[3])
+        : h(g.h_, rows), w(g.w_, columns), x(h, w, g.channels_, x_stride) {
       for (int64_t c = 0; c < g.channels_; ++c)
         for (int64_t i = 0; i < g.h_.kernel; ++i)
           for (int64_t j = 0; j < g.w_.kernel; ++j)
-            taps.push_back(static_cast<int32_t>(c * x.channel_size() + h.entry(static_cast<size_t>(i)) * x.row() + w.entry(static_cast<size_t>(j))));
-      add_stretches({1, rows.size(), columns.size()}, {0, g.dy_.stride[3], g.dy_.stride[4]}, rows.begin * g.dy_.stride[3] + columns.begin * g.dy_.stride[4], 0, dy);
+            taps.push_back(static_cast<int32_t>(c * x.channel_size() + h.entry(static_cast<size_t>(i)) * x.row() +
+                                                w.entry(static_cast<size_t>(j))));
+      add_stretches({1, rows.size(), columns.size()}, {0, g.dy_.stride[3], g.dy_.stride[4]},
+                    rows.begin * g.dy_.stride[3] + columns.begin * g.dy_.stride[4], 0, dy);
     }
   };
 
   // The sums of blocks of channels over some units (image, strip, cut of the width): into dw, or into `partial`.
   void task(Cut blocks, Cut units, T* partial) const {
     const int64_t x_stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]};
-    T* x = reinterpret_cast<T*>(Arena::local().reserve(Arena::rounded_bytes<T>((x_vectors() + strip_ * width_ + taps_) * lanes_)));
+    T* x = reinterpret_cast<T*>(
+        Arena::local().reserve(Arena::rounded_bytes<T>((x_vectors() + strip_ * width_ + taps_) * lanes_)));
     T *dy = x + x_vectors() * lanes_, *own = dy + strip_ * width_ * lanes_;
     std::optional<Unit> unit;
     int64_t shape = -1;
@@ -97,7 +116,8 @@ class LaneGradient {
         if (const int64_t s = u % (strips_ * cuts_); s != shape) {
           shape = s;
           const int64_t h = s / cuts_, w = s % cuts_;
-          unit.emplace(*this, Cut{h * strip_, std::min(h_.outputs, (h + 1) * strip_)}, Cut{w * width_, std::min(w_.outputs, (w + 1) * width_)}, x_stride);
+          unit.emplace(*this, Cut{h * strip_, std::min(h_.outputs, (h + 1) * strip_)},
+                       Cut{w * width_, std::min(w_.outputs, (w + 1) * width_)}, x_stride);
           unit->x.clear(x);
         }
         add(*unit, b, u / (strips_ * cuts_), x, dy, sums);
@@ -133,7 +153,8 @@ class LaneGradient {
     for_each_lane(b, [&](int64_t l, int64_t, int64_t o) { planes[l] = dw_.data + o * dw_.stride[0]; });
     Vector<LaneStretch> stretches;
     add_stretches({channels_, h_.kernel, w_.kernel}, {dw_.stride[1], dw_.stride[3], dw_.stride[4]}, 0, 0, stretches);
-    lane_kernels<T>().unpack({planes, std::min(lanes_, p_.groups * rows_ - b * lanes_), stretches.data(), static_cast<int64_t>(stretches.size()), sums});
+    lane_kernels<T>().unpack({planes, std::min(lanes_, p_.groups * rows_ - b * lanes_), stretches.data(),
+                              static_cast<int64_t>(stretches.size()), sums});
   }
 
   const ConvProblem& p_;
@@ -158,7 +179,7 @@ ConvPlan plan_lanes_weight(const ConvProblem& p) {
   return LaneGradient<T>(p, {}, {}, {}).plan();
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                  \
+#define FASTCONV_INSTANTIATE(T)                                                                   \
   template void lanes_weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>); \
   template ConvPlan plan_lanes_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)

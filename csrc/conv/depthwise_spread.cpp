@@ -34,7 +34,8 @@ class Spread {
     const int64_t planes = p_.mb * p_.ic, parts = threads() > 1 ? std::min<int64_t>(planes, 8 * threads()) : 1;
     parallel_tasks(strips() * parts, threads(), [&](int64_t i) {
       const int64_t s = i % strips(), part = i / strips();
-      strip({s * rows_.dy.outputs / strips(), (s + 1) * rows_.dy.outputs / strips()}, part * planes / parts, (part + 1) * planes / parts);
+      strip({s * rows_.dy.outputs / strips(), (s + 1) * rows_.dy.outputs / strips()}, part * planes / parts,
+            (part + 1) * planes / parts);
     });
   }
 
@@ -46,9 +47,11 @@ class Spread {
     plan.nr = 2 * kernels_.lanes;
     plan.block_channels = 1;
     plan.block_pixels = kStrip * columns_.dy.outputs;
-    plan.workspace_bytes = Arena::rounded_bytes<T>(line_elements(true)) + Arena::rounded_bytes<T>(2 * kBandRows * buffer_row());
+    plan.workspace_bytes =
+        Arena::rounded_bytes<T>(line_elements(true)) + Arena::rounded_bytes<T>(2 * kBandRows * buffer_row());
     plan.threads = static_cast<int>(std::min<int64_t>(threads(), p_.mb * p_.ic * strips()));
-    plan.cost = static_cast<double>(p_.mb * p_.ic * rows_.dy.outputs) * static_cast<double>(ceil_div(columns_.dy.outputs, kernels_.lanes)) * 14;
+    plan.cost = static_cast<double>(p_.mb * p_.ic * rows_.dy.outputs) *
+                static_cast<double>(ceil_div(columns_.dy.outputs, kernels_.lanes)) * 14;
     return plan;
   }
 
@@ -57,12 +60,14 @@ class Spread {
   int64_t strips() const { return ceil_div(rows_.dy.outputs, kStrip); }
   int64_t buffer_row() const { return round_up(columns_.end, kernels_.lanes); }
   int64_t line_elements(bool packed) const {
-    return packed ? (kStrip + 1) * packed_row_size(columns_.dy, columns_.dy.outputs, kernels_.lanes) : round_up(columns_.dy.in, kernels_.lanes);
+    return packed ? (kStrip + 1) * packed_row_size(columns_.dy, columns_.dy.outputs, kernels_.lanes)
+                  : round_up(columns_.dy.in, kernels_.lanes);
   }
 
   // Pairs of rows of some planes (image * channels + channel).
   void strip(Cut rows, int64_t first_plane, int64_t last_plane) const {
-    const int64_t stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]}, lines_bytes = Arena::rounded_bytes<T>(line_elements(!in_place_));
+    const int64_t stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]},
+                  lines_bytes = Arena::rounded_bytes<T>(line_elements(!in_place_));
     PlaneLines<T> lines(rows_.dy, rows, columns_.dy, {0, columns_.dy.outputs}, 1, 1, stride, in_place_);
     char* memory = Arena::local().reserve(lines_bytes + Arena::rounded_bytes<T>(2 * kBandRows * buffer_row()));
     T* packed = reinterpret_cast<T*>(memory);
@@ -75,7 +80,8 @@ class Spread {
     b.columns = ceil_div(columns_.dy.outputs, kernels_.lanes);
     b.first = columns_.first;
     b.end = columns_.end;
-    if (in_place_ && fetch_ahead(columns_.dy.in, p_.mb * p_.ic * p_.out_pixels())) b.dy_ahead = kRowsAhead * dy_.stride[3], b.dx_ahead = kRowsAhead * dx_.stride[3];
+    if (in_place_ && fetch_ahead(columns_.dy.in, p_.mb * p_.ic * p_.out_pixels()))
+      b.dy_ahead = kRowsAhead * dy_.stride[3], b.dx_ahead = kRowsAhead * dx_.stride[3];
     for (int64_t plane = first_plane; plane < last_plane; ++plane) {
       const int64_t n = plane / p_.ic, c = plane % p_.ic;
       const T* dy = dy_.data + n * dy_.stride[0] + c * dy_.stride[1];
@@ -101,7 +107,8 @@ class Spread {
       kernels_.spread_band(b);
       b.lines.line += n;
       for (int64_t i = b.first_row; !in_place && i < b.end_row; ++i)
-        kernels_.unpack(to + i * dx_.stride[3], dx_.stride[4], buffer + i * buffer_row() + columns_.first, nullptr, p_.axis[2].in);
+        kernels_.unpack(to + i * dx_.stride[3], dx_.stride[4], buffer + i * buffer_row() + columns_.first, nullptr,
+                        p_.axis[2].in);
     }
   }
 
@@ -117,8 +124,11 @@ class Spread {
 
 template <class T>
 bool spreads_squares(const ConvProblem& p) {
-  const auto suits = [](const ConvAxis& a) { return a.k == 3 && a.stride == 2 && a.dilation == 1 && a.mode == Mode::zeros && a.in > 1; };
-  return depthwise_kernels<T>().spread_band && p.groups == p.ic && p.groups == p.oc && suits(p.axis[1]) && suits(p.axis[2]);
+  const auto suits = [](const ConvAxis& a) {
+    return a.k == 3 && a.stride == 2 && a.dilation == 1 && a.mode == Mode::zeros && a.in > 1;
+  };
+  return depthwise_kernels<T>().spread_band && p.groups == p.ic && p.groups == p.oc && suits(p.axis[1]) &&
+         suits(p.axis[2]);
 }
 
 template <class T>
@@ -140,10 +150,10 @@ ConvPlan plan_spread(const ConvProblem& p) {
   return Spread<T>(p, dy, {}, {}, {}).plan();
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                                         \
-  template bool spreads_squares<T>(const ConvProblem&);                                                                 \
-  template bool use_spread<T>(const ConvProblem&, Algorithm);                                                           \
-  template void run_spread(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>);                   \
+#define FASTCONV_INSTANTIATE(T)                                                                       \
+  template bool spreads_squares<T>(const ConvProblem&);                                               \
+  template bool use_spread<T>(const ConvProblem&, Algorithm);                                         \
+  template void run_spread(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>); \
   template ConvPlan plan_spread<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

@@ -1,5 +1,5 @@
-// The input gradient of a depthwise layer of three by three taps at a stride of two: its four phases go together, so that
-// dy is read once and dx is written in whole vectors.
+// The input gradient of a depthwise layer of three by three taps at a stride of two: its four phases go together, so
+// that dy is read once and dx is written in whole vectors.
 #pragma once
 #include "fastconv/conv.hpp"
 

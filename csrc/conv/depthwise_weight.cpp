@@ -15,7 +15,8 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kBatchBytes = 16 << 10;   // of planes packed together, so that none is read while its stores are on the way
+constexpr int64_t kBatchBytes =
+    16 << 10;  // of planes packed together, so that none is read while its stores are on the way
 constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
@@ -28,7 +29,8 @@ bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p) {
   constexpr int64_t kFewChannels = 4, kSomeRows = 8, kMoreRows = 16, kSmallImage = 1024;
   if (p.axis[1].out < 2) return false;
   if (p.axis[1].k < 2) return rows == 1 && channels == 1 && p.axis[1].out > 8 && p.out_pixels() > kSmallImage;
-  return (channels <= kFewChannels && rows <= kSomeRows) || (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);
+  return (channels <= kFewChannels && rows <= kSomeRows) ||
+         (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);
 }
 
 // dy read where it stands.
@@ -42,9 +44,18 @@ template <class T>
 class Gradient {
  public:
   Gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw)
-      : p_(p), dy_(dy), x_(x), dw_(dw), h_(forward_axis(p.axis[1])), w_(forward_axis(p.axis[2])), channels_(p.ic / p.groups), rows_(p.oc / p.groups),
-        depth_(channels_ * p.taps()), order_(height_order(read_h_)) {
-    const bool collide = x.stride[3] * static_cast<int64_t>(sizeof(T)) % 4096 == 0;  // all lines of a band, in the L1 cache
+      : p_(p),
+        dy_(dy),
+        x_(x),
+        dw_(dw),
+        h_(forward_axis(p.axis[1])),
+        w_(forward_axis(p.axis[2])),
+        channels_(p.ic / p.groups),
+        rows_(p.oc / p.groups),
+        depth_(channels_ * p.taps()),
+        order_(height_order(read_h_)) {
+    const bool collide =
+        x.stride[3] * static_cast<int64_t>(sizeof(T)) % 4096 == 0;  // all lines of a band, in the L1 cache
     in_place_ = read_in_place<T>(read_w_, x.stride[4]) && rows_ <= kFewRows && (squares_ || !collide);
     cuts_ = ceil_div(w_.outputs, kMostColumns);
     strip_ = h_.outputs;
@@ -55,7 +66,9 @@ class Gradient {
       while (strip_ < h_.outputs && plane_bytes(strip_ + kBandRows) <= kStripBytes) strip_ += kBandRows;
     }
     threads_ = threads_for(2 * p.macs());
-    if (batches() < kParts) parts_ = std::max<int64_t>(1, std::min<int64_t>({kParts / batches(), units(), static_cast<int64_t>(2 * p.macs() / 1e6)}));
+    if (batches() < kParts)
+      parts_ = std::max<int64_t>(
+          1, std::min<int64_t>({kParts / batches(), units(), static_cast<int64_t>(2 * p.macs() / 1e6)}));
     for (int64_t c = 0; c < channels_; ++c)
       for (int64_t t = 0; t < w_.taps(); ++t)
         for (int64_t i : order_) position_.push_back(c * dw.stride[1] + i * dw.stride[3] + t * dw.stride[4]);
@@ -64,14 +77,17 @@ class Gradient {
   void run() const {
     if (parts_ == 1) {
       const int64_t together = ceil_div(batches(), tasks_for(2 * p_.macs(), threads_));
-      parallel_tasks(ceil_div(batches(), together), threads_, [&](int64_t i) { task({i * together, std::min(batches(), (i + 1) * together)}, {0, units()}, nullptr); });
+      parallel_tasks(ceil_div(batches(), together), threads_, [&](int64_t i) {
+        task({i * together, std::min(batches(), (i + 1) * together)}, {0, units()}, nullptr);
+      });
       return;
     }
     const int64_t size = p_.oc * depth_;
     T* partial = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(parts_ * size)));
     parallel_tasks(batches() * parts_, threads_, [&](int64_t i) {
       const int64_t part = i % parts_;
-      task({i / parts_, i / parts_ + 1}, {part * units() / parts_, (part + 1) * units() / parts_}, partial + part * size);
+      task({i / parts_, i / parts_ + 1}, {part * units() / parts_, (part + 1) * units() / parts_},
+           partial + part * size);
     });
     for (int64_t o = 0; o < p_.oc; ++o) {
       for (int64_t part = 1; part < parts_; ++part)
@@ -92,7 +108,8 @@ class Gradient {
     plan.workspace_bytes = Arena::rounded_bytes<T>(sum_elements()) + packed_bytes();
     plan.shared_bytes = parts_ > 1 ? parts_ * p_.oc * depth_ * item : 0;
     plan.threads = static_cast<int>(std::min<int64_t>(threads_, batches() * parts_));
-    const double vectors = static_cast<double>(p_.mb * p_.oc * h_.outputs) * static_cast<double>(ceil_div(w_.outputs, kernels_.lanes));
+    const double vectors =
+        static_cast<double>(p_.mb * p_.oc * h_.outputs) * static_cast<double>(ceil_div(w_.outputs, kernels_.lanes));
     plan.cost = vectors * (static_cast<double>(depth_) * 0.65 + 3);
     return plan;
   }
@@ -101,11 +118,14 @@ class Gradient {
   int64_t batches() const { return ceil_div(p_.groups, planes_); }
   int64_t strips() const { return ceil_div(h_.outputs, strip_); }
   int64_t units() const { return p_.mb * strips() * cuts_; }
-  // The cuts do not depend on whether x is packed: they decide in which order is summed. Two sets of vectors of sums a plane.
+  // The cuts do not depend on whether x is packed: they decide in which order is summed. Two sets of vectors of sums a
+  // plane.
   int64_t sum_elements() const { return 2 * planes_ * rows_ * depth_ * kernels_.lanes; }
   int64_t plane_bytes(int64_t rows) const {
     const LayoutSize h = layout_size(read_h_, (rows - 1) * step_ + 1, false);
-    return channels_ * h.segments * h.width * packed_row_size(read_w_, (ceil_div(w_.outputs, cuts_) - 1) * step_ + 1, kernels_.lanes) * static_cast<int64_t>(sizeof(T));
+    return channels_ * h.segments * h.width *
+           packed_row_size(read_w_, (ceil_div(w_.outputs, cuts_) - 1) * step_ + 1, kernels_.lanes) *
+           static_cast<int64_t>(sizeof(T));
   }
 
   // The packed planes of one strip and cut of the width, and the runs over them.
@@ -123,8 +143,10 @@ class Gradient {
     const int64_t s = shape / cuts_, c = shape % cuts_;
     unit.rows = {s * h_.outputs / strips(), (s + 1) * h_.outputs / strips()};
     unit.columns = {c * w_.outputs / cuts_, (c + 1) * w_.outputs / cuts_};
-    const int64_t x_stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]}, dy_stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]};
-    unit.x.emplace(read_h_, unstrided(unit.rows, step_), read_w_, unstrided(unit.columns, step_), channels_, planes_, x_stride, in_place_);
+    const int64_t x_stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]},
+                  dy_stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]};
+    unit.x.emplace(read_h_, unstrided(unit.rows, step_), read_w_, unstrided(unit.columns, step_), channels_, planes_,
+                   x_stride, in_place_);
     unit.packed_x = reinterpret_cast<T*>(memory);
     unit.x->clear(unit.packed_x);
     if (!dy_in_place()) {
@@ -166,8 +188,9 @@ class Gradient {
     for (int64_t k = 0; k < count; ++k) {
       const ImageLines<T> lines = unit.x->lines(x(k), k, unit.packed_x, table);
       for (int64_t o = 0; o < rows_; ++o) {
-        const T* dy = unit.dy ? unit.packed_dy + (k * rows_ + o) * unit.dy->channel_size()
-                              : first + (k * rows_ + o) * dy_.stride[1] + unit.rows.begin * dy_.stride[3] + unit.columns.begin;
+        const T* dy =
+            unit.dy ? unit.packed_dy + (k * rows_ + o) * unit.dy->channel_size()
+                    : first + (k * rows_ + o) * dy_.stride[1] + unit.rows.begin * dy_.stride[3] + unit.columns.begin;
         add_plane(unit, lines, dy, sums + (k * rows_ + o) * 2 * depth_ * kernels_.lanes);
       }
     }
@@ -175,9 +198,11 @@ class Gradient {
 
   // Packed x and dy of the largest strip and cut; a row of vectors is to spare for every packed one, as cuts differ.
   int64_t packed_bytes() const {
-    const int64_t item = static_cast<int64_t>(sizeof(T)), lanes = kernels_.lanes, n = ceil_div(w_.outputs, cuts_), rows = std::min(strip_, h_.outputs);
+    const int64_t item = static_cast<int64_t>(sizeof(T)), lanes = kernels_.lanes, n = ceil_div(w_.outputs, cuts_),
+                  rows = std::min(strip_, h_.outputs);
     const int64_t dy = dy_in_place() ? 0 : rows_ * rows * packed_row_size(identity_w_, n, lanes) * item;
-    return std::max(planes_ * plane_bytes(rows), round_up(w_.in, lanes) * item) + planes_ * dy + 2 * Arena::kAlign + spare_bytes();
+    return std::max(planes_ * plane_bytes(rows), round_up(w_.in, lanes) * item) + planes_ * dy + 2 * Arena::kAlign +
+           spare_bytes();
   }
   int64_t spare_bytes() const {
     if (strips() * cuts_ == 1 || in_place_) return 0;
@@ -195,7 +220,8 @@ class Gradient {
     b.columns = ceil_div(unit.columns.size(), kernels_.lanes);
     b.last = unit.columns.size() - (b.columns - 1) * kernels_.lanes;
     b.sums = sums;
-    if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in)) b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead / step_ * b.dy_row;
+    if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in))
+      b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead / step_ * b.dy_row;
     for_each_band(unit.rows.size(), kernels_.rows, [&](int64_t r, int64_t rows, int64_t kernel) {
       b.lines.line = lines.line + step_ * r;
       b.dy = dy + r * b.dy_row;
@@ -249,7 +275,8 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
-  return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) || gradient_pays(channels, rows, p);
+  return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) ||
+         gradient_pays(channels, rows, p);
 }
 
 template <class T>
@@ -267,9 +294,9 @@ ConvPlan plan_depthwise_weight(const ConvProblem& p) {
   return Gradient<T>(p, contiguous, contiguous, {}).plan();
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                            \
-  template bool use_depthwise_weight<T>(const ConvProblem&, Algorithm);                                    \
-  template void depthwise_weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>);      \
+#define FASTCONV_INSTANTIATE(T)                                                                       \
+  template bool use_depthwise_weight<T>(const ConvProblem&, Algorithm);                               \
+  template void depthwise_weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>); \
   template ConvPlan plan_depthwise_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

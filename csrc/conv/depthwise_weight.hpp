@@ -1,5 +1,5 @@
-// The weight gradient of few channels a group, by the tile of conv/depthwise.hpp: rows of dy stay in registers while lines
-// of the packed planes pass by. Every element is summed in lanes, which are added last.
+// The weight gradient of few channels a group, by the tile of conv/depthwise.hpp: rows of dy stay in registers while
+// lines of the packed planes pass by. Every element is summed in lanes, which are added last.
 #pragma once
 #include "fastconv/conv.hpp"
 

@@ -22,10 +22,10 @@ constexpr int64_t kSpectrumBytes = 4 << 20;   // of one tile, at most
 constexpr int64_t kWorkspaceBytes = 5 << 20;  // of a thread, if more than one spectrum of each kind is to be kept
 constexpr int64_t kBatchBytes = 7 << 20;      // of a thread, if the steps of a volume are summed in batches
 constexpr int64_t kMostBatch = 8;
-constexpr int64_t kCacheBytes = 1 << 20;      // of spectra that are multiplied at a time
-constexpr int64_t kSharedBytes = 16 << 20;    // transformed weights at a time
-constexpr int64_t kPad = 128;                 // elements between spectra, which are powers of two apart otherwise
-constexpr int64_t kLeastParts = 8;            // pieces of work a weight gradient is cut into for the threads' sake
+constexpr int64_t kCacheBytes = 1 << 20;    // of spectra that are multiplied at a time
+constexpr int64_t kSharedBytes = 16 << 20;  // transformed weights at a time
+constexpr int64_t kPad = 128;               // elements between spectra, which are powers of two apart otherwise
+constexpr int64_t kLeastParts = 8;          // pieces of work a weight gradient is cut into for the threads' sake
 
 // Taps that one term sums: tap + i * tap_step reads (o + i * shift) * stride + base, i < count.
 struct Phase {
@@ -166,8 +166,9 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const double chunks = static_cast<double>(ceil_div(a.axis[0].taps(), p.depth_chunk) * ceil_div(inner, p.inner_chunk));
-  const double x = static_cast<double>(inner * ceil_div(a.rows, p.row_chunk) * ceil_div(a.axis[0].taps(), p.depth_chunk)) *
-                   planes_transformed(a, p, p.depth_chunk) * (c.load + c.transform);
+  const double x =
+      static_cast<double>(inner * ceil_div(a.rows, p.row_chunk) * ceil_div(a.axis[0].taps(), p.depth_chunk)) *
+      planes_transformed(a, p, p.depth_chunk) * (c.load + c.transform);
   const double y = rows * chunks * (c.store + c.transform);
   // Spectra of a volume come from beyond the L2 cache, once a batch.
   const double batch_bytes = static_cast<double>((p.planes * p.inner_chunk + chunk) * bytes);
@@ -178,7 +179,8 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
 // Tasks of a weight gradient, and the parts that each is cut into where there are few.
 int64_t gradient_tasks(const FftAxes& a, const FftPlan& p) {
   const int64_t taps = a.axis[0].taps();
-  return a.groups * ceil_div(a.rows, p.row_chunk) * ceil_div(taps, p.depth_chunk) * ceil_div(p.terms / taps, p.inner_chunk);
+  return a.groups * ceil_div(a.rows, p.row_chunk) * ceil_div(taps, p.depth_chunk) *
+         ceil_div(p.terms / taps, p.inner_chunk);
 }
 int64_t work_items(const FftAxes& a, const FftPlan& p) { return a.images * p.steps(); }
 int64_t gradient_parts(const FftAxes& a, const FftPlan& p) {
@@ -205,12 +207,12 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
   p.planes = planes_kept(a, p.depth_chunk);
   p.workspace_bytes = needs(p.row_chunk, p.inner_chunk, p.depth_chunk) * bytes + table_bytes(p);
   const int64_t parts = gradient_parts(a, p);
-  p.shared_bytes =
-      parts > 1 ? gradient_tasks(a, p) * parts * p.row_chunk * p.depth_chunk * p.inner_chunk * bytes : 0;
+  p.shared_bytes = parts > 1 ? gradient_tasks(a, p) * parts * p.row_chunk * p.depth_chunk * p.inner_chunk * bytes : 0;
   const Costs<T> c(p.rows, p.columns, p.line);
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
-  const int64_t depth_chunks = ceil_div(a.axis[0].taps(), p.depth_chunk), chunks = depth_chunks * ceil_div(inner, p.inner_chunk);
+  const int64_t depth_chunks = ceil_div(a.axis[0].taps(), p.depth_chunk),
+                chunks = depth_chunks * ceil_div(inner, p.inner_chunk);
   const double x = static_cast<double>(inner * ceil_div(a.rows, p.row_chunk) * depth_chunks) *
                    planes_transformed(a, p, p.depth_chunk) * (c.load + c.transform);
   const double dy = steps * rows * static_cast<double>(chunks) * (c.load + c.transform);
@@ -436,7 +438,8 @@ class Tiles {
       bool live = false;
       for (int64_t i = 0; i < pair.count; ++i) live |= of.source_plane(pair, i, v) >= 0;
       if (!live) return nullptr;
-      auto p = std::min_element(held.begin(), held.end(), [](const Plane& q, const Plane& r) { return q.used < r.used; });
+      auto p =
+          std::min_element(held.begin(), held.end(), [](const Plane& q, const Plane& r) { return q.used < r.used; });
       *p = {v, step};
       of.transform_x(pair, g, v, terms.i0, terms.i0 + terms.terms, x, scratch, spectrum(&*p));
       return spectrum(&*p);
@@ -583,7 +586,8 @@ class Forward {
     for (int64_t g = 0; g < a.groups; g += plan.group_chunk)
       for (int64_t m = 0; m < a.rows; m += plan.row_chunk)
         for (int64_t i = 0; i < tiles.term_chunks(); ++i)
-          run_chunk({g, std::min(plan.group_chunk, a.groups - g), m, std::min(plan.row_chunk, a.rows - m), tiles.terms(i)});
+          run_chunk(
+              {g, std::min(plan.group_chunk, a.groups - g), m, std::min(plan.row_chunk, a.rows - m), tiles.terms(i)});
   }
 
  private:
@@ -756,7 +760,8 @@ class Gradient {
   void accumulate(const Task& t, int64_t begin, int64_t end, Memory& memory) const {
     std::fill_n(memory.sums, t.rows * t.terms.size() * tiles.size(), T(0));
     while (begin < end) {
-      const int64_t at = begin % plan.steps(), i = std::min(at / plan.depths, plan.pairs() - 1), step = at - i * plan.depths;
+      const int64_t at = begin % plan.steps(), i = std::min(at / plan.depths, plan.pairs() - 1),
+                    step = at - i * plan.depths;
       const auto pair = tiles.pair(begin / plan.steps(), i);
       const int64_t n = std::min(pair.depths - step, end - begin);
       accumulate_pair(t, pair, step, step + n, memory);

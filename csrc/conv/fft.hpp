@@ -50,12 +50,12 @@ struct FftPlan {
   int64_t reach[2] = {0, 0};       // the longest there is
   int64_t extent[2] = {1, 1};      // outputs of a tile
   int64_t tiles[2] = {1, 1};
-  int64_t depths = 1;              // outputs of the first axis
-  int64_t terms = 1;                                       // of a row
-  int64_t row_chunk = 1, group_chunk = 1;                  // transformed at a time, and of the terms
-  int64_t depth_chunk = 1, inner_chunk = 1;                // taps of the first axis, and terms of each
-  int64_t batch = 1;                                       // steps along the first axis at a time
-  int64_t planes = 1;                                      // of x, whose spectra are kept
+  int64_t depths = 1;                        // outputs of the first axis
+  int64_t terms = 1;                         // of a row
+  int64_t row_chunk = 1, group_chunk = 1;    // transformed at a time, and of the terms
+  int64_t depth_chunk = 1, inner_chunk = 1;  // taps of the first axis, and terms of each
+  int64_t batch = 1;                         // steps along the first axis at a time
+  int64_t planes = 1;                        // of x, whose spectra are kept
   int64_t workspace_bytes = 0, shared_bytes = 0;
   int threads = 1;
   double cost = std::numeric_limits<double>::infinity();  // cycles of one image, weights included

@@ -13,21 +13,23 @@ namespace {
 
 constexpr int64_t kBlockBytes = 256 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
 constexpr int64_t kPanelBytes = 96 << 10;   // of which a panel, read a few vectors at a time, may take this
-constexpr int64_t kManyRows = 96;           // of `a`: reading x where it stands, across cache lines, costs them more than packing it
-constexpr double kStoreCost = 0.6;          // cycles to transpose an output of a columns tile
-constexpr double kSplitLoads = 1.15;        // what loads of vectors at a tap's shift cost the other tiles
-constexpr int64_t kEdgeBytes = 384 << 10;   // sums of tiles that end within a vector, in the L2 cache
-constexpr int64_t kTailDepth = 256;         // of the sums that a tail's dot products repay
-constexpr int64_t kTailPlane = 256;         // pixels of an image of which a vector more or less is worth it;
-constexpr int64_t kDenseTailPlane = 512;    // where no tap goes along the width, lest its rows have gaps
-constexpr int64_t kStreamed = 8;            // channels at a time of a large x of which a single tile of rows is made: long stretches of each
-constexpr int64_t kLargeBytes = 1 << 20;    // of such an image
-constexpr int64_t kShallow = 128;           // sums this short write y faster than they read the block
-constexpr int64_t kOneRunPixels = 128;      // of a block of all channels, at least
-constexpr int64_t kRowsBytes = 384 << 10;   // rows of `a` that pass by all panels before the next, in the L2 cache
+constexpr int64_t kManyRows =
+    96;  // of `a`: reading x where it stands, across cache lines, costs them more than packing it
+constexpr double kStoreCost = 0.6;         // cycles to transpose an output of a columns tile
+constexpr double kSplitLoads = 1.15;       // what loads of vectors at a tap's shift cost the other tiles
+constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
+constexpr int64_t kTailDepth = 256;        // of the sums that a tail's dot products repay
+constexpr int64_t kTailPlane = 256;        // pixels of an image of which a vector more or less is worth it;
+constexpr int64_t kDenseTailPlane = 512;   // where no tap goes along the width, lest its rows have gaps
+constexpr int64_t kStreamed =
+    8;  // channels at a time of a large x of which a single tile of rows is made: long stretches of each
+constexpr int64_t kLargeBytes = 1 << 20;   // of such an image
+constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
+constexpr int64_t kOneRunPixels = 128;     // of a block of all channels, at least
+constexpr int64_t kRowsBytes = 384 << 10;  // rows of `a` that pass by all panels before the next, in the L2 cache
 
-// Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart, but for the last `tail`: row by row, or in one
-// sweep over the gaps.
+// Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart, but for the last `tail`: row by row, or
+// in one sweep over the gaps.
 int64_t vectors(int64_t rows, int64_t n, int64_t pitch, int64_t tail, int64_t lanes) {
   return std::min(rows * ceil_div(n, lanes), ceil_div((rows - 1) * pitch + n - tail, lanes));
 }
@@ -57,7 +59,8 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
     if (!changes) continue;
     int64_t sweeps;  // vectors of one image
     if (l[1].width == n[1]) sweeps = vectors(n[0] * n[1], n[2], l[2].width, s.tail, lanes);
-    else sweeps = (n[0] - 1) * vectors(n[1], n[2], l[2].width, 0, lanes) + vectors(n[1], n[2], l[2].width, s.tail, lanes);
+    else
+      sweeps = (n[0] - 1) * vectors(n[1], n[2], l[2].width, 0, lanes) + vectors(n[1], n[2], l[2].width, s.tail, lanes);
     double all = static_cast<double>(s.images) * sweeps;
     if (!s.tail && l[2].width == n[2] && l[1].width == n[1] && l[0].width == n[0])
       all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
@@ -70,8 +73,8 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
   return best;
 }
 
-// The register tile for `rows` rows and `vectors` vectors of pixels: the one whose multiply-adds or loads, whichever take
-// longer, add up to least over all tiles. Of `fixed` rows, unless that is 0.
+// The register tile for `rows` rows and `vectors` vectors of pixels: the one whose multiply-adds or loads, whichever
+// take longer, add up to least over all tiles. Of `fixed` rows, unless that is 0.
 template <class T>
 void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
@@ -114,7 +117,9 @@ class Tail {
   }
   int64_t count() const { return box_.images() * static_cast<int64_t>(pixels_.size()); }
   static int64_t bytes(int64_t count, int64_t depth, int64_t rows) {
-    return count ? Arena::rounded_bytes<T>((count + kTall) * depth) + Arena::rounded_bytes<T>(count * rows * conv_kernels<T>().lanes) : 0;
+    return count ? Arena::rounded_bytes<T>((count + kTall) * depth) +
+                       Arena::rounded_bytes<T>(count * rows * conv_kernels<T>().lanes)
+                 : 0;
   }
   void place(char* memory, int64_t depth) {
     values_ = reinterpret_cast<T*>(memory);
@@ -175,7 +180,8 @@ class Tail {
         const Pixel& p = pixels_[static_cast<size_t>((i0 + i) % pixels)];
         T value = lane[i] + (bias ? bias[m] : T(0));
         if (s_.clamp) value = value < s_.low ? s_.low : value > s_.high ? s_.high : value;
-        y[n * s_.y.stride[0] + m * s_.y.stride[1] + p.d * s_.y.stride[2] + p.h * s_.y.stride[3] + p.w * s_.y.stride[4]] = value;
+        y[n * s_.y.stride[0] + m * s_.y.stride[1] + p.d * s_.y.stride[2] + p.h * s_.y.stride[3] +
+          p.w * s_.y.stride[4]] = value;
       }
     }
   }
@@ -199,7 +205,7 @@ struct Panel {
     edged,     // anything else: computed into a buffer, from where segments are copied to y
     image,     // whole rows of an image, for a single row of `a`
   } kind;
-  int8_t vectors;                   // of the tile; a straight panel may be many tiles long
+  int8_t vectors;  // of the tile; a straight panel may be many tiles long
   int64_t position, pixels, y;
   int64_t height;                   // image rows, of image
   int64_t edge;                     // place among the edged panels' columns
@@ -222,19 +228,21 @@ struct Executor {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   int64_t lanes = kernels.lanes, room = kMaxVectors * kernels.lanes;
 
-  // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box. A panel of the packed block stays in the
-  // L1 cache while all rows of `a` pass by; with shallow sums a row tile goes along the rows of y instead.
+  // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box. A panel of the packed block stays in
+  // the L1 cache while all rows of `a` pass by; with shallow sums a row tile goes along the rows of y instead.
   void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
     const Block<T> block(s.axis, box, plan.expand, s.x, s.rows >= kManyRows);
     const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
-    const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)), offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
+    const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)),
+                  offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
     Tail<T> tail(s, box);
     const Panels panels = make_panels(block, tail);
     const auto last = plan.row_tile(s.rows, std::max(tile0, tile1 - 1));
     const int64_t row0 = plan.row_tile(s.rows, tile0).first, row_count = last.first + last.count - row0;
     const Edges edges = plan_edges(panels, row_count, cb);
     const int64_t edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch);
-    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes + Tail<T>::bytes(tail.count(), cb * taps, row_count));
+    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes +
+                                          Tail<T>::bytes(tail.count(), cb * taps, row_count));
     tail.place(memory + packed_bytes + 2 * offset_bytes + edge_bytes, cb * taps);
     T* packed = reinterpret_cast<T*>(memory);
     int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
@@ -242,7 +250,8 @@ struct Executor {
     T* edge = reinterpret_cast<T*>(memory + packed_bytes + 2 * offset_bytes);
     block.offsets(cb, offsets);
     for (int64_t c = 0, k = 0; c < cb; ++c)
-      for (int64_t t = 0; t < taps; ++t) a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
+      for (int64_t t = 0; t < taps; ++t)
+        a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
     block.clear(cb, packed);
     std::fill_n(edge, edges.rows * edges.pitch, T(0));  // columns that belong to no output are computed all the same
 
@@ -272,7 +281,8 @@ struct Executor {
           if (panel.kind == Panel::straight) return tile(mr, panel.vectors)(t);
           if (panel.kind == Panel::image) return multiply_image(t, panel.height, block.width(2));
           T* own = edge + (edges.keeps ? (m - row0) * edges.pitch + panel.edge : 0);
-          const bool load = t.accumulate && (c0 == 0 || !edges.keeps), store = c0 + channels >= s.channels || !edges.keeps;
+          const bool load = t.accumulate && (c0 == 0 || !edges.keeps),
+                     store = c0 + channels >= s.channels || !edges.keeps;
           multiply_edged(panel, panels.segments.data() + panel.first_segment, t, mr, own, edges.pitch, load, store);
         };
         if (tail.count()) tail.gather(block, b, offsets, t.k);
@@ -282,14 +292,17 @@ struct Executor {
             for (const Panel& panel : panels.list)
               for (int64_t i = i0; i < std::min(tile1, i0 + most); ++i) {
                 one(panel, i);
-                if (tail.count() && &panel == &panels.list.back()) tail.add(t.a, a_offsets, plan.row_tile(s.rows, i).first - row0, plan.row_tile(s.rows, i).count, c0 == 0);
+                if (tail.count() && &panel == &panels.list.back())
+                  tail.add(t.a, a_offsets, plan.row_tile(s.rows, i).first - row0, plan.row_tile(s.rows, i).count,
+                           c0 == 0);
               }
         } else {
           for (int64_t i = tile0; i < tile1; ++i)
             for (const Panel& panel : panels.list) one(panel, i);
         }
         if (tail.count() && c0 + channels >= s.channels)
-          tail.store(s.bias ? s.bias + g * s.rows + row0 : nullptr, s.y.data + (g * s.rows + row0) * s.y.stride[1], row_count);
+          tail.store(s.bias ? s.bias + g * s.rows + row0 : nullptr, s.y.data + (g * s.rows + row0) * s.y.stride[1],
+                     row_count);
       }
   }
 
@@ -305,16 +318,19 @@ struct Executor {
   template <class F>
   void cut(int64_t pixels, F f) const {
     const int64_t vectors = ceil_div(pixels, lanes), count = ceil_div(vectors, plan.nr);
-    for (int64_t i = 0; i < count; ++i) f(i * vectors / count * lanes, std::min(pixels, (i + 1) * vectors / count * lanes));
+    for (int64_t i = 0; i < count; ++i)
+      f(i * vectors / count * lanes, std::min(pixels, (i + 1) * vectors / count * lanes));
   }
 
-  // Cycles of a vector's multiply-adds in a tile of so many: half a cycle each, if neither loads nor the latency of a sum take longer.
+  // Cycles of a vector's multiply-adds in a tile of so many: half a cycle each, if neither loads nor the latency of a
+  // sum take longer.
   double vector_cost(int64_t vectors) const {
     const double v = static_cast<double>(vectors), mr = static_cast<double>(plan.mr);
     return std::max({mr * v, mr + v, 8.0}) / (2 * v);
   }
 
-  // Are `across` vectors over the gaps between rows, in tiles as wide as may be, quicker than row by row? They are copied once more.
+  // Are `across` vectors over the gaps between rows, in tiles as wide as may be, quicker than row by row? They are
+  // copied once more.
   bool sweep_pays(int64_t across, int64_t rows, int64_t n) const {
     const int64_t one = ceil_div(n, lanes);
     const double depth = static_cast<double>(std::min(plan.channels, s.channels) * s.taps());
@@ -333,23 +349,29 @@ struct Executor {
         for (int64_t h = 0; h < height; ++h) {
           const int64_t count = n - (s.tail ? tail.in_row(box.begin[0] + d, box.begin[1] + h) : 0);
           if (count)
-            rows.push_back({block.position(i, d, h, 0), (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
-                                                            (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4], count});
+            rows.push_back({block.position(i, d, h, 0),
+                            (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
+                                (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4],
+                            count});
         }
     Panels panels;
     if (rows.empty()) return panels;
-    // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by row?
+    // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by
+    // row?
     Vector<size_t> stretch{0};
     for (size_t r = 1; r < rows.size(); ++r)
       if (rows[r].position - rows[r - 1].position - rows[r - 1].n >= lanes) stretch.push_back(r);
     stretch.push_back(rows.size());
     int64_t across = 0;
-    for (size_t i = 0; i + 1 < stretch.size(); ++i) across += ceil_div(rows[stretch[i + 1] - 1].position + rows[stretch[i + 1] - 1].n - rows[stretch[i]].position, lanes);
+    for (size_t i = 0; i + 1 < stretch.size(); ++i)
+      across +=
+          ceil_div(rows[stretch[i + 1] - 1].position + rows[stretch[i + 1] - 1].n - rows[stretch[i]].position, lanes);
     const bool sweep = sweep_pays(across, static_cast<int64_t>(rows.size()), n);
     const bool direct = s.y.stride[4] == 1 || n == 1;
 
     if (direct && s.rows == 1 && !s.tail) {
-      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height)) panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0, 0});
+      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height))
+        panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0, 0});
     } else if (!sweep && direct) {
       add_straight(rows, panels);
     } else {
@@ -361,14 +383,15 @@ struct Executor {
     return panels;
   }
 
-  // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles a
-  // vector narrower, where sums are shallow; else a panel a tile.
+  // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles
+  // a vector narrower, where sums are shallow; else a panel a tile.
   void add_straight(const Vector<Row>& rows, Panels& panels) const {
     for (size_t r = 0, count; r < rows.size(); r += count) {
       for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count]);) ++count;
       const int64_t pixels = rows[r + count - 1].position + rows[r + count - 1].n - rows[r].position;
       auto add = [&](int64_t p0, int64_t p1, int64_t vectors) {
-        panels.list.push_back({Panel::straight, static_cast<int8_t>(vectors), rows[r].position + p0, p1 - p0, rows[r].y + p0, 0, 0, 0, 0});
+        panels.list.push_back({Panel::straight, static_cast<int8_t>(vectors), rows[r].position + p0, p1 - p0,
+                               rows[r].y + p0, 0, 0, 0, 0});
       };
       if (shallow()) {
         const int64_t all = ceil_div(pixels, lanes), tiles = ceil_div(all, plan.nr), wide = ceil_div(all, tiles);
@@ -385,11 +408,14 @@ struct Executor {
     auto add = [&](size_t first, size_t last) {  // rows [first, last)
       const int64_t start = rows[first].position;
       cut(rows[last - 1].position + rows[last - 1].n - start, [&](int64_t p0, int64_t p1) {
-        Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0, panels.edges, static_cast<int32_t>(panels.segments.size()), 0};
+        Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0,
+                    panels.edges, static_cast<int32_t>(panels.segments.size()),  0};
         for (size_t r = first; r < last; ++r) {
-          const int64_t begin = std::max(p0, rows[r].position - start), end = std::min(p1, rows[r].position + rows[r].n - start);
+          const int64_t begin = std::max(p0, rows[r].position - start),
+                        end = std::min(p1, rows[r].position + rows[r].n - start);
           if (begin >= end) continue;
-          panels.segments.push_back({rows[r].y + (begin - rows[r].position + start) * s.y.stride[4], static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin)});
+          panels.segments.push_back({rows[r].y + (begin - rows[r].position + start) * s.y.stride[4],
+                                     static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin)});
           ++panel.segments;
         }
         if (!panel.segments) return;
@@ -403,15 +429,17 @@ struct Executor {
       for (size_t r = 0; r < rows.size(); ++r) add(r, r + 1);
   }
 
-  // The buffer of the edged panels. Where channels come in several blocks it keeps the sums of all of them, so that y is
-  // touched once, unless that would take too much of the L2 cache.
+  // The buffer of the edged panels. Where channels come in several blocks it keeps the sums of all of them, so that y
+  // is touched once, unless that would take too much of the L2 cache.
   struct Edges {
     bool keeps;
     int64_t rows, pitch;
   };
   Edges plan_edges(const Panels& panels, int64_t rows, int64_t channels) const {
     const int64_t padded = round_up(rows, kMaxRows);
-    if (channels < s.channels && panels.edges > 0 && padded * panels.edges * static_cast<int64_t>(sizeof(T)) <= kEdgeBytes) return {true, padded, panels.edges};
+    if (channels < s.channels && panels.edges > 0 &&
+        padded * panels.edges * static_cast<int64_t>(sizeof(T)) <= kEdgeBytes)
+      return {true, padded, panels.edges};
     return {false, kMaxRows, room};
   }
 
@@ -429,7 +457,8 @@ struct Executor {
     }
   }
 
-  void multiply_edged(const Panel& panel, const Segment* segments, TileRun<T>& t, int64_t mr, T* edge, int64_t pitch, bool load, bool store) const {
+  void multiply_edged(const Panel& panel, const Segment* segments, TileRun<T>& t, int64_t mr, T* edge, int64_t pitch,
+                      bool load, bool store) const {
     T* y = t.c;
     const int64_t step = s.y.stride[4], row = s.y.stride[1];
     t.c = edge;
@@ -457,18 +486,20 @@ void fill_with_bias(const GatherSum<T>& s) {
   if (s.accumulate) return;
   const View<T>& y = s.y;
   const int64_t channels = s.groups * s.rows;
-  parallel_tasks(s.images * channels, threads_for(static_cast<double>(s.images * channels) * s.axis[1].outputs * s.axis[2].outputs), [&](int64_t i) {
-    const T bias = s.bias ? s.bias[i % channels] : T(0);
-    const T value = !s.clamp ? bias : bias < s.low ? s.low : bias > s.high ? s.high : bias;
-    T* plane = y.data + i / channels * y.stride[0] + i % channels * y.stride[1];
-    for (int64_t d = 0; d < s.axis[0].outputs; ++d)
-      for (int64_t h = 0; h < s.axis[1].outputs; ++h) {
-        T* row = plane + d * y.stride[2] + h * y.stride[3];
-        if (y.stride[4] == 1) std::fill_n(row, s.axis[2].outputs, value);
-        else
-          for (int64_t w = 0; w < s.axis[2].outputs; ++w) row[w * y.stride[4]] = value;
-      }
-  });
+  parallel_tasks(s.images * channels,
+                 threads_for(static_cast<double>(s.images * channels) * s.axis[1].outputs * s.axis[2].outputs),
+                 [&](int64_t i) {
+                   const T bias = s.bias ? s.bias[i % channels] : T(0);
+                   const T value = !s.clamp ? bias : bias < s.low ? s.low : bias > s.high ? s.high : bias;
+                   T* plane = y.data + i / channels * y.stride[0] + i % channels * y.stride[1];
+                   for (int64_t d = 0; d < s.axis[0].outputs; ++d)
+                     for (int64_t h = 0; h < s.axis[1].outputs; ++h) {
+                       T* row = plane + d * y.stride[2] + h * y.stride[3];
+                       if (y.stride[4] == 1) std::fill_n(row, s.axis[2].outputs, value);
+                       else
+                         for (int64_t w = 0; w < s.axis[2].outputs; ++w) row[w * y.stride[4]] = value;
+                     }
+                 });
 }
 
 // Enough channels at a time that adding to y is no burden.
@@ -486,7 +517,9 @@ int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
     const LayoutSize l = layout_size(s.axis[i], s.axis[i].outputs, plan.expand[i]);
     const bool joins = run > 0 && l.width == s.axis[i].outputs;
     run = joins ? run * l.width : 0;
-    entries = joins ? entries * l.segments * l.width : entries * l.segments * (l.width - s.axis[i].outputs + (i == 2 ? std::min(most, s.axis[i].outputs) : 1));
+    entries =
+        joins ? entries * l.segments * l.width
+              : entries * l.segments * (l.width - s.axis[i].outputs + (i == 2 ? std::min(most, s.axis[i].outputs) : 1));
   }
   if (run > most) entries = entries / run * most;
   return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), least_channels(s));
@@ -513,7 +546,8 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
-  columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) + kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) +
+                 kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
   return s.only_columns || columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : 1) ? columns : pixels;
 }
 
@@ -522,7 +556,10 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
 template <class T>
 int64_t tail_pixels(const GatherSum<T>& s) {
   const int64_t lanes = conv_kernels<T>().lanes, plane = s.plane(), left = plane % lanes;
-  return left <= lanes / 4 && plane > lanes && plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) && s.channels * s.taps() >= kTailDepth ? left : 0;
+  return left <= lanes / 4 && plane > lanes && plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) &&
+                 s.channels * s.taps() >= kTailDepth
+             ? left
+             : 0;
 }
 
 template <class T>
@@ -537,15 +574,19 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   int64_t pixels = plan.columns ? columns_pixels(s) : depth >= 256 ? 768 : 4096;
   const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
   if (plan.threads > 1 && s.groups < plan.threads)
-    pixels = std::min<int64_t>(pixels, std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / plan.threads)));
+    pixels = std::min<int64_t>(pixels,
+                               std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / plan.threads)));
   int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : least_channels(s));
-  const bool streams = !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.y.stride[4] == 1 && s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
+  const bool streams = !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.y.stride[4] == 1 &&
+                       s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
   if (streams) few = std::min(few, kStreamed);
   // All channels at once, even of fewer pixels, if panels of them fit: then y is written once and never read.
   const bool fit = s.channels <= panel_channels(s, plan) && s.channels * kOneRunPixels <= budget;
   if (!plan.columns && s.taps() == 1 && s.rows >= kManyRows && fit) few = s.channels;
 
-  auto channel_size = [&](int64_t images, const int64_t* extent) { return block_channel_size(s.axis, images, extent, plan.expand); };
+  auto channel_size = [&](int64_t images, const int64_t* extent) {
+    return block_channel_size(s.axis, images, extent, plan.expand);
+  };
   // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
   int64_t* extent = plan.extent;
   extent[2] = std::min<int64_t>(n[2], 2048);
@@ -567,19 +608,26 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
   const int64_t more = !plan.columns ? panel_channels(s, plan) : s.packed ? 2 * few : few;
   if (!streams) few = std::min(s.channels, std::max(few, std::min(budget / size, more)));
-  plan.channels = std::max<int64_t>(1, std::min(s.channels, plan.columns || streams || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
+  plan.channels = std::max<int64_t>(
+      1, std::min(s.channels, plan.columns || streams || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
   if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
-  if (s.tail) plan.channels = std::min(s.channels, round_up(plan.channels, kernels.lanes));  // so that a term has its lane however they are cut
+  if (s.tail)
+    plan.channels = std::min(
+        s.channels, round_up(plan.channels, kernels.lanes));  // so that a term has its lane however they are cut
 
-  const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) * ceil_div(n[2], extent[2]);
+  const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) *
+                        ceil_div(n[2], extent[2]);
   if (plan.threads > 1) {
     plan.group_parts = std::min<int64_t>(s.groups, ceil_div(4 * plan.threads, boxes));
     const int64_t tasks = boxes * plan.group_parts;
-    if (tasks < 2 * plan.threads) plan.row_parts = std::min<int64_t>(plan.row_tiles(s.rows), ceil_div(plan.threads, tasks));
+    if (tasks < 2 * plan.threads)
+      plan.row_parts = std::min<int64_t>(plan.row_tiles(s.rows), ceil_div(plan.threads, tasks));
   }
   plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack);
-  plan.workspace_bytes += plan.columns ? columns_bytes(s, plan, plan.pixels()) :
-                         2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) + std::max(kEdgeBytes, Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes)) +
+  plan.workspace_bytes +=
+      plan.columns ? columns_bytes(s, plan, plan.pixels())
+                   : 2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) +
+                         std::max(kEdgeBytes, Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes)) +
                          Tail<T>::bytes(plan.images * s.tail, plan.channels * s.taps(), s.rows);
   return plan;
 }
@@ -590,25 +638,28 @@ namespace {
 template <class T, class F>
 void for_each_box(const GatherSum<T>& s, const GatherPlan& plan, F f) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
-  const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]), ceil_div(n[2], plan.extent[2])};
+  const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]),
+                            ceil_div(n[2], plan.extent[2])};
   const int64_t image_parts = ceil_div(s.images, plan.images);
   const int64_t tiles = plan.row_tiles(s.rows);
-  parallel_tasks(image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
-    auto next = [&task](int64_t of) {
-      int64_t i = task % of;
-      task /= of;
-      return i;
-    };
-    const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
-    Box box{};
-    for (int i : {2, 1, 0}) {
-      box.begin[i] = next(parts[i]) * plan.extent[i];
-      box.end[i] = std::min(n[i], box.begin[i] + plan.extent[i]);
-    }
-    box.image0 = task * plan.images;
-    box.image1 = std::min(s.images, box.image0 + plan.images);
-    f(box, group * s.groups / plan.group_parts, (group + 1) * s.groups / plan.group_parts, row * tiles / plan.row_parts, (row + 1) * tiles / plan.row_parts);
-  });
+  parallel_tasks(image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts, plan.threads,
+                 [&](int64_t task) {
+                   auto next = [&task](int64_t of) {
+                     int64_t i = task % of;
+                     task /= of;
+                     return i;
+                   };
+                   const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
+                   Box box{};
+                   for (int i : {2, 1, 0}) {
+                     box.begin[i] = next(parts[i]) * plan.extent[i];
+                     box.end[i] = std::min(n[i], box.begin[i] + plan.extent[i]);
+                   }
+                   box.image0 = task * plan.images;
+                   box.image1 = std::min(s.images, box.image0 + plan.images);
+                   f(box, group * s.groups / plan.group_parts, (group + 1) * s.groups / plan.group_parts,
+                     row * tiles / plan.row_parts, (row + 1) * tiles / plan.row_parts);
+                 });
 }
 
 }  // namespace
@@ -633,7 +684,8 @@ bool plan_pair(GatherSum<T> (&s)[2], GatherPlan (&plan)[2]) {
     plan[i] = plan_gather(s[i]);
   }
   const int64_t channels = plan[1].channels;
-  const bool less = plan[1].extent[0] * plan[1].extent[1] * plan[1].images < plan[0].extent[0] * plan[0].extent[1] * plan[0].images;
+  const bool less =
+      plan[1].extent[0] * plan[1].extent[1] * plan[1].images < plan[0].extent[0] * plan[0].extent[1] * plan[0].images;
   if (less) std::copy_n(plan[1].extent, 2, plan[0].extent), plan[0].images = plan[1].images;
   const bool whole = plan[0].extent[2] == s[0].axis[2].outputs && plan[1].extent[2] == s[1].axis[2].outputs;
   plan[1] = plan[0];
@@ -649,12 +701,12 @@ void run_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2]) {
   });
 }
 
-#define FASTCONV_INSTANTIATE(T)                        \
-  template int64_t tail_pixels(const GatherSum<T>&);    \
-  template GatherPlan plan_gather(const GatherSum<T>&); \
+#define FASTCONV_INSTANTIATE(T)                                     \
+  template int64_t tail_pixels(const GatherSum<T>&);                \
+  template GatherPlan plan_gather(const GatherSum<T>&);             \
   template void run_gather(const GatherSum<T>&, const GatherPlan&); \
-  template bool plan_pair(GatherSum<T> (&)[2], GatherPlan (&)[2]); \
-  template void run_pair(const GatherSum<T> (&)[2], const GatherPlan (&)[2]);
+  template bool plan_pair(GatherSum<T>(&)[2], GatherPlan(&)[2]);    \
+  template void run_pair(const GatherSum<T>(&)[2], const GatherPlan(&)[2]);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

@@ -18,23 +18,24 @@ template <class T>
 struct GatherSum {
   AxisMap axis[3];
   int64_t images = 1, groups = 1;
-  int64_t channels = 1;  // of x, a group: what is summed over
+  int64_t channels = 1;              // of x, a group: what is summed over
   int64_t x_first = 0, x_group = 0;  // channel c of group g is x's channel g * x_group + x_first + c
-  int64_t rows = 1;      // of y, a group
+  int64_t rows = 1;                  // of y, a group
   View<const T> x;
   View<T> y;
   // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]; packed, row m of GatherPlan::packed_tile [m0, m0 + mr) is
   // a[g * a_group + m0 * a_row + (c * taps + t) * mr + m - m0] instead.
   const T* a = nullptr;
   bool packed = false;
-  int64_t packed_rows = 0;  // of the tiles that `a` was packed in before there was a plan; 0: any, or vectors of columns
+  int64_t packed_rows =
+      0;  // of the tiles that `a` was packed in before there was a plan; 0: any, or vectors of columns
   int64_t a_group = 0, a_row = 0, a_channel = 0;
   Vector<int64_t> a_tap;
-  int64_t tail = 0;         // the last pixels of each image are dot products along a, see tail_pixels()
-  const T* bias = nullptr;  // one a row of y, unit stride; may be null
-  bool accumulate = false;  // add to y instead of setting it
+  int64_t tail = 0;           // the last pixels of each image are dot products along a, see tail_pixels()
+  const T* bias = nullptr;    // one a row of y, unit stride; may be null
+  bool accumulate = false;    // add to y instead of setting it
   bool only_columns = false;  // whatever they cost
-  bool spreads = false;     // y is every second element of rows of which nobody else writes any meanwhile
+  bool spreads = false;       // y is every second element of rows of which nobody else writes any meanwhile
   bool clamp = false;
   T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity();
 
@@ -47,28 +48,30 @@ struct GatherSum {
     return dense;
   }
   double macs() const {
-    return static_cast<double>(images) * groups * rows * channels * taps() * axis[0].outputs * axis[1].outputs * axis[2].outputs;
+    return static_cast<double>(images) * groups * rows * channels * taps() * axis[0].outputs * axis[1].outputs *
+           axis[2].outputs;
   }
 };
 
-// How many pixels of a small image are better summed as dot products, vectors along the channels and taps, than in one more
-// vector of which they fill little: 7x7 is 48 + 1. Looks at one image alone, since such sums have bits of their own.
+// How many pixels of a small image are better summed as dot products, vectors along the channels and taps, than in one
+// more vector of which they fill little: 7x7 is 48 + 1. Looks at one image alone, since such sums have bits of their
+// own.
 template <class T>
 int64_t tail_pixels(const GatherSum<T>& s);
 
 // How a GatherSum is cut up. None of it changes a bit of the result.
 struct GatherPlan {
   bool expand[3] = {false, false, false};
-  int64_t images = 1;                // of a block
-  int64_t extent[3] = {1, 1, 1};     // outputs of a block
-  int64_t channels = 1;              // packed at once
-  bool columns = false;              // vectors are channels, not pixels (conv/columns.hpp)
-  int mr = 1, nr = 1;                // register tile: rows (pixels where `columns`), vectors
-  int64_t row_unit = 1;              // rows of `a` in a unit, a vector's where `columns`
+  int64_t images = 1;                      // of a block
+  int64_t extent[3] = {1, 1, 1};           // outputs of a block
+  int64_t channels = 1;                    // packed at once
+  bool columns = false;                    // vectors are channels, not pixels (conv/columns.hpp)
+  int mr = 1, nr = 1;                      // register tile: rows (pixels where `columns`), vectors
+  int64_t row_unit = 1;                    // rows of `a` in a unit, a vector's where `columns`
   int64_t row_parts = 1, group_parts = 1;  // further cuts, for the threads' sake
   int threads = 1;
-  int64_t workspace_bytes = 0;       // one thread
-  double cost = 0;                   // cycles
+  int64_t workspace_bytes = 0;  // one thread
+  double cost = 0;              // cycles
 
   int64_t pixels() const { return images * extent[0] * extent[1] * extent[2]; }
 
@@ -78,12 +81,15 @@ struct GatherPlan {
   };
   int64_t row_tiles(int64_t rows) const { return ceil_div(ceil_div(rows, row_unit), columns ? nr : mr); }
   RowTile row_tile(int64_t rows, int64_t i) const {
-    const int64_t tiles = row_tiles(rows), units = ceil_div(rows, row_unit), even = units / tiles, extra = units % tiles;
+    const int64_t tiles = row_tiles(rows), units = ceil_div(rows, row_unit), even = units / tiles,
+                  extra = units % tiles;
     return {(i * even + (i < extra ? i : extra)) * row_unit, (even + (i < extra)) * row_unit};
   }
   // As they are packed: columns vector by vector, whatever a tile takes of them.
   int64_t packed_tiles(int64_t rows) const { return columns ? ceil_div(rows, row_unit) : row_tiles(rows); }
-  RowTile packed_tile(int64_t rows, int64_t i) const { return columns ? RowTile{i * row_unit, row_unit} : row_tile(rows, i); }
+  RowTile packed_tile(int64_t rows, int64_t i) const {
+    return columns ? RowTile{i * row_unit, row_unit} : row_tile(rows, i);
+  }
 };
 
 // Both need at least one output.

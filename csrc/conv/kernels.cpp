@@ -1,6 +1,5 @@
-#include "kernels/conv.hpp"
-
 #include "isa/table.hpp"
+#include "kernels/conv.hpp"
 #include "kernels/depthwise.hpp"
 #include "kernels/depthwise_lanes.hpp"
 #include "kernels/fft.hpp"

@@ -35,18 +35,28 @@ LaneAxis backward_lane_axis(const ConvAxis& a) {
   for (const Piece& piece : pieces.add)
     for (int64_t o = 0; o < piece.map.outputs; ++o)
       for (size_t t = 0; t < piece.taps.size(); ++t)
-        piece.map.each_source(static_cast<int64_t>(t), o, [&](int64_t source) { axis.extras.push_back({piece.begin + o, piece.taps[t], source}); });
+        piece.map.each_source(static_cast<int64_t>(t), o, [&](int64_t source) {
+          axis.extras.push_back({piece.begin + o, piece.taps[t], source});
+        });
   const auto key = [](const LaneAxis::Extra& e) { return std::make_tuple(e.output, e.tap, e.source); };
-  std::sort(axis.extras.begin(), axis.extras.end(), [&](const LaneAxis::Extra& x, const LaneAxis::Extra& y) { return key(x) < key(y); });
+  std::sort(axis.extras.begin(), axis.extras.end(),
+            [&](const LaneAxis::Extra& x, const LaneAxis::Extra& y) { return key(x) < key(y); });
   return axis;
 }
 
 LaneEntries::LaneEntries(const LaneAxis& axis, Cut cut)
-    : axis_(axis), cut_(cut), layout_(make_layout(axis.map, cut.begin / axis.period, (cut.end + axis.period - 1) / axis.period, false)), source_(layout_.source) {
+    : axis_(axis),
+      cut_(cut),
+      layout_(make_layout(axis.map, cut.begin / axis.period, (cut.end + axis.period - 1) / axis.period, false)),
+      source_(layout_.source) {
   for (const LaneAxis::Extra& e : axis.extras)
-    if (e.output >= cut.begin && e.output < cut.end && std::find(source_.begin(), source_.end(), e.source) == source_.end()) source_.push_back(e.source);
+    if (e.output >= cut.begin && e.output < cut.end &&
+        std::find(source_.begin(), source_.end(), e.source) == source_.end())
+      source_.push_back(e.source);
   order_ = all_taps(axis.map.taps());
-  const auto key = [&](int64_t t) { return std::pair<int64_t, int64_t>(axis_.residue[static_cast<size_t>(t)], entry(static_cast<size_t>(t))); };
+  const auto key = [&](int64_t t) {
+    return std::pair<int64_t, int64_t>(axis_.residue[static_cast<size_t>(t)], entry(static_cast<size_t>(t)));
+  };
   std::sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) { return key(a) < key(b); });
   place_.assign(static_cast<size_t>(axis.kernel), -1);
   int64_t next = 0;
@@ -69,12 +79,14 @@ Vector<LaneEntries::Run> LaneEntries::runs(int64_t residue) const {
 Vector<LaneEntries::Source> LaneEntries::sources(int64_t output) const {
   Vector<Source> kept;
   for (size_t t = 0; t < axis_.tap.size(); ++t)
-    if (axis_.residue[t] == output % axis_.period && source_[static_cast<size_t>(entry(t) + number(output))] >= 0) kept.push_back({axis_.tap[t], entry(t)});
+    if (axis_.residue[t] == output % axis_.period && source_[static_cast<size_t>(entry(t) + number(output))] >= 0)
+      kept.push_back({axis_.tap[t], entry(t)});
   for_each_extra(output, [&](const Source& s) { kept.push_back(s); });
   return kept;
 }
 
-void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first, Vector<LaneStretch>& stretches) {
+void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first,
+                   Vector<LaneStretch>& stretches) {
   int64_t n[3] = {1, 1, 1}, s[3] = {0, 0, 1};
   int at = 3;  // axes that are longer than one, joined where they can be: the innermost comes last
   for (int i = 2; i >= 0; --i) {
@@ -83,7 +95,9 @@ void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_
     else --at, n[at] = count[i], s[at] = stride[i];
   }
   for (int64_t a = 0; a < n[0]; ++a)
-    for (int64_t b = 0; b < n[1]; ++b, first += n[2]) stretches.push_back({offset + a * s[0] + b * s[1], s[2], static_cast<int32_t>(n[2]), static_cast<int32_t>(first)});
+    for (int64_t b = 0; b < n[1]; ++b, first += n[2])
+      stretches.push_back(
+          {offset + a * s[0] + b * s[1], s[2], static_cast<int32_t>(n[2]), static_cast<int32_t>(first)});
 }
 
 namespace {
@@ -123,14 +137,18 @@ LanePlanes<T>::LanePlanes(const LaneEntries& h, const LaneEntries& w, int64_t ch
     }
     int64_t end = l + 1;
     while (end < lines.high && entry(end) >= 0) ++end;
-    add_stretches({1, end - l, width}, {0, x_stride[1], x_stride[2]}, l * x_stride[1] + columns.low * x_stride[2], static_cast<int64_t>(place_.size()), stretches_);
+    add_stretches({1, end - l, width}, {0, x_stride[1], x_stride[2]}, l * x_stride[1] + columns.low * x_stride[2],
+                  static_cast<int64_t>(place_.size()), stretches_);
     for (; l < end; ++l)
       for (int64_t e : columns.entry) place_.push_back(static_cast<int32_t>(e < 0 ? nowhere : entry(l) * row_ + e));
   }
   for (int64_t l = lines.low; l < lines.high; ++l)
     if (const int64_t e = lines.entry[static_cast<size_t>(l - lines.low)]; e >= 0)
-      for (const LaneCopy& c : columns.again) copies_.push_back({static_cast<int32_t>(e * row_ + c.dst), static_cast<int32_t>(e * row_ + c.src), 1});
-  for (const LaneCopy& c : lines.again) copies_.push_back({static_cast<int32_t>(c.dst * row_), static_cast<int32_t>(c.src * row_), static_cast<int32_t>(row_)});
+      for (const LaneCopy& c : columns.again)
+        copies_.push_back({static_cast<int32_t>(e * row_ + c.dst), static_cast<int32_t>(e * row_ + c.src), 1});
+  for (const LaneCopy& c : lines.again)
+    copies_.push_back(
+        {static_cast<int32_t>(c.dst * row_), static_cast<int32_t>(c.src * row_), static_cast<int32_t>(row_)});
   const auto zero = [&](int64_t from, int64_t n) {
     if (n > 0) zeros_.push_back({static_cast<int32_t>(from), 0, static_cast<int32_t>(n)});
   };
@@ -153,7 +171,13 @@ template <class T>
 void LanePlanes<T>::pack(const T* const* planes, T* dst) const {
   const int64_t lanes = depthwise_kernels<T>().lanes;
   const T* from[64];
-  LanePack<T> p{planes, stretches_.data(), static_cast<int64_t>(stretches_.size()), place_.data(), copies_.data(), static_cast<int64_t>(copies_.size()), dst};
+  LanePack<T> p{planes,
+                stretches_.data(),
+                static_cast<int64_t>(stretches_.size()),
+                place_.data(),
+                copies_.data(),
+                static_cast<int64_t>(copies_.size()),
+                dst};
   for (int64_t c = 0; c < channels_; ++c, p.dst += channel_size_ * lanes) {
     if (c > 0) {
       for (int64_t l = 0; l < lanes; ++l) from[l] = planes[l] + c * x_channel_;

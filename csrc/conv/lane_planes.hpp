@@ -1,5 +1,5 @@
-// Planes side by side in the lanes of vectors (kernels/depthwise_lanes.hpp): which entry of a packed image stands behind
-// each output and tap of an axis, and how the image is packed.
+// Planes side by side in the lanes of vectors (kernels/depthwise_lanes.hpp): which entry of a packed image stands
+// behind each output and tap of an axis, and how the image is packed.
 #pragma once
 #include <algorithm>
 
@@ -13,7 +13,7 @@ namespace fastconv {
 // stride); padding modes add further sources to some outputs of an input gradient.
 struct LaneAxis {
   int64_t outputs = 1, period = 1, kernel = 1;
-  AxisMap map;                  // of all taps; its outputs are those of a residue
+  AxisMap map;                   // of all taps; its outputs are those of a residue
   Vector<int64_t> tap, residue;  // of each of map's taps: the kernel's, and whose it is
   struct Extra {
     int64_t output, tap, source;
@@ -40,7 +40,9 @@ class LaneEntries {
   int64_t outputs() const { return cut_.size(); }
   int64_t period() const { return axis_.period; }
   int64_t number(int64_t output) const { return output / axis_.period; }  // of an output of the cut, among its residue
-  int64_t entry(size_t t) const { return layout_.segment[t] * layout_.width + layout_.shift[t]; }  // of the map's tap, behind the first output
+  int64_t entry(size_t t) const {
+    return layout_.segment[t] * layout_.width + layout_.shift[t];
+  }  // of the map's tap, behind the first output
   // The kernel's taps are kept in an order in which runs are long.
   int64_t place(int64_t tap) const { return place_[static_cast<size_t>(tap)]; }
   // What every output of a residue sums, zeros among it.
@@ -50,7 +52,8 @@ class LaneEntries {
   // What padding adds to an output.
   template <class F>
   void for_each_extra(int64_t output, F f) const {
-    auto e = std::lower_bound(axis_.extras.begin(), axis_.extras.end(), output + cut_.begin, [](const LaneAxis::Extra& a, int64_t o) { return a.output < o; });
+    auto e = std::lower_bound(axis_.extras.begin(), axis_.extras.end(), output + cut_.begin,
+                              [](const LaneAxis::Extra& a, int64_t o) { return a.output < o; });
     for (; e != axis_.extras.end() && e->output == output + cut_.begin; ++e)
       f(Source{e->tap, std::find(source_.begin(), source_.end(), e->source) - source_.begin() - number(output)});
   }
@@ -63,7 +66,8 @@ class LaneEntries {
 };
 
 // Adds values that lie `stride` apart on three axes, the first at `offset` and of number `first`, as few stretches.
-void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first, Vector<LaneStretch>& stretches);
+void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first,
+                   Vector<LaneStretch>& stretches);
 
 // Packs `channels` images, each of h.count() rows of w.count() vectors and one vector that nothing reads.
 template <class T>

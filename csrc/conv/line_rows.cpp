@@ -19,7 +19,8 @@ LineRows::LineRows(const Piece& h_line, const Piece& w_line) {
   if (map.tabulated() || map.taps() == 0 || w_line.step != 1) return;
   const auto [low, high] = std::minmax_element(map.offset.begin(), map.offset.end());
   begin = ceil_div(std::max<int64_t>(0, -*low), map.stride);
-  const int64_t reach = map.in - 1 - *high, outputs = std::min(map.outputs, reach < 0 ? 0 : reach / map.stride + 1) - begin;
+  const int64_t reach = map.in - 1 - *high,
+                outputs = std::min(map.outputs, reach < 0 ? 0 : reach / map.stride + 1) - begin;
   row = outputs >= kLeastRows * kLong ? kLong : kShort;
   if (outputs < kLeastRows * row) return;
   rows = outputs / row;

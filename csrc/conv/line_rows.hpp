@@ -1,6 +1,7 @@
-// A long line as the rows of an image, which the engines of images take several at a time: row r of the image is outputs
-// [begin + r * row, begin + (r + 1) * row), and the inputs behind neighbouring rows overlap. No copy is made of them: their
-// rows stand `row * stride` elements apart. Outputs that padding reaches, and those left over at the end, remain a line.
+// A long line as the rows of an image, which the engines of images take several at a time: row r of the image is
+// outputs [begin + r * row, begin + (r + 1) * row), and the inputs behind neighbouring rows overlap. No copy is made of
+// them: their rows stand `row * stride` elements apart. Outputs that padding reaches, and those left over at the end,
+// remain a line.
 #pragma once
 #include "conv/pieces.hpp"
 

@@ -18,7 +18,8 @@ Piece with_taps(const Piece& piece, int64_t t0, int64_t t1) {
   part.taps.assign(piece.taps.begin() + t0, piece.taps.begin() + t1);
   part.map.offset.assign(piece.map.offset.begin() + t0, piece.map.offset.begin() + t1);
   if (piece.map.tabulated())
-    part.map.start.assign(piece.map.start.begin() + t0 * piece.map.outputs, piece.map.start.begin() + t1 * piece.map.outputs + 1);
+    part.map.start.assign(piece.map.start.begin() + t0 * piece.map.outputs,
+                          piece.map.start.begin() + t1 * piece.map.outputs + 1);
   return part;
 }
 
@@ -67,7 +68,9 @@ Vector<Piece> padding_pieces(const ConvAxis& a) {
       for (int64_t o = 0; o < a.out && first + o * a.stride < 0; ++o) add(o);
       for (int64_t o = a.out - 1; o >= 0 && first + o * a.stride >= a.in; --o) add(o);
     }
-  std::sort(reads.begin(), reads.end(), [](const Read& x, const Read& y) { return x.i != y.i ? x.i < y.i : x.t != y.t ? x.t < y.t : x.o < y.o; });
+  std::sort(reads.begin(), reads.end(), [](const Read& x, const Read& y) {
+    return x.i != y.i ? x.i < y.i : x.t != y.t ? x.t < y.t : x.o < y.o;
+  });
   size_t cut = 0;  // the widest gap between them, if it is one worth while
   int64_t gap = 8;
   for (size_t r = 1; r < reads.size(); ++r)
@@ -91,7 +94,8 @@ Vector<Piece> padding_pieces(const ConvAxis& a) {
     piece.map.offset.assign(piece.taps.size(), 0);
     Vector<Vector<int64_t>> cells(static_cast<size_t>(piece.map.outputs) * piece.taps.size());
     for (size_t r = first; r < last; ++r)
-      cells[static_cast<size_t>(place[static_cast<size_t>(reads[r].t)] * piece.map.outputs + reads[r].i - piece.begin)].push_back(reads[r].o);
+      cells[static_cast<size_t>(place[static_cast<size_t>(reads[r].t)] * piece.map.outputs + reads[r].i - piece.begin)]
+          .push_back(reads[r].o);
     piece.map.start.push_back(0);
     for (const auto& cell : cells) {
       piece.map.source.insert(piece.map.source.end(), cell.begin(), cell.end());

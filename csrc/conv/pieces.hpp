@@ -28,8 +28,8 @@ Piece forward_piece(const ConvAxis& axis);
 // many, and each input meets each tap once.
 bool circulates(const ConvAxis& axis);
 
-// The adjoint of an axis: that of zero padding, one piece for each residue of the stride, which sets the outputs, and what
-// the padding adds to some of them.
+// The adjoint of an axis: that of zero padding, one piece for each residue of the stride, which sets the outputs, and
+// what the padding adds to some of them.
 struct BackwardPieces {
   Vector<Piece> set, add;
 };
@@ -37,11 +37,13 @@ BackwardPieces backward_pieces(const ConvAxis& axis);
 // The same in as few pieces as may be.
 Vector<Piece> all_pieces(const ConvAxis& axis, const BackwardPieces& pieces);
 
-// Calls f(d, h, w) for the pieces that make up a correlation. Of the padding's share, (set + add) on each axis multiplied
-// out, the axes behind the first that adds are taken whole: two thin pieces a side, not one for each corner as well.
+// Calls f(d, h, w) for the pieces that make up a correlation. Of the padding's share, (set + add) on each axis
+// multiplied out, the axes behind the first that adds are taken whole: two thin pieces a side, not one for each corner
+// as well.
 template <class F>
 void for_each_piece(const ConvProblem& p, Direction direction, F f) {
-  if (direction == Direction::forward) return f(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
+  if (direction == Direction::forward)
+    return f(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
   const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
   const auto product = [&f](const Vector<Piece>& ds, const Vector<Piece>& hs, const Vector<Piece>& ws) {
     for (const Piece& pd : ds)

@@ -8,7 +8,8 @@
 namespace fastconv {
 int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes) {
   const LayoutSize size = layout_size(w, outputs, false);
-  return size.segments * round_up(round_up(outputs, lanes) + size.width - outputs, lanes);  // room for whole vectors behind the last column
+  return size.segments * round_up(round_up(outputs, lanes) + size.width - outputs,
+                                  lanes);  // room for whole vectors behind the last column
 }
 
 AxisMap unstrided(const AxisMap& a) {
@@ -37,9 +38,20 @@ Vector<int64_t> height_order(const AxisMap& h) {
 }
 
 template <class T>
-PlaneLines<T>::PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes, const int64_t x_stride[3], bool in_place)
-    : h_(make_layout(h, rows.begin, rows.end, false)), w_map_(w), cut_(columns), in_place_(in_place), channels_(channels), planes_(planes),
-      columns_(ceil_div(columns.size(), kernels_.lanes)), segment_(0), row_(round_up(w.in, kernels_.lanes)), channel_size_(0), x_channel_(x_stride[0]), x_row_(x_stride[1]) {
+PlaneLines<T>::PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes,
+                          const int64_t x_stride[3], bool in_place)
+    : h_(make_layout(h, rows.begin, rows.end, false)),
+      w_map_(w),
+      cut_(columns),
+      in_place_(in_place),
+      channels_(channels),
+      planes_(planes),
+      columns_(ceil_div(columns.size(), kernels_.lanes)),
+      segment_(0),
+      row_(round_up(w.in, kernels_.lanes)),
+      channel_size_(0),
+      x_channel_(x_stride[0]),
+      x_row_(x_stride[1]) {
   if (in_place) return;
   w_ = make_layout(w, columns.begin, columns.end, false);
   row_ = packed_row_size(w, columns.size(), kernels_.lanes);
@@ -47,7 +59,8 @@ PlaneLines<T>::PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut colu
   channel_size_ = h_.entries() * row_;
   runs_ = entry_runs(w_, segment_, x_stride[2]);
   for (int64_t e = 0; e < h_.entries(); ++e)
-    if (const int64_t from = h_.source[static_cast<size_t>(e)]; from >= 0) lines_.push_back({static_cast<int32_t>(e * row_), from * x_row_});
+    if (const int64_t from = h_.source[static_cast<size_t>(e)]; from >= 0)
+      lines_.push_back({static_cast<int32_t>(e * row_), from * x_row_});
 }
 
 template <class T>
@@ -70,7 +83,9 @@ void PlaneLines<T>::clear(T* memory) const {
 template <class T>
 void PlaneLines<T>::pack(const T* x, int64_t plane, T* memory) const {
   if (in_place_) return;
-  PackChannel<T> c{memory + plane * channels_ * channel_size_, x, lines_.data(), static_cast<int64_t>(lines_.size()), runs_.data(), static_cast<int64_t>(runs_.size())};
+  PackChannel<T> c{
+      memory + plane * channels_ * channel_size_, x, lines_.data(), static_cast<int64_t>(lines_.size()), runs_.data(),
+      static_cast<int64_t>(runs_.size())};
   for (int64_t i = 0; i < channels_; ++i, c.dst += channel_size_, c.src += x_channel_) conv_kernels<T>().pack(c);
 }
 
@@ -88,7 +103,8 @@ ImageLines<T> PlaneLines<T>::lines(const T* x, int64_t plane, const T* memory, V
     for (int64_t source : h_.source) *to++ = source < 0 ? memory : x + source * x_row_;
   const auto [low, high] = std::minmax_element(w_map_.offset.begin(), w_map_.offset.end());
   const int64_t first = *low + cut_.begin, lanes = kernels_.lanes;
-  return {table.data(), w_map_.in, first < 0 ? ceil_div(-first, lanes) : 0, std::max<int64_t>(0, w_map_.in - *high - cut_.begin) / lanes};
+  return {table.data(), w_map_.in, first < 0 ? ceil_div(-first, lanes) : 0,
+          std::max<int64_t>(0, w_map_.in - *high - cut_.begin) / lanes};
 }
 
 template <class T>
@@ -101,13 +117,15 @@ void PlaneLines<T>::add_runs(int64_t c, int64_t tap, const Vector<int64_t>& orde
       return h_.segment[t] * h_.width + h_.shift[t];
     };
     size_t n = 1;
-    while (i + n < order.size() && h_.segment[static_cast<size_t>(order[i + n])] == h_.segment[static_cast<size_t>(order[i])] &&
+    while (i + n < order.size() &&
+           h_.segment[static_cast<size_t>(order[i + n])] == h_.segment[static_cast<size_t>(order[i])] &&
            entry(i + n) == entry(i) + static_cast<int64_t>(n))
       ++n;
     const int64_t below = static_cast<int64_t>(n), parts = ceil_div(below, kernels_.run_taps);
     for (int64_t p = 0; p < parts; ++p) {
       const int64_t begin = p * below / parts, end = (p + 1) * below / parts;
-      runs.push_back({static_cast<int32_t>(c * h_.entries() + entry(i) + begin), static_cast<int32_t>(x), static_cast<int32_t>(end - begin)});
+      runs.push_back({static_cast<int32_t>(c * h_.entries() + entry(i) + begin), static_cast<int32_t>(x),
+                      static_cast<int32_t>(end - begin)});
     }
     i += n;
   }

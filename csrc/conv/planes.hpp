@@ -1,5 +1,6 @@
-// The lines of padded planes of a few channels, for the kernels whose tile is rows of the image (kernels/depthwise.hpp): where
-// they stand, or packed, [plane][channel][h entry][w segment][w entry], the entries being those of the axes' layouts.
+// The lines of padded planes of a few channels, for the kernels whose tile is rows of the image
+// (kernels/depthwise.hpp): where they stand, or packed, [plane][channel][h entry][w segment][w entry], the entries
+// being those of the axes' layouts.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -17,11 +18,13 @@ struct Cut {  // outputs [begin, end)
 // Elements of one line of a packed plane.
 int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes);
 
-// Rows that are fetched before their turn where they stand: where they are short and of many planes, no one else does it.
+// Rows that are fetched before their turn where they stand: where they are short and of many planes, no one else does
+// it.
 constexpr int64_t kRowsAhead = 24;
 inline bool fetch_ahead(int64_t width, int64_t elements) { return width <= 256 && elements > 1 << 18; }
 
-// The axis whose every stride-th outputs are a's, and its outputs for some of a's: kernels that know a stride step over it.
+// The axis whose every stride-th outputs are a's, and its outputs for some of a's: kernels that know a stride step over
+// it.
 AxisMap unstrided(const AxisMap& a);
 inline Cut unstrided(Cut c, int64_t stride) { return {c.begin * stride, (c.end - 1) * stride + 1}; }
 
@@ -36,7 +39,8 @@ template <class T>
 class PlaneLines {
  public:
   // `planes` planes at a time, of x whose channels, rows and elements are x_stride[0..2] apart.
-  PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes, const int64_t x_stride[3], bool in_place);
+  PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes,
+             const int64_t x_stride[3], bool in_place);
 
   int64_t elements() const { return in_place_ ? row_ : planes_ * channels_ * channel_size_; }
   int64_t columns() const { return columns_; }  // vectors

@@ -75,8 +75,9 @@ void reference_backward_input(const ConvProblem& p, View<const T> dy, View<const
           for (int64_t oh = 0; oh < p.axis[1].out; ++oh)
             for (int64_t ow = 0; ow < p.axis[2].out; ++ow) {
               double g = static_cast<double>(dy.data[at(dy, n, o, od, oh, ow)]);
-              for_each_tap(p, dense, w.stride, od, oh, ow,
-                           [&](int64_t xi, int64_t wi) { plane[static_cast<size_t>(xi)] += g * static_cast<double>(wc[wi]); });
+              for_each_tap(p, dense, w.stride, od, oh, ow, [&](int64_t xi, int64_t wi) {
+                plane[static_cast<size_t>(xi)] += g * static_cast<double>(wc[wi]);
+              });
             }
       }
       for (int64_t d = 0; d < id; ++d)
@@ -101,8 +102,9 @@ void reference_backward_weight(const ConvProblem& p, View<const T> dy, View<cons
           for (int64_t oh = 0; oh < p.axis[1].out; ++oh)
             for (int64_t ow = 0; ow < p.axis[2].out; ++ow) {
               double g = static_cast<double>(dy.data[at(dy, n, o, od, oh, ow)]);
-              for_each_tap(p, x.stride, dense, od, oh, ow,
-                           [&](int64_t xi, int64_t wi) { sums[static_cast<size_t>(wi)] += g * static_cast<double>(xc[xi]); });
+              for_each_tap(p, x.stride, dense, od, oh, ow, [&](int64_t xi, int64_t wi) {
+                sums[static_cast<size_t>(wi)] += g * static_cast<double>(xc[xi]);
+              });
             }
       }
       for (int64_t t = 0; t < p.taps(); ++t)

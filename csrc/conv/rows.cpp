@@ -11,11 +11,14 @@ namespace fastconv {
 
 namespace {
 
-constexpr int64_t kChannelsAPart = 16;   // read by one task
-constexpr double kFewPixels = 128;        // fewer do not repay packing;
-constexpr double kFewOfNeighbours = 512;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
-constexpr double kFewTransposed = 64;     // where rows stand apart, as all taps of a transposed kernel do, not even reading;
-constexpr double kFewInParts = 8;         // nor does it where a vector is but a part of a cache line, the rest of which is lost
+constexpr int64_t kChannelsAPart = 16;  // read by one task
+constexpr double kFewPixels = 128;      // fewer do not repay packing;
+constexpr double kFewOfNeighbours =
+    512;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
+constexpr double kFewTransposed =
+    64;  // where rows stand apart, as all taps of a transposed kernel do, not even reading;
+constexpr double kFewInParts =
+    8;  // nor does it where a vector is but a part of a cache line, the rest of which is lost
 
 }  // namespace
 
@@ -41,13 +44,19 @@ bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
   const bool side = taps.size() == 1 && row_stride() == 1;
   const bool parts = transposed && conv_kernels<T>().lanes * static_cast<int64_t>(sizeof(T)) < 64;
-  return pixels <= (parts ? kFewInParts : side ? kFewOfNeighbours : apart ? kFewTransposed : kFewPixels) && can_stand(taps);
+  return pixels <= (parts   ? kFewInParts
+                    : side  ? kFewOfNeighbours
+                    : apart ? kFewTransposed
+                            : kFewPixels) &&
+         can_stand(taps);
 }
 
 template <class T>
-void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads, T* a) const {
+void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan,
+                         int threads, T* a) const {
   const Vector<int64_t> offset = tap_offsets(taps);
-  const int64_t count = taps.size(), depth = channel_count * count, tiles = plan.packed_tiles(rows), padded = round_up(rows, plan.row_unit);
+  const int64_t count = taps.size(), depth = channel_count * count, tiles = plan.packed_tiles(rows),
+                padded = round_up(rows, plan.row_unit);
   if (depth == 0) return;
   int64_t run = 1;  // taps at a constant step, from the first on
   const int64_t step = count > 1 ? offset[1] - offset[0] : 1;
@@ -62,14 +71,21 @@ void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_c
     T* to = a + (g * padded + m0) * depth + c0 * count * wide;
     const T* from = at(g, m0, channel0 + c0) + offset[0];
     if (whole) return kernels.pack_transposed(to, wide, from, row_stride(), step, (c1 - c0) * count, n, wide);
-    if (count == 1 && row_stride() == 1 && n == wide) return kernels.copy_tile(to, n, from, channel_stride(), c1 - c0, n);
-    for (int64_t c = c0; c < c1 && run; ++c) kernels.pack_transposed(to + (c - c0) * count * wide, wide, from + (c - c0) * channel_stride(), row_stride(), step, run, n, wide);
+    if (count == 1 && row_stride() == 1 && n == wide)
+      return kernels.copy_tile(to, n, from, channel_stride(), c1 - c0, n);
+    for (int64_t c = c0; c < c1 && run; ++c)
+      kernels.pack_transposed(to + (c - c0) * count * wide, wide, from + (c - c0) * channel_stride(), row_stride(),
+                              step, run, n, wide);
     for (int64_t t = run; t < count; ++t)
-      kernels.pack_transposed(to + t * wide, count * wide, from + offset[static_cast<size_t>(t)] - offset[0], row_stride(), channel_stride(), c1 - c0, n, wide);
+      kernels.pack_transposed(to + t * wide, count * wide, from + offset[static_cast<size_t>(t)] - offset[0],
+                              row_stride(), channel_stride(), c1 - c0, n, wide);
   };
   // The weights are read as they stand: row after row, or, transposed, some channels after some channels.
-  const int64_t parts = std::abs(channel_stride()) > std::abs(row_stride()) ? ceil_div(channel_count, kChannelsAPart) : 1;
-  if (parts == 1) return parallel_tasks(groups * tiles, threads, [&](int64_t task) { pack_part(task / tiles, task % tiles, 0, channel_count); });
+  const int64_t parts =
+      std::abs(channel_stride()) > std::abs(row_stride()) ? ceil_div(channel_count, kChannelsAPart) : 1;
+  if (parts == 1)
+    return parallel_tasks(groups * tiles, threads,
+                          [&](int64_t task) { pack_part(task / tiles, task % tiles, 0, channel_count); });
   parallel_tasks(groups * parts, threads, [&](int64_t task) {
     const int64_t c1 = (task % parts + 1) * channel_count / parts;
     const int64_t step_c = run ? 1 : kChannelsAPart;

@@ -22,7 +22,8 @@ struct WeightRows {
   bool transposed;
 
   const T* at(int64_t g, int64_t m, int64_t c) const {
-    return transposed ? w.data + (g * channels + c) * w.stride[0] + m * w.stride[1] : w.data + (g * rows + m) * w.stride[0] + c * w.stride[1];
+    return transposed ? w.data + (g * channels + c) * w.stride[0] + m * w.stride[1]
+                      : w.data + (g * rows + m) * w.stride[0] + c * w.stride[1];
   }
   int64_t row_stride() const { return transposed ? w.stride[1] : w.stride[0]; }
   int64_t channel_stride() const { return transposed ? w.stride[0] : w.stride[1]; }
@@ -35,7 +36,8 @@ struct WeightRows {
   // is used for few pixels.
   bool in_place(const TapBox& taps, double pixels) const;
   // The weights of `channel_count` channels in the plan's tiles, as GatherSum::a is packed; zeros behind the last row.
-  void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads, T* a) const;
+  void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads,
+            T* a) const;
 };
 
 }  // namespace fastconv

@@ -21,7 +21,8 @@ bool is_tiny(const ConvProblem& p) {
 }
 
 template <class T>
-void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias, const View<T>& y, Activation activation) {
+void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
+              const View<T>& y, Activation activation) {
   int32_t indices[kTinyIndices], *next = indices;
   TinyConv<T> t;
   t.images = p.mb;
@@ -34,7 +35,8 @@ void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>&
     t.k[i] = a.k;
     t.index[i] = next;
     for (int64_t o = 0; o < a.out; ++o)
-      for (int64_t u = 0; u < a.k; ++u) *next++ = static_cast<int32_t>(map_coordinate(a.mode, o * a.stride + u * a.dilation - a.pad_before, a.in));
+      for (int64_t u = 0; u < a.k; ++u)
+        *next++ = static_cast<int32_t>(map_coordinate(a.mode, o * a.stride + u * a.dilation - a.pad_before, a.in));
   }
   t.unit_stride = p.axis[2].stride == 1;
   t.x = x.data;
@@ -49,8 +51,9 @@ void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>&
   conv_kernels<T>().tiny(t);
 }
 
-#define FASTCONV_INSTANTIATE(T) \
-  template void run_tiny(const ConvProblem&, const View<const T>&, const View<const T>&, const View<const T>&, const View<T>&, Activation);
+#define FASTCONV_INSTANTIATE(T)                                                                                \
+  template void run_tiny(const ConvProblem&, const View<const T>&, const View<const T>&, const View<const T>&, \
+                         const View<T>&, Activation);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

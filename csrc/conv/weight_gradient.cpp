@@ -2,11 +2,13 @@
 //
 //   dw[o, c, t] = sum_{n, p} dy[n, o, p] * (source of x[n, c] at (p, t))
 //
-// Two register tiles share the work. Mostly its columns are output channels, dy being transposed, and its rows any channels
-// and taps: these are broadcast value by value, so that x is read where it stands, whatever its strides, or if there is padding
-// from a padded copy. Where there are few of either, dot products along the pixels, with dy as it is. Every element is one sum
-// in the order of the pixels, however the work is cut; only where there are too few elements to keep the threads busy is
-// that sum cut into parts, and their number depends on the problem alone.
+// Two register tiles share the work. Mostly its columns are output channels, dy being transposed, and its rows any
+// channels and taps: these are broadcast value by value, so that x is read where it stands, whatever its strides, or if
+// there is padding from a padded copy. Where there are few of either, dot products along the pixels, with dy as it is.
+// Every element is one sum in the order of the pixels, however the work is cut; only where there are too few elements
+// to keep the threads busy is that sum cut into parts, and their number depends on the problem alone.
+#include "conv/weight_gradient.hpp"
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -14,7 +16,6 @@
 #include "base/parallel.hpp"
 #include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
-#include "conv/weight_gradient.hpp"
 #include "conv/winograd_weight.hpp"
 
 namespace fastconv {
@@ -35,7 +36,8 @@ Vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t a = 0; a < dw.shape[2]; ++a)
       for (int64_t b = 0; b < dw.shape[3]; ++b)
-        for (int64_t e = 0; e < dw.shape[4]; ++e) at.push_back(c * dw.stride[1] + a * dw.stride[2] + b * dw.stride[3] + e * dw.stride[4]);
+        for (int64_t e = 0; e < dw.shape[4]; ++e)
+          at.push_back(c * dw.stride[1] + a * dw.stride[2] + b * dw.stride[3] + e * dw.stride[4]);
   return at;
 }
 
@@ -46,22 +48,23 @@ struct WeightGradient {
   View<T> dw;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
 
-  AxisMap axis[3];         // as dots pack them: behind every output one entry a tap, or fewer if taps share them
-  AxisMap plane[3];        // all coordinates from the first that is read to the last
-  int64_t oc, ic;          // of a group
-  int64_t taps;            // of a channel
-  bool inside = true;      // no tap is outside x
-  bool dots;               // which tile
+  AxisMap axis[3];          // as dots pack them: behind every output one entry a tap, or fewer if taps share them
+  AxisMap plane[3];         // all coordinates from the first that is read to the last
+  int64_t oc, ic;           // of a group
+  int64_t taps;             // of a channel
+  bool inside = true;       // no tap is outside x
+  bool dots;                // which tile
   int64_t group_count = 1;  // groups, a task
-  int64_t width;           // columns of the sums kept for one row: output channels (padded), or lanes * output channels
-  int64_t channels;        // of x, a task
-  int64_t outputs;         // output channels, a task
+  int64_t width;     // columns of the sums kept for one row: output channels (padded), or lanes * output channels
+  int64_t channels;  // of x, a task
+  int64_t outputs;   // output channels, a task
   int64_t images = 1, extent[3] = {1, 1, 1};  // of a block
-  int64_t parts = 1;       // of the sum over pixels
+  int64_t parts = 1;                          // of the sum over pixels
   int threads;
   const bool expand[3] = {false, false, false};
 
-  WeightGradient(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_) : p(problem), dy(dy_), x(x_), dw(dw_) {
+  WeightGradient(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_)
+      : p(problem), dy(dy_), x(x_), dw(dw_) {
     for (int i = 0; i < 3; ++i) {
       plane[i] = axis[i] = forward_axis(p.axis[i]);
       plane[i].offset.resize(1);
@@ -86,9 +89,11 @@ struct WeightGradient {
     const int64_t all = p.mb * p.out_pixels();
     if (tasks() < kParts) {
       const double work = 2 * p.macs() / static_cast<double>(tasks());
-      parts = std::max<int64_t>(1, std::min<int64_t>({kParts / tasks(), all / kPartPixels, static_cast<int64_t>(work / 1e6)}));
+      parts = std::max<int64_t>(
+          1, std::min<int64_t>({kParts / tasks(), all / kPartPixels, static_cast<int64_t>(work / 1e6)}));
     }
-    const int64_t pixels = std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? 1024 : kMostPixels));
+    const int64_t pixels =
+        std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? 1024 : kMostPixels));
     auto fits = [&](int64_t n, const int64_t* e) {
       return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
     };
@@ -107,7 +112,8 @@ struct WeightGradient {
       while (images < p.mb && fits(images + 1, extent)) ++images;
     parts = std::min(parts, blocks());
     // From here on the cuts are for the threads' sake, and change no sum.
-    while (parts == 1 && threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8))) channels = ceil_div(channels, 2);
+    while (parts == 1 && threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8)))
+      channels = ceil_div(channels, 2);
     if (channels == ic && outputs >= oc) {
       group_count = std::max<int64_t>(1, std::min(p.groups, kSumBytes / item / sum_elements()));
       if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
@@ -116,7 +122,9 @@ struct WeightGradient {
   }
 
   // Coordinates from the first that n outputs read to the last.
-  int64_t span(int i, int64_t n) const { return (std::max<int64_t>(n, 1) - 1) * axis[i].stride + axis[i].offset.back() - axis[i].offset[0] + 1; }
+  int64_t span(int i, int64_t n) const {
+    return (std::max<int64_t>(n, 1) - 1) * axis[i].stride + axis[i].offset.back() - axis[i].offset[0] + 1;
+  }
   void spans(const int64_t* e, int64_t (&n)[3]) const {
     for (int i = 0; i < 3; ++i) n[i] = span(i, e[i]);
   }
@@ -132,10 +140,11 @@ struct WeightGradient {
   // Rows of outputs that follow one another behind every tap.
   bool joined_rows() const { return taps == 1 && p.axis[1].stride == 1 && p.axis[2].stride == 1; }
 
-  // Estimated cycles of a group for so many pixels: the products, by how well they fill the vectors and the tile, what dy takes
-  // to be read or transposed, and storing the sums.
+  // Estimated cycles of a group for so many pixels: the products, by how well they fill the vectors and the tile, what
+  // dy takes to be read or transposed, and storing the sums.
   double cycles(bool with_dots, double pixels) const {
-    const double sums = static_cast<double>(oc * ic * taps), lanes = kernels.lanes, reads = pixels * static_cast<double>(oc) / 3;
+    const double sums = static_cast<double>(oc * ic * taps), lanes = kernels.lanes,
+                 reads = pixels * static_cast<double>(oc) / 3;
     if (with_dots) {
       const int64_t row = joined_rows() ? p.axis[1].out * p.axis[2].out : p.axis[2].out;
       const double fill = static_cast<double>(row) / static_cast<double>(round_up(row, kernels.lanes));
@@ -171,7 +180,9 @@ struct WeightGradient {
     const int64_t co = ceil_div(oc, outputs), cc = ceil_div(ic, channels);
     const int64_t o = i % co, c = i / co % cc;
     const int64_t g = i / (co * cc) * group_count;
-    return {{g, std::min(p.groups, g + group_count)}, {o * outputs, std::min(oc, (o + 1) * outputs)}, {c * channels, std::min(ic, (c + 1) * channels)}};
+    return {{g, std::min(p.groups, g + group_count)},
+            {o * outputs, std::min(oc, (o + 1) * outputs)},
+            {c * channels, std::min(ic, (c + 1) * channels)}};
   }
 
   void run() const {
@@ -207,14 +218,17 @@ struct WeightGradient {
     const int64_t pixels = images * extent[0] * extent[1] * extent[2];
     int64_t all[3];
     spans(extent, all);
-    const int64_t entries = dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
-    return {Arena::rounded_bytes<T>(group_count * sum_elements()), Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack),
-            Arena::rounded_bytes<T>(dots ? 4 * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))), Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
+    const int64_t entries =
+        dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
+    return {Arena::rounded_bytes<T>(group_count * sum_elements()),
+            Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack),
+            Arena::rounded_bytes<T>(dots ? 4 * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))),
+            Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
   }
   int64_t scratch_bytes() const { return sizes().total(); }
   struct Scratch {
     T *sums, *block, *panel;
-    int32_t *pixels, *rows;  // offsets of a block's outputs, and of channels and taps,
+    int32_t *pixels, *rows;                  // offsets of a block's outputs, and of channels and taps,
     mutable int64_t made[4] = {0, 0, 0, 0};  // for blocks of so many images and outputs
     explicit Scratch(const WeightGradient& w) {
       const Sizes n = w.sizes();
@@ -254,7 +268,8 @@ struct WeightGradient {
       Source source{x.data + b.image0 * x.stride[0], x.stride[0], x.stride[1], {x.stride[2], x.stride[3], x.stride[4]}};
       for (int i = 0; i < 3; ++i) source.first += (axis[i].offset[0] + b.begin[i] * axis[i].stride) * source.step[i];
       make_offsets(t, b, source, s);
-      for (int64_t g = t.g.begin; g < t.g.end; ++g) add_outer(g, t, b, source.first + (g * ic + t.c.begin) * x.stride[1], first, s);
+      for (int64_t g = t.g.begin; g < t.g.end; ++g)
+        add_outer(g, t, b, source.first + (g * ic + t.c.begin) * x.stride[1], first, s);
       return;
     }
     Box around = b;
@@ -266,7 +281,8 @@ struct WeightGradient {
     block.clear(t.c.size(), s.block);
     const int64_t line = block.width(2), face = block.width(1) * line;
     make_offsets(t, b, {nullptr, block.width(0) * face, block.channel_stride(), {face, line, 1}}, s);
-    for (int64_t g = t.g.begin; g < t.g.end; ++g) add_outer(g, t, b, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
+    for (int64_t g = t.g.begin; g < t.g.end; ++g)
+      add_outer(g, t, b, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
   }
 
   void make_offsets(const Task& t, const Box& b, const Source& x, const Scratch& s) const {
@@ -279,7 +295,8 @@ struct WeightGradient {
       for (int64_t i : axis[0].offset)
         for (int64_t j : axis[1].offset)
           for (int64_t k : axis[2].offset)
-            *to++ = static_cast<int32_t>(c * x.channel + (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] + (k - axis[2].offset[0]) * n[2]);
+            *to++ = static_cast<int32_t>(c * x.channel + (i - axis[0].offset[0]) * n[0] +
+                                         (j - axis[1].offset[0]) * n[1] + (k - axis[2].offset[0]) * n[2]);
     to = s.pixels;
     const int64_t step = axis[2].stride * n[2];
     for (int64_t i = 0; i < b.images(); ++i)
@@ -299,7 +316,8 @@ struct WeightGradient {
     tile.ldc = width;
     tile.ahead_stride = dy.stride[1];
     for (int64_t k = 0; k < panels; ++k) {
-      const Range v = part(vectors, panels, k), o{t.o.begin + v.begin * lanes, std::min(t.o.end, t.o.begin + v.end * lanes)};
+      const Range v = part(vectors, panels, k),
+                  o{t.o.begin + v.begin * lanes, std::min(t.o.end, t.o.begin + v.end * lanes)};
       const int64_t nr = v.size() * lanes, tiles = ceil_div(rows, tallest(v.size())), most = panel_pixels(nr);
       tile.b = s.panel;
       for (int64_t q = 0; q < pixels; q += tile.pixels) {
@@ -325,11 +343,15 @@ struct WeightGradient {
   }
   int64_t widest() const { return std::min({kMaxOuterVectors, kernels.vectors, kernels.accumulators / kernels.rows}); }
   int64_t tallest(int64_t vectors) const { return std::min<int64_t>(kMaxOuterRows, kernels.accumulators / vectors); }
-  int64_t panel_pixels(int64_t nr) const { return std::max<int64_t>(16, kPanelBytes / static_cast<int64_t>(sizeof(T)) / nr / 16 * 16); }
+  int64_t panel_pixels(int64_t nr) const {
+    return std::max<int64_t>(16, kPanelBytes / static_cast<int64_t>(sizeof(T)) / nr / 16 * 16);
+  }
 
   const T* dy_at(const Box& b, int64_t q, int64_t o) const {
-    const int64_t w = q % b.extent(2), h = q / b.extent(2) % b.extent(1), d = q / b.extent(2) / b.extent(1) % b.extent(0);
-    return dy_row(b.image0 + q / b.extent(2) / b.extent(1) / b.extent(0), o, b.begin[0] + d, b.begin[1] + h, b.begin[2] + w);
+    const int64_t w = q % b.extent(2), h = q / b.extent(2) % b.extent(1),
+                  d = q / b.extent(2) / b.extent(1) % b.extent(0);
+    return dy_row(b.image0 + q / b.extent(2) / b.extent(1) / b.extent(0), o, b.begin[0] + d, b.begin[1] + h,
+                  b.begin[2] + w);
   }
 
   // panel[i * nr + o] = dy at the i-th of some pixels of the box; lines that follow one another are one.
@@ -340,7 +362,8 @@ struct WeightGradient {
     for (int64_t q = some.begin, count; q < some.end; q += count, panel += count * nr) {
       const int64_t line = q / n, w = q % n;
       count = std::min(n - w, some.end - q);
-      const T* from = dy_row(b.image0 + line / height / depth, o.begin, b.begin[0] + line / height % depth, b.begin[1] + line % height, b.begin[2] + w);
+      const T* from = dy_row(b.image0 + line / height / depth, o.begin, b.begin[0] + line / height % depth,
+                             b.begin[1] + line % height, b.begin[2] + w);
       kernels.pack_transposed(panel, nr, from, dy.stride[1], dy.stride[4], count, o.size(), nr);
     }
   }
@@ -348,7 +371,8 @@ struct WeightGradient {
   void accumulate_dots(const Task& t, const Box& b, bool first, const Scratch& s) const {
     const Block<T> block(axis, b, expand, x);
     block.clear(t.c.size(), s.block);
-    for (int64_t g = t.g.begin; g < t.g.end; ++g) add_dots(g, t, block, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
+    for (int64_t g = t.g.begin; g < t.g.end; ++g)
+      add_dots(g, t, block, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
   }
 
   // sums[((o * channels + c) * taps + t) * lanes + lane]
@@ -367,7 +391,8 @@ struct WeightGradient {
         tile.b_row = block.width(2);
         tile.ldc = depth * lanes;
         // Rows without gaps in the block are one row; dy follows, by way of a copy if it must.
-        const bool joined = tile.b_row == n && tile.rows > 1, copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
+        const bool joined = tile.b_row == n && tile.rows > 1,
+                   copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
         const int64_t height = tile.rows;
         if (joined) tile.pixels = n * height, tile.rows = 1;
         for (int64_t m = 0, tall; m < t.o.size(); m += tall) {
@@ -379,7 +404,8 @@ struct WeightGradient {
             T* copy = s.panel;
             for (int64_t o = 0; o < tall; ++o)
               for (int64_t h = 0; h < height; ++h)
-                for (int64_t w = 0; w < n; ++w) *copy++ = tile.a[o * dy.stride[1] + h * dy.stride[3] + w * dy.stride[4]];
+                for (int64_t w = 0; w < n; ++w)
+                  *copy++ = tile.a[o * dy.stride[1] + h * dy.stride[3] + w * dy.stride[4]];
             tile.a = s.panel;
             tile.lda = height * n;
             tile.a_row = n;
@@ -415,7 +441,11 @@ struct WeightGradient {
 };
 
 FftAxes fft_axes(const ConvProblem& p) {
-  return {{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])}, p.mb, p.groups, p.ic / p.groups, p.oc / p.groups};
+  return {{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])},
+          p.mb,
+          p.groups,
+          p.ic / p.groups,
+          p.oc / p.groups};
 }
 
 bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
@@ -449,7 +479,8 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   if (p.oc * p.ic == 0) return;
   if (may_use_fft(p, algorithm)) {
     const FftAxes axes = fft_axes(p);
-    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies()) return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
+    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies())
+      return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
   }
   if (p.mb * p.out_pixels() > 0) {
     if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);

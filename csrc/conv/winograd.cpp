@@ -16,7 +16,7 @@ constexpr int64_t kPlanes = kWinogradPlanes;
 constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block
 constexpr int64_t kOwnBytes = 768 << 10;     // transformed weights of a task
 constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weights are read once for each
-constexpr int64_t kMostBytes = 12 << 20;      // transformed input of a block, whatever the number of channels
+constexpr int64_t kMostBytes = 12 << 20;     // transformed input of a block, whatever the number of channels
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
 constexpr int64_t kRowsAtOnce = 64;          // of products
 constexpr int64_t kMostApart = 32;           // taps: a block has at least a tile of each residue
@@ -72,8 +72,8 @@ struct Sizes {
     m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
     const int64_t own = plan.chunk * winograd_weight_vector<T>(s.shape.slices * plan.depth);
     u = Arena::rounded_bytes<T>(plan.transforms_weights ? own : 0);
-    pixels = Arena::rounded_bytes<T>(std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across),
-                                              out * columns * lanes<T>()));
+    pixels = Arena::rounded_bytes<T>(
+        std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across), out * columns * lanes<T>()));
   }
   int64_t total() const { return v + m + u + pixels; }
 };
@@ -283,8 +283,8 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
   if (plan.transforms_weights)
-    plan.depth = std::min(s.channels, round_up(kOwnBytes / item / (kPlanes * s.shape.slices * plan.chunk * lanes<T>()),
-                                               lanes<T>()));
+    plan.depth = std::min(
+        s.channels, round_up(kOwnBytes / item / (kPlanes * s.shape.slices * plan.chunk * lanes<T>()), lanes<T>()));
   plan.workspace_bytes = Sizes<T>(s, plan).total();
   return plan;
 }
@@ -334,11 +334,11 @@ double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t 
   return static_cast<double>(groups * rows * channels * shape.slices) * each;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                           \
-  template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);    \
-  template void winograd_weights(const WinogradSum<T>&, int, T*);         \
-  template WinogradPlan plan_winograd(const WinogradSum<T>&, bool);            \
-  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&); \
+#define FASTCONV_INSTANTIATE(T)                                                                        \
+  template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);                                 \
+  template void winograd_weights(const WinogradSum<T>&, int, T*);                                      \
+  template WinogradPlan plan_winograd(const WinogradSum<T>&, bool);                                    \
+  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&);                              \
   template double winograd_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, const int64_t[3]); \
   template double winograd_weight_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, bool);
 FASTCONV_INSTANTIATE(float)

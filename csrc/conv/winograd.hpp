@@ -47,7 +47,7 @@ struct WinogradSum {
   const T* u = nullptr;  // winograd_weights of the weights; or null, and they are transformed as they are needed
   const T* w = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
-  Vector<int64_t> slice;             // from w to each slice of taps
+  Vector<int64_t> slice;            // from w to each slice of taps
   int64_t tap[kWinogradTaps] = {};  // within a slice
   const T* bias = nullptr;
   bool clamp = false;
@@ -96,7 +96,8 @@ int64_t winograd_weight_vector(int64_t channels) {
   return kWinogradPlanes * winograd_weight_plane<T>(channels);
 }
 
-// Small problems are left to exact sums, whatever they cost: integers stay integers. Rows and channels of a group, pixels of all.
+// Small problems are left to exact sums, whatever they cost: integers stay integers. Rows and channels of a group,
+// pixels of all.
 inline bool large_enough_for_winograd(const WinogradShape& shape, int64_t rows, int64_t channels, int64_t pixels) {
   return rows >= 16 && channels >= 16 &&
          static_cast<double>(shape.products() * rows * channels) * static_cast<double>(pixels) >= 1 << 20;

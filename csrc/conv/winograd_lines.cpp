@@ -29,9 +29,10 @@ struct Lines {
   const int64_t lanes = conv_kernels<T>().lanes, channel_vectors = ceil_div(s.channels, lanes);
   const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
 
-  // Outputs [o0, o0 + 4 tiles) of `count` lines of one axis of the image at x, for rows' vectors [r0, r1) of group g. The
-  // lines of two sides are added together: those of columns share the cache lines of y.
-  void run(const WinogradLine* lines, int64_t count, int64_t o0, int64_t tiles, const T* x, T* y, int64_t g, Range r) const {
+  // Outputs [o0, o0 + 4 tiles) of `count` lines of one axis of the image at x, for rows' vectors [r0, r1) of group g.
+  // The lines of two sides are added together: those of columns share the cache lines of y.
+  void run(const WinogradLine* lines, int64_t count, int64_t o0, int64_t tiles, const T* x, T* y, int64_t g,
+           Range r) const {
     const int64_t vector = tiles * lanes, outputs = std::min(tiles * kWinogradOut, lines->along.outputs - o0);
     const int64_t v_plane = plane_stride<T>(channel_vectors * vector), m_plane = plane_stride<T>(r.size() * vector);
     const int64_t v_size = kLinePlanes * v_plane, m_size = kLinePlanes * m_plane;  // whole cache lines
@@ -50,7 +51,8 @@ struct Lines {
       }
       for (int64_t c = 0; c < channels; ++c)
         for (int64_t l = 0; l < count; ++l)
-          add(lines[l], o0, outputs, v + l * v_size + c * outputs, y + (i * lanes + c) * s.y.stride[1] + lines[l].target * s.y.stride[2 + lines[l].across]);
+          add(lines[l], o0, outputs, v + l * v_size + c * outputs,
+              y + (i * lanes + c) * s.y.stride[1] + lines[l].target * s.y.stride[2 + lines[l].across]);
     }
   }
 
@@ -68,7 +70,8 @@ struct Lines {
     for (int64_t p = last; p < count; ++p) y[line.to[static_cast<size_t>(o0 + p)] * step] += from[p];
   }
 
-  void transform(const WinogradLine& line, int64_t o0, int64_t tiles, const T* x, T* pixels, T* v, int64_t v_plane) const {
+  void transform(const WinogradLine& line, int64_t o0, int64_t tiles, const T* x, T* pixels, T* v,
+                 int64_t v_plane) const {
     const PatchLines at(line.along, o0, tiles * kWinogradOut + kWinogradIn - kWinogradOut);
     WinogradPixels<T> from{};
     from.channel_stride = s.x.stride[1];
@@ -87,7 +90,8 @@ struct Lines {
     }
   }
 
-  void multiply(const WinogradLine& line, int64_t tiles, const T* v, int64_t v_plane, T* m, int64_t m_plane, int64_t g, Range r) const {
+  void multiply(const WinogradLine& line, int64_t tiles, const T* v, int64_t v_plane, T* m, int64_t m_plane, int64_t g,
+                Range r) const {
     WinogradProducts<T> job{};
     job.vectors = r.size();
     job.u_vector = winograd_weight_vector<T>(s.channels);
@@ -97,7 +101,8 @@ struct Lines {
     const int64_t outer = line.first ? 0 : kWinogradIn - 1;
     for (int64_t i = 0; i < kLinePlanes; ++i) {
       const int64_t plane = line.across == 1 ? outer * kWinogradIn + i : i * kWinogradIn + outer;
-      job.u = s.u + (g * ceil_div(s.rows, lanes) + r.begin) * job.u_vector + plane * winograd_weight_plane<T>(s.channels);
+      job.u =
+          s.u + (g * ceil_div(s.rows, lanes) + r.begin) * job.u_vector + plane * winograd_weight_plane<T>(s.channels);
       job.v = v + i * v_plane;
       job.m = m + i * m_plane;
       kernels.products(job);
@@ -114,7 +119,9 @@ Vector<WinogradLine> winograd_lines(const ConvProblem& p, const BackwardPieces& 
     const Piece own = ascending(pieces[axis]->set[0]), other = ascending(pieces[3 - axis]->set[0]);
     for (const Piece& piece : pieces[axis]->add) {
       if (piece.map.outputs != 1 || piece.taps.size() != 1 || piece.map.source.size() != 1) return {};
-      WinogradLine line{axis, piece.map.source[0], piece.taps[0] == own.taps.front(), piece.begin, other.map, 0, other.map.outputs, {}};
+      WinogradLine line{
+          axis, piece.map.source[0], piece.taps[0] == own.taps.front(), piece.begin, other.map, 0, other.map.outputs,
+          {}};
       if (!line.first && piece.taps[0] != own.taps.back()) return {};
       if (axis == 1) lengthen(p.axis[2], line);  // corners belong to the rows
       lines.push_back(std::move(line));
@@ -140,7 +147,8 @@ void run_winograd_lines(const WinogradSum<T>& s, const Vector<WinogradLine>& lin
       for (count = 1; l + count < lines.size() && lines[l + count].across == lines[l].across;) ++count;
       const int64_t outputs = lines[l].along.outputs;
       for (int64_t o = 0; o < outputs; o += kTiles * kWinogradOut)
-        all.run(&lines[l], static_cast<int64_t>(count), o, std::min(kTiles, ceil_div(outputs - o, kWinogradOut)), x, y, g, r);
+        all.run(&lines[l], static_cast<int64_t>(count), o, std::min(kTiles, ceil_div(outputs - o, kWinogradOut)), x, y,
+                g, r);
     }
   });
 }

@@ -129,8 +129,7 @@ struct WinogradWeight {
     int64_t total() const { return sums + x_patches + dy_patches + pixels + stored; }
   };
   Sizes sizes() const {
-    return {Arena::rounded_bytes<T>(parts == 1 ? sum_elements() : 0),
-            Arena::rounded_bytes<T>(kPlanes * x_plane()),
+    return {Arena::rounded_bytes<T>(parts == 1 ? sum_elements() : 0), Arena::rounded_bytes<T>(kPlanes * x_plane()),
             Arena::rounded_bytes<T>(kPlanes * dy_plane()),
             Arena::rounded_bytes<T>(WinogradPatchesOf<T>::pixel_elements(shape, down, across)),
             Arena::rounded_bytes<T>(shape.taps * shape.taps * kStoredChannels * outputs)};
@@ -250,7 +249,8 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   const WinogradShape shape = shape_of(p);
   if (shape.taps < 3) return false;
   if (algorithm == Algorithm::winograd) return true;
-  if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out)) return false;
+  if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
+    return false;
   // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of
   // one.
   return WinogradWeight<T>(p, {}, {}, {}).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);

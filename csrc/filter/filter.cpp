@@ -1,5 +1,5 @@
-// The height's step reads rows where they stand and leaves its result in lines of scratch memory, which are continued beyond
-// their ends there; the width's step reads a line shifted, once for each tap.
+// The height's step reads rows where they stand and leaves its result in lines of scratch memory, which are continued
+// beyond their ends there; the width's step reads a line shifted, once for each tap.
 #include "fastconv/filter.hpp"
 
 #include <algorithm>
@@ -17,23 +17,28 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kColumns = 2048;           // outputs of a line at a time, about
-constexpr int64_t kNear = 192 * 1024;        // bytes of rows that stay in the L2 cache while they are read several times
-constexpr int kLevels = 5, kRadix = 4;       // sums of 1, 4, 16, 64, 256 neighbours
-constexpr int64_t kSlack = 64;               // between lines, so that rows of the same length do not meet in the cache
-constexpr int64_t kLong = 16;                // heights that are joined block by block, or weighed from copies of the rows
+constexpr int64_t kColumns = 2048;      // outputs of a line at a time, about
+constexpr int64_t kNear = 192 * 1024;   // bytes of rows that stay in the L2 cache while they are read several times
+constexpr int kLevels = 5, kRadix = 4;  // sums of 1, 4, 16, 64, 256 neighbours
+constexpr int64_t kSlack = 64;          // between lines, so that rows of the same length do not meet in the cache
+constexpr int64_t kLong = 16;           // heights that are joined block by block, or weighed from copies of the rows
 
 template <class T>
 const FilterFunctions<T>& filter_functions();
 template <>
-const FilterFunctions<float>& filter_functions() { return kernels().filter->f32; }
+const FilterFunctions<float>& filter_functions() {
+  return kernels().filter->f32;
+}
 template <>
-const FilterFunctions<double>& filter_functions() { return kernels().filter->f64; }
+const FilterFunctions<double>& filter_functions() {
+  return kernels().filter->f64;
+}
 
 // The input coordinate at each place under the filter, or -1: place i is coordinate i - before.
 Vector<int64_t> places(const FilterAxis& a) {
   Vector<int64_t> map(static_cast<size_t>(a.in + a.size - 1));
-  for (int64_t i = 0; i < a.in + a.size - 1; ++i) map[static_cast<size_t>(i)] = map_coordinate(a.mode, i - a.before, a.in);
+  for (int64_t i = 0; i < a.in + a.size - 1; ++i)
+    map[static_cast<size_t>(i)] = map_coordinate(a.mode, i - a.before, a.in);
   return map;
 }
 
@@ -48,7 +53,12 @@ template <class T>
 class Lines {
  public:
   Lines(const FilterProblem& p, const T* x, T* y, int64_t columns)
-      : height_(p.axis[0]), width_(p.axis[1]), x_(x), y_(y), height_map_(places(height_)), width_map_(places(width_)),
+      : height_(p.axis[0]),
+        width_(p.axis[1]),
+        x_(x),
+        y_(y),
+        height_map_(places(height_)),
+        width_map_(places(width_)),
         pieces_(width_.mode == Mode::circular && width_.size > 1 ? 1 : std::max<int64_t>(1, width_.in / columns)) {
     const int64_t longest = ceil_div(width_.in, pieces_) + width_.size - 1;
     pitch_ = (longest + kSlack) / 16 * 16 + 16;
@@ -71,7 +81,9 @@ class Lines {
 
   int64_t pitch() const { return pitch_; }
   const T* plane(int64_t i) const { return x_ + i * height_.in * width_.in; }
-  T* output(int64_t plane, int64_t row, const Columns& c) const { return y_ + (plane * height_.in + row) * width_.in + c.first; }
+  T* output(int64_t plane, int64_t row, const Columns& c) const {
+    return y_ + (plane * height_.in + row) * width_.in + c.first;
+  }
   // The input row at place i of the height, or null.
   const T* row(const T* plane, int64_t i) const {
     const int64_t r = height_map_[static_cast<size_t>(i)];
@@ -79,7 +91,8 @@ class Lines {
   }
   // Columns of the input under the outputs, and where the first of them stands in a line.
   Columns under(const Columns& c) const {
-    return {std::max<int64_t>(c.first - width_.before, 0), std::min(c.last - width_.before + width_.size - 1, width_.in)};
+    return {std::max<int64_t>(c.first - width_.before, 0),
+            std::min(c.last - width_.before + width_.size - 1, width_.in)};
   }
   int64_t offset(const Columns& c) const { return std::max<int64_t>(width_.before - c.first, 0); }
   // The places of a line that lie beyond the ends of the input.
@@ -106,7 +119,8 @@ class Lines {
 
 template <class T>
 double work(const FilterProblem& p, int64_t taps) {
-  return static_cast<double>(p.planes) * static_cast<double>(p.axis[0].in) * static_cast<double>(p.axis[1].in) * static_cast<double>(taps);
+  return static_cast<double>(p.planes) * static_cast<double>(p.axis[0].in) * static_cast<double>(p.axis[1].in) *
+         static_cast<double>(taps);
 }
 
 template <class T>
@@ -115,7 +129,10 @@ class AxesFilter {
   AxesFilter(const FilterProblem& p, Filter filter, const T* x, const T* const* weights, T* y)
       : p_(p), filter_(filter), weights_{weights[0], weights[1]}, lines_(p, x, y, columns(p)) {
     const FilterFunctions<T>& f = filter_functions<T>();
-    step_ = filter == Filter::weigh ? f.weigh : filter == Filter::mean ? f.sum : filter == Filter::maximum ? f.max : f.min;
+    step_ = filter == Filter::weigh     ? f.weigh
+            : filter == Filter::mean    ? f.sum
+            : filter == Filter::maximum ? f.max
+                                        : f.min;
     if (filter == Filter::mean) divisor_ = static_cast<T>(height().size) * static_cast<T>(width().size);
     constant_.assign(static_cast<size_t>(height().mode == Mode::zeros && height().size > 1 ? width().in : 0),
                      static_cast<T>(height().value));
@@ -180,7 +197,8 @@ class AxesFilter {
   }
 
   // The step of the height, for rows from r on.
-  void across(int64_t plane, int64_t r, int64_t rows, const Columns& c, Scratch& s, T* to, int64_t step, T divisor) const {
+  void across(int64_t plane, int64_t r, int64_t rows, const Columns& c, Scratch& s, T* to, int64_t step,
+              T divisor) const {
     const int64_t taps = height().size, count = lines_.under(c).count(), all = rows - 1 + taps;
     const size_t bytes = static_cast<size_t>(count) * sizeof(T);
     if (taps == 1) {
@@ -197,8 +215,9 @@ class AxesFilter {
     step_({s.table, weights_[0], taps, rows, to, step, count, divisor});
   }
 
-  // The same for a row under a high box: places come in blocks of its size, and what is under it is the end of a block and the
-  // beginning of the next. Ends are made for a whole block, from the last place back; the beginning grows with each row.
+  // The same for a row under a high box: places come in blocks of its size, and what is under it is the end of a block
+  // and the beginning of the next. Ends are made for a whole block, from the last place back; the beginning grows with
+  // each row.
   void across_blocks(int64_t plane, int64_t r, const Columns& c, Scratch& s, T* to, T divisor) const {
     const int64_t taps = height().size, count = lines_.under(c).count(), next = (r / taps + 1) * taps;
     auto join = [&](const T* a, const T* b, T* y, T by) {
@@ -207,9 +226,13 @@ class AxesFilter {
     };
     auto ending = [&](int64_t place) { return s.kept + place % taps * lines_.pitch(); };
     T* beginning = s.kept + taps * lines_.pitch();
-    auto grow = [&](int64_t place) { join(place == next ? source(plane, place, c) : beginning, place == next ? nullptr : source(plane, place, c), beginning, T(1)); };
+    auto grow = [&](int64_t place) {
+      join(place == next ? source(plane, place, c) : beginning, place == next ? nullptr : source(plane, place, c),
+           beginning, T(1));
+    };
     if (r % taps == 0 || r == s.known) {  // a new block, or the first row of the strip
-      for (int64_t i = next - 1; i >= r; --i) join(source(plane, i, c), i + 1 < next ? ending(i + 1) : nullptr, ending(i), T(1));
+      for (int64_t i = next - 1; i >= r; --i)
+        join(source(plane, i, c), i + 1 < next ? ending(i + 1) : nullptr, ending(i), T(1));
       for (int64_t i = next; i < r + taps - 1; ++i) grow(i);
     }
     if (r % taps) grow(r + taps - 1);
@@ -281,7 +304,8 @@ class TapsFilter {
 
  private:
   void strip(int64_t plane, int64_t from, int64_t to, const Columns& c) const {
-    const int64_t kh = p_.axis[0].size, bytes = kh * Arena::rounded_bytes<T>(lines_.pitch()), count = static_cast<int64_t>(taps_.size());
+    const int64_t kh = p_.axis[0].size, bytes = kh * Arena::rounded_bytes<T>(lines_.pitch()),
+                  count = static_cast<int64_t>(taps_.size());
     char* scratch = Arena::local().reserve(bytes + Arena::rounded_bytes<const T*>(count));
     T* ring = reinterpret_cast<T*>(scratch);
     const T** table = reinterpret_cast<const T**>(scratch + bytes);
@@ -330,7 +354,8 @@ void validate(const FilterProblem& p) {
 }
 
 template <class T>
-void filter_axes(const FilterProblem& p, Filter filter, const T* x, const T* height_weights, const T* width_weights, T* y) {
+void filter_axes(const FilterProblem& p, Filter filter, const T* x, const T* height_weights, const T* width_weights,
+                 T* y) {
   validate(p);
   const T* weights[2] = {height_weights, width_weights};
   if (!is_empty(p)) AxesFilter<T>(p, filter, x, weights, y).run();
@@ -342,7 +367,7 @@ void filter_taps(const FilterProblem& p, const T* x, const T* weights, T* y) {
   if (!is_empty(p)) TapsFilter<T>(p, x, weights, y).run();
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                        \
+#define FASTCONV_INSTANTIATE(T)                                                              \
   template void filter_axes(const FilterProblem&, Filter, const T*, const T*, const T*, T*); \
   template void filter_taps(const FilterProblem&, const T*, const T*, T*);
 FASTCONV_INSTANTIATE(float)

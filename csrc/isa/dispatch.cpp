@@ -10,7 +10,10 @@
 
 namespace fastconv {
 
-#define FASTCONV_DECLARE(name) namespace isa_##name { const KernelTable& kernel_table(); }
+#define FASTCONV_DECLARE(name)         \
+  namespace isa_##name {               \
+    const KernelTable& kernel_table(); \
+  }
 #if FASTCONV_HAVE_V2
 FASTCONV_DECLARE(v2)
 FASTCONV_DECLARE(v3)
@@ -32,7 +35,8 @@ struct Rung {
 
 bool always() { return true; }
 
-const Rung kLadder[] = {  // lowest first
+// Lowest first.
+const Rung kLadder[] = {
 #if FASTCONV_HAVE_V2
     {"v2", has_v2, isa_v2::kernel_table},
     {"v3", has_v3, isa_v3::kernel_table},

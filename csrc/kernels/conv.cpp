@@ -11,7 +11,8 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-// Registers left for accumulators beside a row of b and one broadcast; without fused multiply-add a product needs one too.
+// Registers left for accumulators beside a row of b and one broadcast; without fused multiply-add a product needs one
+// too.
 #if FASTCONV_VEC_REGISTERS == 32
 constexpr int kMostAccumulators = 24, kRows = 8;
 #elif defined(__FMA__)
@@ -27,7 +28,8 @@ constexpr int kAccumulators = sizeof(T) == 8 && kMostAccumulators > 16 ? 16 : kM
 
 // The edge of a run: the tile goes through a buffer, so that the hot code stores whole vectors only.
 template <class T>
-__attribute__((noinline)) void copy_tile(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns) {
+__attribute__((noinline)) void copy_tile(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows,
+                                         int64_t columns) {
   constexpr int VL = kLanes<T>;
   for (int64_t m = 0; m < rows; ++m, dst += ldd, src += lds) {
     int64_t i = 0;
@@ -70,7 +72,14 @@ struct RowPointers {
   }
   template <int M>
   FASTCONV_INLINE T get() const {
-    const char* p = M == 0 ? p0 : M == 1 ? p0 + one : M == 2 ? p0 + 2 * one : M == 3 ? p3 : M == 4 ? p0 + 4 * one : M == 5 ? p3 + 2 * one : M == 6 ? p0 + 2 * three : p3 + 4 * one;
+    const char* p = M == 0   ? p0
+                    : M == 1 ? p0 + one
+                    : M == 2 ? p0 + 2 * one
+                    : M == 3 ? p3
+                    : M == 4 ? p0 + 4 * one
+                    : M == 5 ? p3 + 2 * one
+                    : M == 6 ? p0 + 2 * three
+                             : p3 + 4 * one;
     return *reinterpret_cast<const T*>(p);
   }
 };
@@ -127,7 +136,8 @@ FASTCONV_INLINE void load_sums(const T* c, int64_t ldc, bool accumulate, Vec<T> 
 }
 
 template <class T, int MR, int NV>
-FASTCONV_INLINE void begin_tile(const TileRun<T>& t, const T* c, int64_t ldc, int64_t bias_step, Vec<T> (&acc)[MR][NV]) {
+FASTCONV_INLINE void begin_tile(const TileRun<T>& t, const T* c, int64_t ldc, int64_t bias_step,
+                                Vec<T> (&acc)[MR][NV]) {
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m) {
     const Vec<T> init = t.bias ? splat<T>(t.bias[m * bias_step]) : Vec<T>{};
@@ -154,7 +164,8 @@ FASTCONV_INLINE void end_tile(const TileRun<T>& t, T* c, int64_t ldc, Vec<T> (&a
 
 // A tile at c, or by way of a buffer where fewer than NR columns are wanted.
 template <class T, int MR, int NV, class F>
-FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t columns, int64_t bias_step, F multiply) {
+FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t columns, int64_t bias_step,
+                                F multiply) {
   constexpr int64_t NR = NV * kLanes<T>;
   alignas(64) T edge[MR * NR];
   const bool whole = columns >= NR;
@@ -173,7 +184,8 @@ template <bool Packed, class T, int MR, int NV>
 FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&acc)[MR][NV]) {
   const T* a = t.a;
   const int32_t* aoff = t.aoff;
-  __asm__("" : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
+  __asm__(""
+          : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
     const T* b = base + *off;
     if constexpr (!Packed) __asm__("" : "+r"(b));
@@ -238,18 +250,19 @@ void rows_tile(const RowsTile<T>& t) {
   const TileRun<T>& run = t.run;
   for (int64_t r = 0; r < t.rows; r += R)
     for (int64_t p = 0; p < run.pixels; p += NV * VL)
-      edged_tile<T, R, NV>(run, run.c + r * t.c_row + p, t.c_row, run.pixels - p, 0, [&](Vec<T>(&acc)[R][NV]) FASTCONV_LAMBDA {
-        const T* base = run.b + r * t.b_row + p;
-        const int64_t row = t.b_row;
-        for (int64_t k = 0; k < run.k; ++k) {
-          const Vec<T> s = splat<T>(run.a[run.aoff[k]]);
-          const T* b = base + run.boff[k];
+      edged_tile<T, R, NV>(run, run.c + r * t.c_row + p, t.c_row, run.pixels - p, 0,
+                           [&](Vec<T>(&acc)[R][NV]) FASTCONV_LAMBDA {
+                             const T* base = run.b + r * t.b_row + p;
+                             const int64_t row = t.b_row;
+                             for (int64_t k = 0; k < run.k; ++k) {
+                               const Vec<T> s = splat<T>(run.a[run.aoff[k]]);
+                               const T* b = base + run.boff[k];
 #pragma GCC unroll 8
-          for (int i = 0; i < R; ++i)
+                               for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
-            for (int v = 0; v < NV; ++v) acc[i][v] += s * load(b + i * row + v * VL);
-        }
-      });
+                                 for (int v = 0; v < NV; ++v) acc[i][v] += s * load(b + i * row + v * VL);
+                             }
+                           });
 }
 
 // A pointer for each row and one index: ten are what the general registers hold.
@@ -337,9 +350,11 @@ void pack_add(const PackChannel<T>& c) {
 
 // acc[v] += w * src[columns[v * k] * step], zeros where a column is negative, for v in [0, n).
 template <class T>
-FASTCONV_INLINE void add_tap(T* acc, int64_t n, T w, const T* src, const int32_t* columns, int64_t k, int64_t step, bool unit_stride) {
+FASTCONV_INLINE void add_tap(T* acc, int64_t n, T w, const T* src, const int32_t* columns, int64_t k, int64_t step,
+                             bool unit_stride) {
   const int64_t first = columns[0];
-  if (unit_stride && step == 1 && first >= 0 && columns[(n - 1) * k] == first + n - 1) {  // so far only inside the image
+  if (unit_stride && step == 1 && first >= 0 &&
+      columns[(n - 1) * k] == first + n - 1) {  // so far only inside the image
     for (int64_t v = 0; v < n; ++v) acc[v] += w * src[first + v];
   } else {
     for (int64_t v = 0; v < n; ++v) acc[v] += w * (columns[v * k] >= 0 ? src[columns[v * k] * step] : T(0));
@@ -363,7 +378,9 @@ void tiny(const TinyConv<T>& p) {
                 const int64_t xd = p.index[0][d * p.k[0] + i], xh = p.index[1][h * p.k[1] + j];
                 for (int64_t l = 0; l < p.k[2]; ++l) {
                   const T tap = w[i * p.ws[2] + j * p.ws[3] + l * p.ws[4]];
-                  if (xd >= 0 && xh >= 0) add_tap(acc, width, tap, x + xd * p.xs[2] + xh * p.xs[3], p.index[2] + l, p.k[2], p.xs[4], p.unit_stride);
+                  if (xd >= 0 && xh >= 0)
+                    add_tap(acc, width, tap, x + xd * p.xs[2] + xh * p.xs[3], p.index[2] + l, p.k[2], p.xs[4],
+                            p.unit_stride);
                   else
                     for (int64_t v = 0; v < width; ++v) acc[v] += tap * T(0);
                 }
@@ -396,7 +413,7 @@ T sum(const T* src, int64_t stride, int64_t n) {
 }
 
 template <class T, int MR, int NV>
-constexpr bool kFits = MR * NV <= kAccumulators<T> && NV <= kWidest<T>;
+constexpr bool kFits = MR* NV <= kAccumulators<T>&& NV <= kWidest<T>;
 constexpr bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 template <class T, int MR, int NV>
 constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
@@ -430,27 +447,34 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
   { outer_entry<T, mr, 1>(), outer_entry<T, mr, 2>(), outer_entry<T, mr, 3>() }
 template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
-  return {kLanes<T>,
-          kAccumulators<T>,
-          kWidest<T>,
-          kRows,
-          {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3), FASTCONV_ROW(tile_entry, 4),
-           FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6), FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
-          {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3), FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
-           FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9), FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
-           FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15), FASTCONV_ROW(columns_entry, 16)},
-          {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3), FASTCONV_ROW(rows_entry, 4),
-           FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6), FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
-          {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4), FASTCONV_OUTER_ROW(5),
-           FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8), FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
-          {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4)},
-          pack<T>,
-          pack_add<T>,
-          pack_transposed<T>,
-          copy_tile<T>,
-          spread_tile<T>,
-          tiny<T>,
-          sum<T>};
+  return {
+      kLanes<T>,
+      kAccumulators<T>,
+      kWidest<T>,
+      kRows,
+      {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
+       FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
+       FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
+      {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3),
+       FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
+       FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9),
+       FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
+       FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15),
+       FASTCONV_ROW(columns_entry, 16)},
+      {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3),
+       FASTCONV_ROW(rows_entry, 4), FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6),
+       FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
+      {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
+       FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
+       FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
+      {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4)},
+      pack<T>,
+      pack_add<T>,
+      pack_transposed<T>,
+      copy_tile<T>,
+      spread_tile<T>,
+      tiny<T>,
+      sum<T>};
 }
 #undef FASTCONV_OUTER_ROW
 #undef FASTCONV_ROW

@@ -4,12 +4,12 @@
 
 namespace fastconv {
 
-constexpr int kMaxRows = 8;     // MR <= kMaxRows
-constexpr int kMaxVectors = 4;  // NR <= kMaxVectors vectors
+constexpr int kMaxRows = 8;          // MR <= kMaxRows
+constexpr int kMaxVectors = 4;       // NR <= kMaxVectors vectors
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
-constexpr int64_t kMaxDotRows = 4;   // of a tile of dot products
+constexpr int64_t kMaxDotRows = 4;  // of a tile of dot products
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -20,11 +20,13 @@ constexpr int64_t kMaxDotRows = 4;   // of a tile of dot products
 // bits depend neither on how pixels are grouped nor on how k is cut into consecutive calls. Reads of b may pass the
 // last pixel by up to NR vectors: the packed block has that much slack. c is written for `pixels` pixels exactly.
 //
-// Where `packed` is set, a[k * MR + m] is read instead: no arithmetic on addresses, which would take the places of products.
+// Where `packed` is set, a[k * MR + m] is read instead: no arithmetic on addresses, which would take the places of
+// products.
 //
-// A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of weights.
-// Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
-//   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[n / lanes * a_vector + k * lda + n % lanes] ),   init = bias[n] or c
+// A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of
+// weights. Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
+//   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[n / lanes * a_vector + k * lda + n % lanes] ),   init =
+//   bias[n] or c
 template <class T>
 struct TileRun {
   int64_t k;
@@ -44,15 +46,16 @@ struct TileRun {
 };
 
 // One row of `a` (a depthwise convolution, or a single output channel): the tile's rows are rows of the image.
-//   c[r * c_row + p] = clamp( init + sum_k a[aoff[k]] * b[boff[k] + r * b_row + p] ),   r in [0, rows), p in [0, pixels)
+//   c[r * c_row + p] = clamp( init + sum_k a[aoff[k]] * b[boff[k] + r * b_row + p] ),   r in [0, rows), p in [0,
+//   pixels)
 template <class T>
 struct RowsTile {
   TileRun<T> run;  // lda and ldc unused
   int64_t rows, b_row, c_row;
 };
 
-// The same tile with the roles of the weight gradient: a sum over pixels of rows that may stand anywhere (the channels and
-// taps of x, broadcast) times output channels (columns, vectors).
+// The same tile with the roles of the weight gradient: a sum over pixels of rows that may stand anywhere (the channels
+// and taps of x, broadcast) times output channels (columns, vectors).
 //   c[m * ldc + n] += sum_p a[row[m] + pixel[p]] * b[p * NR + n],   n in [0, NR)
 template <class T>
 struct OuterTile {
@@ -121,19 +124,19 @@ struct TinyConv {
 template <class T>
 struct ConvKernelsOf {
   int lanes;
-  int accumulators;  // vectors of a full tile: MR * NR <= accumulators
-  int vectors;       // NR <= vectors
-  int rows;          // MR of the best tile
-  void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);    // [MR - 1][NR - 1], null where it does not fit
+  int accumulators;                                        // vectors of a full tile: MR * NR <= accumulators
+  int vectors;                                             // NR <= vectors
+  int rows;                                                // MR of the best tile
+  void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);  // [MR - 1][NR - 1], null where it does not fit
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);  // rows: powers of two alone
   void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
-  void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);      // [MR - 1][taps - 1], powers of two
+  void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);  // [MR - 1][taps - 1], powers of two
   void (*pack)(const PackChannel<T>&);
   void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...
   // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
-  void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
-                          int64_t channels, int64_t padded);
+  void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride,
+                          int64_t pixels, int64_t channels, int64_t padded);
   void (*copy_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
   // dst[m * ldd + 2 * i] = src[m * lds + i], i in [0, columns): what lies between is read and written back as it was.
   void (*spread_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);

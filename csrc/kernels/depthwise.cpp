@@ -9,7 +9,8 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-// Eight sums, the weights of a run and a vector of x share the registers; without fused multiply-add a product needs one.
+// Eight sums, the weights of a run and a vector of x share the registers; without fused multiply-add a product needs
+// one.
 #if FASTCONV_VEC_REGISTERS == 32 || defined(__FMA__)
 constexpr int kRunTaps = 7;
 #else
@@ -61,7 +62,8 @@ struct Part {
     const int64_t first = at < 0 ? (at < -most ? most : -at) : 0, left = width - at, end = left < most ? left : most;
     return {first, end > first ? end - first : 0};
   }
-  FASTCONV_INLINE explicit Part(Range r) : lanes(r.first, r.n), keep(first_lanes<T>(r.first + r.n) & ~first_lanes<T>(r.first)) {}
+  FASTCONV_INLINE explicit Part(Range r)
+      : lanes(r.first, r.n), keep(first_lanes<T>(r.first + r.n) & ~first_lanes<T>(r.first)) {}
 };
 // All lanes.
 template <class T>
@@ -71,10 +73,11 @@ struct Whole {
   FASTCONV_INLINE Vec<T> load(const T* p) const { return FASTCONV_ISA_NS::load(p); }
 };
 
-// C columns of R sums. With many registers they take one line of x at a time, which meets all its taps; with few a line is
-// loaded again for each tap, and tap by tap R sums in turn hide the latency of an addition.
+// C columns of R sums. With many registers they take one line of x at a time, which meets all its taps; with few a line
+// is loaded again for each tap, and tap by tap R sums in turn hide the latency of an addition.
 template <class T, int R, int C, int K, class Lanes>
-FASTCONV_INLINE void add_run(const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w, Vec<T> (&acc)[C][R]) {
+FASTCONV_INLINE void add_run(const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w,
+                             Vec<T> (&acc)[C][R]) {
 #if FASTCONV_VEC_REGISTERS == 32
   Vec<T> tap[K];
 #pragma GCC unroll 8
@@ -104,13 +107,15 @@ FASTCONV_INLINE void add_run(const T* const* lines, int64_t x, const Lanes (&lan
 }
 
 template <class T, int R, int C, class Lanes, int K = kRunTaps>
-FASTCONV_INLINE void add_any_run(int taps, const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w, Vec<T> (&acc)[C][R]) {
+FASTCONV_INLINE void add_any_run(int taps, const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w,
+                                 Vec<T> (&acc)[C][R]) {
   if constexpr (K == 1) add_run<T, R, C, 1>(lines, x, lanes, w, acc);
   else if (taps == K) add_run<T, R, C, K>(lines, x, lanes, w, acc);
   else add_any_run<T, R, C, Lanes, K - 1>(taps, lines, x, lanes, w, acc);
 }
 
-// Lines of the next channel: they lie far apart, so that nothing else fetches them. A call, for the sake of the loops it is in.
+// Lines of the next channel: they lie far apart, so that nothing else fetches them. A call, for the sake of the loops
+// it is in.
 template <class T, int C>
 __attribute__((noinline)) void fetch_lines(const T* const* lines, int64_t n, int64_t at) {
   for (int64_t i = 0; i < n; ++i)
@@ -123,9 +128,13 @@ FASTCONV_INLINE void add_runs(const Band<T>& b, int64_t column, Vec<T> (&acc)[C]
   const T* w = b.w;
   for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run) {
     const int64_t at = column + run->x;
-    if (run + 1 != end && run[1].line - run->line > kRunTaps) fetch_lines<T, C>(b.lines.line + run[1].line, R + run[1].taps - 1, column + run[1].x);
-    if constexpr (C == 1) add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width)}, w, acc);
-    else add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)}, w, acc);
+    if (run + 1 != end && run[1].line - run->line > kRunTaps)
+      fetch_lines<T, C>(b.lines.line + run[1].line, R + run[1].taps - 1, column + run[1].x);
+    if constexpr (C == 1)
+      add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width)}, w, acc);
+    else
+      add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at,
+                           {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)}, w, acc);
     w += run->taps;
   }
 }
@@ -141,16 +150,19 @@ FASTCONV_INLINE void clamp_all(T low, T high, Vec<T> (&acc)[R]) {
 }
 
 // Lanes S and on of a, then those of b.
-#if defined(__AVX512F__) && !defined(__clang__)  // GCC would take the permutation, which needs an index and overwrites it
+#if defined(__AVX512F__) && \
+    !defined(__clang__)  // GCC would take the permutation, which needs an index and overwrites it
 template <int S>
 FASTCONV_INLINE Vec<float> moved_on(Vec<float> a, Vec<float> b) {
   typedef int Lanes __attribute__((vector_size(64)));
-  return reinterpret_cast<Vec<float>>(__builtin_ia32_alignd512_mask(reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned short>(-1)));
+  return reinterpret_cast<Vec<float>>(__builtin_ia32_alignd512_mask(
+      reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned short>(-1)));
 }
 template <int S>
 FASTCONV_INLINE Vec<double> moved_on(Vec<double> a, Vec<double> b) {
   typedef long long Lanes __attribute__((vector_size(64)));
-  return reinterpret_cast<Vec<double>>(__builtin_ia32_alignq512_mask(reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned char>(-1)));
+  return reinterpret_cast<Vec<double>>(__builtin_ia32_alignq512_mask(
+      reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned char>(-1)));
 }
 #else
 template <int S, class V, int... I>
@@ -163,10 +175,11 @@ FASTCONV_INLINE V moved_on(V a, V b) {
 }
 #endif
 
-// Three by three neighbouring taps: the vectors of a line are loaded once, and lanes moved for the second and third tap, where
-// another load would lie across cache lines.
+// Three by three neighbouring taps: the vectors of a line are loaded once, and lanes moved for the second and third
+// tap, where another load would lie across cache lines.
 template <class T, int R, int C, class Lanes>
-FASTCONV_INLINE void add_square(const T* const* lines, int64_t x, const Lanes (&lanes)[C + 1], const T* w, Vec<T> (&acc)[C][R]) {
+FASTCONV_INLINE void add_square(const T* const* lines, int64_t x, const Lanes (&lanes)[C + 1], const T* w,
+                                Vec<T> (&acc)[C][R]) {
   Vec<T> tap[9];
 #pragma GCC unroll 16
   for (int i = 0; i < 9; ++i) tap[i] = splat(w[i]);
@@ -207,8 +220,12 @@ struct Squares {
       const int64_t at = column + b.runs[c].x, width = b.lines.width;
       const T* const* lines = b.lines.line + b.runs[c].line;
       if (c + 1 < b.run_count) fetch_lines<T, C>(b.lines.line + b.runs[c + 1].line, R + 2, at);
-      if constexpr (C == 1) add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width)}, b.w + 9 * c, acc);
-      else add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width), Lanes(at + 2 * kLanes<T>, width)}, b.w + 9 * c, acc);
+      if constexpr (C == 1)
+        add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width)}, b.w + 9 * c, acc);
+      else
+        add_square<T, R, C, Lanes>(lines, at,
+                                   {Lanes(at, width), Lanes(at + kLanes<T>, width), Lanes(at + 2 * kLanes<T>, width)},
+                                   b.w + 9 * c, acc);
     }
   }
 };
@@ -251,7 +268,7 @@ void band(const Band<T>& b) {
     n = c + C <= b.columns ? C : 1;
     const bool whole = !kReadsParts || (c >= b.lines.whole && c + n + Way::kBeyond <= b.lines.part);
     if (sizeof(T) == 8 && !whole) n = 1;  // no code for pairs at the border
-    if (n == 1) whole && C == 1 ? band_columns<T, R, 1, Way, Whole<T>>(b, c) : band_columns<T, R, 1, Way, Part<T>>(b, c);
+    if (n == 1) whole&& C == 1 ? band_columns<T, R, 1, Way, Whole<T>>(b, c) : band_columns<T, R, 1, Way, Part<T>>(b, c);
     else if (sizeof(T) == 8 || whole) band_columns<T, R, C, Way, Whole<T>>(b, c);
     else band_columns<T, R, C, Way, Part<T>>(b, c);
   }
@@ -283,7 +300,8 @@ FASTCONV_INLINE void add_dots(const T* const* lines, int64_t x, const Lanes& lan
 }
 
 template <class T, int R, class Lanes, int K = kRunTaps>
-FASTCONV_INLINE void add_any_dots(int taps, const T* const* lines, int64_t x, const Lanes& lanes, const Vec<T> (&dy)[R], T* sums) {
+FASTCONV_INLINE void add_any_dots(int taps, const T* const* lines, int64_t x, const Lanes& lanes, const Vec<T> (&dy)[R],
+                                  T* sums) {
   if constexpr (K == 1) add_dots<T, R, 1>(lines, x, lanes, dy, sums);
   else if (taps == K) add_dots<T, R, K>(lines, x, lanes, dy, sums);
   else add_any_dots<T, R, Lanes, K - 1>(taps, lines, x, lanes, dy, sums);
@@ -316,7 +334,8 @@ void band_dots(const BandDots<T>& b) {
 
 // Squares again: their nine sums stay in registers from column to column.
 template <class T, int R, class Lanes>
-FASTCONV_INLINE void add_square_dots(const BandDots<T>& b, const TapRun& run, int64_t c, int64_t most, Vec<T> (&acc)[9]) {
+FASTCONV_INLINE void add_square_dots(const BandDots<T>& b, const TapRun& run, int64_t c, int64_t most,
+                                     Vec<T> (&acc)[9]) {
   const T* dy = b.dy + c * kLanes<T>;
   const LaneRange<T> some(0, most);
   const Mask<T> keep = first_lanes<T>(most);
@@ -358,7 +377,8 @@ void square_dots_of_band(const BandDots<T>& b) {
     for (int i = 0; i < 9; ++i) acc[i] = load(sums + i * kLanes<T>);
     for (int64_t c = 0; c < b.columns; ++c) {
       const int64_t most = c + 1 < b.columns ? kLanes<T> : b.last;
-      if (most == kLanes<T> && c >= b.lines.whole && c + 1 < b.lines.part) add_square_dots<T, R, Whole<T>>(b, *run, c, most, acc);
+      if (most == kLanes<T> && c >= b.lines.whole && c + 1 < b.lines.part)
+        add_square_dots<T, R, Whole<T>>(b, *run, c, most, acc);
       else add_square_dots<T, R, Part<T>>(b, *run, c, most, acc);
     }
 #pragma GCC unroll 16
@@ -372,8 +392,8 @@ constexpr auto square_dots() -> void (*)(const BandDots<T>&) {
   else return nullptr;
 }
 
-// Squares at a stride of two: every line is taken apart into its even and odd elements, once, and is kept for the next row's
-// first taps.
+// Squares at a stride of two: every line is taken apart into its even and odd elements, once, and is kept for the next
+// row's first taps.
 template <class T>
 struct Halves {
   Vec<T> in[3];  // elements 2 j + k of a line
@@ -394,7 +414,8 @@ struct Halves {
 template <class T>
 struct HalvedParts {
   Part<T> lanes[3];
-  FASTCONV_INLINE HalvedParts(int64_t at, int64_t width) : lanes{{at, width}, {at + kLanes<T>, width}, {at + 2 * kLanes<T>, width, 1}} {}
+  FASTCONV_INLINE HalvedParts(int64_t at, int64_t width)
+      : lanes{{at, width}, {at + kLanes<T>, width}, {at + 2 * kLanes<T>, width, 1}} {}
 };
 
 // Two vectors of each of two lines, to be read later.
@@ -507,7 +528,8 @@ void spread_band(const SpreadBand<T>& b) {
       const Vec<T> below = lanes[0].load(from), below_right = moved_on<1>(below, lanes[1].load(from + VL));
       if (r >= b.first_row) store_zipped<T>(dx, bias + tap[4] * above, bias + tap[3] * right + tap[5] * above, stored);
       if (r + 1 < b.end_row)
-        store_zipped<T>(dx + b.dx_row, bias + tap[1] * below + tap[7] * above, bias + tap[0] * below_right + tap[2] * below + tap[6] * right + tap[8] * above, stored);
+        store_zipped<T>(dx + b.dx_row, bias + tap[1] * below + tap[7] * above,
+                        bias + tap[0] * below_right + tap[2] * below + tap[6] * right + tap[8] * above, stored);
       above = below;
       right = below_right;
     }

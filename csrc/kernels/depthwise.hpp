@@ -1,5 +1,5 @@
-// Contracts of the kernels for few channels a group: rows of the image are the rows of the tile, so that a vector of the
-// input, once loaded, meets all taps above one another.
+// Contracts of the kernels for few channels a group: rows of the image are the rows of the tile, so that a vector of
+// the input, once loaded, meets all taps above one another.
 #pragma once
 #include <cstdint>
 
@@ -24,8 +24,8 @@ struct TapRun {
   int32_t line, x, taps;
 };
 
-// Lines of an image, packed or where they stand, in the latter case read from element 0 to `width` alone: what lies outside
-// is zero. Columns of vectors in [whole, part) are known not to reach outside.
+// Lines of an image, packed or where they stand, in the latter case read from element 0 to `width` alone: what lies
+// outside is zero. Columns of vectors in [whole, part) are known not to reach outside.
 template <class T>
 struct ImageLines {
   const T* const* line;
@@ -33,7 +33,8 @@ struct ImageLines {
 };
 
 // R rows of outputs, column after column of vectors:
-//   y[c * lanes + r * y_row + l] = clamp( bias + sum_{run, i} w[run, i] * lines[run.line + r + i][c * lanes + run.x + l] )
+//   y[c * lanes + r * y_row + l] = clamp( bias + sum_{run, i} w[run, i] * lines[run.line + r + i][c * lanes + run.x +
+//   l] )
 // for c in [0, columns) and lanes l, of which the last column has `last` alone. The sum goes in the order of the runs.
 // Packed lines are read by whole vectors.
 template <class T>
@@ -53,7 +54,8 @@ struct Band {
 };
 
 // What R rows of dy, column after column, add to the weight gradient, lanes apart:
-//   sums[((c % 2) * taps + t) * lanes + l] += dy[c * lanes + r * dy_row + l] * lines[run.line + r + i][c * lanes + run.x + l]
+//   sums[((c % 2) * taps + t) * lanes + l] += dy[c * lanes + r * dy_row + l] * lines[run.line + r + i][c * lanes +
+//   run.x + l]
 // for all r; t counts the taps i of all runs. Lanes outside [0, last) of the last column are left out.
 template <class T>
 struct BandDots {
@@ -68,10 +70,11 @@ struct BandDots {
   int64_t rows;  // R, of kernels for any
 };
 
-// The input gradient of a square at a stride of two. A pixel of dy and its neighbours to the right and below give two by two of
-// dx, of which there are elements [first, end) of rows [first_row, end_row):
-//   dx[2 r]     [2 j] = bias + w[1, 1] dy[r][j]                          dx[2 r]     [2 j + 1] = bias + w[1, 0] dy[r][j + 1] + w[1, 2] dy[r][j]
-//   dx[2 r + 1] [2 j] = bias + w[0, 1] dy[r + 1][j] + w[2, 1] dy[r][j]   dx[2 r + 1] [2 j + 1] = bias + w[0, 0] dy[r + 1][j + 1] + ...
+// The input gradient of a square at a stride of two. A pixel of dy and its neighbours to the right and below give two
+// by two of dx, of which there are elements [first, end) of rows [first_row, end_row):
+//   dx[2 r]     [2 j] = bias + w[1, 1] dy[r][j]                          dx[2 r]     [2 j + 1] = bias + w[1, 0] dy[r][j
+//   + 1] + w[1, 2] dy[r][j] dx[2 r + 1] [2 j] = bias + w[0, 1] dy[r + 1][j] + w[2, 1] dy[r][j]   dx[2 r + 1] [2 j + 1]
+//   = bias + w[0, 0] dy[r + 1][j + 1] + ...
 template <class T>
 struct SpreadBand {
   ImageLines<T> lines;  // of dy, the first at element x
@@ -90,9 +93,11 @@ struct DepthwiseKernelsOf {
   int run_taps;      // a run has no more
   bool reads_parts;  // of vectors, and so images where they stand
   void (*band[kBands])(const Band<T>&);
-  // Of three by three taps that are neighbours, in the order in which they are read: a run a channel, which counts them as three.
+  // Of three by three taps that are neighbours, in the order in which they are read: a run a channel, which counts them
+  // as three.
   void (*square_band[kBands])(const Band<T>&);  // null on rungs of few registers
-  // Outputs at a stride of two: c * lanes counts twice, r too. Of one channel. Null where vectors are not read in parts.
+  // Outputs at a stride of two: c * lanes counts twice, r too. Of one channel. Null where vectors are not read in
+  // parts.
   void (*square_band_by_two)(const Band<T>&);
   void (*band_dots[kBands])(const BandDots<T>&);
   void (*square_dots[kBands])(const BandDots<T>&);  // likewise; c % 2 is zero there

@@ -38,11 +38,15 @@ FASTCONV_INLINE void pack_values(const T* const* planes, int64_t step, int64_t o
   int64_t i = 0;
   if (step == 1) {
     for (; i + VL <= count; i += VL)
-      transposed<T>(VL, [&](int l) FASTCONV_LAMBDA { return load(planes[l] + offset + i); }, [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(i + j), v); });
+      transposed<T>(
+          VL, [&](int l) FASTCONV_LAMBDA { return load(planes[l] + offset + i); },
+          [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(i + j), v); });
     if (count - i > kFew) {
       const int64_t first = i;
       const LaneRange<T> rest(0, count - i);
-      transposed<T>(count - i, [&](int l) FASTCONV_LAMBDA { return load_lanes(planes[l] + offset + first, rest); }, [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(first + j), v); });
+      transposed<T>(
+          count - i, [&](int l) FASTCONV_LAMBDA { return load_lanes(planes[l] + offset + first, rest); },
+          [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(first + j), v); });
       return;
     }
   }
@@ -60,7 +64,9 @@ void pack(const LanePack<T>& p) {
     const LaneStretch s = p.stretches[k];
     T* const first = dst + static_cast<int64_t>(s.first) * VL;
     const int32_t* const place = p.place + s.first;
-    if (p.place) pack_values(p.planes, s.step, s.offset, s.count, [=](int64_t i) FASTCONV_LAMBDA { return dst + static_cast<int64_t>(place[i]) * VL; });
+    if (p.place)
+      pack_values(p.planes, s.step, s.offset, s.count,
+                  [=](int64_t i) FASTCONV_LAMBDA { return dst + static_cast<int64_t>(place[i]) * VL; });
     else pack_values(p.planes, s.step, s.offset, s.count, [=](int64_t i) FASTCONV_LAMBDA { return first + i * VL; });
   }
   for (int64_t k = 0; k < p.copy_count; ++k) {
@@ -70,17 +76,21 @@ void pack(const LanePack<T>& p) {
 }
 
 template <class T>
-FASTCONV_INLINE void unpack_values(T* const* planes, int64_t plane_count, int64_t step, int64_t offset, int64_t count, const T* src) {
+FASTCONV_INLINE void unpack_values(T* const* planes, int64_t plane_count, int64_t step, int64_t offset, int64_t count,
+                                   const T* src) {
   constexpr int VL = kLanes<T>;
   int64_t i = 0;
   if (step == 1) {
     for (; i + VL <= count; i += VL)
-      transposed<T>(plane_count, [&](int j) FASTCONV_LAMBDA { return load(src + (i + j) * VL); }, [&](int l, Vec<T> v) FASTCONV_LAMBDA { store(planes[l] + offset + i, v); });
+      transposed<T>(
+          plane_count, [&](int j) FASTCONV_LAMBDA { return load(src + (i + j) * VL); },
+          [&](int l, Vec<T> v) FASTCONV_LAMBDA { store(planes[l] + offset + i, v); });
     if (count - i > kFew) {
       const int64_t first = i;
       const LaneRange<T> rest(0, count - i);
-      transposed<T>(plane_count, [&](int j) FASTCONV_LAMBDA { return load(src + (first + j) * VL); },
-                    [&](int l, Vec<T> v) FASTCONV_LAMBDA { store_lanes(planes[l] + offset + first, v, rest); });
+      transposed<T>(
+          plane_count, [&](int j) FASTCONV_LAMBDA { return load(src + (first + j) * VL); },
+          [&](int l, Vec<T> v) FASTCONV_LAMBDA { store_lanes(planes[l] + offset + first, v, rest); });
       return;
     }
   }
@@ -92,7 +102,8 @@ template <class T>
 void unpack(const LaneUnpack<T>& p) {
   for (int64_t k = 0; k < p.stretch_count; ++k) {
     const LaneStretch s = p.stretches[k];
-    unpack_values(p.planes, p.plane_count, s.step, s.offset, s.count, p.src + static_cast<int64_t>(s.first) * kLanes<T>);
+    unpack_values(p.planes, p.plane_count, s.step, s.offset, s.count,
+                  p.src + static_cast<int64_t>(s.first) * kLanes<T>);
   }
 }
 
@@ -197,7 +208,8 @@ void dots(const LaneDots<T>& p) {
 }  // namespace
 
 const LaneKernels& lane_kernels() {
-  static constexpr LaneKernels table = {{kOutputs<float>, pack<float>, unpack<float>, sums<float>, dots<float>}, {kOutputs<double>, pack<double>, unpack<double>, sums<double>, dots<double>}};
+  static constexpr LaneKernels table = {{kOutputs<float>, pack<float>, unpack<float>, sums<float>, dots<float>},
+                                        {kOutputs<double>, pack<double>, unpack<double>, sums<double>, dots<double>}};
   return table;
 }
 

@@ -5,7 +5,7 @@
 
 namespace fastconv {
 
-constexpr int kLaneTaps = 9;     // taps of a weight gradient at a time
+constexpr int kLaneTaps = 9;  // taps of a weight gradient at a time
 
 // `count` values of each plane, `step` elements apart, the first at plane + offset; `first` is its number.
 struct LaneStretch {
@@ -42,14 +42,15 @@ struct LaneUnpack {
 struct LaneRun {
   int32_t x, w, taps;
 };
-// Outputs that are neighbours in x and `y_step` vectors apart in y: as many as lane_outputs() may return. What `adds` begins
-// with y's value, not with the bias.
+// Outputs that are neighbours in x and `y_step` vectors apart in y: as many as lane_outputs() may return. What `adds`
+// begins with y's value, not with the bias.
 struct LaneSegment {
   int32_t x, y, y_step;
   int32_t first_run, runs;
   int16_t outputs, adds;
 };
-//   y[segment.y + i * y_step] = clamp( bias + sum_{run, t} w[run.w + t] * x[segment.x + i + run.x + t] ),   all of them vectors
+//   y[segment.y + i * y_step] = clamp( bias + sum_{run, t} w[run.w + t] * x[segment.x + i + run.x + t] ),   all of them
+//   vectors
 template <class T>
 struct LaneSums {
   const T *x, *w, *bias;
@@ -61,8 +62,8 @@ struct LaneSums {
   T low, high;
 };
 
-// Of n neighbouring outputs, as many as a segment has, if none has more than `most`: one of the sizes there are kernels for.
-// The last segment may begin within the one before it.
+// Of n neighbouring outputs, as many as a segment has, if none has more than `most`: one of the sizes there are kernels
+// for. The last segment may begin within the one before it.
 inline int64_t lane_outputs(int64_t n, int64_t most) {
   for (int64_t parts = (n + most - 1) / most;; ++parts) {
     int64_t size = (n + parts - 1) / parts;
@@ -71,7 +72,8 @@ inline int64_t lane_outputs(int64_t n, int64_t most) {
   }
 }
 
-// sums[t] += sum_{r, i} dy[r * width + i] * x[r * x_row + i + taps[t]],   r in [0, rows), i in [0, width), all of them vectors
+// sums[t] += sum_{r, i} dy[r * width + i] * x[r * x_row + i + taps[t]],   r in [0, rows), i in [0, width), all of them
+// vectors
 template <class T>
 struct LaneDots {
   const T *x, *dy;

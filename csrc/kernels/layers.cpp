@@ -141,7 +141,8 @@ void grad_sums(const T* g, const T* x, int64_t n, T mean, double* sum_g, double*
   *sum_g += sum(g, n);  // g is in the first-level cache for the second sum
   *sum_gx += summed<T>(
       n, [&](int64_t i) FASTCONV_LAMBDA { return load(g + i) * (load(x + i) - m); },
-      [&](int64_t i) FASTCONV_LAMBDA { return load_lanes(g + i, LaneRange<T>(0, n - i)) * last_deviation(x + i, n - i, m); });
+      [&](int64_t i)
+          FASTCONV_LAMBDA { return load_lanes(g + i, LaneRange<T>(0, n - i)) * last_deviation(x + i, n - i, m); });
 }
 
 template <class T>

@@ -64,8 +64,8 @@ FASTCONV_INLINE void store_lanes(T* p, Vec<T> v, LaneRange<T> r) {
 }
 #endif
 
-// What a row has of a vector's lanes, the same row after row. Whole vectors are loaded without a mask: with one, from lines that
-// are not in the cache, they take a fifth longer.
+// What a row has of a vector's lanes, the same row after row. Whole vectors are loaded without a mask: with one, from
+// lines that are not in the cache, they take a fifth longer.
 template <class T>
 struct RowPart {
   int64_t n;
@@ -73,10 +73,12 @@ struct RowPart {
   LaneRange<T> lanes;
   FASTCONV_INLINE RowPart() : RowPart(kLanes<T>) {}
   explicit FASTCONV_INLINE RowPart(int64_t left)
-      : n(left < 0 ? 0 : left < kLanes<T> ? left : kLanes<T>), whole(n == kLanes<T>), lanes(0, n) {}
-  FASTCONV_INLINE Vec<T> load_from(const T* p) const {
-    return whole ? load(p) : load_lanes(p, lanes);
-  }
+      : n(left < 0           ? 0
+          : left < kLanes<T> ? left
+                             : kLanes<T>),
+        whole(n == kLanes<T>),
+        lanes(0, n) {}
+  FASTCONV_INLINE Vec<T> load_from(const T* p) const { return whole ? load(p) : load_lanes(p, lanes); }
   FASTCONV_INLINE void store_to(T* p, Vec<T> v) const {
 #if defined(__AVX512F__)
     store_lanes(p, v, lanes);

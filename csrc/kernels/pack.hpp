@@ -1,5 +1,5 @@
-// Packing of lines, element by element at a constant step (kernels/conv.hpp): strides of two and four by whole vectors, of
-// which the lanes that are not wanted are left out.
+// Packing of lines, element by element at a constant step (kernels/conv.hpp): strides of two and four by whole vectors,
+// of which the lanes that are not wanted are left out.
 #pragma once
 #include "kernels/conv.hpp"
 #include "kernels/masked.hpp"

@@ -1,7 +1,8 @@
-// A window is a box, so an output row is made in two steps: the rows of the window are joined column by column, whole vectors at
-// a time, into a line of scratch memory (margins of the neutral element stand for the padding), then neighbouring columns are
-// joined. Some rows take the first step before the second, which then need not wait for what was just stored. The last vector
-// of a row ends with it and repeats what the one before has done. One template serves every operation, with positions or without.
+// A window is a box, so an output row is made in two steps: the rows of the window are joined column by column, whole
+// vectors at a time, into a line of scratch memory (margins of the neutral element stand for the padding), then
+// neighbouring columns are joined. Some rows take the first step before the second, which then need not wait for what
+// was just stored. The last vector of a row ends with it and repeats what the one before has done. One template serves
+// every operation, with positions or without.
 #include "kernels/pool.hpp"
 
 #include "kernels/edges.hpp"
@@ -28,14 +29,14 @@ struct Rows {
 // How the outputs of a strip are found in its lines.
 template <class T>
 struct Walk {
-  int64_t q, span;                // columns [q, q + span) of the endless padded row
-  int64_t first, columns;         // those of the input among them
-  int64_t stride;                 // of the outputs in what is joined
-  int64_t pitch, region;          // from line to line, and from phase to phase
-  RowPart<T> part;                // of them
-  bool table;                     // window by window
-  Line<T> lines, phases;          // what the first step fills, and, for strides of more than 2, what the second reads
-  const int64_t* tap;             // where tap t of output 0 stands
+  int64_t q, span;         // columns [q, q + span) of the endless padded row
+  int64_t first, columns;  // those of the input among them
+  int64_t stride;          // of the outputs in what is joined
+  int64_t pitch, region;   // from line to line, and from phase to phase
+  RowPart<T> part;         // of them
+  bool table;              // window by window
+  Line<T> lines, phases;   // what the first step fills, and, for strides of more than 2, what the second reads
+  const int64_t* tap;      // where tap t of output 0 stands
 };
 
 // A vector of columns from `col`, joined over the window's rows: kRows of one plane, or, if 0, any.
@@ -111,8 +112,15 @@ struct Target {
   T area;
 
   explicit Target(const PoolStrip<T>& g)
-      : outputs(g.last - g.first), part(outputs), positions(outputs), y_row(g.y_row), divided(g.divisors),
-        counted(g.counted), factor(splat(g.divisors ? g.divisors[0] : g.scale)), divisors(g.divisors), area(1) {}
+      : outputs(g.last - g.first),
+        part(outputs),
+        positions(outputs),
+        y_row(g.y_row),
+        divided(g.divisors),
+        counted(g.counted),
+        factor(splat(g.divisors ? g.divisors[0] : g.scale)),
+        divisors(g.divisors),
+        area(1) {}
   FASTCONV_INLINE void next_rows(int64_t rows) {
     y += rows * y_row;
     if (index) index += rows * y_row;
@@ -131,8 +139,8 @@ FASTCONV_INLINE void emit(const Target<T>& g, int64_t o, VecCell<Op, T> cell) {
   if constexpr (Op::kMarked) g.positions.store_to(reinterpret_cast<double*>(g.index + o), widened(cell.i).bits);
 }
 
-// Long windows of a maximum, whose taps may be joined twice: line[j] joins with line[j + 1], the pairs with the pairs two
-// columns on, and so forth. Returns the columns that one element then stands for.
+// Long windows of a maximum, whose taps may be joined twice: line[j] joins with line[j + 1], the pairs with the pairs
+// two columns on, and so forth. Returns the columns that one element then stands for.
 template <class Op, class T>
 int64_t join_doubling(Line<T> line, int64_t span, int64_t k) {
   int64_t width = 1;
@@ -254,8 +262,14 @@ struct RowFinder {
   Rows<T> rows;
 
   __attribute__((cold)) explicit RowFinder(const PoolStrip<T>& g)
-      : h(g.axis[1]), depth(pool_window(g.axis[0], g.depth)), x(g.x + depth.start * g.plane_step), row_step(g.row_step),
-        width(g.axis[2].in), depth_divisor(1), counted(g.counted), count_include_pad(g.count_include_pad) {
+      : h(g.axis[1]),
+        depth(pool_window(g.axis[0], g.depth)),
+        x(g.x + depth.start * g.plane_step),
+        row_step(g.row_step),
+        width(g.axis[2].in),
+        depth_divisor(1),
+        counted(g.counted),
+        count_include_pad(g.count_include_pad) {
     const int64_t dilation = g.axis[0].dilation;
     if (counted) depth_divisor = static_cast<T>(pool_divisor(g.axis[0], g.depth, count_include_pad));
     rows.planes = depth.count;
@@ -297,9 +311,17 @@ struct Steps {
 template <class Op, class T>
 constexpr Steps<T> steps() {
   constexpr int kThree = Op::kMarked ? 0 : 3;  // positions have no kernels of their own
-  return {Op::kMarked, fill_margins<Op, T>, join_columns<Op, T, 0>, join_columns<Op, T, kThree>, join_taps<Op, T, 1, 0>,
-          join_taps<Op, T, 1, kThree>, join_taps<Op, T, 2, 0>, join_taps<Op, T, 2, kThree>,
-          Op::kRepeatable ? join_long<Op, T> : nullptr, join_phases<Op, T>, join_windows<Op, T>};
+  return {Op::kMarked,
+          fill_margins<Op, T>,
+          join_columns<Op, T, 0>,
+          join_columns<Op, T, kThree>,
+          join_taps<Op, T, 1, 0>,
+          join_taps<Op, T, 1, kThree>,
+          join_taps<Op, T, 2, 0>,
+          join_taps<Op, T, 2, kThree>,
+          Op::kRepeatable ? join_long<Op, T> : nullptr,
+          join_phases<Op, T>,
+          join_windows<Op, T>};
 }
 
 // What joins the neighbours in a strip's lines.
@@ -357,7 +379,9 @@ template <class Op, class T, int kHalf>
 FASTCONV_INLINE Vec<T> join_lanes(Vec<T> (&v)[kLanes<T>]) {
 #pragma GCC unroll 8
   for (int i = 0; i < kHalf; ++i)
-    v[i] = Op::join(Plain<Vec<T>, Mask<T>>{zip_low(v[i], v[i + kHalf])}, Plain<Vec<T>, Mask<T>>{zip_high(v[i], v[i + kHalf])}).v;
+    v[i] = Op::join(Plain<Vec<T>, Mask<T>>{zip_low(v[i], v[i + kHalf])},
+                    Plain<Vec<T>, Mask<T>>{zip_high(v[i], v[i + kHalf])})
+               .v;
   if constexpr (kHalf > 1) return join_lanes<Op, T, kHalf / 2>(v);
   else return v[0];
 }
@@ -423,8 +447,16 @@ const int64_t* scatter(const T* const* dy, const int64_t* const* index, T* const
 
 template <class T>
 constexpr PoolFunctions<T> functions() {
-  return {kLanes<T>,   pool_strip<Max, T>,  pool_strip<MaxIndex, T>, pool_strip<Sum, T>, join_runs<Max, T>, join_runs<Sum, T>,
-          fill_runs<T>, scatter<T>, PoolGrads<T>::avg,     &PoolTileTable<T>::functions};
+  return {kLanes<T>,
+          pool_strip<Max, T>,
+          pool_strip<MaxIndex, T>,
+          pool_strip<Sum, T>,
+          join_runs<Max, T>,
+          join_runs<Sum, T>,
+          fill_runs<T>,
+          scatter<T>,
+          PoolGrads<T>::avg,
+          &PoolTileTable<T>::functions};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

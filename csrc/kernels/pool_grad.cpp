@@ -1,6 +1,6 @@
 // Gradients are gathered: every row of dx is made once, from the outputs whose windows reach it, in their order. Column
-// m * stride + r of the padded row meets the taps r, r + stride, ... of the outputs m, m - 1, ...: one sum of shifted vectors for
-// each phase r, and the phases are zipped.
+// m * stride + r of the padded row meets the taps r, r + stride, ... of the outputs m, m - 1, ...: one sum of shifted
+// vectors for each phase r, and the phases are zipped.
 #include "kernels/pool_grad.hpp"
 
 #include "kernels/edges.hpp"
@@ -90,7 +90,8 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
         Vec<T> sum{};
         for (int64_t a = planes.first; a < planes.last; ++a)
           for (int64_t b = rows.first; b < rows.last; ++b)
-            sum += load_lanes(dy + a * g.plane_step + b * g.row_step + o, lanes) * (g.plane_weight[a] * g.row_weight[b]);
+            sum +=
+                load_lanes(dy + a * g.plane_step + b * g.row_step + o, lanes) * (g.plane_weight[a] * g.row_weight[b]);
         store(line + (o - base), sum * load(g.weight + o - from));
       }
       if (!zipped) spread_windows(g, line, from, to, buffer);

@@ -132,7 +132,9 @@ FASTCONV_INLINE WidePositions<2> widened(Mask<float> m, LaneList<I...>) {
   return {(Vec<double>)__builtin_convertvector(__builtin_shufflevector(m, m, I...), Longs),
           (Vec<double>)__builtin_convertvector(__builtin_shufflevector(m, m, (n + I)...), Longs)};
 }
-FASTCONV_INLINE WidePositions<2> widened(Mask<float> m) { return widened(m, typename MakeLanes<kLanes<double>>::list{}); }
+FASTCONV_INLINE WidePositions<2> widened(Mask<float> m) {
+  return widened(m, typename MakeLanes<kLanes<double>>::list{});
+}
 FASTCONV_INLINE WidePositions<1> widened(Mask<double> m) { return {(Vec<double>)m}; }
 
 // A line of scratch memory.

@@ -17,7 +17,8 @@ FASTCONV_INLINE V join_tile(const V (&c)[kStride]) {
     return join(even, odd);
   } else {
     const V even2 = even_lanes(c[2], c[3]), odd2 = odd_lanes(c[2], c[3]);
-    return join(join(join(even_lanes(even, even2), even_lanes(odd, odd2)), odd_lanes(even, even2)), odd_lanes(odd, odd2));
+    return join(join(join(even_lanes(even, even2), even_lanes(odd, odd2)), odd_lanes(even, even2)),
+                odd_lanes(odd, odd2));
   }
 }
 
@@ -101,7 +102,8 @@ bool halve_grad(const PoolHalvesGrad<T>& call) {
   const RowPart<T> outputs(n);
   const RowParts<T, 2> pair(row);
   const RowParts<double, 8 / sizeof(T)> positions(n);  // whose bits are moved only
-  const Mask<T> below = splat_position<T>(row), right = Mask<T>{} + 1, below_right = below + 1, there = first_lanes<T>(n);
+  const Mask<T> below = splat_position<T>(row), right = Mask<T>{} + 1, below_right = below + 1,
+                there = first_lanes<T>(n);
   Mask<T> strange{}, first = 2 * lane_numbers<T>();
   const T *x = g.x, *dy = g.dy;
   const auto* index = reinterpret_cast<const double*>(g.index);

@@ -1,5 +1,5 @@
-// Windows that lie side by side along the width, 2 or 4 columns each, as most networks have them: whole planes at a time, nothing
-// but registers between the input and the output, both ways.
+// Windows that lie side by side along the width, 2 or 4 columns each, as most networks have them: whole planes at a
+// time, nothing but registers between the input and the output, both ways.
 #pragma once
 #include "kernels/pool.hpp"
 

@@ -40,10 +40,11 @@ struct Square {
   }
 };
 
-// dst[p * ldd + c] = src[c * channel_stride + p] by squares; the last ones overlap those before. The side whose lines lie
-// farther apart is gone through line by line.
+// dst[p * ldd + c] = src[c * channel_stride + p] by squares; the last ones overlap those before. The side whose lines
+// lie farther apart is gone through line by line.
 template <class S, class T>
-FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixels, int64_t channels) {
+FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixels,
+                                       int64_t channels) {
   constexpr int64_t N = S::N;
   const bool along_src = channel_stride >= (ldd < 0 ? -ldd : ldd);
   const int64_t outer = along_src ? channels : pixels, inner = along_src ? pixels : channels;
@@ -67,12 +68,14 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     ldd = -ldd;
     pixel_stride = 1;
   }
-  const bool crowded = ldd * static_cast<int64_t>(sizeof(T)) % 1024 == 0;  // so many lines would share few sets of the L1 cache
+  const bool crowded =
+      ldd * static_cast<int64_t>(sizeof(T)) % 1024 == 0;  // so many lines would share few sets of the L1 cache
   if (pixel_stride == 1 && pixels >= Large::N && channels >= Large::N && !crowded) {
     transpose_squares<Large>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (pixel_stride == 1 && pixels >= Small::N && channels >= Small::N) {
     transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);
-  } else if (pixel_stride == 1 && pixels > 2 && pixels < Small::N && channels > Small::N && channel_stride + pixels >= Small::N) {
+  } else if (pixel_stride == 1 && pixels > 2 && pixels < Small::N && channels > Small::N &&
+             channel_stride + pixels >= Small::N) {
     // Squares wider than the lines read into the next one; the last line has none.
     for (int64_t c = 0; c < channels - 1; c += Small::N) {
       const int64_t at = c < channels - 1 - Small::N ? c : channels - 1 - Small::N;

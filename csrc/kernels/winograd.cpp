@@ -220,16 +220,18 @@ constexpr Product<T> product_entry() {
 }
 template <class T, int NV, int MR>
 constexpr TileSum<T> tile_sum_entry() {
-  if constexpr (MR * NV <= kSums<T> && NV <= kVectors && MR <= kTallest<T> && MR <= kLanes<T>) return tile_sum<T, MR, NV>;
+  if constexpr (MR * NV <= kSums<T> && NV <= kVectors && MR <= kTallest<T> && MR <= kLanes<T>)
+    return tile_sum<T, MR, NV>;
   else return nullptr;
 }
-#define FASTCONV_ROW(entry, nv)                                                     \
-  {                                                                                 \
-      entry<T, nv, 1>(), entry<T, nv, 2>(),  entry<T, nv, 3>(),  entry<T, nv, 4>(), \
-      entry<T, nv, 5>(), entry<T, nv, 6>(),  entry<T, nv, 7>(),  entry<T, nv, 8>(), \
-      entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(), entry<T, nv, 12>()}
+#define FASTCONV_ROW(entry, nv)                                                                                       \
+  {                                                                                                                   \
+    entry<T, nv, 1>(), entry<T, nv, 2>(), entry<T, nv, 3>(), entry<T, nv, 4>(), entry<T, nv, 5>(), entry<T, nv, 6>(), \
+        entry<T, nv, 7>(), entry<T, nv, 8>(), entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(),              \
+        entry<T, nv, 12>()                                                                                            \
+  }
 #define FASTCONV_ROWS(entry) \
-  {FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4)}
+  { FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4) }
 template <class T>
 struct Registers {  // [NV - 1][MR - 1], null where it does not fit
   static constexpr Product<T> product[4][kTiles] = FASTCONV_ROWS(product_entry);
@@ -328,9 +330,8 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
 template <class T, int N>
 void output(const WinogradOutput<T>& a) {
   constexpr int VL = kLanes<T>;
-  const auto first = [](int64_t tile, int64_t apart) FASTCONV_LAMBDA {
-    return apart == 1 ? tile * N : tile / apart * apart * N + tile % apart;
-  };
+  const auto first = [](int64_t tile, int64_t apart)
+                         FASTCONV_LAMBDA { return apart == 1 ? tile * N : tile / apart * apart * N + tile % apart; };
   const bool joined = a.y_row == a.columns * a.y_step && a.row_apart == 1 && a.column_apart == 1;
   const int64_t pitch = (joined ? a.columns : first(a.across - 1, a.column_apart) + (N - 1) * a.column_apart + 1) * VL;
   for (int64_t r = 0; r < a.down; ++r) {
@@ -499,9 +500,8 @@ constexpr WinogradTapKernels<T> of_taps() {
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums<T> / kVectors, kVectors,        pixels<T>,       patches<T, 6>,   products<T>,
-          tile_sums<T>,        line_patches<T>, line_output<T>,  of_taps<T, 2>(), of_taps<T, 3>(),
-          of_taps<T, 5>()};
+  return {kSums<T> / kVectors, kVectors,       pixels<T>,       patches<T, 6>,   products<T>,    tile_sums<T>,
+          line_patches<T>,     line_output<T>, of_taps<T, 2>(), of_taps<T, 3>(), of_taps<T, 5>()};
 }
 
 }  // namespace

@@ -102,8 +102,8 @@ struct WinogradSums {
   int64_t row;
 };
 
-// One dimension: v[j * plane + t * lanes + c] = scale * (B^T d)_j of the six pixels d at column[4 t], ..., where pixel w
-// stands at src + column[w] * lanes, or is zero where that is negative.
+// One dimension: v[j * plane + t * lanes + c] = scale * (B^T d)_j of the six pixels d at column[4 t], ..., where pixel
+// w stands at src + column[w] * lanes, or is zero where that is negative.
 template <class T>
 struct WinogradLinePatches {
   const T* src;

@@ -7,8 +7,8 @@
 
 namespace fastconv {
 
-// Strips of columns, and within one a few rows at a time: what a cache line of x holds is used while it is in the first-level
-// cache, also where rows lie a multiple of 4096 bytes apart.
+// Strips of columns, and within one a few rows at a time: what a cache line of x holds is used while it is in the
+// first-level cache, also where rows lie a multiple of 4096 bytes apart.
 template <class T>
 void transpose(const T* x, T* y, int64_t rows, int64_t columns) {
   constexpr int64_t kColumns = 128 / sizeof(T), kRows = 32 / sizeof(T);

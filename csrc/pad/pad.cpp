@@ -49,7 +49,8 @@ void validate(const PadProblem& p) {
   int64_t size = 8;
   for (const PadAxis& a : p.axis) {
     auto amounts = [&a] {
-      return "(" + std::to_string(a.before) + ", " + std::to_string(a.after) + ") on an axis of size " + std::to_string(a.in);
+      return "(" + std::to_string(a.before) + ", " + std::to_string(a.after) + ") on an axis of size " +
+             std::to_string(a.in);
     };
     if (a.before < -a.in || a.after < -a.in) fail(amounts() + " crops more than there is");
     const int64_t out = checked_add(checked_add(a.in, a.before, "pad"), a.after, "pad");
@@ -72,8 +73,7 @@ void pad(const PadProblem& p, View<const T> x, T value, View<T> y) {
     const int64_t sn = n - p.axis[0].before, sc = c - p.axis[1].before;
     if (sn >= 0 && sn < x.shape[0] && sc >= 0 && sc < x.shape[1])
       gather_plane(maps.plane(), origin(p, x, sn, sc), plane_steps(x), value, plane_of(y, n, c), plane_steps(y));
-    else
-      fill_plane(y, n, c, value);
+    else fill_plane(y, n, c, value);
   });
 }
 

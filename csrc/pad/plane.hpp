@@ -57,8 +57,7 @@ void gather_row(const PlaneAxis& map, const T* x, int64_t xstep, T value, T* y, 
   const T* from = x + map.source(map.lo) * xstep;
   T* to = y + map.lo * ystep;
   const int64_t n = map.hi - map.lo, step = map.stride * xstep;
-  if (step == 1 && ystep == 1)
-    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+  if (step == 1 && ystep == 1) std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
   else
     for (int64_t i = 0; i < n; ++i) to[i * ystep] = from[i * step];
 }
@@ -96,10 +95,8 @@ void gather_plane(const PlaneMap& map, const T* x, PlaneSteps xs, T value, T* y,
     for (int64_t h = 0; h < map.h.out; ++h) {
       const int64_t sd = map.d.source(d), sh = map.h.source(h);
       T* row = y + d * ys.d + h * ys.h;
-      if (sd < 0 || sh < 0)
-        fill_row(row, ys.w, map.w.out, value);
-      else
-        gather_row(map.w, x + sd * xs.d + sh * xs.h, xs.w, value, row, ys.w);
+      if (sd < 0 || sh < 0) fill_row(row, ys.w, map.w.out, value);
+      else gather_row(map.w, x + sd * xs.d + sh * xs.h, xs.w, value, row, ys.w);
     }
 }
 

@@ -1,5 +1,5 @@
-// Gradients of pooling. Averages and maxima of common windows are gathered row by row; others are scattered, a plane a thread, so
-// that every element adds its terms in the order of the outputs.
+// Gradients of pooling. Averages and maxima of common windows are gathered row by row; others are scattered, a plane a
+// thread, so that every element adds its terms in the order of the outputs.
 #include <string>
 #include <vector>
 
@@ -30,8 +30,8 @@ struct FlatPlane {
 };
 
 [[noreturn]] void bad_index(int64_t index, int64_t size) {
-  throw std::invalid_argument("indices holds " + std::to_string(index) + ", which is not in [0, " + std::to_string(size) +
-                              "), the plane's elements");
+  throw std::invalid_argument("indices holds " + std::to_string(index) + ", which is not in [0, " +
+                              std::to_string(size) + "), the plane's elements");
 }
 
 // dx[index] += dy, or = dy.
@@ -58,12 +58,13 @@ Box<T> plane_at(const View<T>& v, int64_t n, int64_t c) {
   return plane_box(v, v.data + n * v.stride[0] + c * v.stride[1]);
 }
 
-// Nothing is known about where the indices of a plane point: it is one thread's. Several planes at a time, because neighbouring
-// windows often share a winner, and each addition would wait for the one before.
+// Nothing is known about where the indices of a plane point: it is one thread's. Several planes at a time, because
+// neighbouring windows often share a winner, and each addition would wait for the one before.
 template <class T>
 void scatter_given(const View<const T>& dy, const View<const int64_t>& indices, const View<T>& dx, bool add) {
   const int64_t outputs = dy.shape[2] * dy.shape[3] * dy.shape[4], size = dx.shape[2] * dx.shape[3] * dx.shape[4];
-  const bool dense = add && plane_box(dy, dy.data).dense() && plane_box(indices, indices.data).dense() && plane_box(dx, dx.data).dense();
+  const bool dense = add && plane_box(dy, dy.data).dense() && plane_box(indices, indices.data).dense() &&
+                     plane_box(dx, dx.data).dense();
   const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
   const int64_t planes = dx.size() ? dy.shape[0] * dy.shape[1] : 0;  // rows of no elements are not to be counted
   share_out(planes, work, [&](int64_t begin, int64_t end) {
@@ -162,7 +163,8 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
       auto* found = reinterpret_cast<int64_t*>(
           Arena::shared().reserve(count * outputs * static_cast<int64_t>(sizeof(int64_t) + sizeof(T))));
       const View<int64_t> index = dense_view(found, shape);
-      max_pool<T>(part, some_planes(x, n, c, count), dense_view(reinterpret_cast<T*>(found + count * outputs), shape), index);
+      max_pool<T>(part, some_planes(x, n, c, count), dense_view(reinterpret_cast<T*>(found + count * outputs), shape),
+                  index);
       scatter_given<T>(some_planes(dy, n, c, count), index, some_planes(dx, n, c, count), true);
     }
   });
@@ -206,7 +208,8 @@ void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, V
     for (int64_t d = 0; d < from.shape[0]; ++d)
       for (int64_t h = 0; h < from.shape[1]; ++h)
         for (int64_t w = 0; w < from.shape[2]; ++w)
-          add_window(WindowBox<T>(p.axis, x, plane.data, d, h, w), from.data[d * from.step[0] + h * from.step[1] + w * from.step[2]], to);
+          add_window(WindowBox<T>(p.axis, x, plane.data, d, h, w),
+                     from.data[d * from.step[0] + h * from.step[1] + w * from.step[2]], to);
   });
 }
 
@@ -266,7 +269,8 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
   BlockGrid grid{p.mb * p.channels, d.in, h.in, w.in, 1, columns};
   cut_rows(grid, packed && !staged ? h.in : std::max<int64_t>(1, kStaged / columns), bytes_moved<T>(p));
   // No segment meets more outputs than this: its windows begin in it or less than a window before it.
-  const int64_t outputs = is_regular(w) ? (columns + w.k) / w.stride + 2 + kPoolSlack : std::min(w.out, (columns + 1) * ceil_div(w.out, w.in) + 2) + kPoolSlack;
+  const int64_t outputs = is_regular(w) ? (columns + w.k) / w.stride + 2 + kPoolSlack
+                                        : std::min(w.out, (columns + 1) * ceil_div(w.out, w.in) + 2) + kPoolSlack;
   share_out(grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
     // Outputs that reach input elements [first, last) of an axis, of which there are some.
     auto cover = [](const PoolAxis& a, int64_t first, int64_t last) {
@@ -275,13 +279,14 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
     };
     int64_t listed = -1, box = 0;
     if (staged) {
-      const int64_t rows = is_regular(h) ? (grid.rows + h.k) / h.stride + 2 : (grid.rows + 1) * ceil_div(h.out, h.in) + 2;
+      const int64_t rows =
+          is_regular(h) ? (grid.rows + h.k) / h.stride + 2 : (grid.rows + 1) * ceil_div(h.out, h.in) + 2;
       const int64_t planes = is_regular(d) ? (1 + d.k) / d.stride + 2 : 2 * ceil_div(d.out, d.in) + 2;
       box = std::min(rows, h.out) * std::min(planes, d.out) * w.out;
     }
     const int64_t out = packed ? 0 : grid.rows * columns;
-    T* weights = reinterpret_cast<T*>(
-        Arena::local().reserve((outputs + kSpare + box + out + avg_grad_scratch(outputs, columns)) * static_cast<int64_t>(sizeof(T))));
+    T* weights = reinterpret_cast<T*>(Arena::local().reserve(
+        (outputs + kSpare + box + out + avg_grad_scratch(outputs, columns)) * static_cast<int64_t>(sizeof(T))));
     T *staged_dy = weights + outputs + kSpare, *staged_dx = staged_dy + box;
     AvgGradStrip<T> g{};
     g.axis = p.axis;
@@ -350,11 +355,11 @@ void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> 
   });
 }
 
-#define FASTCONV_POOL_BACKWARD(T)                                                                                \
+#define FASTCONV_POOL_BACKWARD(T)                                                                                  \
   template void max_pool_backward(const PoolProblem&, View<const T>, View<const T>, View<const int64_t>, View<T>); \
-  template void avg_pool_backward(const PoolProblem&, Averaging, View<const T>, View<T>);                        \
-  template void lp_pool_backward(const PoolProblem&, Norm, View<const T>, View<const T>, View<T>);               \
-  template void max_unpool(View<const T>, View<const int64_t>, View<T>);                                         \
+  template void avg_pool_backward(const PoolProblem&, Averaging, View<const T>, View<T>);                          \
+  template void lp_pool_backward(const PoolProblem&, Norm, View<const T>, View<const T>, View<T>);                 \
+  template void max_unpool(View<const T>, View<const int64_t>, View<T>);                                           \
   template void max_unpool_backward(View<const T>, View<const int64_t>, View<T>);
 FASTCONV_POOL_BACKWARD(float)
 FASTCONV_POOL_BACKWARD(double)

@@ -63,7 +63,8 @@ void channel_max_pool(int64_t pieces, View<const T> x, View<T> y, View<int64_t> 
     max_pool(p, grouped(x, pieces, d), at_depth(y, d), indices.data ? at_depth(indices, d) : indices);
   if (!indices.data) return;
   const int64_t plane = x.shape[3] * x.shape[4];  // a position in pieces x height x width -> a channel
-  for_each_element(indices, [=](int64_t& i, int64_t, int64_t c, int64_t, int64_t, int64_t) { i = c * pieces + i / plane; });
+  for_each_element(indices,
+                   [=](int64_t& i, int64_t, int64_t c, int64_t, int64_t, int64_t) { i = c * pieces + i / plane; });
 }
 
 template <class T>
@@ -85,8 +86,8 @@ void channel_max_pool_backward(int64_t pieces, View<const T> dy, View<const T> x
   });
 }
 
-#define FASTCONV_CHANNEL_POOL(T)                                                            \
-  template void channel_max_pool(int64_t, View<const T>, View<T>, View<int64_t>);           \
+#define FASTCONV_CHANNEL_POOL(T)                                                  \
+  template void channel_max_pool(int64_t, View<const T>, View<T>, View<int64_t>); \
   template void channel_max_pool_backward(int64_t, View<const T>, View<const T>, View<const int64_t>, View<T>);
 FASTCONV_CHANNEL_POOL(float)
 FASTCONV_CHANNEL_POOL(double)

@@ -1,5 +1,6 @@
-// Windows as long runs, without lines: whole planes, windows too wide for scratch memory, planes whose positions are not 32-bit.
-// Runs are joined block by block, and what the blocks give for a double, so that the error does not grow with the length.
+// Windows as long runs, without lines: whole planes, windows too wide for scratch memory, planes whose positions are
+// not 32-bit. Runs are joined block by block, and what the blocks give for a double, so that the error does not grow
+// with the length.
 #pragma once
 #include "pool/rows.hpp"
 
@@ -21,7 +22,8 @@ class RunJoiner {
   double add(double so_far, const Box<const T>& box) const {
     const int64_t size = box.size();
     for (int64_t at = 0; at < size;) {
-      const int64_t n = std::min(kPoolRun, size - at), count = n < kPoolRun ? 1 : std::min(lanes_, (size - at) / kPoolRun);
+      const int64_t n = std::min(kPoolRun, size - at),
+                    count = n < kPoolRun ? 1 : std::min(lanes_, (size - at) / kPoolRun);
       const T* from = box.data + at;
       if (prepare_ != Prepare::none || !box.dense()) from = copied(box, at, n * count, 0);
       T results[kMostLanes];
@@ -31,6 +33,7 @@ class RunJoiner {
     }
     return so_far;
   }
+
  private:
   const T* copied(const Box<const T>& box, int64_t first, int64_t count, int64_t slot) const {
     T* to = scratch_ + slot * kPoolRun;
@@ -70,7 +73,8 @@ struct WindowBox {
     for (int64_t d = 0; d < box.shape[0]; ++d)
       for (int64_t h = 0; h < box.shape[1]; ++h)
         for (int64_t w = 0; w < box.shape[2]; ++w)
-          if (visit(box.data[d * box.step[0] + h * box.step[1] + w * box.step[2]], first + d * index[0] + h * index[1] + w * index[2]))
+          if (visit(box.data[d * box.step[0] + h * box.step[1] + w * box.step[2]],
+                    first + d * index[0] + h * index[1] + w * index[2]))
             return;
   }
   // Where v (or the first NaN) stands first.

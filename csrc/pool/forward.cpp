@@ -77,14 +77,17 @@ void run_strips(const Pooling<T>& c) {
   const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   const bool marked = c.index.data != nullptr;
   const bool staged = c.prepare != Prepare::none || (c.x.stride[4] != 1 && w.in > 1);
-  const bool packed = (c.y.stride[4] == 1 || w.out == 1) &&
-                      (!marked || ((c.index.stride[4] == 1 || w.out == 1) && (c.index.stride[3] == c.y.stride[3] || h.out == 1)));
-  const bool runs_of_planes = packed && !staged && p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]);
+  const bool packed =
+      (c.y.stride[4] == 1 || w.out == 1) &&
+      (!marked || ((c.index.stride[4] == 1 || w.out == 1) && (c.index.stride[3] == c.y.stride[3] || h.out == 1)));
+  const bool runs_of_planes =
+      packed && !staged && p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]);
   const double row_box = static_cast<double>(reach_bound(d, 1)) * static_cast<double>(reach_bound(h, 1));
   const auto narrow = staged ? static_cast<int64_t>(16 * kStaged / row_box) : kPoolSpan;
   const int64_t columns = outputs_within(w, std::min(kPoolSpan, std::max(reach_bound(w, 1), narrow)));
   BlockGrid grid{p.mb * p.channels, d.out, h.out, w.out, 1, columns};
-  const int64_t box_row = reach_bound(d, 1) * reach_bound(w, columns), box_step = std::max<int64_t>(1, reach_bound(h, 2) - reach_bound(h, 1));
+  const int64_t box_row = reach_bound(d, 1) * reach_bound(w, columns),
+                box_step = std::max<int64_t>(1, reach_bound(h, 2) - reach_bound(h, 1));
   int64_t most = staged ? (kStaged / box_row - reach_bound(h, 1)) / box_step + 1 : h.out;
   if (!packed) most = std::min(most, kStaged / columns);
   cut_rows(grid, most, bytes_moved<T>(p));
@@ -125,9 +128,11 @@ void run_strips(const Pooling<T>& c) {
       g.plane_step = c.x.stride[2];
       g.row_step = c.x.stride[3];
       if (staged) {
-        const PoolReach rd = pool_reach(axes[0], b.d), rh{pool_reach(axes[1], b.h).first, pool_reach(axes[1], b.h_end - 1).last},
+        const PoolReach rd = pool_reach(axes[0], b.d),
+                        rh{pool_reach(axes[1], b.h).first, pool_reach(axes[1], b.h_end - 1).last},
                         rw{pool_reach(axes[2], b.w).first, pool_reach(axes[2], b.w_end - 1).last};
-        Box<const T> from = plane_box(c.x, g.x + rd.first * c.x.stride[2] + rh.first * c.x.stride[3] + rw.first * c.x.stride[4]);
+        Box<const T> from =
+            plane_box(c.x, g.x + rd.first * c.x.stride[2] + rh.first * c.x.stride[3] + rw.first * c.x.stride[4]);
         from.shape[0] = rd.last - rd.first, from.shape[1] = rh.last - rh.first, from.shape[2] = rw.last - rw.first;
         copy_in(from, 0, from.size(), c.prepare, staged_x);
         g.row_step = from.shape[2];
@@ -173,7 +178,8 @@ void run_whole(Pooling<T> c) {
       } else if (dense) {
         kernel(x, c.x.stride[1], count, size, static_cast<T>(divisor), to);
       } else {
-        for (int64_t l = 0; l < count; ++l) copy_in(plane_box(c.x, x + l * c.x.stride[1]), 0, size, c.prepare, scratch + l * kPoolRun);
+        for (int64_t l = 0; l < count; ++l)
+          copy_in(plane_box(c.x, x + l * c.x.stride[1]), 0, size, c.prepare, scratch + l * kPoolRun);
         kernel(scratch, kPoolRun, count, size, static_cast<T>(divisor), to);
       }
       for (int64_t l = 0; to != y && l < count; ++l) y[l * c.y.stride[1]] = results[l];
@@ -210,7 +216,8 @@ void run_direct(const Pooling<T>& c) {
     y = static_cast<T>(joiner.add(joiner.neutral(), window.box) / divisor_of(c.divisor, axes, at));
     if (!c.index.data) return;
     const View<int64_t>& index = c.index;
-    plane_of(c.p, index, plane)[at[0] * index.stride[2] + at[1] * index.stride[3] + at[2] * index.stride[4]] = window.find(y);
+    plane_of(c.p, index, plane)[at[0] * index.stride[2] + at[1] * index.stride[3] + at[2] * index.stride[4]] =
+        window.find(y);
   });
 }
 
@@ -246,21 +253,26 @@ void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) 
   if (std::isinf(norm.p)) return run<T>({problem, x, y, {}, true, Prepare::magnitude, {}});
   const bool ones = norm.p == 1, squares = norm.p == 2;
   if (ones || squares)
-    run<T>({problem, x, y, {}, false, ones ? Prepare::magnitude : Prepare::square, {ones && norm.mean ? Divisor::counted : Divisor::none}});
+    run<T>({problem,
+            x,
+            y,
+            {},
+            false,
+            ones ? Prepare::magnitude : Prepare::square,
+            {ones && norm.mean ? Divisor::counted : Divisor::none}});
   const PoolProblem p = normal_form(problem);
   for_each_output(p, y, [&](T& result, int64_t plane, const PoolAxis* axes, Coordinates at) {
     if (ones && std::isfinite(result)) return;
     const WindowBox<T> window(axes, x, plane_of(p, x, plane), at[0], at[1], at[2]);
     if (squares && is_safe_square_sum(result))
       result = std::sqrt(norm.mean ? result / static_cast<T>(window.box.size()) : result);
-    else
-      result = lp_window(window, norm).value();
+    else result = lp_window(window, norm).value();
   });
 }
 
-#define FASTCONV_POOL_FORWARD(T)                                                          \
-  template void max_pool(const PoolProblem&, View<const T>, View<T>, View<int64_t>);      \
-  template void avg_pool(const PoolProblem&, Averaging, View<const T>, View<T>);          \
+#define FASTCONV_POOL_FORWARD(T)                                                     \
+  template void max_pool(const PoolProblem&, View<const T>, View<T>, View<int64_t>); \
+  template void avg_pool(const PoolProblem&, Averaging, View<const T>, View<T>);     \
   template void lp_pool(const PoolProblem&, Norm, View<const T>, View<T>);
 FASTCONV_POOL_FORWARD(float)
 FASTCONV_POOL_FORWARD(double)

@@ -44,7 +44,8 @@ inline bool is_whole(const PoolAxis& a) { return is_inside(a) && a.out == 1 && a
 inline int64_t reach_bound(const PoolAxis& a, int64_t n) {
   if (a.windows == PoolWindows::listed) return a.in;
   const double step = is_regular(a) ? static_cast<double>(a.stride) : static_cast<double>(a.in / a.out + 1);
-  const double reach = static_cast<double>(n - 1) * step + static_cast<double>(is_regular(a) ? pool_extent(a) : a.in / a.out + 2);
+  const double reach =
+      static_cast<double>(n - 1) * step + static_cast<double>(is_regular(a) ? pool_extent(a) : a.in / a.out + 2);
   return reach < static_cast<double>(a.in) ? static_cast<int64_t>(reach) : a.in;
 }
 
@@ -68,7 +69,8 @@ T* plane_of(const PoolProblem& p, const View<T>& v, int64_t plane) {
 // Plane after plane, without a division for each.
 struct PlaneCursor {
   int64_t n, c, channels;
-  PlaneCursor(const PoolProblem& p, int64_t plane) : n(plane / p.channels), c(plane % p.channels), channels(p.channels) {}
+  PlaneCursor(const PoolProblem& p, int64_t plane)
+      : n(plane / p.channels), c(plane % p.channels), channels(p.channels) {}
   void next() {
     if (++c == channels) c = 0, ++n;
   }
@@ -106,8 +108,10 @@ struct BlockGrid {
 struct Block {
   int64_t segment, plane, d, h, h_end, w, w_end;
 };
-inline Block block_of(const BlockGrid& g, int64_t i) {  // segments are outermost: what is listed for one serves many blocks
-  const int64_t cut = i % g.cuts(), depth = i / g.cuts() % g.depths, rest = i / g.cuts() / g.depths, segment = rest / g.planes;
+inline Block block_of(const BlockGrid& g,
+                      int64_t i) {  // segments are outermost: what is listed for one serves many blocks
+  const int64_t cut = i % g.cuts(), depth = i / g.cuts() % g.depths, rest = i / g.cuts() / g.depths,
+                segment = rest / g.planes;
   const int64_t h = cut * g.rows, w = segment * g.columns;
   return {segment, rest % g.planes, depth, h, std::min(g.heights, h + g.rows), w, std::min(g.widths, w + g.columns)};
 }

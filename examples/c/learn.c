@@ -1,7 +1,7 @@
 /* learn [STEPS]: finds the kernel of a blur from pictures before and after it, by gradient descent.
  *
- * Every step is a convolution, the gradient of its squared error with respect to the kernel, and a step against it. Prints
- * the error of every tenth step and the kernel found. The picture is small whole numbers made by a formula. */
+ * Every step is a convolution, the gradient of its squared error with respect to the kernel, and a step against it.
+ * Prints the error of every tenth step and the kernel found. The picture is small whole numbers made by a formula. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -44,7 +44,8 @@ int main(int argc, char** argv) {
   double kernel[TAPS] = {0}, gradient[TAPS], error;
   const int steps = argc > 1 ? atoi(argv[1]) : 100;
   const int64_t image_shape[4] = {IMAGES, 1, SIDE, SIDE}, kernel_shape[4] = {1, 1, K, K};
-  const fastconv_array x = array(picture, image_shape), y = array(found, image_shape), target = array(wanted, image_shape);
+  const fastconv_array x = array(picture, image_shape), y = array(found, image_shape),
+                       target = array(wanted, image_shape);
   const fastconv_array w = array(kernel, kernel_shape), dw = array(gradient, kernel_shape);
   const fastconv_array w_true = array((double*)truth, kernel_shape); /* inputs are only read */
   fastconv_conv* conv = blur();

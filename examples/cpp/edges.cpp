@@ -45,7 +45,8 @@ Picture edges(const Picture& picture) {
   const float white = static_cast<float>(picture.maximum);
   for (int64_t c = 0; c < picture.channels; ++c)
     for (int64_t i = 0; i < plane; ++i) {
-      const float x = gradient[static_cast<size_t>(2 * c * plane + i)], y = gradient[static_cast<size_t>((2 * c + 1) * plane + i)];
+      const float x = gradient[static_cast<size_t>(2 * c * plane + i)],
+                  y = gradient[static_cast<size_t>((2 * c + 1) * plane + i)];
       float& strength = result.samples[static_cast<size_t>(i)];
       strength = std::max(strength, std::min(white, std::floor(std::sqrt(x * x + y * y))));
     }

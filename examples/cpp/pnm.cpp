@@ -5,7 +5,9 @@
 
 namespace {
 
-[[noreturn]] void fail(const std::string& path, const std::string& what) { throw std::runtime_error(path + ": " + what); }
+[[noreturn]] void fail(const std::string& path, const std::string& what) {
+  throw std::runtime_error(path + ": " + what);
+}
 
 // The next number of a header or of a plain picture; a '#' begins a comment up to the end of its line.
 int64_t number(std::istream& in, const std::string& path) {
@@ -30,13 +32,15 @@ Picture read_picture(const std::string& path) {
   char magic[2] = {};
   in.read(magic, 2);
   const std::string kinds = "2356";
-  if (magic[0] != 'P' || kinds.find(magic[1]) == std::string::npos) fail(path, "is not a PGM or PPM picture (P2, P3, P5, P6)");
+  if (magic[0] != 'P' || kinds.find(magic[1]) == std::string::npos)
+    fail(path, "is not a PGM or PPM picture (P2, P3, P5, P6)");
   Picture p;
   p.channels = magic[1] == '3' || magic[1] == '6' ? 3 : 1;
   p.width = number(in, path);
   p.height = number(in, path);
   p.maximum = static_cast<int>(number(in, path));
-  if (p.width < 1 || p.height < 1 || p.width > 1 << 16 || p.height > 1 << 16) fail(path, "must have sides of 1 to 65536");
+  if (p.width < 1 || p.height < 1 || p.width > 1 << 16 || p.height > 1 << 16)
+    fail(path, "must have sides of 1 to 65536");
   if (p.maximum < 1 || p.maximum > 65535) fail(path, "must have a maximum of 1 to 65535");
   const bool plain = magic[1] < '4';
   if (!plain) in.get();  // the one space between header and samples

@@ -214,8 +214,10 @@ typedef struct {
   int64_t value;
   int wide;
 } Spoil;
-#define WIDE(type, member, index, value, named) {named, offsetof(type, member) + (index) * sizeof(int64_t), value, 1}
-#define NARROW(type, member, index, value, named) {named, offsetof(type, member) + (index) * sizeof(int32_t), value, 0}
+#define WIDE(type, member, index, value, named) \
+  { named, offsetof(type, member) + (index) * sizeof(int64_t), value, 1 }
+#define NARROW(type, member, index, value, named) \
+  { named, offsetof(type, member) + (index) * sizeof(int32_t), value, 0 }
 
 static void spoil(void* desc, const Spoil* s) {
   const int32_t narrow = (int32_t)s->value;

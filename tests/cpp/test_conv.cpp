@@ -55,10 +55,11 @@ bool agree(const std::vector<T>& got, const std::vector<T>& want, bool transform
   return error <= 1e-4 * largest;
 }
 
-// Fills a poisoned array like `like`, in the given layout, by `run` and by the reference; both must agree, exactly unless the
-// plan is of transforms, and nothing outside the array may change.
+// Fills a poisoned array like `like`, in the given layout, by `run` and by the reference; both must agree, exactly
+// unless the plan is of transforms, and nothing outside the array may change.
 template <class T, class F>
-void compare(const ConvProblem& p, Direction direction, Guarded<T>& like, typename Guarded<T>::Layout layout, const std::string& what, F run) {
+void compare(const ConvProblem& p, Direction direction, Guarded<T>& like, typename Guarded<T>::Layout layout,
+             const std::string& what, F run) {
   Guarded<T> want(like.view().shape, layout), got(like.view().shape, layout);
   run(want.view(), Algorithm::reference);
   for (Algorithm algorithm : {Algorithm::automatic, Algorithm::direct}) {
@@ -66,7 +67,8 @@ void compare(const ConvProblem& p, Direction direction, Guarded<T>& like, typena
     run(got.view(), algorithm);
     const std::string title = what + " " + algorithm_name(algorithm);
     const Algorithm used = plan_conv<T>(p, direction, algorithm).algorithm;
-    check(agree(got.values(), want.values(), used == Algorithm::fft || used == Algorithm::winograd), title + ": differs from the reference");
+    check(agree(got.values(), want.values(), used == Algorithm::fft || used == Algorithm::winograd),
+          title + ": differs from the reference");
     check(got.intact(), title + ": writes outside its output");
   }
 }

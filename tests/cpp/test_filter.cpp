@@ -23,7 +23,8 @@ int64_t mapped(Mode mode, int64_t q, int64_t n) {
 
 // One axis of planes (outer, n, inner).
 template <class T>
-std::vector<T> along(const std::vector<T>& x, const FilterAxis& a, int64_t inner, Filter filter, const std::vector<T>& weights, T value) {
+std::vector<T> along(const std::vector<T>& x, const FilterAxis& a, int64_t inner, Filter filter,
+                     const std::vector<T>& weights, T value) {
   std::vector<T> y(x.size());
   const int64_t n = a.in;
   for (int64_t i = 0; i < static_cast<int64_t>(x.size()); ++i) {
@@ -34,7 +35,10 @@ std::vector<T> along(const std::vector<T>& x, const FilterAxis& a, int64_t inner
       const T v = q < 0 ? value : x[static_cast<size_t>(origin + q * inner)];
       if (filter == Filter::weigh) result += weights[static_cast<size_t>(t)] * v;
       else if (t == 0) result = v;
-      else result = filter == Filter::mean ? result + v : filter == Filter::maximum ? std::max(result, v) : std::min(result, v);
+      else
+        result = filter == Filter::mean      ? result + v
+                 : filter == Filter::maximum ? std::max(result, v)
+                                             : std::min(result, v);
     }
     y[static_cast<size_t>(i)] = result;
   }
@@ -70,7 +74,8 @@ void test_axes(const FilterProblem& p, Random& r) {
     if (p.axis[i].size == 1) weights[i][0] = 1;
   for (const Filter f : {Filter::weigh, Filter::mean, Filter::maximum, Filter::minimum}) {
     filter_axes<T>(p, f, x.data(), weights[0].data(), weights[1].data(), y.data());
-    std::vector<T> expected = along(along(x, h, w.in, f, weights[0], static_cast<T>(h.value)), w, 1, f, weights[1], static_cast<T>(w.value));
+    std::vector<T> expected =
+        along(along(x, h, w.in, f, weights[0], static_cast<T>(h.value)), w, 1, f, weights[1], static_cast<T>(w.value));
     if (f == Filter::mean)
       for (T& e : expected) e /= static_cast<T>(h.size) * static_cast<T>(w.size);
     check(y == expected, "filter_axes is not what its formula says");
@@ -87,8 +92,11 @@ void test_taps(FilterProblem p, Random& r) {
   for (int64_t i = 0; i < static_cast<int64_t>(x.size()); ++i) {
     const int64_t column = i % w.in, row = i / w.in % h.in, plane = i - row * w.in - column;
     for (int64_t t = 0; t < h.size * w.size; ++t) {
-      const int64_t a = mapped(h.mode, row + t / w.size - h.before, h.in), b = mapped(w.mode, column + t % w.size - w.before, w.in);
-      const T v = a < 0 ? static_cast<T>(h.value) : b < 0 ? static_cast<T>(w.value) : x[static_cast<size_t>(plane + a * w.in + b)];
+      const int64_t a = mapped(h.mode, row + t / w.size - h.before, h.in),
+                    b = mapped(w.mode, column + t % w.size - w.before, w.in);
+      const T v = a < 0   ? static_cast<T>(h.value)
+                  : b < 0 ? static_cast<T>(w.value)
+                          : x[static_cast<size_t>(plane + a * w.in + b)];
       expected[static_cast<size_t>(i)] += weights[static_cast<size_t>(t)] * v;
     }
   }

@@ -29,10 +29,10 @@ void naive(const PoolProblem& p, View<const T> x, View<T> sum, View<T> most, Vie
   const int64_t out[3] = {p.axis[0].out, p.axis[1].out, p.axis[2].out}, k[3] = {p.axis[0].k, p.axis[1].k, p.axis[2].k};
   for (int64_t n = 0; n < p.mb; ++n)
     for (int64_t c = 0; c < p.channels; ++c)
-      for_each_position(out, [&](const int64_t (&o)[3]) {
+      for_each_position(out, [&](const int64_t(&o)[3]) {
         T total = 0, best = 0;
         int64_t best_at = -1;
-        for_each_position(k, [&](const int64_t (&t)[3]) {
+        for_each_position(k, [&](const int64_t(&t)[3]) {
           int64_t i[3], flat = 0;
           for (int a = 0; a < 3; ++a) {
             const PoolAxis& axis = p.axis[a];

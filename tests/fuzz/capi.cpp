@@ -116,7 +116,9 @@ bool usable(const A&... arrays) {
 }
 
 // Whatever comes of nonsense.
-int64_t times(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b)); }
+int64_t times(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+}
 
 fastconv_conv_desc conv_desc(Bytes& in) {
   fastconv_conv_desc d;

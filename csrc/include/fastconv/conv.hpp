@@ -8,9 +8,9 @@
 //
 // where `map` sends a padded coordinate to an input coordinate, or to a zero, by the axis's padding mode.
 // Functions throw std::invalid_argument for a bad problem, std::bad_alloc when scratch memory is not to be had.
-// All are thread-safe; none keeps a pointer to the caller's memory. A problem that `validate` accepts is assumed: call it
-// once before the functions below, which do not check again. Where the instruction set is chosen by FASTCONV_ISA, and is
-// missing, the first call throws std::runtime_error.
+// All are thread-safe; none keeps a pointer to the caller's memory. A problem that `validate` accepts is assumed: call
+// it once before the functions below, which do not check again. Where the instruction set is chosen by FASTCONV_ISA,
+// and is missing, the first call throws std::runtime_error.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -57,36 +57,39 @@ FASTCONV_API int64_t conv_output_size(const ConvAxis& axis);
 FASTCONV_API void validate(const ConvProblem& problem);
 
 // y = act(conv(x, w) + bias). bias may have null data; it is (oc) on its axis 0. y is only written.
-template <class T> FASTCONV_API
-void conv_forward(const ConvProblem& problem, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
-                  Activation activation = Activation::none, Algorithm algorithm = Algorithm::automatic);
+template <class T>
+FASTCONV_API void conv_forward(const ConvProblem& problem, View<const T> x, View<const T> w, View<const T> bias,
+                               View<T> y, Activation activation = Activation::none,
+                               Algorithm algorithm = Algorithm::automatic);
 
 // dx = the exact adjoint of conv_forward in x, applied to dy, in every padding mode. With a bias (ic on axis 0)
 // and an activation it is the transposed convolution: dx = act(conv^T(dy, w) + bias).
-template <class T> FASTCONV_API
-void conv_backward_input(const ConvProblem& problem, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
-                         Activation activation = Activation::none, Algorithm algorithm = Algorithm::automatic);
+template <class T>
+FASTCONV_API void conv_backward_input(const ConvProblem& problem, View<const T> dy, View<const T> w, View<const T> bias,
+                                      View<T> dx, Activation activation = Activation::none,
+                                      Algorithm algorithm = Algorithm::automatic);
 
 // dw = the exact adjoint of conv_forward in w, applied to dy.
-template <class T> FASTCONV_API
-void conv_backward_weight(const ConvProblem& problem, View<const T> dy, View<const T> x, View<T> dw,
-                          Algorithm algorithm = Algorithm::automatic);
+template <class T>
+FASTCONV_API void conv_backward_weight(const ConvProblem& problem, View<const T> dy, View<const T> x, View<T> dw,
+                                       Algorithm algorithm = Algorithm::automatic);
 
 // db[o] = sum of dy over images and positions.
-template <class T> FASTCONV_API
-void conv_backward_bias(View<const T> dy, View<T> db);
+template <class T>
+FASTCONV_API void conv_backward_bias(View<const T> dy, View<T> db);
 
 template <class T>
 struct ReadyWeights;
 
-// Weights made ready once for many forward calls: a contiguous copy, and what the kernel's shape, stride and dilation suit,
-// their transform for Winograd's algorithm or their rows as the direct one reads them. Cheap to move, not to copy; const use
-// is thread-safe.
+// Weights made ready once for many forward calls: a contiguous copy, and what the kernel's shape, stride and dilation
+// suit, their transform for Winograd's algorithm or their rows as the direct one reads them. Cheap to move, not to
+// copy; const use is thread-safe.
 template <class T>
 class FASTCONV_API PackedWeights {
  public:
   // `problem` gives groups, channels, kernel, stride and dilation; its input and output sizes are not looked at.
-  PackedWeights(const ConvProblem& problem, View<const T> w, View<const T> bias, Algorithm algorithm = Algorithm::automatic);
+  PackedWeights(const ConvProblem& problem, View<const T> w, View<const T> bias,
+                Algorithm algorithm = Algorithm::automatic);
 
   View<const T> weights() const { return at(weights_, shape_); }
   View<const T> bias() const {
@@ -110,30 +113,31 @@ class FASTCONV_API PackedWeights {
   std::shared_ptr<const ReadyWeights<T>> ready_;
   Algorithm algorithm_;
 };
-// y = act(conv(x, packed weights) + bias). The algorithm is chosen with the transform paid for, so that small images may
-// be computed by another one than in conv_forward.
-template <class T> FASTCONV_API
-void conv_forward_packed(const ConvProblem& problem, View<const T> x, const PackedWeights<T>& packed, View<T> y,
-                         Activation activation = Activation::none);
+// y = act(conv(x, packed weights) + bias). The algorithm is chosen with the transform paid for, so that small images
+// may be computed by another one than in conv_forward.
+template <class T>
+FASTCONV_API void conv_forward_packed(const ConvProblem& problem, View<const T> x, const PackedWeights<T>& packed,
+                                      View<T> y, Activation activation = Activation::none);
 
 enum class Direction : uint8_t { forward, backward_input, backward_weight };
 
 // What a call would do: printable, made without running anything. The caller owns all of it.
 struct ConvPlan {
   Algorithm algorithm = Algorithm::direct;
-  std::string kernel;            // family: "packed", "reference", ...
-  int lanes = 1;                 // elements in a vector
-  int mr = 0, nr = 0;            // register tile: rows, columns (elements)
-  int64_t block_channels = 0;    // reduction channels packed at once
-  int64_t block_pixels = 0;      // output pixels computed from one packed block
-  int64_t workspace_bytes = 0;   // scratch memory of one thread
-  int64_t shared_bytes = 0;      // scratch memory that threads share
+  std::string kernel;           // family: "packed", "reference", ...
+  int lanes = 1;                // elements in a vector
+  int mr = 0, nr = 0;           // register tile: rows, columns (elements)
+  int64_t block_channels = 0;   // reduction channels packed at once
+  int64_t block_pixels = 0;     // output pixels computed from one packed block
+  int64_t workspace_bytes = 0;  // scratch memory of one thread
+  int64_t shared_bytes = 0;     // scratch memory that threads share
   int threads = 1;
   double macs = 0;
-  double bytes = 0;              // input, weight and output, each once
-  double cost = 0;               // estimated cycles of one core
+  double bytes = 0;  // input, weight and output, each once
+  double cost = 0;   // estimated cycles of one core
 };
-template <class T> FASTCONV_API
-ConvPlan plan_conv(const ConvProblem& problem, Direction direction, Algorithm algorithm = Algorithm::automatic);
+template <class T>
+FASTCONV_API ConvPlan plan_conv(const ConvProblem& problem, Direction direction,
+                                Algorithm algorithm = Algorithm::automatic);
 
 }  // namespace fastconv

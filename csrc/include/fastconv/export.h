@@ -1,5 +1,5 @@
-/* FASTCONV_API marks what the shared library shows. Whoever links the static library on Windows defines FASTCONV_STATIC,
-   as the CMake target fastconv::static does. */
+/* FASTCONV_API marks what the shared library shows. Whoever links the static library on Windows defines
+   FASTCONV_STATIC, as the CMake target fastconv::static does. */
 #ifndef FASTCONV_EXPORT_H
 #define FASTCONV_EXPORT_H
 

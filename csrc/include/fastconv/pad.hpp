@@ -2,7 +2,8 @@
 //
 // Nothing here has arithmetic but the sums of the adjoints, which are added in one order whatever the number of
 // threads. NaN and infinity are copied as they are. Functions check the problem, not the views'
-// shapes, and throw std::invalid_argument for a bad one. All are thread-safe and keep no pointer to the caller's memory.
+// shapes, and throw std::invalid_argument for a bad one. All are thread-safe and keep no pointer to the caller's
+// memory.
 #pragma once
 #include <cstdint>
 
@@ -31,21 +32,21 @@ FASTCONV_API void validate(const PadProblem& problem);
 
 // y[o] = x[map(o - before)] on every axis; where one of them maps to a zero, y[o] = value. A cropped axis still
 // reflects and replicates what was cropped away, but Mode::circular wraps what is left, as PyTorch does.
-template <class T> FASTCONV_API
-void pad(const PadProblem& problem, View<const T> x, T value, View<T> y);
+template <class T>
+FASTCONV_API void pad(const PadProblem& problem, View<const T> x, T value, View<T> y);
 
 // dx = the adjoint of pad in x, applied to dy.
-template <class T> FASTCONV_API
-void pad_backward(const PadProblem& problem, View<const T> dy, View<T> dx);
+template <class T>
+FASTCONV_API void pad_backward(const PadProblem& problem, View<const T> dy, View<T> dx);
 
 // Windows of x, one a column: columns[n, c * taps + t, p] = x[n, c, map(p * stride + t * dilation - pad_before)],
 // with mb, ic and the axes of a convolution problem (groups and oc do not matter). columns has the axes
 // (mb, ic * taps, 1, 1, out pixels).
-template <class T> FASTCONV_API
-void unfold(const ConvProblem& problem, View<const T> x, View<T> columns);
+template <class T>
+FASTCONV_API void unfold(const ConvProblem& problem, View<const T> x, View<T> columns);
 
 // dx = the adjoint of unfold, applied to columns: every column added back to where it came from.
-template <class T> FASTCONV_API
-void fold(const ConvProblem& problem, View<const T> columns, View<T> dx);
+template <class T>
+FASTCONV_API void fold(const ConvProblem& problem, View<const T> columns, View<T> dx);
 
 }  // namespace fastconv

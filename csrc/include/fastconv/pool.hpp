@@ -45,18 +45,18 @@ FASTCONV_API void validate(const PoolProblem& problem);
 // Window starts of fractional pooling for samples (mb, channels, axes) in [0, 1), for each plane those of d, h and w in
 // turn; points the problem's axes into the result. In two dimensions
 // sample 0 belongs to the width and 1 to the height, in three they follow the axes (PyTorch's orders).
-template <class T> FASTCONV_API
-std::vector<int64_t> fractional_starts(PoolProblem& problem, int nd, const T* samples);
+template <class T>
+FASTCONV_API std::vector<int64_t> fractional_starts(PoolProblem& problem, int nd, const T* samples);
 
 // y = the largest element, the first of equals; a NaN is larger than any number and the first one wins. indices (null
 // data: not wanted) receive its flat position in the input's d x h x w.
-template <class T> FASTCONV_API
-void max_pool(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> indices);
+template <class T>
+FASTCONV_API void max_pool(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> indices);
 
 // dx[index] += dy. Indices are recomputed from x where they are not given.
-template <class T> FASTCONV_API
-void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x, View<const int64_t> indices,
-                       View<T> dx);
+template <class T>
+FASTCONV_API void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x,
+                                    View<const int64_t> indices, View<T> dx);
 
 // The divisor of an average: `divisor` where it is not 0, else the number of elements in the window, together with
 // those of the padding (up to pad_after behind the input, no further) if count_include_pad.
@@ -64,10 +64,10 @@ struct Averaging {
   bool count_include_pad = true;
   int64_t divisor = 0;
 };
-template <class T> FASTCONV_API
-void avg_pool(const PoolProblem& problem, Averaging averaging, View<const T> x, View<T> y);
-template <class T> FASTCONV_API
-void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx);
+template <class T>
+FASTCONV_API void avg_pool(const PoolProblem& problem, Averaging averaging, View<const T> x, View<T> y);
+template <class T>
+FASTCONV_API void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx);
 
 // y = (sum |x|^p)^(1/p), with `mean` (sum |x|^p / count)^(1/p); p > 0, infinity is the largest |x|. Windows are scaled
 // by their largest element, so that nothing overflows that need not. The derivative is
@@ -76,23 +76,24 @@ struct Norm {
   double p = 2;
   bool mean = false;
 };
-template <class T> FASTCONV_API
-void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y);
-template <class T> FASTCONV_API
-void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, View<const T> x, View<T> dx);
+template <class T>
+FASTCONV_API void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y);
+template <class T>
+FASTCONV_API void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, View<const T> x,
+                                   View<T> dx);
 
 // y = 0 but for y[indices] = x, plane by plane in the order of x: of repeated indices the last one wins.
-template <class T> FASTCONV_API
-void max_unpool(View<const T> x, View<const int64_t> indices, View<T> y);
+template <class T>
+FASTCONV_API void max_unpool(View<const T> x, View<const int64_t> indices, View<T> y);
 // dx = dy[indices].
-template <class T> FASTCONV_API
-void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> dx);
+template <class T>
+FASTCONV_API void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> dx);
 
 // Maxout: output channel c is the largest of input channels [c * pieces, (c + 1) * pieces); indices are channels of x.
-template <class T> FASTCONV_API
-void channel_max_pool(int64_t pieces, View<const T> x, View<T> y, View<int64_t> indices);
-template <class T> FASTCONV_API
-void channel_max_pool_backward(int64_t pieces, View<const T> dy, View<const T> x, View<const int64_t> indices,
-                               View<T> dx);
+template <class T>
+FASTCONV_API void channel_max_pool(int64_t pieces, View<const T> x, View<T> y, View<int64_t> indices);
+template <class T>
+FASTCONV_API void channel_max_pool_backward(int64_t pieces, View<const T> dy, View<const T> x,
+                                            View<const int64_t> indices, View<T> dx);
 
 }  // namespace fastconv

@@ -5,9 +5,9 @@
 namespace fastconv {
 
 // A view of up to five axes, always in the order (n, c, d, h, w); axes that a caller lacks have length 1.
-// Strides count elements, not bytes, and may be negative, and zero in inputs. Elements of an output must be distinct, and
-// none of them an input's. The C++ API trusts views: their shapes must be those that a problem states, and `data` must point
-// to that memory (the C interface, fastconv.h, checks both). An array without elements may have null data.
+// Strides count elements, not bytes, and may be negative, and zero in inputs. Elements of an output must be distinct,
+// and none of them an input's. The C++ API trusts views: their shapes must be those that a problem states, and `data`
+// must point to that memory (the C interface, fastconv.h, checks both). An array without elements may have null data.
 template <class T>
 struct View {
   T* data = nullptr;
