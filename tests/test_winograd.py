@@ -56,7 +56,23 @@ FURTHER = [  # two and five taps, taps apart, slices of taps
     Case((9, 8, 7), (3, 3, 3), padding=(2, 1, 2), dilation=(2, 1, 2), groups=2, ic=18, oc=5, flip=True),
     Case((7, 6, 9), (4, 5, 5), padding=(2, 2, 2), ic=5, oc=33),
 ]
-CASES += FURTHER
+BORDERS = [  # padding by one, whose share of the input gradient the blocks at the border compute
+    *[
+        Case(size, (3, 3), padding=1, mode=m, batch=2, ic=9, oc=18)
+        for m in MODES
+        for size in [(2, 2), (9, 14), (57, 61)]
+    ],
+    *[Case(size, (3, 3), padding=1, mode="reflect", ic=17, oc=18) for size in [(5, 517), (261, 5), (13, 257)]],
+    *[Case((13, 9), (3, 3), padding=((1, 0), (0, 1)), mode=m, ic=9, oc=18) for m in MODES],
+    *[
+        Case((13, 18), (3, 3), padding=1, mode=m, ic=9, oc=18)
+        for m in (("zeros", "reflect"), ("symmetric", "circular"))
+    ],
+    Case((14, 14), (3, 3), padding=1, mode="replicate", ic=67, oc=600),  # weights transformed some channels at a time
+    Case((3, 9, 11), (1, 3, 3), padding=1, mode=("zeros", "reflect", "symmetric"), ic=6, oc=9),
+    Case((11, 14), (3, 3), padding=1, mode="symmetric", groups=3, ic=17, oc=11, flip=True),
+]
+CASES += FURTHER + BORDERS
 
 
 def assert_close(got: Array, expected: Array, magnitude: Array) -> None:
@@ -73,7 +89,7 @@ def test_forward_and_grad_input(case: Case, dtype: Any) -> None:
     assert_close(dx, case.expected_grad_input(g, w), case.expected_grad_input(abs(g), abs(w)))
 
 
-@pytest.mark.parametrize("case", [*CASES[:17], *FURTHER], ids=str)
+@pytest.mark.parametrize("case", [*CASES[:17], *FURTHER, *BORDERS], ids=str)
 def test_threads_and_batch_change_no_bit(case: Case, dtype: Any) -> None:
     case = Case(**{**vars_of(case), "batch": 5})
     x, w, b, g = random(case, dtype)

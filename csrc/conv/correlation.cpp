@@ -19,7 +19,7 @@
 #include "conv/rows.hpp"
 #include "conv/tiny.hpp"
 #include "conv/winograd.hpp"
-#include "conv/winograd_lines.hpp"
+#include "conv/winograd_border.hpp"
 #include "fastconv/pad.hpp"
 #include "kernels/depthwise.hpp"
 #include "kernels/winograd.hpp"
@@ -41,6 +41,12 @@ Vector<T> contiguous_bias(const View<const T>& bias) {
 
 constexpr int64_t kFoldBytes = 16 << 20;      // of padded input gradients at a time, unless one is larger
 constexpr int64_t kWinogradBytes = 64 << 20;  // transformed weights at a time
+
+// Whether padding adds to some of an input gradient.
+bool padding_adds(const ConvProblem& p) {
+  const auto adds = [](const ConvAxis& a) { return a.mode != Mode::zeros && a.pad_before + a.pad_after > 0; };
+  return std::any_of(p.axis, p.axis + 3, adds);
+}
 
 // A correlation over pieces of the axes, by whichever algorithm suits each.
 template <class T>
@@ -65,9 +71,9 @@ struct Correlation {
     sum.high = clamp_high<T>(activation);
     clamps = is_clamp(activation);
   }
-  Vector<Piece> phases;        // the two pieces of the width that a stride of 2 makes of the input gradient
-  Vector<WinogradLine> lines;  // what padding adds, where Winograd's products give it
-  bool phases_done = false;    // the second one with the first
+  Vector<Piece> phases;         // the two pieces of the width that a stride of 2 makes of the input gradient
+  Vector<WinogradEnd> ends[2];  // of an input gradient's h and w, where Winograd's border is all that padding adds
+  bool phases_done = false;     // the second one with the first
   bool clamps = false;
   bool adding = false;  // to what y holds
 
@@ -129,6 +135,7 @@ struct Correlation {
     s.clamp = clamps;
     s.low = sum.low;
     s.high = sum.high;
+    for (int i : {0, 1}) s.ends[i] = ends[i];
     return s;
   }
 
@@ -138,7 +145,7 @@ struct Correlation {
       WinogradSum<T> s = winograd_sum(d, h, w, m0);
       n = s.rows;
       s.u = transformed;
-      const WinogradPlan plan = plan_winograd(s, !lines.empty());
+      const WinogradPlan plan = plan_winograd(s);
       if (!transformed && !plan.transforms_weights) {
         T* u = reinterpret_cast<T*>(Arena::shared().reserve(
             Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels))));
@@ -147,7 +154,6 @@ struct Correlation {
         s.u = u;
       }
       run_winograd(s, plan);
-      if (!lines.empty()) run_winograd_lines(s, lines, plan.threads);
     }
   }
 
@@ -162,22 +168,31 @@ struct Correlation {
       all[i].map.offset.clear();
     }
     if (skips) run(all[0], all[1], all[2]);
-    for_each_piece(p, Direction::backward_input, [&](const Piece& d, const Piece& h, const Piece& w) {
+    for_each_gradient_piece(p, [&](const Piece& d, const Piece& h, const Piece& w) {
       if (!skips || d.map.taps() * h.map.taps() * w.map.taps() > 0) run(d, h, w);
     });
   }
 
-  // An input gradient in one piece and lines, where that is all that padding adds. False if it is not.
-  bool run_with_lines(const ConvProblem& p) {
-    const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  // Calls f(d, h, w) for the pieces of an input gradient: for one, if Winograd's border is all that padding adds.
+  template <class F>
+  void for_each_gradient_piece(const ConvProblem& p, F f) {
+    if (padding_adds(p)) {
+      const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]),
+                           w = backward_pieces(p.axis[2]);
+      if (find_ends(d, h, w)) return f(d.set[0], h.set[0], w.set[0]);
+    }
+    for_each_piece(p, Direction::backward_input, f);
+  }
+
+  bool find_ends(const BackwardPieces& d, const BackwardPieces& h, const BackwardPieces& w) {
     if (d.set.size() != 1 || h.set.size() != 1 || w.set.size() != 1 || !d.add.empty() ||
         !use_winograd(d.set[0], h.set[0], w.set[0]))
       return false;
     const WinogradShape shape = winograd_shape(d.set[0].map, h.set[0].map, w.set[0].map);
     if (shape.products() != 9 || shape.step[1] * shape.step[2] != 1) return false;
-    lines = winograd_lines(p, h, w);
-    if (!lines.empty()) run(d.set[0], h.set[0], w.set[0]);
-    return !lines.empty();
+    const bool found = find_winograd_ends(h, ends[0]) && find_winograd_ends(w, ends[1]);
+    if (!found) ends[0].clear(), ends[1].clear();
+    return found;
   }
 
   FftAxes fft_axes(const Piece& d, const Piece& h, const Piece& w) const {
@@ -745,10 +760,9 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     return apply_activation(activation, dx);
   }
   Correlation<T> correlation = backward_correlation(p, dy, w, bias, dx, activation, algorithm);
-  bool adds = false;  // then the activation waits for the last piece
-  for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
+  const bool adds = padding_adds(p);  // then the activation waits for the last piece
   if (adds) correlation.clamps = false;
-  if (!adds || !correlation.run_with_lines(p)) correlation.run_pieces(p);
+  correlation.run_pieces(p);
   if (adds || !is_clamp(activation)) apply_activation(activation, dx);
 }
 
@@ -788,11 +802,13 @@ ConvPlan plan_correlation(const ConvProblem& problem, Direction direction, Algor
                                        : backward_correlation<T>(p, y, w, {}, x, Activation::none, algorithm);
   ConvPlan plan;
   double most = -1;
-  for_each_piece(p, direction, [&](const Piece& pd, const Piece& ph, const Piece& pw) {
+  const auto describe = [&](const Piece& pd, const Piece& ph, const Piece& pw) {
     const double work = static_cast<double>(pd.map.outputs) * ph.map.outputs * pw.map.outputs;
     if (work > 0) correlation.describe(pd, ph, pw, work > most, plan);
     most = std::max(most, work);
-  });
+  };
+  if (forward) for_each_piece(p, direction, describe);
+  else correlation.for_each_gradient_piece(p, describe);
   if (folds) plan.shared_bytes += fold.images<T>() * fold.image_elements() * static_cast<int64_t>(sizeof(T));
   return plan;
 }

@@ -6,6 +6,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/range.hpp"
+#include "conv/winograd_border.hpp"
 #include "conv/winograd_patches.hpp"
 #include "kernels/winograd.hpp"
 
@@ -64,7 +65,7 @@ void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, i
 // Sizes in bytes of a task's scratch memory.
 template <class T>
 struct Sizes {
-  int64_t v, m, u, pixels;
+  int64_t v, m, u, border, pixels;
   Sizes(const WinogradSum<T>& s, const WinogradPlan& plan) {
     const Layout<T> layout(s, plan);
     const int64_t out = s.shape.out(), columns = round_up(plan.across, s.shape.step[2]) * out;
@@ -72,10 +73,11 @@ struct Sizes {
     m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
     const int64_t own = plan.chunk * winograd_weight_vector<T>(s.shape.slices * plan.depth);
     u = Arena::rounded_bytes<T>(plan.transforms_weights ? own : 0);
+    border = Arena::rounded_bytes<T>(WinogradBorder<T>::elements(s, plan));
     pixels = Arena::rounded_bytes<T>(
         std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across), out * columns * lanes<T>()));
   }
-  int64_t total() const { return v + m + u + pixels; }
+  int64_t total() const { return v + m + u + border + pixels; }
 };
 
 // The slices of x that lie transformed in a task's memory, of which each is read by several outputs along the depth.
@@ -118,13 +120,14 @@ struct Tiles {
   const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
 
   struct Scratch {
-    T *v, *m, *u, *pixels;
+    T *v, *m, *u, *border, *pixels;
     explicit Scratch(const Sizes<T>& n) {
       char* memory = Arena::local().reserve(n.total());
       v = reinterpret_cast<T*>(memory);
       m = reinterpret_cast<T*>(memory += n.v);
       u = reinterpret_cast<T*>(memory += n.m);
-      pixels = reinterpret_cast<T*>(memory + n.u);
+      border = reinterpret_cast<T*>(memory += n.u);
+      pixels = reinterpret_cast<T*>(memory + n.border);
     }
   };
 
@@ -133,20 +136,21 @@ struct Tiles {
     const Scratch scratch(Sizes<T>(s, plan));
     const WinogradPatchesOf<T> source(s.shape, false, s.axis, s.x, box);
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
+    WinogradBorder<T> border(s, plan, box, scratch.border);
     Slices slices(s.axis[0]);
     for (int64_t g = groups.begin; g < groups.end; ++g) {
       slices.clear();
       for (int64_t o = box.begin[0]; o < box.end[0]; ++o) {
         slices.fetch(o, [&](int64_t slice, int64_t place) {
           source.transform(slice, g * s.channels, s.channels, scratch.pixels, scratch.v + place * layout.v_slice,
-                           layout.v_plane, layout.v_vector);
+                           layout.v_plane, layout.v_vector,
+                           [&](int64_t c, int64_t n) { border.transform(source, c, n, scratch.pixels); });
         });
         for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
           const int64_t n = std::min(plan.chunk, end - r);
           for (int64_t c = 0; c < s.channels; c += plan.depth)
-            multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, slices.places(), scratch);
-          for (int64_t i = 0; i < n; ++i)
-            transform_output(box, o, g, r + i, scratch.m + i * layout.m_vector, scratch.pixels);
+            multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, slices.places(), scratch, border);
+          for (int64_t i = 0; i < n; ++i) transform_output(box, o, g, r, i, slices.places()[0] >= 0, scratch, border);
         }
       }
     }
@@ -155,7 +159,7 @@ struct Tiles {
  private:
   // All products of some vectors of rows with some channels.
   void multiply(const Box& box, int64_t g, Range rows, Range channels, const Vector<int64_t>& place,
-                const Scratch& scratch) const {
+                const Scratch& scratch, const WinogradBorder<T>& border) const {
     const int64_t all = s.shape.slices * channels.size();
     const int64_t u_plane = winograd_weight_plane<T>(all), u_vector = winograd_weight_vector<T>(all);
     const T* u = plan.transforms_weights ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
@@ -181,15 +185,18 @@ struct Tiles {
         job.u = u + i * u_plane + static_cast<int64_t>(t) * channels.size() * lanes;
         job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice + channels.begin / lanes * layout.v_vector;
         kernels.products(job);
+        border.multiply(i, channels.begin, job);
         job.accumulate = true;
       }
       if (!job.accumulate) std::fill_n(job.m, job.vectors * job.m_vector, T(0));
     }
   }
 
-  void transform_output(const Box& box, int64_t o, int64_t g, int64_t vector, const T* m, T* pixels) const {
+  // Vector r + i of rows, the i-th of those multiplied; if anything was.
+  void transform_output(const Box& box, int64_t o, int64_t g, int64_t r, int64_t i, bool multiplied,
+                        const Scratch& scratch, WinogradBorder<T>& border) const {
     WinogradOutput<T> job{};
-    const int64_t row = vector * lanes, column = s.shape.first(2, box.begin[2]);
+    const int64_t row = (r + i) * lanes, column = s.shape.first(2, box.begin[2]);
     job.plane = layout.m_plane;
     job.tile_row = box.begin[1];
     job.down = box.extent(1);
@@ -208,9 +215,10 @@ struct Tiles {
     job.clamp = s.clamp;
     job.low = s.low;
     job.high = s.high;
-    job.pixels = pixels;
+    job.pixels = scratch.pixels;
     for (int64_t n = 0; n < box.images(); ++n) {
-      job.m = m + n * job.down * job.across * lanes;
+      job.m = scratch.m + i * layout.m_vector + n * job.down * job.across * lanes;
+      if (multiplied) border.add_to(job, i, n);
       job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] + o * s.y.stride[2] +
               column * s.y.stride[4];
       kernels.of(s.shape.taps).output(job);
@@ -256,7 +264,7 @@ void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
 }
 
 template <class T>
-WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
+WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   WinogradPlan plan;
   const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>());
   const int64_t channels = all_channels(s);
@@ -271,15 +279,19 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights) {
   int64_t most = std::max(least, kCacheBytes / item / (kPlanes * (channels + kRowsAtOnce)));
   const int64_t all = s.images * deep * down * across;
   if (plan.threads > 1 && all >= plan.threads * kLeastTiles) most = std::min(most, ceil_div(all, plan.threads));
-  plan.across = std::min(across, round_up(cut(across, most), s.shape.step[2]));  // whole rows of outputs
-  plan.down = even_extent(down, std::max<int64_t>(1, most / plan.across), plan.threads);
+  // Whole rows of outputs. Of an axis with ends, the block at an end has the line that its padding repeats too: the
+  // last one, whose size is rounded up, has two tiles where there are two.
+  const auto least_of = [&](int i) { return s.ends[i - 1].empty() ? int64_t{1} : int64_t{2}; };
+  plan.across = std::min(across, round_up(cut(across, std::max(least_of(2), most)), s.shape.step[2]));
+  plan.down =
+      std::min(down, std::max(least_of(1), even_extent(down, std::max<int64_t>(1, most / plan.across), plan.threads)));
   if (plan.across == across && plan.down == down && deep == 1) plan.images = cut(s.images, most / (down * across));
   plan.blocks = ceil_div(s.images, plan.images) * ceil_div(down, plan.down) * ceil_div(across, plan.across);
   if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(plan.threads, plan.blocks)));
   plan.blocks *= ceil_div(deep, plan.deep);
   plan.group_parts = std::min(s.groups, ceil_div(plan.threads, plan.blocks));
   plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks * plan.group_parts));
-  plan.transforms_weights = !whole_weights && plan.blocks * plan.deep == 1 && (!s.u || all <= kFewTiles);
+  plan.transforms_weights = plan.blocks * plan.deep == 1 && (!s.u || all <= kFewTiles);
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
   if (plan.transforms_weights)
@@ -337,7 +349,7 @@ double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t 
 #define FASTCONV_INSTANTIATE(T)                                                                        \
   template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);                                 \
   template void winograd_weights(const WinogradSum<T>&, int, T*);                                      \
-  template WinogradPlan plan_winograd(const WinogradSum<T>&, bool);                                    \
+  template WinogradPlan plan_winograd(const WinogradSum<T>&);                                          \
   template void run_winograd(const WinogradSum<T>&, const WinogradPlan&);                              \
   template double winograd_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, const int64_t[3]); \
   template double winograd_weight_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, bool);

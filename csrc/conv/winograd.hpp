@@ -35,6 +35,14 @@ struct WinogradShape {
 // The shape of a kernel with these axes; `taps` is 0 where the algorithm does not fit.
 WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& w);
 
+// An end of an axis whose padding by one adds to an input gradient: the first of three taps reaches the padding behind
+// the axis from the last source coordinate, the last tap the padding before it from the first one.
+// conv/winograd_border.hpp
+struct WinogradEnd {
+  bool behind;
+  int64_t source, target;  // coordinates of x and, where the padding came from, of y
+};
+
 // y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ), the offsets of h
 // and w in ascending order.
 template <class T>
@@ -52,6 +60,7 @@ struct WinogradSum {
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
+  Vector<WinogradEnd> ends[2];  // of h and w; for 3x3 taps side by side
 };
 
 struct WinogradPlan {
@@ -72,9 +81,8 @@ int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels);
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u);
 
-// `whole_weights`: they are transformed before anything else, whether that is quicker or not.
 template <class T>
-WinogradPlan plan_winograd(const WinogradSum<T>& s, bool whole_weights = false);
+WinogradPlan plan_winograd(const WinogradSum<T>& s);
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
 

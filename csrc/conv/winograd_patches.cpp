@@ -7,12 +7,6 @@
 
 namespace fastconv {
 
-PatchLines::PatchLines(const AxisMap& axis, int64_t first, int64_t count) {
-  at.reserve(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) at.push_back(static_cast<int32_t>(i));
-  find(axis, first);
-}
-
 PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end,
                        int64_t lines) {
   const int64_t output = shape.first(i, first);
@@ -92,25 +86,11 @@ void WinogradPatchesOf<T>::make_pixels(const T* image, int64_t channels, T* pixe
 }
 
 template <class T>
-void WinogradPatchesOf<T>::transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane,
-                                     int64_t vector) const {
-  const int64_t lanes = conv_kernels<T>().lanes, tiles = box.extent(1) * box.extent(2);
-  std::fill_n(pixels + h.size() * w.size() * lanes, w.size() * lanes, T(0));
-  WinogradPatches<T> job{};
-  job.src = pixels;
-  job.row = h.at.data();
-  job.column = w.at.data();
-  job.down = box.extent(1);
-  job.across = box.extent(2);
-  job.plane = plane;
-  job.tile = lanes;
-  for (int64_t c = 0; c < channels; c += lanes)
-    for (int64_t n = 0; n < box.images(); ++n) {
-      const T* image = x.data + (box.image0 + n) * x.stride[0] + (c0 + c) * x.stride[1] + d * x.stride[2];
-      if (h.size() * w.size() > 0) make_pixels(image, std::min(lanes, channels - c), pixels);
-      job.v = v + c / lanes * vector + n * tiles * lanes;
-      make_patches(job);
-    }
+void WinogradPatchesOf<T>::transform_one(int64_t d, int64_t c, int64_t channels, int64_t n, T* pixels, T* v,
+                                         int64_t plane) const {
+  const T* image = x.data + (box.image0 + n) * x.stride[0] + c * x.stride[1] + d * x.stride[2];
+  if (h.size() * w.size() > 0) make_pixels(image, channels, pixels);
+  make_patches({pixels, rows(), columns(), box.extent(1), box.extent(2), v, plane, conv_kernels<T>().lanes});
 }
 
 template class WinogradPatchesOf<float>;

@@ -2,6 +2,8 @@
 // forward pass and the weight gradient by Winograd's algorithm share. Padding is an index map here too: patches find
 // their lines by a table.
 #pragma once
+#include <algorithm>
+
 #include "conv/axis.hpp"
 #include "conv/block.hpp"
 #include "conv/winograd.hpp"
@@ -14,12 +16,13 @@ struct PatchLines {
   Vector<int64_t> coordinate;
   Vector<int32_t> at;  // of each line of each patch, its position among them; -1 for zeros
 
-  // `count` lines side by side, the first of them read by the first tap of output `first`.
-  PatchLines(const AxisMap& axis, int64_t first, int64_t count);
   // The lines of the patches of tiles [first, end), `lines` each.
   PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, int64_t lines);
 
   int64_t size() const { return static_cast<int64_t>(coordinate.size()); }
+  int64_t position(int64_t c) const {
+    return std::lower_bound(coordinate.begin(), coordinate.end(), c) - coordinate.begin();
+  }
 
   // Calls f(coordinate, count, position) for each run of coordinates side by side.
   template <class F>
@@ -46,9 +49,32 @@ class WinogradPatchesOf {
   static int64_t pixel_elements(const WinogradShape& shape, int64_t down, int64_t across);
 
   // Value i of tile t of channel c0 + c at depth d goes to v + i * plane + c / lanes * vector + t * lanes + c % lanes.
-  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const;
+  // then(c / lanes, n) is called behind each vector c of channels of image n, while `pixels` holds it.
+  template <class F>
+  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector,
+                 F then) const {
+    const int64_t lanes = conv_kernels<T>().lanes, tiles = box.extent(1) * box.extent(2);
+    std::fill_n(pixels + h.size() * w.size() * lanes, w.size() * lanes, T(0));
+    for (int64_t c = 0; c < channels; c += lanes)
+      for (int64_t n = 0; n < box.images(); ++n) {
+        transform_one(d, c0 + c, std::min(lanes, channels - c), n, pixels, v + c / lanes * vector + n * tiles * lanes,
+                      plane);
+        then(c / lanes, n);
+      }
+  }
+  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const {
+    transform(d, c0, channels, pixels, v, plane, vector, [](int64_t, int64_t) {});
+  }
+
+  // Elements from the first pixel to a line of the source, and to those that the patches read.
+  int64_t row_of(int64_t coordinate) const { return h.position(coordinate) * w.size() * conv_kernels<T>().lanes; }
+  int64_t column_of(int64_t coordinate) const { return w.position(coordinate) * conv_kernels<T>().lanes; }
+  const int32_t* rows() const { return h.at.data(); }
+  const int32_t* columns() const { return w.at.data(); }  // negative for zeros
 
  private:
+  // A vector of channels of an image, to the first of its tiles at v.
+  void transform_one(int64_t d, int64_t c, int64_t channels, int64_t n, T* pixels, T* v, int64_t plane) const;
   void make_pixels(const T* image, int64_t channels, T* pixels) const;
 
   View<const T> x;

@@ -325,6 +325,22 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
   });
 }
 
+// To the four rows from `row` on.
+template <class T>
+FASTCONV_INLINE void add_more(const WinogradOutput<T>& a, int64_t row, int64_t pitch) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t k = 0; k < a.addition_count; ++k) {
+    const WinogradAddition<T>& add = a.additions[k];
+    for (int64_t i = 0; i < 4; ++i) {
+      if (row + i < add.row || row + i >= add.row + add.rows) continue;
+      const T* src = add.src + (row + i - add.row) * add.columns * VL;
+      T* to = a.pixels + i * pitch + add.column * VL;
+      for (int64_t c = 0; c < add.columns * VL; c += VL)
+        store(to + c, load(static_cast<const T*>(to + c)) + load(src + c));
+    }
+  }
+}
+
 // Tiles are always written whole. Where rows of y follow one another, so do those of `pixels`, and what is too much in
 // one is too much at the beginning of the next: hence the last tile goes first.
 template <class T, int N>
@@ -340,6 +356,7 @@ void output(const WinogradOutput<T>& a) {
       output_tile<T, N>(a, a.m + (r * a.across + s) * VL, a.pixels + first(s, a.column_apart) * VL, pitch,
                         a.column_apart * VL);
     }
+    if constexpr (N == 4) add_more(a, r * N, pitch);
     const int64_t h = first(a.tile_row + r, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
     const int64_t rows = left < N ? left : N;
     T* y = a.y + h * a.y_row;
@@ -472,7 +489,7 @@ void line_patches(const WinogradLinePatches<T>& a) {
   for (int64_t t = 0; t < a.tiles; ++t) {
     Vec<T> d[6], v[6];
 #pragma GCC unroll 8
-    for (int i = 0; i < 6; ++i) d[i] = a.column[4 * t + i] >= 0 ? load(a.src + a.column[4 * t + i] * VL) : Vec<T>{};
+    for (int i = 0; i < 6; ++i) d[i] = a.line[6 * t + i] >= 0 ? load(a.src + a.line[6 * t + i]) : Vec<T>{};
     input_transform<T>(d, v);
 #pragma GCC unroll 8
     for (int j = 0; j < 6; ++j) store(a.v + j * a.plane + t * VL, a.scale * v[j]);

@@ -71,6 +71,14 @@ struct WinogradTileSums {
   bool accumulate;
 };
 
+// Of a block's outputs, those of rows [row, row + rows) and columns [column, column + columns) to which src is added,
+// which has one vector for each.
+template <class T>
+struct WinogradAddition {
+  const T* src;
+  int64_t row, rows, column, columns;
+};
+
 // y[l * y_channel + h * y_row + w * y_step] = clamp( bias[l] + (A^T m A)[i, j] ) for the channels l and the outputs
 // h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile t = r * across + s,
 // whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the
@@ -89,6 +97,8 @@ struct WinogradOutput {
   bool clamp;
   T low, high;
   T* pixels;
+  const WinogradAddition<T>* additions;  // behind the clamp; to 4x4 outputs alone
+  int64_t addition_count;
 };
 
 // w[(c * R * R + t) * row + l] = (G^T s G)_t for c in [0, channels), l in [0, lanes), where
@@ -102,12 +112,12 @@ struct WinogradSums {
   int64_t row;
 };
 
-// One dimension: v[j * plane + t * lanes + c] = scale * (B^T d)_j of the six pixels d at column[4 t], ..., where pixel
-// w stands at src + column[w] * lanes, or is zero where that is negative.
+// One dimension: v[j * plane + t * lanes + c] = scale * (B^T d)_j of the six pixels d at src + line[6 t], ..., which
+// are zero where that is negative.
 template <class T>
 struct WinogradLinePatches {
   const T* src;
-  const int32_t* column;
+  const int32_t* line;
   int64_t tiles;
   T scale;
   T* v;
