@@ -599,12 +599,13 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
       if (more[0] * more[1] * more[2] > pixels || few * channel_size(1, more) > budget) break;
       ++extent[axis];
     }
-    extent[axis] = even_extent(n[axis], extent[axis], plan.threads);
+    extent[axis] = ceil_div(n[axis], plan.parts(axis, n[axis]));
   }
   if (extent[0] == n[0] && extent[1] == n[1] && extent[2] == n[2])
     while (plan.images < s.images && (plan.images + 1) * extent[0] * extent[1] * extent[2] <= pixels &&
            few * channel_size(plan.images + 1, extent) <= budget)
       ++plan.images;
+  plan.images = ceil_div(s.images, plan.image_parts(s.images));
   const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
   const int64_t more = !plan.columns ? panel_channels(s, plan) : s.packed ? 2 * few : few;
   if (!streams) few = std::min(s.channels, std::max(few, std::min(budget / size, more)));
@@ -615,8 +616,7 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
     plan.channels = std::min(
         s.channels, round_up(plan.channels, kernels.lanes));  // so that a term has its lane however they are cut
 
-  const int64_t boxes = ceil_div(s.images, plan.images) * ceil_div(n[0], extent[0]) * ceil_div(n[1], extent[1]) *
-                        ceil_div(n[2], extent[2]);
+  const int64_t boxes = plan.image_parts(s.images) * plan.parts(0, n[0]) * plan.parts(1, n[1]) * plan.parts(2, n[2]);
   if (plan.threads > 1) {
     plan.group_parts = std::min<int64_t>(s.groups, ceil_div(4 * plan.threads, boxes));
     const int64_t tasks = boxes * plan.group_parts;
@@ -634,13 +634,12 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
 
 namespace {
 
-// Calls f(box, g0, g1, tile0, tile1) for all parts of a plan.
+// Calls f(box, groups, tiles) for all parts of a plan.
 template <class T, class F>
 void for_each_box(const GatherSum<T>& s, const GatherPlan& plan, F f) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
-  const int64_t parts[3] = {ceil_div(n[0], plan.extent[0]), ceil_div(n[1], plan.extent[1]),
-                            ceil_div(n[2], plan.extent[2])};
-  const int64_t image_parts = ceil_div(s.images, plan.images);
+  const int64_t parts[3] = {plan.parts(0, n[0]), plan.parts(1, n[1]), plan.parts(2, n[2])};
+  const int64_t image_parts = plan.image_parts(s.images);
   const int64_t tiles = plan.row_tiles(s.rows);
   parallel_tasks(image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts, plan.threads,
                  [&](int64_t task) {
@@ -652,13 +651,14 @@ void for_each_box(const GatherSum<T>& s, const GatherPlan& plan, F f) {
                    const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
                    Box box{};
                    for (int i : {2, 1, 0}) {
-                     box.begin[i] = next(parts[i]) * plan.extent[i];
-                     box.end[i] = std::min(n[i], box.begin[i] + plan.extent[i]);
+                     const Range own = part(n[i], parts[i], next(parts[i]));
+                     box.begin[i] = own.begin;
+                     box.end[i] = own.end;
                    }
-                   box.image0 = task * plan.images;
-                   box.image1 = std::min(s.images, box.image0 + plan.images);
-                   f(box, group * s.groups / plan.group_parts, (group + 1) * s.groups / plan.group_parts,
-                     row * tiles / plan.row_parts, (row + 1) * tiles / plan.row_parts);
+                   const Range images = part(s.images, image_parts, task);
+                   box.image0 = images.begin;
+                   box.image1 = images.end;
+                   f(box, part(s.groups, plan.group_parts, group), part(tiles, plan.row_parts, row));
                  });
 }
 
@@ -668,9 +668,9 @@ template <class T>
 void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
   if (s.channels * s.taps() == 0) return fill_with_bias(s);
   const Executor<T> executor{s, plan};
-  for_each_box(s, plan, [&](const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
-    if (plan.columns) run_columns(s, plan, box, g0, g1, tile0, tile1);
-    else executor.box(box, g0, g1, tile0, tile1);
+  for_each_box(s, plan, [&](const Box& box, Range groups, Range tiles) {
+    if (plan.columns) run_columns(s, plan, box, groups.begin, groups.end, tiles.begin, tiles.end);
+    else executor.box(box, groups.begin, groups.end, tiles.begin, tiles.end);
   });
 }
 
@@ -696,8 +696,8 @@ bool plan_pair(GatherSum<T> (&s)[2], GatherPlan (&plan)[2]) {
 
 template <class T>
 void run_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2]) {
-  for_each_box(s[0], plan[0], [&](const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) {
-    run_columns_pair(s, plan, box, g0, g1, tile0, tile1);
+  for_each_box(s[0], plan[0], [&](const Box& box, Range groups, Range tiles) {
+    run_columns_pair(s, plan, box, groups.begin, groups.end, tiles.begin, tiles.end);
   });
 }
 

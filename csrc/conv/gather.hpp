@@ -75,6 +75,10 @@ struct GatherPlan {
 
   int64_t pixels() const { return images * extent[0] * extent[1] * extent[2]; }
 
+  // Blocks that an axis of n outputs, and n images, are cut into.
+  int64_t parts(int axis, int64_t n) const { return even_parts(n, extent[axis], axis < 2 ? threads : 1); }
+  int64_t image_parts(int64_t n) const { return even_parts(n, images, threads); }
+
   // Rows of `a` come in the fewest tiles of nearly as many units, each of at most mr rows or nr vectors of them.
   struct RowTile {
     int64_t first, count;  // rows; the last tile's count may pass the last row

@@ -329,7 +329,7 @@ struct WeightGradient {
         const T* next = more ? dy_at(b, q + tile.pixels, g * oc + o.begin) : dy_at(b, 0, g * oc + o.end);
         const int64_t lines = more || k + 1 < panels ? o.size() : 0;
         Range m{0, 0}, ahead{0, 0};
-        for (int64_t i = 0; i < tiles; ++i) {  // as part() cuts them
+        for (int64_t i = 0; i < tiles; ++i) {  // nearly equal ones
           m = {m.end, (i + 1) * rows / tiles};
           ahead = {ahead.end, (i + 1) * lines / tiles};
           tile.ahead = next + ahead.begin * dy.stride[1];

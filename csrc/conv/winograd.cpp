@@ -281,17 +281,21 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   if (plan.threads > 1 && all >= plan.threads * kLeastTiles) most = std::min(most, ceil_div(all, plan.threads));
   // Whole rows of outputs. Of an axis with ends, the block at an end has the line that its padding repeats too: the
   // last one, whose size is rounded up, has two tiles where there are two.
-  const auto least_of = [&](int i) { return s.ends[i - 1].empty() ? int64_t{1} : int64_t{2}; };
-  plan.across = std::min(across, round_up(cut(across, std::max(least_of(2), most)), s.shape.step[2]));
-  plan.down =
-      std::min(down, std::max(least_of(1), even_extent(down, std::max<int64_t>(1, most / plan.across), plan.threads)));
-  if (plan.across == across && plan.down == down && deep == 1) plan.images = cut(s.images, most / (down * across));
-  plan.blocks = ceil_div(s.images, plan.images) * ceil_div(down, plan.down) * ceil_div(across, plan.across);
-  if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(plan.threads, plan.blocks)));
-  plan.blocks *= ceil_div(deep, plan.deep);
-  plan.group_parts = std::min(s.groups, ceil_div(plan.threads, plan.blocks));
-  plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks * plan.group_parts));
-  plan.transforms_weights = plan.blocks * plan.deep == 1 && (!s.u || all <= kFewTiles);
+  const auto at_most = [&](int i, int64_t n) { return s.ends[i - 1].empty() ? n : std::max<int64_t>(1, n - 1); };
+  plan.across = std::min(across, round_up(cut(across, most), s.shape.step[2]));
+  plan.parts[2] = std::min(ceil_div(across, plan.across), at_most(2, across));
+  plan.across = std::max(plan.across, ceil_div(across, plan.parts[2]));
+  plan.parts[1] = std::min(even_parts(down, std::max<int64_t>(1, most / plan.across), plan.threads), at_most(1, down));
+  plan.down = ceil_div(down, plan.parts[1]);
+  if (plan.across == across && plan.down == down && deep == 1)
+    plan.image_parts = even_parts(s.images, std::max<int64_t>(1, most / (down * across)), plan.threads);
+  else plan.image_parts = s.images;
+  plan.images = ceil_div(s.images, plan.image_parts);
+  if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(plan.threads, plan.blocks())));
+  plan.parts[0] = ceil_div(deep, plan.deep);
+  plan.group_parts = std::min(s.groups, ceil_div(plan.threads, plan.blocks()));
+  plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks() * plan.group_parts));
+  plan.transforms_weights = plan.blocks() * plan.deep == 1 && (!s.u || all <= kFewTiles);
   plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
   if (plan.transforms_weights)
@@ -303,26 +307,24 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
 
 template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
-  // Blocks of even size, so that threads end together.
   const int64_t all[3] = {s.axis[0].outputs, s.shape.tiles(1, s.axis[1].outputs), s.shape.tiles(2, s.axis[2].outputs)};
-  const int64_t unit[3] = {1, 1, s.shape.step[2]}, most[3] = {plan.deep, plan.down, plan.across};
-  int64_t units[3], parts[3];
-  for (int i = 0; i < 3; ++i) units[i] = ceil_div(all[i], unit[i]), parts[i] = ceil_div(all[i], most[i]);
+  const int64_t unit[3] = {1, 1, s.shape.step[2]};
   const Tiles<T> tiles{s, plan};
-  parallel_tasks(plan.blocks * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
+  parallel_tasks(plan.blocks() * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
     Box box{};
     const int64_t rows = task % plan.row_parts;
     task /= plan.row_parts;
     const Range groups = part(s.groups, plan.group_parts, task % plan.group_parts);
     task /= plan.group_parts;
     for (int i : {2, 1, 0}) {
-      const Range own = part(units[i], parts[i], task % parts[i]);
+      const Range own = part(ceil_div(all[i], unit[i]), plan.parts[i], task % plan.parts[i]);
       box.begin[i] = own.begin * unit[i];
       box.end[i] = std::min(all[i], own.end * unit[i]);
-      task /= parts[i];
+      task /= plan.parts[i];
     }
-    box.image0 = task * plan.images;
-    box.image1 = std::min(s.images, box.image0 + plan.images);
+    const Range images = part(s.images, plan.image_parts, task);
+    box.image0 = images.begin;
+    box.image1 = images.end;
     tiles.run(box, groups, rows);
   });
 }

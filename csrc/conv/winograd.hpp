@@ -64,15 +64,17 @@ struct WinogradSum {
 };
 
 struct WinogradPlan {
-  int64_t images = 1, down = 1, across = 1;  // tiles of a block
-  int64_t deep = 1;                          // its outputs along the depth
-  int64_t blocks = 1;                        // of all images
-  int64_t group_parts = 1, row_parts = 1;    // a block is done in so many tasks
-  int64_t chunk = 1;                         // vectors of rows whose products are made at a time
-  int64_t depth = 1;                         // channels at a time
-  bool transforms_weights = false;           // of such a chunk when it comes to it
+  int64_t images = 1, down = 1, across = 1;       // tiles of a block
+  int64_t deep = 1;                               // its outputs along the depth
+  int64_t image_parts = 1, parts[3] = {1, 1, 1};  // blocks along the images, the depth and both axes of tiles
+  int64_t group_parts = 1, row_parts = 1;         // a block is done in so many tasks
+  int64_t chunk = 1;                              // vectors of rows whose products are made at a time
+  int64_t depth = 1;                              // channels at a time
+  bool transforms_weights = false;                // of such a chunk when it comes to it
   int64_t workspace_bytes = 0;
   int threads = 1;
+
+  int64_t blocks() const { return image_parts * parts[0] * parts[1] * parts[2]; }
 };
 
 // Elements of the transformed weights of all groups (`channels` being those of all slices), and the transform.
