@@ -154,10 +154,11 @@ struct Region {
   std::exception_ptr error{};
   std::mutex mutex{};
 
-  void run() {
+  // A thread begins with the task of its number: what it wrote in the region before, it finds in its cache.
+  void run(int64_t thread, int64_t team) {
     const Borrowing borrowing(Borrowing::current() == workspace ? nullptr : workspace);
     try {
-      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) task(context, i);
+      for (int64_t i = thread; i < tasks; i = team + next.fetch_add(1, std::memory_order_relaxed)) task(context, i);
     } catch (...) {
       std::lock_guard<std::mutex> lock(mutex);
       if (!error) error = std::current_exception();
@@ -177,8 +178,10 @@ void run_tasks(int64_t tasks, int threads, void (*task)(void*, int64_t), void* c
   Region region{task, context, tasks, Borrowing::current()};
 #if FASTCONV_HAVE_OPENMP
 #pragma omp parallel num_threads(threads)
+  region.run(omp_get_thread_num(), omp_get_num_threads());
+#else
+  region.run(0, 1);
 #endif
-  region.run();
   if (region.error) std::rethrow_exception(region.error);
 }
 

@@ -149,8 +149,7 @@ struct Correlation {
       if (!transformed && !plan.transforms_weights) {
         T* u = reinterpret_cast<T*>(Arena::shared().reserve(
             Arena::rounded_bytes<T>(winograd_weight_size<T>(s.groups, s.rows, s.shape.slices * s.channels))));
-        winograd_weights(s, threads_for(60.0 * static_cast<double>(s.groups * s.rows * s.shape.slices * s.channels)),
-                         u);
+        winograd_weights(s, plan.threads, u);
         s.u = u;
       }
       run_winograd(s, plan);

@@ -20,6 +20,7 @@ constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weig
 constexpr int64_t kMostBytes = 12 << 20;     // transformed input of a block, whatever the number of channels
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
 constexpr int64_t kRowsAtOnce = 64;          // of products
+constexpr int64_t kVectorsApart = 2;         // of rows: at least so many a thread, where rows are split
 constexpr int64_t kMostApart = 32;           // taps: a block has at least a tile of each residue
 
 template <class T>
@@ -258,8 +259,11 @@ int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels) {
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
   const int64_t vectors = ceil_div(s.rows, lanes<T>()), size = winograd_weight_vector<T>(all_channels(s));
-  parallel_tasks(s.groups * vectors, threads, [&](int64_t task) {
-    transform_rows(s, task / vectors, task % vectors, 0, s.channels, u + task * size);
+  const int64_t all = s.groups * vectors, parts = std::min<int64_t>(all, threads);  // as of plans that split rows
+  parallel_tasks(parts, threads, [&](int64_t i) {
+    const Range own = part(all, parts, i);
+    for (int64_t v = own.begin; v < own.end; ++v)
+      transform_rows(s, v / vectors, v % vectors, 0, s.channels, u + v * size);
   });
 }
 
@@ -294,9 +298,12 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(plan.threads, plan.blocks())));
   plan.parts[0] = ceil_div(deep, plan.deep);
   plan.group_parts = std::min(s.groups, ceil_div(plan.threads, plan.blocks()));
-  plan.row_parts = std::min(vectors, ceil_div(plan.threads, plan.blocks() * plan.group_parts));
+  plan.splits_rows = plan.threads > 1 && !s.u && s.groups == 1 && vectors >= kVectorsApart * plan.threads &&
+                     all < 4 * s.rows * s.shape.slices;
+  plan.row_parts =
+      plan.splits_rows ? plan.threads : std::min(vectors, ceil_div(plan.threads, plan.blocks() * plan.group_parts));
   plan.transforms_weights = plan.blocks() * plan.deep == 1 && (!s.u || all <= kFewTiles);
-  plan.chunk = std::min(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
+  plan.chunk = cut(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
   plan.depth = s.channels;
   if (plan.transforms_weights)
     plan.depth = std::min(
@@ -310,7 +317,7 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
   const int64_t all[3] = {s.axis[0].outputs, s.shape.tiles(1, s.axis[1].outputs), s.shape.tiles(2, s.axis[2].outputs)};
   const int64_t unit[3] = {1, 1, s.shape.step[2]};
   const Tiles<T> tiles{s, plan};
-  parallel_tasks(plan.blocks() * plan.group_parts * plan.row_parts, plan.threads, [&](int64_t task) {
+  const auto run_one = [&](int64_t task) {
     Box box{};
     const int64_t rows = task % plan.row_parts;
     task /= plan.row_parts;
@@ -326,6 +333,11 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
     box.image0 = images.begin;
     box.image1 = images.end;
     tiles.run(box, groups, rows);
+  };
+  const int64_t all_tasks = plan.blocks() * plan.group_parts * plan.row_parts;
+  const int64_t apart = plan.splits_rows ? plan.row_parts : all_tasks;
+  parallel_tasks(apart, plan.threads, [&](int64_t first) {
+    for (int64_t task = first; task < all_tasks; task += apart) run_one(task);
   });
 }
 

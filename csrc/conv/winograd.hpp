@@ -68,9 +68,12 @@ struct WinogradPlan {
   int64_t deep = 1;                               // its outputs along the depth
   int64_t image_parts = 1, parts[3] = {1, 1, 1};  // blocks along the images, the depth and both axes of tiles
   int64_t group_parts = 1, row_parts = 1;         // a block is done in so many tasks
-  int64_t chunk = 1;                              // vectors of rows whose products are made at a time
-  int64_t depth = 1;                              // channels at a time
-  bool transforms_weights = false;                // of such a chunk when it comes to it
+  // Each thread does some rows of all blocks: it transforms the source anew, but reads no weights that another has just
+  // written, which takes longer where caches are apart and tiles few.
+  bool splits_rows = false;
+  int64_t chunk = 1;                // vectors of rows whose products are made at a time
+  int64_t depth = 1;                // channels at a time
+  bool transforms_weights = false;  // of such a chunk when it comes to it
   int64_t workspace_bytes = 0;
   int threads = 1;
 
