@@ -379,7 +379,7 @@ struct Correlation {
       return;
     }
     sum.channels = rows.channels;
-    sum.packed = !tail && !rows.in_place(taps, part_pixels());
+    sum.packed = sum.packs = !tail && !rows.in_place(taps, part_pixels());
     const GatherPlan part = plan_gather(sum);
     const int64_t together = w.step == 2 ? 2 : 1;  // phases
     at_least(plan.workspace_bytes, together * part.workspace_bytes);
@@ -491,7 +491,7 @@ struct Correlation {
       sum.tail = 0;
       if (count == 0 || count > kMaxTaps || rows.in_place(taps[i], part_pixels()) || plan_batch(taps[i]).cost >= 0)
         return false;
-      sum.packed = true;
+      sum.packed = sum.packs = true;
       sum.a_tap = all_taps(count);
       sum.a_channel = count;
       sum.a_row = rows.channels * count;
@@ -506,7 +506,7 @@ struct Correlation {
     T* a = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(size[0] + size[1])));
     for (int i : {0, 1}) {
       s[i].a = a + i * size[0];
-      rows.pack(taps[i], 0, rows.channels, plan[i], threads_for(4.0 * static_cast<double>(size[i])), a + i * size[0]);
+      rows.pack(taps[i], 0, rows.channels, plan[i], pack_threads(plan[i], size[i]), a + i * size[0]);
     }
     run_pair(s, plan);
     return true;
@@ -516,13 +516,17 @@ struct Correlation {
     return static_cast<double>(sum.images) * sum.axis[0].outputs * sum.axis[1].outputs * sum.axis[2].outputs;
   }
 
+  static int pack_threads(const GatherPlan& plan, int64_t elements) {
+    return plan.splits_rows ? plan.threads : threads_for(4.0 * static_cast<double>(elements));
+  }
+
   void read_in_place(const TapBox& taps) {
     sum.a = rows.w.data;
     sum.a_row = rows.row_stride();
     sum.a_group = rows.group_stride();
     sum.a_channel = rows.channel_stride();
     sum.a_tap = rows.tap_offsets(taps);
-    sum.packed = false;
+    sum.packed = sum.packs = false;
   }
 
   // Before anything of the sum is planned: whether it has a tail, whose weights are read in place.
@@ -563,6 +567,7 @@ struct Correlation {
     sum.a_tap = all_taps(taps.size());
     sum.a_channel = taps.size();
     if (ready && ready->rows && first && last && run_ready()) return;
+    sum.packs = true;
     const int64_t most = std::max<int64_t>(
         1, std::min(channels, kRowBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, a_channel)));
     for (int64_t c0 = 0; c0 == 0 || c0 < channels; c0 += most) {
@@ -572,7 +577,7 @@ struct Correlation {
       sum.a_row = n * taps.size();
       run_channels(c0, n, first && c0 == 0, last && c0 + n >= channels, [&](const GatherPlan& plan) {
         sum.a_group = round_up(rows.rows, plan.row_unit) * sum.a_row;
-        rows.pack(taps, c0, n, plan, threads_for(4.0 * static_cast<double>(n * a_channel)), a);
+        rows.pack(taps, c0, n, plan, pack_threads(plan, n * a_channel), a);
       });
     }
   }

@@ -562,18 +562,34 @@ int64_t tail_pixels(const GatherSum<T>& s) {
              : 0;
 }
 
+namespace {
+
+// Whether GatherPlan::splits_rows is quicker: to pack an entry of x takes a quarter as long as to fetch one of `a` from
+// another thread's cache.
+template <class T>
+bool shares_rows(const GatherSum<T>& s, const GatherPlan& plan) {
+  if (plan.threads < 2 || !s.packs || s.groups > 1) return false;
+  const int64_t tiles = plan.row_tiles(s.rows), most = ceil_div(tiles, plan.threads);
+  const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
+  const bool even = 8 * most * plan.threads <= 9 * tiles;
+  return even && s.images * block_channel_size(s.axis, 1, n, plan.expand) < 4 * s.rows * s.taps();
+}
+
+}  // namespace
+
 template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   GatherPlan plan = choose_kernel(s);
   plan.threads = threads_for(2 * s.macs());
+  plan.splits_rows = shares_rows(s, plan);
   const int64_t budget = kBlockBytes / static_cast<int64_t>(sizeof(T));
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
   const int64_t depth = s.channels * s.taps();
   // Enough pixels that streaming the rows of `a` past a block is cheap; more where there is little to stream.
   int64_t pixels = plan.columns ? columns_pixels(s) : depth >= 256 ? 768 : 4096;
   const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
-  if (plan.threads > 1 && s.groups < plan.threads)
+  if (plan.threads > 1 && s.groups < plan.threads && !plan.splits_rows)
     pixels = std::min<int64_t>(pixels,
                                std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / plan.threads)));
   int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : least_channels(s));
@@ -617,7 +633,9 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
         s.channels, round_up(plan.channels, kernels.lanes));  // so that a term has its lane however they are cut
 
   const int64_t boxes = plan.image_parts(s.images) * plan.parts(0, n[0]) * plan.parts(1, n[1]) * plan.parts(2, n[2]);
-  if (plan.threads > 1) {
+  if (plan.splits_rows) {
+    plan.row_parts = plan.threads;
+  } else if (plan.threads > 1) {
     plan.group_parts = std::min<int64_t>(s.groups, ceil_div(4 * plan.threads, boxes));
     const int64_t tasks = boxes * plan.group_parts;
     if (tasks < 2 * plan.threads)
@@ -641,25 +659,29 @@ void for_each_box(const GatherSum<T>& s, const GatherPlan& plan, F f) {
   const int64_t parts[3] = {plan.parts(0, n[0]), plan.parts(1, n[1]), plan.parts(2, n[2])};
   const int64_t image_parts = plan.image_parts(s.images);
   const int64_t tiles = plan.row_tiles(s.rows);
-  parallel_tasks(image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts, plan.threads,
-                 [&](int64_t task) {
-                   auto next = [&task](int64_t of) {
-                     int64_t i = task % of;
-                     task /= of;
-                     return i;
-                   };
-                   const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
-                   Box box{};
-                   for (int i : {2, 1, 0}) {
-                     const Range own = part(n[i], parts[i], next(parts[i]));
-                     box.begin[i] = own.begin;
-                     box.end[i] = own.end;
-                   }
-                   const Range images = part(s.images, image_parts, task);
-                   box.image0 = images.begin;
-                   box.image1 = images.end;
-                   f(box, part(s.groups, plan.group_parts, group), part(tiles, plan.row_parts, row));
-                 });
+  const auto run_one = [&](int64_t task) {
+    auto next = [&task](int64_t of) {
+      int64_t i = task % of;
+      task /= of;
+      return i;
+    };
+    const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
+    Box box{};
+    for (int i : {2, 1, 0}) {
+      const Range own = part(n[i], parts[i], next(parts[i]));
+      box.begin[i] = own.begin;
+      box.end[i] = own.end;
+    }
+    const Range images = part(s.images, image_parts, task);
+    box.image0 = images.begin;
+    box.image1 = images.end;
+    f(box, part(s.groups, plan.group_parts, group), part(tiles, plan.row_parts, row));
+  };
+  const int64_t tasks = image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts;
+  const int64_t apart = plan.splits_rows ? plan.row_parts : tasks;  // the rows are a task's last digit
+  parallel_tasks(apart, plan.threads, [&](int64_t first) {
+    for (int64_t task = first; task < tasks; task += apart) run_one(task);
+  });
 }
 
 }  // namespace

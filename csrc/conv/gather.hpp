@@ -26,9 +26,8 @@ struct GatherSum {
   // a[g * a_group + m * a_row + c * a_channel + a_tap[t]]; packed, row m of GatherPlan::packed_tile [m0, m0 + mr) is
   // a[g * a_group + m0 * a_row + (c * taps + t) * mr + m - m0] instead.
   const T* a = nullptr;
-  bool packed = false;
-  int64_t packed_rows =
-      0;  // of the tiles that `a` was packed in before there was a plan; 0: any, or vectors of columns
+  bool packed = false, packs = false;  // the latter: for this sum alone
+  int64_t packed_rows = 0;             // of tiles packed before there was a plan; 0: any, or vectors of columns
   int64_t a_group = 0, a_row = 0, a_channel = 0;
   Vector<int64_t> a_tap;
   int64_t tail = 0;           // the last pixels of each image are dot products along a, see tail_pixels()
@@ -69,6 +68,9 @@ struct GatherPlan {
   int mr = 1, nr = 1;                      // register tile: rows (pixels where `columns`), vectors
   int64_t row_unit = 1;                    // rows of `a` in a unit, a vector's where `columns`
   int64_t row_parts = 1, group_parts = 1;  // further cuts, for the threads' sake
+  // Each thread does some rows of all blocks: it packs all of x, but reads no rows of `a` that another has just packed,
+  // which takes longer where caches are apart and pixels few.
+  bool splits_rows = false;
   int threads = 1;
   int64_t workspace_bytes = 0;  // one thread
   double cost = 0;              // cycles

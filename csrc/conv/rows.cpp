@@ -81,16 +81,13 @@ void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_c
                               row_stride(), channel_stride(), c1 - c0, n, wide);
   };
   // The weights are read as they stand: row after row, or, transposed, some channels after some channels.
-  const int64_t parts =
-      std::abs(channel_stride()) > std::abs(row_stride()) ? ceil_div(channel_count, kChannelsAPart) : 1;
-  if (parts == 1)
-    return parallel_tasks(groups * tiles, threads,
-                          [&](int64_t task) { pack_part(task / tiles, task % tiles, 0, channel_count); });
+  const bool rows_first = std::abs(channel_stride()) <= std::abs(row_stride());
+  const int64_t step_c = rows_first ? channel_count : run ? 1 : kChannelsAPart;
+  const int64_t parts = std::min<int64_t>(tiles, threads);  // as of plans that split rows
   parallel_tasks(groups * parts, threads, [&](int64_t task) {
-    const int64_t c1 = (task % parts + 1) * channel_count / parts;
-    const int64_t step_c = run ? 1 : kChannelsAPart;
-    for (int64_t c = task % parts * channel_count / parts; c < c1; c += step_c)
-      for (int64_t i = 0; i < tiles; ++i) pack_part(task / parts, i, c, std::min(c1, c + step_c));
+    const Range own = part(tiles, parts, task % parts);
+    for (int64_t c = 0; c < channel_count; c += step_c)
+      for (int64_t i = own.begin; i < own.end; ++i) pack_part(task / parts, i, c, std::min(channel_count, c + step_c));
   });
 }
 
