@@ -89,6 +89,15 @@ def test_weight_gradient_of_many_panels(case: Case, layout: str, threads: int, d
     assert_exact(got, case.expected_grad_weight(g, x), dtype)
 
 
+@pytest.mark.parametrize(
+    "case", [Case((30, 300), (5, 1), 1, (2, 0), ic=40, oc=24), Case((8000,), (9,), 1, 4, ic=128, oc=16)]
+)
+def test_weight_gradient_of_blocks_in_place_and_copied(case: Case) -> None:
+    """Of two blocks as large, one stands in x, the other, at the border, is a copy with strides of its own."""
+    x, _, _, g = case.data(np.float32)
+    assert_exact(case.grad_weight(g, x), case.grad_weight(g, x, algorithm="reference"), np.float32)
+
+
 def test_weight_gradient_of_channels_far_apart() -> None:
     """Farther than an offset of 32 bits reaches."""
     try:

@@ -10,6 +10,7 @@
 #include "conv/weight_gradient.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "base/checked.hpp"
@@ -209,6 +210,9 @@ struct WeightGradient {
     }
   }
 
+  // Images, outputs and strides of a block. Of two as large one may stand in x, the other at the border be a copy.
+  using Made = std::array<int64_t, 9>;
+
   // The scratch memory of one task.
   struct Sizes {
     int64_t sums, block, panel, pixels, rows;  // bytes
@@ -228,8 +232,8 @@ struct WeightGradient {
   int64_t scratch_bytes() const { return sizes().total(); }
   struct Scratch {
     T *sums, *block, *panel;
-    int32_t *pixels, *rows;                  // offsets of a block's outputs, and of channels and taps,
-    mutable int64_t made[4] = {0, 0, 0, 0};  // for blocks of so many images and outputs
+    int32_t *pixels, *rows;  // offsets of a block's outputs, and of channels and taps,
+    mutable Made made{};     // for such blocks
     explicit Scratch(const WeightGradient& w) {
       const Sizes n = w.sizes();
       char* m = Arena::local().reserve(n.total());
@@ -286,10 +290,10 @@ struct WeightGradient {
   }
 
   void make_offsets(const Task& t, const Box& b, const Source& x, const Scratch& s) const {
-    const int64_t size[4] = {b.images(), b.extent(0), b.extent(1), b.extent(2)};
-    if (std::equal(size, size + 4, s.made)) return;
-    std::copy(size, size + 4, s.made);
     const int64_t* n = x.step;
+    const Made made{b.images(), b.extent(0), b.extent(1), b.extent(2), x.image, x.channel, n[0], n[1], n[2]};
+    if (made == s.made) return;
+    s.made = made;
     int32_t* to = s.rows;
     for (int64_t c = 0; c < t.c.size(); ++c)
       for (int64_t i : axis[0].offset)
