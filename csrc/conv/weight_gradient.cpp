@@ -17,6 +17,7 @@
 #include "base/parallel.hpp"
 #include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
+#include "conv/sum_parts.hpp"
 #include "conv/winograd_weight.hpp"
 
 namespace fastconv {
@@ -28,6 +29,7 @@ constexpr int64_t kPanelBytes = 32 << 10;   // transposed dy, in the L1 cache
 constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr int64_t kParts = 8;               // tasks times parts of the sum, where that leaves enough for each
+constexpr int64_t kPieces = 4;              // of a task, in which the parts are added
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
@@ -197,17 +199,27 @@ struct WeightGradient {
       return;
     }
     T* partial = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * parts * size)));
-    parallel_tasks(n * parts, threads, [&](int64_t i) {
+    const auto sum = [&](int64_t i, int64_t k) {
       Scratch s(*this);
-      s.sums = partial + i * size;
-      accumulate(task(i / parts), part(blocks(), parts, i % parts), s);
-    });
-    for (int64_t i = 0; i < n; ++i) {
-      T* total = partial + i * parts * size;
-      for (int64_t k = 1; k < parts; ++k)
-        for (int64_t j = 0; j < size; ++j) total[j] += total[k * size + j];
-      write(task(i), total);
-    }
+      s.sums = partial + (i * parts + k) * size;
+      accumulate(task(i), part(blocks(), parts, k), s);
+    };
+    const auto finish = [&](int64_t i, int64_t k) { add_parts(task(i), k, partial + i * parts * size); };
+    sum_parts(n, parts, kPieces, threads, sum, finish);
+  }
+
+  // Piece k of a task of one group whose parts' sums stand one behind the other: some outputs of dots, else channels.
+  void add_parts(Task t, int64_t k, T* sums) const {
+    Range& range = dots ? t.o : t.c;
+    const int64_t each = taps * (dots ? t.c.size() * kernels.lanes : width);
+    const Range own = part(range.size(), kPieces, k);
+    sums += own.begin * each;
+    const PackLine line{0, 0};
+    const PackRun run{0, static_cast<int32_t>(own.size() * each), 0, 1};
+    for (int64_t i = 1; i < parts; ++i)
+      kernels.pack_add({sums, sums + i * group_count * sum_elements(), &line, 1, &run, 1});
+    range = {range.begin + own.begin, range.begin + own.end};
+    write(t, sums);
   }
 
   // Images, outputs and strides of a block. Of two as large one may stand in x, the other at the border be a copy.

@@ -15,6 +15,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/sum_parts.hpp"
 #include "conv/weight_gradient.hpp"
 #include "conv/winograd.hpp"
 #include "conv/winograd_patches.hpp"
@@ -73,6 +74,16 @@ struct WinogradWeight {
           1, std::min<int64_t>({ceil_div(4, tasks()), blocks() < 16 ? 2 : 4, blocks(),
                                 kSharedBytes / item / (tasks() * sum_elements()),
                                 static_cast<int64_t>(2 * p.macs() / static_cast<double>(tasks()) / 1e7)}));
+  }
+
+  // As many tasks for each thread, where they are of fewer outputs and tiles are few: each transforms x anew, but no
+  // sums cross between caches. Changes no sum; the choice of the algorithm comes before.
+  void share_out() {
+    const int64_t whole = outputs, cuts = ceil_div(oc, outputs);
+    if (p.mb * tiles_of(0) * tiles_of(1) * tiles_of(2) >= 4 * oc) return;
+    for (int64_t n = cuts; n <= 2 * cuts && tasks() % threads != 0; ++n)
+      outputs = round_up(ceil_div(oc, n), kernels.lanes);
+    if (tasks() % threads != 0) outputs = whole;
   }
 
   // Of an axis: tiles, or along the depth outputs; those of a block; and blocks.
@@ -158,15 +169,13 @@ struct WinogradWeight {
       return;
     }
     T* partial = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(n * parts * sum_elements())));
-    parallel_tasks(n * parts, threads, [&](int64_t i) {
-      const Scratch s(*this);
-      accumulate(task(i / parts), part(blocks(), parts, i % parts), s, partial + i * sum_elements());
-    });
-    const int64_t chunks = ceil_div(channels, kStoredChannels);
-    parallel_tasks(n * chunks, threads, [&](int64_t i) {
-      const Scratch s(*this);
-      store(task(i / chunks), i % chunks * kStoredChannels, s, partial + i / chunks * parts * sum_elements());
-    });
+    const auto sum = [&](int64_t i, int64_t k) {
+      accumulate(task(i), part(blocks(), parts, k), Scratch(*this), partial + (i * parts + k) * sum_elements());
+    };
+    const auto finish = [&](int64_t i, int64_t chunk) {
+      store(task(i), chunk * kStoredChannels, Scratch(*this), partial + i * parts * sum_elements());
+    };
+    sum_parts(n, parts, ceil_div(channels, kStoredChannels), threads, sum, finish);
   }
 
   void accumulate(const Task& t, Range some, const Scratch& s, T* sums) const {
@@ -258,13 +267,16 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
 
 template <class T>
 void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
-  WinogradWeight<T>(p, dy, x, dw).run();
+  WinogradWeight<T> w(p, dy, x, dw);
+  w.share_out();
+  w.run();
 }
 
 template <class T>
 ConvPlan plan_winograd_weight(const ConvProblem& p) {
   ConvPlan plan;
-  const WinogradWeight<T> w(p, {}, {}, {});
+  WinogradWeight<T> w(p, {}, {}, {});
+  w.share_out();
   plan.algorithm = Algorithm::winograd;
   plan.kernel = w.shape.taps == 3 ? "F(3x3, 4x4)" : "F(5x5, 2x2)";
   plan.mr = w.transforms.tiles;
