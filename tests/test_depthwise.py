@@ -140,6 +140,15 @@ def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], 
         assert_same_bits(np.ascontiguousarray(guarded.view), call(np.empty(shape, dtype)))
 
 
+@pytest.mark.parametrize("size", [(31, 33), (33, 31), (16, 65), (64, 17)], ids=str)
+@pytest.mark.parametrize("stride", [2, (1, 2)])
+def test_both_phases_are_written_where_one_alone_is_small(size: tuple[int, int], stride: Any, dtype: Any) -> None:
+    case = Case(size, (3, 3), stride, groups=2, ic=8)
+    _, w, _, g = case.data(dtype)
+    out = np.full(case.input_shape, np.nan, dtype)
+    assert_exact(case.grad_input(g, w, out=out), case.expected_grad_input(g, w), dtype)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("width", [5, 7, 20])
 def test_an_infinity_stays_where_it_is(width: int, stride: int, dtype: Any) -> None:

@@ -230,11 +230,14 @@ struct Correlation {
         h.map.tabulated() || w.map.tabulated())
       return false;
     if (w.step > 2 || (w.step == 2 && phases.size() != 2)) return false;
-    const int64_t taps = h.map.taps() * (w.step == 2 ? phases[0].map.taps() + phases[1].map.taps() : w.map.taps());
+    // Of both phases, whichever is asked about: they go together, or neither does.
+    const bool both = w.step == 2;
+    const int64_t taps = h.map.taps() * (both ? phases[0].map.taps() + phases[1].map.taps() : w.map.taps()),
+                  width = both ? phases[0].map.outputs + phases[1].map.outputs : w.map.outputs;
     if (rows.channels * taps > kMaxTaps) return false;
     return algorithm == Algorithm::depthwise ||
-           (taps > 1 && depthwise_pays<T>(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step,
-                                          w.map.outputs * w.step, w.map.stride));
+           (taps > 1 &&
+            depthwise_pays<T>(rows.channels, rows.rows, rows.w.shape[3], h.map.outputs * h.step, width, w.map.stride));
   }
 
   // The same correlation with views of a line's rows.
