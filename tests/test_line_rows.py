@@ -30,6 +30,7 @@ CASES = [
     Case((1, 2500), (3, 3), padding=1),
     Case((2500, 1), (6, 1), padding=(3, 0)),
     Case((3, 2500), (1, 6)),
+    Case((1, 2500), (1, 6), (3, 1), (0, 3), batch=2),
 ]
 
 
@@ -39,12 +40,17 @@ def test_exact(case: Case, dtype: Any) -> None:
     x, w, b, g = case.data(dtype)
     want = case.forward(x, w, b, algorithm="reference")
     assert_exact(case.forward(x, w, b), want, dtype)
-    assert_exact(case.grad_input(g, w), case.grad_input(g, w, algorithm="reference"), dtype)
+    want_dx = case.grad_input(g, w, algorithm="reference")
+    assert_exact(case.grad_input(g, w), want_dx, dtype)
     assert_exact(case.grad_weight(g, x), case.grad_weight(g, x, algorithm="reference"), dtype)
     out = Guarded(case.output_shape, dtype, (1, -2, *[1] * (case.nd - 1), 3))
     case.forward(x, w, b, out=out.view)
     out.assert_intact()
     assert_exact(np.ascontiguousarray(out.view), want, dtype)
+    dx = Guarded(case.input_shape, dtype, (1, 2, *[-1] * (case.nd - 1), 2))
+    case.grad_input(g, w, out=dx.view)
+    dx.assert_intact()
+    assert_exact(np.ascontiguousarray(dx.view), want_dx, dtype)
 
 
 def test_plan() -> None:

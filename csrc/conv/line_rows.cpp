@@ -26,6 +26,7 @@ LineRows::LineRows(const Piece& h_line, const Piece& w_line) {
   rows = outputs / row;
   first = begin * map.stride + *low;
   h = h_line;
+  h.step = h.map.stride = 1;  // whatever a single output's are
   h.map.outputs = h.map.in = rows;
   w = w_line;
   w.begin = 0;
