@@ -140,13 +140,27 @@ def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], 
         assert_same_bits(np.ascontiguousarray(guarded.view), call(np.empty(shape, dtype)))
 
 
-@pytest.mark.parametrize("size", [(31, 33), (33, 31), (16, 65), (64, 17)], ids=str)
-@pytest.mark.parametrize("stride", [2, (1, 2)])
-def test_both_phases_are_written_where_one_alone_is_small(size: tuple[int, int], stride: Any, dtype: Any) -> None:
-    case = Case(size, (3, 3), stride, groups=2, ic=8)
+PIECES = [
+    # Both phases of an odd width, where one alone is small.
+    *[
+        Case(size, (3, 3), stride, groups=2, ic=8)
+        for size in ((31, 33), (33, 31), (16, 65), (64, 17))
+        for stride in (2, (1, 2))
+    ],
+    # A volume that a stride of the depth cuts into planes, each of its own tap.
+    Case((4, 11, 12), (5, 3, 3), (3, 1, 1), ((1, 1), (0, 0), (1, 1)), batch=2, groups=3),
+    Case((3, 11, 12), (3, 3, 3), (3, 2, 2), groups=3),
+    Case((3, 1, 2500), (3, 1, 6), (3, 1, 1), groups=2),
+]
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "depthwise"])
+@pytest.mark.parametrize("case", PIECES, ids=str)
+def test_every_piece_of_an_input_gradient_is_written(case: Case, algorithm: str, dtype: Any) -> None:
     _, w, _, g = case.data(dtype)
     out = np.full(case.input_shape, np.nan, dtype)
-    assert_exact(case.grad_input(g, w, out=out), case.expected_grad_input(g, w), dtype)
+    expected = case.grad_input(g, w, algorithm="reference")
+    assert_exact(case.grad_input(g, w, algorithm=algorithm, out=out), expected, dtype)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

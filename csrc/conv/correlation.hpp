@@ -1,28 +1,11 @@
 // Forward and input gradient are both correlations: of x with the weights, and of dy with their transpose. This is the
-// way from a problem to sums for the engines (conv/gather.hpp, conv/winograd.hpp).
+// way from a problem to the algorithms that take it whole, and to the pieces that the others take
+// (conv/piece_plan.hpp).
 #pragma once
-#include <memory>
-
-#include "base/workspace.hpp"
+#include "conv/ready_weights.hpp"
 #include "fastconv/conv.hpp"
 
 namespace fastconv {
-
-// Weights as the algorithms of a forward call read them, where these may suit the kernel's shape, stride and dilation.
-template <class T>
-struct ReadyWeights {
-  const T* transformed = nullptr;  // Winograd's transform
-  const T* rows = nullptr;         // packed for the direct algorithm,
-  int64_t tile_rows = 0;           // in tiles of so many rows, or in vectors (0)
-  int64_t elements = 0;
-  Arena memory;
-
-  const T* reserve(int64_t n) {
-    return reinterpret_cast<const T*>(memory.reserve(Arena::rounded_bytes<T>(elements = n)));
-  }
-};
-template <class T>
-std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem& p, View<const T> w, Algorithm algorithm);
 
 // `ready`: what is at hand of w, or null.
 template <class T>

@@ -51,6 +51,12 @@ bool sums_squares(const DepthwiseSum<T>& s) {
 // An axis as lines are read by it.
 AxisMap read_axis(const AxisMap& a, bool squares) { return squares ? unstrided(a) : a; }
 
+template <class T>
+bool has_square_kernel(int64_t stride, int64_t channels) {
+  const DepthwiseKernelsOf<T>& kernels = depthwise_kernels<T>();
+  return stride == 1 ? kernels.square_band[0] != nullptr : stride == 2 && channels == 1 && kernels.square_band_by_two;
+}
+
 // Whether all rows of a band would lie in one set of the L1 cache, which has no room for so many.
 template <class T>
 bool rows_collide(const DepthwiseSum<T>& s) {
@@ -211,11 +217,11 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 }  // namespace
 
 template <class T>
-bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width,
+bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
                     int64_t stride) {
   constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kTinyImage = 256, kSmallImage = 1024;
   const bool registers = depthwise_kernels<T>().square_band[0];  // enough of them for two columns and all taps
-  if (height < 2) return false;
+  if (height < 2 || taps < 2 || channels * taps > kMostDepthwiseTaps) return false;
   if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
   if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage)
     return true;  // nothing is packed
@@ -228,10 +234,14 @@ bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t 
     const auto [low, high] = std::minmax_element(a.offset.begin(), a.offset.end());
     return a.taps() == 3 && *high - *low == 2 && a.outputs > 1;
   };
-  const DepthwiseKernelsOf<T>& kernels = depthwise_kernels<T>();
-  const bool kernel =
-      w.stride == 1 ? kernels.square_band[0] != nullptr : w.stride == 2 && channels == 1 && kernels.square_band_by_two;
-  return kernel && phases == 1 && h.stride == w.stride && neighbours(h) && neighbours(w);
+  return phases == 1 && h.stride == w.stride && has_square_kernel<T>(w.stride, channels) && neighbours(h) &&
+         neighbours(w);
+}
+
+template <class T>
+bool sums_squares(const ConvAxis& h, const ConvAxis& w, int64_t channels) {
+  const auto neighbours = [](const ConvAxis& a) { return a.k == 3 && a.dilation == 1 && a.out > 1; };
+  return h.stride == w.stride && has_square_kernel<T>(w.stride, channels) && neighbours(h) && neighbours(w);
 }
 
 template <class T>
@@ -288,10 +298,11 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
   });
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                          \
-  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t); \
-  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t);       \
-  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                         \
+#define FASTCONV_INSTANTIATE(T)                                                                   \
+  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t); \
+  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, int64_t);                       \
+  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t);                \
+  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                                  \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

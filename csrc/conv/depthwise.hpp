@@ -40,16 +40,21 @@ struct DepthwisePlan {
   double cost = 0;  // estimated cycles of one core
 };
 
-// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `stride`
-// is the width's, of inputs.
+constexpr int64_t kMostDepthwiseTaps = 2048;  // of all channels of a group
+
+// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `taps` are
+// a channel's, `stride` is the width's, of inputs.
 template <class T>
-bool depthwise_pays(int64_t channels, int64_t rows, int64_t kernel_height, int64_t height, int64_t width,
+bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
                     int64_t stride);
 
 // Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel,
 // two.
 template <class T>
 bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
+// The same of a forward call.
+template <class T>
+bool sums_squares(const ConvAxis& h, const ConvAxis& w, int64_t channels);
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& sum);

@@ -279,7 +279,7 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) *
                                      (height * static_cast<double>(width) * (0.13 * depth + 1.45) +
                                       1.45 * static_cast<double>(channels) * x_pixels);
-  const bool squares = sums_squares<T>(forward_axis(h), forward_axis(w), inputs, 1);
+  const bool squares = sums_squares<T>(h, w, inputs);
   const double vectors = height * static_cast<double>(ceil_div(width, lanes)),
                packed = (w.stride == 1 || squares) && zeros
                             ? 0

@@ -37,18 +37,27 @@ BackwardPieces backward_pieces(const ConvAxis& axis);
 // The same in as few pieces as may be.
 Vector<Piece> all_pieces(const ConvAxis& axis, const BackwardPieces& pieces);
 
-// Calls f(d, h, w) for the pieces that make up a correlation. Of the padding's share, (set + add) on each axis
-// multiplied out, the axes behind the first that adds are taken whole: two thin pieces a side, not one for each corner
-// as well.
+// One piece of each axis.
+struct PieceBox {
+  const Piece &d, &h, &w;
+
+  const Piece& operator[](int axis) const { return axis == 0 ? d : axis == 1 ? h : w; }
+  double taps() const { return static_cast<double>(d.map.taps() * h.map.taps()) * static_cast<double>(w.map.taps()); }
+  double outputs() const {
+    return static_cast<double>(d.map.outputs * h.map.outputs) * static_cast<double>(w.map.outputs);
+  }
+  bool adds() const { return d.adds || h.adds || w.adds; }
+};
+
+// Calls f(d, h, ws), `ws` all pieces of the width behind those of the others, for what makes up an input gradient. Of
+// the padding's share, (set + add) on each axis multiplied out, the axes behind the first that adds are taken whole:
+// two thin pieces a side, not one for each corner as well.
 template <class F>
-void for_each_piece(const ConvProblem& p, Direction direction, F f) {
-  if (direction == Direction::forward)
-    return f(forward_piece(p.axis[0]), forward_piece(p.axis[1]), forward_piece(p.axis[2]));
-  const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+void for_each_row_of_pieces(const ConvProblem& p, const BackwardPieces (&axis)[3], F f) {
+  const BackwardPieces &d = axis[0], &h = axis[1], &w = axis[2];
   const auto product = [&f](const Vector<Piece>& ds, const Vector<Piece>& hs, const Vector<Piece>& ws) {
     for (const Piece& pd : ds)
-      for (const Piece& ph : hs)
-        for (const Piece& pw : ws) f(pd, ph, pw);
+      for (const Piece& ph : hs) f(pd, ph, ws);
   };
   product(d.set, h.set, w.set);
   product(d.set, h.set, w.add);

@@ -1,6 +1,10 @@
 #include "conv/tiny.hpp"
 
+#include <utility>
+
 #include "conv/activation.hpp"
+#include "conv/depthwise.hpp"
+#include "conv/depthwise_lanes.hpp"
 #include "conv/index_map.hpp"
 #include "kernels/conv.hpp"
 
@@ -8,8 +12,6 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kTinyMacs = 2048;
-
-}  // namespace
 
 bool is_tiny(const ConvProblem& p) {
   int64_t indices = 0;
@@ -20,9 +22,17 @@ bool is_tiny(const ConvProblem& p) {
   return indices <= kTinyIndices && p.macs() <= kTinyMacs;
 }
 
+// What DepthwisePiece::suits says of a forward call, without pieces.
 template <class T>
-void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
-              const View<T>& y, Activation activation) {
+bool suits_depthwise(const ConvProblem& p) {
+  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  return d.in == 1 && d.k == 1 && d.out == 1 && d.pad_before == 0 &&
+         depthwise_pays<T>(p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride);
+}
+
+template <class T>
+void sum(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
+         const View<T>& y, Activation activation) {
   int32_t indices[kTinyIndices], *next = indices;
   TinyConv<T> t;
   t.images = p.mb;
@@ -51,8 +61,35 @@ void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>&
   conv_kernels<T>().tiny(t);
 }
 
+// The axes h and w changed for one another.
+template <class T>
+View<T> turned(View<T> v) {
+  std::swap(v.shape[3], v.shape[4]);
+  std::swap(v.stride[3], v.stride[4]);
+  return v;
+}
+ConvProblem turned(ConvProblem p) {
+  std::swap(p.axis[1], p.axis[2]);
+  return p;
+}
+
+}  // namespace
+
+template <class T>
+bool run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
+              const View<T>& y, Activation activation) {
+  if (!is_tiny(p)) return false;
+  const bool lanes = use_lanes<T>(p, Direction::forward, Algorithm::automatic);
+  if (lanes && p.axis[2].stride > 1) return false;
+  const bool across = !lanes && suits_depthwise<T>(p) && !sums_squares<T>(p.axis[1], p.axis[2], p.ic / p.groups);
+  if (across && p.axis[1].stride > 1) return false;
+  if (across) sum(turned(p), turned(x), turned(w), bias, turned(y), activation);
+  else sum(p, x, w, bias, y, activation);
+  return true;
+}
+
 #define FASTCONV_INSTANTIATE(T)                                                                                \
-  template void run_tiny(const ConvProblem&, const View<const T>&, const View<const T>&, const View<const T>&, \
+  template bool run_tiny(const ConvProblem&, const View<const T>&, const View<const T>&, const View<const T>&, \
                          const View<T>&, Activation);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

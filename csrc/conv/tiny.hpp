@@ -5,11 +5,11 @@
 
 namespace fastconv {
 
-bool is_tiny(const ConvProblem& p);
-
-// y = clamp(conv(x, w) + bias); an activation that is no clamp is left to the caller.
+// y = clamp(conv(x, w) + bias); an activation that is no clamp is left to the caller. The problem is summed as the
+// larger ones like it are, so that a sample has the same bits alone and in a batch: the depthwise tile goes along the
+// width first. False if it is not tiny, or if an axis is summed in another order than that of the taps.
 template <class T>
-void run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
+bool run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
               const View<T>& y, Activation activation);
 
 }  // namespace fastconv

@@ -1,0 +1,52 @@
+// What all pieces of a correlation have in common. An input gradient is a correlation too: of dy, which is x here, with
+// the transposed weights, and y is dx.
+#pragma once
+#include "base/workspace.hpp"
+#include "conv/pieces.hpp"
+#include "conv/ready_weights.hpp"
+#include "conv/rows.hpp"
+#include "fastconv/conv.hpp"
+#include "fastconv/tensor.hpp"
+
+namespace fastconv {
+
+template <class T>
+struct Operands {
+  WeightRows<T> rows;
+  View<const T> x;
+  View<T> y;
+  Algorithm algorithm;
+  bool clamps;  // what is stored
+  T low, high;
+  Vector<T> bias;                          // one a row of all groups, or none
+  const ReadyWeights<T>* ready = nullptr;  // what is at hand of the weights, or null
+
+  // x, w and y are those of the direction: of an input gradient, dy is x.
+  Operands(const ConvProblem& p, Direction direction, const View<const T>& x, const View<const T>& w,
+           const View<const T>& bias, const View<T>& y, Activation activation, Algorithm algorithm);
+
+  // Of a call that is only to be described: contiguous views of no memory.
+  static Operands imagined(const ConvProblem& p, Direction direction, Algorithm algorithm);
+
+  int64_t images() const { return y.shape[0]; }
+  const T* first_bias() const { return bias.empty() ? nullptr : bias.data(); }
+  const T* transformed() const { return ready ? ready->transformed : nullptr; }
+
+  // y, of a box of outputs alone.
+  View<T> y_of(const PieceBox& box) const;
+
+  // Elements from a kernel's first value to some taps of axis `i`.
+  Vector<int64_t> tap_offsets(int i, const Piece& piece) const;
+};
+
+// A contiguous view of a shape, of no memory.
+template <class T>
+View<T> imagined_view(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
+  View<T> v;
+  const int64_t shape[5] = {n, c, d, h, w};
+  int64_t step = 1;
+  for (int i = 4; i >= 0; --i) v.shape[i] = shape[i], v.stride[i] = step, step *= shape[i];
+  return v;
+}
+
+}  // namespace fastconv

@@ -1,0 +1,151 @@
+#include "conv/piece_plan.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "conv/depthwise_piece.hpp"
+#include "conv/direct_piece.hpp"
+#include "conv/fft_piece.hpp"
+#include "conv/phase_pair.hpp"
+#include "conv/plan_parts.hpp"
+#include "conv/winograd_piece.hpp"
+
+namespace fastconv {
+namespace {
+
+// What is to be done for a piece; it refers to the operands and to the piece. Of a line, a depthwise plan may leave the
+// ends to others.
+template <class T>
+using PiecePlan = std::variant<WinogradPiece<T>, FftPiece<T>, DepthwisePiece<T>, DirectPiece<T>>;
+
+// The choice: it looks at one image and at no thread.
+template <class T>
+PiecePlan<T> plan_piece(const Operands<T>& c, const PieceBox& box) {
+  using Plan = PiecePlan<T>;
+  if (WinogradPiece<T>::suits(c, box)) return Plan(std::in_place_type<WinogradPiece<T>>, c, box);
+  if (const FftPlan fft = plan_fft_piece(c, box); fft.applies())
+    return Plan(std::in_place_type<FftPiece<T>>, c, box, fft);
+  if (const LineRows line(box.h, box.w); line.rows && DepthwisePiece<T>::suits(c, {box.d, line.h, line.w}))
+    return Plan(std::in_place_type<DepthwisePiece<T>>, c, line, box);
+  if (DepthwisePiece<T>::suits(c, box)) return Plan(std::in_place_type<DepthwisePiece<T>>, c, box);
+  return Plan(std::in_place_type<DirectPiece<T>>, c, box);
+}
+
+// Plans one piece after another, and runs each plan or, if there is a `total`, adds its description to that.
+template <class T>
+class Pieces {
+ public:
+  explicit Pieces(const Operands<T>& c, ConvPlan* total = nullptr) : c_(c), total_(total) {}
+
+  void all(const ConvProblem& p, Direction direction) {
+    if (c_.images() * c_.rows.groups * c_.rows.rows == 0) return;
+    if (direction == Direction::backward_input) return backward(p);
+    const Piece d = forward_piece(p.axis[0]), h = forward_piece(p.axis[1]), w = forward_piece(p.axis[2]);
+    piece({d, h, w});
+  }
+
+ private:
+  void backward(const ConvProblem& p) {
+    const BackwardPieces axis[3] = {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])};
+    if (Vector<WinogradEnd> ends[2]; WinogradPiece<T>::find_ends(c_, axis, ends)) {
+      const PieceBox box{axis[0].set[0], axis[1].set[0], axis[2].set[0]};
+      WinogradPiece<T> plan(c_, box, ends);
+      return follow(box, plan);
+    }
+    const bool skips = fill_if_skipped(p);
+    for_each_row_of_pieces(p, axis, [&](const Piece& d, const Piece& h, const Vector<Piece>& ws) {
+      size_t i = ws.size() > 1 && both_phases({d, h, ws[0]}, {d, h, ws[1]}) ? 2 : 0;
+      for (; i < ws.size(); ++i)
+        if (const PieceBox box{d, h, ws[i]}; !skips || box.taps() > 0) piece(box);
+    });
+  }
+
+  // Where a stride passes over the inputs between taps, y is filled at once beforehand, and pieces without taps are
+  // left out: going along it in steps is slower.
+  bool fill_if_skipped(const ConvProblem& p) {
+    bool skips = false;
+    Piece all[3];
+    for (int i = 0; i < 3; ++i) {
+      skips |= p.axis[i].stride > p.axis[i].k;
+      all[i].map.outputs = p.axis[i].in;
+      all[i].map.offset.clear();
+    }
+    if (skips) piece({all[0], all[1], all[2]});
+    return skips;
+  }
+
+  // The two phases of a stride of two along the width by one plan, so that y is written once. False if they are none,
+  // or better computed one by one.
+  bool both_phases(const PieceBox& even, const PieceBox& odd) {
+    if (even.w.step != 2 || odd.w.step != 2 || even.adds() || even.outputs() == 0) return false;
+    for (const PieceBox* box : {&even, &odd})
+      if (WinogradPiece<T>::suits(c_, *box) || plan_fft_piece(c_, *box).applies()) return false;
+    if (DepthwisePiece<T>::suits(c_, even, &odd.w)) {
+      DepthwisePiece<T> plan(c_, even, &odd.w);
+      return follow(even, plan), true;
+    }
+    if (c_.y.stride[4] != 1) return false;
+    PhasePair<T> plan(c_, even, odd);
+    if (plan.applies()) follow(even, plan);
+    return plan.applies();
+  }
+
+  void piece(const PieceBox& box) {
+    if (box.outputs() == 0 || (total_ && box.taps() == 0)) return;  // what only fills is not worth a word
+    PiecePlan<T> plan = plan_piece(c_, box);
+    std::visit([&](auto& engine) { follow(box, engine); }, plan);
+    if (const auto* image = std::get_if<DepthwisePiece<T>>(&plan)) {
+      outputs(box, 0, image->line_begin());
+      outputs(box, image->line_end(), box.w.map.outputs);
+    }
+  }
+  void outputs(const PieceBox& box, int64_t begin, int64_t end) {
+    if (begin == end) return;
+    const Piece w = outputs_of(box.w, begin, end);
+    piece({box.d, box.h, w});
+  }
+
+  template <class Engine>
+  void follow(const PieceBox& box, Engine& plan) {
+    if (!total_) return plan.run();
+    add_part(*total_, plan.describe(), box.outputs() > most_);
+    most_ = std::max(most_, box.outputs());
+  }
+
+  const Operands<T>& c_;
+  ConvPlan* const total_;
+  double most_ = 0;  // outputs of a piece that was described
+};
+
+}  // namespace
+
+template <class T>
+void run_pieces(const ConvProblem& p, Direction direction, const Operands<T>& c) {
+  Pieces<T>(c).all(p, direction);
+}
+
+template <class T>
+ConvPlan describe_pieces(const ConvProblem& p, Direction direction, const Operands<T>& c) {
+  ConvPlan plan;
+  Pieces<T>(c, &plan).all(p, direction);
+  return plan;
+}
+
+template <class T>
+void make_ready(const ConvProblem& p, const Operands<T>& c, ReadyWeights<T>& to) {
+  const Piece d = forward_piece(p.axis[0]), h = forward_piece(p.axis[1]), w = forward_piece(p.axis[2]);
+  const PiecePlan<T> plan = plan_piece<T>(c, {d, h, w});
+  if (const auto* winograd = std::get_if<WinogradPiece<T>>(&plan)) winograd->make_ready(to);
+  if (const auto* direct = std::get_if<DirectPiece<T>>(&plan)) direct->make_ready(to);
+}
+
+#define FASTCONV_INSTANTIATE(T)                                                         \
+  template void run_pieces(const ConvProblem&, Direction, const Operands<T>&);          \
+  template ConvPlan describe_pieces(const ConvProblem&, Direction, const Operands<T>&); \
+  template void make_ready(const ConvProblem&, const Operands<T>&, ReadyWeights<T>&);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv

@@ -1,0 +1,155 @@
+#include "conv/winograd_piece.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "conv/winograd_border.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kWeightBytes = 64 << 20;  // transformed at a time, if there is but one group
+
+template <class T>
+double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
+  const View<const T>& w = c.rows.w;
+  return winograd_weight_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels,
+                                 shape.taps == w.shape[3] && shape.taps == w.shape[4]);
+}
+
+template <class T>
+int64_t rows_at_once(const Operands<T>& c, int64_t slices) {
+  const WeightRows<T>& w = c.rows;
+  if (w.groups > 1 || c.transformed()) return w.rows;
+  const int64_t row_bytes = kWinogradPlanes * slices * w.channels * static_cast<int64_t>(sizeof(T));
+  return std::min(w.rows, std::max<int64_t>(8, kWeightBytes / row_bytes / 8 * 8));
+}
+
+}  // namespace
+
+template <class T>
+bool WinogradPiece<T>::suits(const Operands<T>& c, const PieceBox& box) {
+  if (c.algorithm != Algorithm::automatic && c.algorithm != Algorithm::winograd) return false;
+  const WinogradShape shape = winograd_shape(box.d.map, box.h.map, box.w.map);
+  const WeightRows<T>& w = c.rows;
+  if (shape.taps == 0 || w.channels == 0) return false;
+  if (c.algorithm == Algorithm::winograd) return true;
+  const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
+  if (!large_enough_for_winograd(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return false;
+  const double direct = static_cast<double>(shape.products() * w.groups * w.rows) * w.channels * outputs[0] *
+                        outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
+  return winograd_cost<T>(shape, w.groups, w.rows, w.channels, outputs) +
+             (c.transformed() ? 0 : weight_cost(c, shape)) <
+         direct;
+}
+
+template <class T>
+bool WinogradPiece<T>::find_ends(const Operands<T>& c, const BackwardPieces (&axis)[3],
+                                 Vector<WinogradEnd> (&ends)[2]) {
+  const BackwardPieces &d = axis[0], &h = axis[1], &w = axis[2];
+  if (h.add.empty() && w.add.empty()) return false;
+  if (d.set.size() != 1 || h.set.size() != 1 || w.set.size() != 1 || !d.add.empty() ||
+      !suits(c, {d.set[0], h.set[0], w.set[0]}))
+    return false;
+  const WinogradShape shape = winograd_shape(d.set[0].map, h.set[0].map, w.set[0].map);
+  if (shape.products() != 9 || shape.step[1] * shape.step[2] != 1) return false;
+  return find_winograd_ends(h, ends[0]) && find_winograd_ends(w, ends[1]);
+}
+
+template <class T>
+WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const Vector<WinogradEnd>* ends) : c_(c) {
+  const WeightRows<T>& w = c_.rows;
+  Vector<int64_t> tap[3];
+  for (int i = 0; i < 3; ++i) {
+    Piece piece = ascending(box[i]);
+    tap[i] = c_.tap_offsets(i, piece);
+    sum_.axis[i] = std::move(piece.map);
+  }
+  sum_.slice = std::move(tap[0]);
+  int64_t* to = sum_.tap;
+  for (int64_t i : tap[1])
+    for (int64_t j : tap[2]) *to++ = i + j;
+  sum_.shape = winograd_shape(sum_.axis[0], sum_.axis[1], sum_.axis[2]);
+  sum_.images = c_.images();
+  sum_.groups = w.groups;
+  sum_.channels = w.channels;
+  sum_.rows = rows_at_once_ = rows_at_once(c_, sum_.shape.slices);
+  sum_.x = c_.x;
+  sum_.y = c_.y_of(box);
+  sum_.w = w.w.data;
+  sum_.w_group = w.group_stride();
+  sum_.w_row = w.row_stride();
+  sum_.w_channel = w.channel_stride();
+  sum_.bias = c_.first_bias();
+  sum_.clamp = c_.clamps;
+  sum_.low = c_.low;
+  sum_.high = c_.high;
+  for (int i = 0; ends && i < 2; ++i) sum_.ends[i] = ends[i];
+  plan();
+}
+
+template <class T>
+void WinogradPiece<T>::plan() {
+  sum_.u = c_.transformed();
+  plan_ = plan_winograd(sum_);
+}
+
+template <class T>
+bool WinogradPiece<T>::next() {
+  first_row_ += sum_.rows;
+  if (first_row_ >= c_.rows.rows) return false;
+  sum_.y.data += sum_.rows * sum_.y.stride[1];
+  sum_.w += sum_.rows * sum_.w_row;
+  if (sum_.bias) sum_.bias += sum_.rows;
+  sum_.rows = std::min(rows_at_once_, c_.rows.rows - first_row_);
+  plan();
+  return true;
+}
+
+template <class T>
+void WinogradPiece<T>::run() {
+  do run_rows();
+  while (next());
+}
+
+// The weights are transformed once for all blocks, or, where there is but one, by the tasks as they come to them.
+template <class T>
+void WinogradPiece<T>::run_rows() {
+  if (needs_weights()) {
+    T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(weight_elements())));
+    winograd_weights(sum_, plan_.threads, u);
+    sum_.u = u;
+  }
+  run_winograd(sum_, plan_);
+}
+
+template <class T>
+void WinogradPiece<T>::make_ready(ReadyWeights<T>& to) const {
+  T* u = to.reserve(weight_elements());
+  winograd_weights(sum_, 1, u);
+  to.transformed = u;
+}
+
+template <class T>
+ConvPlan WinogradPiece<T>::describe() const {
+  const WeightRows<T>& w = c_.rows;
+  const int64_t outputs[3] = {sum_.axis[0].outputs, sum_.axis[1].outputs, sum_.axis[2].outputs};
+  ConvPlan plan;
+  plan.algorithm = Algorithm::winograd;
+  plan.kernel = sum_.shape.taps == 3 ? "F(4x4, 3x3)" : sum_.shape.taps == 5 ? "F(2x2, 5x5)" : "F(5x5, 2x2)";
+  plan.mr = winograd_kernels<T>().tiles;
+  plan.nr = winograd_kernels<T>().vectors * conv_kernels<T>().lanes;
+  plan.block_channels = sum_.channels;
+  plan.block_pixels = plan_.images * plan_.deep * plan_.down * plan_.across * sum_.shape.out() * sum_.shape.out();
+  plan.workspace_bytes = plan_.workspace_bytes;
+  if (needs_weights()) plan.shared_bytes = weight_elements() * static_cast<int64_t>(sizeof(T));
+  plan.threads = plan_.threads;
+  plan.cost = static_cast<double>(sum_.images) * winograd_cost<T>(sum_.shape, w.groups, w.rows, w.channels, outputs) +
+              weight_cost(c_, sum_.shape);
+  return plan;
+}
+
+template class WinogradPiece<float>;
+template class WinogradPiece<double>;
+
+}  // namespace fastconv

@@ -1,0 +1,43 @@
+// A piece of a correlation by Winograd's algorithm (conv/winograd.hpp), with as many rows' weights transformed at a
+// time as memory is given for.
+#pragma once
+#include "conv/operands.hpp"
+#include "conv/winograd.hpp"
+
+namespace fastconv {
+
+template <class T>
+class WinogradPiece {
+ public:
+  // Whether the algorithm applies and pays. It looks at one image and at no thread, so that a sample alone and in a
+  // batch are computed alike.
+  static bool suits(const Operands<T>& c, const PieceBox& box);
+
+  // Of an input gradient whose pieces these are: the ends of h and w whose border is all that padding adds. False where
+  // there is no padding, or more than that, or where the algorithm does not suit the one other piece.
+  static bool find_ends(const Operands<T>& c, const BackwardPieces (&axis)[3], Vector<WinogradEnd> (&ends)[2]);
+
+  // `ends`: those of h and w, or null.
+  WinogradPiece(const Operands<T>& c, const PieceBox& box, const Vector<WinogradEnd>* ends = nullptr);
+
+  void run();
+  ConvPlan describe() const;
+  // The weights transformed.
+  void make_ready(ReadyWeights<T>& to) const;
+
+ private:
+  int64_t weight_elements() const {
+    return winograd_weight_size<T>(sum_.groups, sum_.rows, sum_.shape.slices * sum_.channels);
+  }
+  bool needs_weights() const { return !c_.transformed() && !plan_.transforms_weights; }
+  void plan();
+  bool next();  // the rows after these, if there are any
+  void run_rows();
+
+  const Operands<T>& c_;
+  WinogradSum<T> sum_;  // of the rows whose turn it is
+  WinogradPlan plan_;
+  int64_t first_row_ = 0, rows_at_once_;
+};
+
+}  // namespace fastconv
