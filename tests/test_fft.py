@@ -140,6 +140,15 @@ def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], 
         assert_same_bits(np.ascontiguousarray(guarded.view), call(np.empty(shape, dtype)))
 
 
+def test_a_phase_without_taps_is_written(dtype: Any) -> None:
+    """All taps of an even dilation meet the same inputs of a stride of two: the others have a gradient of zero."""
+    case = Case((100, 102), (15, 15), 2, 1, 2, oc=4)
+    _, w, _, g = case.data(dtype)
+    dx = np.full(case.input_shape, np.nan, dtype)
+    case.grad_input(g, w, out=dx)
+    np.testing.assert_allclose(dx, case.grad_input(g, w, algorithm="reference"), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("activation", ["relu", "relu6", "leaky_relu", "tanh"])
 def test_activations(activation: str, dtype: Any) -> None:
     x, w, b, _ = LARGE[5].data(dtype)
