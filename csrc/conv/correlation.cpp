@@ -1,5 +1,7 @@
 #include "conv/correlation.hpp"
 
+#include <algorithm>
+
 #include "conv/activation.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_spread.hpp"
@@ -10,7 +12,7 @@
 namespace fastconv {
 namespace {
 
-// Who takes a problem whole.
+// A problem is taken whole by one of the first three, or piece by piece.
 enum class Way : uint8_t { folded, lanes, spread, pieces };
 
 template <class T>
@@ -33,11 +35,10 @@ void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<c
   run_pieces(p, Direction::forward, operands);
 }
 
-// What padding adds comes last, and the activation after it.
+// Whether padding adds to some of an input gradient: it does so last, and the activation comes after it.
 bool padding_adds(const ConvProblem& p) {
-  bool adds = false;
-  for (const ConvAxis& a : p.axis) adds |= a.mode != Mode::zeros && a.pad_before + a.pad_after > 0;
-  return adds;
+  const auto adds = [](const ConvAxis& a) { return a.mode != Mode::zeros && a.pad_before + a.pad_after > 0; };
+  return std::any_of(p.axis, p.axis + 3, adds);
 }
 
 }  // namespace
@@ -64,10 +65,11 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::spread:
       run_spread(p, dy, w, bias, dx);
       break;
-    case Way::pieces:
+    case Way::pieces: {
       Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
       clamped = operands.clamps = operands.clamps && !padding_adds(p);
       run_pieces(p, Direction::backward_input, operands);
+    }
   }
   if (!clamped) apply_activation(activation, dx);
 }

@@ -874,17 +874,18 @@ FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient) {
   return plan.cost < 0.7 * direct ? plan : FftPlan{};
 }
 
-void describe_fft(const FftPlan& part, double images, bool main, ConvPlan& plan) {
-  plan.workspace_bytes = std::max(plan.workspace_bytes, part.workspace_bytes);
-  plan.shared_bytes = std::max(plan.shared_bytes, part.shared_bytes);
-  plan.cost += images * part.cost;
-  if (!main) return;
+ConvPlan describe_fft(const FftPlan& part, double images) {
+  ConvPlan plan;
   plan.algorithm = Algorithm::fft;
   plan.kernel = part.kernel();
   plan.mr = plan.nr = 1;
   plan.block_channels = part.depth_chunk * part.inner_chunk;
   plan.block_pixels = 2 * part.extent[0] * part.extent[1];
+  plan.workspace_bytes = part.workspace_bytes;
+  plan.shared_bytes = part.shared_bytes;
   plan.threads = part.threads;
+  plan.cost = images * part.cost;
+  return plan;
 }
 
 template <class T>

@@ -80,8 +80,7 @@ inline bool may_use_fft(Algorithm algorithm, double taps, double macs) {
 // apply.
 template <class T>
 FftPlan choose_fft(Algorithm algorithm, const FftAxes& axes, bool gradient);
-// Adds the plan to the description of a call.
-void describe_fft(const FftPlan& part, double images, bool main, ConvPlan& plan);
+ConvPlan describe_fft(const FftPlan& part, double images);
 
 template <class T>
 void run_fft(const FftSum<T>& s, const FftPlan& plan);

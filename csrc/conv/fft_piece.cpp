@@ -31,13 +31,6 @@ FftPiece<T>::FftPiece(const Operands<T>& c, const PieceBox& box, const FftPlan& 
   for (int i = 0; i < 3; ++i) sum_.w.tap[i] = c.tap_offsets(i, box[i]);
 }
 
-template <class T>
-ConvPlan FftPiece<T>::describe() const {
-  ConvPlan plan;
-  describe_fft(plan_, static_cast<double>(sum_.of.images), true, plan);
-  return plan;
-}
-
 #define FASTCONV_INSTANTIATE(T)                                         \
   template FftPlan plan_fft_piece(const Operands<T>&, const PieceBox&); \
   template class FftPiece<T>;

@@ -15,7 +15,7 @@ class FftPiece {
   FftPiece(const Operands<T>& c, const PieceBox& box, const FftPlan& plan);
 
   void run() const { run_fft(sum_, plan_); }
-  ConvPlan describe() const;
+  ConvPlan describe() const { return describe_fft(plan_, static_cast<double>(sum_.of.images)); }
 
  private:
   FftSum<T> sum_;

@@ -519,14 +519,12 @@ double direct_weight_cost(const ConvProblem& p, int64_t images) {
 template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
-  ConvPlan plan;
   if (may_use_fft(p, algorithm))
-    if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies()) {
-      describe_fft(part, static_cast<double>(p.mb), true, plan);
-      return plan;
-    }
+    if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies())
+      return describe_fft(part, static_cast<double>(p.mb));
   if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
   const WeightGradient<T> w(p, {}, {}, {});
+  ConvPlan plan;
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? std::min(kMaxDotRows, w.outputs) : w.tallest(w.widest()));
   plan.nr = static_cast<int>(w.dots ? w.kernels.vectors : w.widest()) * w.kernels.lanes;
