@@ -110,6 +110,9 @@ class Tail {
       for (int i = 0; i < 3; ++i) inside &= at[i] >= box.begin[i] && at[i] < box.end[i];
       if (inside) pixels_.push_back({at[0], at[1], at[2]});
     }
+    for (int64_t n = box.image0; n < box.image1; ++n)
+      for (const Pixel& p : pixels_)
+        y_.push_back(n * s.y.stride[0] + p.d * s.y.stride[2] + p.h * s.y.stride[3] + p.w * s.y.stride[4]);
   }
   // Of each image's pixels in row (d, h), how many belong to the tail.
   int64_t in_row(int64_t d, int64_t h) const {
@@ -169,19 +172,19 @@ class Tail {
   void store(const T* bias, T* y, int64_t rows) const {
     constexpr int64_t kSums = 16;
     T lane[kSums * kSums];
-    const int64_t lanes = kernels_.lanes, all = rows * count(), pixels = static_cast<int64_t>(pixels_.size());
+    const int64_t lanes = kernels_.lanes, all = rows * count();
+    int64_t m = 0;
+    auto to = y_.begin();
     for (int64_t i0 = 0; i0 < all; i0 += kSums) {
       const int64_t some = std::min(kSums, all - i0);
       kernels_.pack_transposed(lane, kSums, sums_ + i0 * lanes, lanes, 1, lanes, some, some);
       for (int64_t l = 1; l < lanes; ++l)
         for (int64_t i = 0; i < some; ++i) lane[i] += lane[l * kSums + i];
       for (int64_t i = 0; i < some; ++i) {
-        const int64_t m = (i0 + i) / count(), n = box_.image0 + (i0 + i) % count() / pixels;
-        const Pixel& p = pixels_[static_cast<size_t>((i0 + i) % pixels)];
         T value = lane[i] + (bias ? bias[m] : T(0));
         if (s_.clamp) value = value < s_.low ? s_.low : value > s_.high ? s_.high : value;
-        y[n * s_.y.stride[0] + m * s_.y.stride[1] + p.d * s_.y.stride[2] + p.h * s_.y.stride[3] +
-          p.w * s_.y.stride[4]] = value;
+        y[m * s_.y.stride[1] + *to] = value;
+        if (++to == y_.end()) to = y_.begin(), ++m;
       }
     }
   }
@@ -194,6 +197,7 @@ class Tail {
   const Box& box_;
   const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
   Vector<Pixel> pixels_;
+  Vector<int64_t> y_;  // of each pixel of each image
   T *values_ = nullptr, *rows_ = nullptr, *sums_ = nullptr;
   int64_t depth_ = 0;
 };
@@ -231,14 +235,16 @@ struct Executor {
   // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box. A panel of the packed block stays in
   // the L1 cache while all rows of `a` pass by; with shallow sums a row tile goes along the rows of y instead.
   void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
+    if (tile0 >= tile1) return;
     const Block<T> block(s.axis, box, plan.expand, s.x, s.rows >= kManyRows);
     const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
     const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)),
                   offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
     Tail<T> tail(s, box);
     const Panels panels = make_panels(block, tail);
-    const auto last = plan.row_tile(s.rows, std::max(tile0, tile1 - 1));
-    const int64_t row0 = plan.row_tile(s.rows, tile0).first, row_count = last.first + last.count - row0;
+    Vector<GatherPlan::RowTile> row_tile;
+    for (int64_t i = tile0; i < tile1; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
+    const int64_t row0 = row_tile.front().first, row_count = row_tile.back().first + row_tile.back().count - row0;
     const Edges edges = plan_edges(panels, row_count, cb);
     const int64_t edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch);
     char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes +
@@ -270,7 +276,7 @@ struct Executor {
         t.accumulate = s.accumulate || c0 > 0;
         t.clamp = s.clamp && c0 + channels >= s.channels;
         auto one = [&](const Panel& panel, int64_t i) {
-          const auto [m, mr] = plan.row_tile(s.rows, i);
+          const auto [m, mr] = row_tile[static_cast<size_t>(i - tile0)];
           const int64_t channel = g * s.rows + m;
           t.b = b + panel.position;
           t.pixels = panel.pixels;
@@ -292,9 +298,9 @@ struct Executor {
             for (const Panel& panel : panels.list)
               for (int64_t i = i0; i < std::min(tile1, i0 + most); ++i) {
                 one(panel, i);
-                if (tail.count() && &panel == &panels.list.back())
-                  tail.add(t.a, a_offsets, plan.row_tile(s.rows, i).first - row0, plan.row_tile(s.rows, i).count,
-                           c0 == 0);
+                if (!tail.count() || &panel != &panels.list.back()) continue;
+                const auto [m, mr] = row_tile[static_cast<size_t>(i - tile0)];
+                tail.add(t.a, a_offsets, m - row0, mr, c0 == 0);
               }
         } else {
           for (int64_t i = tile0; i < tile1; ++i)
@@ -525,6 +531,16 @@ int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
   return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), least_channels(s));
 }
 
+// Lines that end with a vector where they follow one another without gaps, for blocks of one thread to be cut at.
+template <class T>
+int64_t whole_lines(const GatherSum<T>& s, const GatherPlan& plan) {
+  const int64_t width = s.axis[2].outputs, lanes = conv_kernels<T>().lanes;
+  int64_t lines = 1;
+  while (lines * width % lanes) ++lines;
+  const bool joined = plan.extent[2] == width && layout_size(s.axis[2], width, plan.expand[2]).width == width;
+  return joined && !plan.columns && plan.threads == 1 && lines <= plan.extent[1] ? lines : 1;
+}
+
 // Cycles of copying between y and the edges of tiles that end within a vector, once or twice for each run of channels.
 template <class T>
 double edge_cost(const GatherSum<T>& s, int lanes) {
@@ -615,7 +631,8 @@ GatherPlan plan_gather(const GatherSum<T>& s) {
       if (more[0] * more[1] * more[2] > pixels || few * channel_size(1, more) > budget) break;
       ++extent[axis];
     }
-    extent[axis] = ceil_div(n[axis], plan.parts(axis, n[axis]));
+    if (axis == 1 && extent[1] < n[1]) extent[1] -= extent[1] % (plan.lines = whole_lines(s, plan));
+    extent[axis] = std::min(n[axis], plan.unit(axis) * ceil_div(plan.units(axis, n[axis]), plan.parts(axis, n[axis])));
   }
   if (extent[0] == n[0] && extent[1] == n[1] && extent[2] == n[2])
     while (plan.images < s.images && (plan.images + 1) * extent[0] * extent[1] * extent[2] <= pixels &&
@@ -668,9 +685,9 @@ void for_each_box(const GatherSum<T>& s, const GatherPlan& plan, F f) {
     const int64_t row = next(plan.row_parts), group = next(plan.group_parts);
     Box box{};
     for (int i : {2, 1, 0}) {
-      const Range own = part(n[i], parts[i], next(parts[i]));
-      box.begin[i] = own.begin;
-      box.end[i] = own.end;
+      const Range own = part(plan.units(i, n[i]), parts[i], next(parts[i]));
+      box.begin[i] = own.begin * plan.unit(i);
+      box.end[i] = std::min(n[i], own.end * plan.unit(i));
     }
     const Range images = part(s.images, image_parts, task);
     box.image0 = images.begin;

@@ -63,6 +63,7 @@ struct GatherPlan {
   bool expand[3] = {false, false, false};
   int64_t images = 1;                      // of a block
   int64_t extent[3] = {1, 1, 1};           // outputs of a block
+  int64_t lines = 1;                       // of the height, of which a block has a multiple
   int64_t channels = 1;                    // packed at once
   bool columns = false;                    // vectors are channels, not pixels (conv/columns.hpp)
   int mr = 1, nr = 1;                      // register tile: rows (pixels where `columns`), vectors
@@ -78,7 +79,11 @@ struct GatherPlan {
   int64_t pixels() const { return images * extent[0] * extent[1] * extent[2]; }
 
   // Blocks that an axis of n outputs, and n images, are cut into.
-  int64_t parts(int axis, int64_t n) const { return even_parts(n, extent[axis], axis < 2 ? threads : 1); }
+  int64_t parts(int axis, int64_t n) const {
+    return even_parts(units(axis, n), units(axis, extent[axis]), axis < 2 ? threads : 1);
+  }
+  int64_t unit(int axis) const { return axis == 1 ? lines : 1; }
+  int64_t units(int axis, int64_t n) const { return ceil_div(n, unit(axis)); }
   int64_t image_parts(int64_t n) const { return even_parts(n, images, threads); }
 
   // Rows of `a` come in the fewest tiles of nearly as many units, each of at most mr rows or nr vectors of them.
