@@ -38,6 +38,9 @@ LINES = {
         "m dense 1 64 27 27 -> 64 k5 p2",
         "n dense 1 16 6 14 14 -> 16 k3 p1",
         "o dense 1 32 31 31 -> 32 k2",
+        "q dense 1 32 28 28 -> 32 k1x3 p0x1",
+        "r dense 1 64 17 17 -> 64 k7x1 p3x0",
+        "s dense 1 64 4000 -> 64 k9 p4",
     ),
     "fft": (
         "h dense 1 1 96 96 -> 1 k31 p15",

@@ -31,7 +31,7 @@ SIZES = [(7, 7, 7), (14, 14, 14), (12, 31, 29), (9, 9, 40)]
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_same_bits(layer: tuple[int, int, tuple[int, ...], dict[str, Any]], algorithm: str, dtype: Any) -> None:
     ic, oc, kernel, options = layer
-    if algorithm == "auto" and kernel == (3, 3):
+    if algorithm == "auto" and kernel in ((3, 3), (7, 1), (9,)):
         pytest.skip("what is packed may choose the algorithm")
     nd = len(kernel)
     rng = np.random.default_rng(7)

@@ -72,6 +72,35 @@ BORDERS = [  # padding by one, whose share of the input gradient the blocks at t
     Case((3, 9, 11), (1, 3, 3), padding=1, mode=("zeros", "reflect", "symmetric"), ic=6, oc=9),
     Case((11, 14), (3, 3), padding=1, mode="symmetric", groups=3, ic=17, oc=11, flip=True),
 ]
+STRIPS = [  # kernels of one axis: 3 to 16 taps in parts of 3, 4 and 5, along and down, dilated, of volumes
+    *[Case((5, 41), (1, k), padding=(0, k // 2), batch=2, ic=18, oc=17) for k in range(3, 17)],
+    *[Case((41, 5), (k, 1), padding=(k // 2, 0), batch=2, ic=9, oc=33) for k in range(3, 17)],
+    *[Case((13, 9), (1, 7), padding=(0, 5), mode=mode, batch=2, ic=18, oc=9) for mode in MODES],
+    *[Case((13, 9), (5, 1), padding=(3, 2), mode=mode, ic=7, oc=20) for mode in MODES],
+    *[Case(size, (1, 3), padding=(0, 1), batch=2, ic=3, oc=5) for size in SIZES],
+    *[Case(size, (4, 1), padding=(2, 0), batch=2, ic=3, oc=5) for size in SIZES],
+    Case((601,), (9,), padding=4, ic=130, oc=70),  # several blocks
+    Case((700,), (3,), padding=64, dilation=64, ic=18, oc=17),
+    Case((83,), (16,), padding=((3, 40),), dilation=5, ic=19, oc=5, flip=True),
+    Case((29, 7), (9, 1), padding=(9, 1), dilation=(4, 3), groups=3, ic=17, oc=11),
+    Case((14, 14), (1, 7), padding=(0, 3), batch=9, ic=37, oc=150),  # several images a block, rows in several chunks
+    Case((17, 17), (7, 1), padding=(3, 0), ic=300, oc=70),
+    Case((5, 4, 23), (3, 1, 7), padding=(1, 0, 3), ic=18, oc=9),
+    Case((4, 23, 3), (2, 6, 1), padding=(2, 3, 0), stride=(2, 1, 1), batch=2, ic=16, oc=4),
+    Case((11, 20), (1, 5), padding=(0, 2), stride=(2, 1), ic=18, oc=9),  # the input gradient alone, of every second line
+]
+STRIDED = [  # a stride of two: four parts of even and odd taps
+    *[Case(size, (k, k), stride=2, padding=k // 2, batch=2, ic=18, oc=17) for k in (3, 4, 5, 6) for size in SIZES[2:]],
+    *[Case((13, 18), (3, 3), stride=2, padding=2, mode=mode, batch=2, ic=18, oc=9) for mode in MODES],
+    *[Case((13, 18), (5, 5), stride=2, padding=2, mode=mode, ic=7, oc=20) for mode in MODES],
+    Case((29, 27), (3, 3), stride=2, padding=1, batch=9, ic=64, oc=150),  # several blocks, rows in several chunks
+    Case((28, 28), (3, 3), stride=2, padding=1, ic=300, oc=70),
+    Case((5, 601), (4, 4), stride=2, padding=1, ic=18, oc=17),
+    Case((19, 23), (5, 5), stride=2, padding=((0, 3), (1, 0)), groups=3, ic=17, oc=11, flip=True),
+    Case((5, 9, 12), (3, 3, 3), stride=2, padding=1, ic=16, oc=9),
+    Case((1, 2), (6, 6), stride=2, padding=5, ic=3, oc=2),
+]
+FURTHER += STRIPS + STRIDED
 CASES += FURTHER + BORDERS
 
 
@@ -117,6 +146,8 @@ def test_packed_weights_change_no_bit(case: Case, dtype: Any) -> None:
         ((27, 27), (5, 5), {"padding": 2}),
         ((28, 31), (3, 3), {"padding": 2, "dilation": 2}),
         ((6, 14, 14), (3, 3, 3), {"padding": 1}),
+        ((27, 30), (1, 7), {"padding": (0, 3)}),
+        ((300,), (9,), {"padding": 4}),
     ],
     ids=str,
 )
@@ -126,7 +157,7 @@ def test_packed_weights_of_other_shapes(
 ) -> None:
     case = Case(sizes, kernel, ic=48, oc=40, **more)
     x, w, b, _ = random(case, dtype)
-    packed = (fc.PackedConv2d if case.nd == 2 else fc.PackedConv3d)(w, b, algorithm=algorithm, **more)
+    packed = getattr(fc, f"PackedConv{case.nd}d")(w, b, algorithm=algorithm, **more)
     assert fc.explain(x.shape, w.shape, dtype=dtype, algorithm=algorithm, **more)["algorithm"] == "winograd"
     assert_same_bits(packed(x), case.forward(x, w, b, algorithm=algorithm))
 
@@ -136,6 +167,9 @@ PLANES = [
     Case((13, 29), (5, 5), padding=2, batch=2, ic=19, oc=37),
     Case((13, 29), (3, 3), padding=3, dilation=3, batch=2, ic=19, oc=37),
     Case((13, 29), (3, 3), padding=(1, 3), dilation=(1, 3), batch=2, ic=19, oc=37),
+    Case((13, 29), (1, 7), padding=(0, 3), batch=2, ic=19, oc=37),
+    Case((13, 29), (6, 1), padding=(4, 0), dilation=(2, 1), batch=2, ic=19, oc=37),
+    Case((27, 29), (3, 3), stride=2, padding=1, batch=2, ic=19, oc=37),
 ]
 
 
@@ -181,6 +215,11 @@ def test_auto_takes_it_for_many_channels(direction: str) -> None:
         ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 8, "dilation": 8, "padding_mode": "replicate"}, "F(4x4, 3x3)"),
         ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {"padding": 1}, "F(4x4, 3x3)"),
         ((1, 64, 33, 33), (64, 64, 2, 2), {}, "F(5x5, 2x2)"),
+        ((1, 192, 17, 17), (192, 192, 1, 7), {"padding": (0, 3)}, "F(5, 4)"),
+        ((1, 192, 17, 17), (192, 192, 7, 1), {"padding": (3, 0)}, "F(5, 4)"),
+        ((1, 64, 28, 28), (64, 64, 3, 1), {"padding": (1, 0), "padding_mode": "reflect"}, "F(6, 3)"),
+        ((1, 64, 16000), (64, 64, 9), {"padding": 4}, "F(4, 5)"),
+        ((1, 64, 4000), (64, 64, 3), {"padding": 64, "dilation": 64}, "F(6, 3)"),
     ],
     ids=str,
 )
@@ -194,6 +233,13 @@ def test_auto_takes_other_shapes(
 
 
 def test_auto_takes_it_for_a_stride_of_two() -> None:
+    for shape, weight, kernel in [
+        ((1, 128, 56, 56), (128, 128, 3, 3), "4 F(5x5, 2x2)"),
+        ((1, 64, 56, 56), (64, 64, 4, 4), "4 F(5x5, 2x2)"),
+        ((3, 29, 33, 31), (47, 29, 5, 5), "4 F(4x4, 3x3)"),
+    ]:
+        told = fc.explain(shape, weight, stride=2, padding=1)
+        assert told["algorithm"] == "winograd" and told["kernel"] == kernel
     told = fc.explain((1, 128, 64, 64), (256, 128, 4, 4), stride=2, padding=1, direction="grad_input")
     assert told["algorithm"] == "winograd" and told["kernel"] == "F(5x5, 2x2)"
 

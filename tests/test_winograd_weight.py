@@ -45,6 +45,15 @@ CASES = [
     Case((6, 9, 10), (3, 3, 3), 1, 1, batch=2, ic=17, oc=19),
     Case((9, 6, 7), (2, 3, 3), (3, 1, 1), (3, 1, 1), ic=5, oc=4),  # slices that see only zeros
     Case((7, 8, 6), (3, 5, 5), 1, 2, (2, 1, 1), groups=2, ic=3, oc=17, mode="circular"),
+    # Kernels of one axis: 3 to 16 taps in parts of 3, 4 and 5.
+    *(Case((3, 31), (1, k), 1, (0, k // 2), batch=2, ic=18, oc=17) for k in range(3, 17)),
+    *(Case((31, 3), (k, 1), 1, (k // 2, 0), batch=2, ic=9, oc=33) for k in range(3, 17)),
+    *(Case((11, 10), (1, 7), 1, (0, 5), mode=mode, batch=2, groups=2, ic=17, oc=19) for mode in MODES),
+    *(Case((11, 10), (3, 1), 1, (2, 1), mode=mode, ic=6, oc=7) for mode in MODES),
+    Case((601,), (9,), 1, 4, ic=65, oc=66),  # several blocks
+    Case((300,), (5,), 1, 16, 8, batch=7, groups=2, ic=9, oc=8),
+    Case((17, 17), (7, 1), 1, (3, 0), batch=5, ic=131, oc=97, flip=True),
+    Case((6, 5, 12), (3, 1, 4), 1, (1, 0, 2), batch=2, ic=17, oc=19),
 ]
 LARGE = [
     Case((41, 43), (3, 3), 1, 1, batch=3, ic=64, oc=64),
@@ -151,6 +160,9 @@ def test_not_chosen_where_direct_is_faster(channels: int, size: int) -> None:
         ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(5x5, 2x2)"),
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(3x3, 4x4)"),
         ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {}, "F(3x3, 4x4)"),
+        ((1, 192, 17, 17), (192, 192, 1, 7), {"padding": (0, 3)}, "F(4, 5)"),
+        ((1, 64, 28, 28), (64, 64, 3, 1), {}, "F(3, 6)"),
+        ((1, 64, 16000), (64, 64, 9), {"padding": 4}, "F(5, 4)"),
     ],
     ids=str,
 )
@@ -168,7 +180,7 @@ def test_forced_and_forbidden() -> None:
 
 @pytest.mark.parametrize(
     "kernel, more",
-    [((3, 3), {"stride": 2}), ((3, 5), {}), ((4, 4), {}), ((2, 2), {}), ((3, 1), {}), ((1, 3), {})],
+    [((3, 3), {"stride": 2}), ((3, 5), {}), ((4, 4), {}), ((2, 2), {}), ((2, 1), {}), ((1, 3), {"stride": 2})],
     ids=str,
 )
 def test_direct_where_it_does_not_fit(kernel: tuple[int, int], more: dict[str, Any], dtype: Any) -> None:

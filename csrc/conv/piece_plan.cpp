@@ -136,7 +136,10 @@ template <class T>
 void make_ready(const ConvProblem& p, const Operands<T>& c, ReadyWeights<T>& to) {
   const Piece d = forward_piece(p.axis[0]), h = forward_piece(p.axis[1]), w = forward_piece(p.axis[2]);
   const PiecePlan<T> plan = plan_piece<T>(c, {d, h, w});
-  if (const auto* winograd = std::get_if<WinogradPiece<T>>(&plan)) winograd->make_ready(to);
+  if (const auto* winograd = std::get_if<WinogradPiece<T>>(&plan)) {
+    if (winograd->keeps_weights()) winograd->make_ready(to);
+    else DirectPiece<T>(c, {d, h, w}).make_ready(to);
+  }
   if (const auto* direct = std::get_if<DirectPiece<T>>(&plan)) direct->make_ready(to);
 }
 

@@ -13,7 +13,6 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPlanes = kWinogradPlanes;
 constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block
 constexpr int64_t kOwnBytes = 768 << 10;     // transformed weights of a task
 constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weights are read once for each
@@ -21,7 +20,9 @@ constexpr int64_t kMostBytes = 12 << 20;     // transformed input of a block, wh
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
 constexpr int64_t kRowsAtOnce = 64;          // of products
 constexpr int64_t kVectorsApart = 2;         // of rows: at least so many a thread, where rows are split
-constexpr int64_t kMostApart = 32;           // taps: a block has at least a tile of each residue
+constexpr int64_t kMostApart = 32;           // taps: a block has at least a tile of each residue;
+constexpr int64_t kMostStripsApart = 64;     // of strips
+constexpr int64_t kMostStrided = 6;          // taps of an axis with a stride of two
 
 template <class T>
 int64_t lanes() {
@@ -31,6 +32,12 @@ int64_t lanes() {
 template <class T>
 int64_t all_channels(const WinogradSum<T>& s) {
   return s.shape.slices * s.channels;
+}
+
+// Elements of all transformed values of a vector of rows.
+template <class T>
+int64_t weight_vector(const WinogradSum<T>& s, int64_t channels) {
+  return s.shape.planes() * winograd_weight_plane<T>(s.shape.slices * channels);
 }
 
 // v[plane][slice][vector of channels][tile][lane], m[plane][vector of rows][tile][lane]
@@ -45,21 +52,42 @@ struct Layout {
   }
 };
 
+// The taps of each of four parts, and whether all of them lie side by side.
+template <class T>
+void find_taps(const WinogradSum<T>& s, WinogradPartWeights<T>& job) {
+  const int64_t k = s.shape.along;
+  for (int64_t t = 0; t < kWinogradTaps; ++t) {
+    const int64_t p = t / 9, i = t % 9 / 3 * 2 + p / 2, j = t % 3 * 2 + p % 2;
+    job.tap[p][t % 9] = i < k && j < k ? s.tap[i * k + j] : kNoTap;
+  }
+  const int64_t step = s.tap[1] - s.tap[0], all = k * k;
+  bool dense = step * step == 1;
+  for (int64_t t = 1; t < all; ++t) dense &= s.tap[t] - s.tap[t - 1] == step;
+  job.first = std::min(s.tap[0], s.tap[all - 1]);
+  job.dense = dense ? all : 0;
+}
+
 // The transformed weights of one vector of rows and channels [c0, c1): u[plane][slice][channel][lane].
 template <class T>
 void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, int64_t c1, T* u) {
-  WinogradWeights<T> job{};
-  job.rows = std::min(lanes<T>(), s.rows - r * lanes<T>());
-  job.row_stride = s.w_row;
-  job.channels = c1 - c0;
-  job.channel_stride = s.w_channel;
-  std::copy_n(s.tap, kWinogradTaps, job.tap);
-  job.u = u;
-  job.plane = winograd_weight_plane<T>(s.shape.slices * job.channels);
+  const int64_t row = r * lanes<T>(), rows = std::min(lanes<T>(), s.rows - row), part = (c1 - c0) * lanes<T>();
+  const int64_t plane = winograd_weight_plane<T>(s.shape.slices * (c1 - c0));
   for (int64_t slice : s.slice) {
-    job.w = s.w + g * s.w_group + r * lanes<T>() * s.w_row + c0 * s.w_channel + slice;
-    winograd_kernels<T>().of(s.shape.taps).weights(job);
-    job.u += job.channels * lanes<T>();
+    const T* w = s.w + g * s.w_group + row * s.w_row + c0 * s.w_channel + slice;
+    if (s.shape.strip) {
+      winograd_kernels<T>().strip_weights({w + s.tap[0], rows, s.w_row, c1 - c0, s.w_channel, s.shape.along,
+                                           s.tap[1] - s.tap[0], u, plane, part, s.shape.taps});
+    } else if (s.shape.stride > 1) {
+      WinogradPartWeights<T> job{w, rows,  s.w_row, c1 - c0,           s.w_channel,     0, 0, {},
+                                 u, plane, part,    s.shape.taps == 3, s.shape.uneven()};
+      find_taps(s, job);
+      winograd_kernels<T>().part_weights(job);
+    } else {
+      WinogradWeights<T> job{w, rows, s.w_row, c1 - c0, s.w_channel, {}, u, plane};
+      std::copy_n(s.tap, s.shape.taps * s.shape.taps, job.tap);
+      winograd_kernels<T>().of(s.shape.taps).weights(job);
+    }
+    u += s.shape.parts() * part;
   }
 }
 
@@ -69,22 +97,28 @@ struct Sizes {
   int64_t v, m, u, border, pixels;
   Sizes(const WinogradSum<T>& s, const WinogradPlan& plan) {
     const Layout<T> layout(s, plan);
-    const int64_t out = s.shape.out(), columns = round_up(plan.across, s.shape.step[2]) * out;
-    v = Arena::rounded_bytes<T>(kPlanes * layout.v_plane);
-    m = Arena::rounded_bytes<T>(kPlanes * layout.m_plane);
-    const int64_t own = plan.chunk * winograd_weight_vector<T>(s.shape.slices * plan.depth);
+    const int64_t rows = s.shape.out(1), columns = round_up(plan.across, s.shape.step[2]) * s.shape.out(2);
+    v = Arena::rounded_bytes<T>(s.shape.planes() * layout.v_plane);
+    m = Arena::rounded_bytes<T>(s.shape.planes() * layout.m_plane);
+    const int64_t own = plan.chunk * weight_vector(s, plan.depth);
     u = Arena::rounded_bytes<T>(plan.transforms_weights ? own : 0);
     border = Arena::rounded_bytes<T>(WinogradBorder<T>::elements(s, plan));
     pixels = Arena::rounded_bytes<T>(
-        std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across), out * columns * lanes<T>()));
+        std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across), rows * columns * lanes<T>()));
   }
   int64_t total() const { return v + m + u + border + pixels; }
 };
 
-// The slices of x that lie transformed in a task's memory, of which each is read by several outputs along the depth.
+// The slices of x that lie transformed in a task's memory, of which each is read by several outputs along the depth. A
+// place has room for all parts of a slice.
 class Slices {
  public:
-  explicit Slices(const AxisMap& axis) : d(axis), held(axis.offset.size()), wanted(held), place(held) {}
+  Slices(const AxisMap& axis, int64_t parts_)
+      : d(axis),
+        parts(parts_),
+        held(axis.offset.size()),
+        wanted(held),
+        place(held.size() * static_cast<size_t>(parts_)) {}
 
   void clear() { std::fill(held.begin(), held.end(), -1); }
 
@@ -93,22 +127,24 @@ class Slices {
   void fetch(int64_t o, F transform) {
     const auto find = [](const Vector<int64_t>& v, int64_t slice) { return std::find(v.begin(), v.end(), slice); };
     for (size_t t = 0; t < wanted.size(); ++t) wanted[t] = map_coordinate(d.mode, o * d.stride + d.offset[t], d.in);
-    for (size_t t = 0; t < wanted.size(); ++t) {
-      place[t] = -1;
-      if (wanted[t] < 0) continue;
-      place[t] = find(held, wanted[t]) - held.begin();
-      if (place[t] < static_cast<int64_t>(held.size())) continue;
-      const auto idle = [&](int64_t slice) { return slice < 0 || find(wanted, slice) == wanted.end(); };
-      place[t] = std::find_if(held.begin(), held.end(), idle) - held.begin();
-      held[static_cast<size_t>(place[t])] = wanted[t];
-      transform(wanted[t], place[t]);
+    int64_t* part = place.data();
+    for (int64_t slice : wanted) {
+      int64_t at = -1;
+      if (slice >= 0 && (at = find(held, slice) - held.begin()) == static_cast<int64_t>(held.size())) {
+        const auto idle = [&](int64_t other) { return other < 0 || find(wanted, other) == wanted.end(); };
+        at = std::find_if(held.begin(), held.end(), idle) - held.begin();
+        held[static_cast<size_t>(at)] = slice;
+        transform(slice, at * parts);
+      }
+      for (int64_t i = 0; i < parts; ++i) *part++ = at < 0 ? -1 : at * parts + i;
     }
   }
-  // Places of the taps, -1 for those that read zeros.
+  // Places of the taps' parts, -1 for those that read zeros.
   const Vector<int64_t>& places() const { return place; }
 
  private:
   const AxisMap& d;
+  const int64_t parts;
   Vector<int64_t> held, wanted, place;
 };
 
@@ -138,13 +174,13 @@ struct Tiles {
     const WinogradPatchesOf<T> source(s.shape, false, s.axis, s.x, box);
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
     WinogradBorder<T> border(s, plan, box, scratch.border);
-    Slices slices(s.axis[0]);
+    Slices slices(s.axis[0], s.shape.parts());
     for (int64_t g = groups.begin; g < groups.end; ++g) {
       slices.clear();
       for (int64_t o = box.begin[0]; o < box.end[0]; ++o) {
         slices.fetch(o, [&](int64_t slice, int64_t place) {
           source.transform(slice, g * s.channels, s.channels, scratch.pixels, scratch.v + place * layout.v_slice,
-                           layout.v_plane, layout.v_vector,
+                           layout.v_plane, layout.v_vector, layout.v_slice,
                            [&](int64_t c, int64_t n) { border.transform(source, c, n, scratch.pixels); });
         });
         for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
@@ -161,10 +197,11 @@ struct Tiles {
   // All products of some vectors of rows with some channels.
   void multiply(const Box& box, int64_t g, Range rows, Range channels, const Vector<int64_t>& place,
                 const Scratch& scratch, const WinogradBorder<T>& border) const {
-    const int64_t all = s.shape.slices * channels.size();
-    const int64_t u_plane = winograd_weight_plane<T>(all), u_vector = winograd_weight_vector<T>(all);
-    const T* u = plan.transforms_weights ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
-    if (plan.transforms_weights)
+    const bool own = plan.transforms_weights;
+    const int64_t held = own ? channels.size() : s.channels, c0 = own ? 0 : channels.begin;
+    const int64_t u_plane = winograd_weight_plane<T>(s.shape.slices * held), u_vector = weight_vector(s, held);
+    const T* u = own ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
+    if (own)
       for (int64_t r = rows.begin; r < rows.end; ++r)
         transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
     // Slices side by side are multiplied at once, where no vector of channels has lanes to spare.
@@ -175,15 +212,18 @@ struct Tiles {
     job.v_vector = layout.v_vector;
     job.tiles = box.images() * box.extent(1) * box.extent(2);
     job.m_vector = layout.m_vector;
-    for (int64_t i = 0; i < kPlanes; ++i) {
+    for (int64_t i = 0; i < s.shape.planes(); ++i) {
       job.accumulate = channels.begin > 0;
       job.m = scratch.m + i * layout.m_plane;
+      const unsigned missing = s.shape.missing(i);
+      const auto absent = [&](size_t t) { return place[t] < 0 || (missing && missing >> t % kWinogradParts & 1); };
       for (size_t t = 0, n; t < place.size(); t += n) {
         n = 1;
-        if (place[t] < 0) continue;
-        while (joins && t + n < place.size() && place[t + n] == place[t] + static_cast<int64_t>(n)) ++n;
+        if (absent(t)) continue;
+        while (joins && t + n < place.size() && place[t + n] == place[t] + static_cast<int64_t>(n) && !absent(t + n))
+          ++n;
         job.channels = static_cast<int64_t>(n) * channels.size();
-        job.u = u + i * u_plane + static_cast<int64_t>(t) * channels.size() * lanes;
+        job.u = u + i * u_plane + (static_cast<int64_t>(t) * held + c0) * lanes;
         job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice + channels.begin / lanes * layout.v_vector;
         kernels.products(job);
         border.multiply(i, channels.begin, job);
@@ -217,19 +257,22 @@ struct Tiles {
     job.low = s.low;
     job.high = s.high;
     job.pixels = scratch.pixels;
+    job.vertical = s.shape.strip == 1;
+    job.strip = static_cast<int>(s.shape.out(s.shape.strip));
+    const auto output = s.shape.strip ? kernels.strip_output : kernels.of(s.shape.taps).output;
     for (int64_t n = 0; n < box.images(); ++n) {
       job.m = scratch.m + i * layout.m_vector + n * job.down * job.across * lanes;
       if (multiplied) border.add_to(job, i, n);
       job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] + o * s.y.stride[2] +
               column * s.y.stride[4];
-      kernels.of(s.shape.taps).output(job);
+      output(job);
     }
   }
 };
 
 // Whether the offsets of an axis are evenly apart, and how far; 0 if not.
 int64_t step_of(const AxisMap& map) {
-  if (map.tabulated() || map.stride != 1 || map.taps() < 2) return 0;
+  if (map.tabulated() || map.taps() < 2) return 0;
   const int64_t step = map.offset[1] - map.offset[0];
   for (size_t t = 2; t < map.offset.size(); ++t)
     if (map.offset[t] - map.offset[t - 1] != step) return 0;
@@ -240,25 +283,59 @@ int64_t step_of(const AxisMap& map) {
 
 WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& w) {
   WinogradShape shape;
-  shape.slices = d.taps();
-  shape.taps = static_cast<int>(h.taps());
-  shape.step[1] = step_of(h);
-  shape.step[2] = step_of(w);
-  const auto near = [](int64_t step) { return step > 0 && step <= kMostApart; };
-  const bool fits = (shape.taps == 2 || shape.taps == 3 || shape.taps == 5) && w.taps() == h.taps() &&
-                    near(shape.step[1]) && near(shape.step[2]) && d.taps() > 0 && !d.tabulated();
-  if (!fits) shape.taps = 0;
+  const int64_t step[3] = {0, step_of(h), step_of(w)};
+  const bool strides = h.stride == 2 && w.stride == 2, dense = h.stride == 1 && w.stride == 1;
+  const auto near = [&](int axis, int64_t most) { return step[axis] > 0 && step[axis] <= most; };
+  const auto single = [](const AxisMap& map) { return map.taps() == 1 && map.stride == 1 && !map.tabulated(); };
+  shape.slices = d.tabulated() ? 0 : d.taps();
+  shape.taps = 0;
+  const int64_t taps = h.taps();
+  if (shape.slices == 0) return shape;
+  if (strides) {
+    if (step[1] != 1 || step[2] != 1 || w.taps() != taps || taps < 3 || taps > kMostStrided) return shape;
+    shape.stride = 2;
+    shape.along = taps;
+    shape.taps = static_cast<int>(ceil_div(taps, 2));
+    shape.slices *= shape.parts();
+    return shape;
+  }
+  if (!dense) return shape;
+  if (near(1, kMostApart) && near(2, kMostApart) && w.taps() == taps && (taps == 2 || taps == 3 || taps == 5)) {
+    shape.taps = static_cast<int>(taps);
+    shape.along = taps;
+  } else {
+    shape.strip = single(h) ? 2 : 1;
+    const AxisMap& along = shape.strip == 2 ? w : h;
+    if (!single(shape.strip == 2 ? h : w) || !near(shape.strip, kMostStripsApart)) return shape;
+    if (along.taps() < 3 || along.taps() > kStripMostTaps) return shape;
+    shape.along = along.taps();
+    double least = 0;  // products an output
+    for (int taps : {5, 4, 3}) {
+      const double cost = static_cast<double>(ceil_div(shape.along, taps)) / (kStripIn + 1 - taps);
+      if (shape.taps == 0 || cost < least) shape.taps = taps, least = cost;
+    }
+    shape.slices *= shape.parts();
+  }
+  for (int i : {1, 2})
+    if (step[i]) shape.step[i] = step[i];
   return shape;
 }
 
+const char* winograd_name(const WinogradShape& shape) {
+  static constexpr const char* squares[] = {"F(5x5, 2x2)", "F(4x4, 3x3)", "", "F(2x2, 5x5)"};
+  static constexpr const char* strided[] = {"4 F(5x5, 2x2)", "4 F(4x4, 3x3)"};
+  static constexpr const char* strip[] = {"", "F(6, 3)", "F(5, 4)", "F(4, 5)"};
+  return (shape.strip ? strip : shape.stride > 1 ? strided : squares)[shape.taps - 2];
+}
+
 template <class T>
-int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels) {
-  return checked_mul(groups * ceil_div(rows, lanes<T>()), winograd_weight_vector<T>(channels), "weight");
+int64_t winograd_weight_size(const WinogradSum<T>& s) {
+  return checked_mul(s.groups * ceil_div(s.rows, lanes<T>()), weight_vector(s, s.channels), "weight");
 }
 
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
-  const int64_t vectors = ceil_div(s.rows, lanes<T>()), size = winograd_weight_vector<T>(all_channels(s));
+  const int64_t vectors = ceil_div(s.rows, lanes<T>()), size = weight_vector(s, s.channels);
   const int64_t all = s.groups * vectors, parts = std::min<int64_t>(all, threads);  // as of plans that split rows
   parallel_tasks(parts, threads, [&](int64_t i) {
     const Range own = part(all, parts, i);
@@ -271,7 +348,7 @@ template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   WinogradPlan plan;
   const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>());
-  const int64_t channels = all_channels(s);
+  const int64_t channels = all_channels(s), planes = s.shape.planes();
   const auto cut = [](int64_t n, int64_t most) {
     return ceil_div(n, ceil_div(n, std::max<int64_t>(1, std::min(n, most))));
   };
@@ -279,8 +356,8 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   const int64_t down = s.shape.tiles(1, s.axis[1].outputs), across = s.shape.tiles(2, s.axis[2].outputs);
   plan.threads = threads_for(2.0 * static_cast<double>(s.images * s.groups * s.rows) * s.channels * s.shape.products() *
                              deep * s.axis[1].outputs * s.axis[2].outputs);
-  const int64_t least = std::clamp<int64_t>(kMostBytes / item / (kPlanes * channels), 1, kLeastTiles);
-  int64_t most = std::max(least, kCacheBytes / item / (kPlanes * (channels + kRowsAtOnce)));
+  const int64_t least = std::clamp<int64_t>(kMostBytes / item / (planes * channels), 1, kLeastTiles);
+  int64_t most = std::max(least, kCacheBytes / item / (planes * (channels + kRowsAtOnce)));
   const int64_t all = s.images * deep * down * across;
   if (plan.threads > 1 && all >= plan.threads * kLeastTiles) most = std::min(most, ceil_div(all, plan.threads));
   // Whole rows of outputs. Of an axis with ends, the block at an end has the line that its padding repeats too: the
@@ -302,12 +379,15 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
                      all < 4 * s.rows * s.shape.slices;
   plan.row_parts =
       plan.splits_rows ? plan.threads : std::min(vectors, ceil_div(plan.threads, plan.blocks() * plan.group_parts));
-  plan.transforms_weights = plan.blocks() * plan.deep == 1 && (!s.u || all <= kFewTiles);
+  const bool flat = s.axis[0].taps() == 1;
+  plan.transforms_weights = flat && plan.blocks() * plan.deep == 1 && (!s.u || all <= kFewTiles);
   plan.chunk = cut(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
+  // The parts of a kernel are summed for so many channels at a time, whatever the number of threads and images.
   plan.depth = s.channels;
-  if (plan.transforms_weights)
+  if (plan.transforms_weights || (flat && s.shape.parts() > 1))
     plan.depth = std::min(
-        s.channels, round_up(kOwnBytes / item / (kPlanes * s.shape.slices * plan.chunk * lanes<T>()), lanes<T>()));
+        s.channels,
+        round_up(kOwnBytes / item / (planes * s.shape.slices * std::max(kRowsAtOnce, lanes<T>())), lanes<T>()));
   plan.workspace_bytes = Sizes<T>(s, plan).total();
   return plan;
 }
@@ -347,21 +427,24 @@ double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, i
   const double tiles = static_cast<double>(shape.tiles(1, outputs[1]) * shape.tiles(2, outputs[2]));
   const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)),
                channel_vectors = ceil_div(channels, conv_kernels<T>().lanes),
-               all = static_cast<double>(shape.slices * channels);
-  double cost = kPlanes * row_vectors * all * tiles / 2 * 1.15 + 200 * (row_vectors + channel_vectors) * tiles;
+               products = static_cast<double>(shape.tile_products() * channels);
+  const double transforms = shape.strip ? 50 * (row_vectors + channel_vectors * shape.parts())
+                                        : 200 * (row_vectors + channel_vectors * static_cast<double>(shape.parts()));
+  const double cost = products * row_vectors * tiles / 2 * 1.15 + transforms * tiles;
   return static_cast<double>(groups * outputs[0]) * cost;
 }
 
 template <class T>
 double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels,
                             bool side_by_side) {
-  const double gather = side_by_side && shape.taps > 2 ? 0 : 1.2 * shape.taps * shape.taps;
-  const double each = 2 + 100.0 / conv_kernels<T>().lanes + gather;
+  const double taps = static_cast<double>(shape.strip ? shape.taps : shape.taps * shape.taps);
+  const double gather = side_by_side && (shape.taps > 2 || shape.stride > 1) ? 0 : 1.2 * taps;
+  const double each = (shape.strip ? 1.2 + 36.0 / lanes<T>() : 2 + 100.0 / lanes<T>()) + gather;
   return static_cast<double>(groups * rows * channels * shape.slices) * each;
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                        \
-  template int64_t winograd_weight_size<T>(int64_t, int64_t, int64_t);                                 \
+  template int64_t winograd_weight_size(const WinogradSum<T>&);                                        \
   template void winograd_weights(const WinogradSum<T>&, int, T*);                                      \
   template WinogradPlan plan_winograd(const WinogradSum<T>&);                                          \
   template void run_winograd(const WinogradSum<T>&, const WinogradPlan&);                              \

@@ -1,5 +1,7 @@
 // Winograd's algorithm for correlations of stride 1 with 3x3, 5x5 or 2x2 taps evenly apart: tiles of 6x6 inputs and 36
-// products for each pair of channels, where 4x4 outputs of 9 taps take 144, 2x2 of 25 and 5x5 of 4 take 100.
+// products for each pair of channels, where 4x4 outputs of 9 taps take 144, 2x2 of 25 and 5x5 of 4 take 100; with a
+// stride of two 3x3 to 6x6 taps, 121 products for 5x5 outputs of 9, which take 225. Three to
+// sixteen taps along one axis alone: 8 inputs and products for 6, 5 or 4 outputs of three, four or five taps.
 #pragma once
 #include <algorithm>
 
@@ -13,14 +15,38 @@ namespace fastconv {
 
 // A kernel of `slices` x taps x taps, those of h and w `step` apart. Where they are dilated, the outputs of one residue
 // are a problem of their own with inputs as far apart; the residues' tiles interleave, so that they cover the same
-// range together.
+// range together. A kernel of one tap on an axis has strips along the other for tiles: parts of `taps` taps, which are
+// slices too, `along` taps together. With a stride of two the kernel falls apart into four, of the even and the odd
+// taps of each axis, that read every second line: slices again. An odd part of one tap less has no value at infinity.
 struct WinogradShape {
   int64_t slices = 1;
   int taps = 3;
+  int strip = 0;      // the axis that strips lie along; 0: squares
+  int stride = 1;     // of squares
+  int64_t along = 0;  // taps of a strip's axis, or of each
   int64_t step[3] = {1, 1, 1};
 
-  int out() const { return winograd_outputs(taps); }  // outputs of a tile along an axis
-  int64_t products() const { return slices * taps * taps; }
+  int64_t planes() const { return strip ? kStripIn : kWinogradPlanes; }
+  int64_t parts() const { return strip ? ceil_div(along, taps) : stride * stride; }
+  int64_t products() const { return slices / parts() * along * (strip ? 1 : along); }
+  int64_t kernel(int axis) const { return strip && strip != axis ? 1 : along; }  // its taps
+  // Whether the odd parts are shorter, and the products of a tile.
+  bool uneven() const { return along % stride > 0; }
+  int64_t tile_products() const {
+    return stride == 1 ? planes() * slices
+                       : slices / parts() * (2 * kWinogradIn - uneven()) * (2 * kWinogradIn - uneven());
+  }
+  // Of the parts, those that are zero in a plane, as bits: the odd ones of an axis at infinity, if they are shorter.
+  unsigned missing(int64_t plane) const {
+    if (stride == 1 || !uneven()) return 0;
+    return (plane / kWinogradIn == kWinogradIn - 1 ? 0b1100u : 0) |
+           (plane % kWinogradIn == kWinogradIn - 1 ? 0b1010u : 0);
+  }
+  // Outputs of a tile along an axis, and the lines that it reads.
+  int64_t out(int axis) const { return !strip ? winograd_outputs(taps) : axis == strip ? kStripIn + 1 - taps : 1; }
+  int64_t in(int axis) const {
+    return !strip ? stride * kWinogradIn : axis == strip ? kStripIn + (parts() - 1) * taps : 1;
+  }
 
   // Tiles of n outputs of an axis, and the first output of a tile.
   int64_t tiles(int axis, int64_t n) const {
@@ -29,11 +55,12 @@ struct WinogradShape {
   int64_t first(int axis, int64_t tile) const { return tile / step[axis] * extent(axis) + tile % step[axis]; }
 
  private:
-  int64_t extent(int axis) const { return out() * step[axis]; }  // of a tile of each residue
+  int64_t extent(int axis) const { return out(axis) * step[axis]; }  // of a tile of each residue
 };
 
 // The shape of a kernel with these axes; `taps` is 0 where the algorithm does not fit.
 WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& w);
+const char* winograd_name(const WinogradShape& shape);
 
 // An end of an axis whose padding by one adds to an input gradient: the first of three taps reaches the padding behind
 // the axis from the last source coordinate, the last tap the padding before it from the first one.
@@ -55,7 +82,7 @@ struct WinogradSum {
   const T* u = nullptr;  // winograd_weights of the weights; or null, and they are transformed as they are needed
   const T* w = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
-  Vector<int64_t> slice;            // from w to each slice of taps
+  Vector<int64_t> slice;            // from w to each slice of taps along the depth
   int64_t tap[kWinogradTaps] = {};  // within a slice
   const T* bias = nullptr;
   bool clamp = false;
@@ -80,9 +107,9 @@ struct WinogradPlan {
   int64_t blocks() const { return image_parts * parts[0] * parts[1] * parts[2]; }
 };
 
-// Elements of the transformed weights of all groups (`channels` being those of all slices), and the transform.
+// Elements of the transformed weights of all groups, and the transform.
 template <class T>
-int64_t winograd_weight_size(int64_t groups, int64_t rows, int64_t channels);
+int64_t winograd_weight_size(const WinogradSum<T>& s);
 template <class T>
 void winograd_weights(const WinogradSum<T>& s, int threads, T* u);
 
@@ -99,14 +126,10 @@ int64_t plane_stride(int64_t elements) {
   return (ceil_div(elements, line) | 1) * line;
 }
 
-// Elements of one transformed value of a vector of rows, and of all 36.
+// Elements of one transformed value of a vector of rows; `channels` are those of all slices.
 template <class T>
 int64_t winograd_weight_plane(int64_t channels) {
   return plane_stride<T>(channels * conv_kernels<T>().lanes);
-}
-template <class T>
-int64_t winograd_weight_vector(int64_t channels) {
-  return kWinogradPlanes * winograd_weight_plane<T>(channels);
 }
 
 // Small problems are left to exact sums, whatever they cost: integers stay integers. Rows and channels of a group,

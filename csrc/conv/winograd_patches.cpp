@@ -13,7 +13,9 @@ PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, i
   at.reserve(static_cast<size_t>((end - first) * lines));
   for (int64_t tile = first; tile < end; ++tile) {
     const int64_t from = shape.first(i, tile) - output;
-    for (int64_t line = 0; line < lines; ++line) at.push_back(static_cast<int32_t>(from + line * shape.step[i]));
+    for (int64_t part = 0; part < axis.stride; ++part)
+      for (int64_t line = 0; line < lines / axis.stride; ++line)
+        at.push_back(static_cast<int32_t>((from + line * shape.step[i]) * axis.stride + part));
   }
   find(axis, output);
 }
@@ -41,14 +43,17 @@ void PatchLines::find(const AxisMap& axis, int64_t first) {
 }
 
 template <class T>
-WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape, bool gradient, const AxisMap* axis,
+WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape_, bool gradient, const AxisMap* axis,
                                         const View<const T>& x_, const Box& b)
     : x(x_),
       box(b),
-      h(axis[1], shape, 1, b.begin[1], b.end[1], gradient ? shape.out() : kWinogradIn),
-      w(axis[2], shape, 2, b.begin[2], b.end[2], gradient ? shape.out() : kWinogradIn),
-      make_patches(gradient ? winograd_kernels<T>().of(shape.taps).gradient_patches
-                            : winograd_kernels<T>().source_patches) {
+      shape(shape_),
+      h(axis[1], shape, 1, b.begin[1], b.end[1], gradient ? shape.out(1) : shape.in(1)),
+      w(axis[2], shape, 2, b.begin[2], b.end[2], gradient ? shape.out(2) : shape.in(2)),
+      parts(gradient ? 1 : shape.parts()),
+      make_patches(shape.strip ? winograd_kernels<T>().strip_patches
+                   : gradient  ? winograd_kernels<T>().of(shape.taps).gradient_patches
+                               : winograd_kernels<T>().source_patches) {
   const int64_t lanes = conv_kernels<T>().lanes;
   for (int32_t& line : h.at) line = static_cast<int32_t>((line < 0 ? h.size() : line) * w.size() * lanes);
   for (int32_t& line : w.at) line = static_cast<int32_t>(line < 0 ? -1 : line * lanes);
@@ -57,8 +62,8 @@ WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape, bool gradien
 template <class T>
 int64_t WinogradPatchesOf<T>::pixel_elements(const WinogradShape& shape, int64_t down, int64_t across) {
   const auto lines = [&](int i, int64_t tiles) {  // of so many consecutive tiles of each residue
-    const int64_t residue = ceil_div(tiles, shape.step[i]) * shape.out() + shape.taps - 1;
-    return std::min<int64_t>(shape.step[i] * residue, tiles * kWinogradIn);
+    const int64_t step = shape.step[i] * shape.stride, residue = (ceil_div(tiles, shape.step[i]) - 1) * shape.out(i);
+    return std::min<int64_t>(step * residue + step / shape.stride * shape.in(i), tiles * shape.in(i));
   };
   return (lines(1, down) + 1) * lines(2, across) * conv_kernels<T>().lanes;
 }
@@ -87,10 +92,19 @@ void WinogradPatchesOf<T>::make_pixels(const T* image, int64_t channels, T* pixe
 
 template <class T>
 void WinogradPatchesOf<T>::transform_one(int64_t d, int64_t c, int64_t channels, int64_t n, T* pixels, T* v,
-                                         int64_t plane) const {
+                                         int64_t plane, int64_t part) const {
   const T* image = x.data + (box.image0 + n) * x.stride[0] + c * x.stride[1] + d * x.stride[2];
   if (h.size() * w.size() > 0) make_pixels(image, channels, pixels);
-  make_patches({pixels, rows(), columns(), box.extent(1), box.extent(2), v, plane, conv_kernels<T>().lanes});
+  WinogradPatches<T> job{pixels, nullptr, nullptr, box.extent(1), box.extent(2), v, plane, conv_kernels<T>().lanes};
+  job.vertical = shape.strip == 1;
+  job.row_lines = static_cast<int64_t>(h.at.size()) / job.down;
+  job.column_lines = static_cast<int64_t>(w.at.size()) / job.across;
+  job.lines = std::min<int64_t>(kStripIn, job.vertical ? job.row_lines : job.column_lines);
+  for (int64_t p = 0; p < parts; ++p, job.v += part) {
+    job.row = rows() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride * kWinogradIn);
+    job.column = columns() + (shape.strip ? (shape.strip == 2) * p * shape.taps : p % shape.stride * kWinogradIn);
+    make_patches(job);
+  }
 }
 
 template class WinogradPatchesOf<float>;

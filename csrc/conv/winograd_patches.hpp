@@ -48,22 +48,24 @@ class WinogradPatchesOf {
   // Elements of scratch memory for boxes of so many tiles.
   static int64_t pixel_elements(const WinogradShape& shape, int64_t down, int64_t across);
 
-  // Value i of tile t of channel c0 + c at depth d goes to v + i * plane + c / lanes * vector + t * lanes + c % lanes.
+  // Value i of tile t of channel c0 + c at depth d goes to v + i * plane + c / lanes * vector + t * lanes + c % lanes,
+  // that of a kernel's part p to p * part behind it.
   // then(c / lanes, n) is called behind each vector c of channels of image n, while `pixels` holds it.
   template <class F>
-  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector,
+  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector, int64_t part,
                  F then) const {
     const int64_t lanes = conv_kernels<T>().lanes, tiles = box.extent(1) * box.extent(2);
     std::fill_n(pixels + h.size() * w.size() * lanes, w.size() * lanes, T(0));
     for (int64_t c = 0; c < channels; c += lanes)
       for (int64_t n = 0; n < box.images(); ++n) {
         transform_one(d, c0 + c, std::min(lanes, channels - c), n, pixels, v + c / lanes * vector + n * tiles * lanes,
-                      plane);
+                      plane, part);
         then(c / lanes, n);
       }
   }
-  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector) const {
-    transform(d, c0, channels, pixels, v, plane, vector, [](int64_t, int64_t) {});
+  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector,
+                 int64_t part = 0) const {
+    transform(d, c0, channels, pixels, v, plane, vector, part, [](int64_t, int64_t) {});
   }
 
   // Elements from the first pixel to a line of the source, and to those that the patches read.
@@ -74,12 +76,15 @@ class WinogradPatchesOf {
 
  private:
   // A vector of channels of an image, to the first of its tiles at v.
-  void transform_one(int64_t d, int64_t c, int64_t channels, int64_t n, T* pixels, T* v, int64_t plane) const;
+  void transform_one(int64_t d, int64_t c, int64_t channels, int64_t n, T* pixels, T* v, int64_t plane,
+                     int64_t part) const;
   void make_pixels(const T* image, int64_t channels, T* pixels) const;
 
   View<const T> x;
   Box box;
+  WinogradShape shape;
   PatchLines h, w;  // `at` made elements: from the first pixel to each line, and to a row of zeros behind them
+  int64_t parts;
   void (*make_patches)(const WinogradPatches<T>&);
 };
 

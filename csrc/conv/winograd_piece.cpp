@@ -13,15 +13,15 @@ constexpr int64_t kWeightBytes = 64 << 20;  // transformed at a time, if there i
 template <class T>
 double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
   const View<const T>& w = c.rows.w;
-  return winograd_weight_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels,
-                                 shape.taps == w.shape[3] && shape.taps == w.shape[4]);
+  const bool all = w.shape[3] == shape.kernel(1) && w.shape[4] == shape.kernel(2);
+  return winograd_weight_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, all);
 }
 
 template <class T>
-int64_t rows_at_once(const Operands<T>& c, int64_t slices) {
+int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape) {
   const WeightRows<T>& w = c.rows;
   if (w.groups > 1 || c.transformed()) return w.rows;
-  const int64_t row_bytes = kWinogradPlanes * slices * w.channels * static_cast<int64_t>(sizeof(T));
+  const int64_t row_bytes = shape.planes() * shape.slices * w.channels * static_cast<int64_t>(sizeof(T));
   return std::min(w.rows, std::max<int64_t>(8, kWeightBytes / row_bytes / 8 * 8));
 }
 
@@ -52,7 +52,7 @@ bool WinogradPiece<T>::find_ends(const Operands<T>& c, const BackwardPieces (&ax
       !suits(c, {d.set[0], h.set[0], w.set[0]}))
     return false;
   const WinogradShape shape = winograd_shape(d.set[0].map, h.set[0].map, w.set[0].map);
-  if (shape.products() != 9 || shape.step[1] * shape.step[2] != 1) return false;
+  if (shape.strip || shape.products() != 9 || shape.step[1] * shape.step[2] != 1) return false;
   return find_winograd_ends(h, ends[0]) && find_winograd_ends(w, ends[1]);
 }
 
@@ -73,7 +73,7 @@ WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const
   sum_.images = c_.images();
   sum_.groups = w.groups;
   sum_.channels = w.channels;
-  sum_.rows = rows_at_once_ = rows_at_once(c_, sum_.shape.slices);
+  sum_.rows = rows_at_once_ = rows_at_once(c_, sum_.shape);
   sum_.x = c_.x;
   sum_.y = c_.y_of(box);
   sum_.w = w.w.data;
@@ -136,11 +136,11 @@ ConvPlan WinogradPiece<T>::describe() const {
   const int64_t outputs[3] = {sum_.axis[0].outputs, sum_.axis[1].outputs, sum_.axis[2].outputs};
   ConvPlan plan;
   plan.algorithm = Algorithm::winograd;
-  plan.kernel = sum_.shape.taps == 3 ? "F(4x4, 3x3)" : sum_.shape.taps == 5 ? "F(2x2, 5x5)" : "F(5x5, 2x2)";
+  plan.kernel = winograd_name(sum_.shape);
   plan.mr = winograd_kernels<T>().tiles;
   plan.nr = winograd_kernels<T>().vectors * conv_kernels<T>().lanes;
   plan.block_channels = sum_.channels;
-  plan.block_pixels = plan_.images * plan_.deep * plan_.down * plan_.across * sum_.shape.out() * sum_.shape.out();
+  plan.block_pixels = plan_.images * plan_.deep * plan_.down * plan_.across * sum_.shape.out(1) * sum_.shape.out(2);
   plan.workspace_bytes = plan_.workspace_bytes;
   if (needs_weights()) plan.shared_bytes = weight_elements() * static_cast<int64_t>(sizeof(T));
   plan.threads = plan_.threads;

@@ -22,13 +22,12 @@ class WinogradPiece {
 
   void run();
   ConvPlan describe() const;
-  // The weights transformed.
+  // The weights transformed. With a stride of two, that would be sixteen times as many: then they are not kept.
+  bool keeps_weights() const { return sum_.shape.stride == 1; }
   void make_ready(ReadyWeights<T>& to) const;
 
  private:
-  int64_t weight_elements() const {
-    return winograd_weight_size<T>(sum_.groups, sum_.rows, sum_.shape.slices * sum_.channels);
-  }
+  int64_t weight_elements() const { return winograd_weight_size(sum_); }
   bool needs_weights() const { return !c_.transformed() && !plan_.transforms_weights; }
   void plan();
   bool next();  // the rows after these, if there are any

@@ -24,7 +24,6 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPlanes = kWinogradPlanes;
 constexpr int64_t kSumBytes = 576 << 10;    // sums of a task
 constexpr int64_t kPatchBytes = 960 << 10;  // transformed x and dy of a block
 constexpr int64_t kSharedBytes = 6 << 20;   // sums of all parts
@@ -41,6 +40,7 @@ struct WinogradWeight {
   AxisMap axis[3];
   WinogradShape shape;
   int64_t oc, ic;                    // of a group
+  int64_t planes;                    // of sums and of x, all parts of a strip's kernel
   int64_t outputs, channels;         // of a task
   int64_t images = 1, down, across;  // tiles of a block
   int64_t parts = 1;                 // of the sum over tiles
@@ -52,10 +52,11 @@ struct WinogradWeight {
     shape = winograd_shape(axis[0], axis[1], axis[2]);
     oc = p.oc / p.groups;
     ic = p.ic / p.groups;
+    planes = shape.planes() * shape.parts();
     threads = threads_for(2 * p.macs());
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
     // The transforms of a task are repaid by the other side's channels: a square of sums is best.
-    const int64_t sums = kSumBytes / item / kPlanes;
+    const int64_t sums = kSumBytes / item / planes;
     int64_t side = lanes;
     while ((side + lanes) * (side + lanes) <= sums) side += lanes;
     outputs = std::max(side, sums / std::min(ic, side) / lanes * lanes);
@@ -63,7 +64,8 @@ struct WinogradWeight {
     channels = std::max(lanes, sums / outputs / lanes * lanes);
     channels = std::min(ic, round_up(ceil_div(ic, ceil_div(ic, channels)), lanes));
 
-    const int64_t most = std::max<int64_t>(8, kPatchBytes / item / (kPlanes * (outputs + round_up(channels, lanes))));
+    const int64_t most =
+        std::max<int64_t>(8, kPatchBytes / item / (shape.planes() * outputs + planes * round_up(channels, lanes)));
     const auto cut = [](int64_t n, int64_t limit) { return ceil_div(n, ceil_div(n, std::min(n, limit))); };
     across = std::min(tiles_of(2), round_up(cut(tiles_of(2), most), shape.step[2]));  // whole rows of inputs
     down = cut(tiles_of(1), std::max<int64_t>(1, most / across));
@@ -90,13 +92,14 @@ struct WinogradWeight {
   int64_t tiles_of(int i) const { return i == 0 ? p.axis[0].out : shape.tiles(i, p.axis[i].out); }
   int64_t extent(int i) const { return i == 0 ? 1 : i == 1 ? down : across; }
   int64_t cuts(int i) const { return ceil_div(tiles_of(i), extent(i)); }
+  int64_t deep() const { return shape.slices / shape.parts(); }  // taps along the depth
   int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
-  int64_t tasks() const { return p.groups * shape.slices * ceil_div(oc, outputs) * ceil_div(ic, channels); }
+  int64_t tasks() const { return p.groups * deep() * ceil_div(oc, outputs) * ceil_div(ic, channels); }
   int64_t tiles() const { return images * down * across; }
 
   // sums[plane][vector of outputs][channel][lane], patches[plane][vector of channels][tile][lane]
   int64_t sum_plane() const { return plane_stride<T>(channels * outputs); }
-  int64_t sum_elements() const { return kPlanes * sum_plane(); }
+  int64_t sum_elements() const { return planes * sum_plane(); }
   int64_t x_plane() const { return plane_stride<T>(round_up(channels, kernels.lanes) * tiles()); }
   int64_t dy_plane() const { return plane_stride<T>(outputs * tiles()); }
 
@@ -118,9 +121,12 @@ struct WinogradWeight {
     const double all_tiles = static_cast<double>(n) * p.axis[0].out * tiles_of(1) * tiles_of(2);
     const double rows = static_cast<double>(ic), vectors = static_cast<double>(ceil_div(oc, kernels.lanes)),
                  x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
-    const double products = kPlanes * rows * vectors / 2 * 1.3;
-    const double sources = 250 * x_vectors * ceil_div(oc, outputs), gradients = 200 * vectors * ceil_div(ic, channels);
-    return p.groups * shape.slices * ((products + sources + gradients) * all_tiles + 190 * rows * vectors) + 4000;
+    const double products = static_cast<double>(planes) * rows * vectors / 2 * 1.3,
+                 n_parts = static_cast<double>(shape.parts());
+    const double source = shape.strip ? 40 + 25 * n_parts : 250, gradient = shape.strip ? 60 : 200;
+    const double transforms = source * x_vectors * ceil_div(oc, outputs) + gradient * vectors * ceil_div(ic, channels);
+    const double sums = shape.strip ? 40 * n_parts : 190;
+    return p.groups * deep() * ((products + transforms) * all_tiles + sums * rows * vectors) + 4000;
   }
 
   struct Task {
@@ -131,7 +137,7 @@ struct WinogradWeight {
     const int64_t co = ceil_div(oc, outputs), cc = ceil_div(ic, channels);
     const int64_t o = i % co * outputs, c = i / co % cc * channels;
     i /= co * cc;
-    return {i / shape.slices, i % shape.slices, {o, std::min(oc, o + outputs)}, {c, std::min(ic, c + channels)}};
+    return {i / deep(), i % deep(), {o, std::min(oc, o + outputs)}, {c, std::min(ic, c + channels)}};
   }
 
   // The scratch memory of one task.
@@ -140,10 +146,10 @@ struct WinogradWeight {
     int64_t total() const { return sums + x_patches + dy_patches + pixels + stored; }
   };
   Sizes sizes() const {
-    return {Arena::rounded_bytes<T>(parts == 1 ? sum_elements() : 0), Arena::rounded_bytes<T>(kPlanes * x_plane()),
-            Arena::rounded_bytes<T>(kPlanes * dy_plane()),
+    return {Arena::rounded_bytes<T>(parts == 1 ? sum_elements() : 0), Arena::rounded_bytes<T>(planes * x_plane()),
+            Arena::rounded_bytes<T>(shape.planes() * dy_plane()),
             Arena::rounded_bytes<T>(WinogradPatchesOf<T>::pixel_elements(shape, down, across)),
-            Arena::rounded_bytes<T>(shape.taps * shape.taps * kStoredChannels * outputs)};
+            Arena::rounded_bytes<T>(p.axis[1].k * p.axis[2].k * kStoredChannels * outputs)};
   }
   struct Scratch {
     T *sums, *x_patches, *dy_patches, *pixels, *stored;
@@ -189,7 +195,8 @@ struct WinogradWeight {
       if (d < 0) continue;
       const WinogradPatchesOf<T> source(shape, false, axis, x, b), gradient(shape, true, own, dy, b);
       const int64_t vector = tiles(b) * kernels.lanes;
-      source.transform(d, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.x_patches, x_plane(), vector);
+      source.transform(d, t.group * ic + t.c.begin, t.c.size(), s.pixels, s.x_patches, x_plane(), vector,
+                       shape.planes() * x_plane());
       gradient.transform(o, t.group * oc + t.o.begin, t.o.size(), s.pixels, s.dy_patches, dy_plane(), vector);
       multiply(t, b, first, s, sums);
       first = false;
@@ -214,8 +221,8 @@ struct WinogradWeight {
     job.g_vector = job.v_vector = job.tiles * kernels.lanes;
     job.channels = t.c.size();
     job.s_vector = channels * kernels.lanes;
-    for (int64_t plane = 0; plane < kPlanes; ++plane) {
-      job.g = s.dy_patches + plane * dy_plane();
+    for (int64_t plane = 0; plane < planes; ++plane) {
+      job.g = s.dy_patches + plane % shape.planes() * dy_plane();
       job.v = s.x_patches + plane * x_plane();
       job.s = sums + plane * sum_plane();
       transforms.tile_sums(job);
@@ -232,11 +239,16 @@ struct WinogradWeight {
     if (job.channels <= 0) return;
     job.plane = sum_plane();
     job.row = outputs;
-    for (int64_t o = 0; o < t.o.size(); o += lanes) {
-      job.s = sums + o * channels + c * lanes;
-      job.w = s.stored + o;
-      transforms.of(shape.taps).weight_sums(job);
-    }
+    job.channel = p.axis[1].k * p.axis[2].k * outputs;
+    job.part_taps = shape.taps;
+    const auto weight_sums = shape.strip ? transforms.strip_sums : transforms.of(shape.taps).weight_sums;
+    for (int64_t o = 0; o < t.o.size(); o += lanes)
+      for (int64_t part = 0; part < shape.parts(); ++part) {
+        job.s = sums + part * shape.planes() * sum_plane() + o * channels + c * lanes;
+        job.w = s.stored + part * shape.taps * outputs + o;
+        job.taps = shape.along - part * shape.taps;
+        weight_sums(job);
+      }
     const int64_t o = t.group * oc;
     View<T> slice = dw;
     slice.data += t.slice * dw.stride[2];
@@ -256,7 +268,7 @@ template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
   const WinogradShape shape = shape_of(p);
-  if (shape.taps < 3) return false;
+  if (shape.taps < 3 || shape.stride > 1) return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
     return false;
@@ -278,11 +290,12 @@ ConvPlan plan_winograd_weight(const ConvProblem& p) {
   WinogradWeight<T> w(p, {}, {}, {});
   w.share_out();
   plan.algorithm = Algorithm::winograd;
-  plan.kernel = w.shape.taps == 3 ? "F(3x3, 4x4)" : "F(5x5, 2x2)";
+  static constexpr const char* strips[] = {"F(3, 6)", "F(4, 5)", "F(5, 4)"};
+  plan.kernel = w.shape.strip ? strips[w.shape.taps - 3] : w.shape.taps == 3 ? "F(3x3, 4x4)" : "F(5x5, 2x2)";
   plan.mr = w.transforms.tiles;
   plan.nr = static_cast<int>(std::min<int64_t>(w.outputs, w.transforms.vectors * w.kernels.lanes));
   plan.block_channels = w.channels;
-  plan.block_pixels = w.tiles() * w.shape.out() * w.shape.out();
+  plan.block_pixels = w.tiles() * w.shape.out(1) * w.shape.out(2);
   plan.workspace_bytes = w.sizes().total();
   plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));

@@ -6,6 +6,7 @@
 #include "kernels/shuffle.hpp"
 #include "kernels/transpose.hpp"
 #include "kernels/vec.hpp"
+#include "kernels/winograd_strips.hpp"
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
@@ -83,9 +84,9 @@ template <class T, int R>
 FASTCONV_INLINE void dense_taps(T* taps, const T* w, int64_t row_stride) {
   constexpr int VL = kLanes<T>, last = R * R - 1;  // a multiple of 8
   using S = Square<T, (FASTCONV_VEC_BYTES < 32 ? FASTCONV_VEC_BYTES : 32)>;
-#pragma GCC unroll 8
+#pragma GCC unroll 1
   for (int m = 0; m < VL; m += S::N)
-#pragma GCC unroll 8
+#pragma GCC unroll 1
     for (int t = 0; t < last; t += S::N) S::transpose(taps + t * VL + m, VL, w + m * row_stride + t, row_stride);
 #pragma GCC unroll 16
   for (int m = 0; m < VL; ++m) taps[last * VL + m] = w[m * row_stride + last];
@@ -132,6 +133,67 @@ void weights(const WinogradWeights<T>& a) {
           store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
       });
     }
+  }
+}
+
+// taps[(c * count + t) * lanes + m] of channels [c0, c0 + channels): all taps in the order of the memory where they lie
+// side by side, else those of each part.
+template <class T>
+FASTCONV_INLINE void gather_parts(const WinogradPartWeights<T>& a, int64_t c0, int64_t channels, int64_t count,
+                                  T* taps) {
+  constexpr int VL = kLanes<T>;
+  const int64_t run = a.dense == a.channel_stride ? channels : 1;
+  for (int64_t c = 0; c < channels; c += run) {
+    const T* w = a.w + (c0 + c) * a.channel_stride;
+    T* to = taps + c * count * VL;
+    if (a.dense) pack_transposed<T>(to, VL, w + a.first, a.row_stride, 1, run * count, a.rows, VL);
+    for (int64_t t = 0; t < count && !a.dense; ++t) {
+      const int64_t tap = a.tap[t / 9][t % 9];
+      for (int64_t m = 0; m < VL; ++m) to[t * VL + m] = m < a.rows && tap != kNoTap ? w[m * a.row_stride + tap] : T(0);
+    }
+  }
+}
+
+// G for two or three taps, the last being what infinity has.
+template <class T>
+FASTCONV_INLINE void part_transform(const Vec<T> (&g)[3], bool three, Vec<T> (&u)[6]) {
+  weight_transform<T>(g, u);
+  if (!three) u[5] = g[1];
+}
+
+template <class T>
+void part_weights(const WinogradPartWeights<T>& a) {
+  constexpr int VL = kLanes<T>, kChunk = 8;
+  alignas(64) T taps[kChunk * kWinogradTaps * VL];
+  alignas(64) const T none[VL] = {};
+  const int64_t count = a.dense ? a.dense : kWinogradTaps;
+  for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
+    const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
+    gather_parts(a, c0, chunk, count, taps);
+    for (int p = 0; p < kWinogradParts; ++p)
+      for (int64_t c = 0; c < chunk; ++c) {
+        Vec<T> half[3][6];  // [column][row]
+        for (int j = 0; j < 3; ++j) {
+          Vec<T> g[3];
+#pragma GCC unroll 4
+          for (int i = 0; i < 3; ++i) {
+            const int64_t tap = a.tap[p][3 * i + j], at = a.dense ? tap - a.first : 9 * p + 3 * i + j;
+            g[i] = load(tap == kNoTap ? none : taps + (c * count + at) * VL);
+          }
+          part_transform<T>(g, a.three, half[j]);
+        }
+        T* to = a.u + p * a.part + (c0 + c) * VL;
+        const int rows = a.uneven && p / 2 ? 5 : 6, columns = a.uneven && p % 2 ? 5 : 6;
+        for (int i = 0; i < rows; ++i) {
+          const Vec<T> g[3] = {half[0][i], half[1][i], half[2][i]};
+          Vec<T> u[6];
+          part_transform<T>(g, a.three, u);
+#pragma GCC unroll 8
+          for (int j = 0; j < 6; ++j)
+            if (j < columns)
+              store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
+        }
+      }
   }
 }
 
@@ -283,7 +345,7 @@ void tile_sums(const WinogradTileSums<T>& a) {
 
 // y[l * y_channel + p * y_step] = src[p * lanes + l] for `count` pixels p of the channels l.
 template <class T>
-FASTCONV_INLINE void scatter_pixels(const WinogradOutput<T>& a, T* y, const T* src, int64_t count) {
+__attribute__((noinline)) void scatter_pixels(const WinogradOutput<T>& a, T* y, const T* src, int64_t count) {
   constexpr int VL = kLanes<T>;
   if (a.channels < VL || count < VL || a.y_step != 1) {
     for (int64_t l = 0; l < a.channels; ++l)
@@ -294,6 +356,17 @@ FASTCONV_INLINE void scatter_pixels(const WinogradOutput<T>& a, T* y, const T* s
     const int64_t at = p < count - VL ? p : count - VL;
     Square<T, FASTCONV_VEC_BYTES>::transpose(y + at, a.y_channel, src + at * VL, VL);
   }
+}
+
+template <class T>
+FASTCONV_INLINE void store_output(const WinogradOutput<T>& a, T* to, Vec<T> out, Vec<T> bias) {
+  out += bias;
+  if (a.clamp) {
+    const Vec<T> low = splat<T>(a.low), high = splat<T>(a.high);
+    out = out < low ? low : out;
+    out = out > high ? high : out;
+  }
+  store(to, out);
 }
 
 // The NxN outputs of a tile to `to`, their rows and columns so many elements apart.
@@ -313,21 +386,13 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
     Vec<T> y[N];
     output_transform<T>(line, y);
 #pragma GCC unroll 8
-    for (int j = 0; j < N; ++j) {
-      Vec<T> out = y[j] + bias;
-      if (a.clamp) {
-        const Vec<T> low = splat<T>(a.low), high = splat<T>(a.high);
-        out = out < low ? low : out;
-        out = out > high ? high : out;
-      }
-      store(to + i * row + j * column, out);
-    }
+    for (int j = 0; j < N; ++j) store_output(a, to + i * row + j * column, y[j], bias);
   });
 }
 
 // To the four rows from `row` on.
 template <class T>
-FASTCONV_INLINE void add_more(const WinogradOutput<T>& a, int64_t row, int64_t pitch) {
+__attribute__((noinline)) void add_more(const WinogradOutput<T>& a, int64_t row, int64_t pitch) {
   constexpr int VL = kLanes<T>;
   for (int64_t k = 0; k < a.addition_count; ++k) {
     const WinogradAddition<T>& add = a.additions[k];
@@ -341,24 +406,37 @@ FASTCONV_INLINE void add_more(const WinogradOutput<T>& a, int64_t row, int64_t p
   }
 }
 
+// The outputs of a strip.
+template <class T>
+FASTCONV_INLINE void output_strip(const WinogradOutput<T>& a, const T* m, T* to, int64_t step) {
+  Vec<T> in[kStripIn], y[kStripMostOut];
+#pragma GCC unroll 8
+  for (int i = 0; i < kStripIn; ++i) in[i] = load(m + i * a.plane);
+  strip_output<T>(in, y, a.strip);
+  const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
+#pragma GCC unroll 8
+  for (int j = 0; j < kStripMostOut; ++j)
+    if (j < a.strip) store_output(a, to + j * step, y[j], bias);
+}
+
 // Tiles are always written whole. Where rows of y follow one another, so do those of `pixels`, and what is too much in
 // one is too much at the beginning of the next: hence the last tile goes first.
-template <class T, int N>
-void output(const WinogradOutput<T>& a) {
+template <class T, class Tile>
+FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int64_t wide, Tile tile) {
   constexpr int VL = kLanes<T>;
-  const auto first = [](int64_t tile, int64_t apart)
-                         FASTCONV_LAMBDA { return apart == 1 ? tile * N : tile / apart * apart * N + tile % apart; };
+  const auto first = [](int64_t t, int64_t n, int64_t apart)
+                         FASTCONV_LAMBDA { return apart == 1 ? t * n : t / apart * apart * n + t % apart; };
   const bool joined = a.y_row == a.columns * a.y_step && a.row_apart == 1 && a.column_apart == 1;
-  const int64_t pitch = (joined ? a.columns : first(a.across - 1, a.column_apart) + (N - 1) * a.column_apart + 1) * VL;
+  const int64_t columns = first(a.across - 1, wide, a.column_apart) + (wide - 1) * a.column_apart + 1;
+  const int64_t pitch = (joined ? a.columns : columns) * VL;
   for (int64_t r = 0; r < a.down; ++r) {
     for (int64_t t = 0; t < a.across; ++t) {
       const int64_t s = t ? t - 1 : a.across - 1;
-      output_tile<T, N>(a, a.m + (r * a.across + s) * VL, a.pixels + first(s, a.column_apart) * VL, pitch,
-                        a.column_apart * VL);
+      tile(a.m + (r * a.across + s) * VL, a.pixels + first(s, wide, a.column_apart) * VL, pitch, a.column_apart * VL);
     }
-    if constexpr (N == 4) add_more(a, r * N, pitch);
-    const int64_t h = first(a.tile_row + r, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
-    const int64_t rows = left < N ? left : N;
+    if (a.addition_count) add_more(a, r * high, pitch);
+    const int64_t h = first(a.tile_row + r, high, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
+    const int64_t rows = left < high ? left : high;
     T* y = a.y + h * a.y_row;
     if (joined) {
       scatter_pixels(a, y, a.pixels, rows * a.columns);
@@ -367,6 +445,18 @@ void output(const WinogradOutput<T>& a) {
         scatter_pixels(a, y + i * a.row_apart * a.y_row, a.pixels + i * pitch, a.columns);
     }
   }
+}
+template <class T, int N>
+void output(const WinogradOutput<T>& a) {
+  output_tiles(a, N, N, [&](const T* m, T* to, int64_t row, int64_t column) FASTCONV_LAMBDA {
+    output_tile<T, N>(a, m, to, row, column);
+  });
+}
+template <class T>
+void strip_outputs(const WinogradOutput<T>& a) {
+  output_tiles(a, a.vertical ? a.strip : 1, a.vertical ? 1 : a.strip,
+               [&](const T* m, T* to, int64_t row, int64_t column)
+                   FASTCONV_LAMBDA { output_strip(a, m, to, a.vertical ? row : column); });
 }
 
 // out = A in
@@ -438,7 +528,7 @@ void patches(const WinogradPatches<T>& a) {
   for (int64_t r = 0; r < a.down; ++r)
     for (int64_t s = 0; s < a.across; ++s, v += a.tile) {
       const T* src = a.src;
-      const int32_t *row = a.row + P * r, *column = a.column + P * s;
+      const int32_t *row = a.row + a.row_lines * r, *column = a.column + a.column_lines * s;
       if ((column[0] | column[P - 1]) < 0) {  // in ascending order: zeros are at the ends
         for (int j = 0; j < P; ++j) {
           Vec<T> line[P] = {};
@@ -461,8 +551,7 @@ void weight_sums(const WinogradSums<T>& a) {
   for (int64_t c = 0; c < a.channels; ++c) {
     const T* s = a.s + c * VL;
     Vec<T> half[R][6];
-#pragma GCC unroll 8
-    for (int j = 0; j < 6; ++j) {
+    each<6, R == 3 && sizeof(T) == 4>([&](int j) FASTCONV_LAMBDA {
       Vec<T> in[6], out[R];
 #pragma GCC unroll 8
       for (int i = 0; i < 6; ++i) {
@@ -473,12 +562,12 @@ void weight_sums(const WinogradSums<T>& a) {
       gradient_transform<T>(in, out);
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) half[i][j] = out[i];
-    }
+    });
     each<R, R == 3>([&](int i) FASTCONV_LAMBDA {
       Vec<T> out[R];
       gradient_transform<T>(half[i], out);
 #pragma GCC unroll 8
-      for (int j = 0; j < R; ++j) store(a.w + ((c * R + i) * R + j) * a.row, out[j]);
+      for (int j = 0; j < R; ++j) store(a.w + c * a.channel + (i * R + j) * a.row, out[j]);
     });
   }
 }
@@ -517,8 +606,9 @@ constexpr WinogradTapKernels<T> of_taps() {
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums<T> / kVectors, kVectors,       pixels<T>,       patches<T, 6>,   products<T>,    tile_sums<T>,
-          line_patches<T>,     line_output<T>, of_taps<T, 2>(), of_taps<T, 3>(), of_taps<T, 5>()};
+  return {kSums<T> / kVectors, kVectors,        pixels<T>,       patches<T, 6>,    products<T>,      tile_sums<T>,
+          line_patches<T>,     line_output<T>,  part_weights<T>, strip_weights<T>, strip_patches<T>, strip_outputs<T>,
+          strip_sums<T>,       of_taps<T, 2>(), of_taps<T, 3>(), of_taps<T, 5>()};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Contracts of the Winograd kernels: F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2). All rest on the same six points, so that
 // tiles of 6x6 inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the
-// outputs of a tile along an axis, 4, 2 or 5, and R for the taps, 3, 5 or 2.
+// outputs of a tile along an axis, 4, 2 or 5, and R for the taps, 3, 5 or 2. Kernels of one axis have tiles of 8 inputs
+// along it, strips: F(6, 3), F(5, 4) and F(4, 5), longer kernels being sums of parts of R taps.
 #pragma once
 #include <cstdint>
 
@@ -9,7 +10,10 @@ namespace fastconv {
 constexpr int kWinogradIn = 6, kWinogradPlanes = 36;
 constexpr int winograd_outputs(int taps) { return kWinogradIn + 1 - taps; }
 constexpr int kWinogradOut = winograd_outputs(3);
-constexpr int kWinogradTaps = 25;  // at most
+constexpr int kWinogradTaps = 36;  // at most: 25, or four parts of nine
+constexpr int kWinogradParts = 4;
+constexpr int64_t kNoTap = INT64_MIN;
+constexpr int kStripIn = 8, kStripMostTaps = 16, kStripMostOut = 6;
 
 // A vector holds one value of `lanes` channels, so that images of any size fill it.
 
@@ -23,8 +27,9 @@ struct WinogradPixels {
 };
 
 // Value i of tile t = r * across + s goes to v + plane * i + t * tile: (B^T d B)_i of a source's 6x6 patch d, or
-// (A g A^T)_i of a gradient's NxN patch g. With P lines a patch, its value (h, w) stands at src + row[P * r + h] +
-// column[P * s + w], or is zero where that column is negative.
+// (A g A^T)_i of a gradient's NxN patch g. Its value (h, w) stands at src + row[row_lines * r + h] +
+// column[column_lines * s + w], or is zero where that column is negative. Of a strip, `lines` of the axis that it lies
+// along are read: 8 inputs, fewer outputs.
 template <class T>
 struct WinogradPatches {
   const T* src;
@@ -32,6 +37,9 @@ struct WinogradPatches {
   int64_t down, across;
   T* v;
   int64_t plane, tile;
+  int64_t row_lines, column_lines;
+  bool vertical;
+  int64_t lines;
 };
 
 // u[plane * i + c * lanes + m] = (G g G^T)_i for the RxR kernels g = w[m * row_stride + c * channel_stride + tap[t]];
@@ -40,9 +48,34 @@ template <class T>
 struct WinogradWeights {
   const T* w;
   int64_t rows, row_stride, channels, channel_stride;
-  int64_t tap[kWinogradTaps];
+  int64_t tap[25];
   T* u;
   int64_t plane;
+};
+
+// The same of four parts p at u + part * p, whose 2x2 or 3x3 taps are tap[p][3 * i + j], or zero where that is kNoTap.
+// If `dense` is not 0, all are among so many elements side by side from `first` on. If `uneven`, the values of the odd
+// parts at infinity are left out.
+template <class T>
+struct WinogradPartWeights {
+  const T* w;
+  int64_t rows, row_stride, channels, channel_stride;
+  int64_t first, dense;
+  int64_t tap[kWinogradParts][9];
+  T* u;
+  int64_t plane, part;
+  bool three, uneven;
+};
+
+// u[plane * i + part * p + c * lanes + m] = (G g)_i for the taps g = w[m * row_stride + c * channel_stride + t *
+// tap_step], t in [p * R, p * R + R), which are zeros from `taps` on.
+template <class T>
+struct WinogradStripWeights {
+  const T* w;
+  int64_t rows, row_stride, channels, channel_stride, taps, tap_step;
+  T* u;
+  int64_t plane, part;
+  int part_taps;  // R
 };
 
 // m[r * m_vector + t * lanes + l] = sum_c u[r * u_vector + c * lanes + l] * v[c / lanes * v_vector + t * lanes + c %
@@ -83,7 +116,8 @@ struct WinogradAddition {
 // h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile t = r * across + s,
 // whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the
 // next ones where these end; r counts from `tile_row`. The columns are those that the tiles cover. `pixels` is scratch
-// memory for N rows of whole tiles. bias has `lanes` values, or is null.
+// memory for N rows of whole tiles. bias has `lanes` values, or is null. Strips have N outputs along one axis and one
+// along the other.
 template <class T>
 struct WinogradOutput {
   const T* m;
@@ -99,17 +133,21 @@ struct WinogradOutput {
   T* pixels;
   const WinogradAddition<T>* additions;  // behind the clamp; to 4x4 outputs alone
   int64_t addition_count;
+  bool vertical;  // of strips,
+  int strip;      // and their N
 };
 
-// w[(c * R * R + t) * row + l] = (G^T s G)_t for c in [0, channels), l in [0, lanes), where
-// s_i = sum_k s[k * part + i * plane + c * lanes + l], k in [0, parts).
+// w[c * channel + t * row + l] = (G^T s G)_t for c in [0, channels), l in [0, lanes), where
+// s_i = sum_k s[k * part + i * plane + c * lanes + l], k in [0, parts). Of a strip, (G^T s)_t for t in [0, taps) of
+// part_taps.
 template <class T>
 struct WinogradSums {
   const T* s;
   int64_t parts, part, plane;
   int64_t channels;
   T* w;
-  int64_t row;
+  int64_t channel, row;
+  int64_t taps, part_taps;
 };
 
 // One dimension: v[j * plane + t * lanes + c] = scale * (B^T d)_j of the six pixels d at src + line[6 t], ..., which
@@ -148,6 +186,11 @@ struct WinogradKernelsOf {
   void (*tile_sums)(const WinogradTileSums<T>&);
   void (*line_patches)(const WinogradLinePatches<T>&);
   void (*line_output)(const WinogradLineOutput<T>&);
+  void (*part_weights)(const WinogradPartWeights<T>&);
+  void (*strip_weights)(const WinogradStripWeights<T>&);
+  void (*strip_patches)(const WinogradPatches<T>&);
+  void (*strip_output)(const WinogradOutput<T>&);
+  void (*strip_sums)(const WinogradSums<T>&);
   WinogradTapKernels<T> two, three, five;  // of two taps no weight gradient
 
   const WinogradTapKernels<T>& of(int taps) const { return taps == 3 ? three : taps == 5 ? five : two; }
