@@ -13,10 +13,11 @@ namespace {
 
 constexpr int64_t kBlockBytes = 256 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
 constexpr int64_t kPanelBytes = 96 << 10;   // of which a panel, read a few vectors at a time, may take this
-constexpr int64_t kManyRows =
-    96;  // of `a`: reading x where it stands, across cache lines, costs them more than packing it
-constexpr double kStoreCost = 0.6;         // cycles to transpose an output of a columns tile
-constexpr double kSplitLoads = 1.15;       // what loads of vectors at a tap's shift cost the other tiles
+constexpr int64_t kManyRows = 96;           // of `a`, for which all channels are packed at once if they fit
+constexpr int64_t kPackingRows = 160;  // reading x where it stands, across cache lines, costs them more than packing
+constexpr int64_t kFarApart = 8192;    // bytes: at such steps from channel to channel it costs any number of rows
+constexpr double kStoreCost = 0.6;     // cycles to transpose an output of a columns tile
+constexpr double kSplitLoads = 1.15;   // what loads of vectors at a tap's shift cost the other tiles
 constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kTailDepth = 256;        // of the sums that a tail's dot products repay
 constexpr int64_t kTailPlane = 256;        // pixels of an image of which a vector more or less is worth it;
@@ -236,7 +237,8 @@ struct Executor {
   // the L1 cache while all rows of `a` pass by; with shallow sums a row tile goes along the rows of y instead.
   void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
     if (tile0 >= tile1) return;
-    const Block<T> block(s.axis, box, plan.expand, s.x, s.rows >= kManyRows);
+    const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0;
+    const Block<T> block(s.axis, box, plan.expand, s.x, far_apart || s.rows >= kPackingRows);
     const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
     const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)),
                   offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
