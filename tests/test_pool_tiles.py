@@ -75,6 +75,30 @@ def test_given_positions_of_2x2(columns: int, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [2, 4])
+def test_planes_apart(k: int, dtype: Any) -> None:
+    """Planes one behind the other are joined; those of a view, or of rows beyond the last window, are not."""
+    for height in (2 * k, 3 * k + 1):
+        whole = values((3, 6, height, 5 * k), dtype)
+        for x in (whole[:, ::2], whole[:, :5], whole[::2], whole[:, :, :, : 4 * k]):
+            copy = np.ascontiguousarray(x)
+            for pool in (fc.max_pool2d, fc.avg_pool2d):
+                np.testing.assert_array_equal(pool(x, k), pool(copy, k))
+            y, at = fc.max_pool2d(x, k, return_indices=True)
+            room = np.full((*y.shape[:2], y.shape[2] + 1, y.shape[3]), POISON, dtype)
+            dy = room[:, :, :-1]
+            dy[...] = values(y.shape, dtype, 1)
+            for dense in (dy.copy(), dy):
+                dx = fc.max_pool2d_backward(dense, x, k, indices=at)
+                np.testing.assert_array_equal(dx, oracle.scatter(dy, at, x.shape))
+                np.testing.assert_array_equal(fc.max_pool2d_backward(dense, x, k), dx)
+                np.testing.assert_array_equal(
+                    fc.avg_pool2d_backward(dense, x, k), fc.avg_pool2d_backward(dy.copy(), copy, k)
+                )
+            assert (room[:, :, -1] == POISON).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("options", [{}, {"count_include_pad": False}, {"divisor_override": 5}])
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 2), (5, 2), (2, 7)])
 def test_gradients_at_stride_1(kernel: tuple[int, int], options: dict[str, Any], dtype: Any) -> None:

@@ -89,6 +89,13 @@ struct RowPart {
   }
 };
 
+// Arrays of more than the L2 cache holds are read, and written, a fifth to a third faster than the
+// processor fetches them by itself.
+template <int kToWrite = 0, class T>
+FASTCONV_INLINE void fetch_ahead(const T* p) {
+  __builtin_prefetch(p + 2048 / sizeof(T), kToWrite);
+}
+
 // kParts vectors of a row of n elements, or of any of its parts, that a longer one is covered with.
 template <class T, int kParts>
 struct RowParts {
@@ -100,6 +107,12 @@ struct RowParts {
 #pragma GCC unroll 4
     for (int u = 0; u < kParts; ++u) v[u] = part[u].load_from(p + u * kLanes<T>);
   }
+  // The same, of an array that is read from end to end: what is read a little later is fetched.
+  FASTCONV_INLINE void stream_from(const T* p, Vec<T> (&v)[kParts]) const {
+    load_from(p, v);
+#pragma GCC unroll 4
+    for (int u = 0; u < kParts; ++u) fetch_ahead(p + u * kLanes<T>);
+  }
   FASTCONV_INLINE void store_to(T* p, const Vec<T> (&v)[kParts]) const {
 #pragma GCC unroll 4
     for (int u = 0; u < kParts; ++u)
@@ -107,10 +120,16 @@ struct RowParts {
   }
 };
 
-// f(first element) for vectors that cover a row: the last one ends with it, unless there is but one.
+// The first element of the vector that begins at `next`, among those that cover a row: the last one ends with it,
+// unless there is but one.
+template <class T>
+FASTCONV_INLINE int64_t block_from(int64_t next, int64_t columns) {
+  return next <= columns - kLanes<T> || next == 0 ? next : columns - kLanes<T>;
+}
+// f(first element) for all of them.
 template <class T, class F>
 FASTCONV_INLINE void by_blocks(int64_t columns, F f) {
-  for (int64_t w = 0; w < columns; w += kLanes<T>) f(w <= columns - kLanes<T> || w == 0 ? w : columns - kLanes<T>);
+  for (int64_t w = 0; w < columns; w += kLanes<T>) f(block_from<T>(w, columns));
 }
 
 }  // namespace FASTCONV_ISA_NS

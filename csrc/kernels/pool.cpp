@@ -399,11 +399,13 @@ void join_runs(const T* runs, int64_t step, int64_t count, int64_t n, T divisor,
     C part[4] = {none, none, none, none};
     for (const T* stop = p + whole; p < stop; p += kStep)
 #pragma GCC unroll 4
-      for (int u = 0; u < 4; ++u) part[u] = Op::join(part[u], C{load(p + u * kLanes<T>)});
+      for (int u = 0; u < 4; ++u)
+        part[u] = Op::join(part[u], C{load(p + u * kLanes<T>)}), fetch_ahead(p + u * kLanes<T>);
 #pragma GCC unroll 4
     for (int u = 0; u < 4; ++u) {
       const int64_t left = n - whole - u * kLanes<T>;
       if (left <= 0) break;
+      fetch_ahead(p + u * kLanes<T>);
       if (left >= kLanes<T>) {
         part[u] = Op::join(part[u], C{load(p + u * kLanes<T>)});
       } else {

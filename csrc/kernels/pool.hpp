@@ -60,15 +60,16 @@ struct PoolTilesGrad {
   int64_t rows, columns, height;
   T row_weight, weight;  // dy is multiplied with, one after the other, as other kernels do
 };
-// The gradient of maxima of 2x2 elements, whose winners are found again from x or given by their positions.
+// The gradient of maxima of 2x2 elements, whose winners are found again from x or given by their positions, in planes
+// one behind the other.
 template <class T>
 struct PoolHalvesGrad {
   const T* x;
-  int64_t x_row;
+  int64_t x_row, x_plane;
   const int64_t* index;
   const T* dy;
   T* dx;
-  int64_t rows, columns;
+  int64_t planes, rows, columns;
 };
 
 constexpr int64_t kPoolSpan = 2048;  // columns of a row that are joined at a time

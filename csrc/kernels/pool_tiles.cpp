@@ -35,9 +35,9 @@ void join_tiles(const PoolTiles<T>& call) {
     by_blocks<T>(g.columns, [&](int64_t w) FASTCONV_LAMBDA {
       const T* x = row + kStride * w;
       Vec<T> c[kStride], next[kStride];
-      in.load_from(x, c);
+      in.stream_from(x, c);
       for (int64_t i = 1; i < g.height; ++i) {
-        in.load_from(x += g.x_row, next);
+        in.stream_from(x += g.x_row, next);
 #pragma GCC unroll 4
         for (int u = 0; u < kStride; ++u) c[u] = Op::join(C{c[u]}, C{next[u]}).v;
       }
@@ -102,40 +102,47 @@ bool halve_grad(const PoolHalvesGrad<T>& call) {
   const RowPart<T> outputs(n);
   const RowParts<T, 2> pair(row);
   const RowParts<double, 8 / sizeof(T)> positions(n);  // whose bits are moved only
-  const Mask<T> below = splat_position<T>(row), right = Mask<T>{} + 1, below_right = below + 1,
-                there = first_lanes<T>(n);
-  Mask<T> strange{}, first = 2 * lane_numbers<T>();
-  const T *x = g.x, *dy = g.dy;
+  const Mask<T> below = splat_position<T>(row), there = first_lanes<T>(n);
+  Mask<T> strange{}, far{};  // positions beside their windows, and halves of what does not fit 32 bits
+  const T *plane = g.x, *dy = g.dy;
   const auto* index = reinterpret_cast<const double*>(g.index);
   T* dx = g.dx;
-  for (int64_t h = 0; h < g.rows; ++h, x += 2 * g.x_row, dy += n, dx += 2 * row, first += 2 * below)
-    by_blocks<T>(n, [&](int64_t w) FASTCONV_LAMBDA {
-      Mask<T> at;
-      if constexpr (kGiven) {
-        Vec<double> given[8 / sizeof(T)];
-        positions.load_from(index + h * n + w, given);
-        at = (Mask<T>)given[0];
-        if constexpr (sizeof(T) == 4) {
-          strange |= odd_lanes(at, (Mask<T>)given[1]);  // what does not fit 32 bits
-          at = even_lanes(at, (Mask<T>)given[1]);
+  for (int64_t p = 0; p < g.planes; ++p, plane += g.x_plane) {
+    const T* x = plane;
+    Mask<T> first = 2 * lane_numbers<T>();
+    for (int64_t h = 0; h < g.rows; ++h, x += 2 * g.x_row, index += n, dy += n, dx += 2 * row, first += 2 * below)
+      for (int64_t next = 0; next < n; next += kLanes<T>) {  // no lambda: what is watched for stays in registers
+        const int64_t w = block_from<T>(next, n);
+        Mask<T> at;
+        if constexpr (kGiven) {
+          Vec<double> given[8 / sizeof(T)];
+          positions.stream_from(index + w, given);
+          at = (Mask<T>)given[0];
+          if constexpr (sizeof(T) == 4) {
+            far |= at | (Mask<T>)given[1];
+            at = even_lanes(at, (Mask<T>)given[1]);
+          }
+          at -= first + splat_position<T>(2 * w);
+          const Mask<T> column = at & -2;  // `below` is even
+          strange |= (column == below ? Mask<T>{} : column) & there;
+        } else {
+          Vec<T> upper[2], lower[2];
+          pair.stream_from(x + 2 * w, upper);
+          pair.stream_from(x + g.x_row + 2 * w, lower);
+          at = find_winners<T>(upper, lower, below);
         }
-        at -= first + splat_position<T>(2 * w);
-        const Mask<T> column = at & -2;  // `below` is even
-        strange |= (column != 0) & (column != below) & there;
-      } else {
-        Vec<T> upper[2], lower[2];
-        pair.load_from(x + 2 * w, upper);
-        pair.load_from(x + g.x_row + 2 * w, lower);
-        at = find_winners<T>(upper, lower, below);
+        const Vec<T> d = outputs.load_from(dy + w);
+        fetch_ahead(dy + w);
+        auto put = [&](T* to, Mask<T> place) FASTCONV_LAMBDA {
+          fetch_ahead<1>(to), fetch_ahead<1>(to + kLanes<T>);
+          const Vec<T> zero{}, a = at == place ? d : zero, b = at == place + 1 ? d : zero;
+          pair.store_to(to, {zip_low(a, b), zip_high(a, b)});
+        };
+        put(dx + 2 * w, Mask<T>{});
+        put(dx + row + 2 * w, below);
       }
-      const Vec<T> d = outputs.load_from(dy + w);
-      auto put = [&](T* to, Mask<T> even, Mask<T> odd) FASTCONV_LAMBDA {
-        const Vec<T> zero{}, a = at == even ? d : zero, b = at == odd ? d : zero;
-        pair.store_to(to, {zip_low(a, b), zip_high(a, b)});
-      };
-      put(dx + 2 * w, Mask<T>{}, right);
-      put(dx + row + 2 * w, below, below_right);
-    });
+  }
+  if constexpr (sizeof(T) == 4) strange |= odd_lanes(far, far);
   for (int i = 0; i < kLanes<T>; ++i)
     if (strange[i]) return false;
   return true;

@@ -109,10 +109,12 @@ bool max_pool_halves_backward(const PoolProblem& p, const View<const T>& dy, con
   if (!is_tiled_whole(p) || h.k != 2 || w.k != 2 || !is_dense_plane(dy) || !is_dense_plane(dx)) return false;
   if (index.data ? !is_dense_plane(index) || h.in * w.in > INT32_MAX : x.stride[4] != 1) return false;
   const auto kernel = pool_functions<T>().tiles->halve_grad[index.data != nullptr];
-  for_each_plane(p, 2 * bytes_moved<T>(p), [&](const PlaneCursor& at) {
+  const bool joined = is_dense_image(dy) && is_dense_image(dx) && (!index.data || is_dense_image(index));
+  for_each_run(p, 2 * bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
     const int64_t* given = index.data ? at.of(index) : nullptr;
-    const PoolHalvesGrad<T> g{at.of(x), x.stride[3], given, at.of(dy), at.of(dx), h.out, w.out};
-    if (!kernel(g)) scatter_plane(plane_box(dy, g.dy), plane_box(index, g.index), plane_box(dx, g.dx), true);
+    if (kernel({at.of(x), x.stride[3], x.stride[1], given, at.of(dy), at.of(dx), planes, h.out, w.out})) return;
+    for (int64_t c = at.c; c < at.c + planes; ++c)
+      scatter_plane(plane_at(dy, at.n, c), plane_at(index, at.n, c), plane_at(dx, at.n, c), true);
   });
   return true;
 }
@@ -144,13 +146,15 @@ View<T> some_planes(View<T> v, int64_t n, int64_t c, int64_t count) {
 template <class T>
 void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x, View<const int64_t> indices,
                        View<T> dx) {
-  const PoolProblem p = normal_form(problem);
+  PoolProblem p = normal_form(problem);
+  if (is_even(p, dy) && is_even(p, x) && is_even(p, indices) && is_even(p, dx)) join_batch(p);
   if (max_pool_halves_backward(p, dy, x, indices, dx)) return;
   if (indices.data) return scatter_given(dy, indices, dx, true);
   // The winners of some planes, found again.
   constexpr int64_t kOutputs = 16384;  // whose winners fit the cache
   const int64_t outputs = p.axis[0].out * p.axis[1].out * p.axis[2].out;
-  const int64_t each = std::max<int64_t>(1, std::min(p.channels, kOutputs / std::max<int64_t>(1, outputs)));
+  int64_t each = std::max<int64_t>(1, std::min(p.channels, kOutputs / std::max<int64_t>(1, outputs)));
+  if (each > kScattered) each -= each % kScattered;
   const int64_t groups = ceil_div(p.channels, each);
   share_out(p.mb * groups, 2 * bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

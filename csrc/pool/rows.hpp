@@ -66,14 +66,10 @@ T* plane_of(const PoolProblem& p, const View<T>& v, int64_t plane) {
   return v.data + plane / p.channels * v.stride[0] + plane % p.channels * v.stride[1];
 }
 
-// Plane after plane, without a division for each.
+// Where a plane is in a view, without a division for each view.
 struct PlaneCursor {
-  int64_t n, c, channels;
-  PlaneCursor(const PoolProblem& p, int64_t plane)
-      : n(plane / p.channels), c(plane % p.channels), channels(p.channels) {}
-  void next() {
-    if (++c == channels) c = 0, ++n;
-  }
+  int64_t n, c;
+  PlaneCursor(const PoolProblem& p, int64_t plane) : n(plane / p.channels), c(plane % p.channels) {}
   template <class T>
   T* of(const View<T>& v) const {
     return v.data + n * v.stride[0] + c * v.stride[1];

@@ -19,12 +19,26 @@ inline bool is_tiled_whole(const PoolProblem& p) {
   return is_tiled(p) && p.axis[1].in == p.axis[1].k * p.axis[1].out && p.axis[2].in == p.axis[2].k * p.axis[2].out;
 }
 
-// task(cursor) for all planes.
+// Whether the planes of an image lie one behind the other, rows of `row_step` elements.
+template <class T>
+bool is_dense_image(const View<T>& v, int64_t row_step) {
+  return v.stride[3] == row_step && v.stride[1] == v.shape[3] * row_step;
+}
+template <class T>
+bool is_dense_image(const View<T>& v) {
+  return is_dense_image(v, v.shape[4]);
+}
+
+// task(cursor, count) for all planes, or, if they are joined, for runs of planes of one image.
 template <class Task>
-void for_each_plane(const PoolProblem& p, double bytes, Task task) {
+void for_each_run(const PoolProblem& p, double bytes, bool joined, Task task) {
   share_out(p.mb * p.channels, bytes, [&](int64_t first, int64_t last) {
-    PlaneCursor at(p, first);
-    for (int64_t i = first; i < last; ++i, at.next()) task(at);
+    for (int64_t i = first; i < last;) {
+      const PlaneCursor at(p, i);
+      const int64_t count = joined ? std::min(last - i, p.channels - at.c) : 1;
+      task(at, count);
+      i += count;
+    }
   });
 }
 
@@ -35,8 +49,9 @@ bool pool_tiles(const PoolProblem& p, const View<const T>& x, const View<T>& y, 
   const PoolAxis &h = p.axis[1], &w = p.axis[2];
   const PoolTileFunctions<T>& f = *pool_functions<T>().tiles;
   const auto kernel = (max ? f.max : f.sum)[w.k == 4];
-  for_each_plane(p, bytes_moved<T>(p), [&](const PlaneCursor& at) {
-    kernel({at.of(x), x.stride[3], h.k * x.stride[3], at.of(y), h.out, w.out, h.k, factor, divided});
+  const bool joined = h.in == h.k * h.out && is_dense_image(x, x.stride[3]) && is_dense_image(y);
+  for_each_run(p, bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
+    kernel({at.of(x), x.stride[3], h.k * x.stride[3], at.of(y), planes * h.out, w.out, h.k, factor, divided});
   });
   return true;
 }
@@ -46,8 +61,9 @@ bool avg_pool_tiles_backward(const PoolProblem& p, const View<const T>& dy, cons
   if (!is_tiled_whole(p) || !is_dense_plane(dy) || !is_dense_plane(dx)) return false;
   const PoolAxis &h = p.axis[1], &w = p.axis[2];
   const auto kernel = pool_functions<T>().tiles->spread[w.k == 4];
-  for_each_plane(p, bytes_moved<T>(p), [&](const PlaneCursor& at) {
-    kernel({at.of(dy), at.of(dx), h.out, w.out, h.k, row_weight, weight});
+  const bool joined = is_dense_image(dy) && is_dense_image(dx);
+  for_each_run(p, bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
+    kernel({at.of(dy), at.of(dx), planes * h.out, w.out, h.k, row_weight, weight});
   });
   return true;
 }
