@@ -130,4 +130,19 @@ class ScratchAllocator {
 template <class T>
 using Vector = std::vector<T, ScratchAllocator<T>>;
 
+// Memory for some elements, whose values are nobody's.
+template <class T>
+class ScratchMemory {
+ public:
+  explicit ScratchMemory(int64_t n) : size_(static_cast<size_t>(n)), data_(allocator_.allocate(size_)) {}
+  ScratchMemory(const ScratchMemory&) = delete;
+  ~ScratchMemory() { allocator_.deallocate(data_, size_); }
+  T* data() const { return data_; }
+
+ private:
+  ScratchAllocator<T> allocator_;
+  size_t size_;
+  T* data_;
+};
+
 }  // namespace fastconv

@@ -6,14 +6,15 @@
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_spread.hpp"
 #include "conv/fold.hpp"
+#include "conv/patches.hpp"
 #include "conv/piece_plan.hpp"
 #include "conv/tiny.hpp"
 
 namespace fastconv {
 namespace {
 
-// A problem is taken whole by one of the first three, or piece by piece.
-enum class Way : uint8_t { folded, lanes, spread, pieces };
+// A problem is taken whole by one of the first four, or piece by piece.
+enum class Way : uint8_t { folded, lanes, spread, patches, pieces };
 
 template <class T>
 Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
@@ -21,6 +22,7 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
   if (backward && !biased && Fold(p).pays<T>(algorithm)) return Way::folded;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
   if (backward && use_spread<T>(p, algorithm)) return Way::spread;
+  if (backward && use_patches(p, algorithm)) return Way::patches;
   return Way::pieces;
 }
 
@@ -65,6 +67,8 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::spread:
       run_spread(p, dy, w, bias, dx);
       break;
+    case Way::patches:
+      return run_patches(p, dy, w, bias, dx, activation);
     case Way::pieces: {
       Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
       clamped = operands.clamps = operands.clamps && !padding_adds(p);
@@ -83,6 +87,8 @@ ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm a
       return plan_lanes<T>(p, direction);
     case Way::spread:
       return plan_spread<T>(p);
+    case Way::patches:
+      return plan_patches<T>(p);
     case Way::pieces:
       break;
   }

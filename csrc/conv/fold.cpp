@@ -1,7 +1,6 @@
 #include "conv/fold.hpp"
 
 #include <algorithm>
-#include <memory>
 
 #include "conv/fft_piece.hpp"
 #include "conv/piece_plan.hpp"
@@ -47,12 +46,9 @@ bool Fold::pays(Algorithm algorithm) const {
 template <class T>
 void Fold::run(View<const T> dy, View<const T> w, View<T> dx, Algorithm algorithm) const {
   const int64_t most = images_at_once<T>();
-  const size_t size = static_cast<size_t>(most * image_elements());
-  ScratchAllocator<T> allocator;
-  const auto give_back = [&](T* data) { allocator.deallocate(data, size); };
-  const std::unique_ptr<T, decltype(give_back)> memory(allocator.allocate(size), give_back);
+  const ScratchMemory<T> memory(most * image_elements());
   View<T> padded = imagined_view<T>(most, wide.ic, wide.axis[0].in, wide.axis[1].in, wide.axis[2].in);
-  padded.data = memory.get();
+  padded.data = memory.data();
   for (int64_t n = 0; n < wide.mb; n += most) {
     padded.shape[0] = dy.shape[0] = dx.shape[0] = std::min(most, wide.mb - n);
     run_pieces<T>(wide, Direction::backward_input,

@@ -56,6 +56,30 @@ FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_
     }
 }
 
+// dst[p * C + c] = src[c * channel_stride + p]: two lines or four zipped. Returns how many pixels it did.
+template <int C, class T>
+FASTCONV_INLINE int64_t zip_lines(T* dst, const T* src, int64_t channel_stride, int64_t pixels) {
+  int64_t p = 0;
+  for (; p + kLanes<T> <= pixels; p += kLanes<T>, dst += C * kLanes<T>) {
+    Vec<T> v[C];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) v[c] = load(src + c * channel_stride + p);
+    if constexpr (C == 4) {
+      const Vec<T> even[2] = {zip_low(v[0], v[2]), zip_high(v[0], v[2])};
+      const Vec<T> odd[2] = {zip_low(v[1], v[3]), zip_high(v[1], v[3])};
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        store(dst + 2 * i * kLanes<T>, zip_low(even[i], odd[i]));
+        store(dst + (2 * i + 1) * kLanes<T>, zip_high(even[i], odd[i]));
+      }
+    } else {
+      store(dst, zip_low(v[0], v[1]));
+      store(dst + kLanes<T>, zip_high(v[0], v[1]));
+    }
+  }
+  return p;
+}
+
 // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
 template <class T>
 void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
@@ -86,7 +110,10 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];
   } else {
-    for (int64_t p = 0; p < pixels; ++p)
+    int64_t p = 0;
+    if (pixel_stride == 1 && ldd == channels && channels == 4) p = zip_lines<4>(dst, src, channel_stride, pixels);
+    if (pixel_stride == 1 && ldd == channels && channels == 2) p = zip_lines<2>(dst, src, channel_stride, pixels);
+    for (; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride];
   }
   if (channels < padded)

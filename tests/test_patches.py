@@ -1,0 +1,56 @@
+"""The input gradient of windows side by side: exact for integers, any layout, and the bits of each image alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import Array, assert_exact, assert_same_bits
+from cases import Case
+
+import fastconv as fc
+
+CASES = [
+    *[Case((3 * k, 5 * k), (k, k), k, ic=3, oc=17, batch=2) for k in (2, 3, 4, 5, 7, 8, 16)],
+    *[Case((6, columns * k), (2, k), (2, k), ic=2, oc=16) for k in (2, 4) for columns in (1, 7, 8, 15, 16, 17, 33)],
+    *[Case((12, 8), (3, 4), (3, 4), ic=2 * g, oc=16 * g, groups=g, batch=5) for g in (1, 2, 3)],
+    Case((40,), (10,), 10, ic=1, oc=20, batch=3),
+    Case((4, 6, 9), (2, 1, 3), (2, 1, 3), ic=3, oc=16, batch=2),
+    Case((9, 8), (4, 4), 4, ic=3, oc=17),
+    Case((96, 64), (4, 4), 4, ic=40, oc=16, batch=4),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_input_gradient(case: Case, dtype: Any) -> None:
+    _, w, _, g = case.data(dtype)
+    expected = case.expected_grad_input(g, w)
+    for algorithm in ("auto", "direct"):
+        assert_exact(case.grad_input(g, w, algorithm=algorithm), expected, dtype)
+
+
+def random(shape: tuple[int, ...], dtype: Any) -> Array:
+    return np.random.default_rng(3).standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("k", [2, 4])
+def test_layouts_batches_and_threads_do_not_matter(dtype: Any, threads: int, k: int) -> None:
+    """With a bias and an activation, as a transposed convolution."""
+    g, w, b = random((9, 24, 11, 13), dtype), random((24, 5, k, k), dtype), random((5,), dtype)
+    y = fc.conv_transpose2d(g, w, b, stride=k, activation="relu")
+    room = np.full((*y.shape[:3], 2 * y.shape[3]), 7, dtype)
+    with fc.threads(threads):
+        fc.conv_transpose2d(g, w.copy("F"), b, stride=k, activation="relu", out=room[..., ::2])
+        alone = [fc.conv_transpose2d(image, w, b, stride=k, activation="relu") for image in g]
+        smooth = fc.conv_transpose2d(g, w, b, stride=k, activation="tanh")
+    assert_same_bits(room[..., ::2], y)
+    assert (room[..., 1::2] == 7).all()
+    assert_same_bits(np.stack(alone), y)
+    np.testing.assert_allclose(smooth, np.tanh(fc.conv_transpose2d(g, w, b, stride=k)), rtol=1e-5, atol=1e-6)
+
+
+def test_plan_keeps_the_patches() -> None:
+    plan = fc.explain((1, 3, 224, 224), (96, 3, 4, 4), stride=4, direction="grad_input")
+    assert plan["shared_bytes"] >= 3 * 224 * 224 * 4
