@@ -13,8 +13,6 @@ constexpr int64_t kOutputBytes = 320 << 10;  // beside its sums
 constexpr int64_t kMostTerms = 1 << 14;      // of all lists of taps
 constexpr int64_t kLeastDepth = 64;          // shorter sums do not repay transposing their results
 
-int64_t floor_div(int64_t a, int64_t n) { return (a - floor_mod(a, n)) / n; }
-
 // Taps [begin, end) that meet the input, for outputs [first, first + count) of an axis or any of them.
 struct Stretch {
   int64_t first, count, begin, end;

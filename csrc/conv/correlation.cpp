@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "conv/activation.hpp"
+#include "conv/cells.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_spread.hpp"
 #include "conv/fold.hpp"
-#include "conv/patches.hpp"
 #include "conv/piece_plan.hpp"
 #include "conv/tiny.hpp"
 
@@ -14,7 +14,7 @@ namespace fastconv {
 namespace {
 
 // A problem is taken whole by one of the first four, or piece by piece.
-enum class Way : uint8_t { folded, lanes, spread, patches, pieces };
+enum class Way : uint8_t { folded, lanes, spread, cells, pieces };
 
 template <class T>
 Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
@@ -22,7 +22,7 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
   if (backward && !biased && Fold(p).pays<T>(algorithm)) return Way::folded;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
   if (backward && use_spread<T>(p, algorithm)) return Way::spread;
-  if (backward && use_patches(p, algorithm)) return Way::patches;
+  if (backward && use_cells<T>(p, algorithm)) return Way::cells;
   return Way::pieces;
 }
 
@@ -67,8 +67,8 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::spread:
       run_spread(p, dy, w, bias, dx);
       break;
-    case Way::patches:
-      return run_patches(p, dy, w, bias, dx, activation);
+    case Way::cells:
+      return run_cells(p, dy, w, bias, dx, activation, algorithm);
     case Way::pieces: {
       Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
       clamped = operands.clamps = operands.clamps && !padding_adds(p);
@@ -87,8 +87,8 @@ ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm a
       return plan_lanes<T>(p, direction);
     case Way::spread:
       return plan_spread<T>(p);
-    case Way::patches:
-      return plan_patches<T>(p);
+    case Way::cells:
+      return plan_cells<T>(p, algorithm);
     case Way::pieces:
       break;
   }

@@ -10,6 +10,7 @@ inline int64_t floor_mod(int64_t a, int64_t n) {
   int64_t r = a % n;
   return r < 0 ? r + n : r;
 }
+inline int64_t floor_div(int64_t a, int64_t n) { return (a - floor_mod(a, n)) / n; }
 
 // The input coordinate in [0, n) that stands at coordinate q of the endless padded axis, or -1 for a zero.
 // Any distance from the input is fine: circular wraps and reflect bounces as often as needed.
