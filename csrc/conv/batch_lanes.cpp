@@ -75,7 +75,7 @@ struct BatchLanes {
   const InputLayout<T> in{s};
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t lanes = kernels.lanes;
-  const Vector<Stretch> down = stretches(h, plan.nr);
+  const Vector<Stretch> down = stretches(h, 2);
   Vector<Stretch> across;  // one an output column
   // The taps of a stretch down and a stretch across: terms [start, start + count) of the offsets.
   struct Terms {
@@ -103,16 +103,22 @@ struct BatchLanes {
   }
 
   void make_offsets() {
-    aoff.reserve(static_cast<size_t>(terms));
-    boff.reserve(static_cast<size_t>(terms));
-    for (const Terms& list : lists)
-      for (int64_t c = 0; c < plan.channels; ++c)
-        for (int64_t th = down[list.down].begin; th < down[list.down].end; ++th)
-          for (int64_t tw = list.begin; tw < list.end; ++tw) {
-            aoff.push_back(static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(th * w.taps() + tw)]));
-            boff.push_back(static_cast<int32_t>(c * in.channel + in.row(h.offset[static_cast<size_t>(th)], h.stride) +
-                                                w.offset[static_cast<size_t>(tw)] * in.column));
-          }
+    aoff.resize(static_cast<size_t>(terms));
+    boff.resize(static_cast<size_t>(terms));
+    const auto a_channel = static_cast<int32_t>(s.a_channel), b_channel = static_cast<int32_t>(in.channel);
+    int32_t *a = aoff.data(), *b = boff.data();
+    for (const Terms& list : lists) {
+      const int64_t n = list.of_channel;
+      const int32_t* end = a + plan.channels * n;
+      for (int64_t th = down[list.down].begin; th < down[list.down].end; ++th)
+        for (int64_t tw = list.begin; tw < list.end; ++tw) {
+          *a++ = static_cast<int32_t>(s.a_tap[static_cast<size_t>(th * w.taps() + tw)]);
+          *b++ = static_cast<int32_t>(in.row(h.offset[static_cast<size_t>(th)], h.stride) +
+                                      w.offset[static_cast<size_t>(tw)] * in.column);
+        }
+      if (n == 0) continue;
+      for (; a < end; ++a, ++b) *a = a[-n] + a_channel, *b = b[-n] + b_channel;  // of the next channel
+    }
   }
 
   // Vectors of x, multiply-adds of vectors for one row of `a`, and vectors of y, for one vector of images.
