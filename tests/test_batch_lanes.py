@@ -22,6 +22,10 @@ CASES = [
     Case((6, 7), (9, 11), padding=(8, 7), ic=2, oc=5, batch=20),
     Case((32, 32), (3, 3), padding=1, ic=32, oc=3, batch=16),
     Case((17,), (9,), padding=4, ic=12, oc=10, batch=40),
+    *[Case((5, 5), (5, 5), ic=16, oc=43, batch=n) for n in (16, 31, 64, 100)],
+    Case((1, 9), (3, 4), padding=(1, 2), ic=13, oc=7, groups=1, batch=83),
+    Case((7, 1), (3, 3), (2, 1), 1, ic=12, oc=18, batch=39),
+    Case((1, 1), (1, 1), ic=70, oc=21, batch=150),
     Case((8, 8), (3, 3), padding=1, ic=8, oc=8, batch=16, mode="reflect"),
 ]
 

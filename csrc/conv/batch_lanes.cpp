@@ -50,16 +50,24 @@ Vector<Stretch> stretches(const AxisMap& a, int64_t most) {
   return all;
 }
 
+// Images of one row, to one row: several vectors of them stand as the rows of one.
+template <class T>
+bool is_line(const GatherSum<T>& s) {
+  return s.axis[1].in == 1 && s.axis[1].outputs == 1;
+}
+
 // xl[channel][column][residue of the row][row / stride, zeros around][lane]
 template <class T>
 struct InputLayout {
-  int64_t lanes = conv_kernels<T>().lanes, first, rows, column, channel;
-  explicit InputLayout(const GatherSum<T>& s) {
+  int64_t lanes = conv_kernels<T>().lanes, first = 0, rows, column, channel;
+  InputLayout(const GatherSum<T>& s, int64_t together) : rows(together) {
     const AxisMap& h = s.axis[1];
-    const auto [low, high] = std::minmax_element(h.offset.begin(), h.offset.end());
-    first = std::min<int64_t>(0, floor_div(*low, h.stride));
-    rows = std::max(ceil_div(h.in, h.stride), h.outputs + floor_div(*high, h.stride)) - first;
-    column = h.stride * rows * lanes;
+    if (!is_line(s)) {
+      const auto [low, high] = std::minmax_element(h.offset.begin(), h.offset.end());
+      first = std::min<int64_t>(0, floor_div(*low, h.stride));
+      rows = std::max(ceil_div(h.in, h.stride), h.outputs + floor_div(*high, h.stride)) - first;
+    }
+    column = (is_line(s) ? 1 : h.stride) * rows * lanes;
     channel = s.axis[2].in * column;
   }
   int64_t row(int64_t coordinate, int64_t stride) const {
@@ -72,7 +80,7 @@ struct BatchLanes {
   const GatherSum<T>& s;
   const BatchPlan& plan;
   const AxisMap &h = s.axis[1], &w = s.axis[2];
-  const InputLayout<T> in{s};
+  const InputLayout<T> in{s, plan.together};
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t lanes = kernels.lanes;
   const Vector<Stretch> down = stretches(h, 2);
@@ -133,7 +141,8 @@ struct BatchLanes {
   }
 
   int64_t input_elements() const { return plan.channels * in.channel + kMaxVectors * lanes; }
-  int64_t row_elements() const { return h.outputs * w.outputs * lanes; }  // of y
+  int64_t outputs_down() const { return h.outputs * plan.together; }
+  int64_t row_elements() const { return outputs_down() * w.outputs * lanes; }  // of y
   int64_t output_elements() const {
     return ceil_div(ceil_div(s.rows, plan.mr), plan.row_parts) * plan.mr * row_elements();
   }
@@ -160,13 +169,27 @@ struct BatchLanes {
   }
 
  private:
+  // f(row, its images) for the rows of an image, or for the vectors that stand as them.
+  template <class F>
+  void for_each_row(int64_t rows, int64_t n0, int64_t count, F f) const {
+    if (is_line(s))
+      for (int64_t i = 0; i * lanes < count; ++i) f(i, 0, n0 + i * lanes, std::min(lanes, count - i * lanes));
+    else
+      for (int64_t i = 0; i < rows; ++i) f(i, i, n0, count);
+  }
+
+  // Columns of a row go together, or, where there is but one, channels.
   void load(int64_t n0, int64_t count, int64_t g, Range channels, T* x) const {
-    const T* from = s.x.data + n0 * s.x.stride[0] + (g * s.x_group + s.x_first + channels.begin) * s.x.stride[1];
-    for (int64_t c = 0; c < channels.size(); ++c)
-      for (int64_t i = 0; i < h.in; ++i)
-        kernels.pack_transposed(x + c * in.channel + in.row(i, h.stride), in.column,
-                                from + c * s.x.stride[1] + i * s.x.stride[3], s.x.stride[0], s.x.stride[4], w.in, count,
-                                lanes);
+    const View<const T>& v = s.x;
+    const T* from = v.data + (g * s.x_group + s.x_first + channels.begin) * v.stride[1];
+    const bool narrow = w.in == 1;
+    for_each_row(h.in, n0, count, [&](int64_t i, int64_t row, int64_t n, int64_t images) {
+      for (int64_t c = 0; c < (narrow ? 1 : channels.size()); ++c)
+        kernels.pack_transposed(x + c * in.channel + in.row(i, is_line(s) ? 1 : h.stride),
+                                narrow ? in.channel : in.column,
+                                from + n * v.stride[0] + c * v.stride[1] + row * v.stride[3], v.stride[0],
+                                v.stride[narrow ? 1 : 4], narrow ? channels.size() : w.in, images, lanes);
+    });
   }
 
   // y[m][column][row][lane]
@@ -187,11 +210,11 @@ struct BatchLanes {
         t.k = channels.size() * list.of_channel;
         t.aoff = aoff.data() + list.start;
         t.boff = boff.data() + list.start;
-        const int64_t parts = ceil_div(d.count, plan.nr);
+        const int64_t all = d.count * plan.together, parts = ceil_div(all, plan.nr);
         for (int64_t p = 0; p < parts; ++p) {
-          const int64_t row = d.first + p * d.count / parts, n = d.first + (p + 1) * d.count / parts - row;
+          const int64_t row = d.first + p * all / parts, n = d.first + (p + 1) * all / parts - row;
           t.b = x + v * w.stride * in.column + row * lanes;
-          t.c = y + (v * h.outputs + row) * lanes;
+          t.c = y + (v * outputs_down() + row) * lanes;
           t.pixels = n * lanes;
           kernels.tile[rows.size() - 1][n - 1](t);
         }
@@ -199,11 +222,15 @@ struct BatchLanes {
   }
 
   void store(const T* y, int64_t n0, int64_t count, int64_t channel, int64_t rows) const {
-    for (int64_t m = 0; m < rows; ++m)
-      for (int64_t i = 0; i < h.outputs; ++i)
-        kernels.pack_transposed(s.y.data + n0 * s.y.stride[0] + (channel + m) * s.y.stride[1] + i * s.y.stride[3],
-                                s.y.stride[0], y + m * row_elements() + i * lanes, h.outputs * lanes, 1, count,
-                                w.outputs, w.outputs);
+    const View<T>& v = s.y;
+    const bool narrow = w.outputs == 1 && v.stride[1] == 1;
+    const int64_t columns = narrow ? rows : w.outputs;
+    for_each_row(h.outputs, n0, count, [&](int64_t i, int64_t row, int64_t n, int64_t images) {
+      for (int64_t m = 0; m < (narrow ? 1 : rows); ++m)
+        kernels.pack_transposed(v.data + n * v.stride[0] + (channel + m) * v.stride[1] + row * v.stride[3], v.stride[0],
+                                y + m * row_elements() + i * lanes, narrow ? row_elements() : outputs_down() * lanes, 1,
+                                images, columns, columns);
+    });
   }
 };
 
@@ -231,12 +258,14 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   const int64_t vectors = ceil_div(s.images, kernels.lanes), tiles = ceil_div(s.rows, kernels.rows);
   plan.mr = static_cast<int>(ceil_div(s.rows, tiles));
   plan.nr = std::min<int>(kernels.vectors, kernels.accumulators / plan.mr);
-  plan.channels = std::min(s.channels, kInputBytes / static_cast<int64_t>(sizeof(T)) / InputLayout<T>(s).channel);
+  if (is_line(s)) plan.together = ceil_div(vectors, ceil_div(vectors, plan.nr));
+  plan.channels =
+      std::min(s.channels, kInputBytes / static_cast<int64_t>(sizeof(T)) / InputLayout<T>(s, plan.together).channel);
   if (plan.channels < 1) return plan;
   const BatchLanes<T> all(s, plan);
   if (all.terms > kMostTerms) return plan;
   plan.threads = threads_for(2 * s.macs());
-  if (vectors < 2 * plan.threads) plan.row_parts = std::min<int64_t>(tiles, plan.threads);
+  if (vectors < 2 * plan.threads * plan.together) plan.row_parts = std::min<int64_t>(tiles, plan.threads);
   plan.workspace_bytes = Arena::rounded_bytes<T>(all.input_elements()) + Arena::rounded_bytes<T>(all.output_elements());
   plan.cost = static_cast<double>(s.groups * vectors) *
                   (all.products() * static_cast<double>(s.rows) / 2 * 1.1 + 6 * all.inputs() + 8 * all.outputs()) +
@@ -248,10 +277,10 @@ template <class T>
 void run_batch_lanes(const GatherSum<T>& s, const BatchPlan& plan) {
   BatchLanes<T> all(s, plan);
   all.make_offsets();
-  const int64_t lanes = conv_kernels<T>().lanes, vectors = ceil_div(s.images, lanes);
-  parallel_tasks(vectors * plan.row_parts, plan.threads, [&](int64_t task) {
-    const int64_t n0 = task / plan.row_parts * lanes;
-    all.run(n0, std::min(lanes, s.images - n0), task % plan.row_parts);
+  const int64_t most = conv_kernels<T>().lanes * plan.together;
+  parallel_tasks(ceil_div(s.images, most) * plan.row_parts, plan.threads, [&](int64_t task) {
+    const int64_t n0 = task / plan.row_parts * most;
+    all.run(n0, std::min(most, s.images - n0), task % plan.row_parts);
   });
 }
 

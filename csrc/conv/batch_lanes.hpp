@@ -8,7 +8,8 @@ namespace fastconv {
 struct BatchPlan {
   int mr = 1, nr = 1;     // rows of `a` and of the image in a register tile
   int64_t channels = 1;   // of x at a time
-  int64_t row_parts = 1;  // tasks for a vector of images
+  int64_t together = 1;   // vectors of images that stand as the rows of one
+  int64_t row_parts = 1;  // tasks for as many vectors
   int threads = 1;
   int64_t workspace_bytes = 0;
   double cost = -1;  // cycles, or negative: does not apply

@@ -35,7 +35,7 @@ bool flatten_channels(View<T>& v) {
     else if (v.stride[i] != step * n) return false;
     n *= v.shape[i];
   }
-  for (int i = 2; i < 5; ++i) v.shape[i] = 1, v.stride[i] = 0;
+  for (int i = 2; i < 5; ++i) v.shape[i] = 1, v.stride[i] = 1;
   v.shape[1] = n;
   v.stride[1] = step;
   return true;
