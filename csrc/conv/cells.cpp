@@ -7,15 +7,15 @@
 #include "conv/correlation.hpp"
 #include "conv/index_map.hpp"
 #include "kernels/conv.hpp"
+#include "kernels/depthwise.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr int64_t kBytes = 1 << 20;     // of cells at a time, unless one image has more
-constexpr int64_t kLeastChannels = 16;  // shorter sums do not repay moving their results
-constexpr int64_t kFew = 4;             // channels of dx: more fill tiles of their own
-// Steps of two have kernels that take both phases, but which read dy again for every channel.
-constexpr int64_t kMostTaps = 36, kLargeBytes = 384 << 10;
+constexpr int64_t kBytes = 1 << 20;         // of cells at a time, unless one image has more
+constexpr int64_t kLeastChannels = 16;      // shorter sums do not repay moving their results
+constexpr int64_t kFew = 4;                 // channels of dx: more fill tiles of their own
+constexpr int64_t kLargeBytes = 384 << 10;  // of dy, which others read again for each channel of dx
 
 // An axis: element x of dx is phase (x + shift) % stride of cell (x + shift) / stride. The outputs that its taps meet
 // are `ahead` of the cell at most; a cell's taps count back from there.
@@ -153,12 +153,12 @@ bool use_cells(const ConvProblem& p, Algorithm algorithm) {
         cell_axis(a).pad_after() < 0)
       return false;
   const Cells cells(p);
-  const int64_t taps = cells.phases * cells.taps();
-  if (algorithm == Algorithm::direct && taps != p.taps()) return false;  // zeros would be multiplied with infinity
+  if (algorithm == Algorithm::direct && cells.phases * cells.taps() != p.taps()) return false;  // 0 times infinity
   if (cells.taps() == 1) return true;
   if (p.ic / p.groups > kFew) return false;
-  return p.axis[2].stride > 2 ||
-         (taps <= kMostTaps && p.oc / p.groups * p.out_pixels() * static_cast<int64_t>(sizeof(T)) >= kLargeBytes);
+  const bool registers = depthwise_kernels<T>().square_band[0];  // for both phases of a step of two
+  return p.axis[2].stride > 2 || !registers ||
+         p.oc / p.groups * p.out_pixels() * static_cast<int64_t>(sizeof(T)) >= kLargeBytes;
 }
 
 template <class T>
