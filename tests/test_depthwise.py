@@ -68,6 +68,8 @@ CASES = [
         for mode in ("zeros", "circular")
     ],
     Case((2100,), (5,), 2, 3, groups=33),
+    Case((7, 5, 6), (4, 3, 3), (4, 1, 1), ((0, 3), (1, 1), (0, 2)), (3, 1, 1), mode="circular"),
+    Case((9, 4, 5), (4, 2, 3), (5, 1, 1), ((0, 3), (2, 2), (1, 2)), (3, 1, 2), groups=3),
     Case((150, 40), (5, 5), padding=2, groups=67),
     *[c for c in sample(77, 300) if c.nd == 2 and c.ic * c.oc <= 4],
 ]
