@@ -12,7 +12,7 @@ bool use_cells(const ConvProblem& p, Algorithm algorithm);
 
 template <class T>
 void run_cells(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
-                Activation activation, Algorithm algorithm);
+               Activation activation, Algorithm algorithm);
 
 template <class T>
 ConvPlan plan_cells(const ConvProblem& p, Algorithm algorithm);
