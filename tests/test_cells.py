@@ -67,3 +67,22 @@ def test_layouts_batches_and_threads_do_not_matter(dtype: Any, threads: int, k: 
 def test_plan_keeps_the_cells() -> None:
     plan = fc.explain((1, 3, 224, 224), (96, 3, 4, 4), stride=4, direction="grad_input")
     assert plan["shared_bytes"] >= 3 * 224 * 224 * 4
+
+
+STRIPS = [
+    Case((1100, 1004), (4, 4), 4, ic=3, oc=16),
+    Case((1100, 1000), (5, 3), 3, ((2, 1), (0, 2)), ic=3, oc=16),
+    Case((1500, 800), (3, 3), 2, 1, ic=3, oc=16),
+    Case((1400001,), (11,), 4, 5, ic=1, oc=16),
+    Case((60, 150, 140), (3, 4, 5), (3, 2, 4), (2, 1, 0), ic=1, oc=16),
+]
+
+
+@pytest.mark.parametrize("case", STRIPS, ids=str)
+def test_large_images_are_cut(case: Case) -> None:
+    _, w, _, g = case.data(np.float32)
+    dx = case.grad_input(g, w)
+    expected = case.grad_input(g, w, algorithm="reference")
+    np.testing.assert_allclose(dx, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    with fc.threads(2):
+        assert_same_bits(dx, case.grad_input(g, w))

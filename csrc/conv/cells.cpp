@@ -6,13 +6,15 @@
 #include "base/parallel.hpp"
 #include "conv/correlation.hpp"
 #include "conv/index_map.hpp"
+#include "conv/operands.hpp"
 #include "kernels/conv.hpp"
 #include "kernels/depthwise.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr int64_t kBytes = 1 << 20;         // of cells at a time, unless one image has more
+constexpr int64_t kBytes = 1 << 20;         // of cells at a time, unless one image has more;
+constexpr int64_t kStripBytes = 4 << 20;    // of a larger image, which is cut
 constexpr int64_t kLeastChannels = 16;      // shorter sums do not repay moving their results
 constexpr int64_t kFew = 4;                 // channels of dx: more fill tiles of their own
 constexpr int64_t kLargeBytes = 384 << 10;  // of dy, which others read again for each channel of dx
@@ -31,6 +33,23 @@ struct CellAxis {
         out(a.out) {}
   int64_t tap(int64_t phase, int64_t i) const { return phase + lead - stride * (ahead - i); }
   int64_t pad_after() const { return out - 1 + taps - in - ahead; }
+  ConvAxis problem() const {
+    ConvAxis a;
+    a.in = in, a.out = out, a.k = taps, a.pad_before = ahead, a.pad_after = pad_after();
+    return a;
+  }
+  // Element of dx at which a cell begins, and the first output that it meets.
+  int64_t element(int64_t cell) const { return std::max<int64_t>(0, cell * stride - shift); }
+  int64_t output(int64_t cell) const { return std::max<int64_t>(0, cell + ahead - taps + 1); }
+  // Cells [begin, end) and the outputs that these meet, counted from output(begin).
+  CellAxis some(int64_t begin, int64_t end) const {
+    CellAxis part = *this;
+    part.in = end - begin;
+    part.out = std::min(out, end + ahead) - output(begin);
+    part.ahead = begin + ahead - output(begin);
+    if (begin > 0) part.shift = 0;
+    return part;
+  }
 };
 // Cells that begin with the image, unless that takes more taps than a beginning at the first padded element.
 CellAxis cell_axis(const ConvAxis& a) {
@@ -41,24 +60,38 @@ CellAxis cell_axis(const ConvAxis& a) {
 struct Cells {
   ConvProblem p;
   CellAxis axis[3];
-  int64_t phases, elements;  // of an image
+  int64_t phases;
+  int cut;  // the axis that large images are cut across
   explicit Cells(const ConvProblem& problem)
       : p(problem),
         axis{cell_axis(p.axis[0]), cell_axis(p.axis[1]), cell_axis(p.axis[2])},
         phases(axis[0].stride * axis[1].stride * axis[2].stride),
-        elements(p.ic * phases * axis[0].in * axis[1].in * axis[2].in) {}
+        cut(axis[0].in > 1   ? 0
+            : axis[1].in > 1 ? 1
+                             : 2) {}
 
   int64_t taps() const { return axis[0].taps * axis[1].taps * axis[2].taps; }
   int64_t weights() const { return p.oc * (p.ic / p.groups) * phases * taps(); }
-  // Images at a time, by one image alone.
+  int64_t elements() const { return p.ic * phases * axis[0].in * axis[1].in * axis[2].in; }
+  // Images at a time, or cells of the cut axis: by one image alone.
   template <class T>
   int64_t images() const {
-    return std::max<int64_t>(1, std::min(p.mb, kBytes / (elements * static_cast<int64_t>(sizeof(T)))));
+    return std::max<int64_t>(1, std::min(p.mb, kBytes / (elements() * static_cast<int64_t>(sizeof(T)))));
+  }
+  template <class T>
+  int64_t strip() const {
+    const int64_t bytes = elements() / axis[cut].in * static_cast<int64_t>(sizeof(T));
+    return std::clamp<int64_t>(kStripBytes / bytes, 1, axis[cut].in);
+  }
+  Cells some(int64_t begin, int64_t end) const {
+    Cells part = *this;
+    part.axis[cut] = axis[cut].some(begin, end);
+    return part;
   }
   // Cells, biases and weights.
   template <class T>
   int64_t scratch() const {
-    return images<T>() * elements + p.ic * phases + weights();
+    return images<T>() * some(0, strip<T>()).elements() + p.ic * phases + weights();
   }
   ConvProblem problem(int64_t images) const {
     ConvProblem q;
@@ -66,23 +99,10 @@ struct Cells {
     q.groups = p.groups;
     q.ic = p.ic * phases;
     q.oc = p.oc;
-    for (int i = 0; i < 3; ++i) {
-      ConvAxis& a = q.axis[i];
-      a.in = axis[i].in, a.out = axis[i].out, a.k = axis[i].taps;
-      a.pad_before = axis[i].ahead, a.pad_after = axis[i].pad_after();
-    }
+    for (int i = 0; i < 3; ++i) q.axis[i] = axis[i].problem();
     return q;
   }
 };
-
-template <class T>
-View<T> dense(T* data, int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
-  View<T> v;
-  v.data = data;
-  const int64_t shape[5] = {n, c, d, h, w};
-  for (int64_t i = 4, step = 1; i >= 0; step *= shape[i--]) v.shape[i] = shape[i], v.stride[i] = step;
-  return v;
-}
 
 // to[o, (c, phases), taps], zeros where a phase has no tap.
 template <class T>
@@ -165,37 +185,47 @@ template <class T>
 void run_cells(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
                Activation activation, Algorithm algorithm) {
   const Cells cells(p);
-  const int64_t most = cells.images<T>(), rows = p.ic * cells.phases;
+  const int64_t most = cells.images<T>(), strip = cells.strip<T>(), rows = p.ic * cells.phases;
+  const CellAxis& cut = cells.axis[cells.cut];
   const ScratchMemory<T> memory(cells.scratch<T>());
-  T *biases = memory.data() + most * cells.elements, *weights = biases + rows;
+  T *biases = memory.data() + cells.scratch<T>() - rows - cells.weights(), *weights = biases + rows;
   View<const T> row_weights =
-      dense<const T>(weights, p.oc, rows / p.groups, cells.axis[0].taps, cells.axis[1].taps, cells.axis[2].taps);
+      imagined_view<T>(p.oc, rows / p.groups, cells.axis[0].taps, cells.axis[1].taps, cells.axis[2].taps);
+  row_weights.data = weights;
   if (stand(cells, w)) row_weights.data = w.data, row_weights.stride[0] = w.stride[0];
   else arrange_weights(cells, w, weights);
-  View<const T> row_bias;
+  View<const T> row_bias = imagined_view<T>(rows, 1, 1, 1, 1);
   if (bias.data) {
     for (int64_t m = 0; m < rows; ++m) biases[m] = bias.data[m / cells.phases * bias.stride[0]];
-    row_bias = dense<const T>(biases, rows, 1, 1, 1, 1);
+    row_bias.data = biases;
   }
-  for (int64_t n = 0; n < p.mb; n += most) {
-    const ConvProblem some = cells.problem(std::min(most, p.mb - n));
-    dy.shape[0] = dx.shape[0] = some.mb;
-    correlate_backward(some, dy, row_weights, row_bias,
-                       dense(memory.data(), some.mb, rows, some.axis[0].in, some.axis[1].in, some.axis[2].in),
-                       activation, algorithm);
-    place(cells, memory.data(), dx);
-    dy.data += most * dy.stride[0];
-    dx.data += most * dx.stride[0];
-  }
+  for (int64_t n = 0; n < p.mb; n += most)
+    for (int64_t c = 0; c < cut.in; c += strip) {
+      const int64_t end = std::min(cut.in, c + strip), axis = 2 + cells.cut;
+      const Cells part = cells.some(c, end);
+      const ConvProblem some = part.problem(std::min(most, p.mb - n));
+      View<const T> from = dy;
+      View<T> to = dx, patch = imagined_view<T>(some.mb, rows, some.axis[0].in, some.axis[1].in, some.axis[2].in);
+      from.data += n * dy.stride[0] + cut.output(c) * dy.stride[axis];
+      to.data += n * dx.stride[0] + cut.element(c) * dx.stride[axis];
+      from.shape[0] = to.shape[0] = some.mb;
+      from.shape[axis] = some.axis[cells.cut].out;
+      to.shape[axis] = std::min(dx.shape[axis], cut.element(end)) - cut.element(c);
+      patch.data = memory.data();
+      correlate_backward(some, from, row_weights, row_bias, patch, activation, algorithm);
+      place(part, memory.data(), to);
+    }
 }
 
 template <class T>
 ConvPlan plan_cells(const ConvProblem& p, Algorithm algorithm) {
   const Cells cells(p);
-  const int64_t images = cells.images<T>();
-  ConvPlan plan = plan_correlation<T>(cells.problem(images), Direction::backward_input, algorithm);
+  const CellAxis& cut = cells.axis[cells.cut];
+  const int64_t images = cells.images<T>(), strip = cells.strip<T>(), first = std::min(cut.in - strip, cut.taps);
+  ConvPlan plan =
+      plan_correlation<T>(cells.some(first, first + strip).problem(images), Direction::backward_input, algorithm);
   plan.shared_bytes += cells.scratch<T>() * static_cast<int64_t>(sizeof(T));
-  plan.cost *= static_cast<double>(p.mb) / static_cast<double>(images);
+  plan.cost *= static_cast<double>(p.mb * cut.in) / static_cast<double>(images * strip);
   return plan;
 }
 
