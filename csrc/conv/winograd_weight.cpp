@@ -125,7 +125,7 @@ struct WinogradWeight {
                  n_parts = static_cast<double>(shape.parts());
     const double source = shape.strip ? 40 + 25 * n_parts : 250, gradient = shape.strip ? 60 : 200;
     const double transforms = source * x_vectors * ceil_div(oc, outputs) + gradient * vectors * ceil_div(ic, channels);
-    const double sums = shape.strip ? 40 * n_parts : 190;
+    const double sums = shape.strip ? 45 * n_parts : 190;
     return p.groups * deep() * ((products + transforms) * all_tiles + sums * rows * vectors) + 4000;
   }
 
