@@ -172,10 +172,10 @@ struct BatchLanes {
   // f(row, its images) for the rows of an image, or for the vectors that stand as them.
   template <class F>
   void for_each_row(int64_t rows, int64_t n0, int64_t count, F f) const {
-    if (is_line(s))
-      for (int64_t i = 0; i * lanes < count; ++i) f(i, 0, n0 + i * lanes, std::min(lanes, count - i * lanes));
-    else
-      for (int64_t i = 0; i < rows; ++i) f(i, i, n0, count);
+    const bool line = is_line(s);
+    const int64_t n = line ? ceil_div(count, lanes) : rows;
+    for (int64_t i = 0; i < n; ++i)
+      f(i, line ? 0 : i, line ? n0 + i * lanes : n0, line ? std::min(lanes, count - i * lanes) : count);
   }
 
   // Columns of a row go together, or, where there is but one, channels.
