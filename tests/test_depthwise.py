@@ -67,6 +67,40 @@ CASES = [
         for d in (1, 3)
         for mode in ("zeros", "circular")
     ],
+    # Squares at a stride of one: blocks of columns and what stands beside them, rows that padding's gradient adds to,
+    # strips of tall and of wide planes, padding that is missing on a side or too wide to be read in place.
+    *[
+        Case((5, n), (3, 3), padding=1, mode=mode, batch=2, groups=5)
+        for n in (2, 3, 15, 16, 17, 32, 33, 47, 63, 64, 65, 80, 81)
+        for mode in MODES
+    ],
+    *[Case((n, 9), (3, 3), padding=1, mode=mode, groups=3, oc=2) for n in (2, 3, 4) for mode in MODES],
+    *[
+        Case((6, 18), (3, 3), padding=pad, mode=mode, groups=3)
+        for pad in (0, 2, ((0, 1), (1, 0)), ((1, 0), (0, 1)), ((2, 0), (1, 2)))
+        for mode in MODES
+    ],
+    *[
+        Case(size, (3, 3), padding=1, mode=mode, ic=ic, oc=oc)
+        for size in ((37, 530), (250, 90))
+        for ic, oc in ((1, 1), (2, 3))
+        for mode in ("zeros", "reflect", "circular")
+    ],
+    # Larger squares: rows that wait, borders within the vectors, tall and wide planes, padding of every width.
+    *[
+        Case((6, n), (k, k), padding=k // 2, batch=2, groups=5)
+        for k in (5, 7)
+        for n in (2, 3, 5, 15, 16, 17, 31, 32, 33, 49)
+    ],
+    *[Case((n, 8), (k, k), padding=k // 2, groups=3, oc=2) for k in (5, 7) for n in (2, 3, 4, 9)],
+    *[
+        Case((9, 20), (k, k), padding=pad, mode=mode, groups=3)
+        for k in (5, 7)
+        for pad in (0, 1, k - 1, ((0, 2), (3, 0)))
+        for mode in ("zeros", "reflect", "circular")
+    ],
+    Case((300, 40), (5, 5), padding=2, oc=2),
+    Case((5, 600), (7, 7), padding=3, mode="replicate"),
     Case((2100,), (5,), 2, 3, groups=33),
     Case((7, 5, 6), (4, 3, 3), (4, 1, 1), ((0, 3), (1, 1), (0, 2)), (3, 1, 1), mode="circular"),
     Case((9, 4, 5), (4, 2, 3), (5, 1, 1), ((0, 3), (2, 2), (1, 2)), (3, 1, 2), groups=3),
@@ -96,6 +130,10 @@ SPREAD = [
     Case((60, 60), (3, 3), 2, 1, batch=5, groups=30),
     Case((18, 20), (3, 3), padding=1, batch=5, ic=6, oc=3),
     Case((150, 131), (3, 3), padding=1, batch=5, oc=2),
+    Case((150, 131), (3, 3), padding=1, mode="symmetric", batch=5, ic=2),
+    Case((14, 14), (3, 3), padding=1, mode="reflect", batch=5, groups=40),
+    Case((41, 37), (5, 5), padding=2, batch=5, groups=12),
+    Case((300, 30), (7, 7), padding=3, mode="reflect", batch=5),
     Case((6, 5), (3, 3), batch=5, ic=3),
 ]
 
@@ -195,7 +233,7 @@ def test_activations(case: Case, activation: str, dtype: Any) -> None:
     [
         ((1, 144, 56, 56), (144, 1, 3, 3), {"padding": 1, "groups": 144}),
         ((1, 144, 56, 56), (144, 1, 3, 3), {"padding": 1, "groups": 144, "stride": 2}),
-        ((1, 960, 7, 7), (960, 1, 3, 3), {"padding": 1, "groups": 960}),
+        ((1, 960, 4, 4), (960, 1, 3, 3), {"padding": 1, "groups": 960}),
         ((1, 256, 1000), (256, 1, 31), {"padding": 15, "groups": 256}),
         ((1, 1, 1024, 1024), (2, 1, 3, 3), {"padding": 1}),
     ],
@@ -203,7 +241,7 @@ def test_activations(case: Case, activation: str, dtype: Any) -> None:
 def test_auto_takes_it(direction: str, x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]) -> None:
     plan = fc.explain(x, w, direction=direction, **options)
     assert plan["algorithm"] == "depthwise"
-    if x[-1] in (7, 1000):
+    if x[-1] in (4, 1000):
         assert plan["kernel"] == "channel lanes"
     elif x[1] == 1:
         assert plan["kernel"] in ("image rows", "packed image rows")

@@ -5,8 +5,10 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
+#include "conv/depthwise_squares.hpp"
 #include "conv/planes.hpp"
 #include "kernels/depthwise.hpp"
+#include "kernels/depthwise_squares.hpp"
 
 namespace fastconv {
 namespace {
@@ -48,13 +50,21 @@ template <class T>
 bool sums_squares(const DepthwiseSum<T>& s) {
   return sums_squares<T>(s.h, s.w, s.channels, s.phases);
 }
+// Those at a stride of one are another file's.
+template <class T>
+bool has_unit_squares(const DepthwiseSum<T>& s) {
+  return s.w.stride == 1 && sums_squares(s);
+}
 // An axis as lines are read by it.
 AxisMap read_axis(const AxisMap& a, bool squares) { return squares ? unstrided(a) : a; }
 
 template <class T>
-bool has_square_kernel(int64_t stride, int64_t channels) {
-  const DepthwiseKernelsOf<T>& kernels = depthwise_kernels<T>();
-  return stride == 1 ? kernels.square_band[0] != nullptr : stride == 2 && channels == 1 && kernels.square_band_by_two;
+bool has_square_kernel(int64_t taps, int64_t stride, int64_t channels) {
+  const SquareKernelsOf<T>& kernels = square_kernels<T>();
+  if (taps == 5 || taps == 7) return stride == 1 && channels == 1 && kernels.larger[taps / 2 - 2];
+  if (taps != 3) return false;
+  return stride == 1 ? kernels.rows != nullptr
+                     : stride == 2 && channels == 1 && depthwise_kernels<T>().square_band_by_two;
 }
 
 // Whether all rows of a band would lie in one set of the L1 cache, which has no room for so many.
@@ -180,7 +190,7 @@ class Task {
                         b.y = in_place ? to : buffer + f * kBandRows * buffer_row;
                         b.y_row = in_place ? s_.y.stride[3] : buffer_row;
                         if (step_ == 2) kernels_.square_band_by_two(b);
-                        else (squares_ ? kernels_.square_band : kernels_.band)[kernel](b);
+                        else kernels_.band[kernel](b);
                       }
                       if (in_place) continue;
                       const int64_t outputs = std::min(s_.phases * n, s_.y.shape[4] - cut_.begin * s_.phases);
@@ -218,34 +228,36 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 
 template <class T>
 bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
-                    int64_t stride) {
-  constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kTinyImage = 256, kSmallImage = 1024;
-  const bool registers = depthwise_kernels<T>().square_band[0];  // enough of them for two columns and all taps
+                    int64_t stride, bool squares) {
+  constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024;
+  const bool registers = square_kernels<T>().rows;  // enough of them for all taps of a square
   if (height < 2 || taps < 2 || channels * taps > kMostDepthwiseTaps) return false;
   if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
   if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage)
     return true;  // nothing is packed
+  if (squares && stride == 1 && rows <= kSquare && channels <= kSquare && height * width > kTinyImage) return true;
   return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
 }
 
 template <class T>
 bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases) {
-  const auto neighbours = [](const AxisMap& a) {
+  const auto neighbours = [&h](const AxisMap& a) {
     const auto [low, high] = std::minmax_element(a.offset.begin(), a.offset.end());
-    return a.taps() == 3 && *high - *low == 2 && a.outputs > 1;
+    return a.taps() == h.taps() && *high - *low == a.taps() - 1 && a.outputs > 1;
   };
-  return phases == 1 && h.stride == w.stride && has_square_kernel<T>(w.stride, channels) && neighbours(h) &&
+  return phases == 1 && h.stride == w.stride && has_square_kernel<T>(h.taps(), w.stride, channels) && neighbours(h) &&
          neighbours(w);
 }
 
 template <class T>
 bool sums_squares(const ConvAxis& h, const ConvAxis& w, int64_t channels) {
-  const auto neighbours = [](const ConvAxis& a) { return a.k == 3 && a.dilation == 1 && a.out > 1; };
-  return h.stride == w.stride && has_square_kernel<T>(w.stride, channels) && neighbours(h) && neighbours(w);
+  const auto neighbours = [&h](const ConvAxis& a) { return a.k == h.k && a.dilation == 1 && a.out > 1; };
+  return h.stride == w.stride && has_square_kernel<T>(h.k, w.stride, channels) && neighbours(h) && neighbours(w);
 }
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
+  if (has_unit_squares(s)) return plan_squares(s);
   const int64_t lanes = depthwise_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T)), all = s.images * s.groups;
   const double outputs = static_cast<double>(all) * s.rows * s.h.outputs * s.w.outputs;
   DepthwisePlan p;
@@ -286,6 +298,7 @@ DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
 
 template <class T>
 void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
+  if (has_unit_squares(s)) return run_squares(s, plan);
   const int64_t batches = ceil_div(s.images * s.groups, plan.planes), strips = ceil_div(s.h.outputs, plan.strip),
                 across = cuts(s);
   const int64_t together = strips * across > 1 ? 1 : ceil_div(batches, tasks_for(operations(s), plan.threads));
@@ -298,11 +311,11 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
   });
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                   \
-  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t); \
-  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, int64_t);                       \
-  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t);                \
-  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                                  \
+#define FASTCONV_INSTANTIATE(T)                                                                         \
+  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool); \
+  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, int64_t);                             \
+  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t);                      \
+  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                                        \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

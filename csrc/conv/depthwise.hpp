@@ -14,6 +14,12 @@
 
 namespace fastconv {
 
+// What the gradient of padding adds along an axis: the first source once more for an output, by the last tap, and the
+// last source by the first tap. None if negative.
+struct AxisFold {
+  int64_t first = -1, last = -1;
+};
+
 // The outputs of a row may be of several phases, which stand in turn: the input gradient of a stride.
 template <class T>
 struct DepthwiseSum {
@@ -29,6 +35,7 @@ struct DepthwiseSum {
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
+  AxisFold h_fold, w_fold;  // of squares alone
 };
 
 struct DepthwisePlan {
@@ -43,13 +50,13 @@ struct DepthwisePlan {
 constexpr int64_t kMostDepthwiseTaps = 2048;  // of all channels of a group
 
 // Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `taps` are
-// a channel's, `stride` is the width's, of inputs.
+// a channel's, `stride` is the width's, of inputs. `squares` have a kernel of their own (sums_squares).
 template <class T>
 bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
-                    int64_t stride);
+                    int64_t stride, bool squares);
 
 // Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel,
-// two.
+// two. Or of five by five or seven by seven, of a channel and stride one.
 template <class T>
 bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
 // The same of a forward call.

@@ -7,8 +7,10 @@
 #include "base/workspace.hpp"
 #include "conv/depthwise.hpp"
 #include "conv/depthwise_spread.hpp"
+#include "conv/depthwise_squares.hpp"
 #include "conv/lane_planes.hpp"
 #include "kernels/depthwise.hpp"
+#include "kernels/depthwise_squares.hpp"
 
 namespace fastconv {
 namespace {
@@ -279,18 +281,23 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) *
                                      (height * static_cast<double>(width) * (0.13 * depth + 1.45) +
                                       1.45 * static_cast<double>(channels) * x_pixels);
-  const bool squares = sums_squares<T>(h, w, inputs);
-  const double vectors = height * static_cast<double>(ceil_div(width, lanes)),
-               packed = (w.stride == 1 || squares) && zeros
+  const bool squares = h.k == 3 && sums_squares<T>(h, w, inputs);
+  const double vectors = height * static_cast<double>(ceil_div(width, lanes));
+  if (h.k > 3 && !weight && (zeros || !backward) && sums_squares<T>(h, w, channels))
+    return in_lanes < planes * (0.123 * depth * vectors + 0.5 * depth + 5 +
+                                (zeros ? 0 : 1.2 * x_pixels / static_cast<double>(lanes) + 60));
+  if (squares && w.stride == 1 && square_kernels<T>().rows && (!backward || zeros || folds_squares<T>(p)))
+    return in_lanes < planes * static_cast<double>(channels) * (1.3 * vectors + (weight ? 12 : 5));
+  const double packed = (w.stride == 1 || squares) && zeros
                             ? 0
                             : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
   if (backward && spreads_squares<T>(p))
     return in_lanes < planes * (4 * static_cast<double>(ceil_div(h.in, 2) * ceil_div(width, 2 * lanes)) + 35);
   // A vector of a square's outputs reads so many lines and vectors of them; where registers are few, its weights are
   // loaded again.
-  const double again = depthwise_kernels<T>().square_band[0] ? 1
-                       : weight                              ? 1.7
-                                                             : 1.15,
+  const double again = square_kernels<T>().rows ? 1
+                       : weight                 ? 1.7
+                                                : 1.15,
                step = squares ? static_cast<double>(w.stride) * again : 1;
   if (weight)
     return in_lanes <

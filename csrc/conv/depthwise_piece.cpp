@@ -33,7 +33,7 @@ bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const P
                 width = w.outputs + (odd ? odd->map.outputs : 0);
   if (c.algorithm == Algorithm::depthwise) return c.rows.channels * taps <= kMostDepthwiseTaps;
   return depthwise_pays<T>(c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3], h.outputs * box.h.step, width,
-                           w.stride);
+                           w.stride, sums_squares<T>(h, w, c.rows.channels, odd ? 2 : 1));
 }
 
 template <class T>
@@ -82,6 +82,14 @@ DepthwisePiece<T>::DepthwisePiece(const Operands<T>& c, const View<const T>& x, 
   sum_.low = c.low;
   sum_.high = c.high;
   plan_ = plan_depthwise(sum_);
+}
+
+template <class T>
+DepthwisePiece<T> DepthwisePiece<T>::with_fold(const AxisFold& h, const AxisFold& w) const {
+  DepthwisePiece piece = *this;
+  piece.sum_.h_fold = h;
+  piece.sum_.w_fold = w;
+  return piece;
 }
 
 template <class T>

@@ -19,6 +19,9 @@ class DepthwisePiece {
   // The outputs [line.begin, line.end()) of a piece of the width.
   DepthwisePiece(const Operands<T>& c, const LineRows& line, const PieceBox& box);
 
+  // With what padding adds, where folds_squares() (conv/depthwise_squares.hpp).
+  DepthwisePiece with_fold(const AxisFold& h, const AxisFold& w) const;
+
   void run() const { run_depthwise(sum_, plan_); }
   ConvPlan describe();  // not to be run after it
 

@@ -9,6 +9,7 @@
 #include "conv/depthwise.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_lanes_weight.hpp"
+#include "conv/depthwise_squares.hpp"
 #include "conv/planes.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -25,19 +26,15 @@ constexpr int64_t kFewRows = 2;             // of a group, for which its channel
 constexpr int64_t kParts = 8;               // of the sum over pixels, where groups are few
 
 // Measured against the packed tiles: few products of channels, or one channel of a small image.
-bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p) {
-  constexpr int64_t kFewChannels = 4, kSomeRows = 8, kMoreRows = 16, kSmallImage = 1024;
+bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool squares) {
+  constexpr int64_t kFewChannels = 4, kSomeRows = 8, kMoreRows = 16, kTinyImage = 64, kOwnKernel = 400,
+                    kSmallImage = 1024;
   if (p.axis[1].out < 2) return false;
   if (p.axis[1].k < 2) return rows == 1 && channels == 1 && p.axis[1].out > 8 && p.out_pixels() > kSmallImage;
+  if (squares && channels > 1 && rows > 1 && p.out_pixels() <= kTinyImage) return false;
+  if (squares && channels <= kSomeRows && rows <= kSomeRows && p.out_pixels() > kOwnKernel) return true;
   return (channels <= kFewChannels && rows <= kSomeRows) ||
          (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);
-}
-
-// dy read where it stands.
-AxisMap identity(int64_t n) {
-  AxisMap map;
-  map.outputs = map.in = n;
-  return map;
 }
 
 template <class T>
@@ -227,7 +224,7 @@ class Gradient {
       b.dy = dy + r * b.dy_row;
       b.rows = rows;
       if (step_ == 2) kernels_.square_dots_by_two(b);
-      else (squares_ ? kernels_.square_dots : kernels_.band_dots)[kernel](b);
+      else kernels_.band_dots[kernel](b);
     });
   }
 
@@ -256,11 +253,11 @@ class Gradient {
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   AxisMap h_, w_;
   int64_t channels_, rows_, depth_;  // depth: taps of an output channel
-  const bool squares_ = sums_squares<T>(h_, w_, channels_, 1);
+  const bool squares_ = w_.stride == 2 && sums_squares<T>(h_, w_, channels_, 1);
   const int64_t step_ = squares_ ? w_.stride : 1;  // from an output's lines and elements to the next one's
   const AxisMap read_h_ = squares_ ? unstrided(h_) : h_, read_w_ = squares_ ? unstrided(w_) : w_;
   Vector<int64_t> order_, position_;
-  AxisMap identity_h_ = identity(h_.outputs), identity_w_ = identity(w_.outputs);  // dy packed
+  AxisMap identity_h_ = identity_axis(h_.outputs), identity_w_ = identity_axis(w_.outputs);  // dy packed
   bool in_place_ = false;
   int64_t planes_ = 1, strip_ = 1, cuts_ = 1, parts_ = 1;
   int threads_ = 1;
@@ -276,18 +273,20 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
   return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) ||
-         gradient_pays(channels, rows, p);
+         gradient_pays(channels, rows, p, has_unit_squares<T>(p));
 }
 
 template <class T>
 void depthwise_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
   if (use_lanes<T>(p, Direction::backward_weight, Algorithm::depthwise)) return lanes_weight_gradient(p, dy, x, dw);
+  if (has_unit_squares<T>(p)) return squares_weight_gradient(p, dy, x, dw);
   Gradient<T>(p, dy, x, dw).run();
 }
 
 template <class T>
 ConvPlan plan_depthwise_weight(const ConvProblem& p) {
   if (use_lanes<T>(p, Direction::backward_weight, Algorithm::depthwise)) return plan_lanes_weight<T>(p);
+  if (has_unit_squares<T>(p)) return plan_squares_weight<T>(p);
   View<const T> contiguous;
   contiguous.stride[3] = p.axis[2].in;
   contiguous.stride[4] = 1;

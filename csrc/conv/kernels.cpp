@@ -2,6 +2,7 @@
 #include "kernels/conv.hpp"
 #include "kernels/depthwise.hpp"
 #include "kernels/depthwise_lanes.hpp"
+#include "kernels/depthwise_squares.hpp"
 #include "kernels/fft.hpp"
 #include "kernels/winograd.hpp"
 
@@ -41,6 +42,15 @@ const DepthwiseKernelsOf<float>& depthwise_kernels<float>() {
 template <>
 const DepthwiseKernelsOf<double>& depthwise_kernels<double>() {
   return kernels().depthwise->f64;
+}
+
+template <>
+const SquareKernelsOf<float>& square_kernels<float>() {
+  return kernels().squares->f32;
+}
+template <>
+const SquareKernelsOf<double>& square_kernels<double>() {
+  return kernels().squares->f64;
 }
 
 template <>

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "conv/depthwise_piece.hpp"
+#include "conv/depthwise_squares.hpp"
 #include "conv/direct_piece.hpp"
 #include "conv/fft_piece.hpp"
 #include "conv/phase_pair.hpp"
@@ -47,6 +48,7 @@ class Pieces {
 
  private:
   void backward(const ConvProblem& p) {
+    if (squares_with_folds(p)) return;
     const BackwardPieces axis[3] = {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])};
     if (Vector<WinogradEnd> ends[2]; WinogradPiece<T>::find_ends(c_, axis, ends)) {
       const PieceBox box{axis[0].set[0], axis[1].set[0], axis[2].set[0]};
@@ -59,6 +61,23 @@ class Pieces {
       for (; i < ws.size(); ++i)
         if (const PieceBox box{d, h, ws[i]}; !skips || box.taps() > 0) piece(box);
     });
+  }
+
+  // Squares with what padding adds by one plan. False if padding adds nothing, or it is another sum.
+  bool squares_with_folds(const ConvProblem& p) {
+    if (!folds_squares<T>(p)) return false;
+    const AxisFold fold_h = fold_of(p.axis[1]), fold_w = fold_of(p.axis[2]);
+    if (fold_h.first < 0 && fold_w.first < 0) return false;
+    const auto inner = [](ConvAxis a) {
+      if (!circulates(a)) a.mode = Mode::zeros;
+      return backward_pieces(a).set[0];
+    };
+    const Piece d = inner(p.axis[0]), h = inner(p.axis[1]), w = inner(p.axis[2]);
+    const PieceBox box{d, h, w};
+    if (WinogradPiece<T>::suits(c_, box) || !DepthwisePiece<T>::suits(c_, box)) return false;
+    DepthwisePiece<T> plan = DepthwisePiece<T>(c_, box).with_fold(fold_h, fold_w);
+    follow(box, plan);
+    return true;
   }
 
   // Where a stride passes over the inputs between taps, y is filled at once beforehand, and pieces without taps are

@@ -19,6 +19,12 @@ AxisMap unstrided(const AxisMap& a) {
   return map;
 }
 
+AxisMap identity_axis(int64_t n) {
+  AxisMap map;
+  map.outputs = map.in = n;
+  return map;
+}
+
 template <class T>
 bool read_in_place(const AxisMap& w, int64_t step) {
   if (!depthwise_kernels<T>().reads_parts || step != 1 || w.stride != 1 || w.taps() == 0) return false;

@@ -28,6 +28,9 @@ inline bool fetch_ahead(int64_t width, int64_t elements) { return width <= 256 &
 AxisMap unstrided(const AxisMap& a);
 inline Cut unstrided(Cut c, int64_t stride) { return {c.begin * stride, (c.end - 1) * stride + 1}; }
 
+// An axis read where it stands.
+AxisMap identity_axis(int64_t n);
+
 // Whether lines of elements `step` apart can be read where they stand: outside there is nothing but zeros.
 template <class T>
 bool read_in_place(const AxisMap& w, int64_t step);

@@ -27,7 +27,8 @@ template <class T>
 bool suits_depthwise(const ConvProblem& p) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   return d.in == 1 && d.k == 1 && d.out == 1 && d.pad_before == 0 &&
-         depthwise_pays<T>(p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride);
+         depthwise_pays<T>(p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride,
+                           sums_squares<T>(h, w, p.ic / p.groups));
 }
 
 template <class T>

@@ -10,6 +10,7 @@ struct WinogradKernels;
 struct FftKernels;
 struct LayerKernels;
 struct DepthwiseKernels;
+struct SquareKernels;
 struct LaneKernels;
 struct FilterKernels;
 
@@ -21,6 +22,7 @@ struct KernelTable {
   const FftKernels* fft;
   const LayerKernels* layers;
   const DepthwiseKernels* depthwise;
+  const SquareKernels* squares;
   const LaneKernels* lanes;
   const FilterKernels* filter;
 };

@@ -26,14 +26,7 @@ constexpr int kRunTaps = 4;
 #define FASTCONV_LOADED(v)
 #endif
 
-// Squares of three by three taps have kernels of their own: nine weights are in registers.
-#if defined(__AVX512F__)
-constexpr bool kSquares = true;
-#else
-constexpr bool kSquares = false;
-#endif
-
-// Those at a stride of two load some of them again, where the other way is by transposes.
+// Whether squares at a stride of two, and images where they stand, are read in parts of vectors.
 #if defined(__AVX2__)
 constexpr bool kReadsParts = true;
 #else
@@ -149,89 +142,10 @@ FASTCONV_INLINE void clamp_all(T low, T high, Vec<T> (&acc)[R]) {
   }
 }
 
-// Lanes S and on of a, then those of b.
-#if defined(__AVX512F__) && \
-    !defined(__clang__)  // GCC would take the permutation, which needs an index and overwrites it
-template <int S>
-FASTCONV_INLINE Vec<float> moved_on(Vec<float> a, Vec<float> b) {
-  typedef int Lanes __attribute__((vector_size(64)));
-  return reinterpret_cast<Vec<float>>(__builtin_ia32_alignd512_mask(
-      reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned short>(-1)));
-}
-template <int S>
-FASTCONV_INLINE Vec<double> moved_on(Vec<double> a, Vec<double> b) {
-  typedef long long Lanes __attribute__((vector_size(64)));
-  return reinterpret_cast<Vec<double>>(__builtin_ia32_alignq512_mask(
-      reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned char>(-1)));
-}
-#else
-template <int S, class V, int... I>
-FASTCONV_INLINE V shifted(V a, V b, LaneList<I...>) {
-  return __builtin_shufflevector(a, b, (I + S)...);
-}
-template <int S, class V>
-FASTCONV_INLINE V moved_on(V a, V b) {
-  return shifted<S>(a, b, LanesOf<V>{});
-}
-#endif
-
-// Three by three neighbouring taps: the vectors of a line are loaded once, and lanes moved for the second and third
-// tap, where another load would lie across cache lines.
-template <class T, int R, int C, class Lanes>
-FASTCONV_INLINE void add_square(const T* const* lines, int64_t x, const Lanes (&lanes)[C + 1], const T* w,
-                                Vec<T> (&acc)[C][R]) {
-  Vec<T> tap[9];
-#pragma GCC unroll 16
-  for (int i = 0; i < 9; ++i) tap[i] = splat(w[i]);
-#pragma GCC unroll 16
-  for (int v = 0; v < R + 2; ++v) {
-    const T* from = lines[v] + x;
-    Vec<T> next = lanes[0].load(from);
-    FASTCONV_LOADED(next);
-#pragma GCC unroll 2
-    for (int c = 0; c < C; ++c) {
-      const Vec<T> line = next;
-      next = lanes[c + 1].load(from + (c + 1) * kLanes<T>);
-      FASTCONV_LOADED(next);
-      const Vec<T> in[3] = {line, moved_on<1>(line, next), moved_on<2>(line, next)};
-#pragma GCC unroll 3
-      for (int k = 0; k < 3; ++k)
-#pragma GCC unroll 3
-        for (int i = 2; i >= 0; --i)
-          if (v - i >= 0 && v - i < R) acc[c][v - i] += tap[3 * i + k] * in[k];
-    }
-    __asm__ volatile("" : "+r"(lines));
-  }
-}
-
-// The ways of a band's sums: columns at a time where there are enough, and what is added to them.
-struct AnyRuns {
-  static constexpr int kColumns = FASTCONV_VEC_REGISTERS == 32 ? 2 : 1, kBeyond = 0;
-  template <class Lanes, class T, int R, int C>
-  static FASTCONV_INLINE void add(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
-    add_runs<T, R, C, Lanes>(b, column, acc);
-  }
-};
-struct Squares {
-  static constexpr int kColumns = 2, kBeyond = 1;  // a further column is read
-  template <class Lanes, class T, int R, int C>
-  static FASTCONV_INLINE void add(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
-    for (int64_t c = 0; c < b.run_count; ++c) {
-      const int64_t at = column + b.runs[c].x, width = b.lines.width;
-      const T* const* lines = b.lines.line + b.runs[c].line;
-      if (c + 1 < b.run_count) fetch_lines<T, C>(b.lines.line + b.runs[c + 1].line, R + 2, at);
-      if constexpr (C == 1)
-        add_square<T, R, C, Lanes>(lines, at, {Lanes(at, width), Lanes(at + kLanes<T>, width)}, b.w + 9 * c, acc);
-      else
-        add_square<T, R, C, Lanes>(lines, at,
-                                   {Lanes(at, width), Lanes(at + kLanes<T>, width), Lanes(at + 2 * kLanes<T>, width)},
-                                   b.w + 9 * c, acc);
-    }
-  }
-};
+constexpr int kColumns = FASTCONV_VEC_REGISTERS == 32 ? 2 : 1;  // of a band at a time, where there are enough
 
 // Columns c and on of a band, C of them.
-template <class T, int R, int C, class Way, class Lanes>
+template <class T, int R, int C, class Lanes>
 FASTCONV_INLINE void band_columns(const Band<T>& b, int64_t c) {
   T* y = b.y + c * kLanes<T>;
   if (b.x_ahead)
@@ -246,7 +160,7 @@ FASTCONV_INLINE void band_columns(const Band<T>& b, int64_t c) {
   for (int i = 0; i < C; ++i)
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) acc[i][r] = splat(b.bias);
-  Way::template add<Lanes>(b, c * kLanes<T>, acc);
+  add_runs<T, R, C, Lanes>(b, c * kLanes<T>, acc);
 #pragma GCC unroll 2
   for (int i = 0; i < C; ++i, y += kLanes<T>) {
     if (b.clamp) clamp_all<T, R>(b.low, b.high, acc[i]);
@@ -261,23 +175,16 @@ FASTCONV_INLINE void band_columns(const Band<T>& b, int64_t c) {
   }
 }
 
-template <class T, int R, class Way = AnyRuns>
+template <class T, int R>
 void band(const Band<T>& b) {
-  constexpr int C = Way::kColumns;
+  constexpr int C = kColumns;
   for (int64_t c = 0, n; c < b.columns; c += n) {
     n = c + C <= b.columns ? C : 1;
-    const bool whole = !kReadsParts || (c >= b.lines.whole && c + n + Way::kBeyond <= b.lines.part);
-    if (sizeof(T) == 8 && !whole) n = 1;  // no code for pairs at the border
-    if (n == 1) whole&& C == 1 ? band_columns<T, R, 1, Way, Whole<T>>(b, c) : band_columns<T, R, 1, Way, Part<T>>(b, c);
-    else if (sizeof(T) == 8 || whole) band_columns<T, R, C, Way, Whole<T>>(b, c);
-    else band_columns<T, R, C, Way, Part<T>>(b, c);
+    const bool whole = !kReadsParts || (c >= b.lines.whole && c + n <= b.lines.part);
+    if (!whole) n = 1;  // no code for pairs at the border
+    if (n == C && whole) band_columns<T, R, C, Whole<T>>(b, c);
+    else band_columns<T, R, 1, Part<T>>(b, c);
   }
-}
-
-template <class T, int R>
-constexpr auto square_band() -> void (*)(const Band<T>&) {
-  if constexpr (kSquares) return band<T, R, Squares>;
-  else return nullptr;
 }
 
 // The sums of a run's taps, each over R products.
@@ -330,66 +237,6 @@ void band_dots(const BandDots<T>& b) {
     if (most == kLanes<T> && c >= b.lines.whole && c < b.lines.part) dots_of_column<T, R, Whole<T>>(b, c, most);
     else dots_of_column<T, R, Part<T>>(b, c, most);
   }
-}
-
-// Squares again: their nine sums stay in registers from column to column.
-template <class T, int R, class Lanes>
-FASTCONV_INLINE void add_square_dots(const BandDots<T>& b, const TapRun& run, int64_t c, int64_t most,
-                                     Vec<T> (&acc)[9]) {
-  const T* dy = b.dy + c * kLanes<T>;
-  const LaneRange<T> some(0, most);
-  const Mask<T> keep = first_lanes<T>(most);
-  Vec<T> d[R];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) d[r] = most < kLanes<T> ? load_lanes(dy + r * b.dy_row, some) : load(dy + r * b.dy_row);
-  const int64_t at = c * kLanes<T> + run.x;
-  if (b.x_ahead)
-    for (int r = 0; r < R; ++r) {
-      __builtin_prefetch(b.lines.line[run.line + r] + c * kLanes<T> + b.x_ahead);
-      __builtin_prefetch(dy + r * b.dy_row + b.dy_ahead);
-    }
-  const Lanes lanes[2] = {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)};
-  const T* const* lines = b.lines.line + run.line;
-#pragma GCC unroll 16
-  for (int v = 0; v < R + 2; ++v) {
-    const T* from = lines[v] + at;
-    Vec<T> line = lanes[0].load(from), next = lanes[1].load(from + kLanes<T>);
-    FASTCONV_LOADED(line);
-    FASTCONV_LOADED(next);
-    Vec<T> in[3] = {line, moved_on<1>(line, next), moved_on<2>(line, next)};
-#pragma GCC unroll 3
-    for (int k = 0; k < 3; ++k) {
-      if constexpr (!Lanes::kAll) in[k] = keep ? in[k] : Vec<T>{};
-#pragma GCC unroll 3
-      for (int i = 0; i < 3; ++i)
-        if (v - i >= 0 && v - i < R) acc[3 * k + i] += d[v - i] * in[k];
-    }
-    __asm__ volatile("" : "+r"(lines));
-  }
-}
-
-template <class T, int R>
-void square_dots_of_band(const BandDots<T>& b) {
-  T* sums = b.sums;
-  for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run, sums += 9 * kLanes<T>) {
-    Vec<T> acc[9];
-#pragma GCC unroll 16
-    for (int i = 0; i < 9; ++i) acc[i] = load(sums + i * kLanes<T>);
-    for (int64_t c = 0; c < b.columns; ++c) {
-      const int64_t most = c + 1 < b.columns ? kLanes<T> : b.last;
-      if (most == kLanes<T> && c >= b.lines.whole && c + 1 < b.lines.part)
-        add_square_dots<T, R, Whole<T>>(b, *run, c, most, acc);
-      else add_square_dots<T, R, Part<T>>(b, *run, c, most, acc);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < 9; ++i) store(sums + i * kLanes<T>, acc[i]);
-  }
-}
-
-template <class T, int R>
-constexpr auto square_dots() -> void (*)(const BandDots<T>&) {
-  if constexpr (kSquares) return square_dots_of_band<T, R>;
-  else return nullptr;
 }
 
 // Squares at a stride of two: every line is taken apart into its even and odd elements, once, and is kept for the next
@@ -536,16 +383,6 @@ void spread_band(const SpreadBand<T>& b) {
   }
 }
 
-template <int S, class V, int... I>
-FASTCONV_INLINE V exchanged(V a, LaneList<I...>) {
-  return __builtin_shufflevector(a, a, (I ^ S)...);
-}
-template <class T, int S = kLanes<T> / 2>
-FASTCONV_INLINE T add_lanes(Vec<T> v) {
-  if constexpr (S == 0) return v[0];
-  else return add_lanes<T, S / 2>(v + exchanged<S>(v, LanesOf<Vec<T>>{}));
-}
-
 template <class T>
 void lane_sums(T* dst, const T* sums, int64_t count) {
   for (int64_t i = 0; i < count; ++i) dst[i] = add_lanes<T>(load(sums + i * kLanes<T>));
@@ -597,10 +434,8 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           kRunTaps,
           kReadsParts,
           {band<T, 1>, band<T, 2>, band<T, 4>, band<T, most>},
-          {square_band<T, 1>(), square_band<T, 2>(), square_band<T, 4>(), square_band<T, most>()},
           by_two<T>().band,
           {band_dots<T, 1>, band_dots<T, 2>, band_dots<T, 4>, band_dots<T, most>},
-          {square_dots<T, 1>(), square_dots<T, 2>(), square_dots<T, 4>(), square_dots<T, most>()},
           by_two<T>().dots,
           by_two<T>().spread,
           lane_sums<T>,

@@ -93,15 +93,11 @@ struct DepthwiseKernelsOf {
   int run_taps;      // a run has no more
   bool reads_parts;  // of vectors, and so images where they stand
   void (*band[kBands])(const Band<T>&);
-  // Of three by three taps that are neighbours, in the order in which they are read: a run a channel, which counts them
-  // as three.
-  void (*square_band[kBands])(const Band<T>&);  // null on rungs of few registers
-  // Outputs at a stride of two: c * lanes counts twice, r too. Of one channel. Null where vectors are not read in
-  // parts.
+  // Of three by three neighbouring taps of a channel, at a stride of two: c * lanes counts twice, r too. Null where
+  // vectors are not read in parts.
   void (*square_band_by_two)(const Band<T>&);
   void (*band_dots[kBands])(const BandDots<T>&);
-  void (*square_dots[kBands])(const BandDots<T>&);  // likewise; c % 2 is zero there
-  void (*square_dots_by_two)(const BandDots<T>&);
+  void (*square_dots_by_two)(const BandDots<T>&);  // likewise; c % 2 is zero there
   void (*spread_band)(const SpreadBand<T>&);
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);

@@ -1,4 +1,4 @@
-// Even and odd lanes of two vectors, apart and together again.
+// Lanes of two vectors moved on, even and odd ones apart and together again, all of one vector added.
 #pragma once
 #include "kernels/vec.hpp"
 
@@ -42,6 +42,43 @@ FASTCONV_INLINE V zip_low(V a, V b) {
 template <class V>
 FASTCONV_INLINE V zip_high(V a, V b) {
   return zipped<1>(a, b, LanesOf<V>{});
+}
+
+// Lanes S and on of a, then those of b.
+#if defined(__AVX512F__) && \
+    !defined(__clang__)  // GCC would take the permutation, which needs an index and overwrites it
+template <int S>
+FASTCONV_INLINE Vec<float> moved_on(Vec<float> a, Vec<float> b) {
+  typedef int Lanes __attribute__((vector_size(64)));
+  return reinterpret_cast<Vec<float>>(__builtin_ia32_alignd512_mask(
+      reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned short>(-1)));
+}
+template <int S>
+FASTCONV_INLINE Vec<double> moved_on(Vec<double> a, Vec<double> b) {
+  typedef long long Lanes __attribute__((vector_size(64)));
+  return reinterpret_cast<Vec<double>>(__builtin_ia32_alignq512_mask(
+      reinterpret_cast<Lanes>(b), reinterpret_cast<Lanes>(a), S, Lanes{}, static_cast<unsigned char>(-1)));
+}
+#else
+template <int S, class V, int... I>
+FASTCONV_INLINE V shifted(V a, V b, LaneList<I...>) {
+  return __builtin_shufflevector(a, b, (I + S)...);
+}
+template <int S, class V>
+FASTCONV_INLINE V moved_on(V a, V b) {
+  return shifted<S>(a, b, LanesOf<V>{});
+}
+#endif
+
+// The sum of all lanes.
+template <int S, class V, int... I>
+FASTCONV_INLINE V exchanged(V a, LaneList<I...>) {
+  return __builtin_shufflevector(a, a, (I ^ S)...);
+}
+template <class T, int S = kLanes<T> / 2>
+FASTCONV_INLINE T add_lanes(Vec<T> v) {
+  if constexpr (S == 0) return v[0];
+  else return add_lanes<T, S / 2>(v + exchanged<S>(v, LanesOf<Vec<T>>{}));
 }
 
 }  // namespace FASTCONV_ISA_NS

@@ -1,0 +1,29 @@
+// Squares of three by three neighbouring taps at a stride of one, on rungs with a kernel for them
+// (kernels/depthwise_squares.hpp): images are read where they stand, whatever their padding, unless it is wide or their
+// elements are apart; then they are packed. An output is the sum over channels, rows of taps, taps of a row.
+#pragma once
+#include "conv/depthwise.hpp"
+#include "fastconv/conv.hpp"
+#include "fastconv/tensor.hpp"
+
+namespace fastconv {
+
+// Whether the input gradient is such a sum with what padding adds, as far as the axes are concerned.
+template <class T>
+bool folds_squares(const ConvProblem& p);
+AxisFold fold_of(const ConvAxis& axis);
+
+template <class T>
+DepthwisePlan plan_squares(const DepthwiseSum<T>& sum);
+template <class T>
+void run_squares(const DepthwiseSum<T>& sum, const DepthwisePlan& plan);
+
+// Whether the weight gradient is one of three by three taps.
+template <class T>
+bool has_unit_squares(const ConvProblem& p);
+template <class T>
+void squares_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
+template <class T>
+ConvPlan plan_squares_weight(const ConvProblem& p);
+
+}  // namespace fastconv

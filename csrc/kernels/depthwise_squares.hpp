@@ -1,0 +1,80 @@
+// Contracts of the kernels for squares of three by three neighbouring taps at a stride of one, on rungs of many
+// registers: a line of the image is loaded once, its lanes are moved for the taps beside the middle one, and it meets
+// the three rows of outputs it belongs to, whose sums wait in registers. Nothing is packed, whatever the padding.
+#pragma once
+#include <cstdint>
+
+namespace fastconv {
+
+// Lines of an image as `rows` rows of `width` outputs read them, the first at x: its element j stands under the middle
+// tap of output j. The others are `row` apart. Only elements [0, width) and those named are read.
+template <class T>
+struct SquareLines {
+  const T* x;
+  int64_t row;
+  const T *above, *below;  // lines -1 and rows; null for zeros
+  int64_t rows, width;
+  int64_t left, right;  // elements of a line that stand at -1 and at width, where it has such
+  bool has_left, has_right;
+};
+
+// Of each of `planes`:
+//   y[r * y_row + j] = clamp( bias + sum_{channel, i, k} w[tap[3 i + k]] * line r + i - 1, element j + k - 1 )
+// in this order.
+// Where it `folds`, as the gradient of padding that reflects or repeats does, and does not clamp: output row `top` has
+// line 0 by the last row of taps besides, row `bottom` the last line by the first row; neither if negative. Likewise
+// outputs `first` and `last` of every row, of which the former is in the first vector and the latter in the last one.
+struct SquareFold {
+  bool folds;
+  int64_t top, bottom, first, last;
+};
+template <class T>
+struct SquareRows {
+  SquareLines<T> lines;
+  const T* w;
+  const int64_t* tap;
+  T* y;
+  int64_t y_row;
+  const T* bias;  // one a plane, or null
+  bool clamp;
+  T low, high;
+  int64_t planes, x_plane, w_plane, y_plane;  // how many, and elements from each to the next
+  int64_t channels, x_channel, w_channel;     // of a plane
+  int64_t x_ahead, y_ahead;                   // elements to what is worth fetching, or zero
+  SquareFold fold;
+  // Of squares of five and seven taps, which have one channel and do not fold: lines [-before, rows + after) stand
+  // `row` apart and have elements [first, end); all else is zeros.
+  int64_t before, after, first, end;
+};
+
+// Of each of `planes`:
+//   dw[tap[3 i + k]] = sum_{r, j} dy[r * dy_row + j] * line r + i - 1, element j + k - 1
+// or this added to it.
+template <class T>
+struct SquareDots {
+  SquareLines<T> lines;
+  const T* dy;
+  int64_t dy_row;
+  T* dw;
+  const int64_t* tap;
+  bool adds;
+  int64_t planes, x_plane, dy_plane, dw_plane;
+  int64_t x_ahead, dy_ahead;
+};
+
+template <class T>
+struct SquareKernelsOf {  // null on rungs of few registers
+  void (*rows)(const SquareRows<T>&);
+  void (*larger[2])(const SquareRows<T>&);  // of five and of seven taps; float64 has none
+  void (*dots)(const SquareDots<T>&);
+};
+
+struct SquareKernels {
+  SquareKernelsOf<float> f32;
+  SquareKernelsOf<double> f64;
+};
+
+template <class T>
+const SquareKernelsOf<T>& square_kernels();  // of the rung in use: conv/kernels.cpp
+
+}  // namespace fastconv
