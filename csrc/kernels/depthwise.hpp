@@ -8,13 +8,13 @@
 namespace fastconv {
 
 constexpr int kBandRows = 8;
-constexpr int kBands = 4;  // there are kernels for 8, 4, 2 and 1 rows, as far as `rows` says
+constexpr int kBands = 3;  // there are kernels for 8, 4 and 1 rows, as far as `rows` says
 
 // f(first row, count of rows, kernel) for bands that make up n rows.
 template <class F>
 void for_each_band(int64_t n, int64_t most, F f) {
-  for (int64_t r = 0, rows = most, kernel = __builtin_ctzll(static_cast<uint64_t>(most)); r < n; r += rows) {
-    while (rows > n - r) rows /= 2, --kernel;
+  for (int64_t r = 0, rows = most, kernel = most > 4 ? 2 : most > 1 ? 1 : 0; r < n; r += rows) {
+    while (rows > n - r) rows = rows > 4 ? 4 : 1, --kernel;
     f(r, rows, kernel);
   }
 }
