@@ -119,26 +119,23 @@ struct Folded {
     if (c == C - 1) in[0] += last ? splat(line[end]) : Vec<T>{};
   }
 };
-// Adds the first line and the last one, each by a row of taps, to output rows that are stored, if to any.
+// Adds the first line or the last one by a row of taps to an output row that is stored, if to any.
 template <class T, int C>
-__attribute__((noinline)) void fold_lines(const SquareRows<T>& b, const Block<T>& block) {
+__attribute__((noinline)) void fold_lines(const SquareRows<T>& b, const Block<T>& block, int side) {
   const Folded<T> folded(b, block, C);
-#pragma GCC unroll 2
-  for (int side = 0; side < 2; ++side) {
-    const int64_t row = side ? b.fold.bottom : b.fold.top, *tap = b.tap + (side ? 0 : 6);
-    const T* const from = b.lines.x + (side ? (b.lines.rows - 1) * b.lines.row : 0);
-    T* y = b.y + block.at + row * b.y_row;
-    if (row < 0) continue;
-    for_each_column<T, C>(from, block, [&](int c, Vec<T>(&in)[3]) FASTCONV_LAMBDA {
-      Vec<T> sum = c < C - 1 ? load(y) : block.load_last(y);
-      folded.template add<C>(c, from, in);
+  const int64_t row = side ? b.fold.bottom : b.fold.top, *tap = b.tap + (side ? 0 : 6);
+  const T* const from = b.lines.x + (side ? (b.lines.rows - 1) * b.lines.row : 0);
+  T* y = b.y + block.at + row * b.y_row;
+  if (row < 0) return;
+  for_each_column<T, C>(from, block, [&](int c, Vec<T>(&in)[3]) FASTCONV_LAMBDA {
+    Vec<T> sum = c < C - 1 ? load(y) : block.load_last(y);
+    folded.template add<C>(c, from, in);
 #pragma GCC unroll 3
-      for (int k = 0; k < 3; ++k) sum += splat(b.w[tap[k]]) * in[k];
-      if (c < C - 1) store(y, sum);
-      else store_lanes(y, sum, block.last);
-      y += kLanes<T>;
-    });
-  }
+    for (int k = 0; k < 3; ++k) sum += splat(b.w[tap[k]]) * in[k];
+    if (c < C - 1) store(y, sum);
+    else store_lanes(y, sum, block.last);
+    y += kLanes<T>;
+  });
 }
 
 // A line begins a row of outputs by the first row of taps, goes on with the one above it by the second, and ends the
@@ -219,7 +216,7 @@ __attribute__((noinline)) void rows_of_block(const SquareRows<T>& all, const Blo
   for (int64_t p = 0; p < all.planes; ++p, next_plane(b))
     for (int64_t c = 0; c < b.channels; ++c) {
       rows_of_plane<T, C, Folds>(b, block, c > 0, b.clamp && c + 1 == b.channels);
-      if constexpr (Folds) fold_lines<T, C>(b, where);
+      if constexpr (Folds) fold_lines<T, C>(b, where, 0), fold_lines<T, C>(b, where, 1);
       move_on(b.lines, b.x_channel);
       b.w += b.w_channel;
     }
