@@ -27,7 +27,7 @@ bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const P
   if (c.algorithm != Algorithm::automatic && c.algorithm != Algorithm::depthwise) return false;
   const AxisMap &d = box.d.map, &h = box.h.map, &w = box.w.map;
   if (d.taps() != 1 || d.offset[0] != 0 || d.in != 1 || d.outputs != 1 || d.tabulated() || h.tabulated() ||
-      w.tabulated() || box.w.step != (odd ? 2 : 1) || box.d.begin != 0 || box.d.adds)
+      w.tabulated() || box.w.step != (odd ? 2 : 1))
     return false;  // planes of a volume's gradient are others'
   const int64_t taps = h.taps() * (w.taps() + (odd ? odd->map.taps() : 0)),
                 width = w.outputs + (odd ? odd->map.outputs : 0);
