@@ -95,7 +95,13 @@ void WinogradPatchesOf<T>::transform_one(int64_t d, int64_t c, int64_t channels,
                                          int64_t plane, int64_t part) const {
   const T* image = x.data + (box.image0 + n) * x.stride[0] + c * x.stride[1] + d * x.stride[2];
   if (h.size() * w.size() > 0) make_pixels(image, channels, pixels);
-  WinogradPatches<T> job{pixels, nullptr, nullptr, box.extent(1), box.extent(2), v, plane, conv_kernels<T>().lanes};
+  WinogradPatches<T> job{};
+  job.src = pixels;
+  job.down = box.extent(1);
+  job.across = box.extent(2);
+  job.v = v;
+  job.plane = plane;
+  job.tile = conv_kernels<T>().lanes;
   job.vertical = shape.strip == 1;
   job.row_lines = static_cast<int64_t>(h.at.size()) / job.down;
   job.column_lines = static_cast<int64_t>(w.at.size()) / job.across;
