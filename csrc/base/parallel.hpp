@@ -26,4 +26,12 @@ void parallel_tasks(int64_t tasks, int threads, F&& task) {
       const_cast<void*>(static_cast<const void*>(&task)));
 }
 
+// The same, where a task and every `apart`-th after it are to be one thread's.
+template <class F>
+void parallel_tasks_apart(int64_t tasks, int64_t apart, int threads, F&& task) {
+  parallel_tasks(apart, threads, [&](int64_t first) {
+    for (int64_t i = first; i < tasks; i += apart) task(i);
+  });
+}
+
 }  // namespace fastconv

@@ -7,6 +7,7 @@
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
 #include "conv/lane_planes.hpp"
+#include "conv/sum_parts.hpp"
 #include "kernels/depthwise.hpp"
 
 namespace fastconv {
@@ -14,7 +15,6 @@ namespace {
 
 constexpr int64_t kPackedBytes = 384 << 10;  // of a strip of x: with that of dy in the L2 cache
 constexpr int64_t kMostColumns = 1024;       // outputs of a row at a time
-constexpr int64_t kParts = 8;                // of the sum over pixels, where channels are few
 constexpr int64_t kMostLanes = 16;
 
 template <class T>
@@ -37,9 +37,7 @@ class LaneGradient {
       strip_ = ceil_div(strip_, 2);
     strips_ = ceil_div(h_.outputs, strip_);
     threads_ = threads_for(2 * p.macs());
-    if (blocks() < kParts)
-      parts_ = std::max<int64_t>(
-          1, std::min<int64_t>({kParts / blocks(), units(), static_cast<int64_t>(2 * p.macs() / 1e6)}));
+    parts_ = parts_of_sums(blocks(), units(), 2 * p.macs());
   }
 
   void run() const {

@@ -8,6 +8,7 @@
 #include "base/workspace.hpp"
 #include "conv/index_map.hpp"
 #include "conv/pieces.hpp"
+#include "conv/sum_parts.hpp"
 #include "kernels/depthwise_squares.hpp"
 
 namespace fastconv {
@@ -17,7 +18,6 @@ constexpr int64_t kPlaneBytes = 64 << 10;      // of a plane that is no strips: 
 constexpr int64_t kWide = 256;                 // columns of outputs that are many blocks
 constexpr int64_t kRows = 16, kMoreRows = 32;  // of a strip, the latter where lines are long
 constexpr int64_t kManyRows = 128;             // where products outweigh what is read
-constexpr int64_t kParts = 8;                  // of a weight's gradient, where there are few
 
 // What stands under the middle tap of the first output.
 int64_t middle(const AxisMap& a) { return *std::min_element(a.offset.begin(), a.offset.end()) + a.taps() / 2; }
@@ -215,11 +215,9 @@ class SquareGradient {
         w_(forward_axis(p.axis[2])),
         channels_(p.ic / p.groups),
         rows_(p.oc / p.groups),
-        strips_(ceil_div(h_.outputs, p.groups < kParts ? kRows : strip_rows<T>(h_, w_))),
+        strips_(ceil_div(h_.outputs, p.groups < kFewSums ? kRows : strip_rows<T>(h_, w_))),
         threads_(threads_for(2 * p.macs())) {
-    if (p.groups < kParts)
-      parts_ = std::max<int64_t>(
-          1, std::min<int64_t>({kParts / p.groups, p.mb * strips_, static_cast<int64_t>(2 * p.macs() / 1e6)}));
+    parts_ = parts_of_sums(p.groups, p.mb * strips_, 2 * p.macs());
     const int64_t h_tap[3] = {0, dw.stride[3], 2 * dw.stride[3]}, w_tap[3] = {0, dw.stride[4], 2 * dw.stride[4]};
     tap_ = tap_offsets(h_, w_, h_tap, w_tap);
   }

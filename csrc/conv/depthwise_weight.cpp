@@ -11,6 +11,7 @@
 #include "conv/depthwise_lanes_weight.hpp"
 #include "conv/depthwise_squares.hpp"
 #include "conv/planes.hpp"
+#include "conv/sum_parts.hpp"
 #include "kernels/depthwise.hpp"
 
 namespace fastconv {
@@ -23,7 +24,6 @@ constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
 constexpr int64_t kMostDepth = 2048;        // taps of an output channel
 constexpr int64_t kFewRows = 2;             // of a group, for which its channels are not worth packing
-constexpr int64_t kParts = 8;               // of the sum over pixels, where groups are few
 
 // Measured against the packed tiles: few products of channels, or one channel of a small image.
 bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool squares) {
@@ -63,9 +63,7 @@ class Gradient {
       while (strip_ < h_.outputs && plane_bytes(strip_ + kBandRows) <= kStripBytes) strip_ += kBandRows;
     }
     threads_ = threads_for(2 * p.macs());
-    if (batches() < kParts)
-      parts_ = std::max<int64_t>(
-          1, std::min<int64_t>({kParts / batches(), units(), static_cast<int64_t>(2 * p.macs() / 1e6)}));
+    parts_ = parts_of_sums(batches(), units(), 2 * p.macs());
     for (int64_t c = 0; c < channels_; ++c)
       for (int64_t t = 0; t < w_.taps(); ++t)
         for (int64_t i : order_) position_.push_back(c * dw.stride[1] + i * dw.stride[3] + t * dw.stride[4]);

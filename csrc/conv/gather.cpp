@@ -697,10 +697,8 @@ void for_each_box(const GatherSum<T>& s, const GatherPlan& plan, F f) {
     f(box, part(s.groups, plan.group_parts, group), part(tiles, plan.row_parts, row));
   };
   const int64_t tasks = image_parts * parts[0] * parts[1] * parts[2] * plan.group_parts * plan.row_parts;
-  const int64_t apart = plan.splits_rows ? plan.row_parts : tasks;  // the rows are a task's last digit
-  parallel_tasks(apart, plan.threads, [&](int64_t first) {
-    for (int64_t task = first; task < tasks; task += apart) run_one(task);
-  });
+  // The rows are a task's last digit.
+  parallel_tasks_apart(tasks, plan.splits_rows ? plan.row_parts : tasks, plan.threads, run_one);
 }
 
 }  // namespace

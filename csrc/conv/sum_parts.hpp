@@ -1,9 +1,21 @@
 // Sums over very many pixels, as those of weight gradients, are cut into parts by the problem alone, so that no number
 // of threads changes them: the parts are summed, then added in their order.
 #pragma once
+#include <algorithm>
+
 #include "base/parallel.hpp"
 
 namespace fastconv {
+
+constexpr int64_t kFewSums = 8;  // are cut
+
+// Parts of each of `tasks` sums: at most so many, and none of so little of `work` operations that it is not worth its
+// own sums.
+inline int64_t parts_of_sums(int64_t tasks, int64_t most, double work) {
+  constexpr double kLeastWork = 1e6;
+  if (tasks >= kFewSums) return 1;
+  return std::max<int64_t>(1, std::min({kFewSums / tasks, most, static_cast<int64_t>(work / kLeastWork)}));
+}
 
 // Calls sum(i, k) for the `parts` parts of each of `tasks` sums, then finish(i, j) for their `pieces` pieces. Where
 // tasks are as many for each thread, one sums all parts of a task and finds them in its cache.

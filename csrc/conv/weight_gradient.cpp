@@ -28,7 +28,6 @@ constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kPanelBytes = 32 << 10;   // transposed dy, in the L1 cache
 constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
-constexpr int64_t kParts = 8;               // tasks times parts of the sum, where that leaves enough for each
 constexpr int64_t kPieces = 4;              // of a task, in which the parts are added
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
@@ -90,11 +89,7 @@ struct WeightGradient {
 
     // Parts of the sum where tasks are few, each large enough to be worth its own sums. A block is no more than a part.
     const int64_t all = p.mb * p.out_pixels();
-    if (tasks() < kParts) {
-      const double work = 2 * p.macs() / static_cast<double>(tasks());
-      parts = std::max<int64_t>(
-          1, std::min<int64_t>({kParts / tasks(), all / kPartPixels, static_cast<int64_t>(work / 1e6)}));
-    }
+    parts = parts_of_sums(tasks(), all / kPartPixels, 2 * p.macs() / static_cast<double>(tasks()));
     const int64_t pixels =
         std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? 1024 : kMostPixels));
     auto fits = [&](int64_t n, const int64_t* e) {

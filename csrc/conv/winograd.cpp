@@ -415,10 +415,8 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
     tiles.run(box, groups, rows);
   };
   const int64_t all_tasks = plan.blocks() * plan.group_parts * plan.row_parts;
-  const int64_t apart = plan.splits_rows ? plan.row_parts : all_tasks;
-  parallel_tasks(apart, plan.threads, [&](int64_t first) {
-    for (int64_t task = first; task < all_tasks; task += apart) run_one(task);
-  });
+  // The rows are a task's last digit.
+  parallel_tasks_apart(all_tasks, plan.splits_rows ? plan.row_parts : all_tasks, plan.threads, run_one);
 }
 
 template <class T>
