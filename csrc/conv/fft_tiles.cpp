@@ -1,0 +1,125 @@
+#include "conv/fft_tiles.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "conv/index_map.hpp"
+
+namespace fastconv {
+namespace {
+
+// Coordinates of entries [0, count) behind outputs from `begin`, times the source's step: those that lie in the
+// source as a run, all others by table.
+void find_run(const AxisMap& map, int64_t base, int64_t begin, int64_t count, int64_t step, int64_t* table,
+              int64_t size, int64_t& run_begin, int64_t& run_end) {
+  const int64_t at = begin * map.stride + base;  // the coordinate of entry 0
+  run_begin = std::min(count, at >= 0 ? 0 : ceil_div(-at, map.stride));
+  run_end = std::max(run_begin, std::min(count, at < map.in ? ceil_div(map.in - at, map.stride) : 0));
+  for (int64_t i = run_begin > 0 ? 0 : run_end; i < size; i = i + 1 == run_begin ? run_end : i + 1) {
+    const int64_t q = i < count ? map_coordinate(map.mode, at + i * map.stride, map.in) : -1;
+    table[i] = q < 0 ? kFftZero : q * step;
+  }
+}
+
+}  // namespace
+
+template <class T>
+void FftTiles<T>::find_lines(const FftPair& p, int64_t i, const FftTerm& t, const View<const T>& x, FftLines& l) const {
+  clear_rows(l);
+  if (!plan.line) {
+    const AxisMap& map = a.axis[1];
+    int64_t begin, end;
+    find_run(map, t.h->base, p.begin[i][0], p.extent[i][0] + t.h->reach(), x.stride[3], l.row, plan.rows, begin, end);
+    for (int64_t r = begin; r < end; ++r) l.row[r] = ((p.begin[i][0] + r) * map.stride + t.h->base) * x.stride[3];
+  }
+  const AxisMap& map = a.axis[2];
+  find_run(map, t.w->base, p.begin[i][1], p.extent[i][1] + t.w->reach(), x.stride[4], l.column, plan.line_length(),
+           l.begin, l.end);
+  l.first = ((p.begin[i][1] + l.begin) * map.stride + t.w->base) * x.stride[4];
+  l.step = map.stride * x.stride[4];
+}
+
+template <class T>
+void FftTiles<T>::transform(FftScratch<T>& s, const T* const src[2], int64_t columns, T* spectrum) const {
+  for (int part = 0; part < 2; ++part) {
+    const FftLines& l = s.lines[part];
+    FftLoad<T> job{};
+    job.tile = s.tile;
+    job.part = part;
+    job.rows = plan.rows;
+    job.columns = columns;
+    job.src = src[part];
+    job.row = l.row;
+    job.column = l.column;
+    job.column_step = plan.line ? plan.columns : 0;
+    job.begin = l.begin;
+    job.end = l.end;
+    job.first = l.first;
+    job.step = l.step;
+    kernels.load(job);
+  }
+  kernels.forward(shape(), s.tile, spectrum, columns);
+}
+
+template <class T>
+void FftTiles<T>::transform_x(const FftPair& p, int64_t g, int64_t depth, int64_t i0, int64_t i1, View<const T> x,
+                              FftScratch<T>& s, T* spectra) const {
+  const FftPhase *h = nullptr, *w = nullptr;
+  for (int64_t q = i0; q < i1; ++q, spectra += size()) {
+    const FftTerm t = term(q);
+    const T* src[2] = {nullptr, nullptr};
+    for (int64_t i = 0; i < p.count; ++i) {
+      if (t.h != h || t.w != w) find_lines(p, i, t, x, s.lines[i]);
+      const int64_t v =
+          plan.line ? map_coordinate(a.axis[1].mode, p.begin[i][0] * a.axis[1].stride + t.h->base, a.axis[1].in) : 0;
+      const int64_t d = source_plane(p, i, depth);
+      if (d >= 0 && v >= 0)
+        src[i] = x.data + p.image * x.stride[0] + (g * a.channels + t.channel) * x.stride[1] + d * x.stride[2] +
+                 v * x.stride[3];
+    }
+    h = t.h;
+    w = t.w;
+    transform(s, src, plan.columns, spectra);
+  }
+}
+
+template <class T>
+void FftTiles<T>::transform_dy(const FftPair& p, int64_t step, int64_t channel, View<const T> dy, FftScratch<T>& s,
+                               T* spectrum) const {
+  const T* src[2] = {nullptr, nullptr};
+  int64_t columns = 0;
+  for (int64_t i = 0; i < p.count; ++i) {
+    FftLines& l = s.lines[i];
+    clear_rows(l);
+    for (int64_t r = 0; r < p.extent[i][0] && !plan.line; ++r) l.row[r] = r * dy.stride[3];
+    l.begin = 0;
+    l.end = p.extent[i][1];
+    std::fill(l.column + l.end, l.column + plan.line_length(), kFftZero);
+    l.first = 0;
+    l.step = dy.stride[4];
+    if (p.depth(i, step) < plan.depths)
+      src[i] = dy.data + p.image * dy.stride[0] + channel * dy.stride[1] + p.depth(i, step) * dy.stride[2] +
+               p.begin[i][0] * dy.stride[3] + p.begin[i][1] * dy.stride[4];
+    columns = std::max(columns, p.extent[i][1]);
+  }
+  transform(s, src, live(columns), spectrum);
+}
+
+template <class T>
+void FftTiles<T>::transform_weights(const FftWeights<const T>& w, int64_t g, int64_t m, int64_t q, FftScratch<T>& s,
+                                    T* spectrum) const {
+  const FftTerm t = term(q);
+  FftLines& l = s.lines[0];
+  clear_rows(l);
+  std::fill_n(l.column, plan.line_length(), kFftZero);
+  for (int64_t i = 0; i < t.h->count && !plan.line; ++i) l.row[i * t.h->shift] = tap(w, 1, *t.h, i);
+  for (int64_t i = 0; i < t.w->count; ++i) l.column[i * t.w->shift] = tap(w, 2, *t.w, i);
+  l.begin = l.end = 0;
+  const T* src[2] = {w.data + weight_offset(w, g, m, t), nullptr};
+  transform(s, src, live(t.w->reach() + 1), spectrum);
+}
+
+template class FftTiles<float>;
+template class FftTiles<double>;
+
+}  // namespace fastconv

@@ -1,0 +1,75 @@
+// Tiles and terms (conv/fft_tiling.hpp) read from memory and transformed.
+#pragma once
+#include <algorithm>
+
+#include "base/workspace.hpp"
+#include "conv/fft.hpp"
+#include "conv/fft_tables.hpp"
+#include "conv/fft_tiling.hpp"
+#include "kernels/conv.hpp"
+#include "kernels/fft.hpp"
+
+namespace fastconv {
+
+// The offsets that a load reads, kept from one load to the next.
+struct FftLines {
+  int64_t *row, *column;
+  int64_t begin, end, first, step;
+};
+// The memory of a task: a tile, further spectra behind it, and the offsets of both parts of a tile.
+template <class T>
+struct FftScratch {
+  T* tile;
+  FftLines lines[2];
+  explicit FftScratch(const FftPlan& p) {
+    char* memory = Arena::local().reserve(p.workspace_bytes);
+    tile = reinterpret_cast<T*>(memory);
+    int64_t* table = reinterpret_cast<int64_t*>(memory + p.workspace_bytes - p.table_bytes());
+    for (FftLines& l : lines) {
+      l = {table, table + p.rows, 0, 0, 0, 1};
+      table = l.column + p.line_length();
+    }
+  }
+};
+
+template <class T>
+class FftTiles : public FftTiling {
+ public:
+  FftTiles(const FftAxes& axes, const FftPlan& p) : FftTiling(axes, p), tables_(p) {}
+
+  const FftKernelsOf<T>& kernels = fft_kernels<T>();
+
+  int64_t size() const { return plan.spectrum(); }
+  int64_t vectors() const { return plan.rows * plan.columns / conv_kernels<T>().lanes; }
+  const FftShape<T>& shape() const { return tables_.shape(); }
+
+  // Transforms of inner terms [i0, i1) of plane `depth` of x (before padding), group g, behind the pair.
+  void transform_x(const FftPair& p, int64_t g, int64_t depth, int64_t i0, int64_t i1, View<const T> x,
+                   FftScratch<T>& s, T* spectra) const;
+  // Transform of one channel of outputs, zeros beyond the tiles.
+  void transform_dy(const FftPair& p, int64_t step, int64_t channel, View<const T> dy, FftScratch<T>& s,
+                    T* spectrum) const;
+  // Transform of the weights of a term.
+  void transform_weights(const FftWeights<const T>& w, int64_t g, int64_t m, int64_t q, FftScratch<T>& s,
+                         T* spectrum) const;
+
+  // Of what the axes that are not transformed decide.
+  template <class W>
+  int64_t weight_offset(const FftWeights<W>& w, int64_t g, int64_t m, const FftTerm& t) const {
+    return g * w.group + m * w.row + t.channel * w.channel + tap(w, 0, *t.d, 0) + (plan.line ? tap(w, 1, *t.h, 0) : 0);
+  }
+  template <class W>
+  static int64_t tap(const FftWeights<W>& w, int axis, const FftPhase& p, int64_t i) {
+    return w.tap[axis][static_cast<size_t>(p.tap + i * p.tap_step)];
+  }
+
+ private:
+  void clear_rows(FftLines& l) const { std::fill_n(l.row, plan.rows, plan.line ? 0 : kFftZero); }
+  int64_t live(int64_t columns) const { return std::min(columns, plan.columns); }
+  void find_lines(const FftPair& p, int64_t i, const FftTerm& t, const View<const T>& x, FftLines& l) const;
+  void transform(FftScratch<T>& s, const T* const src[2], int64_t columns, T* spectrum) const;
+
+  FftTables<T> tables_;
+};
+
+}  // namespace fastconv
