@@ -2,6 +2,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "base/range.hpp"
 #include "base/workspace.hpp"
 #include "conv/fft.hpp"
 #include "conv/fft_planes.hpp"
@@ -20,25 +21,21 @@ class Gradient {
       : a(axes), dy(dy_), x(x_), dw(dw_), plan(p), tiles(axes, p) {}
 
   void run() const {
-    const int64_t sums = plan.row_chunk * plan.depth_chunk * plan.inner_chunk * tiles.size();
-    T* shared = plan.parts > 1 ? reinterpret_cast<T*>(Arena::shared().reserve(plan.tasks * plan.parts * sums *
-                                                                              static_cast<int64_t>(sizeof(T))))
-                               : nullptr;
+    if (plan.parts == 1)
+      return parallel_tasks(plan.tasks, plan.threads, [&](int64_t i) {
+        const Memory memory(*this);
+        const Task task = at(i);
+        accumulate(task, {0, items}, memory);
+        for (int64_t j = 0; j < sums; ++j) finish(task, j, memory);
+      });
+    const int64_t elements = sums * tiles.size();  // of a part
+    T* shared = reinterpret_cast<T*>(Arena::shared().reserve(plan.tasks * plan.parts * elements * int64_t{sizeof(T)}));
     parallel_tasks(plan.tasks * plan.parts, plan.threads, [&](int64_t i) {
-      const int64_t part = i % plan.parts;
-      Memory memory(*this);
-      if (shared) memory.sums = shared + i * sums;
-      const Task task = at(i / plan.parts);
-      accumulate(task, part * items / plan.parts, (part + 1) * items / plan.parts, memory);
-      if (!shared) finish(task, memory);
+      accumulate(at(i / plan.parts), part(items, plan.parts, i % plan.parts), Memory(*this, shared + i * elements));
     });
-    if (!shared) return;
-    parallel_tasks(plan.tasks, plan.threads, [&](int64_t i) {
-      Memory memory(*this);
-      memory.sums = shared + i * plan.parts * sums;
-      for (int64_t part = 1; part < plan.parts; ++part)
-        for (int64_t j = 0; j < sums; ++j) memory.sums[j] += memory.sums[part * sums + j];
-      finish(at(i), memory);
+    add_parts(shared, elements);
+    parallel_tasks(plan.tasks * sums, plan.threads, [&](int64_t i) {
+      finish(at(i / sums), i % sums, Memory(*this, shared + i / sums * plan.parts * elements));
     });
   }
 
@@ -55,21 +52,34 @@ class Gradient {
   struct Memory {
     FftScratch<T> scratch;
     T *u, *z, *sums;
-    explicit Memory(const Gradient& of) : scratch(of.plan) {
+    explicit Memory(const Gradient& of, T* sums_ = nullptr) : scratch(of.plan) {
       const int64_t size = of.tiles.size();
       u = scratch.tile + size;
       z = u + of.plan.row_chunk * size;
-      sums = z + of.plan.planes * of.plan.inner_chunk * size;
+      sums = sums_ ? sums_ : z + of.plan.planes * of.plan.inner_chunk * size;
     }
   };
+
+  // Parts 1, 2, ... of all tasks are added to part 0, slice by slice.
+  void add_parts(T* shared, int64_t elements) const {
+    constexpr int64_t kSlice = 4096;
+    const int64_t slices = ceil_div(elements, kSlice);
+    parallel_tasks(plan.tasks * slices, plan.threads, [&](int64_t i) {
+      T* const first = shared + i / slices * plan.parts * elements;
+      const int64_t begin = i % slices * kSlice, end = std::min(elements, begin + kSlice);
+      for (int64_t k = 1; k < plan.parts; ++k)
+        for (int64_t j = begin; j < end; ++j) first[j] += first[k * elements + j];
+    });
+  }
 
   T* sum(const Memory& memory, const Task& t, int64_t m, int64_t q) const {
     return memory.sums + (m * t.terms.size() + q) * tiles.size();
   }
 
   // Items are the steps of all pairs of tiles.
-  void accumulate(const Task& t, int64_t begin, int64_t end, Memory& memory) const {
+  void accumulate(const Task& t, Range of, Memory memory) const {
     std::fill_n(memory.sums, t.rows * t.terms.size() * tiles.size(), T(0));
+    auto [begin, end] = of;
     while (begin < end) {
       const int64_t at = begin % plan.steps(), i = std::min(at / plan.depths, plan.pairs() - 1),
                     step = at - i * plan.depths;
@@ -97,23 +107,20 @@ class Gradient {
     }
   }
 
-  // The sums of a task, transformed back, into dw.
-  void finish(const Task& t, const Memory& memory) const {
-    const int64_t lanes = conv_kernels<T>().lanes;
+  // Sum `i` of a task, transformed back, into dw.
+  void finish(const Task& t, int64_t i, const Memory& memory) const {
+    const int64_t m = i / t.terms.size(), q = i % t.terms.size(), lanes = conv_kernels<T>().lanes;
+    if (m >= t.rows) return;
     const T scale = T(1) / static_cast<T>(plan.rows * plan.columns);
-    for (int64_t m = 0; m < t.rows; ++m)
-      for (int64_t q = 0; q < t.terms.size(); ++q) {
-        const auto term = tiles.term((t.terms.d0 + q / t.terms.terms) * tiles.inner() + t.terms.i0 + q % t.terms.terms);
-        const int64_t columns = std::min(plan.columns, term.w->reach() + 1);
-        tiles.kernels.inverse(tiles.shape(), sum(memory, t, m, q), memory.scratch.tile, columns);
-        T* to = dw.data + tiles.weight_offset(dw, t.g, t.m0 + m, term);
-        for (int64_t i = 0; i < term.h->count; ++i)
-          for (int64_t j = 0; j < term.w->count; ++j) {
-            const int64_t w = j * term.w->shift, r = plan.line ? w / plan.columns : i * term.h->shift,
-                          c = w % plan.columns;
-            to[(plan.line ? 0 : tiles.tap(dw, 1, *term.h, i)) + tiles.tap(dw, 2, *term.w, j)] =
-                scale * memory.scratch.tile[(c / lanes * plan.rows + r) * 2 * lanes + c % lanes];
-          }
+    const FftTerm term = tiles.term((t.terms.d0 + q / t.terms.terms) * tiles.inner() + t.terms.i0 + q % t.terms.terms);
+    const int64_t columns = std::min(plan.columns, term.w->reach() + 1);
+    tiles.kernels.inverse(tiles.shape(), sum(memory, t, m, q), memory.scratch.tile, columns);
+    T* to = dw.data + tiles.weight_offset(dw, t.g, t.m0 + m, term);
+    for (int64_t y = 0; y < term.h->count; ++y)
+      for (int64_t j = 0; j < term.w->count; ++j) {
+        const int64_t w = j * term.w->shift, r = plan.line ? w / plan.columns : y * term.h->shift, c = w % plan.columns;
+        to[(plan.line ? 0 : tiles.tap(dw, 1, *term.h, y)) + tiles.tap(dw, 2, *term.w, j)] =
+            scale * memory.scratch.tile[(c / lanes * plan.rows + r) * 2 * lanes + c % lanes];
       }
   }
 
@@ -122,7 +129,8 @@ class Gradient {
   const FftWeights<T>& dw;
   const FftPlan& plan;
   const FftTiles<T> tiles;
-  const int64_t row_chunks = ceil_div(a.rows, plan.row_chunk), items = a.images * plan.steps();
+  const int64_t row_chunks = ceil_div(a.rows, plan.row_chunk), items = a.images * plan.steps(),
+                sums = plan.row_chunk * plan.depth_chunk * plan.inner_chunk;  // of a task, at most
 };
 
 }  // namespace

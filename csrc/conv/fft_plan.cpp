@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "base/range.hpp"
 #include "conv/fft_taps.hpp"
 #include "kernels/conv.hpp"
 
@@ -132,7 +133,7 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
   p.workspace_bytes = needs(p.row_chunk, p.inner_chunk, p.depth_chunk) * bytes + p.table_bytes();
   p.tasks = a.groups * ceil_div(a.rows, p.row_chunk) * ceil_div(a.axis[0].taps(), p.depth_chunk) *
             ceil_div(inner, p.inner_chunk);
-  p.parts = std::max<int64_t>(1, std::min(a.images * p.steps() / 2, kLeastParts / p.tasks));
+  p.parts = power_of_two_within(std::max<int64_t>(1, std::min(a.images * p.steps() / 2, kLeastParts / p.tasks)));
   p.shared_bytes = p.parts > 1 ? p.tasks * p.parts * p.row_chunk * p.depth_chunk * p.inner_chunk * bytes : 0;
   const Costs<T> c(p.rows, p.columns, p.line);
   const double steps = static_cast<double>(p.steps());

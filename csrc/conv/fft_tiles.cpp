@@ -37,6 +37,7 @@ void FftTiles<T>::find_lines(const FftPair& p, int64_t i, const FftTerm& t, cons
            l.begin, l.end);
   l.first = ((p.begin[i][1] + l.begin) * map.stride + t.w->base) * x.stride[4];
   l.step = map.stride * x.stride[4];
+  l.zeros = map.mode == Mode::zeros;
 }
 
 template <class T>
@@ -56,6 +57,7 @@ void FftTiles<T>::transform(FftScratch<T>& s, const T* const src[2], int64_t col
     job.end = l.end;
     job.first = l.first;
     job.step = l.step;
+    job.zeros = l.zeros;
     kernels.load(job);
   }
   kernels.forward(shape(), s.tile, spectrum, columns);
@@ -97,6 +99,7 @@ void FftTiles<T>::transform_dy(const FftPair& p, int64_t step, int64_t channel, 
     std::fill(l.column + l.end, l.column + plan.line_length(), kFftZero);
     l.first = 0;
     l.step = dy.stride[4];
+    l.zeros = true;
     if (p.depth(i, step) < plan.depths)
       src[i] = dy.data + p.image * dy.stride[0] + channel * dy.stride[1] + p.depth(i, step) * dy.stride[2] +
                p.begin[i][0] * dy.stride[3] + p.begin[i][1] * dy.stride[4];
@@ -115,6 +118,7 @@ void FftTiles<T>::transform_weights(const FftWeights<const T>& w, int64_t g, int
   for (int64_t i = 0; i < t.h->count && !plan.line; ++i) l.row[i * t.h->shift] = tap(w, 1, *t.h, i);
   for (int64_t i = 0; i < t.w->count; ++i) l.column[i * t.w->shift] = tap(w, 2, *t.w, i);
   l.begin = l.end = 0;
+  l.zeros = false;
   const T* src[2] = {w.data + weight_offset(w, g, m, t), nullptr};
   transform(s, src, live(t.w->reach() + 1), spectrum);
 }

@@ -15,6 +15,7 @@ namespace fastconv {
 struct FftLines {
   int64_t *row, *column;
   int64_t begin, end, first, step;
+  bool zeros;  // beyond [begin, end)
 };
 // The memory of a task: a tile, further spectra behind it, and the offsets of both parts of a tile.
 template <class T>
@@ -26,7 +27,7 @@ struct FftScratch {
     tile = reinterpret_cast<T*>(memory);
     int64_t* table = reinterpret_cast<int64_t*>(memory + p.workspace_bytes - p.table_bytes());
     for (FftLines& l : lines) {
-      l = {table, table + p.rows, 0, 0, 0, 1};
+      l = {table, table + p.rows, 0, 0, 0, 1, false};
       table = l.column + p.line_length();
     }
   }

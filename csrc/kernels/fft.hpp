@@ -32,7 +32,8 @@ struct FftShape {
 };
 
 // Real or imaginary part (`part` 0 or 1) of a tile: element (r, c) = src[row[r] + column(r * column_step + c)], a zero
-// where either is kFftZero. column(i) is first + (i - begin) * step for i in [begin, end), else column[i].
+// where either is kFftZero. column(i) is first + (i - begin) * step for i in [begin, end), else column[i], all of which
+// are kFftZero where `zeros` says so.
 // `columns` of the tile (whole strips) are written.
 template <class T>
 struct FftLoad {
@@ -43,6 +44,7 @@ struct FftLoad {
   const int64_t *row, *column;
   int64_t column_step;
   int64_t begin, end, first, step;
+  bool zeros;
 };
 
 // y[r * y_row + c * y_step] = clamp( (accumulate ? y : *bias) + scale * part of tile (r, c) ) for r < rows and
