@@ -172,6 +172,8 @@ struct Tiles {
   void run(const Box& box, Range groups, int64_t part) const {
     const Scratch scratch(Sizes<T>(s, plan));
     const WinogradPatchesOf<T> source(s.shape, false, s.axis, s.x, box);
+    const WinogradBlock block(s.shape, s.axis, box);
+    clear_short(block, scratch.m);
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
     WinogradBorder<T> border(s, plan, box, scratch.border);
     Slices slices(s.axis[0], s.shape.parts());
@@ -186,16 +188,30 @@ struct Tiles {
         for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
           const int64_t n = std::min(plan.chunk, end - r);
           for (int64_t c = 0; c < s.channels; c += plan.depth)
-            multiply(box, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, slices.places(), scratch, border);
-          for (int64_t i = 0; i < n; ++i) transform_output(box, o, g, r, i, slices.places()[0] >= 0, scratch, border);
+            multiply(block, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, slices.places(), scratch, border);
+          for (int64_t i = 0; i < n; ++i)
+            transform_output(box, block, o, g, r, i, slices.places()[0] >= 0, scratch, border);
         }
       }
     }
   }
 
  private:
+  // The values that short tiles do not have are zeros, once and for all.
+  void clear_short(const WinogradBlock& block, T* m) const {
+    for (int64_t i = 0; i < s.shape.planes(); ++i, m += layout.m_plane) {
+      const Range own = block.in_plane(i);
+      if (own.size() == block.all()) continue;
+      for (int64_t r = 0; r < plan.chunk; ++r) {
+        T* tile = m + r * layout.m_vector;
+        std::fill_n(tile, own.begin * lanes, T(0));
+        std::fill(tile + own.end * lanes, tile + block.all() * lanes, T(0));
+      }
+    }
+  }
+
   // All products of some vectors of rows with some channels.
-  void multiply(const Box& box, int64_t g, Range rows, Range channels, const Vector<int64_t>& place,
+  void multiply(const WinogradBlock& block, int64_t g, Range rows, Range channels, const Vector<int64_t>& place,
                 const Scratch& scratch, const WinogradBorder<T>& border) const {
     const bool own = plan.transforms_weights;
     const int64_t held = own ? channels.size() : s.channels, c0 = own ? 0 : channels.begin;
@@ -210,11 +226,13 @@ struct Tiles {
     job.vectors = rows.size();
     job.u_vector = u_vector;
     job.v_vector = layout.v_vector;
-    job.tiles = box.images() * box.extent(1) * box.extent(2);
     job.m_vector = layout.m_vector;
     for (int64_t i = 0; i < s.shape.planes(); ++i) {
+      const Range tiles = block.in_plane(i);
+      T* const m = scratch.m + i * layout.m_plane;
       job.accumulate = channels.begin > 0;
-      job.m = scratch.m + i * layout.m_plane;
+      job.tiles = tiles.size();
+      job.m = m + tiles.begin * lanes;
       const unsigned missing = s.shape.missing(i);
       const auto absent = [&](size_t t) { return place[t] < 0 || (missing && missing >> t % kWinogradParts & 1); };
       for (size_t t = 0, n; t < place.size(); t += n) {
@@ -224,24 +242,23 @@ struct Tiles {
           ++n;
         job.channels = static_cast<int64_t>(n) * channels.size();
         job.u = u + i * u_plane + (static_cast<int64_t>(t) * held + c0) * lanes;
-        job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice + channels.begin / lanes * layout.v_vector;
+        job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice + channels.begin / lanes * layout.v_vector +
+                tiles.begin * lanes;
         kernels.products(job);
         border.multiply(i, channels.begin, job);
         job.accumulate = true;
       }
-      if (!job.accumulate) std::fill_n(job.m, job.vectors * job.m_vector, T(0));
+      if (!job.accumulate) std::fill_n(m, job.vectors * job.m_vector, T(0));
     }
   }
 
   // Vector r + i of rows, the i-th of those multiplied; if anything was.
-  void transform_output(const Box& box, int64_t o, int64_t g, int64_t r, int64_t i, bool multiplied,
-                        const Scratch& scratch, WinogradBorder<T>& border) const {
+  void transform_output(const Box& box, const WinogradBlock& block, int64_t o, int64_t g, int64_t r, int64_t i,
+                        bool multiplied, const Scratch& scratch, WinogradBorder<T>& border) const {
     WinogradOutput<T> job{};
     const int64_t row = (r + i) * lanes, column = s.shape.first(2, box.begin[2]);
     job.plane = layout.m_plane;
     job.tile_row = box.begin[1];
-    job.down = box.extent(1);
-    job.across = box.extent(2);
     job.row_apart = s.shape.step[1];
     job.column_apart = s.shape.step[2];
     job.channels = std::min(lanes, s.rows - row);
@@ -261,7 +278,8 @@ struct Tiles {
     job.strip = static_cast<int>(s.shape.out(s.shape.strip));
     const auto output = s.shape.strip ? kernels.strip_output : kernels.of(s.shape.taps).output;
     for (int64_t n = 0; n < box.images(); ++n) {
-      job.m = scratch.m + i * layout.m_vector + n * job.down * job.across * lanes;
+      job.m = scratch.m + i * layout.m_vector;
+      job.tiles = block.of_image(n);
       if (multiplied) border.add_to(job, i, n);
       job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] + o * s.y.stride[2] +
               column * s.y.stride[4];
@@ -422,13 +440,16 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
 template <class T>
 double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels,
                      const int64_t outputs[3]) {
-  const double tiles = static_cast<double>(shape.tiles(1, outputs[1]) * shape.tiles(2, outputs[2]));
+  const double tiles = static_cast<double>(shape.tiles(1, outputs[1]) * shape.tiles(2, outputs[2])),
+               points = shape.strip ? static_cast<double>(shape.planes() * shape.slices) * tiles
+                                    : static_cast<double>(shape.slices / shape.parts() * shape.points(1, outputs[1]) *
+                                                          shape.points(2, outputs[2]));
   const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)),
                channel_vectors = ceil_div(channels, conv_kernels<T>().lanes),
-               products = static_cast<double>(shape.tile_products() * channels);
+               products = points * static_cast<double>(channels);
   const double transforms = shape.strip ? 50 * (row_vectors + channel_vectors * shape.parts())
                                         : 200 * (row_vectors + channel_vectors * static_cast<double>(shape.parts()));
-  const double cost = products * row_vectors * tiles / 2 * 1.15 + transforms * tiles;
+  const double cost = products * row_vectors / 2 * 1.15 + transforms * tiles;
   return static_cast<double>(groups * outputs[0]) * cost;
 }
 

@@ -32,10 +32,6 @@ struct WinogradShape {
   int64_t kernel(int axis) const { return strip && strip != axis ? 1 : along; }  // its taps
   // Whether the odd parts are shorter, and the products of a tile.
   bool uneven() const { return along % stride > 0; }
-  int64_t tile_products() const {
-    return stride == 1 ? planes() * slices
-                       : slices / parts() * (2 * kWinogradIn - uneven()) * (2 * kWinogradIn - uneven());
-  }
   // Of the parts, those that are zero in a plane, as bits: the odd ones of an axis at infinity, if they are shorter.
   unsigned missing(int64_t plane) const {
     if (stride == 1 || !uneven()) return 0;
@@ -53,6 +49,15 @@ struct WinogradShape {
     return n / extent(axis) * step[axis] + std::min(step[axis], n % extent(axis));
   }
   int64_t first(int axis, int64_t tile) const { return tile / step[axis] * extent(axis) + tile % step[axis]; }
+  // Whether the last of them is short (kernels/winograd.hpp): if that has as many outputs as are left.
+  bool ends_short(int axis, int64_t n) const {
+    const int64_t left = n % extent(axis);
+    return !strip && step[axis] == 1 && left > 0 && left <= out(axis) - 2;
+  }
+  // Their points, those of all parts of an axis of squares.
+  int64_t points(int axis, int64_t n) const {
+    return (stride * kWinogradIn - uneven()) * tiles(axis, n) - (ends_short(axis, n) ? 2 * stride : 0);
+  }
 
  private:
   int64_t extent(int axis) const { return out(axis) * step[axis]; }  // of a tile of each residue

@@ -1,14 +1,15 @@
 #include "conv/winograd_border.hpp"
 
+#include <algorithm>
+
 #include "conv/pieces.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
 namespace {
 
-// The plane that an end's tap has to itself, and by what its weight there was divided.
+// The plane that an end's tap has to itself.
 int64_t plane_of(const WinogradEnd& end) { return end.behind ? 0 : kWinogradIn - 1; }
-int64_t scale_of(const WinogradEnd* end) { return end && end->behind ? 4 : 1; }
 
 }  // namespace
 
@@ -81,13 +82,11 @@ void WinogradBorder<T>::transform(const WinogradPatchesOf<T>& source, int64_t c,
   for (const Strip& strip : strips_) {
     const T* src =
         pixels + (strip.h ? source.row_of(strip.h->source) : 0) + (strip.w ? source.column_of(strip.w->source) : 0);
-    const T scale = static_cast<T>(scale_of(strip.h) * scale_of(strip.w));
     T* v = strip.v + c * strip.v_vector + n * strip.tiles * lanes;
-    if (strip.h && strip.w)
-      for (int64_t l = 0; l < lanes; ++l) v[l] = scale * src[l];
+    if (strip.h && strip.w) std::copy_n(src, lanes, v);
     else
       winograd_kernels<T>().line_patches(
-          {src, strip.h ? source.columns() : source.rows(), strip.tiles, scale, v, strip.v_plane});
+          {src, strip.h ? source.columns() : source.rows(), strip.tiles, v, strip.v_plane});
   }
 }
 
@@ -113,7 +112,13 @@ void WinogradBorder<T>::add_to(WinogradOutput<T>& job, int64_t r, int64_t n) {
   job.addition_count = 0;
   for (const Strip& strip : strips_) {
     const T* m = strip.m + r * strip.m_vector + n * strip.tiles * lanes;
-    if (!strip.h || !strip.w) winograd_kernels<T>().line_output({m, strip.m_plane, strip.tiles, strip.out});
+    if (!strip.h || !strip.w) {
+      winograd_kernels<T>().line_output({m, strip.m_plane, strip.tiles, strip.out});
+      if (strip.h ? job.tiles.whole_across < job.tiles.across : job.tiles.whole_down < job.tiles.down) {
+        T* end = strip.out + strip.outputs() * lanes;  // the last tile is short
+        std::copy_n(end - lanes, lanes, end - 3 * lanes);
+      }
+    }
     WinogradAddition<T>& a = additions_[job.addition_count++];
     a.src = strip.h && strip.w ? m : strip.out;
     a.row = strip.h ? strip.h->target - s_.shape.first(1, box_.begin[1]) : 0;

@@ -1,5 +1,5 @@
 // What padding by one adds to an input gradient. An output in the padding is reached by an outermost tap alone, and the
-// transform takes that tap as it is (u_0 = w_0 / 4, u_5 = w_2): outputs along a side of the image are products of one
+// transform takes that tap as it is (u_0 = w_0, u_5 = w_2): outputs along a side of the image are products of one
 // line of the source with six planes of the transformed weights, the one behind a corner those of a pixel with a single
 // plane. A block computes them along with its own outputs, from the same pixels, and adds them to the line or pixel
 // that the padding repeats before y is written.

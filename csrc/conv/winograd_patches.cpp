@@ -1,21 +1,56 @@
 #include "conv/winograd_patches.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/checked.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
 
+WinogradBlock::WinogradBlock(const WinogradShape& shape, const AxisMap* axis, const Box& box) : images(box.images()) {
+  for (int i : {1, 2}) {
+    const bool ends_short = box.end[i] == shape.tiles(i, axis[i].outputs) && shape.ends_short(i, axis[i].outputs);
+    number[i - 1][0] = box.extent(i) - ends_short;
+    number[i - 1][1] = ends_short;
+  }
+}
+
+WinogradTiles WinogradBlock::of_image(int64_t n) const {
+  WinogradTiles tiles{count(1), count(2), number[0][0], number[1][0], {}};
+  int64_t before = 0;
+  for (const auto [low, right] : {std::pair(1, 0), {0, 0}, {0, 1}, {1, 1}}) {
+    const int64_t size = number[0][low] * number[1][right];
+    tiles.begin[low][right] = before + n * size;
+    before += images * size;
+  }
+  return tiles;
+}
+
+Range WinogradBlock::in_plane(int64_t plane) const {
+  const auto lacking = [](int64_t point) { return point == 3 || point == 4; };
+  const bool low = lacking(plane / kWinogradIn), right = lacking(plane % kWinogradIn);
+  const int64_t corner = low ? images * number[0][1] * number[1][1] : 0;
+  return {low ? images * number[0][1] * number[1][0] : 0, right ? images * count(1) * number[1][0] : all() - corner};
+}
+
 PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end,
-                       int64_t lines) {
-  const int64_t output = shape.first(i, first);
-  at.reserve(static_cast<size_t>((end - first) * lines));
+                       bool gradient) {
+  constexpr int64_t none = INT32_MIN;
+  const int64_t output = shape.first(i, first), lines = gradient ? shape.out(i) : shape.in(i) / axis.stride;
+  const auto line_of = [&](int64_t line, bool is_short) {
+    if (!is_short) return line;
+    if (!gradient) return line > 2 ? line - 2 : line;
+    return line == lines - 1 ? lines - 3 : line < lines - 3 ? line : none;
+  };
+  at.reserve(static_cast<size_t>((end - first) * lines * axis.stride));
   for (int64_t tile = first; tile < end; ++tile) {
     const int64_t from = shape.first(i, tile) - output;
+    const bool is_short = tile == shape.tiles(i, axis.outputs) - 1 && shape.ends_short(i, axis.outputs);
     for (int64_t part = 0; part < axis.stride; ++part)
-      for (int64_t line = 0; line < lines / axis.stride; ++line)
-        at.push_back(static_cast<int32_t>((from + line * shape.step[i]) * axis.stride + part));
+      for (int64_t line = 0; line < lines; ++line)
+        at.push_back(static_cast<int32_t>(
+            std::max(none, (from + line_of(line, is_short) * shape.step[i]) * axis.stride + part)));
   }
   find(axis, output);
 }
@@ -48,8 +83,9 @@ WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape_, bool gradie
     : x(x_),
       box(b),
       shape(shape_),
-      h(axis[1], shape, 1, b.begin[1], b.end[1], gradient ? shape.out(1) : shape.in(1)),
-      w(axis[2], shape, 2, b.begin[2], b.end[2], gradient ? shape.out(2) : shape.in(2)),
+      block(shape, axis, b),
+      h(axis[1], shape, 1, b.begin[1], b.end[1], gradient),
+      w(axis[2], shape, 2, b.begin[2], b.end[2], gradient),
       parts(gradient ? 1 : shape.parts()),
       make_patches(shape.strip ? winograd_kernels<T>().strip_patches
                    : gradient  ? winograd_kernels<T>().of(shape.taps).gradient_patches
@@ -97,14 +133,12 @@ void WinogradPatchesOf<T>::transform_one(int64_t d, int64_t c, int64_t channels,
   if (h.size() * w.size() > 0) make_pixels(image, channels, pixels);
   WinogradPatches<T> job{};
   job.src = pixels;
-  job.down = box.extent(1);
-  job.across = box.extent(2);
+  job.tiles = block.of_image(n);
   job.v = v;
   job.plane = plane;
-  job.tile = conv_kernels<T>().lanes;
   job.vertical = shape.strip == 1;
-  job.row_lines = static_cast<int64_t>(h.at.size()) / job.down;
-  job.column_lines = static_cast<int64_t>(w.at.size()) / job.across;
+  job.row_lines = static_cast<int64_t>(h.at.size()) / job.tiles.down;
+  job.column_lines = static_cast<int64_t>(w.at.size()) / job.tiles.across;
   job.lines = std::min<int64_t>(kStripIn, job.vertical ? job.row_lines : job.column_lines);
   for (int64_t p = 0; p < parts; ++p, job.v += part) {
     job.row = rows() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride * kWinogradIn);

@@ -16,8 +16,8 @@ struct PatchLines {
   Vector<int64_t> coordinate;
   Vector<int32_t> at;  // of each line of each patch, its position among them; -1 for zeros
 
-  // The lines of the patches of tiles [first, end), `lines` each.
-  PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, int64_t lines);
+  // The lines of the patches of tiles [first, end): of inputs or, if `gradient`, of outputs.
+  PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, bool gradient);
 
   int64_t size() const { return static_cast<int64_t>(coordinate.size()); }
   int64_t position(int64_t c) const {
@@ -37,7 +37,24 @@ struct PatchLines {
   void find(const AxisMap& axis, int64_t first);  // `at` counts from what the first tap of output `first` reads
 };
 
-// A box's axes 1 and 2 count tiles.
+// The tiles of a box, whose axes 1 and 2 count them, in the order of WinogradTiles, those of all images together: low
+// ones, whole ones, those at the right, and the corners.
+class WinogradBlock {
+ public:
+  WinogradBlock(const WinogradShape& shape, const AxisMap* axis, const Box& box);
+
+  int64_t all() const { return images * count(1) * count(2); }
+  WinogradTiles of_image(int64_t n) const;
+  // Those that have values in a plane: short ones have none at the points 2 and -2 of their axis.
+  Range in_plane(int64_t plane) const;
+
+ private:
+  int64_t count(int i) const { return number[i - 1][0] + number[i - 1][1]; }
+
+  int64_t images;
+  int64_t number[2][2];  // of an axis, whole and short ones
+};
+
 template <class T>
 class WinogradPatchesOf {
  public:
@@ -54,12 +71,11 @@ class WinogradPatchesOf {
   template <class F>
   void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector, int64_t part,
                  F then) const {
-    const int64_t lanes = conv_kernels<T>().lanes, tiles = box.extent(1) * box.extent(2);
+    const int64_t lanes = conv_kernels<T>().lanes;
     std::fill_n(pixels + h.size() * w.size() * lanes, w.size() * lanes, T(0));
     for (int64_t c = 0; c < channels; c += lanes)
       for (int64_t n = 0; n < box.images(); ++n) {
-        transform_one(d, c0 + c, std::min(lanes, channels - c), n, pixels, v + c / lanes * vector + n * tiles * lanes,
-                      plane, part);
+        transform_one(d, c0 + c, std::min(lanes, channels - c), n, pixels, v + c / lanes * vector, plane, part);
         then(c / lanes, n);
       }
   }
@@ -83,6 +99,7 @@ class WinogradPatchesOf {
   View<const T> x;
   Box box;
   WinogradShape shape;
+  WinogradBlock block;
   PatchLines h, w;  // `at` made elements: from the first pixel to each line, and to a row of zeros behind them
   int64_t parts;
   void (*make_patches)(const WinogradPatches<T>&);

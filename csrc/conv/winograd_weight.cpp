@@ -121,12 +121,15 @@ struct WinogradWeight {
     const double all_tiles = static_cast<double>(n) * p.axis[0].out * tiles_of(1) * tiles_of(2);
     const double rows = static_cast<double>(ic), vectors = static_cast<double>(ceil_div(oc, kernels.lanes)),
                  x_vectors = static_cast<double>(ceil_div(ic, kernels.lanes));
-    const double products = static_cast<double>(planes) * rows * vectors / 2 * 1.3,
+    const double points = shape.strip
+                              ? static_cast<double>(planes) * tiles_of(1) * tiles_of(2)
+                              : static_cast<double>(shape.points(1, p.axis[1].out) * shape.points(2, p.axis[2].out));
+    const double products = static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 * 1.3,
                  n_parts = static_cast<double>(shape.parts());
     const double source = shape.strip ? 40 + 25 * n_parts : 250, gradient = shape.strip ? 60 : 200;
     const double transforms = source * x_vectors * ceil_div(oc, outputs) + gradient * vectors * ceil_div(ic, channels);
     const double sums = shape.strip ? 45 * n_parts : 190;
-    return p.groups * deep() * ((products + transforms) * all_tiles + sums * rows * vectors) + 4000;
+    return p.groups * deep() * (products + transforms * all_tiles + sums * rows * vectors) + 4000;
   }
 
   struct Task {
@@ -214,16 +217,18 @@ struct WinogradWeight {
   static int64_t tiles(const Box& b) { return b.images() * b.extent(1) * b.extent(2); }
 
   void multiply(const Task& t, const Box& b, bool first, const Scratch& s, T* sums) const {
+    const WinogradBlock block(shape, axis, b);
     WinogradTileSums<T> job{};
     job.accumulate = !first;
-    job.tiles = tiles(b);
     job.vectors = ceil_div(t.o.size(), kernels.lanes);
-    job.g_vector = job.v_vector = job.tiles * kernels.lanes;
+    job.g_vector = job.v_vector = block.all() * kernels.lanes;
     job.channels = t.c.size();
     job.s_vector = channels * kernels.lanes;
     for (int64_t plane = 0; plane < planes; ++plane) {
-      job.g = s.dy_patches + plane % shape.planes() * dy_plane();
-      job.v = s.x_patches + plane * x_plane();
+      const Range own = block.in_plane(plane);
+      job.tiles = own.size();
+      job.g = s.dy_patches + plane % shape.planes() * dy_plane() + own.begin * kernels.lanes;
+      job.v = s.x_patches + plane * x_plane() + own.begin * kernels.lanes;
       job.s = sums + plane * sum_plane();
       transforms.tile_sums(job);
     }

@@ -12,6 +12,12 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
+// The number of tile s of row r.
+FASTCONV_INLINE int64_t number_of(const WinogradTiles& t, int64_t r, int64_t s) {
+  const bool low = r >= t.whole_down, right = s >= t.whole_across;
+  return t.begin[low][right] + (low ? 0 : r) * (right ? 1 : t.whole_across) + (right ? 0 : s);
+}
+
 // f(0) ... f(N - 1), the second half of a transform: unrolled for three taps alone, whose values fit the registers.
 template <int N, bool kUnrolled, class F>
 FASTCONV_INLINE void each(F f) {
@@ -24,12 +30,22 @@ FASTCONV_INLINE void each(F f) {
   }
 }
 
-// out = B^T in
+// The first `count` of six values to one plane after another, what is `ahead` of them being fetched. Returns the plane
+// behind the sixth: addresses are added up, which takes less than to multiply them.
+template <class T>
+FASTCONV_INLINE T* store_planes(T* to, int64_t plane, const Vec<T> (&v)[6], int ahead, int count = 6) {
+#pragma GCC unroll 8
+  for (int j = 0; j < 6; ++j, to += plane)
+    if (j < count) store(to, v[j]), __builtin_prefetch(to + ahead, 1);
+  return to;
+}
+
+// out = B^T in, each value divided by what G's would be: of small images, weights are more than inputs.
 template <class T>
 FASTCONV_INLINE void input_transform(const Vec<T> (&d)[6], Vec<T> (&v)[6]) {
-  const Vec<T> even = d[4] - T(4) * d[2], odd = d[3] - T(4) * d[1];
-  const Vec<T> even2 = d[4] - d[2], odd2 = T(2) * (d[3] - d[1]);
-  v[0] = T(4) * d[0] - T(5) * d[2] + d[4];
+  const Vec<T> even = T(2.0 / 3) * d[2] - T(1.0 / 6) * d[4], odd = T(2.0 / 3) * d[1] - T(1.0 / 6) * d[3];
+  const Vec<T> even2 = T(1.0 / 24) * (d[4] - d[2]), odd2 = T(1.0 / 12) * (d[3] - d[1]);
+  v[0] = d[0] - T(1.25) * d[2] + T(0.25) * d[4];
   v[1] = even + odd;
   v[2] = even - odd;
   v[3] = even2 + odd2;
@@ -37,7 +53,7 @@ FASTCONV_INLINE void input_transform(const Vec<T> (&d)[6], Vec<T> (&v)[6]) {
   v[5] = T(4) * d[1] - T(5) * d[3] + d[5];
 }
 
-// out = A^T in
+// out = A^T in, and G^T in but for its divisors.
 template <class T, int N>
 FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N]) {
   const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
@@ -47,20 +63,19 @@ FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N]) {
   y[N - 1] += m[5];
 }
 
-// out = G in
+// The values of polynomials at the points: G in, but for its divisors, and A in.
 template <class T, int R>
-FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
-  Vec<T> ends = g[0], middle = g[1] * T(1.0 / 6), ends2 = g[0] * T(1.0 / 24), middle2 = g[1] * T(1.0 / 12);
+FASTCONV_INLINE void point_values(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
+  Vec<T> even = g[0], odd = g[1], even2 = g[0], odd2 = T(2) * g[1];
 #pragma GCC unroll 8
-  for (int k = 2; k < R; k += 2) ends += g[k], ends2 += g[k] * T((1 << k) / 24.0);
+  for (int k = 2; k < R; k += 2) even += g[k], even2 += T(1 << k) * g[k];
 #pragma GCC unroll 8
-  for (int k = 3; k < R; k += 2) middle += g[k] * T(1.0 / 6), middle2 += g[k] * T((1 << k) / 24.0);
-  ends *= T(-1.0 / 6);
-  u[0] = g[0] * T(0.25);
-  u[1] = ends - middle;
-  u[2] = ends + middle;
-  u[3] = ends2 + middle2;
-  u[4] = ends2 - middle2;
+  for (int k = 3; k < R; k += 2) odd += g[k], odd2 += T(1 << k) * g[k];
+  u[0] = g[0];
+  u[1] = even + odd;
+  u[2] = even - odd;
+  u[3] = even2 + odd2;
+  u[4] = even2 - odd2;
   u[5] = g[R - 1];
 }
 
@@ -95,7 +110,7 @@ FASTCONV_INLINE void dense_taps(T* taps, const T* w, int64_t row_stride) {
 template <class T, int R>
 void weights(const WinogradWeights<T>& a) {
   constexpr int VL = kLanes<T>, kChunk = 8, kTaps = R * R;
-  const int64_t step = a.tap[1] - a.tap[0];
+  const int64_t step = a.tap[1] - a.tap[0], plane = a.plane;
   bool dense = R > 2 && (step == 1 || step == -1) && a.rows == VL;
   for (int t = 1; t < kTaps; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
   const bool reversed = dense && step < 0;
@@ -120,17 +135,15 @@ void weights(const WinogradWeights<T>& a) {
         Vec<T> g[R];
 #pragma GCC unroll 8
         for (int i = 0; i < R; ++i) g[i] = load(tap + (i * R + j) * next);
-        weight_transform<T>(g, half[j]);
+        point_values<T>(g, half[j]);
       }
       T* to = a.u + (c0 + c) * VL;
       each<6, R == 3>([&](int i) FASTCONV_LAMBDA {
         Vec<T> g[R], u[6];
 #pragma GCC unroll 8
         for (int j = 0; j < R; ++j) g[j] = half[j][i];
-        weight_transform<T>(g, u);
-#pragma GCC unroll 8
-        for (int j = 0; j < 6; ++j)
-          store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
+        point_values<T>(g, u);
+        to = store_planes<T>(to, plane, u, 2 * VL);
       });
     }
   }
@@ -157,7 +170,7 @@ FASTCONV_INLINE void gather_parts(const WinogradPartWeights<T>& a, int64_t c0, i
 // G for two or three taps, the last being what infinity has.
 template <class T>
 FASTCONV_INLINE void part_transform(const Vec<T> (&g)[3], bool three, Vec<T> (&u)[6]) {
-  weight_transform<T>(g, u);
+  point_values<T>(g, u);
   if (!three) u[5] = g[1];
 }
 
@@ -188,10 +201,7 @@ void part_weights(const WinogradPartWeights<T>& a) {
           const Vec<T> g[3] = {half[0][i], half[1][i], half[2][i]};
           Vec<T> u[6];
           part_transform<T>(g, a.three, u);
-#pragma GCC unroll 8
-          for (int j = 0; j < 6; ++j)
-            if (j < columns)
-              store(to + (i * 6 + j) * a.plane, u[j]), __builtin_prefetch(to + (i * 6 + j) * a.plane + 2 * VL, 1);
+          to = store_planes<T>(to, a.plane, u, 2 * VL, columns);
         }
       }
   }
@@ -369,9 +379,11 @@ FASTCONV_INLINE void store_output(const WinogradOutput<T>& a, T* to, Vec<T> out,
   store(to, out);
 }
 
-// The NxN outputs of a tile to `to`, their rows and columns so many elements apart.
+// The NxN outputs of a tile to `to`, their rows and columns so many elements apart, the last ones at an offset of their
+// own: in a short tile they take the place of the last but two.
 template <class T, int N>
-FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, int64_t row, int64_t column) {
+FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, int64_t row, int64_t column,
+                                 int64_t last_row, int64_t last_column) {
   const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
   Vec<T> half[6][N];  // [column of the tile][row of the output]
 #pragma GCC unroll 8
@@ -386,7 +398,8 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
     Vec<T> y[N];
     output_transform<T>(line, y);
 #pragma GCC unroll 8
-    for (int j = 0; j < N; ++j) store_output(a, to + i * row + j * column, y[j], bias);
+    for (int j = 0; j < N; ++j)
+      store_output(a, to + (i == N - 1 ? last_row : i * row) + (j == N - 1 ? last_column : j * column), y[j], bias);
   });
 }
 
@@ -427,12 +440,15 @@ FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int6
   const auto first = [](int64_t t, int64_t n, int64_t apart)
                          FASTCONV_LAMBDA { return apart == 1 ? t * n : t / apart * apart * n + t % apart; };
   const bool joined = a.y_row == a.columns * a.y_step && a.row_apart == 1 && a.column_apart == 1;
-  const int64_t columns = first(a.across - 1, wide, a.column_apart) + (wide - 1) * a.column_apart + 1;
+  const int64_t across = a.tiles.across;
+  const int64_t columns = first(across - 1, wide, a.column_apart) + (wide - 1) * a.column_apart + 1;
   const int64_t pitch = (joined ? a.columns : columns) * VL;
-  for (int64_t r = 0; r < a.down; ++r) {
-    for (int64_t t = 0; t < a.across; ++t) {
-      const int64_t s = t ? t - 1 : a.across - 1;
-      tile(a.m + (r * a.across + s) * VL, a.pixels + first(s, wide, a.column_apart) * VL, pitch, a.column_apart * VL);
+  for (int64_t r = 0; r < a.tiles.down; ++r) {
+    const int64_t last_row = (high - (r < a.tiles.whole_down ? 1 : 3)) * pitch;
+    for (int64_t t = 0; t < across; ++t) {
+      const int64_t s = t ? t - 1 : across - 1, step = a.column_apart * VL;
+      tile(a.m + number_of(a.tiles, r, s) * VL, a.pixels + first(s, wide, a.column_apart) * VL, pitch, step, last_row,
+           (wide - (s < a.tiles.whole_across ? 1 : 3)) * step);
     }
     if (a.addition_count) add_more(a, r * high, pitch);
     const int64_t h = first(a.tile_row + r, high, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
@@ -448,53 +464,28 @@ FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int6
 }
 template <class T, int N>
 void output(const WinogradOutput<T>& a) {
-  output_tiles(a, N, N, [&](const T* m, T* to, int64_t row, int64_t column) FASTCONV_LAMBDA {
-    output_tile<T, N>(a, m, to, row, column);
-  });
+  output_tiles(a, N, N,
+               [&](const T* m, T* to, int64_t row, int64_t column, int64_t last_row, int64_t last_column)
+                   FASTCONV_LAMBDA { output_tile<T, N>(a, m, to, row, column, last_row, last_column); });
 }
 template <class T>
 void strip_outputs(const WinogradOutput<T>& a) {
   output_tiles(a, a.vertical ? a.strip : 1, a.vertical ? 1 : a.strip,
-               [&](const T* m, T* to, int64_t row, int64_t column)
+               [&](const T* m, T* to, int64_t row, int64_t column, int64_t, int64_t)
                    FASTCONV_LAMBDA { output_strip(a, m, to, a.vertical ? row : column); });
 }
 
-// out = A in
-template <class T, int N>
-FASTCONV_INLINE void output_transform_back(const Vec<T> (&y)[N], Vec<T> (&v)[6]) {
-  Vec<T> even = y[0], odd = y[1], even2 = y[0], odd2 = y[1];
-  if constexpr (N == 4) even += y[2], odd += y[3], even2 += T(4) * y[2], odd2 += T(4) * y[3];
-  v[0] = y[0];
-  v[1] = even + odd;
-  v[2] = even - odd;
-  v[3] = even2 + T(2) * odd2;
-  v[4] = even2 - T(2) * odd2;
-  v[5] = y[N - 1];
-}
 template <class T, int P>
 FASTCONV_INLINE void patch_transform(const Vec<T> (&d)[P], Vec<T> (&v)[6]) {
   if constexpr (P == 6) input_transform<T>(d, v);
-  else output_transform_back<T>(d, v);
-}
-
-// out = G^T in
-template <class T, int R>
-FASTCONV_INLINE void gradient_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R]) {
-  const Vec<T> sum = s[1] + s[2], sum2 = s[3] + s[4];
-  w[0] = T(0.25) * s[0] - T(1.0 / 6) * sum + T(1.0 / 24) * sum2;
-  w[1] = T(1.0 / 6) * (s[2] - s[1]) + T(1.0 / 12) * (s[3] - s[4]);
-  w[2] = T(1.0 / 6) * (sum2 - sum);
-  if constexpr (R == 5) {
-    w[3] = T(1.0 / 6) * (s[2] - s[1]) + T(1.0 / 3) * (s[3] - s[4]);
-    w[4] = T(2.0 / 3) * sum2 - T(1.0 / 6) * sum;
-  }
-  w[R - 1] += s[5];
+  else point_values<T>(d, v);
 }
 
 // The patch whose lines stand at src + row[h] + column[w].
 template <class T, int P>
 FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int32_t* row, const int32_t* column, T* v) {
   Vec<T> half[6][P];  // [row of the result][column of the patch]
+  const int64_t plane = a.plane;
   int64_t line[P];
 #pragma GCC unroll 8
   for (int i = 0; i < P; ++i) line[i] = row[i];
@@ -511,9 +502,7 @@ FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int3
   for (int i = 0; i < 6; ++i) {
     Vec<T> out[6];
     patch_transform<T>(half[i], out);
-#pragma GCC unroll 8
-    for (int j = 0; j < 6; ++j)
-      store(v + (i * 6 + j) * a.plane, out[j]), __builtin_prefetch(v + (i * 6 + j) * a.plane + a.tile, 1);
+    v = store_planes<T>(v, plane, out, kLanes<T>);
   }
 }
 
@@ -524,12 +513,11 @@ void patches(const WinogradPatches<T>& a) {
   alignas(64) T copy[P * P * VL];
   int32_t own_row[P], own_column[P];
   for (int i = 0; i < P; ++i) own_row[i] = i * P * VL, own_column[i] = i * VL;
-  T* v = a.v;
-  for (int64_t r = 0; r < a.down; ++r)
-    for (int64_t s = 0; s < a.across; ++s, v += a.tile) {
+  for (int64_t r = 0; r < a.tiles.down; ++r)
+    for (int64_t s = 0; s < a.tiles.across; ++s) {
       const T* src = a.src;
       const int32_t *row = a.row + a.row_lines * r, *column = a.column + a.column_lines * s;
-      if ((column[0] | column[P - 1]) < 0) {  // in ascending order: zeros are at the ends
+      if ((column[0] | column[P / 2] | column[P - 1]) < 0) {
         for (int j = 0; j < P; ++j) {
           Vec<T> line[P] = {};
           if (column[j] >= 0) {
@@ -541,7 +529,7 @@ void patches(const WinogradPatches<T>& a) {
         }
         src = copy, row = own_row, column = own_column;
       }
-      patch<T, P>(a, src, row, column, v);
+      patch<T, P>(a, src, row, column, a.v + number_of(a.tiles, r, s) * VL);
     }
 }
 
@@ -559,13 +547,13 @@ void weight_sums(const WinogradSums<T>& a) {
         in[i] = load(at);
         for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
       }
-      gradient_transform<T>(in, out);
+      output_transform<T>(in, out);
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) half[i][j] = out[i];
     });
     each<R, R == 3>([&](int i) FASTCONV_LAMBDA {
       Vec<T> out[R];
-      gradient_transform<T>(half[i], out);
+      output_transform<T>(half[i], out);
 #pragma GCC unroll 8
       for (int j = 0; j < R; ++j) store(a.w + c * a.channel + (i * R + j) * a.row, out[j]);
     });
@@ -581,7 +569,7 @@ void line_patches(const WinogradLinePatches<T>& a) {
     for (int i = 0; i < 6; ++i) d[i] = a.line[6 * t + i] >= 0 ? load(a.src + a.line[6 * t + i]) : Vec<T>{};
     input_transform<T>(d, v);
 #pragma GCC unroll 8
-    for (int j = 0; j < 6; ++j) store(a.v + j * a.plane + t * VL, a.scale * v[j]);
+    for (int j = 0; j < 6; ++j) store(a.v + j * a.plane + t * VL, v[j]);
   }
 }
 

@@ -17,6 +17,18 @@ constexpr int kStripIn = 8, kStripMostTaps = 16, kStripMostOut = 6;
 
 // A vector holds one value of `lanes` channels, so that images of any size fill it.
 
+// A short tile has two outputs fewer along an axis, and is done on the points 0, 1, -1 and infinity alone: it is a
+// whole tile of the inputs d0 d1 d2 d1 d2 d3, whose values at 2 and -2 are zero, and whose last output stands where the
+// last of a whole tile does. The last tiles of an axis can be short.
+
+// Where the tiles of an image stand among a block's: those that have values in a plane side by side. Tile s of row r is
+// number begin[i][j] + k, where i and j say whether it is short in height and in width, and it is the k-th of such.
+struct WinogradTiles {
+  int64_t down, across;              // of them
+  int64_t whole_down, whole_across;  // are not short, the first ones
+  int64_t begin[2][2];
+};
+
 // pixels[p * lanes + c] = src[c * channel_stride + p * step] for p in [0, count), c in [0, channels); zeros up to
 // `lanes`.
 template <class T>
@@ -26,17 +38,17 @@ struct WinogradPixels {
   T* pixels;
 };
 
-// Value i of tile t = r * across + s goes to v + plane * i + t * tile: (B^T d B)_i of a source's 6x6 patch d, or
-// (A g A^T)_i of a gradient's NxN patch g. Its value (h, w) stands at src + row[row_lines * r + h] +
-// column[column_lines * s + w], or is zero where that column is negative. Of a strip, `lines` of the axis that it lies
-// along are read: 8 inputs, fewer outputs.
+// Value i of tile s of row r, which is number t, goes to v + plane * i + t * lanes: (B^T d B)_i of a source's 6x6 patch
+// d, or (A g A^T)_i of a gradient's NxN patch g. Its value (h, w) stands at src + row[row_lines * r + h] +
+// column[column_lines * s + w], or is zero where that column is negative: at an end, or between the outputs of a short
+// tile. Of a strip, `lines` of the axis that it lies along are read: 8 inputs, fewer outputs.
 template <class T>
 struct WinogradPatches {
   const T* src;
   const int32_t *row, *column;
-  int64_t down, across;
+  WinogradTiles tiles;
   T* v;
-  int64_t plane, tile;
+  int64_t plane;
   int64_t row_lines, column_lines;
   bool vertical;
   int64_t lines;
@@ -113,16 +125,17 @@ struct WinogradAddition {
 };
 
 // y[l * y_channel + h * y_row + w * y_step] = clamp( bias[l] + (A^T m A)[i, j] ) for the channels l and the outputs
-// h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile t = r * across + s,
-// whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after the other, the
-// next ones where these end; r counts from `tile_row`. The columns are those that the tiles cover. `pixels` is scratch
-// memory for N rows of whole tiles. bias has `lanes` values, or is null. Strips have N outputs along one axis and one
-// along the other.
+// h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile s of row r, which
+// is number t and whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after
+// the other, the next ones where these end; r counts from `tile_row`. The columns are those that the tiles cover.
+// `pixels` is scratch memory for N rows of whole tiles. bias has `lanes` values, or is null. Strips have N outputs
+// along one axis and one along the other.
 template <class T>
 struct WinogradOutput {
   const T* m;
   int64_t plane;
-  int64_t tile_row, down, across;
+  int64_t tile_row;
+  WinogradTiles tiles;
   int64_t row_apart, column_apart;
   T* y;
   int64_t channels, y_channel, y_row, y_step;
@@ -150,14 +163,13 @@ struct WinogradSums {
   int64_t taps, part_taps;
 };
 
-// One dimension: v[j * plane + t * lanes + c] = scale * (B^T d)_j of the six pixels d at src + line[6 t], ..., which
-// are zero where that is negative.
+// One dimension: v[j * plane + t * lanes + c] = (B^T d)_j of the six pixels d at src + line[6 t], ..., which are zero
+// where that is negative.
 template <class T>
 struct WinogradLinePatches {
   const T* src;
   const int32_t* line;
   int64_t tiles;
-  T scale;
   T* v;
   int64_t plane;
 };

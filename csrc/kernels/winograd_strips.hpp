@@ -105,10 +105,10 @@ template <class T>
 void strip_patches(const WinogradPatches<T>& a) {
   alignas(64) const T zeros[kLanes<T>] = {};
   const int32_t* row = a.row;
-  T* v = a.v;
-  for (int64_t r = 0; r < a.down; ++r, row += a.row_lines) {
+  T* v = a.v + a.tiles.begin[0][0] * kLanes<T>;
+  for (int64_t r = 0; r < a.tiles.down; ++r, row += a.row_lines) {
     const int32_t* column = a.column;
-    for (int64_t s = 0; s < a.across; ++s, column += a.column_lines, v += a.tile) {
+    for (int64_t s = 0; s < a.tiles.across; ++s, column += a.column_lines, v += kLanes<T>) {
       Vec<T> d[8], out[8];
 #pragma GCC unroll 1
       for (int i = 0; i < 8; ++i) {
