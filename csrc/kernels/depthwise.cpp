@@ -18,7 +18,7 @@ constexpr int kRunTaps = 4;
 #endif
 
 // The compiler would load some lines twice, as operands of their products: across cache lines each load counts twice.
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #define FASTCONV_LOADED(v) __asm__("" : "+v"(v))
 #elif defined(__aarch64__)
 #define FASTCONV_LOADED(v) __asm__("" : "+w"(v))
@@ -66,12 +66,10 @@ struct Whole {
   FASTCONV_INLINE Vec<T> load(const T* p) const { return FASTCONV_ISA_NS::load(p); }
 };
 
-// C columns of R sums. With many registers they take one line of x at a time, which meets all its taps; with few a line
-// is loaded again for each tap, and tap by tap R sums in turn hide the latency of an addition.
+// C columns of R sums take one line of x at a time, which meets all its taps.
 template <class T, int R, int C, int K, class Lanes>
 FASTCONV_INLINE void add_run(const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w,
                              Vec<T> (&acc)[C][R]) {
-#if FASTCONV_VEC_REGISTERS == 32
   Vec<T> tap[K];
 #pragma GCC unroll 8
   for (int i = 0; i < K; ++i) tap[i] = splat(w[i]);
@@ -88,15 +86,6 @@ FASTCONV_INLINE void add_run(const T* const* lines, int64_t x, const Lanes (&lan
     }
     __asm__ volatile("" : "+r"(lines));  // line after line: all of them early would spill
   }
-#else
-#pragma GCC unroll 8
-  for (int i = 0; i < K; ++i) {
-    const Vec<T> tap = splat(w[i]);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc[0][r] += tap * lanes[0].load(lines[i + r] + x);
-    __asm__ volatile("" : "+r"(lines));
-  }
-#endif
 }
 
 template <class T, int R, int C, class Lanes, int K = kRunTaps>
