@@ -176,7 +176,7 @@ bool use_cells(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm == Algorithm::direct && cells.phases * cells.taps() != p.taps()) return false;  // 0 times infinity
   if (cells.taps() == 1) return true;
   if (p.ic / p.groups > kFew) return false;
-  const bool registers = square_kernels<T>().rows;  // for both phases of a step of two
+  const bool registers = square_kernels<T>().many_registers;  // for both phases of a step of two
   return p.axis[2].stride > 2 || !registers ||
          p.oc / p.groups * p.out_pixels() * static_cast<int64_t>(sizeof(T)) >= kLargeBytes;
 }

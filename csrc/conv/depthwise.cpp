@@ -50,21 +50,12 @@ template <class T>
 bool sums_squares(const DepthwiseSum<T>& s) {
   return sums_squares<T>(s.h, s.w, s.channels, s.phases);
 }
-// Those at a stride of one are another file's.
-template <class T>
-bool has_unit_squares(const DepthwiseSum<T>& s) {
-  return s.w.stride == 1 && sums_squares(s);
-}
-// An axis as lines are read by it.
-AxisMap read_axis(const AxisMap& a, bool squares) { return squares ? unstrided(a) : a; }
 
 template <class T>
 bool has_square_kernel(int64_t taps, int64_t stride, int64_t channels) {
   const SquareKernelsOf<T>& kernels = square_kernels<T>();
   if (taps == 5 || taps == 7) return stride == 1 && channels == 1 && kernels.larger[taps / 2 - 2];
-  if (taps != 3) return false;
-  return stride == 1 ? kernels.rows != nullptr
-                     : stride == 2 && channels == 1 && depthwise_kernels<T>().square_band_by_two;
+  return taps == 3 && (stride == 1 || (stride == 2 && channels == 1)) && kernels.rows[stride - 1];
 }
 
 // Whether all rows of a band would lie in one set of the L1 cache, which has no room for so many.
@@ -83,10 +74,8 @@ class Task {
         strip_(strip),
         cut_(columns),
         x_stride_{sum.x.stride[1], sum.x.stride[3], sum.x.stride[4]},
-        lines_(h_, unstrided(strip, step_), w_, unstrided(columns, step_), sum.channels, plan.planes, x_stride_,
-               plan.in_place) {
-    if (squares_) list_squares();
-    else list_runs();
+        lines_(sum.h, strip, sum.w, columns, sum.channels, plan.planes, x_stride_, plan.in_place) {
+    list_runs();
     first_run_.push_back(static_cast<int64_t>(runs_.size()));
   }
 
@@ -127,7 +116,7 @@ class Task {
     return plan_.in_place && s_.phases == 1 && fetch_ahead(s_.w.in, s_.images * s_.groups * s_.h.in * s_.w.in);
   }
   void list_runs() {
-    const Vector<int64_t> order = height_order(h_);
+    const Vector<int64_t> order = height_order(s_.h);
     for (int64_t f = 0; f < s_.phases; ++f) {
       first_run_.push_back(static_cast<int64_t>(runs_.size()));
       first_tap_.push_back(static_cast<int64_t>(position_.size()));
@@ -138,17 +127,6 @@ class Task {
           for (int64_t i : order)
             position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[t]);
         }
-    }
-  }
-  void list_squares() {
-    const Vector<int64_t> down = height_order(h_), across = height_order(w_);
-    first_run_.push_back(0);
-    first_tap_.push_back(0);
-    for (int64_t c = 0; c < s_.channels; ++c) {
-      lines_.add_runs(c, across[0], down, runs_);
-      for (int64_t i : down)
-        for (int64_t t : across)
-          position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[static_cast<size_t>(t)]);
     }
   }
   const T* w(const Plane& p, int64_t o) const { return s_.weights + p.group * s_.w_group + o * s_.w_row; }
@@ -169,7 +147,7 @@ class Task {
     T* buffer = weights_ + weights_size(s_);
     Band<T> b{};
     b.lines = lines;
-    if (fetches_ahead()) b.x_ahead = kRowsAhead * s_.x.stride[3], b.y_ahead = kRowsAhead / step_ * s_.y.stride[3];
+    if (fetches_ahead()) b.x_ahead = kRowsAhead * s_.x.stride[3], b.y_ahead = kRowsAhead * s_.y.stride[3];
     b.columns = ceil_div(n, lanes);
     b.last = n - (b.columns - 1) * lanes;
     b.clamp = s_.clamp;
@@ -178,7 +156,7 @@ class Task {
     T* first = y(plane, 0);
     for_each_band(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kernels_.rows,
                   [&](int64_t r, int64_t rows, int64_t kernel) {
-                    b.lines.line = lines.line + step_ * r;
+                    b.lines.line = lines.line + r;
                     b.rows = rows;
                     for (int64_t o = 0; o < s_.rows; ++o) {
                       T* to = first + o * s_.y.stride[1] + r * s_.y.stride[3];
@@ -189,8 +167,7 @@ class Task {
                         b.w = weights_ + o * depth() + first_tap_[static_cast<size_t>(f)];
                         b.y = in_place ? to : buffer + f * kBandRows * buffer_row;
                         b.y_row = in_place ? s_.y.stride[3] : buffer_row;
-                        if (step_ == 2) kernels_.square_band_by_two(b);
-                        else kernels_.band[kernel](b);
+                        kernels_.band[kernel](b);
                       }
                       if (in_place) continue;
                       const int64_t outputs = std::min(s_.phases * n, s_.y.shape[4] - cut_.begin * s_.phases);
@@ -204,9 +181,6 @@ class Task {
   const DepthwiseSum<T>& s_;
   const DepthwisePlan& plan_;
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
-  const bool squares_ = sums_squares<T>(s_);
-  const int64_t step_ = squares_ ? s_.w.stride : 1;  // from an output's lines and elements to the next one's
-  const AxisMap h_ = read_axis(s_.h, squares_), w_ = read_axis(s_.w, squares_);
   Cut strip_, cut_;
   int64_t x_stride_[3];
   PlaneLines<T> lines_;
@@ -230,7 +204,7 @@ template <class T>
 bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
                     int64_t stride, bool squares) {
   constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024;
-  const bool registers = square_kernels<T>().rows;  // enough of them for all taps of a square
+  const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
   if (height < 2 || taps < 2 || channels * taps > kMostDepthwiseTaps) return false;
   if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
   if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage)
@@ -257,20 +231,17 @@ bool sums_squares(const ConvAxis& h, const ConvAxis& w, int64_t channels) {
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
-  if (has_unit_squares(s)) return plan_squares(s);
+  if (sums_squares(s)) return plan_squares(s);
   const int64_t lanes = depthwise_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T)), all = s.images * s.groups;
   const double outputs = static_cast<double>(all) * s.rows * s.h.outputs * s.w.outputs;
   DepthwisePlan p;
   p.threads = threads_for(operations(s));
-  const bool squares = sums_squares(s);
-  const int64_t step = squares ? s.w.stride : 1;
-  const AxisMap read_h = read_axis(s.h, squares), read_w = read_axis(s.w, squares);
-  p.in_place = read_in_place<T>(read_w, s.x.stride[4]);
+  p.in_place = read_in_place<T>(s.w, s.x.stride[4]);
   const int64_t width = ceil_div(s.w.outputs, cuts(s));
   const auto bytes = [&](int64_t rows) {
     if (p.in_place) return round_up(s.w.in, lanes) * item;
-    const LayoutSize h = layout_size(read_h, (rows - 1) * step + 1, false);
-    return s.channels * h.segments * h.width * packed_row_size(read_w, (width - 1) * step + 1, lanes) * item;
+    const LayoutSize h = layout_size(s.h, rows, false);
+    return s.channels * h.segments * h.width * packed_row_size(s.w, width, lanes) * item;
   };
   p.strip = s.h.outputs;
   if (p.in_place) {
@@ -298,7 +269,7 @@ DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
 
 template <class T>
 void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
-  if (has_unit_squares(s)) return run_squares(s, plan);
+  if (sums_squares(s)) return run_squares(s, plan);
   const int64_t batches = ceil_div(s.images * s.groups, plan.planes), strips = ceil_div(s.h.outputs, plan.strip),
                 across = cuts(s);
   const int64_t together = strips * across > 1 ? 1 : ceil_div(batches, tasks_for(operations(s), plan.threads));

@@ -286,22 +286,21 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   if (h.k > 3 && !weight && (zeros || !backward) && sums_squares<T>(h, w, channels))
     return in_lanes < planes * (0.123 * depth * vectors + 0.5 * depth + 5 +
                                 (zeros ? 0 : 1.2 * x_pixels / static_cast<double>(lanes) + 60));
-  if (squares && w.stride == 1 && square_kernels<T>().rows && (!backward || zeros || folds_squares<T>(p)))
-    return in_lanes < planes * static_cast<double>(channels) * (1.3 * vectors + (weight ? 12 : 5));
-  const double packed = (w.stride == 1 || squares) && zeros
-                            ? 0
-                            : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
+  const SquareKernelsOf<T>& kernels = square_kernels<T>();
+  if (squares && (weight     ? kernels.dots[w.stride - 1] != nullptr
+                  : backward ? w.stride == 1 && (zeros || folds_squares<T>(p))
+                             : true)) {
+    const double vector = w.stride == 1 ? 1.3 : weight ? 3.3 : 2.7;
+    return in_lanes < planes * static_cast<double>(channels) * (vector * vectors + (weight ? 12 : 5));
+  }
+  const double packed =
+      w.stride == 1 && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
   if (backward && spreads_squares<T>(p))
     return in_lanes < planes * (4 * static_cast<double>(ceil_div(h.in, 2) * ceil_div(width, 2 * lanes)) + 35);
-  // A vector of a square's outputs reads so many lines and vectors of them; where registers are few, its weights are
-  // loaded again.
-  const double again = square_kernels<T>().rows ? 1
-                       : weight                 ? 1.7
-                                                : 1.15,
-               step = squares ? static_cast<double>(w.stride) * again : 1;
+  // Where registers are few, a square's weights are loaded again.
   if (weight)
-    return in_lanes <
-           planes * (vectors * (squares ? 0.25 * depth * step : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
+    return in_lanes < planes * (vectors * (squares ? 0.43 * depth : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
+  const double step = squares ? static_cast<double>(w.stride) : 1;  // so many vectors of lines are read
   return in_lanes < planes * (vectors * (0.13 * depth + 1.6) * step + 40 + packed) * (backward && !zeros ? 2 : 1);
 }
 

@@ -22,8 +22,11 @@ constexpr int64_t kManyRows = 128;             // where products outweigh what i
 // What stands under the middle tap of the first output.
 int64_t middle(const AxisMap& a) { return *std::min_element(a.offset.begin(), a.offset.end()) + a.taps() / 2; }
 
+// From the first output's to the last one's, and one element.
+int64_t span(const AxisMap& a, int64_t outputs) { return a.stride * (outputs - 1) + 1; }
+
 // Whether the middle taps of all outputs are within the source.
-bool within(const AxisMap& a) { return middle(a) >= 0 && middle(a) + a.outputs <= a.in; }
+bool within(const AxisMap& a) { return middle(a) >= 0 && middle(a) + span(a, a.outputs) <= a.in; }
 
 // Whether that is all it takes to read lines where they stand: larger squares find no neighbours by their index.
 bool reads_in_place(const AxisMap& a) {
@@ -61,12 +64,12 @@ class SquareImage {
     lines_.width = w.outputs;
     lines_.row = x.stride[3];
     lines_.left = -1;
-    lines_.right = w.outputs;
+    lines_.right = span(w, w.outputs);
     lines_.has_left = lines_.has_right = true;
     if (!in_place_) return;
     const int64_t column = middle(w);
     set(lines_.left, lines_.has_left, map_coordinate(w.mode, column - 1, w.in), column);
-    set(lines_.right, lines_.has_right, map_coordinate(w.mode, column + w.outputs, w.in), column);
+    set(lines_.right, lines_.has_right, map_coordinate(w.mode, column + lines_.right, w.in), column);
   }
   bool in_place() const { return in_place_; }
   // Rows of outputs, for which lines are packed into `memory`.
@@ -76,7 +79,8 @@ class SquareImage {
     lines_.rows = rows.size();
     if (in_place_) return;
     const int64_t stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]};
-    packed_.emplace(h_, rows, w_, Cut{0, w_.outputs}, channels_, 1, stride, false);
+    packed_.emplace(every_h_, unstrided(rows, h_.stride), every_w_, unstrided(Cut{0, w_.outputs}, w_.stride), channels_,
+                    1, stride, false);
     lines_.row = packed_->row();
     memory_ = memory;
     packed_->clear(memory);
@@ -92,12 +96,12 @@ class SquareImage {
     if (!in_place_) {
       l.above = memory_ + c * channel_step() + (half_ - 1) * l.row + half_;
       l.x = l.above + l.row;
-      l.below = l.x + l.rows * l.row;
+      l.below = l.x + span(h_, l.rows) * l.row;
       return l;
     }
     const T* const top = from_ + c * channel_step() + middle(w_);
-    const int64_t first = middle(h_) + rows_.begin, above = map_coordinate(h_.mode, first - 1, h_.in),
-                  below = map_coordinate(h_.mode, first + l.rows, h_.in);
+    const int64_t first = middle(h_) + h_.stride * rows_.begin, above = map_coordinate(h_.mode, first - 1, h_.in),
+                  below = map_coordinate(h_.mode, first + span(h_, l.rows), h_.in);
     l.x = top + first * l.row;
     l.above = above < 0 ? nullptr : top + above * l.row;
     l.below = below < 0 ? nullptr : top + below * l.row;
@@ -120,6 +124,7 @@ class SquareImage {
   }
 
   const AxisMap &h_, &w_;
+  const AxisMap every_h_ = unstrided(h_), every_w_ = unstrided(w_);
   const View<const T>& x_;
   const int64_t channels_, half_;
   const bool in_place_;
@@ -133,16 +138,16 @@ class SquareImage {
 // Where the taps stand, from the kernel's first, in the order of reading.
 Vector<int64_t> tap_offsets(const AxisMap& h, const AxisMap& w, const int64_t* h_tap, const int64_t* w_tap) {
   Vector<int64_t> taps;
-  for (int64_t i : height_order(h))
-    for (int64_t k : height_order(w)) taps.push_back(h_tap[i] + w_tap[k]);
+  for (int64_t i : height_order(unstrided(h)))
+    for (int64_t k : height_order(unstrided(w))) taps.push_back(h_tap[i] + w_tap[k]);
   return taps;
 }
 
 // Of the lines for so many rows of outputs.
 template <class T>
 int64_t packed_bytes(const AxisMap& w, int64_t channels, int64_t rows) {
-  return Arena::rounded_bytes<T>(channels * (rows + w.taps() - 1) *
-                                 packed_row_size(w, w.outputs, depthwise_kernels<T>().lanes));
+  return Arena::rounded_bytes<T>(channels * (span(w, rows) + w.taps() - 1) *
+                                 packed_row_size(unstrided(w), span(w, w.outputs), depthwise_kernels<T>().lanes));
 }
 
 template <class T>
@@ -165,7 +170,7 @@ void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Cut units) 
   SquareRows<T> b{};
   if (image.in_place() && stores_in_place) {
     const int64_t elements = s.images * s.groups * s.channels * s.h.in * s.w.in;
-    b.x_ahead = ahead(s.w, plan.strip, s.x.stride[3], elements);
+    b.x_ahead = ahead(s.w, s.h.stride * plan.strip, s.x.stride[3], elements);
     b.y_ahead = ahead(s.w, plan.strip, s.y.stride[3], elements);
   }
   b.tap = tap.data();
@@ -193,7 +198,7 @@ void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Cut units) 
       b.bias = s.bias ? s.bias + g * s.rows + o : nullptr;
       b.lines = image.channel(0);
       b.w = s.weights + g * s.w_group + o * s.w_row;
-      if (s.h.taps() == 3) square_kernels<T>().rows(b);
+      if (s.h.taps() == 3) square_kernels<T>().rows[s.h.stride - 1](b);
       else square_kernels<T>().larger[s.h.taps() / 2 - 2](b);
       for (int64_t r = 0; !stores_in_place && r < rows.size(); ++r)
         depthwise_kernels<T>().unpack(y + r * s.y.stride[3], s.y.stride[4], buffer + r * b.y_row, nullptr, s.w.outputs);
@@ -281,7 +286,7 @@ class SquareGradient {
     SquareDots<T> b{};
     if (x.in_place() && dy_in_place) {
       const int64_t elements = p_.mb * p_.ic * h_.in * w_.in;
-      b.x_ahead = ahead(w_, strip, x_.stride[3], elements);
+      b.x_ahead = ahead(w_, h_.stride * strip, x_.stride[3], elements);
       b.dy_ahead = ahead(w_, strip, dy_.stride[3], elements);
     }
     b.tap = partial ? kInTurn : tap_.data();
@@ -307,7 +312,7 @@ class SquareGradient {
             for (int64_t c = 0; c < channels_; ++c) {
               b.lines = x.channel(c);
               b.dw = partial ? partial + (o * channels_ + c) * 9 : dw_.data + o * dw_.stride[0] + c * dw_.stride[1];
-              square_kernels<T>().dots(b);
+              square_kernels<T>().dots[h_.stride - 1](b);
             }
           }
         }
@@ -330,7 +335,7 @@ bool folds_squares(const ConvProblem& p) {
     return a.k == 3 && a.stride == 1 && a.dilation == 1 && a.pad_before == 1 && a.pad_after == 1 && a.in > 1;
   };
   const bool last_vector = p.axis[2].mode != Mode::reflect || p.axis[2].in % depthwise_kernels<T>().lanes != 1;
-  return square_kernels<T>().rows && suits(p.axis[1]) && suits(p.axis[2]) && last_vector;
+  return square_kernels<T>().many_registers && suits(p.axis[1]) && suits(p.axis[2]) && last_vector;
 }
 
 AxisFold fold_of(const ConvAxis& a) {
@@ -364,8 +369,9 @@ void run_squares(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 }
 
 template <class T>
-bool has_unit_squares(const ConvProblem& p) {
-  return p.axis[2].stride == 1 && p.axis[2].k == 3 && sums_squares<T>(p.axis[1], p.axis[2], p.ic / p.groups);
+bool has_square_gradient(const ConvProblem& p) {
+  const ConvAxis &h = p.axis[1], &w = p.axis[2];
+  return w.k == 3 && sums_squares<T>(h, w, p.ic / p.groups) && square_kernels<T>().dots[w.stride - 1];
 }
 
 template <class T>
@@ -382,7 +388,7 @@ ConvPlan plan_squares_weight(const ConvProblem& p) {
   template bool folds_squares<T>(const ConvProblem&);                                               \
   template DepthwisePlan plan_squares(const DepthwiseSum<T>&);                                      \
   template void run_squares(const DepthwiseSum<T>&, const DepthwisePlan&);                          \
-  template bool has_unit_squares<T>(const ConvProblem&);                                            \
+  template bool has_square_gradient<T>(const ConvProblem&);                                         \
   template void squares_weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>); \
   template ConvPlan plan_squares_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)

@@ -1,4 +1,4 @@
-// Squares of three by three neighbouring taps at a stride of one, on rungs with a kernel for them
+// Squares of three by three neighbouring taps at a stride of one or, of a channel, two, on rungs with a kernel for them
 // (kernels/depthwise_squares.hpp): images are read where they stand, whatever their padding, unless it is wide or their
 // elements are apart; then they are packed. An output is the sum over channels, rows of taps, taps of a row.
 #pragma once
@@ -18,9 +18,9 @@ DepthwisePlan plan_squares(const DepthwiseSum<T>& sum);
 template <class T>
 void run_squares(const DepthwiseSum<T>& sum, const DepthwisePlan& plan);
 
-// Whether the weight gradient is one of three by three taps.
+// Whether the weight gradient is one of three by three taps, for which there is a kernel.
 template <class T>
-bool has_unit_squares(const ConvProblem& p);
+bool has_square_gradient(const ConvProblem& p);
 template <class T>
 void squares_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
 template <class T>

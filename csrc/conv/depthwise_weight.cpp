@@ -50,10 +50,10 @@ class Gradient {
         channels_(p.ic / p.groups),
         rows_(p.oc / p.groups),
         depth_(channels_ * p.taps()),
-        order_(height_order(read_h_)) {
+        order_(height_order(h_)) {
     const bool collide =
         x.stride[3] * static_cast<int64_t>(sizeof(T)) % 4096 == 0;  // all lines of a band, in the L1 cache
-    in_place_ = read_in_place<T>(read_w_, x.stride[4]) && rows_ <= kFewRows && (squares_ || !collide);
+    in_place_ = read_in_place<T>(w_, x.stride[4]) && rows_ <= kFewRows && !collide;
     cuts_ = ceil_div(w_.outputs, kMostColumns);
     strip_ = h_.outputs;
     if (const int64_t plane = plane_bytes(strip_); plane <= kPlaneBytes || strip_ <= kBandRows) {
@@ -117,9 +117,8 @@ class Gradient {
   // plane.
   int64_t sum_elements() const { return 2 * planes_ * rows_ * depth_ * kernels_.lanes; }
   int64_t plane_bytes(int64_t rows) const {
-    const LayoutSize h = layout_size(read_h_, (rows - 1) * step_ + 1, false);
-    return channels_ * h.segments * h.width *
-           packed_row_size(read_w_, (ceil_div(w_.outputs, cuts_) - 1) * step_ + 1, kernels_.lanes) *
+    const LayoutSize h = layout_size(h_, rows, false);
+    return channels_ * h.segments * h.width * packed_row_size(w_, ceil_div(w_.outputs, cuts_), kernels_.lanes) *
            static_cast<int64_t>(sizeof(T));
   }
 
@@ -140,8 +139,7 @@ class Gradient {
     unit.columns = {c * w_.outputs / cuts_, (c + 1) * w_.outputs / cuts_};
     const int64_t x_stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]},
                   dy_stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]};
-    unit.x.emplace(read_h_, unstrided(unit.rows, step_), read_w_, unstrided(unit.columns, step_), channels_, planes_,
-                   x_stride, in_place_);
+    unit.x.emplace(h_, unit.rows, w_, unit.columns, channels_, planes_, x_stride, in_place_);
     unit.packed_x = reinterpret_cast<T*>(memory);
     unit.x->clear(unit.packed_x);
     if (!dy_in_place()) {
@@ -151,7 +149,7 @@ class Gradient {
     }
     unit.runs.clear();
     for (int64_t i = 0; i < channels_; ++i)
-      for (int64_t t = 0; t < (squares_ ? 1 : w_.taps()); ++t) unit.x->add_runs(i, t, order_, unit.runs);
+      for (int64_t t = 0; t < w_.taps(); ++t) unit.x->add_runs(i, t, order_, unit.runs);
   }
 
   // Batches [b0, b1) of groups, units [u0, u1) (image, strip, cut of the width): into dw, or into `partial`.
@@ -201,7 +199,7 @@ class Gradient {
   }
   int64_t spare_bytes() const {
     if (strips() * cuts_ == 1 || in_place_) return 0;
-    const LayoutSize h = layout_size(read_h_, (strip_ - 1) * step_ + 1, false);
+    const LayoutSize h = layout_size(h_, strip_, false);
     return channels_ * h.segments * h.width * w_.taps() * kernels_.lanes * static_cast<int64_t>(sizeof(T));
   }
 
@@ -216,13 +214,12 @@ class Gradient {
     b.last = unit.columns.size() - (b.columns - 1) * kernels_.lanes;
     b.sums = sums;
     if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in))
-      b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead / step_ * b.dy_row;
+      b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead * b.dy_row;
     for_each_band(unit.rows.size(), kernels_.rows, [&](int64_t r, int64_t rows, int64_t kernel) {
-      b.lines.line = lines.line + step_ * r;
+      b.lines.line = lines.line + r;
       b.dy = dy + r * b.dy_row;
       b.rows = rows;
-      if (step_ == 2) kernels_.square_dots_by_two(b);
-      else kernels_.band_dots[kernel](b);
+      kernels_.band_dots[kernel](b);
     });
   }
 
@@ -251,9 +248,6 @@ class Gradient {
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   AxisMap h_, w_;
   int64_t channels_, rows_, depth_;  // depth: taps of an output channel
-  const bool squares_ = w_.stride == 2 && sums_squares<T>(h_, w_, channels_, 1);
-  const int64_t step_ = squares_ ? w_.stride : 1;  // from an output's lines and elements to the next one's
-  const AxisMap read_h_ = squares_ ? unstrided(h_) : h_, read_w_ = squares_ ? unstrided(w_) : w_;
   Vector<int64_t> order_, position_;
   AxisMap identity_h_ = identity_axis(h_.outputs), identity_w_ = identity_axis(w_.outputs);  // dy packed
   bool in_place_ = false;
@@ -271,20 +265,20 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
   return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) ||
-         gradient_pays(channels, rows, p, has_unit_squares<T>(p));
+         gradient_pays(channels, rows, p, has_square_gradient<T>(p));
 }
 
 template <class T>
 void depthwise_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
   if (use_lanes<T>(p, Direction::backward_weight, Algorithm::depthwise)) return lanes_weight_gradient(p, dy, x, dw);
-  if (has_unit_squares<T>(p)) return squares_weight_gradient(p, dy, x, dw);
+  if (has_square_gradient<T>(p)) return squares_weight_gradient(p, dy, x, dw);
   Gradient<T>(p, dy, x, dw).run();
 }
 
 template <class T>
 ConvPlan plan_depthwise_weight(const ConvProblem& p) {
   if (use_lanes<T>(p, Direction::backward_weight, Algorithm::depthwise)) return plan_lanes_weight<T>(p);
-  if (has_unit_squares<T>(p)) return plan_squares_weight<T>(p);
+  if (has_square_gradient<T>(p)) return plan_squares_weight<T>(p);
   View<const T> contiguous;
   contiguous.stride[3] = p.axis[2].in;
   contiguous.stride[4] = 1;

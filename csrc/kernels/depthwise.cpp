@@ -228,108 +228,6 @@ void band_dots(const BandDots<T>& b) {
   }
 }
 
-// Squares at a stride of two: every line is taken apart into its even and odd elements, once, and is kept for the next
-// row's first taps.
-template <class T>
-struct Halves {
-  Vec<T> in[3];  // elements 2 j + k of a line
-  FASTCONV_INLINE Halves(const T* p, const Part<T> (&lanes)[3]) {
-    Vec<T> v[3];
-#pragma GCC unroll 3
-    for (int i = 0; i < 3; ++i) v[i] = lanes[i].load(p + i * kLanes<T>);
-    in[0] = even_lanes(v[0], v[1]);
-    in[1] = odd_lanes(v[0], v[1]);
-    in[2] = moved_on<1>(in[0], v[2]);
-  }
-  FASTCONV_INLINE Halves(const T* p, const Part<T> (&lanes)[3], Mask<T> keep) : Halves(p, lanes) {
-#pragma GCC unroll 3
-    for (int i = 0; i < 3; ++i) in[i] = keep ? in[i] : Vec<T>{};
-  }
-};
-// A line from element `at` on, of which 2 n + 1 are wanted.
-template <class T>
-struct HalvedParts {
-  Part<T> lanes[3];
-  FASTCONV_INLINE HalvedParts(int64_t at, int64_t width)
-      : lanes{{at, width}, {at + kLanes<T>, width}, {at + 2 * kLanes<T>, width, 1}} {}
-};
-
-// Two vectors of each of two lines, to be read later.
-template <class T>
-FASTCONV_INLINE void fetch_two_lines(const T* const* line, int64_t at) {
-  __builtin_prefetch(line[0] + at);
-  __builtin_prefetch(line[0] + at + kLanes<T>);
-  __builtin_prefetch(line[1] + at);
-  __builtin_prefetch(line[1] + at + kLanes<T>);
-}
-
-template <class T>
-void square_band_by_two(const Band<T>& b) {
-  constexpr int VL = kLanes<T>;
-  Vec<T> tap[9];
-#pragma GCC unroll 16
-  for (int i = 0; i < 9; ++i) tap[i] = splat(b.w[i]);
-  for (int64_t c = 0; c < b.columns; ++c) {
-    const int64_t at = 2 * c * VL + b.runs->x;
-    const HalvedParts<T> part(at, b.lines.width);
-    const LaneRange<T> some(0, c + 1 < b.columns ? VL : b.last);
-    const T* const* line = b.lines.line + b.runs->line;
-    T* y = b.y + c * VL;
-    Halves<T> above(*line + at, part.lanes);
-    for (int64_t r = 0; r < b.rows; ++r, line += 2, y += b.y_row) {
-      if (b.x_ahead) {
-        fetch_two_lines<T>(line + 1, at + b.x_ahead);
-        __builtin_prefetch(y + b.y_ahead, 1);
-      }
-      const Halves<T> middle(line[1] + at, part.lanes), below(line[2] + at, part.lanes);
-      Vec<T> acc[1] = {splat(b.bias)};
-#pragma GCC unroll 3
-      for (int k = 0; k < 3; ++k) acc[0] += tap[k] * above.in[k];
-#pragma GCC unroll 3
-      for (int k = 0; k < 3; ++k) acc[0] += tap[3 + k] * middle.in[k];
-#pragma GCC unroll 3
-      for (int k = 0; k < 3; ++k) acc[0] += tap[6 + k] * below.in[k];
-      if (b.clamp) clamp_all<T, 1>(b.low, b.high, acc);
-      store_lanes(y, acc[0], some);
-      above = below;
-    }
-  }
-}
-
-template <class T>
-void square_dots_by_two(const BandDots<T>& b) {
-  constexpr int VL = kLanes<T>;
-  Vec<T> acc[9];
-#pragma GCC unroll 16
-  for (int i = 0; i < 9; ++i) acc[i] = load(b.sums + i * VL);
-  for (int64_t c = 0; c < b.columns; ++c) {
-    const int64_t at = 2 * c * VL + b.runs->x, most = c + 1 < b.columns ? VL : b.last;
-    const HalvedParts<T> part(at, b.lines.width);
-    const LaneRange<T> some(0, most);
-    const Mask<T> keep = first_lanes<T>(most);  // dy is zero elsewhere, but x might be infinite
-    const T* const* line = b.lines.line + b.runs->line;
-    const T* dy = b.dy + c * VL;
-    Halves<T> above(*line + at, part.lanes, keep);
-    for (int64_t r = 0; r < b.rows; ++r, line += 2, dy += b.dy_row) {
-      if (b.x_ahead) {
-        fetch_two_lines<T>(line + 1, at + b.x_ahead);
-        __builtin_prefetch(dy + b.dy_ahead);
-      }
-      const Halves<T> middle(line[1] + at, part.lanes, keep), below(line[2] + at, part.lanes, keep);
-      const Vec<T> d = load_lanes(dy, some);
-#pragma GCC unroll 3
-      for (int k = 0; k < 3; ++k) {
-        acc[3 * k] += d * above.in[k];
-        acc[3 * k + 1] += d * middle.in[k];
-        acc[3 * k + 2] += d * below.in[k];
-      }
-      above = below;
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < 9; ++i) store(b.sums + i * VL, acc[i]);
-}
-
 // A vector of each of two columns in turn, as elements [first, end) of dst.
 template <class T>
 FASTCONV_INLINE void store_zipped(T* dst, Vec<T> even, Vec<T> odd, const Part<T> (&part)[2]) {
@@ -404,15 +302,9 @@ template <class T>
 constexpr int kMostRows = sizeof(T) == 8 ? kBandRows / 2 : kBandRows;
 
 template <class T>
-struct ByTwo {
-  void (*band)(const Band<T>&);
-  void (*dots)(const BandDots<T>&);
-  void (*spread)(const SpreadBand<T>&);
-};
-template <class T>
-constexpr ByTwo<T> by_two() {
-  if constexpr (kReadsParts) return {square_band_by_two<T>, square_dots_by_two<T>, spread_band<T>};
-  else return {};
+constexpr auto spread() -> void (*)(const SpreadBand<T>&) {
+  if constexpr (kReadsParts) return spread_band<T>;
+  else return nullptr;
 }
 
 template <class T>
@@ -423,10 +315,8 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           kRunTaps,
           kReadsParts,
           {band<T, 1>, band<T, 4>, band<T, most>},
-          by_two<T>().band,
           {band_dots<T, 1>, band_dots<T, 4>, band_dots<T, most>},
-          by_two<T>().dots,
-          by_two<T>().spread,
+          spread<T>(),
           lane_sums<T>,
           unpack<T>};
 }

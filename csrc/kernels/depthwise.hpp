@@ -93,12 +93,8 @@ struct DepthwiseKernelsOf {
   int run_taps;      // a run has no more
   bool reads_parts;  // of vectors, and so images where they stand
   void (*band[kBands])(const Band<T>&);
-  // Of three by three neighbouring taps of a channel, at a stride of two: c * lanes counts twice, r too. Null where
-  // vectors are not read in parts.
-  void (*square_band_by_two)(const Band<T>&);
   void (*band_dots[kBands])(const BandDots<T>&);
-  void (*square_dots_by_two)(const BandDots<T>&);  // likewise; c % 2 is zero there
-  void (*spread_band)(const SpreadBand<T>&);
+  void (*spread_band)(const SpreadBand<T>&);  // null where vectors are not read in parts
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
   // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i].

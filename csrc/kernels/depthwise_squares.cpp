@@ -8,22 +8,38 @@
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 namespace {
+
+// With many registers a vector is loaded once and its lanes are moved, with few it is loaded for each tap.
+constexpr bool kMovesLanes = FASTCONV_VEC_REGISTERS == 32;
 
 // Vectors of a line at a time: three sums and an input of each are in registers, and nine taps. float64: half the code.
 template <class T>
-constexpr int kColumns = sizeof(T) == 8 ? 2 : 4;
+constexpr int kColumns = sizeof(T) == 8 || !kMovesLanes ? 2 : 4;
 
 // Some columns of the lines, from element `at` on, and what stands on either side of them.
 template <class T>
 struct Block {
   int64_t at, left, right, lanes;                       // lanes: of the last column
   Mask<T> keep_left, keep_right, keep_last, keep_next;  // keep_next: where the right neighbour is within that column
-  LaneRange<T> last;
+  LaneRange<T> last, before_first,
+      behind_last;           // the latter of what the outer taps of the outer columns find in a line
+  bool has_left, has_right;  // and what they find elsewhere,
+  Mask<T> right_lane;        // the latter in this lane
   FASTCONV_INLINE Block(const SquareLines<T>& l, int64_t first, int64_t columns)
       : Block(l, first, first + columns * kLanes<T>, l.width - first - (columns - 1) * kLanes<T>) {}
   FASTCONV_INLINE Vec<T> load_last(const T* p) const { return load_lanes(p, last); }
+  // Column c of C in a row whose element `at` is at p.
+  template <int C>
+  FASTCONV_INLINE Vec<T> load_column(const T* p, int c) const {
+    return c < C - 1 ? load(p + c * kLanes<T>) : load_last(p + c * kLanes<T>);
+  }
+  template <int C>
+  FASTCONV_INLINE void store_column(T* p, int c, Vec<T> v) const {
+    if (c < C - 1) store(p + c * kLanes<T>, v);
+    else store_lanes(p + c * kLanes<T>, v, last);
+  }
 
  private:
   FASTCONV_INLINE Block(const SquareLines<T>& l, int64_t first, int64_t end, int64_t left_over)
@@ -35,7 +51,12 @@ struct Block {
         keep_right(first_lanes<T>(end < l.width || l.has_right ? kLanes<T> : 0)),
         keep_last(first_lanes<T>(lanes)),
         keep_next(first_lanes<T>(lanes + 1) & ~keep_last),
-        last(0, lanes) {}
+        last(0, lanes),
+        before_first(first > 0 ? 0 : 1, first > 0 ? kLanes<T> : kLanes<T> - 1),
+        behind_last(0, end < l.width ? kLanes<T> : lanes - 1),
+        has_left(first == 0 && l.has_left),
+        has_right(end >= l.width && l.has_right),
+        right_lane(keep_last & ~first_lanes<T>(lanes - 1)) {}
 };
 
 // Lane n alone, if it is one.
@@ -44,9 +65,24 @@ FASTCONV_INLINE Mask<T> one_lane(int64_t n) {
   return n < 0 || n >= kLanes<T> ? Mask<T>{} : first_lanes<T>(n + 1) & ~first_lanes<T>(n);
 }
 
-// f(c, in) for the columns of a line: in[k] stands under tap k of a row.
+// Of outputs two elements apart, element `at` being twice as far on.
+template <class T>
+struct HalvedBlock : Block<T> {
+  LaneRange<T> half[2];  // of the two vectors that the last column reads
+  FASTCONV_INLINE HalvedBlock(const SquareLines<T>& l, int64_t first, int64_t columns)
+      : HalvedBlock(Block<T>(l, first, columns), first + columns * kLanes<T> < l.width) {
+    if (first > 0) this->left = 2 * first - 1;
+  }
+
+ private:
+  FASTCONV_INLINE HalvedBlock(const Block<T>& b, bool more) : HalvedBlock(b, more ? 2 * kLanes<T> : 2 * b.lanes - 1) {}
+  FASTCONV_INLINE HalvedBlock(const Block<T>& b, int64_t n)
+      : Block<T>(b), half{{0, n < kLanes<T> ? n : kLanes<T>}, {0, n < kLanes<T> ? 0 : n - kLanes<T>}} {}
+};
+
+// f(c, k, in) for the columns c and taps k of a line: `in` stands under them.
 template <class T, int C, class F>
-FASTCONV_INLINE void for_each_column(const T* line, const Block<T>& b, F f) {
+FASTCONV_INLINE void for_each_moved(const T* line, const Block<T>& b, F f) {
   const T* const from = line + b.at;
   const Vec<T> behind = b.keep_right ? splat(line[b.right]) : Vec<T>{};
   const auto column = [&](int c) FASTCONV_LAMBDA {
@@ -56,32 +92,83 @@ FASTCONV_INLINE void for_each_column(const T* line, const Block<T>& b, F f) {
 #pragma GCC unroll 4
   for (int c = 0; c < C; ++c) {
     const Vec<T> next = c < C - 1 ? column(c + 1) : behind;
-    Vec<T> in[3] = {moved_on<kLanes<T> - 1>(before, middle), middle, moved_on<1>(middle, next)};
-    f(c, in);
+    f(c, 0, moved_on<kLanes<T> - 1>(before, middle));
+    f(c, 1, middle);
+    f(c, 2, moved_on<1>(middle, next));
     before = middle;
     middle = next;
   }
 }
+template <class T, int C, class F>
+FASTCONV_INLINE void for_each_loaded(const T* line, const Block<T>& b, F f) {
+  const T* from = line + b.at - 1;
+#pragma GCC unroll 3
+  for (int k = 0; k < 3; ++k, ++from)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const T* p = from + c * kLanes<T>;
+      const bool first = k == 0 && c == 0, last = k == 2 && c == C - 1;
+      Vec<T> in = first        ? load_lanes(p, b.before_first)
+                  : last       ? load_lanes(p, b.behind_last)
+                  : c == C - 1 ? b.load_last(p)
+                               : load(p);
+      if (first && b.has_left) in = first_lanes<T>(1) ? splat(line[b.left]) : in;
+      if (last && b.has_right) in = b.right_lane ? splat(line[b.right]) : in;
+      f(c, k, in);
+    }
+}
+// Each line is taken apart into its even and odd elements.
+template <class T, int C, class F>
+FASTCONV_INLINE void for_each_input(const T* line, const HalvedBlock<T>& b, F f) {
+  constexpr int VL = kLanes<T>;
+  const T* from = line + 2 * b.at;
+  Vec<T> before = b.keep_left ? splat(line[b.left]) : Vec<T>{};
+#pragma GCC unroll 2
+  for (int c = 0; c < C; ++c, from += 2 * VL) {
+    const Vec<T> low = c < C - 1 ? load(from) : load_lanes(from, b.half[0]),
+                 high = c < C - 1 ? load(from + VL) : load_lanes(from + VL, b.half[1]), even = even_lanes(low, high);
+    Vec<T> odd = odd_lanes(low, high);
+    if (c == C - 1 && b.has_right) odd = b.right_lane ? splat(line[b.right]) : odd;
+    f(c, 0, moved_on<VL - 1>(before, odd));
+    f(c, 1, even);
+    f(c, 2, odd);
+    before = odd;
+  }
+}
+template <class T, int C, class F>
+FASTCONV_INLINE void for_each_input(const T* line, const Block<T>& b, F f) {
+  if constexpr (kMovesLanes) for_each_moved<T, C>(line, b, f);
+  else for_each_loaded<T, C>(line, b, f);
+}
 
-template <class T>
+template <int kMost, class T>
 FASTCONV_INLINE int64_t blocks_of(const SquareLines<T>& l) {
-  return (l.width + kColumns<T> * kLanes<T> - 1) / (kColumns<T> * kLanes<T>);
+  constexpr int64_t size = kMost * kLanes<T>;
+  return (l.width + size - 1) / size;
 }
 // f(block, its columns as a constant): all columns of a line in blocks as even as may be.
 template <int N>
 struct Count {
   static constexpr int value = N;
 };
-template <class T, class F>
+template <class T, int S>
+struct BlockFor {
+  typedef Block<T> type;
+};
+template <class T>
+struct BlockFor<T, 2> {
+  typedef HalvedBlock<T> type;
+};
+template <int S, int kMost, class T, class F>
 FASTCONV_INLINE void for_each_block(const SquareLines<T>& l, F f) {
-  const int64_t columns = (l.width + kLanes<T> - 1) / kLanes<T>, blocks = blocks_of(l);
+  const int64_t columns = (l.width + kLanes<T> - 1) / kLanes<T>, blocks = blocks_of<kMost>(l);
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t first = i * columns / blocks, n = (i + 1) * columns / blocks - first;
-    const Block<T> block(l, first * kLanes<T>, n);
-    if (n == 1) f(block, Count<1>{});
-    else if (kColumns<T> == 2 || n == 2) f(block, Count<2>{});
-    else if (n == 3) f(block, Count<kColumns<T> - 1>{});
-    else f(block, Count<kColumns<T>>{});
+    const typename BlockFor<T, S>::type block(l, first * kLanes<T>, n);
+    if (kMost == 1 || n == 1) f(block, Count<1>{});
+    else if (kMost == 2 || n == 2) f(block, Count < kMost < 2 ? 1 : 2 > {});
+    else if (n == 3) f(block, Count < kMost < 3 ? 1 : 3 > {});
+    else f(block, Count<kMost>{});
   }
 }
 
@@ -103,6 +190,22 @@ FASTCONV_INLINE void for_each_line(const SquareLines<T>& l, F f) {
     from = r < 0 ? l.x : r + 1 < l.rows ? from + l.row : l.below;
   }
 }
+// f(r, line 2 r, line 2 r + 1) at a stride of two, the lines of zeros being null.
+template <class T, class F>
+FASTCONV_INLINE void for_each_pair(const SquareLines<T>& l, F f) {
+  const T* even = l.above ? nullptr : l.x;
+  for (int64_t r = l.above ? -1 : 0; r < l.rows; ++r) {
+    f(r, even, r < 0 ? l.above : r + 1 < l.rows ? even + l.row : l.below);
+    even = r < 0 ? l.x : even + 2 * l.row;
+  }
+}
+
+// n vectors from p on, to be read or written later: once a cache line.
+template <int n, int kToWrite = 0, class T>
+FASTCONV_INLINE void fetch(const T* p) {
+#pragma GCC unroll 4
+  for (int i = 0; i < n; i += 64 / FASTCONV_VEC_BYTES) __builtin_prefetch(p + i * kLanes<T>, kToWrite);
+}
 
 // What padding adds to a line's neighbours.
 template <class T>
@@ -114,9 +217,9 @@ struct Folded {
         last(one_lane<T>(b.fold.last - block.at - (columns - 1) * kLanes<T>)),
         end(b.lines.width - 1) {}
   template <int C>
-  FASTCONV_INLINE void add(int c, const T* line, Vec<T> (&in)[3]) const {
-    if (c == 0) in[2] += first ? splat(*line) : Vec<T>{};
-    if (c == C - 1) in[0] += last ? splat(line[end]) : Vec<T>{};
+  FASTCONV_INLINE void add(int c, int k, const T* line, Vec<T>& in) const {
+    if (c == 0 && k == 2) in += first ? splat(*line) : Vec<T>{};
+    if (c == C - 1 && k == 0) in += last ? splat(line[end]) : Vec<T>{};
   }
 };
 // Adds the first line or the last one by a row of taps to an output row that is stored, if to any.
@@ -127,76 +230,110 @@ __attribute__((noinline)) void fold_lines(const SquareRows<T>& b, const Block<T>
   const T* const from = b.lines.x + (side ? (b.lines.rows - 1) * b.lines.row : 0);
   T* y = b.y + block.at + row * b.y_row;
   if (row < 0) return;
-  for_each_column<T, C>(from, block, [&](int c, Vec<T>(&in)[3]) FASTCONV_LAMBDA {
-    Vec<T> sum = c < C - 1 ? load(y) : block.load_last(y);
-    folded.template add<C>(c, from, in);
-#pragma GCC unroll 3
-    for (int k = 0; k < 3; ++k) sum += splat(b.w[tap[k]]) * in[k];
-    if (c < C - 1) store(y, sum);
-    else store_lanes(y, sum, block.last);
-    y += kLanes<T>;
+  Vec<T> sums[C];
+#pragma GCC unroll 4
+  for (int c = 0; c < C; ++c) sums[c] = block.template load_column<C>(y, c);
+  for_each_input<T, C>(from, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
+    folded.template add<C>(c, k, from, in);
+    sums[c] += splat(b.w[tap[k]]) * in;
   });
+#pragma GCC unroll 4
+  for (int c = 0; c < C; ++c) block.template store_column<C>(y, c, sums[c]);
+}
+
+// Sums of rows of outputs: from the bias or y, and to y.
+template <class T, int C, class Columns>
+struct RowSums {
+  const SquareRows<T>& b;
+  const Columns& block;
+  T* y;  // of the row that ends next
+  T bias;
+  bool adds, clamp;
+  FASTCONV_INLINE RowSums(const SquareRows<T>& all, const Columns& where, bool more, bool last)
+      : b(all), block(where), y(all.y + where.at), bias(all.bias ? *all.bias : T(0)), adds(more), clamp(last) {}
+  FASTCONV_INLINE void begin(Vec<T> (&sums)[C], int64_t r) const {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[c] = splat(bias);
+    if (!adds || r >= b.lines.rows) return;
+    const T* row = b.y + block.at + r * b.y_row;
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[c] = block.template load_column<C>(row, c);
+  }
+  FASTCONV_INLINE void end(const Vec<T> (&sums)[C]) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      Vec<T> v = sums[c];
+      if (clamp) {
+        const Vec<T> low = splat(b.low), high = splat(b.high);
+        v = v < low ? low : v;
+        v = v > high ? high : v;
+      }
+      block.template store_column<C>(y, c, v);
+    }
+    y += b.y_row;
+  }
+};
+template <class T>
+FASTCONV_INLINE void read_taps(const SquareRows<T>& b, Vec<T> (&tap)[9]) {
+#pragma GCC unroll 9
+  for (int t = 0; t < 9; ++t) tap[t] = splat(b.w[b.tap[t]]);
 }
 
 // A line begins a row of outputs by the first row of taps, goes on with the one above it by the second, and ends the
 // one above both.
 template <class T, int C, bool Folds>
 FASTCONV_INLINE void rows_of_plane(const SquareRows<T>& b, const Block<T>& block, bool adds, bool clamp) {
-  constexpr int VL = kLanes<T>;
-  const T bias = b.bias ? *b.bias : T(0);
-  Vec<T> tap[9];
-#pragma GCC unroll 9
-  for (int t = 0; t < 9; ++t) tap[t] = splat(b.w[b.tap[t]]);
-  [[maybe_unused]] const Folded<T> folded(b, block, C);
-  T* y = b.y + block.at;  // of the row that a line ends
-  Vec<T> ending[C], going_on[C], beginning[C];
-  const auto begin = [&](Vec<T>(&sums)[C], int64_t r) FASTCONV_LAMBDA {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) sums[c] = splat(bias);
-    if (!adds || r >= b.lines.rows) return;
-    const T* row = b.y + block.at + r * b.y_row;
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) sums[c] = c < C - 1 ? load(row + c * VL) : block.load_last(row + c * VL);
-  };
-  const auto end = [&]() FASTCONV_LAMBDA {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      Vec<T> v = ending[c];
-      if (clamp) {
-        const Vec<T> low = splat(b.low), high = splat(b.high);
-        v = v < low ? low : v;
-        v = v > high ? high : v;
-      }
-      if (c < C - 1) store(y + c * VL, v);
-      else store_lanes(y + c * VL, v, block.last);
-    }
-    y += b.y_row;
-  };
-  begin(going_on, 0);
-  begin(ending, 0);
+  Vec<T> tap[9], ending[C], going_on[C], beginning[C];
+  read_taps(b, tap);
+  const bool folds = Folds && b.fold.folds;
+  const Folded<T> folded(b, block, C);
+  RowSums<T, C, Block<T>> rows(b, block, adds, clamp);
+  rows.begin(going_on, 0);
+  rows.begin(ending, 0);
   for_each_line(b.lines, [&](int64_t r, const T* from) FASTCONV_LAMBDA {
-    if (b.x_ahead)
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) {
-        __builtin_prefetch(from + block.at + c * VL + b.x_ahead);
-        __builtin_prefetch(y + c * VL + b.y_ahead, 1);
-      }
-    begin(beginning, r + 1);
-    for_each_column<T, C>(from, block, [&](int c, Vec<T>(&in)[3]) FASTCONV_LAMBDA {
-      if constexpr (Folds) folded.template add<C>(c, from, in);
-#pragma GCC unroll 3
-      for (int k = 0; k < 3; ++k) {
-        ending[c] += tap[6 + k] * in[k];
-        going_on[c] += tap[3 + k] * in[k];
-        beginning[c] += tap[k] * in[k];
-      }
-      __asm__("" : "+v"(ending[c]));  // now, and not where it is stored: the inputs would be kept until then
+    if (b.x_ahead) {
+      fetch<C>(from + block.at + b.x_ahead);
+      fetch<C, 1>(rows.y + b.y_ahead);
+    }
+    rows.begin(beginning, r + 1);
+    for_each_input<T, C>(from, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
+      if (folds) folded.template add<C>(c, k, from, in);
+      ending[c] += tap[6 + k] * in;
+      going_on[c] += tap[3 + k] * in;
+      beginning[c] += tap[k] * in;
+      if (k == 2) __asm__("" : "+v"(ending[c]));  // now, and not where it is stored: inputs would be kept until then
     });
-    if (r > 0) end();
+    if (r > 0) rows.end(ending);
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) ending[c] = going_on[c], going_on[c] = beginning[c];
   });
-  if (!b.lines.below) end();
+  if (!b.lines.below) rows.end(ending);
+}
+// At a stride of two it goes on with one, or ends one and begins the next.
+template <class T, int C, bool>
+FASTCONV_INLINE void rows_of_plane(const SquareRows<T>& b, const HalvedBlock<T>& block, bool adds, bool clamp) {
+  Vec<T> tap[9], sums[C], next[C];
+  read_taps(b, tap);
+  RowSums<T, C, HalvedBlock<T>> rows(b, block, adds, clamp);
+  rows.begin(sums, 0);
+  for_each_pair(b.lines, [&](int64_t r, const T* even, const T* odd) FASTCONV_LAMBDA {
+    if (b.x_ahead && even) {
+      fetch<2 * C>(even + 2 * block.at + b.x_ahead);
+      fetch<2 * C>(even + b.lines.row + 2 * block.at + b.x_ahead);
+      fetch<C, 1>(rows.y + b.y_ahead);
+    }
+    if (even)
+      for_each_input<T, C>(even, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA { sums[c] += tap[3 + k] * in; });
+    rows.begin(next, r + 1);
+    if (odd)
+      for_each_input<T, C>(odd, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
+        sums[c] += tap[6 + k] * in;
+        next[c] += tap[k] * in;
+      });
+    if (r >= 0) rows.end(sums);
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sums[c] = next[c];
+  });
 }
 
 template <class T>
@@ -207,76 +344,107 @@ FASTCONV_INLINE void next_plane(SquareRows<T>& b) {
   b.bias += b.bias ? 1 : 0;
 }
 
-template <class T, int C, bool Folds>
-__attribute__((noinline)) void rows_of_block(const SquareRows<T>& all, const Block<T>& where) {
-  const Block<T> block = where;  // not in memory, which stores might change
+template <class T, int C, bool Folds, class Columns>
+__attribute__((noinline)) void rows_of_block(const SquareRows<T>& all, const Columns& where) {
+  const Columns block = where;  // not in memory, which stores might change
   SquareRows<T> b = all;
   b.x_plane -= b.channels * b.x_channel;
   b.w_plane -= b.channels * b.w_channel;
   for (int64_t p = 0; p < all.planes; ++p, next_plane(b))
     for (int64_t c = 0; c < b.channels; ++c) {
       rows_of_plane<T, C, Folds>(b, block, c > 0, b.clamp && c + 1 == b.channels);
-      if constexpr (Folds) fold_lines<T, C>(b, where, 0), fold_lines<T, C>(b, where, 1);
+      if constexpr (Folds)
+        if (b.fold.folds) fold_lines<T, C>(b, where, 0), fold_lines<T, C>(b, where, 1);
       move_on(b.lines, b.x_channel);
       b.w += b.w_channel;
     }
 }
 
 // Planes in turn, unless they are blocks in turn.
-template <class T>
+template <class T, int S>
 void rows(const SquareRows<T>& all) {
   SquareRows<T> b = all;
-  if (blocks_of(b.lines) > 1) b.planes = 1;
+  constexpr int most = S == 1 ? kColumns<T> : sizeof(T) == 8 ? 1 : 2;  // at a stride of two a column is two vectors
+  if (blocks_of<most>(b.lines) > 1) b.planes = 1;
   for (int64_t p = 0; p < all.planes; p += b.planes, next_plane(b))
-    for_each_block(b.lines, [&](const Block<T>& block, auto n) FASTCONV_LAMBDA {
+    for_each_block<S, most>(b.lines, [&](const auto& block, auto n) FASTCONV_LAMBDA {
       constexpr int C = decltype(n)::value;
-      if (b.fold.folds || sizeof(T) == 8) rows_of_block<T, C, true>(b, block);
-      else rows_of_block<T, C, false>(b, block);
+      constexpr bool folds = S == 1 && kMovesLanes;   // few registers are enough for no more
+      constexpr bool many = C > 2 || sizeof(T) == 8;  // of these there is one
+      if (folds && (many || b.fold.folds)) rows_of_block<T, C, folds>(b, block);
+      else rows_of_block<T, C, folds && many>(b, block);
     });
+}
+
+// A row of dy, zero beside its lanes.
+template <class T, int C, class Columns>
+FASTCONV_INLINE void read_row(const SquareDots<T>& b, const Columns& block, int64_t r, Vec<T> (&d)[C]) {
+  const T* row = b.dy + block.at + r * b.dy_row;
+#pragma GCC unroll 4
+  for (int c = 0; c < C; ++c) d[c] = block.template load_column<C>(row, c);
 }
 
 // A line meets the rows of dy above, beside and below it. dy is zero beside its rows, but x might be infinite there.
 template <class T, int C>
-FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const Block<T>& block, Vec<T> (&sums)[9]) {
-  constexpr int VL = kLanes<T>;
-  Vec<T> acc[9], above[C], beside[C], below[C];
-  const auto read = [&](Vec<T>(&d)[C], int64_t r) FASTCONV_LAMBDA {
-    const T* row = b.dy + block.at + r * b.dy_row;
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) d[c] = c < C - 1 ? load(row + c * VL) : block.load_last(row + c * VL);
-  };
-#pragma GCC unroll 9
-  for (int t = 0; t < 9; ++t) acc[t] = Vec<T>{};
-  read(beside, 0);
-  read(above, 0);  // these two are not met before they are read
-  read(below, 0);
+FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const Block<T>& block, Vec<T> (&acc)[9]) {
+  Vec<T> above[C], beside[C], below[C], under[3];
+  read_row<T, C>(b, block, 0, beside);
+  read_row<T, C>(b, block, 0, above);  // these two are not met before they are read
+  read_row<T, C>(b, block, 0, below);
   for_each_line(b.lines, [&](int64_t r, const T* from) FASTCONV_LAMBDA {
-    if (b.x_ahead)
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) {
-        __builtin_prefetch(from + block.at + c * VL + b.x_ahead);
-        __builtin_prefetch(b.dy + block.at + r * b.dy_row + c * VL + b.dy_ahead);
-      }
-    if (r + 1 < b.lines.rows) read(below, r + 1);
-    for_each_column<T, C>(from, block, [&](int c, Vec<T>(&in)[3]) FASTCONV_LAMBDA {
-      if (c == C - 1)
-#pragma GCC unroll 3
-        for (int k = 0; k < 3; ++k) in[k] = block.keep_last ? in[k] : Vec<T>{};
+    if (b.x_ahead) {
+      fetch<C>(from + block.at + b.x_ahead);
+      fetch<C>(b.dy + block.at + r * b.dy_row + b.dy_ahead);
+    }
+    if (r + 1 < b.lines.rows) read_row<T, C>(b, block, r + 1, below);
+    for_each_input<T, C>(from, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
+      under[k] = c < C - 1 ? in : block.keep_last ? in : Vec<T>{};
+      if (k < 2) return;
       if (r + 1 < b.lines.rows)
 #pragma GCC unroll 3
-        for (int k = 0; k < 3; ++k) acc[k] += below[c] * in[k];
+        for (int i = 0; i < 3; ++i) acc[i] += below[c] * under[i];
       if (r >= 0 && r < b.lines.rows)
 #pragma GCC unroll 3
-        for (int k = 0; k < 3; ++k) acc[3 + k] += beside[c] * in[k];
+        for (int i = 0; i < 3; ++i) acc[3 + i] += beside[c] * under[i];
       if (r > 0)
 #pragma GCC unroll 3
-        for (int k = 0; k < 3; ++k) acc[6 + k] += above[c] * in[k];
+        for (int i = 0; i < 3; ++i) acc[6 + i] += above[c] * under[i];
     });
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) above[c] = beside[c], beside[c] = below[c];
   });
-#pragma GCC unroll 9
-  for (int t = 0; t < 9; ++t) sums[t] = acc[t];
+}
+template <class T, int C>
+FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const HalvedBlock<T>& block, Vec<T> (&acc)[9]) {
+  static_assert(C == 1, "");
+  Vec<T> own[1], next[1];
+  read_row<T, 1>(b, block, 0, own);
+  read_row<T, 1>(b, block, 0, next);
+  // What stands behind the last output is read, and moves on to the lane behind it.
+  const auto within = [&](int k, Vec<T> in) FASTCONV_LAMBDA { return k > 0 ? in : block.keep_last ? in : Vec<T>{}; };
+  for_each_pair(b.lines, [&](int64_t r, const T* even, const T* odd) FASTCONV_LAMBDA {
+    if (b.x_ahead && even) {
+      fetch<2>(even + 2 * block.at + b.x_ahead);
+      fetch<2>(even + b.lines.row + 2 * block.at + b.x_ahead);
+      fetch<1>(b.dy + block.at + r * b.dy_row + b.dy_ahead);
+    }
+    const bool more = r + 1 < b.lines.rows;
+    if (more) read_row<T, 1>(b, block, r + 1, next);
+    if (even)
+      for_each_input<T, 1>(even, block,
+                           [&](int, int k, Vec<T> in) FASTCONV_LAMBDA { acc[3 + k] += own[0] * within(k, in); });
+    Vec<T> under[3];
+    if (odd) {
+      for_each_input<T, 1>(odd, block, [&](int, int k, Vec<T> in) FASTCONV_LAMBDA { under[k] = within(k, in); });
+      if (even)
+#pragma GCC unroll 3
+        for (int k = 0; k < 3; ++k) acc[6 + k] += own[0] * under[k];
+      if (more)
+#pragma GCC unroll 3
+        for (int k = 0; k < 3; ++k) acc[k] += next[0] * under[k];
+    }
+    own[0] = next[0];
+  });
 }
 
 // a folded into the lanes whose number lacks bit S, b into the others.
@@ -302,10 +470,12 @@ FASTCONV_INLINE Vec<T> folded_all(const Vec<T>* v) {
 // A call, for the sake of the loops it is in.
 template <class T>
 __attribute__((noinline)) void write_sums(const Vec<T> (&sums)[9], T* dw, const int64_t* tap, bool adds) {
-  T sum[kLanes<T>];
-  store(sum, folded_all<8, T>(sums));
+  constexpr int VL = kLanes<T>, N = VL < 8 ? VL : 8, apart = VL / N;
+  T sum[8 / N * VL];
+#pragma GCC unroll 2
+  for (int i = 0; i < 8 / N; ++i) store(sum + i * VL, folded_all<N, T>(sums + i * N));
   const T ninth = add_lanes<T>(sums[8]);
-  for (int t = 0; t < 9; ++t) dw[tap[t]] = (adds ? dw[tap[t]] : T(0)) + (t < 8 ? sum[t * kLanes<T> / 8] : ninth);
+  for (int t = 0; t < 9; ++t) dw[tap[t]] = (adds ? dw[tap[t]] : T(0)) + (t < 8 ? sum[t * apart] : ninth);
 }
 
 template <class T>
@@ -315,24 +485,29 @@ FASTCONV_INLINE void next_plane(SquareDots<T>& b) {
   b.dw += b.dw_plane;
 }
 
-template <class T, int C>
-__attribute__((noinline)) void dots_of_block(const SquareDots<T>& all, const Block<T>& where) {
-  const Block<T> block = where;
+template <class T, int C, class Columns>
+__attribute__((noinline)) void dots_of_block(const SquareDots<T>& all, const Columns& where) {
+  const Columns block = where;
   SquareDots<T> b = all;
   for (int64_t p = 0; p < all.planes; ++p, next_plane(b)) {
-    Vec<T> sums[9];
-    add_dots<T, C>(b, block, sums);
+    Vec<T> sums[9], acc[9];
+#pragma GCC unroll 9
+    for (int t = 0; t < 9; ++t) acc[t] = Vec<T>{};
+    add_dots<T, C>(b, block, acc);
+#pragma GCC unroll 9
+    for (int t = 0; t < 9; ++t) sums[t] = acc[t];  // the latter are in registers, whatever reads the former
     write_sums<T>(sums, b.dw, b.tap, b.adds);
   }
 }
 
-template <class T>
+template <class T, int S>
 void dots(const SquareDots<T>& all) {
   SquareDots<T> b = all;
-  if (blocks_of(b.lines) > 1) b.planes = 1;
+  constexpr int most = S == 1 ? kColumns<T> : 1;
+  if (blocks_of<most>(b.lines) > 1) b.planes = 1;
   for (int64_t p = 0; p < all.planes; p += b.planes, next_plane(b)) {
     b.adds = all.adds;
-    for_each_block(b.lines, [&](const Block<T>& block, auto n) FASTCONV_LAMBDA {
+    for_each_block<S, most>(b.lines, [&](const auto& block, auto n) FASTCONV_LAMBDA {
       dots_of_block<T, decltype(n)::value>(b, block);
       b.adds = true;
     });
@@ -447,8 +622,10 @@ void larger_rows(const SquareRows<T>& all) {
 
 template <class T>
 constexpr SquareKernelsOf<T> make_kernels() {
-  if constexpr (sizeof(T) == 8) return {rows<T>, {}, dots<T>};
-  else return {rows<T>, {larger_rows<T, 5>, larger_rows<T, 7>}, dots<T>};
+  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>, rows<T, 2>}, {}, {nullptr, dots<T, 2>}};
+  if constexpr (kMovesLanes) k.dots[0] = dots<T, 1>;
+  if constexpr (kMovesLanes && sizeof(T) == 4) k.larger[0] = larger_rows<T, 5>, k.larger[1] = larger_rows<T, 7>;
+  return k;
 }
 
 }  // namespace

@@ -63,10 +63,11 @@ struct SquareDots {
 };
 
 template <class T>
-struct SquareKernelsOf {  // null on rungs of few registers
-  void (*rows)(const SquareRows<T>&);
+struct SquareKernelsOf {
+  bool many_registers;                      // the others are null where they are few, and nothing is folded
+  void (*rows[2])(const SquareRows<T>&);    // at a stride of one and of two
   void (*larger[2])(const SquareRows<T>&);  // of five and of seven taps; float64 has none
-  void (*dots)(const SquareDots<T>&);
+  void (*dots[2])(const SquareDots<T>&);    // as rows
 };
 
 struct SquareKernels {
