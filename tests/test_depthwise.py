@@ -105,7 +105,19 @@ CASES = [
     Case((7, 5, 6), (4, 3, 3), (4, 1, 1), ((0, 3), (1, 1), (0, 2)), (3, 1, 1), mode="circular"),
     Case((9, 4, 5), (4, 2, 3), (5, 1, 1), ((0, 3), (2, 2), (1, 2)), (3, 1, 2), groups=3),
     Case((150, 40), (5, 5), padding=2, groups=67),
-    *[c for c in sample(77, 300) if c.nd == 2 and c.ic * c.oc <= 4],
+    # Volumes, plane by plane: taps of the depth outside, the same plane read by several, strips of tall planes, lines
+    # where they stand and packed, strides that leave planes pieces of their own.
+    *[
+        Case((4, 9, n), (3, 3, 3), stride, 1, mode=mode, batch=2, groups=2, ic=2)
+        for n in (5, 16, 33)
+        for stride in (1, 2, (2, 1, 1))
+        for mode in MODES
+    ],
+    *[Case((5, 17, 18), (k, 3, 2), padding=(k, 1, 0), dilation=(d, 1, 2), ic=3) for k in (1, 2, 5) for d in (1, 2)],
+    Case((3, 70, 40), (3, 3, 3), padding=1, ic=33, oc=2),
+    Case((6, 21, 19), (3, 5, 5), padding=((2, 0), (2, 2), (0, 3)), mode=("circular", "zeros", "reflect"), oc=4),
+    Case((3, 9, 7), (2, 3, 3), padding=1, batch=3, groups=90),
+    *[c for c in sample(77, 300) if c.nd >= 2 and c.ic * c.oc <= 4],
 ]
 
 
@@ -135,6 +147,9 @@ SPREAD = [
     Case((41, 37), (5, 5), padding=2, batch=5, groups=12),
     Case((300, 30), (7, 7), padding=3, mode="reflect", batch=5),
     Case((6, 5), (3, 3), batch=5, ic=3),
+    Case((4, 18, 20), (3, 3, 3), padding=1, batch=5, ic=3, oc=2),
+    Case((7, 30, 24), (3, 3, 3), padding=(2, 1, 1), mode="reflect", batch=5, oc=3),
+    Case((3, 40, 40), (3, 3, 3), padding=1, batch=5, ic=16),
 ]
 
 
@@ -251,6 +266,12 @@ def test_auto_takes_it(direction: str, x: tuple[int, ...], w: tuple[int, ...], o
 
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
-def test_volumes_and_many_channels_are_left_to_others(direction: str) -> None:
+def test_small_volumes_and_many_channels_are_left_to_others(direction: str) -> None:
     assert fc.explain((1, 3, 5, 6, 7), (3, 1, 3, 3, 3), groups=3, direction=direction)["algorithm"] == "direct"
     assert fc.explain((1, 64, 20, 20), (48, 64, 5, 5), direction=direction)["algorithm"] != "depthwise"
+
+
+def test_auto_takes_volumes_of_few_outputs() -> None:
+    for direction, weight in (("forward", (1, 16, 3, 3, 3)), ("grad_input", (16, 1, 3, 3, 3))):
+        plan = fc.explain((1, weight[1], 8, 40, 40), weight, padding=1, direction=direction)
+        assert plan["algorithm"] == "depthwise"

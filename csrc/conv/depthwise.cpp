@@ -17,18 +17,19 @@ constexpr int64_t kPlaneBytes = 40 << 10;  // of a plane packed whole: the L1 ca
 constexpr int64_t kBatchBytes =
     16 << 10;  // of planes packed together, so that none is read while its stores are on the way
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
+constexpr int64_t kVolumeBytes = 96 << 10;  // of a strip of all planes that an output of a volume reads in place
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time, and
 constexpr int64_t kLeastColumns = 256;      // where lines of many channels
 constexpr int64_t kBandBytes = 4 << 20;     // would take more than this
 
 template <class T>
 int64_t depth(const DepthwiseSum<T>& s) {
-  return s.channels * s.h.taps() * s.w.taps();
+  return s.lines() * s.h.taps() * s.w.taps();
 }
 
 template <class T>
 double operations(const DepthwiseSum<T>& s) {
-  return 2.0 * static_cast<double>(s.images * s.groups * s.rows * depth(s)) * s.h.outputs * s.w.outputs;
+  return 2.0 * static_cast<double>(s.planes() * s.rows * depth(s)) * s.h.outputs * s.w.outputs;
 }
 
 template <class T>
@@ -48,7 +49,7 @@ int64_t buffer_size(const DepthwiseSum<T>& s, int64_t outputs) {
 
 template <class T>
 bool sums_squares(const DepthwiseSum<T>& s) {
-  return sums_squares<T>(s.h, s.w, s.channels, s.phases);
+  return is_plane(s.d) && sums_squares<T>(s.h, s.w, s.channels, s.phases);
 }
 
 template <class T>
@@ -64,7 +65,7 @@ bool rows_collide(const DepthwiseSum<T>& s) {
   return s.x.stride[3] * static_cast<int64_t>(sizeof(T)) % 4096 == 0;
 }
 
-// One strip of some batches of planes. A plane is an image's group: number n * groups + g.
+// One strip of some batches of planes. A plane is a slice of an image's group: number (n * groups + g) * slices + d.
 template <class T>
 class Task {
  public:
@@ -74,7 +75,8 @@ class Task {
         strip_(strip),
         cut_(columns),
         x_stride_{sum.x.stride[1], sum.x.stride[3], sum.x.stride[4]},
-        lines_(sum.h, strip, sum.w, columns, sum.channels, plan.planes, x_stride_, plan.in_place) {
+        lines_(sum.h, strip, sum.w, columns, sum.lines(), plan.planes, x_stride_, plan.in_place,
+               is_plane(sum.d) ? nullptr : &sum.d, sum.x.stride[2]) {
     list_runs();
     first_run_.push_back(static_cast<int64_t>(runs_.size()));
   }
@@ -86,22 +88,27 @@ class Task {
     planes_ = reinterpret_cast<T*>(memory);
     weights_ = reinterpret_cast<T*>(memory + packed);
     lines_.clear(planes_);
-    const int64_t all = s_.images * s_.groups;
+    const int64_t all = s_.planes();
     for (int64_t b = first_batch; b < last_batch; ++b) {
       const int64_t p0 = b * plan_.planes, count = std::min(all - p0, plan_.planes);
-      Plane at(p0, s_.groups);
-      for (int64_t k = 0; k < count; ++k, at.next()) lines_.pack(x(at), k, planes_);
-      at = Plane(p0, s_.groups);
-      for (int64_t k = 0; k < count; ++k, at.next()) add(at, lines_.lines(x(at), k, planes_, table_));
+      Plane at(p0, s_);
+      for (int64_t k = 0; k < count; ++k, at.next()) lines_.pack(x(at), k, planes_, at.slice);
+      at = Plane(p0, s_);
+      for (int64_t k = 0; k < count; ++k, at.next()) add(at, lines_.lines(x(at), k, planes_, table_, at.slice));
     }
   }
 
  private:
   // Plane after plane without a division.
   struct Plane {
-    int64_t image, group, groups;
-    Plane(int64_t number, int64_t all) : image(number / all), group(number % all), groups(all) {}
+    int64_t image, group, slice, groups, slices;
+    Plane(int64_t number, const DepthwiseSum<T>& s) : groups(s.groups), slices(s.d.outputs) {
+      slice = number % slices, number /= slices;
+      image = number / groups, group = number % groups;
+    }
     void next() {
+      if (++slice < slices) return;
+      slice = 0;
       if (++group == groups) group = 0, ++image;
     }
   };
@@ -109,23 +116,23 @@ class Task {
     return s_.x.data + p.image * s_.x.stride[0] + p.group * s_.channels * s_.x.stride[1];
   }
   T* y(const Plane& p, int64_t o) const {
-    return s_.y.data + p.image * s_.y.stride[0] + (p.group * s_.rows + o) * s_.y.stride[1] +
+    return s_.y.data + p.image * s_.y.stride[0] + (p.group * s_.rows + o) * s_.y.stride[1] + p.slice * s_.y.stride[2] +
            strip_.begin * s_.y.stride[3] + cut_.begin * s_.phases * s_.y.stride[4];
   }
   bool fetches_ahead() const {
-    return plan_.in_place && s_.phases == 1 && fetch_ahead(s_.w.in, s_.images * s_.groups * s_.h.in * s_.w.in);
+    return plan_.in_place && s_.phases == 1 && fetch_ahead(s_.w.in, s_.planes() * s_.h.in * s_.w.in);
   }
   void list_runs() {
     const Vector<int64_t> order = height_order(s_.h);
     for (int64_t f = 0; f < s_.phases; ++f) {
       first_run_.push_back(static_cast<int64_t>(runs_.size()));
       first_tap_.push_back(static_cast<int64_t>(position_.size()));
-      for (int64_t c = 0; c < s_.channels; ++c)
+      for (int64_t c = 0; c < s_.lines(); ++c)
         for (size_t t = 0; t < s_.w_tap.size(); ++t) {
           if (s_.phase[t] != f) continue;
           lines_.add_runs(c, static_cast<int64_t>(t), order, runs_);
-          for (int64_t i : order)
-            position_.push_back(c * s_.w_channel + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[t]);
+          const int64_t line = c / s_.d.taps() * s_.w_channel + s_.d_tap[static_cast<size_t>(c % s_.d.taps())];
+          for (int64_t i : order) position_.push_back(line + s_.h_tap[static_cast<size_t>(i)] + s_.w_tap[t]);
         }
     }
   }
@@ -140,7 +147,7 @@ class Task {
   }
 
   void add(const Plane& plane, ImageLines<T> lines) {
-    if (s_.groups > 1 || !weights_ready_) copy_weights(w(plane, 0));
+    if ((s_.groups > 1 && plane.slice == 0) || !weights_ready_) copy_weights(w(plane, 0));
     weights_ready_ = true;
     const int64_t lanes = kernels_.lanes, n = cut_.size(), buffer_row = round_up(n, lanes);
     const bool in_place = stores_in_place(s_);
@@ -194,7 +201,7 @@ class Task {
 template <class T>
 int64_t cuts(const DepthwiseSum<T>& s) {
   const LayoutSize h = layout_size(s.h, kBandRows, false);
-  const int64_t column = std::max<int64_t>(1, s.channels * h.segments * h.width * static_cast<int64_t>(sizeof(T)));
+  const int64_t column = std::max<int64_t>(1, s.lines() * h.segments * h.width * static_cast<int64_t>(sizeof(T)));
   return std::max<int64_t>(1, ceil_div(s.w.outputs, std::clamp(kBandBytes / column, kLeastColumns, kMostColumns)));
 }
 
@@ -202,9 +209,14 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 
 template <class T>
 bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
-                    int64_t stride, bool squares) {
+                    int64_t stride, bool squares, bool volume) {
   constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024;
   const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
+  if (volume) {
+    if (stride > 1 || height * width <= kTinyImage || rows > (channels > 1 ? kOfManyChannels - 1 : kFewRows))
+      return false;
+    if (!registers && (channels == 1 || rows > 1)) return false;
+  }
   if (height < 2 || taps < 2 || channels * taps > kMostDepthwiseTaps) return false;
   if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
   if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage)
@@ -232,22 +244,27 @@ bool sums_squares(const ConvAxis& h, const ConvAxis& w, int64_t channels) {
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
   if (sums_squares(s)) return plan_squares(s);
-  const int64_t lanes = depthwise_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T)), all = s.images * s.groups;
+  const int64_t lanes = depthwise_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T)), all = s.planes();
   const double outputs = static_cast<double>(all) * s.rows * s.h.outputs * s.w.outputs;
   DepthwisePlan p;
   p.threads = threads_for(operations(s));
-  p.in_place = read_in_place<T>(s.w, s.x.stride[4]);
+  const auto read_bytes = [&](int64_t rows) {
+    return s.lines() * ((rows - 1) * s.h.stride + s.h.taps()) * s.w.in * item;
+  };
+  p.in_place = read_in_place<T>(s.w, s.x.stride[4]) && (is_plane(s.d) || read_bytes(kBandRows) <= kVolumeBytes);
   const int64_t width = ceil_div(s.w.outputs, cuts(s));
   const auto bytes = [&](int64_t rows) {
     if (p.in_place) return round_up(s.w.in, lanes) * item;
     const LayoutSize h = layout_size(s.h, rows, false);
-    return s.channels * h.segments * h.width * packed_row_size(s.w, width, lanes) * item;
+    return s.lines() * h.segments * h.width * packed_row_size(s.w, width, lanes) * item;
   };
   p.strip = s.h.outputs;
   if (p.in_place) {
     p.planes = 1;
+    while (!is_plane(s.d) && p.strip > kBandRows && read_bytes(p.strip) > kVolumeBytes)
+      p.strip = round_up(ceil_div(p.strip, 2), kBandRows);
   } else if (const int64_t plane = bytes(p.strip); plane <= kPlaneBytes || p.strip <= kBandRows) {
-    p.planes = std::max<int64_t>(1, std::min(all, kBatchBytes / std::max<int64_t>(1, plane)));
+    if (is_plane(s.d)) p.planes = std::max<int64_t>(1, std::min(all, kBatchBytes / std::max<int64_t>(1, plane)));
   } else {
     p.strip = kBandRows;
     while (p.strip < s.h.outputs && bytes(p.strip + kBandRows) <= kStripBytes) p.strip += kBandRows;
@@ -263,30 +280,34 @@ DepthwisePlan plan_depthwise(const DepthwiseSum<T>& s) {
       outputs / static_cast<double>(s.w.outputs) * static_cast<double>(ceil_div(width, lanes) * cuts(s));
   p.cost = vectors * (static_cast<double>(depth(s)) / static_cast<double>(s.phases) / 2 * 1.15 + 3) *
                static_cast<double>(s.phases) +
-           vectors / s.rows * s.channels * 3;
+           vectors / s.rows * s.lines() * 3;
   return p;
 }
 
 template <class T>
 void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
   if (sums_squares(s)) return run_squares(s, plan);
-  const int64_t batches = ceil_div(s.images * s.groups, plan.planes), strips = ceil_div(s.h.outputs, plan.strip),
+  const int64_t batches = ceil_div(s.planes(), plan.planes), strips = ceil_div(s.h.outputs, plan.strip),
                 across = cuts(s);
-  const int64_t together = strips * across > 1 ? 1 : ceil_div(batches, tasks_for(operations(s), plan.threads));
-  const int64_t runs = ceil_div(batches, together);
-  parallel_tasks(runs * strips * across, plan.threads, [&](int64_t i) {
+  // The slices of a volume one after another: each reads most of the planes that the one before did.
+  const int64_t pieces = strips * across, slices = ceil_div(s.d.outputs, plan.planes);
+  const int64_t together = slices > 1   ? ceil_div(slices, ceil_div(2 * (plan.threads - 1), pieces) + 1)
+                           : pieces > 1 ? 1
+                                        : ceil_div(batches, tasks_for(operations(s), plan.threads));
+  const int64_t runs = ceil_div(batches, together), bands = ceil_div(s.h.outputs, kBandRows);
+  const auto first_row = [&](int64_t strip) { return std::min(s.h.outputs, strip * bands / strips * kBandRows); };
+  parallel_tasks(runs * pieces, plan.threads, [&](int64_t i) {
     const int64_t c = i % across, h = i / across % strips, b = i / across / strips * together;
-    Task<T> task(s, plan, {h * s.h.outputs / strips, (h + 1) * s.h.outputs / strips},
-                 {c * s.w.outputs / across, (c + 1) * s.w.outputs / across});
+    Task<T> task(s, plan, {first_row(h), first_row(h + 1)}, {c * s.w.outputs / across, (c + 1) * s.w.outputs / across});
     task.run(b, std::min(batches, b + together));
   });
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                         \
-  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool); \
-  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, int64_t);                             \
-  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t);                      \
-  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                                        \
+#define FASTCONV_INSTANTIATE(T)                                                                               \
+  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool); \
+  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, int64_t);                                   \
+  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t);                            \
+  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                                              \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

@@ -2,9 +2,9 @@
 // the image goes over them where they stand, or over a few rows of padded planes that are packed
 // (kernels/depthwise.hpp).
 //
-// An output is the sum over channels, taps along the width, taps along the height (by residue of the stride, then from
-// the top), or, where the rung has a kernel for squares of three by three taps, along the height first: an order that
-// no cut into strips or batches changes.
+// An output is the sum over channels, taps of the depth, taps along the width, taps along the height (by residue of the
+// stride, then from the top), or, where the rung has a kernel for squares of three by three taps, along the height
+// first: an order that no cut into strips or batches changes.
 #pragma once
 #include <vector>
 
@@ -24,18 +24,21 @@ struct AxisFold {
 template <class T>
 struct DepthwiseSum {
   int64_t images = 0, groups = 1, channels = 1, rows = 1;  // channels and rows of a group
-  AxisMap h, w;  // regular; w has the taps of all phases, its outputs are a phase's
+  AxisMap d, h, w;  // regular; w has the taps of all phases, its outputs are a phase's
   int64_t phases = 1;
   Vector<int64_t> phase;  // of a tap of w
   View<const T> x;
-  View<T> y;  // (images, groups * rows, 1, h.outputs, row)
+  View<T> y;  // (images, groups * rows, d.outputs, h.outputs, row)
   const T* weights = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
-  Vector<int64_t> h_tap, w_tap;  // elements from a kernel's first to a tap
+  Vector<int64_t> d_tap, h_tap, w_tap;  // elements from a kernel's first to a tap; d_tap[0] is zero
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
   AxisFold h_fold, w_fold;  // of squares alone
+
+  int64_t planes() const { return images * groups * d.outputs; }  // each of all rows
+  int64_t lines() const { return channels * d.taps(); }           // that meet a line's taps
 };
 
 struct DepthwisePlan {
@@ -50,10 +53,15 @@ struct DepthwisePlan {
 constexpr int64_t kMostDepthwiseTaps = 2048;  // of all channels of a group
 
 // Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `taps` are
-// a channel's, `stride` is the width's, of inputs. `squares` have a kernel of their own (sums_squares).
+// a channel's, `stride` is the width's, of inputs. `squares` have a kernel of their own (sums_squares), a
+// `volume` is read plane by plane.
 template <class T>
 bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
-                    int64_t stride, bool squares);
+                    int64_t stride, bool squares, bool volume);
+
+// Whether a sum is of planes, and not of a volume.
+inline bool is_plane(const AxisMap& d) { return d.in == 1 && d.outputs == 1 && d.taps() == 1 && d.offset[0] == 0; }
+inline bool is_plane(const ConvAxis& d) { return d.in == 1 && d.out == 1 && d.k == 1 && d.pad_before == 0; }
 
 // Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel,
 // two. Or of five by five or seven by seven, of a channel and stride one.

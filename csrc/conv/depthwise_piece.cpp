@@ -26,14 +26,12 @@ template <class T>
 bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const Piece* odd) {
   if (c.algorithm != Algorithm::automatic && c.algorithm != Algorithm::depthwise) return false;
   const AxisMap &d = box.d.map, &h = box.h.map, &w = box.w.map;
-  if (d.taps() != 1 || d.offset[0] != 0 || d.in != 1 || d.outputs != 1 || d.tabulated() || h.tabulated() ||
-      w.tabulated() || box.w.step != (odd ? 2 : 1))
-    return false;  // planes of a volume's gradient are others'
-  const int64_t taps = h.taps() * (w.taps() + (odd ? odd->map.taps() : 0)),
+  if (d.taps() == 0 || d.tabulated() || h.tabulated() || w.tabulated() || box.w.step != (odd ? 2 : 1)) return false;
+  const int64_t taps = d.taps() * h.taps() * (w.taps() + (odd ? odd->map.taps() : 0)),
                 width = w.outputs + (odd ? odd->map.outputs : 0);
   if (c.algorithm == Algorithm::depthwise) return c.rows.channels * taps <= kMostDepthwiseTaps;
   return depthwise_pays<T>(c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3], h.outputs * box.h.step, width,
-                           w.stride, sums_squares<T>(h, w, c.rows.channels, odd ? 2 : 1));
+                           w.stride, is_plane(d) && sums_squares<T>(h, w, c.rows.channels, odd ? 2 : 1), !is_plane(d));
 }
 
 template <class T>
@@ -58,15 +56,20 @@ DepthwisePiece<T>::DepthwisePiece(const Operands<T>& c, const View<const T>& x, 
   sum_.groups = c.rows.groups;
   sum_.channels = c.rows.channels;
   sum_.rows = c.rows.rows;
+  sum_.d = box.d.map;
   sum_.h = h.map;
   sum_.w = w.map;
   sum_.x = x;
   sum_.y = y;
   sum_.phase.assign(w.taps.size(), 0);
-  sum_.weights = c.rows.w.data + box.d.taps[0] * c.rows.w.stride[2];
+  sum_.weights = c.rows.w.data;
   sum_.w_group = c.rows.group_stride();
   sum_.w_row = c.rows.row_stride();
   sum_.w_channel = c.rows.channel_stride();
+  sum_.d_tap = c.tap_offsets(0, box.d);
+  const int64_t first = sum_.d_tap[0];
+  sum_.weights += first;
+  for (int64_t& t : sum_.d_tap) t -= first;
   sum_.h_tap = c.tap_offsets(1, h);
   sum_.w_tap = c.tap_offsets(2, w);
   if (odd) {  // stored in turn with the other
@@ -99,7 +102,7 @@ ConvPlan DepthwisePiece<T>::describe() {
   plan.kernel = plan_.in_place ? "image rows" : "packed image rows";
   plan.mr = static_cast<int>(std::min<int64_t>(depthwise_kernels<T>().rows, sum_.h.outputs));
   plan.nr = conv_kernels<T>().lanes;
-  plan.block_channels = sum_.channels;
+  plan.block_channels = sum_.lines();
   plan.block_pixels = plan_.planes * std::min(plan_.strip, sum_.h.outputs) * sum_.w.outputs;
   sum_.x.stride[4] = 2;  // a caller's elements may be apart: then planes are packed
   plan.workspace_bytes = std::max(plan_.workspace_bytes, plan_depthwise(sum_).workspace_bytes);

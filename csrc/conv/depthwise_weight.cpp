@@ -170,7 +170,7 @@ class Gradient {
     }
   }
 
-  void add_unit(const Unit& unit, int64_t n, int64_t g0, int64_t count, T* sums) const {
+  void add_unit(Unit& unit, int64_t n, int64_t g0, int64_t count, T* sums) const {
     const T* first = dy_.data + n * dy_.stride[0] + g0 * rows_ * dy_.stride[1];
     const auto x = [&](int64_t k) { return x_.data + n * x_.stride[0] + (g0 + k) * channels_ * x_.stride[1]; };
     for (int64_t k = 0; k < count; ++k) {

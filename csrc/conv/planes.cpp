@@ -45,7 +45,7 @@ Vector<int64_t> height_order(const AxisMap& h) {
 
 template <class T>
 PlaneLines<T>::PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes,
-                          const int64_t x_stride[3], bool in_place)
+                          const int64_t x_stride[3], bool in_place, const AxisMap* depth, int64_t x_slice)
     : h_(make_layout(h, rows.begin, rows.end, false)),
       w_map_(w),
       cut_(columns),
@@ -57,7 +57,9 @@ PlaneLines<T>::PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut colu
       row_(round_up(w.in, kernels_.lanes)),
       channel_size_(0),
       x_channel_(x_stride[0]),
-      x_row_(x_stride[1]) {
+      x_row_(x_stride[1]),
+      depth_(depth),
+      x_slice_(x_slice) {
   if (in_place) return;
   w_ = make_layout(w, columns.begin, columns.end, false);
   row_ = packed_row_size(w, columns.size(), kernels_.lanes);
@@ -87,26 +89,60 @@ void PlaneLines<T>::clear(T* memory) const {
 }
 
 template <class T>
-void PlaneLines<T>::pack(const T* x, int64_t plane, T* memory) const {
-  if (in_place_) return;
-  PackChannel<T> c{
-      memory + plane * channels_ * channel_size_, x, lines_.data(), static_cast<int64_t>(lines_.size()), runs_.data(),
-      static_cast<int64_t>(runs_.size())};
-  for (int64_t i = 0; i < channels_; ++i, c.dst += channel_size_, c.src += x_channel_) conv_kernels<T>().pack(c);
+const T* PlaneLines<T>::channel(const T* x, int64_t c, int64_t slice) const {
+  if (!depth_) return x + c * x_channel_;
+  const int64_t taps = depth_->taps(), q = slice * depth_->stride + depth_->offset[static_cast<size_t>(c % taps)],
+                at = map_coordinate(depth_->mode, q, depth_->in);
+  return at < 0 ? nullptr : x + c / taps * x_channel_ + at * x_slice_;
 }
 
 template <class T>
-ImageLines<T> PlaneLines<T>::lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table) const {
+void PlaneLines<T>::pack(const T* x, int64_t plane, T* memory, int64_t slice) {
+  if (in_place_) return;
+  PackChannel<T> c{nullptr,       nullptr,
+                   lines_.data(), static_cast<int64_t>(lines_.size()),
+                   runs_.data(),  static_cast<int64_t>(runs_.size())};
+  const auto pack_channels = [&](T* to, const T* from, int64_t step) {
+    for (c.dst = to, c.src = from; c.dst < to + channels_ * channel_size_; c.dst += step * channel_size_) {
+      if (from) conv_kernels<T>().pack(c), c.src += x_channel_;
+      else std::fill_n(c.dst, channel_size_, T(0));
+    }
+  };
+  if (!depth_) return pack_channels(memory + plane * channels_ * channel_size_, x, 1);
+  const int64_t taps = depth_->taps();
+  if (slots_.empty()) slots_.assign(static_cast<size_t>(taps), memory);
+  const auto is_read = [&](const T* from) {
+    for (int64_t t = 0; t < taps; ++t)
+      if (channel(x, t, slice) == from) return true;
+    return false;
+  };
+  for (int64_t t = 0; t < taps; ++t) {
+    const T* const from = channel(x, t, slice);
+    if (slot_of(from) < taps) continue;
+    const auto free = std::find_if_not(slots_.begin(), slots_.end(), is_read);
+    *free = from;
+    pack_channels(memory + (free - slots_.begin()) * channel_size_, from, taps);
+  }
+}
+
+template <class T>
+ImageLines<T> PlaneLines<T>::lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table,
+                                   int64_t slice) const {
   const int64_t entries = h_.entries();
   table.resize(static_cast<size_t>(channels_ * entries));
   const T** to = table.data();
   if (!in_place_) {
     memory += plane * channels_ * channel_size_;
-    for (int64_t i = 0; i < channels_ * entries; ++i) to[i] = memory + i * row_;
+    for (int64_t c = 0; c < channels_; ++c) {
+      const int64_t at = depth_ ? c - c % depth_->taps() + slot_of(channel(x, c % depth_->taps(), slice)) : c;
+      for (int64_t e = 0; e < entries; ++e) *to++ = memory + (at * entries + e) * row_;
+    }
     return {table.data(), row_, 0, row_ / kernels_.lanes - 1};
   }
-  for (int64_t c = 0; c < channels_; ++c, x += x_channel_)
-    for (int64_t source : h_.source) *to++ = source < 0 ? memory : x + source * x_row_;
+  for (int64_t c = 0; c < channels_; ++c) {
+    const T* const from = channel(x, c, slice);
+    for (int64_t source : h_.source) *to++ = source < 0 || !from ? memory : from + source * x_row_;
+  }
   const auto [low, high] = std::minmax_element(w_map_.offset.begin(), w_map_.offset.end());
   const int64_t first = *low + cut_.begin, lanes = kernels_.lanes;
   return {table.data(), w_map_.in, first < 0 ? ceil_div(-first, lanes) : 0,

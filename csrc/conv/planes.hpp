@@ -41,9 +41,10 @@ Vector<int64_t> height_order(const AxisMap& h);
 template <class T>
 class PlaneLines {
  public:
-  // `planes` planes at a time, of x whose channels, rows and elements are x_stride[0..2] apart.
+  // `planes` planes at a time, of x whose channels, rows and elements are x_stride[0..2] apart. Of a volume, a channel
+  // is one for each tap of the depth, whose planes in x are x_slice apart.
   PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes,
-             const int64_t x_stride[3], bool in_place);
+             const int64_t x_stride[3], bool in_place, const AxisMap* depth = nullptr, int64_t x_slice = 0);
 
   int64_t elements() const { return in_place_ ? row_ : planes_ * channels_ * channel_size_; }
   int64_t columns() const { return columns_; }  // vectors
@@ -52,20 +53,28 @@ class PlaneLines {
 
   // Zeros everywhere no value will be packed: the same positions serve plane after plane.
   void clear(T* memory) const;
-  void pack(const T* x, int64_t plane, T* memory) const;
-  // The lines of plane number `plane` of those in memory, which is at x.
-  ImageLines<T> lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table) const;
+  // What output `slice` of the depth reads, as plane number `plane` of those in memory; its channels are at x. Of a
+  // volume there is one plane in memory, for which nothing is packed again that the slice before read too.
+  void pack(const T* x, int64_t plane, T* memory, int64_t slice = 0);
+  ImageLines<T> lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table, int64_t slice = 0) const;
 
   // Adds the runs of w's tap `tap` in channel c; `order` is height_order.
   void add_runs(int64_t c, int64_t tap, const Vector<int64_t>& order, Vector<TapRun>& runs) const;
 
  private:
+  // Null where the depth is padded with zeros.
+  const T* channel(const T* x, int64_t c, int64_t slice) const;
+  int64_t slot_of(const T* from) const { return std::find(slots_.begin(), slots_.end(), from) - slots_.begin(); }
+
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   AxisLayout h_, w_;
   const AxisMap& w_map_;
   Cut cut_;
   bool in_place_;
   int64_t channels_, planes_, columns_, segment_, row_, channel_size_, x_channel_, x_row_;
+  const AxisMap* const depth_;
+  const int64_t x_slice_;
+  Vector<const T*> slots_;  // first channels of what is packed of a volume
   Vector<PackLine> lines_;
   Vector<PackRun> runs_;
 };

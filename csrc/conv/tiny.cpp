@@ -22,13 +22,17 @@ bool is_tiny(const ConvProblem& p) {
   return indices <= kTinyIndices && p.macs() <= kTinyMacs;
 }
 
+template <class T>
+bool squares(const ConvProblem& p) {
+  return is_plane(p.axis[0]) && sums_squares<T>(p.axis[1], p.axis[2], p.ic / p.groups);
+}
+
 // What DepthwisePiece::suits says of a forward call, without pieces.
 template <class T>
 bool suits_depthwise(const ConvProblem& p) {
-  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-  return d.in == 1 && d.k == 1 && d.out == 1 && d.pad_before == 0 &&
-         depthwise_pays<T>(p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride,
-                           sums_squares<T>(h, w, p.ic / p.groups));
+  const ConvAxis &h = p.axis[1], &w = p.axis[2];
+  return depthwise_pays<T>(p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride, squares<T>(p),
+                           !is_plane(p.axis[0]));
 }
 
 template <class T>
@@ -82,7 +86,7 @@ bool run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>&
   if (!is_tiny(p)) return false;
   const bool lanes = use_lanes<T>(p, Direction::forward, Algorithm::automatic);
   if (lanes && p.axis[2].stride > 1) return false;
-  const bool across = !lanes && suits_depthwise<T>(p) && !sums_squares<T>(p.axis[1], p.axis[2], p.ic / p.groups);
+  const bool across = !lanes && suits_depthwise<T>(p) && !squares<T>(p);
   if (across && p.axis[1].stride > 1) return false;
   if (across) sum(turned(p), turned(x), turned(w), bias, turned(y), activation);
   else sum(p, x, w, bias, y, activation);
