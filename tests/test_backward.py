@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain, combinations
 from typing import Any
 
@@ -58,6 +59,17 @@ def test_algorithms(case: Case, algorithm: str, dtype: Any) -> None:
 def test_weight_gradient_of_long_sums(case: Case, dtype: Any) -> None:
     x, _, _, g = case.data(dtype)
     assert_exact(case.grad_weight(g, x), case.expected_grad_weight(g, x), dtype)
+
+
+# Dots of every count of rows and taps: lines of whole vectors and parts, images of more rows than stay in the cache.
+@pytest.mark.parametrize("oc", [*range(1, 15), 16, 18])
+@pytest.mark.parametrize(
+    "case", [Case((9, 21), (3, 5), padding=1, batch=2), Case((70, 40), (2, 2), (1, 2), ic=3)], ids=str
+)
+def test_weight_gradient_by_dots(case: Case, oc: int, dtype: Any) -> None:
+    case = replace(case, oc=oc)
+    x, _, _, g = case.data(dtype)
+    assert_exact(case.grad_weight(g, x, algorithm="direct"), case.expected_grad_weight(g, x), dtype)
 
 
 # --- sizes that do not divide -----------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) 
 // The tail's pixels within a box, and their sums so far.
 template <class T>
 class Tail {
-  static constexpr int64_t kTall = kMaxDotRows;  // rows of a at a time
+  static constexpr int64_t kTall = 4;  // rows of a at a time
 
  public:
   Tail(const GatherSum<T>& s, const Box& box) : s_(s), box_(box) {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 
 #include "base/checked.hpp"
@@ -19,6 +20,7 @@
 #include "conv/fft.hpp"
 #include "conv/sum_parts.hpp"
 #include "conv/winograd_weight.hpp"
+#include "kernels/depthwise.hpp"
 
 namespace fastconv {
 namespace {
@@ -27,8 +29,9 @@ constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kPanelBytes = 32 << 10;   // transposed dy, in the L1 cache
 constexpr int64_t kMostPixels = 4096;       // of a block
-constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
-constexpr int64_t kPieces = 4;              // of a task, in which the parts are added
+constexpr int64_t kDotPixels = 1024;  // of dy's rows that stay in the L1 cache for dots with all channels and taps
+constexpr int64_t kPartPixels = 256;  // of a part of the sum, at least
+constexpr int64_t kPieces = 4;        // of a task, in which the parts are added
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
@@ -78,8 +81,8 @@ struct WeightGradient {
     ic = p.ic / p.groups;
     taps = p.taps();
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
-    const double image = static_cast<double>(p.out_pixels());
-    dots = cycles(true, image) < cycles(false, image);
+    const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
+    dots = cycles(true, pixels_of_all) < cycles(false, pixels_of_all);
     threads = threads_for(2 * p.macs());
     outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
     while (dots && outputs > 4 && outputs * ic * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
@@ -141,15 +144,17 @@ struct WeightGradient {
   // Estimated cycles of a group for so many pixels: the products, by how well they fill the vectors and the tile, what
   // dy takes to be read or transposed, and storing the sums.
   double cycles(bool with_dots, double pixels) const {
-    const double sums = static_cast<double>(oc * ic * taps), lanes = kernels.lanes,
-                 reads = pixels * static_cast<double>(oc) / 3;
+    const double sums = static_cast<double>(oc * ic * taps), lanes = kernels.lanes;
     if (with_dots) {
-      const int64_t row = joined_rows() ? p.axis[1].out * p.axis[2].out : p.axis[2].out;
-      const double fill = static_cast<double>(row) / static_cast<double>(round_up(row, kernels.lanes));
-      return sums * pixels / (2 * lanes * 0.7 * fill) + reads + 45 * sums;
+      const double plane = static_cast<double>(p.axis[1].out * p.axis[2].out),
+                   row = joined_rows() ? plane : static_cast<double>(p.axis[2].out);
+      const double residues = static_cast<double>(ic * p.axis[1].stride * p.axis[2].stride - ic);
+      const double calls = pixels / std::min<double>(plane, kDotPixels / 2);
+      return sums * (pixels / row * (0.65 * std::ceil(row / lanes) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels;
     }
     const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, kernels.lanes));
-    return sums * (pixels / (2 * lanes * (oc > kernels.lanes ? 0.9 : 0.65)) + 12 / lanes) / fill + reads;
+    return sums * (pixels / (2 * lanes * (oc > kernels.lanes ? 0.95 : 0.65)) + 12 / lanes) / fill +
+           0.27 * pixels * static_cast<double>(oc);
   }
   double cost(int64_t n) const { return p.groups * cycles(dots, static_cast<double>(n * p.out_pixels())); }
 
@@ -233,7 +238,7 @@ struct WeightGradient {
         dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
     return {Arena::rounded_bytes<T>(group_count * sum_elements()),
             Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack),
-            Arena::rounded_bytes<T>(dots ? 4 * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))),
+            Arena::rounded_bytes<T>(dots ? kMaxDotRows * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))),
             Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
   }
   int64_t scratch_bytes() const { return sizes().total(); }
@@ -392,62 +397,75 @@ struct WeightGradient {
     const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
     T* sums = sums_of(t, g, s);
     block.offsets(t.c.size(), s.rows);
+    const bool joined = block.width(2) == n && b.extent(1) > 1;  // rows without gaps in the block are one row
+    const int64_t most_rows = joined ? b.extent(1) : std::max<int64_t>(1, kDotPixels / n);
     for (int64_t i = 0; i < b.images(); ++i)
-      for (int64_t d = 0; d < b.extent(0); ++d) {
-        DotTile<T> tile{};
-        tile.accumulate = !first || i + d > 0;
-        tile.rows = b.extent(1);
-        tile.pixels = n;
-        tile.b = packed + block.position(i, d, 0, 0);
-        tile.b_row = block.width(2);
-        tile.ldc = depth * lanes;
-        // Rows without gaps in the block are one row; dy follows, by way of a copy if it must.
-        const bool joined = tile.b_row == n && tile.rows > 1,
-                   copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
-        const int64_t height = tile.rows;
-        if (joined) tile.pixels = n * height, tile.rows = 1;
-        for (int64_t m = 0, tall; m < t.o.size(); m += tall) {
-          tall = power_of_two_within(std::min(kMaxDotRows, t.o.size() - m));
-          tile.a = dy_row(b.image0 + i, g * oc + t.o.begin + m, b.begin[0] + d, b.begin[1], b.begin[2]);
-          tile.lda = dy.stride[1];
-          tile.a_row = dy.stride[3];
-          if (copied) {
-            T* copy = s.panel;
-            for (int64_t o = 0; o < tall; ++o)
-              for (int64_t h = 0; h < height; ++h)
-                for (int64_t w = 0; w < n; ++w)
-                  *copy++ = tile.a[o * dy.stride[1] + h * dy.stride[3] + w * dy.stride[4]];
-            tile.a = s.panel;
-            tile.lda = height * n;
-            tile.a_row = n;
-          }
-          const int64_t most = std::min<int64_t>(kernels.vectors, kernels.accumulators / tall);
-          for (int64_t u = 0, wide; u < depth; u += wide) {
-            wide = power_of_two_within(std::min(most, depth - u));
-            tile.boff = s.rows + u;
-            tile.c = sums + (m * depth + u) * lanes;
-            kernels.dot[tall - 1][wide - 1](tile);
+      for (int64_t d = 0; d < b.extent(0); ++d)
+        for (int64_t h = 0; h < b.extent(1); h += most_rows) {
+          const int64_t height = std::min(most_rows, b.extent(1) - h);
+          const auto dy_of = [&](int64_t image, int64_t m, int64_t row) {
+            return dy_row(b.image0 + image, g * oc + t.o.begin + m, b.begin[0] + d, b.begin[1] + row, b.begin[2]);
+          };
+          DotTile<T> tile{};
+          tile.accumulate = !first || i + d + h > 0;
+          tile.rows = height;
+          tile.pixels = n;
+          tile.b = packed + block.position(i, d, h, 0);
+          tile.b_row = block.width(2);
+          tile.ldc = depth * lanes;
+          // Where they are one, dy follows, by way of a copy if it must.
+          const bool copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
+          if (joined) tile.pixels = n * height, tile.rows = 1;
+          for (int64_t m = 0, tall; m < t.o.size(); m += tall) {
+            tall = dot_rows(t.o.size() - m);
+            tile.a = dy_of(i, m, h);
+            tile.lda = dy.stride[1];
+            tile.a_row = dy.stride[3];
+            const bool more = h + height < b.extent(1);
+            const int64_t next =
+                (m + tall < t.o.size() ? dy_of(i, m + tall, h) : dy_of(more ? i : i + 1, 0, more ? h + height : 0)) -
+                tile.a;
+            if (copied) {
+              T* copy = s.panel;
+              for (int64_t o = 0; o < tall; ++o)
+                for (int64_t r = 0; r < height; ++r)
+                  for (int64_t w = 0; w < n; ++w)
+                    *copy++ = tile.a[o * dy.stride[1] + r * dy.stride[3] + w * dy.stride[4]];
+              tile.a = s.panel;
+              tile.lda = height * n;
+              tile.a_row = n;
+            }
+            const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / tall);
+            for (int64_t u = 0, k = 0, wide; u < depth; u += wide, ++k) {
+              wide = power_of_two_within(std::min(most, depth - u));
+              tile.boff = s.rows + u;
+              tile.c = sums + (m * depth + u) * lanes;
+              tile.ahead = copied || k >= tall ? 0 : next + k * dy.stride[1];
+              kernels.dot[tall - 1][wide - 1](tile);
+            }
           }
         }
-      }
+  }
+
+  // Of a tile where n are left: six, but not of eight, or a power of two.
+  int64_t dot_rows(int64_t n) const {
+    return kernels.dot[kMaxDotRows - 1][0] && n >= 6 && n != 8 ? 6 : power_of_two_within(std::min<int64_t>(4, n));
   }
 
   // The sums of a task into dw.
-  void write(const Task& t, const T* all_sums) const {
+  void write(const Task& t, T* all_sums) const {
     for (int64_t g = t.g.begin; g < t.g.end; ++g) {
-      const T* sums = all_sums + (g - t.g.begin) * sum_elements();
+      T* sums = all_sums + (g - t.g.begin) * sum_elements();
       const Range o{g * oc + t.o.begin, g * oc + t.o.end};
       if (dots) store_dots(sums, o, t.c);
       else store_weight_sums(sums, width, o, t.c, dw);
     }
   }
-  void store_dots(const T* sums, Range o, Range c) const {
+  void store_dots(T* sums, Range o, Range c) const {
     const Vector<int64_t> at = weight_positions(dw, c.size());
+    depthwise_kernels<T>().lane_sums(sums, sums, o.size() * static_cast<int64_t>(at.size()));
     for (int64_t m = o.begin; m < o.end; ++m)
-      for (int64_t i : at) {
-        dw.data[m * dw.stride[0] + c.begin * dw.stride[1] + i] = kernels.sum(sums, 1, kernels.lanes);
-        sums += kernels.lanes;
-      }
+      for (int64_t i : at) dw.data[m * dw.stride[0] + c.begin * dw.stride[1] + i] = *sums++;
   }
 };
 
@@ -521,7 +539,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   const WeightGradient<T> w(p, {}, {}, {});
   ConvPlan plan;
   plan.kernel = w.dots ? "dots" : "outer";
-  plan.mr = static_cast<int>(w.dots ? std::min(kMaxDotRows, w.outputs) : w.tallest(w.widest()));
+  plan.mr = static_cast<int>(w.dots ? w.dot_rows(w.outputs) : w.tallest(w.widest()));
   plan.nr = static_cast<int>(w.dots ? w.kernels.vectors : w.widest()) * w.kernels.lanes;
   plan.block_channels = w.channels;
   plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];

@@ -2,6 +2,7 @@
 #include "kernels/conv.hpp"
 
 #include "isa/table.hpp"
+#include "kernels/masked.hpp"
 #include "kernels/pack.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/transpose.hpp"
@@ -295,6 +296,24 @@ void outer(const OuterTile<T>& t) {
   store_sums<T, MR, NV>(t.c, t.ldc, acc);
 }
 
+// One vector of each row, or some of its lanes, the others being left out on both sides: a value there might be
+// infinite.
+template <bool kAll, class T, int MR, int NT>
+FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t (&off)[NT], int64_t lanes,
+                              Vec<T> (&acc)[MR][NT]) {
+  const LaneRange<T> some(0, lanes);
+  const auto part = [&some](const T* p) FASTCONV_LAMBDA { return kAll ? load(p) : load_lanes(p, some); };
+  Vec<T> av[MR];
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m) av[m] = part(a + m * lda);
+#pragma GCC unroll 8
+  for (int n = 0; n < NT; ++n) {
+    const Vec<T> bv = part(b + off[n]);
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
+  }
+}
+
 template <class T, int MR, int NT>
 void dot(const DotTile<T>& t) {
   constexpr int VL = kLanes<T>;
@@ -303,33 +322,16 @@ void dot(const DotTile<T>& t) {
   int64_t off[NT];
 #pragma GCC unroll 8
   for (int n = 0; n < NT; ++n) off[n] = t.boff[n];
-  const int64_t left = t.pixels % VL;
-  for (int64_t r = 0; r < t.rows; ++r) {
-    const T* a = t.a + r * t.a_row;
-    const T* b = t.b + r * t.b_row;
-    int64_t p = 0;
-    for (; p + VL <= t.pixels; p += VL) {
-      Vec<T> av[MR];
-#pragma GCC unroll 8
-      for (int m = 0; m < MR; ++m) av[m] = load(a + m * t.lda + p);
-#pragma GCC unroll 8
-      for (int n = 0; n < NT; ++n) {
-        const Vec<T> bv = load(b + off[n] + p);
-#pragma GCC unroll 8
-        for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
-      }
-    }
-    if (left) {  // both sides are cut: a value beyond the row might be infinite
-      const Mask<T> keep = first_lanes<T>(left);
-      Vec<T> av[MR];
-#pragma GCC unroll 8
-      for (int m = 0; m < MR; ++m) av[m] = load_first(a + m * t.lda + p, left);
-#pragma GCC unroll 8
-      for (int n = 0; n < NT; ++n) {
-        const Vec<T> bv = keep ? load(b + off[n] + p) : Vec<T>{};
-#pragma GCC unroll 8
-        for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
-      }
+  const T *a_row = t.a, *b_row = t.b;
+  const int64_t lda = t.lda;
+  for (int64_t r = 0; r < t.rows; ++r, a_row += t.a_row, b_row += t.b_row) {
+    const T *a = a_row, *b = b_row;
+    for (int64_t left = t.pixels; left > 0; left -= VL, a += VL, b += VL) {
+      FASTCONV_ONE_BY_ONE(a);
+      FASTCONV_ONE_BY_ONE(b);
+      __builtin_prefetch(a + t.ahead);
+      if (left >= VL) add_dots<true, T, MR, NT>(a, lda, b, off, VL, acc);
+      else add_dots<false, T, MR, NT>(a, lda, b, off, left, acc);
     }
   }
   store_sums<T, MR, NT>(t.c, t.ldc, acc);
@@ -437,7 +439,8 @@ constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
 }
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
-  if constexpr (kFits<T, MR, NT> && is_power_of_two(MR) && is_power_of_two(NT)) return dot<T, MR, NT>;
+  constexpr bool rows = is_power_of_two(MR) || (MR == 6 && FASTCONV_VEC_REGISTERS == 32);
+  if constexpr (rows && is_power_of_two(NT) && MR * NT <= kAccumulators<T>) return dot<T, MR, NT>;
   else return nullptr;
 }
 
@@ -447,34 +450,34 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
   { outer_entry<T, mr, 1>(), outer_entry<T, mr, 2>(), outer_entry<T, mr, 3>() }
 template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
-  return {
-      kLanes<T>,
-      kAccumulators<T>,
-      kWidest<T>,
-      kRows,
-      {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
-       FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
-       FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
-      {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3),
-       FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
-       FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9),
-       FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
-       FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15),
-       FASTCONV_ROW(columns_entry, 16)},
-      {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3),
-       FASTCONV_ROW(rows_entry, 4), FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6),
-       FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
-      {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
-       FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
-       FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
-      {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4)},
-      pack<T>,
-      pack_add<T>,
-      pack_transposed<T>,
-      copy_tile<T>,
-      spread_tile<T>,
-      tiny<T>,
-      sum<T>};
+  return {kLanes<T>,
+          kAccumulators<T>,
+          kWidest<T>,
+          kRows,
+          {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
+           FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
+           FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
+          {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3),
+           FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
+           FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9),
+           FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
+           FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15),
+           FASTCONV_ROW(columns_entry, 16)},
+          {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3),
+           FASTCONV_ROW(rows_entry, 4), FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6),
+           FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
+          {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
+           FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
+           FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
+          {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3),
+           FASTCONV_ROW(dot_entry, 4), FASTCONV_ROW(dot_entry, 5), FASTCONV_ROW(dot_entry, 6)},
+          pack<T>,
+          pack_add<T>,
+          pack_transposed<T>,
+          copy_tile<T>,
+          spread_tile<T>,
+          tiny<T>,
+          sum<T>};
 }
 #undef FASTCONV_OUTER_ROW
 #undef FASTCONV_ROW

@@ -9,7 +9,7 @@ constexpr int kMaxVectors = 4;       // NR <= kMaxVectors vectors
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
-constexpr int64_t kMaxDotRows = 4;  // of a tile of dot products
+constexpr int64_t kMaxDotRows = 6;  // of a tile of dot products
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -77,6 +77,7 @@ struct DotTile {
   int64_t rows, pixels;  // r in [0, rows), p in [0, pixels)
   const T* a;
   int64_t lda, a_row;
+  int64_t ahead;  // elements from row 0 to a row that will be wanted next
   const T* b;
   int64_t b_row;
   const int32_t* boff;
@@ -131,7 +132,8 @@ struct ConvKernelsOf {
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);  // rows: powers of two alone
   void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
-  void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);  // [MR - 1][taps - 1], powers of two
+  // [MR - 1][taps - 1], powers of two, and six rows where registers are many
+  void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);
   void (*pack)(const PackChannel<T>&);
   void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...
   // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
