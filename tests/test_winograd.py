@@ -99,8 +99,27 @@ STRIDED = [  # a stride of two: four parts of even and odd taps
     Case((19, 23), (5, 5), stride=2, padding=((0, 3), (1, 0)), groups=3, ic=17, oc=11, flip=True),
     Case((5, 9, 12), (3, 3, 3), stride=2, padding=1, ic=16, oc=9),
     Case((1, 2), (6, 6), stride=2, padding=5, ic=3, oc=2),
+    # of the input gradient four phases: short parts with the first tap or the last, phases of unequal length
+    *[
+        Case((18, 23), (k, k), stride=2, padding=(p, q), batch=3, ic=19, oc=18)
+        for k in (3, 5)
+        for p, q in [(0, 1), (1, 2), (2, 0)]
+    ],
+    Case((21, 150), (3, 3), stride=2, padding=1, ic=40, oc=150),  # several blocks, channels some at a time
+    Case((3, 17, 18), (2, 5, 5), stride=(1, 2, 2), padding=(1, 2, 2), groups=2, ic=17, oc=9),
 ]
-FURTHER += STRIPS + STRIDED
+SHORT = [  # last tiles short in height, in width, in both; several images and blocks; with borders
+    *[
+        Case(size, (3, 3), padding=1, mode=m, batch=3, ic=18, oc=17)
+        for size in [(6, 9), (8, 14), (13, 16), (1, 2)]
+        for m in ("zeros", "replicate")
+    ],
+    *[Case(size, (2, 2), batch=2, ic=18, oc=17) for size in [(4, 9), (11, 9), (14, 12)]],
+    Case((14, 14), (3, 3), padding=1, batch=5, ic=70, oc=130),
+    Case((4, 14, 14), (3, 3, 3), padding=1, ic=17, oc=18),
+    Case((42, 314), (3, 3), padding=1, mode="reflect", ic=17, oc=18),
+]
+FURTHER += STRIPS + STRIDED + SHORT
 CASES += FURTHER + BORDERS
 
 
@@ -238,8 +257,10 @@ def test_auto_takes_it_for_a_stride_of_two() -> None:
         ((1, 64, 56, 56), (64, 64, 4, 4), "4 F(5x5, 2x2)"),
         ((3, 29, 33, 31), (47, 29, 5, 5), "4 F(4x4, 3x3)"),
     ]:
-        told = fc.explain(shape, weight, stride=2, padding=1)
-        assert told["algorithm"] == "winograd" and told["kernel"] == kernel
+        directions = ["forward", "grad_input"] if weight[-1] % 2 else ["forward"]
+        for direction in directions:
+            told = fc.explain(shape, weight, stride=2, padding=1, direction=direction)
+            assert told["algorithm"] == "winograd" and told["kernel"] == kernel
     told = fc.explain((1, 128, 64, 64), (256, 128, 4, 4), stride=2, padding=1, direction="grad_input")
     assert told["algorithm"] == "winograd" and told["kernel"] == "F(5x5, 2x2)"
 

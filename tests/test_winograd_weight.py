@@ -54,6 +54,13 @@ CASES = [
     Case((300,), (5,), 1, 16, 8, batch=7, groups=2, ic=9, oc=8),
     Case((17, 17), (7, 1), 1, (3, 0), batch=5, ic=131, oc=97, flip=True),
     Case((6, 5, 12), (3, 1, 4), 1, (1, 0, 2), batch=2, ic=17, oc=19),
+    # a stride of two: four parts; the last tiles short in height, in width, in both
+    *(Case(size, (5, 5), 2, 2, batch=2, ic=17, oc=19) for size in [(3, 4), (13, 18), (18, 13), (19, 33), (33, 19)]),
+    *(Case((12, 17), (6, 6), 2, 3, mode=mode, groups=2, ic=9, oc=20) for mode in MODES),
+    *(Case((23, 19), (3, 3), 2, 1, mode=mode, batch=2, ic=20, oc=17) for mode in MODES),  # floats alone
+    Case((12, 11), (2, 2), batch=2, ic=17, oc=20),
+    Case((5, 15, 17), (3, 5, 5), 2, 2, ic=18, oc=33),
+    *(Case(size, (3, 3), 1, 1, batch=3, ic=18, oc=17) for size in [(5, 10), (10, 16), (16, 9), (1, 2), (41, 42)]),
 ]
 LARGE = [
     Case((41, 43), (3, 3), 1, 1, batch=3, ic=64, oc=64),
@@ -145,7 +152,7 @@ def test_chosen_for_large_layers(channels: int, size: int) -> None:
     for batch in (1, 16):
         told = plan((batch, channels, size, size), (channels, channels, 3, 3))
         assert told["algorithm"] == "winograd" and told["kernel"] == "F(3x3, 4x4)"
-        assert told["workspace_bytes"] < 4 << 20 and told["shared_bytes"] <= 6 << 20
+        assert told["workspace_bytes"] < 6 << 20 and told["shared_bytes"] <= 6 << 20
 
 
 @pytest.mark.parametrize("channels, size", [(64, 4), (3, 4), (16, 14), (512, 5), (8, 112)])
@@ -180,7 +187,7 @@ def test_forced_and_forbidden() -> None:
 
 @pytest.mark.parametrize(
     "kernel, more",
-    [((3, 3), {"stride": 2}), ((3, 5), {}), ((4, 4), {}), ((2, 2), {}), ((2, 1), {}), ((1, 3), {"stride": 2})],
+    [((3, 5), {}), ((4, 4), {}), ((2, 1), {}), ((1, 3), {"stride": 2}), ((7, 7), {"stride": 2})],
     ids=str,
 )
 def test_direct_where_it_does_not_fit(kernel: tuple[int, int], more: dict[str, Any], dtype: Any) -> None:

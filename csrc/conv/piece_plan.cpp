@@ -55,6 +55,11 @@ class Pieces {
       WinogradPiece<T> plan(c_, box, ends);
       return follow(box, plan);
     }
+    if (Piece both[2]; WinogradPiece<T>::find_phases(c_, axis, both)) {
+      const PieceBox box{axis[0].set[0], both[0], both[1]};
+      WinogradPiece<T> plan(c_, box, axis);
+      return follow(box, plan);
+    }
     const bool skips = fill_if_skipped(p);
     for_each_row_of_pieces(p, axis, [&](const Piece& d, const Piece& h, const Vector<Piece>& ws) {
       size_t i = ws.size() > 1 && both_phases({d, h, ws[0]}, {d, h, ws[1]}) ? 2 : 0;

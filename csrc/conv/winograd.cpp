@@ -40,31 +40,31 @@ int64_t weight_vector(const WinogradSum<T>& s, int64_t channels) {
   return s.shape.planes() * winograd_weight_plane<T>(s.shape.slices * channels);
 }
 
-// v[plane][slice][vector of channels][tile][lane], m[plane][vector of rows][tile][lane]
+// v[plane][slice][vector of channels][tile][lane], m[plane][vector of rows][phase][tile][lane]
 template <class T>
 struct Layout {
   int64_t v_vector, v_slice, v_plane, m_vector, m_plane;
   Layout(const WinogradSum<T>& s, const WinogradPlan& plan) {
     v_vector = m_vector = plan.images * plan.down * plan.across * lanes<T>();
     v_slice = ceil_div(s.channels, lanes<T>()) * v_vector;
-    v_plane = plane_stride<T>(s.shape.slices * v_slice);
-    m_plane = plane_stride<T>(plan.chunk * m_vector);
+    v_plane = plane_stride<T>(s.shape.slices / s.shape.results() * v_slice);
+    m_plane = plane_stride<T>(plan.chunk * s.shape.results() * m_vector);
   }
 };
 
 // The taps of each of four parts, and whether all of them lie side by side.
 template <class T>
 void find_taps(const WinogradSum<T>& s, WinogradPartWeights<T>& job) {
-  const int64_t k = s.shape.along;
+  const int64_t all = s.shape.along * s.shape.along;
+  int64_t last = INT64_MIN;
+  job.first = INT64_MAX;
   for (int64_t t = 0; t < kWinogradTaps; ++t) {
-    const int64_t p = t / 9, i = t % 9 / 3 * 2 + p / 2, j = t % 3 * 2 + p % 2;
-    job.tap[p][t % 9] = i < k && j < k ? s.tap[i * k + j] : kNoTap;
+    const int64_t p = t / 9, i = s.part_tap[0][p / 2][t % 9 / 3], j = s.part_tap[1][p % 2][t % 3];
+    const bool none = i == kNoTap || j == kNoTap;
+    job.tap[p][t % 9] = none ? kNoTap : i + j;
+    if (!none) job.first = std::min(job.first, i + j), last = std::max(last, i + j);
   }
-  const int64_t step = s.tap[1] - s.tap[0], all = k * k;
-  bool dense = step * step == 1;
-  for (int64_t t = 1; t < all; ++t) dense &= s.tap[t] - s.tap[t - 1] == step;
-  job.first = std::min(s.tap[0], s.tap[all - 1]);
-  job.dense = dense ? all : 0;
+  job.dense = last - job.first == all - 1 ? all : 0;
 }
 
 // The transformed weights of one vector of rows and channels [c0, c1): u[plane][slice][channel][lane].
@@ -77,9 +77,10 @@ void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, i
     if (s.shape.strip) {
       winograd_kernels<T>().strip_weights({w + s.tap[0], rows, s.w_row, c1 - c0, s.w_channel, s.shape.along,
                                            s.tap[1] - s.tap[0], u, plane, part, s.shape.taps});
-    } else if (s.shape.stride > 1) {
-      WinogradPartWeights<T> job{w, rows,  s.w_row, c1 - c0,           s.w_channel,     0, 0, {},
-                                 u, plane, part,    s.shape.taps == 3, s.shape.uneven()};
+    } else if (s.shape.split > 1) {
+      const bool uneven = s.shape.uneven() && s.shape.lack[0] * s.shape.lack[1] == 25;
+      WinogradPartWeights<T> job{w,  rows, s.w_row, c1 - c0, s.w_channel,       0,     0,
+                                 {}, u,    plane,   part,    s.shape.taps == 3, uneven};
       find_taps(s, job);
       winograd_kernels<T>().part_weights(job);
     } else {
@@ -97,7 +98,8 @@ struct Sizes {
   int64_t v, m, u, border, pixels;
   Sizes(const WinogradSum<T>& s, const WinogradPlan& plan) {
     const Layout<T> layout(s, plan);
-    const int64_t rows = s.shape.out(1), columns = round_up(plan.across, s.shape.step[2]) * s.shape.out(2);
+    const int64_t phases = s.shape.phases ? 2 : 1, rows = s.shape.out(1),
+                  columns = phases * round_up(plan.across, s.shape.step[2]) * s.shape.out(2);
     v = Arena::rounded_bytes<T>(s.shape.planes() * layout.v_plane);
     m = Arena::rounded_bytes<T>(s.shape.planes() * layout.m_plane);
     const int64_t own = plan.chunk * weight_vector(s, plan.depth);
@@ -176,7 +178,7 @@ struct Tiles {
     clear_short(block, scratch.m);
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
     WinogradBorder<T> border(s, plan, box, scratch.border);
-    Slices slices(s.axis[0], s.shape.parts());
+    Slices slices(s.axis[0], s.shape.sources());
     for (int64_t g = groups.begin; g < groups.end; ++g) {
       slices.clear();
       for (int64_t o = box.begin[0]; o < box.end[0]; ++o) {
@@ -197,14 +199,17 @@ struct Tiles {
   }
 
  private:
-  // The values that short tiles do not have are zeros, once and for all.
+  // The values that short tiles and phases of fewer taps do not have are zeros, once and for all.
   void clear_short(const WinogradBlock& block, T* m) const {
+    const int64_t phases = s.shape.results();
     for (int64_t i = 0; i < s.shape.planes(); ++i, m += layout.m_plane) {
       const Range own = block.in_plane(i);
-      if (own.size() == block.all()) continue;
-      for (int64_t r = 0; r < plan.chunk; ++r) {
+      const unsigned missing = phases > 1 ? s.shape.missing(i) : 0;
+      if (own.size() == block.all() && !missing) continue;
+      for (int64_t r = 0; r < plan.chunk * phases; ++r) {
         T* tile = m + r * layout.m_vector;
-        std::fill_n(tile, own.begin * lanes, T(0));
+        const bool none = missing >> r % phases & 1;
+        std::fill_n(tile, (none ? block.all() : own.begin) * lanes, T(0));
         std::fill(tile + own.end * lanes, tile + block.all() * lanes, T(0));
       }
     }
@@ -220,6 +225,7 @@ struct Tiles {
     if (own)
       for (int64_t r = rows.begin; r < rows.end; ++r)
         transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
+    if (s.shape.phases) return multiply_phases(block, rows, channels, place, u, held, scratch);
     // Slices side by side are multiplied at once, where no vector of channels has lanes to spare.
     const bool joins = channels.size() == s.channels && s.channels % lanes == 0;
     WinogradProducts<T> job{};
@@ -252,21 +258,52 @@ struct Tiles {
     }
   }
 
+  // Of each vector of rows, the phases that have a value in a plane are as many vectors.
+  void multiply_phases(const WinogradBlock& block, Range rows, Range channels, const Vector<int64_t>& place, const T* u,
+                       int64_t held, const Scratch& scratch) const {
+    const int64_t u_part = held * lanes, u_plane = winograd_weight_plane<T>(s.shape.slices * held),
+                  c0 = plan.transforms_weights ? 0 : channels.begin, phases = s.shape.results();
+    WinogradProducts<T> job{};
+    job.channels = channels.size();
+    job.v_vector = layout.v_vector;
+    for (int64_t r = 0; r < rows.size(); ++r)
+      for (int64_t i = 0; i < s.shape.planes(); ++i) {
+        const Range tiles = block.in_plane(i);
+        const unsigned missing = s.shape.missing(i);
+        const int64_t apart = missing & 2 ? 2 : 1;
+        job.vectors = phases / (missing & 2 ? 2 : 1) / (missing & 4 ? 2 : 1);
+        job.u_vector = apart * u_part;
+        job.m_vector = apart * layout.m_vector;
+        job.tiles = tiles.size();
+        job.m = scratch.m + i * layout.m_plane + r * phases * layout.m_vector + tiles.begin * lanes;
+        job.accumulate = channels.begin > 0;
+        for (size_t t = 0; t < place.size(); ++t) {
+          if (place[t] < 0) continue;
+          job.u = u + r * weight_vector(s, held) + i * u_plane + (static_cast<int64_t>(t) * phases * held + c0) * lanes;
+          job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice +
+                  channels.begin / lanes * layout.v_vector + tiles.begin * lanes;
+          kernels.products(job);
+          job.accumulate = true;
+        }
+      }
+  }
+
   // Vector r + i of rows, the i-th of those multiplied; if anything was.
   void transform_output(const Box& box, const WinogradBlock& block, int64_t o, int64_t g, int64_t r, int64_t i,
                         bool multiplied, const Scratch& scratch, WinogradBorder<T>& border) const {
     WinogradOutput<T> job{};
-    const int64_t row = (r + i) * lanes, column = s.shape.first(2, box.begin[2]);
+    const int64_t phases = s.shape.phases ? 2 : 1;
+    const int64_t row = (r + i) * lanes, column = phases * s.shape.first(2, box.begin[2]);
     job.plane = layout.m_plane;
-    job.tile_row = box.begin[1];
-    job.row_apart = s.shape.step[1];
-    job.column_apart = s.shape.step[2];
+    job.tile_row = phases * box.begin[1];
+    job.row_apart = phases * s.shape.step[1];
+    job.column_apart = phases * s.shape.step[2];
     job.channels = std::min(lanes, s.rows - row);
     job.y_channel = s.y.stride[1];
     job.y_row = s.y.stride[3];
     job.y_step = s.y.stride[4];
-    job.rows = s.axis[1].outputs;
-    job.columns = std::min(s.axis[2].outputs, s.shape.first(2, round_up(box.end[2], s.shape.step[2]))) - column;
+    job.rows = s.y.shape[3];
+    job.columns = std::min(s.y.shape[4], phases * s.shape.first(2, round_up(box.end[2], s.shape.step[2]))) - column;
     alignas(64) T bias[16] = {};
     if (s.bias) std::copy_n(s.bias + g * s.rows + row, job.channels, bias);
     job.bias = s.bias ? bias : nullptr;
@@ -278,8 +315,11 @@ struct Tiles {
     job.strip = static_cast<int>(s.shape.out(s.shape.strip));
     const auto output = s.shape.strip ? kernels.strip_output : kernels.of(s.shape.taps).output;
     for (int64_t n = 0; n < box.images(); ++n) {
-      job.m = scratch.m + i * layout.m_vector;
+      job.m = scratch.m + i * s.shape.results() * layout.m_vector;
       job.tiles = block.of_image(n);
+      job.tiles.phases = s.shape.phases;
+      for (int p = 0; s.shape.phases && p < kWinogradParts; ++p)
+        job.tiles.phase[p / 2][p % 2] = (((p / 2 ^ s.flip[0]) * 2) + (p % 2 ^ s.flip[1])) * layout.m_vector / lanes;
       if (multiplied) border.add_to(job, i, n);
       job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] + o * s.y.stride[2] +
               column * s.y.stride[4];
@@ -311,7 +351,7 @@ WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& 
   if (shape.slices == 0) return shape;
   if (strides) {
     if (step[1] != 1 || step[2] != 1 || w.taps() != taps || taps < 3 || taps > kMostStrided) return shape;
-    shape.stride = 2;
+    shape.split = 2;
     shape.along = taps;
     shape.taps = static_cast<int>(ceil_div(taps, 2));
     shape.slices *= shape.parts();
@@ -339,11 +379,26 @@ WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& 
   return shape;
 }
 
+bool winograd_phases(const AxisMap& even, const AxisMap& odd, AxisMap& both) {
+  const auto suits = [](const AxisMap& map) {
+    return !map.tabulated() && map.mode == Mode::zeros && (map.taps() == 1 || step_of(map) == 1);
+  };
+  if (!suits(even) || !suits(odd) || std::abs(even.taps() - odd.taps()) != 1) return false;
+  const auto [low, high] =
+      std::minmax({even.offset.front(), even.offset.back(), odd.offset.front(), odd.offset.back()});
+  if (high - low > 2 || high - low >= std::max(even.taps(), odd.taps())) return false;
+  both.in = even.in;
+  both.outputs = std::max(even.outputs, odd.outputs);
+  both.offset.clear();
+  for (int64_t at = low; at <= high; ++at) both.offset.push_back(at);
+  return true;
+}
+
 const char* winograd_name(const WinogradShape& shape) {
   static constexpr const char* squares[] = {"F(5x5, 2x2)", "F(4x4, 3x3)", "", "F(2x2, 5x5)"};
   static constexpr const char* strided[] = {"4 F(5x5, 2x2)", "4 F(4x4, 3x3)"};
   static constexpr const char* strip[] = {"", "F(6, 3)", "F(5, 4)", "F(4, 5)"};
-  return (shape.strip ? strip : shape.stride > 1 ? strided : squares)[shape.taps - 2];
+  return (shape.strip ? strip : shape.split > 1 ? strided : squares)[shape.taps - 2];
 }
 
 template <class T>
@@ -366,7 +421,7 @@ template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   WinogradPlan plan;
   const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>());
-  const int64_t channels = all_channels(s), planes = s.shape.planes();
+  const int64_t channels = all_channels(s) / s.shape.results(), planes = s.shape.planes();
   const auto cut = [](int64_t n, int64_t most) {
     return ceil_div(n, ceil_div(n, std::max<int64_t>(1, std::min(n, most))));
   };
@@ -399,13 +454,14 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
       plan.splits_rows ? plan.threads : std::min(vectors, ceil_div(plan.threads, plan.blocks() * plan.group_parts));
   const bool flat = s.axis[0].taps() == 1;
   plan.transforms_weights = flat && plan.blocks() * plan.deep == 1 && (!s.u || all <= kFewTiles);
-  plan.chunk = cut(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>()));
+  plan.chunk = cut(ceil_div(vectors, plan.row_parts), ceil_div(kRowsAtOnce, lanes<T>() * s.shape.results()));
   // The parts of a kernel are summed for so many channels at a time, whatever the number of threads and images.
   plan.depth = s.channels;
   if (plan.transforms_weights || (flat && s.shape.parts() > 1))
     plan.depth = std::min(
         s.channels,
-        round_up(kOwnBytes / item / (planes * s.shape.slices * std::max(kRowsAtOnce, lanes<T>())), lanes<T>()));
+        round_up(kOwnBytes / item / (planes * s.shape.slices / s.shape.results() * std::max(kRowsAtOnce, lanes<T>())),
+                 lanes<T>()));
   plan.workspace_bytes = Sizes<T>(s, plan).total();
   return plan;
 }
@@ -448,7 +504,8 @@ double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, i
                channel_vectors = ceil_div(channels, conv_kernels<T>().lanes),
                products = points * static_cast<double>(channels);
   const double transforms = shape.strip ? 50 * (row_vectors + channel_vectors * shape.parts())
-                                        : 200 * (row_vectors + channel_vectors * static_cast<double>(shape.parts()));
+                                        : 200 * (row_vectors * static_cast<double>(shape.results()) +
+                                                 channel_vectors * static_cast<double>(shape.sources()));
   const double cost = products * row_vectors / 2 * 1.15 + transforms * tiles;
   return static_cast<double>(groups * outputs[0]) * cost;
 }
@@ -457,7 +514,7 @@ template <class T>
 double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t rows, int64_t channels,
                             bool side_by_side) {
   const double taps = static_cast<double>(shape.strip ? shape.taps : shape.taps * shape.taps);
-  const double gather = side_by_side && (shape.taps > 2 || shape.stride > 1) ? 0 : 1.2 * taps;
+  const double gather = side_by_side && (shape.taps > 2 || shape.split > 1) ? 0 : 1.2 * taps;
   const double each = (shape.strip ? 1.2 + 36.0 / lanes<T>() : 2 + 100.0 / lanes<T>()) + gather;
   return static_cast<double>(groups * rows * channels * shape.slices) * each;
 }

@@ -18,30 +18,35 @@ namespace fastconv {
 // range together. A kernel of one tap on an axis has strips along the other for tiles: parts of `taps` taps, which are
 // slices too, `along` taps together. With a stride of two the kernel falls apart into four, of the even and the odd
 // taps of each axis, that read every second line: slices again. An odd part of one tap less has no value at infinity.
+// The input gradient has the same four parts, of the same lines of dy, and each gives the outputs of one phase; a
+// shorter part lacks its first tap, and then the value at zero, or its last.
 struct WinogradShape {
   int64_t slices = 1;
   int taps = 3;
-  int strip = 0;      // the axis that strips lie along; 0: squares
-  int stride = 1;     // of squares
-  int64_t along = 0;  // taps of a strip's axis, or of each
+  int strip = 0;                                         // the axis that strips lie along; 0: squares
+  int split = 1;                                         // 2: a square of four parts,
+  bool phases = false;                                   // each of which has outputs of its own
+  int64_t along = 0;                                     // taps of a strip's axis, or of each
+  int64_t lack[2] = {kWinogradIn - 1, kWinogradIn - 1};  // the point, in height and width, that shorter parts lack
   int64_t step[3] = {1, 1, 1};
 
   int64_t planes() const { return strip ? kStripIn : kWinogradPlanes; }
-  int64_t parts() const { return strip ? ceil_div(along, taps) : stride * stride; }
+  int64_t parts() const { return strip ? ceil_div(along, taps) : split * split; }
+  int stride() const { return phases ? 1 : split; }
+  int64_t sources() const { return phases ? 1 : parts(); }  // transformed tiles of a slice of x, and of y
+  int64_t results() const { return phases ? parts() : 1; }
   int64_t products() const { return slices / parts() * along * (strip ? 1 : along); }
   int64_t kernel(int axis) const { return strip && strip != axis ? 1 : along; }  // its taps
-  // Whether the odd parts are shorter, and the products of a tile.
-  bool uneven() const { return along % stride > 0; }
-  // Of the parts, those that are zero in a plane, as bits: the odd ones of an axis at infinity, if they are shorter.
+  bool uneven() const { return along % split > 0; }                              // whether the odd parts are shorter
+  // Of the parts, those that are zero in a plane, as bits: the odd ones of an axis, if they are shorter.
   unsigned missing(int64_t plane) const {
-    if (stride == 1 || !uneven()) return 0;
-    return (plane / kWinogradIn == kWinogradIn - 1 ? 0b1100u : 0) |
-           (plane % kWinogradIn == kWinogradIn - 1 ? 0b1010u : 0);
+    if (!uneven()) return 0;
+    return (plane / kWinogradIn == lack[0] ? 0b1100u : 0) | (plane % kWinogradIn == lack[1] ? 0b1010u : 0);
   }
   // Outputs of a tile along an axis, and the lines that it reads.
   int64_t out(int axis) const { return !strip ? winograd_outputs(taps) : axis == strip ? kStripIn + 1 - taps : 1; }
   int64_t in(int axis) const {
-    return !strip ? stride * kWinogradIn : axis == strip ? kStripIn + (parts() - 1) * taps : 1;
+    return !strip ? stride() * kWinogradIn : axis == strip ? kStripIn + (parts() - 1) * taps : 1;
   }
 
   // Tiles of n outputs of an axis, and the first output of a tile.
@@ -56,7 +61,7 @@ struct WinogradShape {
   }
   // Their points, those of all parts of an axis of squares.
   int64_t points(int axis, int64_t n) const {
-    return (stride * kWinogradIn - uneven()) * tiles(axis, n) - (ends_short(axis, n) ? 2 * stride : 0);
+    return (split * kWinogradIn - uneven()) * tiles(axis, n) - (ends_short(axis, n) ? 2 * split : 0);
   }
 
  private:
@@ -66,6 +71,10 @@ struct WinogradShape {
 // The shape of a kernel with these axes; `taps` is 0 where the algorithm does not fit.
 WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& w);
 const char* winograd_name(const WinogradShape& shape);
+
+// Of the even and the odd outputs of an input gradient's axis with a stride of two and an odd number of taps, three or
+// five: the axis of `both`, with the taps that either has. False if they are no such.
+bool winograd_phases(const AxisMap& even, const AxisMap& odd, AxisMap& both);
 
 // An end of an axis whose padding by one adds to an input gradient: the first of three taps reaches the padding behind
 // the axis from the last source coordinate, the last tap the padding before it from the first one.
@@ -89,6 +98,8 @@ struct WinogradSum {
   int64_t w_group = 0, w_row = 0, w_channel = 0;
   Vector<int64_t> slice;            // from w to each slice of taps along the depth
   int64_t tap[kWinogradTaps] = {};  // within a slice
+  int64_t part_tap[2][2][3] = {};   // of the even and of the odd part of each axis, or kNoTap
+  int flip[2] = {};                 // of the phases' axes: which outputs, even (0) or odd ones, the even part has
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;

@@ -17,7 +17,7 @@ WinogradBlock::WinogradBlock(const WinogradShape& shape, const AxisMap* axis, co
 }
 
 WinogradTiles WinogradBlock::of_image(int64_t n) const {
-  WinogradTiles tiles{count(1), count(2), number[0][0], number[1][0], {}};
+  WinogradTiles tiles{count(1), count(2), number[0][0], number[1][0], {}, false, {}};
   int64_t before = 0;
   for (const auto [low, right] : {std::pair(1, 0), {0, 0}, {0, 1}, {1, 1}}) {
     const int64_t size = number[0][low] * number[1][right];
@@ -86,7 +86,7 @@ WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape_, bool gradie
       block(shape, axis, b),
       h(axis[1], shape, 1, b.begin[1], b.end[1], gradient),
       w(axis[2], shape, 2, b.begin[2], b.end[2], gradient),
-      parts(gradient ? 1 : shape.parts()),
+      parts(gradient ? 1 : shape.sources()),
       make_patches(shape.strip ? winograd_kernels<T>().strip_patches
                    : gradient  ? winograd_kernels<T>().of(shape.taps).gradient_patches
                                : winograd_kernels<T>().source_patches) {
@@ -98,8 +98,8 @@ WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape_, bool gradie
 template <class T>
 int64_t WinogradPatchesOf<T>::pixel_elements(const WinogradShape& shape, int64_t down, int64_t across) {
   const auto lines = [&](int i, int64_t tiles) {  // of so many consecutive tiles of each residue
-    const int64_t step = shape.step[i] * shape.stride, residue = (ceil_div(tiles, shape.step[i]) - 1) * shape.out(i);
-    return std::min<int64_t>(step * residue + step / shape.stride * shape.in(i), tiles * shape.in(i));
+    const int64_t step = shape.step[i] * shape.stride(), residue = (ceil_div(tiles, shape.step[i]) - 1) * shape.out(i);
+    return std::min<int64_t>(step * residue + step / shape.stride() * shape.in(i), tiles * shape.in(i));
   };
   return (lines(1, down) + 1) * lines(2, across) * conv_kernels<T>().lanes;
 }
@@ -141,8 +141,8 @@ void WinogradPatchesOf<T>::transform_one(int64_t d, int64_t c, int64_t channels,
   job.column_lines = static_cast<int64_t>(w.at.size()) / job.tiles.across;
   job.lines = std::min<int64_t>(kStripIn, job.vertical ? job.row_lines : job.column_lines);
   for (int64_t p = 0; p < parts; ++p, job.v += part) {
-    job.row = rows() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride * kWinogradIn);
-    job.column = columns() + (shape.strip ? (shape.strip == 2) * p * shape.taps : p % shape.stride * kWinogradIn);
+    job.row = rows() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride() * kWinogradIn);
+    job.column = columns() + (shape.strip ? (shape.strip == 2) * p * shape.taps : p % shape.stride() * kWinogradIn);
     make_patches(job);
   }
 }

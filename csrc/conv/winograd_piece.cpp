@@ -17,6 +17,18 @@ double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
   return winograd_weight_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, all);
 }
 
+// Of the four phases of a stride of two; `box` has the taps that any of them has.
+WinogradShape phase_shape(const PieceBox& box) {
+  WinogradShape shape;
+  shape.phases = true;
+  shape.split = 2;
+  shape.along = static_cast<int64_t>(box.h.taps.size());
+  shape.taps = static_cast<int>(box.h.map.taps());
+  shape.slices = box.d.map.tabulated() ? 0 : box.d.map.taps() * shape.parts();
+  if (shape.slices == 0) shape.taps = 0;
+  return shape;
+}
+
 template <class T>
 int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape) {
   const WeightRows<T>& w = c.rows;
@@ -29,8 +41,12 @@ int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape) {
 
 template <class T>
 bool WinogradPiece<T>::suits(const Operands<T>& c, const PieceBox& box) {
+  return pays(c, box, winograd_shape(box.d.map, box.h.map, box.w.map));
+}
+
+template <class T>
+bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape) {
   if (c.algorithm != Algorithm::automatic && c.algorithm != Algorithm::winograd) return false;
-  const WinogradShape shape = winograd_shape(box.d.map, box.h.map, box.w.map);
   const WeightRows<T>& w = c.rows;
   if (shape.taps == 0 || w.channels == 0) return false;
   if (c.algorithm == Algorithm::winograd) return true;
@@ -57,8 +73,45 @@ bool WinogradPiece<T>::find_ends(const Operands<T>& c, const BackwardPieces (&ax
 }
 
 template <class T>
+bool WinogradPiece<T>::find_phases(const Operands<T>& c, const BackwardPieces (&axis)[3], Piece (&both)[2]) {
+  if (axis[0].set.size() != 1 || axis[1].set.size() != 2 || axis[2].set.size() != 2) return false;
+  for (const BackwardPieces& a : axis)
+    if (!a.add.empty()) return false;
+  for (int i : {0, 1}) {
+    const Piece &even = axis[i + 1].set[0], &odd = axis[i + 1].set[1];
+    if (even.step != 2 || !winograd_phases(even.map, odd.map, both[i].map)) return false;
+    both[i].taps = all_taps(even.map.taps() + odd.map.taps());
+  }
+  if (both[0].taps.size() != both[1].taps.size()) return false;
+  const PieceBox box{axis[0].set[0], both[0], both[1]};
+  return pays(c, box, phase_shape(box));
+}
+
+template <class T>
+WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const BackwardPieces (&axis)[3]) : c_(c) {
+  sum_.shape = phase_shape(box);
+  sum_.axis[0] = ascending(box.d).map;
+  for (int i : {0, 1}) {
+    sum_.axis[i + 1] = box[i + 1].map;
+    sum_.flip[i] = axis[i + 1].set[0].taps.size() < axis[i + 1].set[1].taps.size();
+    for (int part : {0, 1}) {
+      const Piece piece = ascending(axis[i + 1].set[static_cast<size_t>(part ^ sum_.flip[i])]);
+      const Vector<int64_t> tap = c_.tap_offsets(i + 1, piece);
+      int64_t(&to)[3] = sum_.part_tap[i][part];
+      std::fill_n(to, 3, kNoTap);
+      const int64_t first = piece.map.offset[0] - box[i + 1].map.offset[0];
+      std::copy(tap.begin(), tap.end(), to + first);
+      if (part && first > 0) sum_.shape.lack[i] = 0;
+    }
+  }
+  sum_.slice = c_.tap_offsets(0, ascending(box.d));
+  sum_.y = c_.y;
+  sum_.y.data += box.d.begin * c_.y.stride[2];
+  start();
+}
+
+template <class T>
 WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const Vector<WinogradEnd>* ends) : c_(c) {
-  const WeightRows<T>& w = c_.rows;
   Vector<int64_t> tap[3];
   for (int i = 0; i < 3; ++i) {
     Piece piece = ascending(box[i]);
@@ -69,13 +122,22 @@ WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const
   int64_t* to = sum_.tap;
   for (int64_t i : tap[1])
     for (int64_t j : tap[2]) *to++ = i + j;
+  for (int i : {0, 1})
+    for (size_t t = 0; t < 6; ++t) sum_.part_tap[i][t % 2][t / 2] = t < tap[i + 1].size() ? tap[i + 1][t] : kNoTap;
   sum_.shape = winograd_shape(sum_.axis[0], sum_.axis[1], sum_.axis[2]);
+  sum_.y = c_.y_of(box);
+  for (int i = 0; ends && i < 2; ++i) sum_.ends[i] = ends[i];
+  start();
+}
+
+template <class T>
+void WinogradPiece<T>::start() {
+  const WeightRows<T>& w = c_.rows;
   sum_.images = c_.images();
   sum_.groups = w.groups;
   sum_.channels = w.channels;
   sum_.rows = rows_at_once_ = rows_at_once(c_, sum_.shape);
   sum_.x = c_.x;
-  sum_.y = c_.y_of(box);
   sum_.w = w.w.data;
   sum_.w_group = w.group_stride();
   sum_.w_row = w.row_stride();
@@ -84,7 +146,6 @@ WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const
   sum_.clamp = c_.clamps;
   sum_.low = c_.low;
   sum_.high = c_.high;
-  for (int i = 0; ends && i < 2; ++i) sum_.ends[i] = ends[i];
   plan();
 }
 

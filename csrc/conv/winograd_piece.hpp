@@ -17,18 +17,25 @@ class WinogradPiece {
   // there is no padding, or more than that, or where the algorithm does not suit the one other piece.
   static bool find_ends(const Operands<T>& c, const BackwardPieces (&axis)[3], Vector<WinogradEnd> (&ends)[2]);
 
+  // Of an input gradient with a stride of two: the box of all four phases, if nothing else makes it up and the
+  // algorithm suits.
+  static bool find_phases(const Operands<T>& c, const BackwardPieces (&axis)[3], Piece (&both)[2]);
+  WinogradPiece(const Operands<T>& c, const PieceBox& box, const BackwardPieces (&axis)[3]);
+
   // `ends`: those of h and w, or null.
   WinogradPiece(const Operands<T>& c, const PieceBox& box, const Vector<WinogradEnd>* ends = nullptr);
 
   void run();
   ConvPlan describe() const;
   // The weights transformed. With a stride of two, that would be sixteen times as many: then they are not kept.
-  bool keeps_weights() const { return sum_.shape.stride == 1; }
+  bool keeps_weights() const { return sum_.shape.split == 1; }
   void make_ready(ReadyWeights<T>& to) const;
 
  private:
   int64_t weight_elements() const { return winograd_weight_size(sum_); }
   bool needs_weights() const { return !c_.transformed() && !plan_.transforms_weights; }
+  static bool pays(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape);
+  void start();
   void plan();
   bool next();  // the rows after these, if there are any
   void run_rows();

@@ -24,10 +24,13 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kSumBytes = 576 << 10;    // sums of a task
-constexpr int64_t kPatchBytes = 960 << 10;  // transformed x and dy of a block
-constexpr int64_t kSharedBytes = 6 << 20;   // sums of all parts
-constexpr int64_t kStoredChannels = 64;     // of x, transformed back at once
+// A task's sums, and its block's transformed x and dy. The more of them, the fewer transforms: only a plane at a time
+// is to stay in the L2 cache. Of few tiles, sums are hardly more than written and read again.
+constexpr int64_t kSumBytes = 2304 << 10, kSumBytesOfFew = 576 << 10;
+constexpr int64_t kFewTiles = 8;
+constexpr int64_t kPatchBytes = 2400 << 10;
+constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
+constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
 
 template <class T>
 struct WinogradWeight {
@@ -56,7 +59,8 @@ struct WinogradWeight {
     threads = threads_for(2 * p.macs());
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
     // The transforms of a task are repaid by the other side's channels: a square of sums is best.
-    const int64_t sums = kSumBytes / item / planes;
+    const bool few = p.mb * tiles_of(0) * tiles_of(1) * tiles_of(2) <= kFewTiles;
+    const int64_t sums = (few ? kSumBytesOfFew : kSumBytes) / item / planes;
     int64_t side = lanes;
     while ((side + lanes) * (side + lanes) <= sums) side += lanes;
     outputs = std::max(side, sums / std::min(ic, side) / lanes * lanes);
@@ -79,13 +83,17 @@ struct WinogradWeight {
   }
 
   // As many tasks for each thread, where they are of fewer outputs and tiles are few: each transforms x anew, but no
-  // sums cross between caches. Changes no sum; the choice of the algorithm comes before.
+  // sums cross between caches. Else, tasks enough. Changes no sum; the choice of the algorithm comes before.
   void share_out() {
-    const int64_t whole = outputs, cuts = ceil_div(oc, outputs);
-    if (p.mb * tiles_of(0) * tiles_of(1) * tiles_of(2) >= 4 * oc) return;
-    for (int64_t n = cuts; n <= 2 * cuts && tasks() % threads != 0; ++n)
-      outputs = round_up(ceil_div(oc, n), kernels.lanes);
-    if (tasks() % threads != 0) outputs = whole;
+    const int64_t whole = outputs, cuts = ceil_div(oc, outputs), lanes = kernels.lanes;
+    const bool few = p.mb * tiles_of(0) * tiles_of(1) * tiles_of(2) < 4 * oc;
+    for (int64_t n = cuts; few && n <= 2 * cuts && tasks() % threads != 0; ++n)
+      outputs = round_up(ceil_div(oc, n), lanes);
+    if (few && tasks() % threads != 0) outputs = whole;
+    const auto uneven = [&] { return tasks() * parts < 4 * threads && tasks() * parts % threads != 0; };
+    for (int64_t n = cuts; uneven() && outputs > lanes; ++n) outputs = round_up(ceil_div(oc, n), lanes);
+    for (int64_t n = ceil_div(ic, channels); uneven() && channels > lanes; ++n)
+      channels = round_up(ceil_div(ic, n), lanes);
   }
 
   // Of an axis: tiles, or along the depth outputs; those of a block; and blocks.
@@ -126,9 +134,9 @@ struct WinogradWeight {
                               : static_cast<double>(shape.points(1, p.axis[1].out) * shape.points(2, p.axis[2].out));
     const double products = static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 * 1.3,
                  n_parts = static_cast<double>(shape.parts());
-    const double source = shape.strip ? 40 + 25 * n_parts : 250, gradient = shape.strip ? 60 : 200;
+    const double source = shape.strip ? 40 + 25 * n_parts : 250 * n_parts, gradient = shape.strip ? 60 : 200;
     const double transforms = source * x_vectors * ceil_div(oc, outputs) + gradient * vectors * ceil_div(ic, channels);
-    const double sums = shape.strip ? 45 * n_parts : 190;
+    const double sums = (shape.strip ? 45 : 190) * n_parts;
     return p.groups * deep() * (products + transforms * all_tiles + sums * rows * vectors) + 4000;
   }
 
@@ -225,9 +233,12 @@ struct WinogradWeight {
     job.channels = t.c.size();
     job.s_vector = channels * kernels.lanes;
     for (int64_t plane = 0; plane < planes; ++plane) {
-      const Range own = block.in_plane(plane);
+      const int64_t of_part = plane % shape.planes();
+      const bool none = shape.missing(of_part) >> plane / shape.planes() & 1;  // zeros
+      if (none && !first) continue;
+      const Range own = none ? Range{} : block.in_plane(of_part);
       job.tiles = own.size();
-      job.g = s.dy_patches + plane % shape.planes() * dy_plane() + own.begin * kernels.lanes;
+      job.g = s.dy_patches + of_part * dy_plane() + own.begin * kernels.lanes;
       job.v = s.x_patches + plane * x_plane() + own.begin * kernels.lanes;
       job.s = sums + plane * sum_plane();
       transforms.tile_sums(job);
@@ -243,14 +254,19 @@ struct WinogradWeight {
     job.channels = std::min(kStoredChannels, t.c.size() - c);
     if (job.channels <= 0) return;
     job.plane = sum_plane();
-    job.row = outputs;
-    job.channel = p.axis[1].k * p.axis[2].k * outputs;
+    const int64_t split = shape.split, k = p.axis[2].k;
+    job.row = split * outputs;
+    job.down = k * job.row;
+    job.channel = p.axis[1].k * k * outputs;
     job.part_taps = shape.taps;
     const auto weight_sums = shape.strip ? transforms.strip_sums : transforms.of(shape.taps).weight_sums;
     for (int64_t o = 0; o < t.o.size(); o += lanes)
       for (int64_t part = 0; part < shape.parts(); ++part) {
         job.s = sums + part * shape.planes() * sum_plane() + o * channels + c * lanes;
-        job.w = s.stored + part * shape.taps * outputs + o;
+        const int64_t i = shape.strip ? 0 : part / split, j = shape.strip ? part * shape.taps : part % split;
+        job.w = s.stored + (i * k + j) * outputs + o;
+        job.tall = ceil_div(k - i, split);
+        job.wide = ceil_div(k - j, split);
         job.taps = shape.along - part * shape.taps;
         weight_sums(job);
       }
@@ -273,7 +289,7 @@ template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
   const WinogradShape shape = shape_of(p);
-  if (shape.taps < 3 || shape.stride > 1) return false;
+  if (shape.taps == 0 || (!shape.strip && !winograd_kernels<T>().of(shape.taps).weight_sums)) return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
     return false;
@@ -295,8 +311,10 @@ ConvPlan plan_winograd_weight(const ConvProblem& p) {
   WinogradWeight<T> w(p, {}, {}, {});
   w.share_out();
   plan.algorithm = Algorithm::winograd;
-  static constexpr const char* strips[] = {"F(3, 6)", "F(4, 5)", "F(5, 4)"};
-  plan.kernel = w.shape.strip ? strips[w.shape.taps - 3] : w.shape.taps == 3 ? "F(3x3, 4x4)" : "F(5x5, 2x2)";
+  static constexpr const char* strips[] = {"", "F(3, 6)", "F(4, 5)", "F(5, 4)"};
+  static constexpr const char* squares[] = {"F(2x2, 5x5)", "F(3x3, 4x4)", "", "F(5x5, 2x2)"};
+  static constexpr const char* strided[] = {"4 F(2x2, 5x5)", "4 F(3x3, 4x4)"};
+  plan.kernel = (w.shape.strip ? strips : w.shape.split > 1 ? strided : squares)[w.shape.taps - 2];
   plan.mr = w.transforms.tiles;
   plan.nr = static_cast<int>(std::min<int64_t>(w.outputs, w.transforms.vectors * w.kernels.lanes));
   plan.block_channels = w.channels;

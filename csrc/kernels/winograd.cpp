@@ -14,8 +14,10 @@ namespace {
 
 // The number of tile s of row r.
 FASTCONV_INLINE int64_t number_of(const WinogradTiles& t, int64_t r, int64_t s) {
+  const int64_t phase = t.phase[r & t.phases][s & t.phases];
+  r >>= t.phases, s >>= t.phases;
   const bool low = r >= t.whole_down, right = s >= t.whole_across;
-  return t.begin[low][right] + (low ? 0 : r) * (right ? 1 : t.whole_across) + (right ? 0 : s);
+  return phase + t.begin[low][right] + (low ? 0 : r) * (right ? 1 : t.whole_across) + (right ? 0 : s);
 }
 
 // f(0) ... f(N - 1), the second half of a transform: unrolled for three taps alone, whose values fit the registers.
@@ -82,15 +84,24 @@ FASTCONV_INLINE void point_values(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
 template <class T>
 void pixels(const WinogradPixels<T>& a) {
   constexpr int VL = kLanes<T>;
-  if (a.channels < VL || a.count < VL || a.step != 1) {
+  if (a.channels < VL / 4 || a.count < VL || a.step != 1) {
     for (int64_t c = 0; c < VL; ++c)  // channel by channel: a step that the processor foresees
       for (int64_t p = 0; p < a.count; ++p)
         a.pixels[p * VL + c] = c < a.channels ? a.src[c * a.channel_stride + p * a.step] : T(0);
     return;
   }
+  alignas(64) T copy[VL * VL];  // with lines of zeros
+  if (a.channels < VL)
+    for (int c = 0; c < VL; ++c) store(copy + c * VL, Vec<T>{});
   for (int64_t p = 0; p < a.count; p += VL) {
     const int64_t at = p < a.count - VL ? p : a.count - VL;  // the last square overlaps the one before
-    Square<T, FASTCONV_VEC_BYTES>::transpose(a.pixels + at * VL, VL, a.src + at, a.channel_stride);
+    const T* src = a.src + at;
+    int64_t stride = a.channel_stride;
+    if (a.channels < VL) {
+      for (int64_t c = 0; c < a.channels; ++c) store(copy + c * VL, load(src + c * stride));
+      src = copy, stride = VL;
+    }
+    Square<T, FASTCONV_VEC_BYTES>::transpose(a.pixels + at * VL, VL, src, stride);
   }
 }
 
@@ -440,15 +451,15 @@ FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int6
   const auto first = [](int64_t t, int64_t n, int64_t apart)
                          FASTCONV_LAMBDA { return apart == 1 ? t * n : t / apart * apart * n + t % apart; };
   const bool joined = a.y_row == a.columns * a.y_step && a.row_apart == 1 && a.column_apart == 1;
-  const int64_t across = a.tiles.across;
+  const int64_t across = a.tiles.across << a.tiles.phases;
   const int64_t columns = first(across - 1, wide, a.column_apart) + (wide - 1) * a.column_apart + 1;
   const int64_t pitch = (joined ? a.columns : columns) * VL;
-  for (int64_t r = 0; r < a.tiles.down; ++r) {
-    const int64_t last_row = (high - (r < a.tiles.whole_down ? 1 : 3)) * pitch;
+  for (int64_t r = 0; r < a.tiles.down << a.tiles.phases; ++r) {
+    const int64_t last_row = (high - (r >> a.tiles.phases < a.tiles.whole_down ? 1 : 3)) * pitch;
     for (int64_t t = 0; t < across; ++t) {
       const int64_t s = t ? t - 1 : across - 1, step = a.column_apart * VL;
       tile(a.m + number_of(a.tiles, r, s) * VL, a.pixels + first(s, wide, a.column_apart) * VL, pitch, step, last_row,
-           (wide - (s < a.tiles.whole_across ? 1 : 3)) * step);
+           (wide - (s >> a.tiles.phases < a.tiles.whole_across ? 1 : 3)) * step);
     }
     if (a.addition_count) add_more(a, r * high, pitch);
     const int64_t h = first(a.tile_row + r, high, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
@@ -555,7 +566,8 @@ void weight_sums(const WinogradSums<T>& a) {
       Vec<T> out[R];
       output_transform<T>(half[i], out);
 #pragma GCC unroll 8
-      for (int j = 0; j < R; ++j) store(a.w + c * a.channel + (i * R + j) * a.row, out[j]);
+      for (int j = 0; j < R; ++j)
+        if (i < a.tall && j < a.wide) store(a.w + c * a.channel + i * a.down + j * a.row, out[j]);
     });
   }
 }
@@ -589,7 +601,7 @@ void line_output(const WinogradLineOutput<T>& a) {
 template <class T, int R>
 constexpr WinogradTapKernels<T> of_taps() {
   constexpr int N = winograd_outputs(R);
-  if constexpr (R == 2) return {weights<T, R>, output<T, N>, nullptr, nullptr};
+  if constexpr (R == 2 && sizeof(T) == 8) return {weights<T, R>, output<T, N>, nullptr, nullptr};
   else return {weights<T, R>, output<T, N>, patches<T, N>, weight_sums<T, R>};
 }
 template <class T>

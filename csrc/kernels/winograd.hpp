@@ -22,11 +22,14 @@ constexpr int kStripIn = 8, kStripMostTaps = 16, kStripMostOut = 6;
 // last of a whole tile does. The last tiles of an axis can be short.
 
 // Where the tiles of an image stand among a block's: those that have values in a plane side by side. Tile s of row r is
-// number begin[i][j] + k, where i and j say whether it is short in height and in width, and it is the k-th of such.
+// number begin[i][j] + k, where i and j say whether it is short in height and in width, and it is the k-th of such. If
+// `phases`, tiles 2 s and 2 s + 1 of rows 2 r and 2 r + 1 interleave, and are phase[i][j] behind that.
 struct WinogradTiles {
   int64_t down, across;              // of them
   int64_t whole_down, whole_across;  // are not short, the first ones
   int64_t begin[2][2];
+  bool phases;
+  int64_t phase[2][2];
 };
 
 // pixels[p * lanes + c] = src[c * channel_stride + p * step] for p in [0, count), c in [0, channels); zeros up to
@@ -150,16 +153,17 @@ struct WinogradOutput {
   int strip;      // and their N
 };
 
-// w[c * channel + t * row + l] = (G^T s G)_t for c in [0, channels), l in [0, lanes), where
-// s_i = sum_k s[k * part + i * plane + c * lanes + l], k in [0, parts). Of a strip, (G^T s)_t for t in [0, taps) of
-// part_taps.
+// w[c * channel + i * down + j * row + l] = (G^T s G)[i, j] for c in [0, channels), l in [0, lanes), i in [0, tall),
+// j in [0, wide), where s_i = sum_k s[k * part + i * plane + c * lanes + l], k in [0, parts). Of a strip,
+// w[c * channel + t * row + l] = (G^T s)_t for t in [0, taps) of part_taps.
 template <class T>
 struct WinogradSums {
   const T* s;
   int64_t parts, part, plane;
   int64_t channels;
   T* w;
-  int64_t channel, row;
+  int64_t channel, down, row;
+  int64_t tall, wide;
   int64_t taps, part_taps;
 };
 
@@ -203,7 +207,7 @@ struct WinogradKernelsOf {
   void (*strip_patches)(const WinogradPatches<T>&);
   void (*strip_output)(const WinogradOutput<T>&);
   void (*strip_sums)(const WinogradSums<T>&);
-  WinogradTapKernels<T> two, three, five;  // of two taps no weight gradient
+  WinogradTapKernels<T> two, three, five;  // of two taps no weight gradient of doubles
 
   const WinogradTapKernels<T>& of(int taps) const { return taps == 3 ? three : taps == 5 ? five : two; }
 };
