@@ -5,6 +5,7 @@
 #include "conv/activation.hpp"
 #include "conv/cells.hpp"
 #include "conv/depthwise_lanes.hpp"
+#include "conv/depthwise_line.hpp"
 #include "conv/depthwise_spread.hpp"
 #include "conv/fold.hpp"
 #include "conv/piece_plan.hpp"
@@ -14,12 +15,13 @@ namespace fastconv {
 namespace {
 
 // A problem is taken whole by one of the first four, or piece by piece.
-enum class Way : uint8_t { folded, lanes, spread, cells, pieces };
+enum class Way : uint8_t { folded, line, lanes, spread, cells, pieces };
 
 template <class T>
 Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
   const bool backward = direction == Direction::backward_input;
   if (backward && !biased && Fold(p).pays<T>(algorithm)) return Way::folded;
+  if (use_line<T>(p, direction, algorithm)) return Way::line;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
   if (backward && use_spread<T>(p, algorithm)) return Way::spread;
   if (backward && use_cells<T>(p, algorithm)) return Way::cells;
@@ -29,9 +31,11 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
 template <class T>
 void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
                       const View<T>& y, Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
-  if (choose_way<T>(p, Direction::forward, algorithm, bias.data) == Way::lanes)
-    return run_lanes<T>(p, Direction::forward,
-                        {x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)});
+  if (const Way way = choose_way<T>(p, Direction::forward, algorithm, bias.data);
+      way == Way::line || way == Way::lanes) {
+    const LaneCall<T> call{x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)};
+    return way == Way::line ? run_line(p, Direction::forward, call) : run_lanes(p, Direction::forward, call);
+  }
   Operands<T> operands(p, Direction::forward, x, w, bias, y, activation, algorithm);
   operands.ready = ready;
   run_pieces(p, Direction::forward, operands);
@@ -61,6 +65,9 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::folded:
       Fold(p).run(dy, w, dx, algorithm);
       break;
+    case Way::line:
+      run_line<T>(p, Direction::backward_input, {dy, w, bias, dx});
+      break;
     case Way::lanes:
       run_lanes<T>(p, Direction::backward_input, {dy, w, bias, dx});
       break;
@@ -83,6 +90,8 @@ ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm a
   switch (choose_way<T>(p, direction, algorithm, false)) {
     case Way::folded:
       return Fold(p).describe<T>(algorithm);
+    case Way::line:
+      return plan_line<T>(p, direction);
     case Way::lanes:
       return plan_lanes<T>(p, direction);
     case Way::spread:

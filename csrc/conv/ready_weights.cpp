@@ -1,6 +1,7 @@
 #include "conv/ready_weights.hpp"
 
 #include "conv/depthwise_lanes.hpp"
+#include "conv/depthwise_line.hpp"
 #include "conv/piece_plan.hpp"
 
 namespace fastconv {
@@ -26,7 +27,8 @@ template <class T>
 std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem& p, View<const T> w, Algorithm algorithm) {
   auto ready = std::make_shared<ReadyWeights<T>>();
   const ConvProblem large = large_image(p);
-  if (use_lanes<T>(large, Direction::forward, algorithm)) return ready;
+  if (use_line<T>(large, Direction::forward, algorithm) || use_lanes<T>(large, Direction::forward, algorithm))
+    return ready;
   Operands<T> operands = Operands<T>::imagined(large, Direction::forward, algorithm);
   operands.rows.w = w;
   ReadyWeights<T> at_hand;

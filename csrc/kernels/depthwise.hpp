@@ -86,6 +86,20 @@ struct SpreadBand {
   T bias;
 };
 
+//   y[j] = clamp( bias + sum_k w[k] * x[j + k] ),   j in [0, n), k in [0, taps)
+// n is line_outputs at least; x is read by whole vectors. The sum goes in the order of k within a vector's width, then
+// by whole widths.
+template <class T>
+struct Line {
+  const T *x, *w;
+  int64_t taps;
+  T* y;
+  int64_t n;
+  T bias;
+  bool clamp;
+  T low, high;
+};
+
 template <class T>
 struct DepthwiseKernelsOf {
   int lanes;
@@ -95,6 +109,8 @@ struct DepthwiseKernelsOf {
   void (*band[kBands])(const Band<T>&);
   void (*band_dots[kBands])(const BandDots<T>&);
   void (*spread_band)(const SpreadBand<T>&);  // null where vectors are not read in parts
+  int64_t line_outputs;
+  void (*line)(const Line<T>&);  // null without fused multiply-add
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
   // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i].

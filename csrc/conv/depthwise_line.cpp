@@ -1,0 +1,128 @@
+#include "conv/depthwise_line.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "base/parallel.hpp"
+#include "base/workspace.hpp"
+#include "conv/index_map.hpp"
+#include "kernels/depthwise.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kPiece = 2048;  // outputs at a time
+
+// y[i] = sum_k w[k] x[i + k - lead], whichever of them the direction calls so.
+struct LineAxis {
+  int64_t in, outputs, taps, lead, pieces;
+  bool flips;  // the taps
+  LineAxis(const ConvAxis& a, Direction direction)
+      : in(a.in), outputs(a.out), taps(a.k), lead(a.pad_before), flips(false) {
+    if (direction == Direction::backward_input) {
+      std::swap(in, outputs);
+      lead = taps - 1 - lead;
+      flips = true;
+    }
+    pieces = ceil_div(outputs, kPiece);
+  }
+  int64_t piece() const { return ceil_div(outputs, pieces); }
+};
+
+template <class T>
+int64_t x_elements(const LineAxis& l) {  // the kernel reads whole vectors
+  return l.piece() + l.taps + 4 * depthwise_kernels<T>().lanes;
+}
+template <class T>
+int64_t bytes(const LineAxis& l) {
+  return Arena::rounded_bytes<T>(x_elements<T>(l)) + Arena::rounded_bytes<T>(l.taps) +
+         Arena::rounded_bytes<T>(l.piece());
+}
+
+// Elements [from, from + n) of a padded line.
+template <class T>
+void pad_line(const T* x, int64_t step, const LineAxis& l, Mode mode, int64_t from, int64_t n, T* to) {
+  const auto outside = [&](int64_t i, int64_t end) {
+    if (mode == Mode::zeros) std::fill(to + i, to + end, T(0));
+    else
+      for (; i < end; ++i) to[i] = x[map_coordinate(mode, from + i, l.in) * step];
+  };
+  const int64_t first = std::clamp<int64_t>(-from, 0, n), end = std::clamp(l.in - from, first, n);
+  outside(0, first);
+  if (step == 1) std::copy(x + from + first, x + from + end, to + first);
+  else
+    for (int64_t i = first; i < end; ++i) to[i] = x[(from + i) * step];
+  outside(end, n);
+}
+
+}  // namespace
+
+template <class T>
+bool use_line(const ConvProblem& p, Direction direction, Algorithm algorithm) {
+  constexpr int64_t kMostTaps = 640, kFewTaps = 32, kTiny = 2048;  // the first as in conv/depthwise_lanes.cpp
+  if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
+  const auto single = [](const ConvAxis& a) { return a.in == 1 && a.out == 1 && a.k == 1 && a.pad_before == 0; };
+  const ConvAxis& a = p.axis[2];
+  if (!depthwise_kernels<T>().line || !single(p.axis[0]) || !single(p.axis[1]) || p.groups != p.ic ||
+      p.groups != p.oc || p.mb == 0)
+    return false;
+  if (a.stride != 1 || a.dilation != 1 || a.k < 2 || a.k > kMostTaps) return false;
+  if (direction == Direction::backward_input && a.mode != Mode::zeros) return false;
+  const LineAxis line(a, direction);
+  if (a.k > kFewTaps && use_lanes<T>(p, direction, algorithm)) return false;
+  // What conv/tiny.cpp sums takes its taps in turn.
+  return line.outputs >= depthwise_kernels<T>().line_outputs && line.outputs * line.taps > kTiny;
+}
+
+template <class T>
+void run_line(const ConvProblem& p, Direction direction, const LaneCall<T>& call) {
+  const LineAxis l(p.axis[2], direction);
+  const DepthwiseKernelsOf<T>& kernels = depthwise_kernels<T>();
+  const int64_t units = p.mb * p.groups * l.pieces;
+  const int threads = threads_for(2 * p.macs());
+  const int64_t runs = std::min(units, tasks_for(2 * p.macs(), threads));
+  parallel_tasks(runs, threads, [&](int64_t run) {
+    T* const x = reinterpret_cast<T*>(Arena::local().reserve(bytes<T>(l)));
+    T *const w = x + Arena::rounded_bytes<T>(x_elements<T>(l)) / static_cast<int64_t>(sizeof(T)),
+             *const y = w + Arena::rounded_bytes<T>(l.taps) / static_cast<int64_t>(sizeof(T));
+    for (int64_t u = run * units / runs; u < (run + 1) * units / runs; ++u) {
+      const int64_t piece = u % l.pieces, c = u / l.pieces % p.groups, n = u / l.pieces / p.groups,
+                    begin = piece * l.outputs / l.pieces, end = (piece + 1) * l.outputs / l.pieces;
+      pad_line(call.x.data + n * call.x.stride[0] + c * call.x.stride[1], call.x.stride[4], l, p.axis[2].mode,
+               begin - l.lead, end - begin + l.taps - 1, x);
+      for (int64_t k = 0; k < l.taps; ++k)
+        w[k] = call.w.data[c * call.w.stride[0] + (l.flips ? l.taps - 1 - k : k) * call.w.stride[4]];
+      T* const to = call.y.data + n * call.y.stride[0] + c * call.y.stride[1] + begin * call.y.stride[4];
+      const bool in_place = call.y.stride[4] == 1;
+      kernels.line({x, w, l.taps, in_place ? to : y, end - begin,
+                    call.bias.data ? call.bias.data[c * call.bias.stride[0]] : T(0), call.clamp, call.low, call.high});
+      if (!in_place) kernels.unpack(to, call.y.stride[4], y, nullptr, end - begin);
+    }
+  });
+}
+
+template <class T>
+ConvPlan plan_line(const ConvProblem& p, Direction direction) {
+  const LineAxis l(p.axis[2], direction);
+  ConvPlan plan;
+  plan.algorithm = Algorithm::depthwise;
+  plan.kernel = "packed lines";
+  plan.mr = 1;
+  plan.nr = static_cast<int>(depthwise_kernels<T>().line_outputs);
+  plan.block_channels = 1;
+  plan.block_pixels = l.piece();
+  plan.workspace_bytes = bytes<T>(l);
+  plan.threads = static_cast<int>(std::min<int64_t>(threads_for(2 * p.macs()), p.mb * p.groups * l.pieces));
+  plan.cost = p.macs() / depthwise_kernels<T>().lanes * 0.6;
+  return plan;
+}
+
+#define FASTCONV_INSTANTIATE(T)                                              \
+  template bool use_line<T>(const ConvProblem&, Direction, Algorithm);       \
+  template void run_line(const ConvProblem&, Direction, const LaneCall<T>&); \
+  template ConvPlan plan_line<T>(const ConvProblem&, Direction);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv
