@@ -55,13 +55,16 @@ class Pieces {
       WinogradPiece<T> plan(c_, box, ends);
       return follow(box, plan);
     }
-    if (Piece both[2]; WinogradPiece<T>::find_phases(c_, axis, both)) {
+    const bool skips = fill_if_skipped(p);
+    Piece both[2];
+    const bool phases = WinogradPiece<T>::find_phases(c_, axis, both);
+    if (phases) {
       const PieceBox box{axis[0].set[0], both[0], both[1]};
       WinogradPiece<T> plan(c_, box, axis);
-      return follow(box, plan);
+      follow(box, plan);
     }
-    const bool skips = fill_if_skipped(p);
     for_each_row_of_pieces(p, axis, [&](const Piece& d, const Piece& h, const Vector<Piece>& ws) {
+      if (phases && !ws.empty() && !PieceBox{d, h, ws[0]}.adds()) return;
       size_t i = ws.size() > 1 && both_phases({d, h, ws[0]}, {d, h, ws[1]}) ? 2 : 0;
       for (; i < ws.size(); ++i)
         if (const PieceBox box{d, h, ws[i]}; !skips || box.taps() > 0) piece(box);

@@ -215,76 +215,55 @@ struct Tiles {
     }
   }
 
-  // All products of some vectors of rows with some channels.
+  // All products of some vectors of rows with some channels: of vectors of rows at once or, one by one, of the phases
+  // that have a value in a plane.
   void multiply(const WinogradBlock& block, int64_t g, Range rows, Range channels, const Vector<int64_t>& place,
                 const Scratch& scratch, const WinogradBorder<T>& border) const {
-    const bool own = plan.transforms_weights;
+    const bool own = plan.transforms_weights, phases = s.shape.phases;
     const int64_t held = own ? channels.size() : s.channels, c0 = own ? 0 : channels.begin;
     const int64_t u_plane = winograd_weight_plane<T>(s.shape.slices * held), u_vector = weight_vector(s, held);
     const T* u = own ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
     if (own)
       for (int64_t r = rows.begin; r < rows.end; ++r)
         transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
-    if (s.shape.phases) return multiply_phases(block, rows, channels, place, u, held, scratch);
     // Slices side by side are multiplied at once, where no vector of channels has lanes to spare.
-    const bool joins = channels.size() == s.channels && s.channels % lanes == 0;
+    const bool joins = channels.size() == s.channels && s.channels % lanes == 0 && !phases;
+    const int64_t results = s.shape.results(), c_vector = channels.begin / lanes * layout.v_vector;
     WinogradProducts<T> job{};
     job.vectors = rows.size();
     job.u_vector = u_vector;
     job.v_vector = layout.v_vector;
     job.m_vector = layout.m_vector;
-    for (int64_t i = 0; i < s.shape.planes(); ++i) {
-      const Range tiles = block.in_plane(i);
-      T* const m = scratch.m + i * layout.m_plane;
-      job.accumulate = channels.begin > 0;
-      job.tiles = tiles.size();
-      job.m = m + tiles.begin * lanes;
-      const unsigned missing = s.shape.missing(i);
-      const auto absent = [&](size_t t) { return place[t] < 0 || (missing && missing >> t % kWinogradParts & 1); };
-      for (size_t t = 0, n; t < place.size(); t += n) {
-        n = 1;
-        if (absent(t)) continue;
-        while (joins && t + n < place.size() && place[t + n] == place[t] + static_cast<int64_t>(n) && !absent(t + n))
-          ++n;
-        job.channels = static_cast<int64_t>(n) * channels.size();
-        job.u = u + i * u_plane + (static_cast<int64_t>(t) * held + c0) * lanes;
-        job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice + channels.begin / lanes * layout.v_vector +
-                tiles.begin * lanes;
-        kernels.products(job);
-        border.multiply(i, channels.begin, job);
-        job.accumulate = true;
-      }
-      if (!job.accumulate) std::fill_n(m, job.vectors * job.m_vector, T(0));
-    }
-  }
-
-  // Of each vector of rows, the phases that have a value in a plane are as many vectors.
-  void multiply_phases(const WinogradBlock& block, Range rows, Range channels, const Vector<int64_t>& place, const T* u,
-                       int64_t held, const Scratch& scratch) const {
-    const int64_t u_part = held * lanes, u_plane = winograd_weight_plane<T>(s.shape.slices * held),
-                  c0 = plan.transforms_weights ? 0 : channels.begin, phases = s.shape.results();
-    WinogradProducts<T> job{};
-    job.channels = channels.size();
-    job.v_vector = layout.v_vector;
-    for (int64_t r = 0; r < rows.size(); ++r)
+    for (int64_t r = 0; r < (phases ? rows.size() : 1); ++r)
       for (int64_t i = 0; i < s.shape.planes(); ++i) {
         const Range tiles = block.in_plane(i);
         const unsigned missing = s.shape.missing(i);
-        const int64_t apart = missing & 2 ? 2 : 1;
-        job.vectors = phases / (missing & 2 ? 2 : 1) / (missing & 4 ? 2 : 1);
-        job.u_vector = apart * u_part;
-        job.m_vector = apart * layout.m_vector;
-        job.tiles = tiles.size();
-        job.m = scratch.m + i * layout.m_plane + r * phases * layout.m_vector + tiles.begin * lanes;
+        T* const m = scratch.m + i * layout.m_plane + r * results * layout.m_vector;
+        if (phases) {
+          const int64_t apart = missing & 2 ? 2 : 1;
+          job.vectors = results / apart / (missing & 4 ? 2 : 1);
+          job.u_vector = apart * held * lanes;
+          job.m_vector = apart * layout.m_vector;
+        }
         job.accumulate = channels.begin > 0;
-        for (size_t t = 0; t < place.size(); ++t) {
-          if (place[t] < 0) continue;
-          job.u = u + r * weight_vector(s, held) + i * u_plane + (static_cast<int64_t>(t) * phases * held + c0) * lanes;
-          job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice +
-                  channels.begin / lanes * layout.v_vector + tiles.begin * lanes;
+        job.tiles = tiles.size();
+        job.m = m + tiles.begin * lanes;
+        const auto absent = [&](size_t t) {
+          return place[t] < 0 || (missing && !phases && missing >> t % kWinogradParts & 1);
+        };
+        for (size_t t = 0, n; t < place.size(); t += n) {
+          n = 1;
+          if (absent(t)) continue;
+          while (joins && t + n < place.size() && place[t + n] == place[t] + static_cast<int64_t>(n) && !absent(t + n))
+            ++n;
+          job.channels = static_cast<int64_t>(n) * channels.size();
+          job.u = u + r * u_vector + i * u_plane + (static_cast<int64_t>(t) * results * held + c0) * lanes;
+          job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice + c_vector + tiles.begin * lanes;
           kernels.products(job);
+          border.multiply(i, channels.begin, job);
           job.accumulate = true;
         }
+        if (!job.accumulate) std::fill_n(m, (phases ? results : rows.size()) * layout.m_vector, T(0));
       }
   }
 

@@ -29,6 +29,29 @@ WinogradShape phase_shape(const PieceBox& box) {
   return shape;
 }
 
+// Of all four phases the pieces of h and w. False where they are not all, or no phases.
+bool join_phases(const BackwardPieces (&axis)[3], Piece (&both)[2]) {
+  if (axis[0].set.size() != 1 || axis[1].set.size() != 2 || axis[2].set.size() != 2) return false;
+  for (int i : {0, 1}) {
+    const Piece &even = axis[i + 1].set[0], &odd = axis[i + 1].set[1];
+    if (even.step != 2 || !winograd_phases(even.map, odd.map, both[i].map)) return false;
+    both[i].taps = all_taps(even.map.taps() + odd.map.taps());
+  }
+  return both[0].taps.size() == both[1].taps.size();
+}
+
+// The taps of the longer phase of an axis and of the shorter one. Returns which of the two comes first.
+int find_parts(const BackwardPieces& axis, const AxisMap& both, int64_t stride, int64_t (&tap)[2][3]) {
+  const int flip = axis.set[0].taps.size() < axis.set[1].taps.size();
+  for (int part : {0, 1}) {
+    const Piece piece = ascending(axis.set[static_cast<size_t>(part ^ flip)]);
+    std::fill_n(tap[part], 3, kNoTap);
+    for (size_t t = 0; t < piece.taps.size(); ++t)
+      tap[part][piece.map.offset[t] - both.offset[0]] = piece.taps[t] * stride;
+  }
+  return flip;
+}
+
 template <class T>
 int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape) {
   const WeightRows<T>& w = c.rows;
@@ -74,15 +97,7 @@ bool WinogradPiece<T>::find_ends(const Operands<T>& c, const BackwardPieces (&ax
 
 template <class T>
 bool WinogradPiece<T>::find_phases(const Operands<T>& c, const BackwardPieces (&axis)[3], Piece (&both)[2]) {
-  if (axis[0].set.size() != 1 || axis[1].set.size() != 2 || axis[2].set.size() != 2) return false;
-  for (const BackwardPieces& a : axis)
-    if (!a.add.empty()) return false;
-  for (int i : {0, 1}) {
-    const Piece &even = axis[i + 1].set[0], &odd = axis[i + 1].set[1];
-    if (even.step != 2 || !winograd_phases(even.map, odd.map, both[i].map)) return false;
-    both[i].taps = all_taps(even.map.taps() + odd.map.taps());
-  }
-  if (both[0].taps.size() != both[1].taps.size()) return false;
+  if (!join_phases(axis, both)) return false;
   const PieceBox box{axis[0].set[0], both[0], both[1]};
   return pays(c, box, phase_shape(box));
 }
@@ -90,21 +105,14 @@ bool WinogradPiece<T>::find_phases(const Operands<T>& c, const BackwardPieces (&
 template <class T>
 WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const BackwardPieces (&axis)[3]) : c_(c) {
   sum_.shape = phase_shape(box);
-  sum_.axis[0] = ascending(box.d).map;
+  const Piece d = ascending(box.d);
+  sum_.axis[0] = d.map;
+  sum_.slice = c_.tap_offsets(0, d);
   for (int i : {0, 1}) {
     sum_.axis[i + 1] = box[i + 1].map;
-    sum_.flip[i] = axis[i + 1].set[0].taps.size() < axis[i + 1].set[1].taps.size();
-    for (int part : {0, 1}) {
-      const Piece piece = ascending(axis[i + 1].set[static_cast<size_t>(part ^ sum_.flip[i])]);
-      const Vector<int64_t> tap = c_.tap_offsets(i + 1, piece);
-      int64_t(&to)[3] = sum_.part_tap[i][part];
-      std::fill_n(to, 3, kNoTap);
-      const int64_t first = piece.map.offset[0] - box[i + 1].map.offset[0];
-      std::copy(tap.begin(), tap.end(), to + first);
-      if (part && first > 0) sum_.shape.lack[i] = 0;
-    }
+    sum_.flip[i] = find_parts(axis[i + 1], box[i + 1].map, c_.rows.w.stride[3 + i], sum_.part_tap[i]);
+    if (sum_.part_tap[i][1][0] == kNoTap) sum_.shape.lack[i] = 0;
   }
-  sum_.slice = c_.tap_offsets(0, ascending(box.d));
   sum_.y = c_.y;
   sum_.y.data += box.d.begin * c_.y.stride[2];
   start();

@@ -17,8 +17,8 @@ class WinogradPiece {
   // there is no padding, or more than that, or where the algorithm does not suit the one other piece.
   static bool find_ends(const Operands<T>& c, const BackwardPieces (&axis)[3], Vector<WinogradEnd> (&ends)[2]);
 
-  // Of an input gradient with a stride of two: the box of all four phases, if nothing else makes it up and the
-  // algorithm suits.
+  // Of an input gradient with a stride of two: the pieces of h and w with all four phases, if the algorithm suits. What
+  // padding adds is left to others.
   static bool find_phases(const Operands<T>& c, const BackwardPieces (&axis)[3], Piece (&both)[2]);
   WinogradPiece(const Operands<T>& c, const PieceBox& box, const BackwardPieces (&axis)[3]);
 
