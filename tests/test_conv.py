@@ -291,3 +291,14 @@ def test_kernel_of_the_size_of_the_image(
     np.testing.assert_array_equal(gradient.reshape(len(x), -1), y.reshape(len(x), 11) @ matrix)
     out = np.full(x.shape, np.nan, dtype, order="F")
     np.testing.assert_array_equal(fc.conv2d_grad_input(y, w, x.shape, flip=flip, out=out), gradient)
+
+
+# Every fourth element of a line, all four residues or some, in whatever order padding leaves them, with lines of less
+# and of more than a vector.
+@pytest.mark.parametrize("pad", [0, 1, 2, 3, ((0, 1), (2, 0))], ids=str)
+@pytest.mark.parametrize("kernel", [3, 4, 5, 7])
+@pytest.mark.parametrize("width", [19, 64, 67, 141])
+def test_a_stride_of_four(width: int, kernel: int, pad: Any, dtype: Any) -> None:
+    case = Case((13, width), (kernel, kernel), 4, pad, batch=2, ic=3, oc=9)
+    x, w, b, _ = case.data(dtype)
+    assert_exact(case.forward(x, w, b, algorithm="direct"), case.expected_output(x, w, b), dtype)

@@ -210,7 +210,8 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 template <class T>
 bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
                     int64_t stride, bool squares, bool volume) {
-  constexpr int64_t kFewRows = 6, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024;
+  constexpr int64_t kFewRows = 6, kSomeRows = 8, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024,
+                    kManyTaps = 25;
   const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
   if (volume) {
     if (stride > 1 || height * width <= kTinyImage || rows > (channels > 1 ? kOfManyChannels - 1 : kFewRows))
@@ -222,7 +223,8 @@ bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel
   if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage)
     return true;  // nothing is packed
   if (squares && stride == 1 && rows <= kSquare && channels <= kSquare && height * width > kTinyImage) return true;
-  return rows == 1 || (channels == 1 && (rows <= kFewRows || height * width <= kSmallImage));
+  if (sizeof(T) == 8 && rows > kSquare && taps >= kManyTaps && stride == 1) return false;  // of bands of four rows
+  return rows == 1 || (channels == 1 && rows <= (height * width <= kSmallImage ? kSomeRows : kFewRows));
 }
 
 template <class T>

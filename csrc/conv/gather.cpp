@@ -26,6 +26,7 @@ constexpr int64_t kStreamed =
     8;  // channels at a time of a large x of which a single tile of rows is made: long stretches of each
 constexpr int64_t kLargeBytes = 1 << 20;   // of such an image
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
+constexpr int64_t kOnePass = 256;          // terms of a sum that is stored once
 constexpr int64_t kOneRunPixels = 128;     // of a block of all channels, at least
 constexpr int64_t kRowsBytes = 384 << 10;  // rows of `a` that pass by all panels before the next, in the L2 cache
 
@@ -41,6 +42,16 @@ double pack_cost(const GatherSum<T>& s, const LayoutSize (&l)[3], int lanes) {
   double lines = static_cast<double>(s.groups * s.images * s.channels * l[0].width * l[1].width);
   for (int i = 0; i < 3; ++i) lines *= static_cast<double>(l[i].segments);
   return lines * (8.0 + 2.5 * static_cast<double>(l[2].width) / lanes);
+}
+
+// Cycles of copying between y and the edges of tiles that end within a vector, once or twice for each run of channels.
+template <class T>
+double edge_cost(const GatherSum<T>& s, int lanes) {
+  const int64_t plane = s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs;
+  const bool dense = s.taps() == 1 && (s.images == 1 || plane % lanes == 0);
+  if (dense || s.axis[2].outputs % lanes == 0) return 0;
+  const double passes = 2 * std::ceil(static_cast<double>(s.channels * s.taps()) / kOnePass) - 1;
+  return 0.25 * passes * static_cast<double>(s.images * plane) * static_cast<double>(s.groups * s.rows);
 }
 
 // Layouts trade entries to pack against vectors to multiply: an expanded axis is packed once a tap, but has no gaps.
@@ -65,7 +76,10 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
     double all = static_cast<double>(s.images) * sweeps;
     if (!s.tail && l[2].width == n[2] && l[1].width == n[1] && l[0].width == n[0])
       all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
-    const double cost = s.groups * all * s.channels * s.taps() * row_tiles / 2 + pack_cost(s, l, lanes);
+    // Rows that follow one another end within a vector once an image.
+    const bool joined = l[2].width == n[2] && s.channels * s.taps() <= kOnePass;
+    const double cost = s.groups * all * s.channels * s.taps() * row_tiles / 2 + pack_cost(s, l, lanes) +
+                        (joined ? 0 : edge_cost(s, lanes));
     if (best < 0 || cost < best * 0.98) {
       best = cost;
       std::copy(expand, expand + 3, plan.expand);
@@ -543,16 +557,6 @@ int64_t whole_lines(const GatherSum<T>& s, const GatherPlan& plan) {
   return joined && !plan.columns && plan.threads == 1 && lines <= plan.extent[1] ? lines : 1;
 }
 
-// Cycles of copying between y and the edges of tiles that end within a vector, once or twice for each run of channels.
-template <class T>
-double edge_cost(const GatherSum<T>& s, int lanes) {
-  const int64_t plane = s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs;
-  const bool dense = s.taps() == 1 && (s.images == 1 || plane % lanes == 0);
-  if (dense || s.axis[2].outputs % lanes == 0) return 0;
-  const double passes = 2 * std::ceil(static_cast<double>(s.channels * s.taps()) / 256) - 1;
-  return 0.25 * passes * static_cast<double>(s.images * plane) * static_cast<double>(s.groups * s.rows);
-}
-
 // The tile and the layout, and whether vectors are pixels or channels of y.
 template <class T>
 GatherPlan choose_kernel(const GatherSum<T>& s) {
@@ -560,7 +564,7 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   GatherPlan pixels, columns;
   const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
   choose_tile<T>(s.rows, std::ceil(outputs / lanes), s.packed_rows, pixels);
-  pixels.cost = choose_layout(s, lanes, pixels.mr, pixels) + edge_cost(s, lanes);
+  pixels.cost = choose_layout(s, lanes, pixels.mr, pixels);
   if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);

@@ -41,14 +41,67 @@ FASTCONV_INLINE void pack_spaced(const PackLine* line, const PackLine* end, cons
   }
 }
 
+// v[k] = elements k, k + S, ... of S vectors at p.
+template <int S, class T>
+FASTCONV_INLINE void load_apart(const T* p, Vec<T>* v) {
+  if constexpr (S == 1) {
+    v[0] = load(p);
+  } else {
+    Vec<T> low[S / 2], high[S / 2];
+    load_apart<S / 2>(p, low);
+    load_apart<S / 2>(p + S / 2 * kLanes<T>, high);
+#pragma GCC unroll 2
+    for (int k = 0; k < S / 2; ++k) {
+      v[k] = even_lanes(low[k], high[k]);
+      v[k + S / 2] = odd_lanes(low[k], high[k]);
+    }
+  }
+}
+
+// Runs of every S-th element that together are all elements: they are read once. Returns how many elements of each it
+// did, whole vectors, and 0 if the runs are no such ones.
+template <int S, class T>
+FASTCONV_INLINE int64_t pack_apart(const PackLine* line, const PackLine* end, const PackRun* run, T* dst,
+                                   const T* src) {
+  const int64_t whole = run->length / kLanes<T> * kLanes<T>;
+  int64_t first = run->src;
+  for (int i = 1; i < S; ++i) first = run[i].src < first ? run[i].src : first;
+  T* to[S] = {};
+  for (int i = 0; i < S; ++i) {
+    const int64_t k = run[i].src - first;
+    if (run[i].step != S || run[i].length != run->length || k >= S) return 0;
+    to[k] = dst + run[i].dst;
+  }
+  for (int k = 0; k < S; ++k)
+    if (!to[k]) return 0;
+  for (; line != end; ++line)
+    for (int64_t j = 0; j < whole; j += kLanes<T>) {
+      Vec<T> v[S];
+      load_apart<S>(src + line->src + first + S * j, v);
+#pragma GCC unroll 4
+      for (int k = 0; k < S; ++k) store(to[k] + line->dst + j, v[k]);
+    }
+  return whole;
+}
+
 template <class T>
 void pack(const PackChannel<T>& c) {
   constexpr int64_t kLines = 16;  // at a time: all runs read them while they are in the L1 cache
   const PackLine* const last = c.lines + c.line_count;
   for (const PackLine *first = c.lines, *end; first != last; first = end) {
     end = last - first > kLines ? first + kLines : last;
-    for (int64_t i = 0; i < c.run_count; ++i) {
-      const PackRun run = c.runs[i];  // in registers: what is stored cannot change it
+    int64_t together = 0, done = 0;  // runs from here on of which so many elements are packed
+    for (int64_t i = 0; i < c.run_count; ++i, --together) {
+      PackRun run = c.runs[i];  // in registers: what is stored cannot change it
+      if (together <= 0) {
+        const bool four = run.step == 4 && c.run_count - i >= 4;
+        done = four ? pack_apart<4>(first, end, c.runs + i, c.dst, c.src) : 0;
+        together = done ? 4 : 1;
+      }
+      run.dst += static_cast<int32_t>(done);
+      run.src += done * run.step;
+      run.length -= static_cast<int32_t>(done);
+      if (run.length == 0) continue;
       T* const dst = c.dst + run.dst;
       const T* const src = c.src + run.src;
       const int64_t n = run.length, step = run.step;
