@@ -41,6 +41,16 @@ CASES = [
     *[Case((9, 36), (3, 3), 2, 1, mode=mode, groups=2) for mode in MODES],
     Case((150, 70), (3, 3), 2, 1, batch=2, groups=2),
     Case((12, 12), (3, 3), 2, 1, groups=2, ic=2),
+    # Small images, two lines a vector.
+    *[
+        Case((h, w), (k, k), padding=k // 2, batch=2, groups=29, flip=flip)
+        for k, flip in ((3, False), (5, True), (7, False))
+        for h, w in ((5, 8), (8, 5), (7, 7), (6, 8), (8, 8))
+    ],
+    # Lines: vectors of sums and pieces of lines, taps that are more or fewer than vectors have lanes.
+    *[Case((n,), (9,), padding=4, batch=2, groups=3) for n in (63, 64, 65, 127, 128, 129, 200, 2049, 4500)],
+    *[Case((300,), (k,), padding=k // 3, groups=5, flip=k % 2 > 0) for k in (2, 3, 8, 15, 16, 17, 31, 32, 33, 64, 75)],
+    *[Case((290,), (19,), padding=((21, 3),), mode=mode, groups=4) for mode in MODES],
     # Up to three outputs of many channels, and gradients of as many inputs: lines of one channel after another.
     *[Case((18, 37), (k, k), s, k // 2, ic=ic, oc=oc) for k in (3, 5) for s in (1, 2) for ic, oc in ((9, 3), (2, 11))],
     Case((17, 33), (3, 3), padding=1, mode="reflect", batch=2, ic=7, oc=2),
@@ -145,6 +155,9 @@ SPREAD = [
     Case((150, 131), (3, 3), padding=1, mode="symmetric", batch=5, ic=2),
     Case((14, 14), (3, 3), padding=1, mode="reflect", batch=5, groups=40),
     Case((41, 37), (5, 5), padding=2, batch=5, groups=12),
+    Case((7, 7), (7, 7), padding=3, batch=5, groups=20),
+    Case((2500,), (31,), padding=15, batch=5, groups=4),
+    Case((65,), (20,), padding=9, batch=5, groups=2),
     Case((300, 30), (7, 7), padding=3, mode="reflect", batch=5),
     Case((6, 5), (3, 3), batch=5, ic=3),
     Case((4, 18, 20), (3, 3, 3), padding=1, batch=5, ic=3, oc=2),
@@ -256,8 +269,10 @@ def test_activations(case: Case, activation: str, dtype: Any) -> None:
 def test_auto_takes_it(direction: str, x: tuple[int, ...], w: tuple[int, ...], options: dict[str, Any]) -> None:
     plan = fc.explain(x, w, direction=direction, **options)
     assert plan["algorithm"] == "depthwise"
-    if x[-1] in (3, 1000):
+    if x[-1] == 3:
         assert plan["kernel"] == "channel lanes"
+    elif x[-1] == 1000:
+        assert plan["kernel"] in ("channel lanes", "packed lines")
     elif x[1] == 1:
         assert plan["kernel"] in ("image rows", "packed image rows")
     asked = fc.explain(x, w, direction=direction, algorithm="depthwise", **options)

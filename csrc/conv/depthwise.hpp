@@ -36,6 +36,7 @@ struct DepthwiseSum {
   bool clamp = false;
   T low = 0, high = 0;
   AxisFold h_fold, w_fold;  // of squares alone
+  bool turns = false;       // the kernel's last tap is read first, along both axes
 
   int64_t planes() const { return images * groups * d.outputs; }  // each of all rows
   int64_t lines() const { return channels * d.taps(); }           // that meet a line's taps

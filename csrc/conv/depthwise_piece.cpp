@@ -80,6 +80,10 @@ DepthwisePiece<T>::DepthwisePiece(const Operands<T>& c, const View<const T>& x, 
     sum_.y.stride[4] = c.y.stride[4];
     sum_.y.shape[4] = c.y.shape[4];
   }
+  const auto turns = [](const Piece& p) {
+    return p.taps.size() > 1 && (p.taps[1] - p.taps[0]) * (p.map.offset[1] - p.map.offset[0]) < 0;
+  };
+  sum_.turns = turns(h) && turns(w);
   sum_.bias = c.first_bias();
   sum_.clamp = c.clamps;
   sum_.low = c.low;

@@ -135,6 +135,11 @@ class SquareImage {
   const T* from_ = nullptr;
 };
 
+bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t pad, Mode mode) {
+  constexpr int64_t kLeast = 5, kMost = 8;
+  return in == outputs && in >= kLeast && in <= kMost && pad == taps / 2 && mode == Mode::zeros;
+}
+
 // Where the taps stand, from the kernel's first, in the order of reading.
 Vector<int64_t> tap_offsets(const AxisMap& h, const AxisMap& w, const int64_t* h_tap, const int64_t* w_tap) {
   Vector<int64_t> taps;
@@ -156,6 +161,18 @@ double operations(const DepthwiseSum<T>& s) {
          s.w.outputs;
 }
 
+// Where a whole small image fits the registers. What conv/tiny.cpp may sum is left out, as the order is another.
+template <class T>
+auto small_kernel(const DepthwiseSum<T>& s) -> void (*)(const SquareRows<T>&) {
+  const auto fits = [](const AxisMap& a) {
+    return is_small_axis(a.in, a.outputs, a.taps(), -middle(a) + a.taps() / 2, a.mode);
+  };
+  const bool folds = s.h_fold.first >= 0 || s.w_fold.first >= 0;
+  if (s.w.stride > 1 || s.channels > 1 || folds || !fits(s.h) || !fits(s.w) || operations(s) <= 4096 * s.images)
+    return nullptr;
+  return square_kernels<T>().small[s.w.taps() / 2 - 1];
+}
+
 // Strips of groups, one after the other: number (n * groups + g) * strips + i.
 template <class T>
 void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Cut units) {
@@ -175,12 +192,14 @@ void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Cut units) 
   }
   b.tap = tap.data();
   b.y_row = stores_in_place ? s.y.stride[3] : s.w.outputs;
+  b.turns = s.turns;
   b.clamp = s.clamp, b.low = s.low, b.high = s.high;
   b.channels = s.channels, b.w_channel = s.w_channel;
   b.planes = 1;
   b.x_plane = s.channels * s.x.stride[1], b.w_plane = s.w_group, b.y_plane = s.rows * s.y.stride[1];
   const int64_t strips = ceil_div(s.h.outputs, plan.strip);
   const bool planes_at_once = image.in_place() && stores_in_place && s.rows == 1 && strips == 1;
+  const auto small = small_kernel(s);
   for (int64_t u = units.begin; u < units.end; u += b.planes) {
     const int64_t p = u / strips, n = p / s.groups, g = p % s.groups;
     const Cut rows = strip_of(s.h.outputs, strips, u % strips);
@@ -198,7 +217,8 @@ void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Cut units) 
       b.bias = s.bias ? s.bias + g * s.rows + o : nullptr;
       b.lines = image.channel(0);
       b.w = s.weights + g * s.w_group + o * s.w_row;
-      if (s.h.taps() == 3) square_kernels<T>().rows[s.h.stride - 1](b);
+      if (small) small(b);
+      else if (s.h.taps() == 3) square_kernels<T>().rows[s.h.stride - 1](b);
       else square_kernels<T>().larger[s.h.taps() / 2 - 2](b);
       for (int64_t r = 0; !stores_in_place && r < rows.size(); ++r)
         depthwise_kernels<T>().unpack(y + r * s.y.stride[3], s.y.stride[4], buffer + r * b.y_row, nullptr, s.w.outputs);
@@ -370,6 +390,17 @@ void run_squares(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 }
 
 template <class T>
+bool has_small_squares(const ConvProblem& p) {
+  const auto fits = [](const ConvAxis& a) {
+    return is_small_axis(a.in, a.out, a.k, a.pad_before, a.mode) && a.dilation == 1 &&
+           (a.k == 3 || a.k == 5 || a.k == 7);
+  };
+  const ConvAxis &h = p.axis[1], &w = p.axis[2];
+  return p.groups == p.ic && p.groups == p.oc && h.k == w.k && fits(h) && fits(w) &&
+         square_kernels<T>().small[w.k / 2 - 1];
+}
+
+template <class T>
 bool has_square_gradient(const ConvProblem& p) {
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
   return w.k == 3 && sums_squares<T>(h, w, p.ic / p.groups) && square_kernels<T>().dots[w.stride - 1];
@@ -389,6 +420,7 @@ ConvPlan plan_squares_weight(const ConvProblem& p) {
   template bool folds_squares<T>(const ConvProblem&);                                               \
   template DepthwisePlan plan_squares(const DepthwiseSum<T>&);                                      \
   template void run_squares(const DepthwiseSum<T>&, const DepthwisePlan&);                          \
+  template bool has_small_squares<T>(const ConvProblem&);                                           \
   template bool has_square_gradient<T>(const ConvProblem&);                                         \
   template void squares_weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>); \
   template ConvPlan plan_squares_weight<T>(const ConvProblem&);

@@ -13,6 +13,10 @@ template <class T>
 bool folds_squares(const ConvProblem& p);
 AxisFold fold_of(const ConvAxis& axis);
 
+// Whether images are so small that all of one is in registers, in either direction.
+template <class T>
+bool has_small_squares(const ConvProblem& p);
+
 template <class T>
 DepthwisePlan plan_squares(const DepthwiseSum<T>& sum);
 template <class T>

@@ -620,11 +620,112 @@ void larger_rows(const SquareRows<T>& all) {
   }
 }
 
+// Small images, two lines a vector: a line is half of it, with zeros behind its elements.
+constexpr int kPairs = 4;
+
+// Both halves moved on by S elements, zeros coming in.
+template <int S, class V, int... I>
+FASTCONV_INLINE V halves_moved_on(V v, LaneList<I...>) {
+  constexpr int n = sizeof...(I), half = n / 2;
+  return __builtin_shufflevector(v, V{}, (I % half + S >= 0 && I % half + S < half ? I + S : n)...);
+}
+// Column k and on of K by K taps: an output row is a sum over rows an even and rows an odd number of lines away.
+template <class T, int K, int k = 0>
+FASTCONV_INLINE void add_pairs(const Vec<T> (&in)[kPairs], const T* w, Vec<T> (&even)[kPairs], Vec<T> (&odd)[kPairs]) {
+  if constexpr (k < K) {
+    constexpr int H = kLanes<T> / 2;
+    Vec<T> own[kPairs], between[kPairs + 1];  // lines 2 i and 2 i + 1; lines 2 i - 1 and 2 i
+#pragma GCC unroll 4
+    for (int i = 0; i < kPairs; ++i) own[i] = halves_moved_on<k - K / 2>(in[i], LanesOf<Vec<T>>{});
+    between[0] = moved_on<H>(Vec<T>{}, own[0]);
+    between[kPairs] = moved_on<H>(own[kPairs - 1], Vec<T>{});
+#pragma GCC unroll 4
+    for (int i = 1; i < kPairs; ++i) between[i] = moved_on<H>(own[i - 1], own[i]);
+#pragma GCC unroll 7
+    for (int r = 0; r < K; ++r) {
+      const Vec<T> tap = splat(w[r * K + k]);
+      const int d = r - K / 2;
+#pragma GCC unroll 4
+      for (int i = 0; i < kPairs; ++i)
+        if (d % 2) {
+          const int at = i + (d + 1) / 2;
+          if (at >= 0 && at <= kPairs) odd[i] += tap * between[at];
+        } else {
+          const int at = i + d / 2;
+          if (at >= 0 && at < kPairs) even[i] += tap * own[at];
+        }
+    }
+    add_pairs<T, K, k + 1>(in, w, even, odd);
+  }
+}
+
+template <class V, int... I>
+FASTCONV_INLINE V reversed(V v, LaneList<I...>) {
+  return __builtin_shufflevector(v, v, (static_cast<int>(sizeof...(I)) - 1 - I)...);
+}
+// An image turned half around, in its frame of so many pairs of lines.
+template <class T>
+FASTCONV_INLINE void turn(Vec<T> (&v)[kPairs]) {
+#pragma GCC unroll 2
+  for (int i = 0; i < kPairs / 2; ++i) {
+    const Vec<T> last = v[kPairs - 1 - i];
+    v[kPairs - 1 - i] = reversed(v[i], LanesOf<Vec<T>>{});
+    v[i] = reversed(last, LanesOf<Vec<T>>{});
+  }
+}
+
+template <class T, int K>
+void small_rows(const SquareRows<T>& all) {
+  constexpr int H = kLanes<T> / 2;
+  SquareRows<T> b = all;
+  const int64_t *tap = b.tap, rows = b.lines.rows;
+  const int64_t first = tap[b.turns ? K * K - 1 : 0], step = b.turns ? -1 : 1;
+  const bool in_turn = tap[1] == tap[0] + step && tap[K] == tap[0] + K * step;
+  const LaneRange<T> low(0, b.lines.width), high(H, b.lines.width), none(0, 0);
+  for (int64_t p = 0; p < all.planes; ++p, next_plane(b)) {
+    T own[K * K];
+    const T* w = b.w + first;
+    if (!in_turn) {
+      for (int t = 0; t < K * K; ++t) own[t] = b.w[tap[b.turns ? K * K - 1 - t : t]];
+      w = own;
+    }
+    Vec<T> in[kPairs], even[kPairs], odd[kPairs];
+#pragma GCC unroll 4
+    for (int i = 0; i < kPairs; ++i) {
+      const T* line = b.lines.x + 2 * i * b.lines.row;
+      in[i] = load_lanes(line, 2 * i < rows ? low : none) +
+              load_lanes(line + b.lines.row - H, 2 * i + 1 < rows ? high : none);
+      even[i] = splat(b.bias ? *b.bias : T(0));
+      odd[i] = Vec<T>{};
+    }
+    if (b.turns) turn<T>(in);
+    add_pairs<T, K>(in, w, even, odd);
+#pragma GCC unroll 4
+    for (int i = 0; i < kPairs; ++i) even[i] += odd[i];
+    if (b.turns) turn<T>(even);
+#pragma GCC unroll 4
+    for (int i = 0; i < kPairs; ++i) {
+      Vec<T> v = even[i];
+      if (b.clamp) {
+        const Vec<T> least = splat(b.low), most = splat(b.high);
+        v = v < least ? least : v;
+        v = v > most ? most : v;
+      }
+      T* y = b.y + 2 * i * b.y_row;
+      store_lanes(y, v, 2 * i < rows ? low : none);
+      store_lanes(y + b.y_row - H, v, 2 * i + 1 < rows ? high : none);
+    }
+  }
+}
+
 template <class T>
 constexpr SquareKernelsOf<T> make_kernels() {
-  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>, rows<T, 2>}, {}, {nullptr, dots<T, 2>}};
+  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>, rows<T, 2>}, {}, {}, {nullptr, dots<T, 2>}};
   if constexpr (kMovesLanes) k.dots[0] = dots<T, 1>;
-  if constexpr (kMovesLanes && sizeof(T) == 4) k.larger[0] = larger_rows<T, 5>, k.larger[1] = larger_rows<T, 7>;
+  if constexpr (kMovesLanes && sizeof(T) == 4) {
+    k.small[0] = small_rows<T, 3>, k.small[1] = small_rows<T, 5>, k.small[2] = small_rows<T, 7>;
+    k.larger[0] = larger_rows<T, 5>, k.larger[1] = larger_rows<T, 7>;
+  }
   return k;
 }
 

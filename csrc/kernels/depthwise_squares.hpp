@@ -45,6 +45,7 @@ struct SquareRows {
   // Of squares of five and seven taps, which have one channel and do not fold: lines [-before, rows + after) stand
   // `row` apart and have elements [first, end); all else is zeros.
   int64_t before, after, first, end;
+  bool turns;  // taps are a kernel's from its last to its first: small images are turned instead
 };
 
 // Of each of `planes`:
@@ -67,7 +68,10 @@ struct SquareKernelsOf {
   bool many_registers;                      // the others are null where they are few, and nothing is folded
   void (*rows[2])(const SquareRows<T>&);    // at a stride of one and of two
   void (*larger[2])(const SquareRows<T>&);  // of five and of seven taps; float64 has none
-  void (*dots[2])(const SquareDots<T>&);    // as rows
+  // Of three, five and seven taps, of images that are as large as their outputs and nothing but zeros around them: up
+  // to eight lines of up to eight elements. Rows of an even and of an odd number are summed apart, column by column.
+  void (*small[3])(const SquareRows<T>&);
+  void (*dots[2])(const SquareDots<T>&);  // as rows
 };
 
 struct SquareKernels {
