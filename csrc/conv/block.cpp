@@ -165,9 +165,25 @@ void Block<T>::pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t 
       }
 }
 
+// Whether there is but a line an image, as those of a 1x1 kernel are: all channels of a line are copied at once.
+template <class T>
+bool Block<T>::copies_lines() const {
+  return static_cast<int64_t>(lines_.size()) <= box_.images() && runs_.size() == 1 && runs_[0].step == 1 &&
+         more_runs_.empty() && more_lines_.empty();
+}
+template <class T>
+void Block<T>::copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
+  for (const PackLine& line : lines_)
+    kernels.copy_tile(dst + line.dst + runs_[0].dst, channel_stride_,
+                      x_.data + c0 * x_.stride[1] + line.src + runs_[0].src, x_.stride[1], channels, runs_[0].length);
+}
+
 template <class T>
 const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
   if (in_place_) return x_.data + c0 * x_.stride[1] + lines_[0].src + runs_[0].src;
+  const bool pixels = x_.stride[1] == 1 && x_.stride[4] != 1;
+  if (pixels) pack_pixels(kernels, c0, channels, dst);
+  else if (copies_lines()) return copy_lines(kernels, c0, channels, dst), dst;
   PackChannel<T> job{};
   auto with = [&job](auto kernel, const Vector<PackLine>& lines, const Vector<PackRun>& runs) {
     job.lines = lines.data();
@@ -176,8 +192,6 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
     job.run_count = static_cast<int64_t>(runs.size());
     if (job.line_count && job.run_count) kernel(job);
   };
-  const bool pixels = x_.stride[1] == 1 && x_.stride[4] != 1;
-  if (pixels) pack_pixels(kernels, c0, channels, dst);
   for (int64_t c = 0; c < channels; ++c) {
     job.dst = dst + c * channel_stride_;
     job.src = x_.data + (c0 + c) * x_.stride[1];

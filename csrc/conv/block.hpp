@@ -55,6 +55,8 @@ class Block {
   void find_lines();
   void join_lines();
   bool stands_in_x(bool aligned) const;
+  bool copies_lines() const;
+  void copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
   void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 
   Box box_;

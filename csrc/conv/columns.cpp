@@ -7,7 +7,7 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPanelBytes = 32 << 10;  // a panel of weights, read vector after vector while all pixels pass by
+constexpr int64_t kPanelBytes = 64 << 10;  // a panel of weights, read vector after vector while all pixels pass by
 constexpr int64_t kSumBytes = 640 << 10;   // sums of a block in the L2 cache
 
 // The sums of one box, and where they are kept.

@@ -24,6 +24,7 @@ constexpr int64_t kTailPlane = 256;        // pixels of an image of which a vect
 constexpr int64_t kDenseTailPlane = 512;   // where no tap goes along the width, lest its rows have gaps
 constexpr int64_t kStreamed =
     8;  // channels at a time of a large x of which a single tile of rows is made: long stretches of each
+constexpr int64_t kStreamedPixels = 8192;  // of them
 constexpr int64_t kLargeBytes = 1 << 20;   // of such an image
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
 constexpr int64_t kOnePass = 256;          // terms of a sum that is stored once
@@ -114,7 +115,7 @@ void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) 
 // The tail's pixels within a box, and their sums so far.
 template <class T>
 class Tail {
-  static constexpr int64_t kTall = 4;  // rows of a at a time
+  static constexpr int64_t kTall = kMaxDotRows;  // rows of a at a time
 
  public:
   Tail(const GatherSum<T>& s, const Box& box) : s_(s), box_(box) {
@@ -168,8 +169,9 @@ class Tail {
     t.boff = at;
     t.accumulate = !first;
     t.ldc = count() * kernels_.lanes;
+    const int64_t few = power_of_two_within(std::min<int64_t>(kernels_.vectors, count()));
     for (int64_t m = 0, tall; m < rows; m += tall) {
-      tall = power_of_two_within(std::min(kTall, rows - m));
+      tall = power_of_two_within(std::min({kTall, rows - m, kernels_.accumulators / few}));
       t.a = dense ? a + m * s_.a_row : rows_;
       for (int64_t i = 0; i < tall && !dense; ++i)
         for (int64_t k = 0; k < depth_; ++k) rows_[i * depth_ + k] = a[(m + i) * s_.a_row + offsets[k]];
@@ -186,7 +188,7 @@ class Tail {
   // Some sums at a time: their lanes are added as vectors, all first lanes and all second ones and so on.
   void store(const T* bias, T* y, int64_t rows) const {
     constexpr int64_t kSums = 16;
-    T lane[kSums * kSums];
+    T lane[kSums * kSums] = {};
     const int64_t lanes = kernels_.lanes, all = rows * count();
     int64_t m = 0;
     auto to = y_.begin();
@@ -194,7 +196,7 @@ class Tail {
       const int64_t some = std::min(kSums, all - i0);
       kernels_.pack_transposed(lane, kSums, sums_ + i0 * lanes, lanes, 1, lanes, some, some);
       for (int64_t l = 1; l < lanes; ++l)
-        for (int64_t i = 0; i < some; ++i) lane[i] += lane[l * kSums + i];
+        for (int64_t i = 0; i < kSums; ++i) lane[i] += lane[l * kSums + i];
       for (int64_t i = 0; i < some; ++i) {
         T value = lane[i] + (bias ? bias[m] : T(0));
         if (s_.clamp) value = value < s_.low ? s_.low : value > s_.high ? s_.high : value;
@@ -240,100 +242,126 @@ struct Panels {
   int64_t edges = 0;  // columns of all edged panels
 };
 
+// Whether rows of `a` are so few and x so large that memory decides: long stretches of few channels come quickest.
 template <class T>
-struct Executor {
-  const GatherSum<T>& s;
-  const GatherPlan& plan;
-  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  int64_t lanes = kernels.lanes, room = kMaxVectors * kernels.lanes;
+bool streams(const GatherSum<T>& s, const GatherPlan& plan) {
+  return !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.y.stride[4] == 1 &&
+         s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
+}
 
-  // All outputs of groups [g0, g1) and row tiles [tile0, tile1) inside the box. A panel of the packed block stays in
-  // the L1 cache while all rows of `a` pass by; with shallow sums a row tile goes along the rows of y instead.
-  void box(const Box& box, int64_t g0, int64_t g1, int64_t tile0, int64_t tile1) const {
-    if (tile0 >= tile1) return;
+// The outputs of some row tiles inside a box. A panel of the packed block stays in the L1 cache while all rows of `a`
+// pass by; with shallow sums a row tile goes along the rows of y instead.
+template <class T>
+class Executor {
+ public:
+  Executor(const GatherSum<T>& sum, const GatherPlan& gather_plan, const Box& box, Range tiles)
+      : s(sum), plan(gather_plan), block(s.axis, box, plan.expand, s.x, reads_aligned(s)), tail(s, box) {
+    for (int64_t i = tiles.begin; i < tiles.end; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
+    row0 = row_tile.front().first;
+    row_count = row_tile.back().first + row_tile.back().count - row0;
+    make_panels();
+    plan_edges();
+    place();
+  }
+
+  void run(Range groups) {
+    for (int64_t g = groups.begin; g < groups.end; ++g)
+      for (int64_t c0 = 0; c0 < s.channels; c0 += channels) sum_channels(g, c0);
+  }
+
+ private:
+  using RowTile = GatherPlan::RowTile;
+  struct Row {
+    int64_t position, y, n;
+  };
+  // Some channels of a group, the first of which are packed at b.
+  struct Part {
+    int64_t g, c0;
+    const T* b;
+    bool last;
+  };
+  // The buffer of the edged panels: rows `pitch` elements apart.
+  struct Edges {
+    bool keeps;  // the sums of all channels
+    int64_t rows, pitch;
+  };
+
+  static bool reads_aligned(const GatherSum<T>& s) {
     const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0;
-    const Block<T> block(s.axis, box, plan.expand, s.x, far_apart || s.rows >= kPackingRows);
-    const int64_t cb = std::min(plan.channels, s.channels), taps = s.taps();
-    const int64_t packed_bytes = Arena::rounded_bytes<T>(block.elements(cb)),
-                  offset_bytes = Arena::rounded_bytes<int32_t>(cb * taps);
-    Tail<T> tail(s, box);
-    const Panels panels = make_panels(block, tail);
-    Vector<GatherPlan::RowTile> row_tile;
-    for (int64_t i = tile0; i < tile1; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
-    const int64_t row0 = row_tile.front().first, row_count = row_tile.back().first + row_tile.back().count - row0;
-    const Edges edges = plan_edges(panels, row_count, cb);
-    const int64_t edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch);
-    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes +
-                                          Tail<T>::bytes(tail.count(), cb * taps, row_count));
-    tail.place(memory + packed_bytes + 2 * offset_bytes + edge_bytes, cb * taps);
-    T* packed = reinterpret_cast<T*>(memory);
-    int32_t* offsets = reinterpret_cast<int32_t*>(memory + packed_bytes);
-    int32_t* a_offsets = reinterpret_cast<int32_t*>(memory + packed_bytes + offset_bytes);
-    T* edge = reinterpret_cast<T*>(memory + packed_bytes + 2 * offset_bytes);
-    block.offsets(cb, offsets);
-    for (int64_t c = 0, k = 0; c < cb; ++c)
-      for (int64_t t = 0; t < taps; ++t)
-        a_offsets[k++] = static_cast<int32_t>(c * s.a_channel + s.a_tap[static_cast<size_t>(t)]);
-    block.clear(cb, packed);
-    std::fill_n(edge, edges.rows * edges.pitch, T(0));  // columns that belong to no output are computed all the same
+    return far_apart || s.rows >= kPackingRows;
+  }
 
-    TileRun<T> t{};
+  // Scratch memory, and what is the same for all channels.
+  void place() {
+    const int64_t taps = s.taps(), depth = channels * taps,
+                  packed_bytes = Arena::rounded_bytes<T>(block.elements(channels)),
+                  offset_bytes = Arena::rounded_bytes<int32_t>(depth),
+                  edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch);
+    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes +
+                                          Tail<T>::bytes(tail.count(), depth, row_count));
+    packed = reinterpret_cast<T*>(memory);
+    offsets = reinterpret_cast<int32_t*>(memory += packed_bytes);
+    a_offsets = reinterpret_cast<int32_t*>(memory += offset_bytes);
+    edge = reinterpret_cast<T*>(memory += offset_bytes);
+    tail.place(memory + edge_bytes, depth);
+    block.offsets(channels, offsets);
+    for (int64_t k = 0; k < depth; ++k)
+      a_offsets[k] = static_cast<int32_t>(k / taps * s.a_channel + s.a_tap[static_cast<size_t>(k % taps)]);
+    block.clear(channels, packed);
+    std::fill_n(edge, edges.rows * edges.pitch, T(0));  // columns that belong to no output are computed all the same
     t.packed = s.packed;
     t.lda = s.a_row;
     t.aoff = a_offsets;
     t.boff = offsets;
+    t.b_ahead = streams(s, plan) ? kAheadBytes / static_cast<int64_t>(sizeof(T)) : 0;
+    t.ldc = s.y.stride[1];
     t.low = s.low;
     t.high = s.high;
-    for (int64_t g = g0; g < g1; ++g)
-      for (int64_t c0 = 0; c0 < s.channels; c0 += cb) {
-        const int64_t channels = std::min(cb, s.channels - c0);
-        const T* b = block.pack(kernels, g * s.x_group + s.x_first + c0, channels, packed);
-        t.k = channels * taps;
-        t.accumulate = s.accumulate || c0 > 0;
-        t.clamp = s.clamp && c0 + channels >= s.channels;
-        auto one = [&](const Panel& panel, int64_t i) {
-          const auto [m, mr] = row_tile[static_cast<size_t>(i - tile0)];
-          const int64_t channel = g * s.rows + m;
-          t.b = b + panel.position;
-          t.pixels = panel.pixels;
-          t.a = s.a + g * s.a_group + m * s.a_row + c0 * s.a_channel * (s.packed ? mr : 1);
-          t.bias = s.bias ? s.bias + channel : nullptr;
-          t.c = s.y.data + channel * s.y.stride[1] + panel.y;
-          t.ldc = s.y.stride[1];
-          if (panel.kind == Panel::straight) return tile(mr, panel.vectors)(t);
-          if (panel.kind == Panel::image) return multiply_image(t, panel.height, block.width(2));
-          T* own = edge + (edges.keeps ? (m - row0) * edges.pitch + panel.edge : 0);
-          const bool load = t.accumulate && (c0 == 0 || !edges.keeps),
-                     store = c0 + channels >= s.channels || !edges.keeps;
-          multiply_edged(panel, panels.segments.data() + panel.first_segment, t, mr, own, edges.pitch, load, store);
-        };
-        if (tail.count()) tail.gather(block, b, offsets, t.k);
-        if (s.tail || !shallow()) {
-          const int64_t most = std::max<int64_t>(1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr));
-          for (int64_t i0 = tile0; i0 < tile1; i0 += most)
-            for (const Panel& panel : panels.list)
-              for (int64_t i = i0; i < std::min(tile1, i0 + most); ++i) {
-                one(panel, i);
-                if (!tail.count() || &panel != &panels.list.back()) continue;
-                const auto [m, mr] = row_tile[static_cast<size_t>(i - tile0)];
-                tail.add(t.a, a_offsets, m - row0, mr, c0 == 0);
-              }
-        } else {
-          for (int64_t i = tile0; i < tile1; ++i)
-            for (const Panel& panel : panels.list) one(panel, i);
-        }
-        if (tail.count() && c0 + channels >= s.channels)
-          tail.store(s.bias ? s.bias + g * s.rows + row0 : nullptr, s.y.data + (g * s.rows + row0) * s.y.stride[1],
-                     row_count);
-      }
   }
 
- private:
-  struct Row {
-    int64_t position, y, n;
-  };
+  // Channels [c0, c0 + channels) of group g, as far as there are any.
+  void sum_channels(int64_t g, int64_t c0) {
+    const int64_t some = std::min(channels, s.channels - c0), row = g * s.rows + row0;
+    const bool last = c0 + some >= s.channels;
+    t.k = some * s.taps();
+    t.accumulate = s.accumulate || c0 > 0;
+    t.clamp = s.clamp && last;
+    const Part part{g, c0, block.pack(kernels, g * s.x_group + s.x_first + c0, some, packed), last};
+    if (tail.count()) tail.gather(block, part.b, offsets, t.k);
+    if (s.tail || !shallow()) panel_by_panel(part);
+    else
+      for (const RowTile& rows : row_tile)
+        for (const Panel& panel : panels.list) multiply(part, panel, rows);
+    if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
+  }
+
+  // Rows that the L2 cache holds pass by all panels before the next ones do.
+  void panel_by_panel(const Part& part) {
+    const size_t tiles = row_tile.size(), most = static_cast<size_t>(std::max<int64_t>(
+                                              1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr)));
+    for (size_t i0 = 0; i0 < tiles; i0 += most)
+      for (const Panel& panel : panels.list)
+        for (size_t i = i0; i < std::min(tiles, i0 + most); ++i) {
+          multiply(part, panel, row_tile[i]);
+          if (tail.count() && &panel == &panels.list.back())
+            tail.add(t.a, a_offsets, row_tile[i].first - row0, row_tile[i].count, part.c0 == 0);
+        }
+  }
+
+  void multiply(const Part& part, const Panel& panel, const RowTile& rows) {
+    const int64_t m = rows.first, channel = part.g * s.rows + m;
+    t.b = part.b + panel.position;
+    t.pixels = panel.pixels;
+    t.a = s.a + part.g * s.a_group + m * s.a_row + part.c0 * s.a_channel * (s.packed ? rows.count : 1);
+    t.bias = s.bias ? s.bias + channel : nullptr;
+    t.c = s.y.data + channel * s.y.stride[1] + panel.y;
+    if (panel.kind == Panel::straight) tile(rows.count, panel.vectors)(t);
+    else if (panel.kind == Panel::image) multiply_image(panel.height);
+    else multiply_edged(part, panel, rows);
+  }
+
   auto tile(int64_t mr, int64_t vectors) const { return kernels.tile[mr - 1][vectors - 1]; }
-  bool shallow() const { return std::min(plan.channels, s.channels) * s.taps() < kShallow; }
+  bool shallow() const { return channels * s.taps() < kShallow; }
   static bool joined(const Row& a, const Row& b) { return b.position - a.position == a.n && b.y - a.y == a.n; }
 
   // Cuts [0, pixels) into panels of at most plan.nr vectors, of even width; calls f(begin, end).
@@ -355,20 +383,21 @@ struct Executor {
   // copied once more.
   bool sweep_pays(int64_t across, int64_t rows, int64_t n) const {
     const int64_t one = ceil_div(n, lanes);
-    const double depth = static_cast<double>(std::min(plan.channels, s.channels) * s.taps());
+    const double depth = static_cast<double>(channels * s.taps());
     const double copies = 0.5 * plan.mr * static_cast<double>(rows * n) / depth;
     return static_cast<double>(across) * vector_cost(plan.nr) + copies <
            static_cast<double>(rows * one) * vector_cost(std::min<int64_t>(one, plan.nr));
   }
 
-  Panels make_panels(const Block<T>& block, const Tail<T>& tail) const {
+  // The rows of the box's outputs, but for the tail.
+  Vector<Row> find_rows() const {
     const Box& box = block.box();
-    const int64_t n = box.extent(2), height = box.extent(1);
+    const int64_t n = box.extent(2);
     Vector<Row> rows;
-    rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * height));
+    rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * box.extent(1)));
     for (int64_t i = 0; i < box.images(); ++i)
       for (int64_t d = 0; d < box.extent(0); ++d)
-        for (int64_t h = 0; h < height; ++h) {
+        for (int64_t h = 0; h < box.extent(1); ++h) {
           const int64_t count = n - (s.tail ? tail.in_row(box.begin[0] + d, box.begin[1] + h) : 0);
           if (count)
             rows.push_back({block.position(i, d, h, 0),
@@ -376,8 +405,13 @@ struct Executor {
                                 (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4],
                             count});
         }
-    Panels panels;
-    if (rows.empty()) return panels;
+    return rows;
+  }
+
+  void make_panels() {
+    const int64_t n = block.box().extent(2), height = block.box().extent(1);
+    const Vector<Row> rows = find_rows();
+    if (rows.empty()) return;
     // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by
     // row?
     Vector<size_t> stretch{0};
@@ -395,19 +429,18 @@ struct Executor {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height))
         panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0, 0});
     } else if (!sweep && direct) {
-      add_straight(rows, panels);
+      add_straight(rows);
     } else {
       bool whole = direct;  // all rows follow one another, but for tails: no segments are needed
       for (size_t r = 1; r < rows.size(); ++r) whole &= joined(rows[r - 1], rows[r]) || rows[r - 1].n < n;
-      if (whole) add_straight(rows, panels);
-      else add_edged(rows, stretch, sweep, panels);
+      if (whole) add_straight(rows);
+      else add_edged(rows, stretch, sweep);
     }
-    return panels;
   }
 
   // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles
   // a vector narrower, where sums are shallow; else a panel a tile.
-  void add_straight(const Vector<Row>& rows, Panels& panels) const {
+  void add_straight(const Vector<Row>& rows) {
     for (size_t r = 0, count; r < rows.size(); r += count) {
       for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count]);) ++count;
       const int64_t pixels = rows[r + count - 1].position + rows[r + count - 1].n - rows[r].position;
@@ -426,7 +459,7 @@ struct Executor {
     }
   }
 
-  void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, bool sweep, Panels& panels) const {
+  void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, bool sweep) {
     auto add = [&](size_t first, size_t last) {  // rows [first, last)
       const int64_t start = rows[first].position;
       cut(rows[last - 1].position + rows[last - 1].n - start, [&](int64_t p0, int64_t p1) {
@@ -451,55 +484,66 @@ struct Executor {
       for (size_t r = 0; r < rows.size(); ++r) add(r, r + 1);
   }
 
-  // The buffer of the edged panels. Where channels come in several blocks it keeps the sums of all of them, so that y
-  // is touched once, unless that would take too much of the L2 cache.
-  struct Edges {
-    bool keeps;
-    int64_t rows, pitch;
-  };
-  Edges plan_edges(const Panels& panels, int64_t rows, int64_t channels) const {
-    const int64_t padded = round_up(rows, kMaxRows);
-    if (channels < s.channels && panels.edges > 0 &&
-        padded * panels.edges * static_cast<int64_t>(sizeof(T)) <= kEdgeBytes)
-      return {true, padded, panels.edges};
-    return {false, kMaxRows, room};
+  // Where channels come in several blocks, the buffer of the edged panels keeps the sums of all of them, so that y is
+  // touched once, unless that would take too much of the L2 cache.
+  void plan_edges() {
+    const int64_t padded = round_up(row_count, kMaxRows);
+    const bool keeps = channels < s.channels && panels.edges > 0 &&
+                       padded * panels.edges * static_cast<int64_t>(sizeof(T)) <= kEdgeBytes;
+    edges = keeps ? Edges{true, padded, panels.edges} : Edges{false, kMaxRows, kMaxVectors * lanes};
   }
 
   // One row of `a`: the tile's rows are rows of the image.
-  void multiply_image(const TileRun<T>& run, int64_t height, int64_t pitch) const {
-    const int64_t nv = std::min<int64_t>(2, ceil_div(run.pixels, lanes));
+  void multiply_image(int64_t height) const {
+    const int64_t nv = std::min<int64_t>(2, ceil_div(t.pixels, lanes)), pitch = block.width(2);
     const int64_t most = std::min<int64_t>(kMaxRows, kernels.accumulators / nv);
-    RowsTile<T> t{run, 0, pitch, s.y.stride[3]};
-    for (int64_t r = 0; r < height; r += t.rows) {
+    RowsTile<T> image{t, 0, pitch, s.y.stride[3]};
+    for (int64_t r = 0; r < height; r += image.rows) {
       const int64_t left = height - r, tall = power_of_two_within(std::min(left, most));
-      t.rows = left / tall * tall;
-      t.run.b = run.b + r * pitch;
-      t.run.c = run.c + r * t.c_row;
-      kernels.rows_tile[tall - 1][nv - 1](t);
+      image.rows = left / tall * tall;
+      image.run.b = t.b + r * pitch;
+      image.run.c = t.c + r * image.c_row;
+      kernels.rows_tile[tall - 1][nv - 1](image);
     }
   }
 
-  void multiply_edged(const Panel& panel, const Segment* segments, TileRun<T>& t, int64_t mr, T* edge, int64_t pitch,
-                      bool load, bool store) const {
-    T* y = t.c;
-    const int64_t step = s.y.stride[4], row = s.y.stride[1];
-    t.c = edge;
+  void multiply_edged(const Part& part, const Panel& panel, const RowTile& rows) {
+    T *y = t.c, *own = edge + (edges.keeps ? (rows.first - row0) * edges.pitch + panel.edge : 0);
+    const Segment *begin = panels.segments.data() + panel.first_segment, *end = begin + panel.segments;
+    const bool load = t.accumulate && (part.c0 == 0 || !edges.keeps), store = part.last || !edges.keeps;
+    const int64_t step = s.y.stride[4], row = s.y.stride[1], pitch = edges.pitch, mr = rows.count;
+    t.c = own;
     t.ldc = pitch;
-    for (const Segment* g = segments; load && g != segments + panel.segments; ++g) {
-      if (step == 1) kernels.copy_tile(edge + g->at, pitch, y + g->y, row, mr, g->length);
+    for (const Segment* g = begin; load && g != end; ++g) {
+      if (step == 1) kernels.copy_tile(own + g->at, pitch, y + g->y, row, mr, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
-          for (int64_t i = 0; i < g->length; ++i) edge[m * pitch + g->at + i] = y[g->y + m * row + i * step];
+          for (int64_t i = 0; i < g->length; ++i) own[m * pitch + g->at + i] = y[g->y + m * row + i * step];
     }
     tile(mr, panel.vectors)(t);
-    for (const Segment* g = segments; store && g != segments + panel.segments; ++g) {
-      if (step == 1) kernels.copy_tile(y + g->y, row, edge + g->at, pitch, mr, g->length);
-      else if (s.spreads) kernels.spread_tile(y + g->y, row, edge + g->at, pitch, mr, g->length);
+    for (const Segment* g = begin; store && g != end; ++g) {
+      if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
+      else if (s.spreads) kernels.spread_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
-          for (int64_t i = 0; i < g->length; ++i) y[g->y + m * row + i * step] = edge[m * pitch + g->at + i];
+          for (int64_t i = 0; i < g->length; ++i) y[g->y + m * row + i * step] = own[m * pitch + g->at + i];
     }
+    t.ldc = row;
   }
+
+  const GatherSum<T>& s;
+  const GatherPlan& plan;
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const int64_t lanes = kernels.lanes, channels = std::min(plan.channels, s.channels);
+  const Block<T> block;
+  Tail<T> tail;
+  Vector<RowTile> row_tile;
+  int64_t row0 = 0, row_count = 0;
+  Panels panels;
+  Edges edges{};
+  T *packed = nullptr, *edge = nullptr;
+  int32_t *offsets = nullptr, *a_offsets = nullptr;
+  TileRun<T> t{};
 };
 
 // An empty sum.
@@ -597,79 +641,109 @@ bool shares_rows(const GatherSum<T>& s, const GatherPlan& plan) {
   return even && s.images * block_channel_size(s.axis, 1, n, plan.expand) < 4 * s.rows * s.taps();
 }
 
-}  // namespace
-
+// Pixels of a block: enough that streaming the rows of `a` past it is cheap; more where there is little to stream.
 template <class T>
-GatherPlan plan_gather(const GatherSum<T>& s) {
-  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  GatherPlan plan = choose_kernel(s);
-  plan.threads = threads_for(2 * s.macs());
-  plan.splits_rows = shares_rows(s, plan);
-  const int64_t budget = kBlockBytes / static_cast<int64_t>(sizeof(T));
-  const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
-  const int64_t depth = s.channels * s.taps();
-  // Enough pixels that streaming the rows of `a` past a block is cheap; more where there is little to stream.
-  int64_t pixels = plan.columns ? columns_pixels(s) : depth >= 256 ? 768 : 4096;
-  const double total = static_cast<double>(s.images) * n[0] * n[1] * n[2];
-  if (plan.threads > 1 && s.groups < plan.threads && !plan.splits_rows)
-    pixels = std::min<int64_t>(pixels,
-                               std::max<int64_t>(plan.columns ? 64 : 192, static_cast<int64_t>(total / plan.threads)));
-  int64_t few = std::min(s.channels, plan.columns ? columns_channels(s, plan) : least_channels(s));
-  const bool streams = !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.y.stride[4] == 1 &&
-                       s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
-  if (streams) few = std::min(few, kStreamed);
-  // All channels at once, even of fewer pixels, if panels of them fit: then y is written once and never read.
-  const bool fit = s.channels <= panel_channels(s, plan) && s.channels * kOneRunPixels <= budget;
-  if (!plan.columns && s.taps() == 1 && s.rows >= kManyRows && fit) few = s.channels;
+int64_t wanted_pixels(const GatherSum<T>& s, const GatherPlan& plan) {
+  const int64_t most = plan.columns                   ? columns_pixels(s)
+                       : streams(s, plan)             ? kStreamedPixels
+                       : s.channels * s.taps() >= 256 ? 768
+                                                      : 4096;
+  if (plan.threads == 1 || s.groups >= plan.threads || plan.splits_rows) return most;
+  return std::min(most, std::max<int64_t>(plan.columns ? 64 : 192, s.images * s.plane() / plan.threads));
+}
 
-  auto channel_size = [&](int64_t images, const int64_t* extent) {
-    return block_channel_size(s.axis, images, extent, plan.expand);
+// Channels that a block is to hold at least.
+template <class T>
+int64_t wanted_channels(const GatherSum<T>& s, const GatherPlan& plan) {
+  if (plan.columns) return std::min(s.channels, columns_channels(s, plan));
+  if (streams(s, plan)) return std::min(s.channels, kStreamed);
+  // All channels at once, even of fewer pixels, if panels of them fit: then y is written once and never read.
+  const bool fit = s.channels <= panel_channels(s, plan) &&
+                   s.channels * kOneRunPixels <= kBlockBytes / static_cast<int64_t>(sizeof(T));
+  return s.taps() == 1 && s.rows >= kManyRows && fit ? s.channels : std::min(s.channels, least_channels(s));
+}
+
+// Elements of a block, a channel.
+template <class T>
+int64_t block_size(const GatherSum<T>& s, const GatherPlan& plan, int64_t images, const int64_t (&extent)[3]) {
+  return std::max<int64_t>(1, block_channel_size(s.axis, images, extent, plan.expand));
+}
+
+// A block grows along w, then h, d and the images, while `channels` of it stay within the pixels wanted and the budget.
+template <class T>
+void grow_block(const GatherSum<T>& s, int64_t channels, GatherPlan& plan) {
+  const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs}, pixels = wanted_pixels(s, plan);
+  auto& extent = plan.extent;
+  auto fits = [&](int64_t images, const int64_t(&e)[3]) {
+    return channels * block_size(s, plan, images, e) <= kBlockBytes / static_cast<int64_t>(sizeof(T));
   };
-  // A block grows along w, then h, d and the images, while it stays within the pixels wanted and the budget.
-  int64_t* extent = plan.extent;
+  auto few = [&](int64_t images, const int64_t(&e)[3]) { return images * e[0] * e[1] * e[2] <= pixels; };
   extent[2] = std::min<int64_t>(n[2], 2048);
-  while (extent[2] > 64 && few * channel_size(1, extent) > budget) extent[2] = ceil_div(extent[2], 2);
+  while (extent[2] > 64 && !fits(1, extent)) extent[2] = ceil_div(extent[2], 2);
   for (int axis : {1, 0}) {
     if (axis == 0 && extent[1] < n[1]) break;
     while (extent[axis] < n[axis]) {
       int64_t more[3] = {extent[0], extent[1], extent[2]};
       ++more[axis];
-      if (more[0] * more[1] * more[2] > pixels || few * channel_size(1, more) > budget) break;
+      if (!few(1, more) || !fits(1, more)) break;
       ++extent[axis];
     }
     if (axis == 1 && extent[1] < n[1]) extent[1] -= extent[1] % (plan.lines = whole_lines(s, plan));
     extent[axis] = std::min(n[axis], plan.unit(axis) * ceil_div(plan.units(axis, n[axis]), plan.parts(axis, n[axis])));
   }
   if (extent[0] == n[0] && extent[1] == n[1] && extent[2] == n[2])
-    while (plan.images < s.images && (plan.images + 1) * extent[0] * extent[1] * extent[2] <= pixels &&
-           few * channel_size(plan.images + 1, extent) <= budget)
-      ++plan.images;
+    while (plan.images < s.images && few(plan.images + 1, extent) && fits(plan.images + 1, extent)) ++plan.images;
   plan.images = ceil_div(s.images, plan.image_parts(s.images));
-  const int64_t size = std::max<int64_t>(1, channel_size(plan.images, extent));
-  const int64_t more = !plan.columns ? panel_channels(s, plan) : s.packed ? 2 * few : few;
-  if (!streams) few = std::min(s.channels, std::max(few, std::min(budget / size, more)));
-  plan.channels = std::max<int64_t>(
-      1, std::min(s.channels, plan.columns || streams || ceil_div(s.rows, plan.mr) > 2 ? few : budget / size));
-  if (plan.channels < s.channels) plan.channels = ceil_div(s.channels, ceil_div(s.channels, plan.channels));
-  if (s.tail)
-    plan.channels = std::min(
-        s.channels, round_up(plan.channels, kernels.lanes));  // so that a term has its lane however they are cut
+}
 
-  const int64_t boxes = plan.image_parts(s.images) * plan.parts(0, n[0]) * plan.parts(1, n[1]) * plan.parts(2, n[2]);
-  if (plan.splits_rows) {
-    plan.row_parts = plan.threads;
-  } else if (plan.threads > 1) {
-    plan.group_parts = std::min<int64_t>(s.groups, ceil_div(4 * plan.threads, boxes));
-    const int64_t tasks = boxes * plan.group_parts;
-    if (tasks < 2 * plan.threads)
-      plan.row_parts = std::min<int64_t>(plan.row_tiles(s.rows), ceil_div(plan.threads, tasks));
-  }
-  plan.workspace_bytes = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack);
-  plan.workspace_bytes +=
-      plan.columns ? columns_bytes(s, plan, plan.pixels())
-                   : 2 * Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) +
-                         std::max(kEdgeBytes, Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * kernels.lanes)) +
-                         Tail<T>::bytes(plan.images * s.tail, plan.channels * s.taps(), s.rows);
+// Channels of a block of its size, at least `few`.
+template <class T>
+int64_t block_channels(const GatherSum<T>& s, int64_t few, const GatherPlan& plan) {
+  const int64_t room = kBlockBytes / static_cast<int64_t>(sizeof(T)) / block_size(s, plan, plan.images, plan.extent);
+  const int64_t more = !plan.columns ? panel_channels(s, plan) : s.packed ? 2 * few : few;
+  const bool all = !plan.columns && ceil_div(s.rows, plan.mr) <= 2;  // that there is room for
+  if (!streams(s, plan)) few = all ? room : std::max(few, std::min(room, more));
+  int64_t channels = std::max<int64_t>(1, std::min(few, s.channels));
+  if (channels < s.channels) channels = ceil_div(s.channels, ceil_div(s.channels, channels));
+  // With a tail whole vectors, so that a term has its lane however they are cut.
+  return s.tail ? std::min<int64_t>(s.channels, round_up(channels, conv_kernels<T>().lanes)) : channels;
+}
+
+// Rows and groups are cut where there are too few blocks for the threads.
+template <class T>
+void cut_for_threads(const GatherSum<T>& s, GatherPlan& plan) {
+  int64_t boxes = plan.image_parts(s.images);
+  for (int i = 0; i < 3; ++i) boxes *= plan.parts(i, s.axis[i].outputs);
+  if (plan.splits_rows) plan.row_parts = plan.threads;
+  if (plan.splits_rows || plan.threads == 1) return;
+  plan.group_parts = std::min<int64_t>(s.groups, ceil_div(4 * plan.threads, boxes));
+  const int64_t tasks = boxes * plan.group_parts;
+  if (tasks < 2 * plan.threads)
+    plan.row_parts = std::min<int64_t>(plan.row_tiles(s.rows), ceil_div(plan.threads, tasks));
+}
+
+template <class T>
+int64_t workspace_bytes(const GatherSum<T>& s, const GatherPlan& plan) {
+  const int64_t depth = plan.channels * s.taps(), size = block_size(s, plan, plan.images, plan.extent),
+                block = Arena::rounded_bytes<T>(plan.channels * size + Block<T>::kSlack);
+  if (plan.columns) return block + columns_bytes(s, plan, plan.pixels());
+  return block + 2 * Arena::rounded_bytes<int32_t>(depth) +
+         std::max(kEdgeBytes, Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * conv_kernels<T>().lanes)) +
+         Tail<T>::bytes(plan.images * s.tail, depth, s.rows);
+}
+
+}  // namespace
+
+template <class T>
+GatherPlan plan_gather(const GatherSum<T>& s) {
+  GatherPlan plan = choose_kernel(s);
+  plan.threads = threads_for(2 * s.macs());
+  plan.splits_rows = shares_rows(s, plan);
+  const int64_t channels = wanted_channels(s, plan);
+  grow_block(s, channels, plan);
+  plan.channels = block_channels(s, channels, plan);
+  cut_for_threads(s, plan);
+  plan.workspace_bytes = workspace_bytes(s, plan);
   return plan;
 }
 
@@ -710,10 +784,9 @@ void for_each_box(const GatherSum<T>& s, const GatherPlan& plan, F f) {
 template <class T>
 void run_gather(const GatherSum<T>& s, const GatherPlan& plan) {
   if (s.channels * s.taps() == 0) return fill_with_bias(s);
-  const Executor<T> executor{s, plan};
   for_each_box(s, plan, [&](const Box& box, Range groups, Range tiles) {
     if (plan.columns) run_columns(s, plan, box, groups.begin, groups.end, tiles.begin, tiles.end);
-    else executor.box(box, groups.begin, groups.end, tiles.begin, tiles.end);
+    else if (tiles.begin < tiles.end) Executor<T>(s, plan, box, tiles).run(groups);
   });
 }
 

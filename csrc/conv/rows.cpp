@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kChannelsAPart = 16;  // read by one task
 constexpr double kFewPixels = 128;      // fewer do not repay packing;
 constexpr double kFewOfNeighbours =
-    512;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
+    1024;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
 constexpr double kFewTransposed =
     64;  // where rows stand apart, as all taps of a transposed kernel do, not even reading;
 constexpr double kFewInParts =

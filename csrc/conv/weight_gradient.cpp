@@ -238,7 +238,7 @@ struct WeightGradient {
         dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
     return {Arena::rounded_bytes<T>(group_count * sum_elements()),
             Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack),
-            Arena::rounded_bytes<T>(dots ? kMaxDotRows * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))),
+            Arena::rounded_bytes<T>(dots ? kTallDots * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))),
             Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
   }
   int64_t scratch_bytes() const { return sizes().total(); }
@@ -411,6 +411,7 @@ struct WeightGradient {
           tile.rows = height;
           tile.pixels = n;
           tile.b = packed + block.position(i, d, h, 0);
+          tile.b_ahead = kAheadBytes / static_cast<int64_t>(sizeof(T));
           tile.b_row = block.width(2);
           tile.ldc = depth * lanes;
           // Where they are one, dy follows, by way of a copy if it must.
@@ -449,7 +450,7 @@ struct WeightGradient {
 
   // Of a tile where n are left: six, but not of eight, or a power of two.
   int64_t dot_rows(int64_t n) const {
-    return kernels.dot[kMaxDotRows - 1][0] && n >= 6 && n != 8 ? 6 : power_of_two_within(std::min<int64_t>(4, n));
+    return kernels.dot[kTallDots - 1][0] && n >= 6 && n != 8 ? 6 : power_of_two_within(std::min<int64_t>(4, n));
   }
 
   // The sums of a task into dw.

@@ -180,16 +180,24 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
   if (!whole) copy_tile<T>(c, ldc, edge, NR, MR, columns);
 }
 
+// Tiles of so few rows that memory may not keep up with them: others had no time to fetch ahead.
+template <int MR, int NV>
+constexpr bool kStreams = MR <= 4 && NV == kMaxVectors;
+
 // acc += a * b over all k.
 template <bool Packed, class T, int MR, int NV>
 FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&acc)[MR][NV]) {
-  const T* a = t.a;
+  const T *a = t.a, *ahead = base + t.b_ahead;
   const int32_t* aoff = t.aoff;
   __asm__(""
           : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
     const T* b = base + *off;
     if constexpr (!Packed) __asm__("" : "+r"(b));
+    if constexpr (kStreams<MR, NV>) {
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(ahead + *off + v * kLanes<T>);
+    }
     Vec<T> bv[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
@@ -299,8 +307,8 @@ void outer(const OuterTile<T>& t) {
 // One vector of each row, or some of its lanes, the others being left out on both sides: a value there might be
 // infinite.
 template <bool kAll, class T, int MR, int NT>
-FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t (&off)[NT], int64_t lanes,
-                              Vec<T> (&acc)[MR][NT]) {
+FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t (&off)[NT], int64_t ahead,
+                              int64_t lanes, Vec<T> (&acc)[MR][NT]) {
   const LaneRange<T> some(0, lanes);
   const auto part = [&some](const T* p) FASTCONV_LAMBDA { return kAll ? load(p) : load_lanes(p, some); };
   Vec<T> av[MR];
@@ -308,6 +316,7 @@ FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t
   for (int m = 0; m < MR; ++m) av[m] = part(a + m * lda);
 #pragma GCC unroll 8
   for (int n = 0; n < NT; ++n) {
+    __builtin_prefetch(b + off[n] + ahead);
     const Vec<T> bv = part(b + off[n]);
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
@@ -330,8 +339,8 @@ void dot(const DotTile<T>& t) {
       FASTCONV_ONE_BY_ONE(a);
       FASTCONV_ONE_BY_ONE(b);
       __builtin_prefetch(a + t.ahead);
-      if (left >= VL) add_dots<true, T, MR, NT>(a, lda, b, off, VL, acc);
-      else add_dots<false, T, MR, NT>(a, lda, b, off, left, acc);
+      if (left >= VL) add_dots<true, T, MR, NT>(a, lda, b, off, t.b_ahead, VL, acc);
+      else add_dots<false, T, MR, NT>(a, lda, b, off, t.b_ahead, left, acc);
     }
   }
   store_sums<T, MR, NT>(t.c, t.ldc, acc);
@@ -450,34 +459,35 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
   { outer_entry<T, mr, 1>(), outer_entry<T, mr, 2>(), outer_entry<T, mr, 3>() }
 template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
-  return {kLanes<T>,
-          kAccumulators<T>,
-          kWidest<T>,
-          kRows,
-          {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
-           FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
-           FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
-          {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3),
-           FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
-           FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9),
-           FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
-           FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15),
-           FASTCONV_ROW(columns_entry, 16)},
-          {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3),
-           FASTCONV_ROW(rows_entry, 4), FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6),
-           FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
-          {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
-           FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
-           FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
-          {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3),
-           FASTCONV_ROW(dot_entry, 4), FASTCONV_ROW(dot_entry, 5), FASTCONV_ROW(dot_entry, 6)},
-          pack<T>,
-          pack_add<T>,
-          pack_transposed<T>,
-          copy_tile<T>,
-          spread_tile<T>,
-          tiny<T>,
-          sum<T>};
+  return {
+      kLanes<T>,
+      kAccumulators<T>,
+      kWidest<T>,
+      kRows,
+      {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
+       FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
+       FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
+      {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3),
+       FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
+       FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9),
+       FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
+       FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15),
+       FASTCONV_ROW(columns_entry, 16)},
+      {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3),
+       FASTCONV_ROW(rows_entry, 4), FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6),
+       FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
+      {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
+       FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
+       FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
+      {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4),
+       FASTCONV_ROW(dot_entry, 5), FASTCONV_ROW(dot_entry, 6), FASTCONV_ROW(dot_entry, 7), FASTCONV_ROW(dot_entry, 8)},
+      pack<T>,
+      pack_add<T>,
+      pack_transposed<T>,
+      copy_tile<T>,
+      spread_tile<T>,
+      tiny<T>,
+      sum<T>};
 }
 #undef FASTCONV_OUTER_ROW
 #undef FASTCONV_ROW

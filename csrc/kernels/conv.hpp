@@ -9,7 +9,9 @@ constexpr int kMaxVectors = 4;       // NR <= kMaxVectors vectors
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
-constexpr int64_t kMaxDotRows = 6;  // of a tile of dot products
+constexpr int64_t kMaxDotRows = 8;     // of a tile of dot products,
+constexpr int64_t kTallDots = 6;       // and of one for several vectors, on rungs of many registers
+constexpr int64_t kAheadBytes = 2048;  // at which memory is fetched best, if some lines are read at a time
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -19,6 +21,7 @@ constexpr int64_t kMaxDotRows = 6;  // of a tile of dot products
 // where `clamp` is set (NaN stays NaN). Sums run over k in order, so the
 // bits depend neither on how pixels are grouped nor on how k is cut into consecutive calls. Reads of b may pass the
 // last pixel by up to NR vectors: the packed block has that much slack. c is written for `pixels` pixels exactly.
+// Tiles of few rows fetch what stands `b_ahead` elements behind what they read.
 //
 // Where `packed` is set, a[k * MR + m] is read instead: no arithmetic on addresses, which would take the places of
 // products.
@@ -36,6 +39,7 @@ struct TileRun {
   const int32_t* aoff;
   const int32_t* boff;
   const T* b;
+  int64_t b_ahead;
   int64_t pixels;
   T* c;
   int64_t ldc;
@@ -79,7 +83,7 @@ struct DotTile {
   int64_t lda, a_row;
   int64_t ahead;  // elements from row 0 to a row that will be wanted next
   const T* b;
-  int64_t b_row;
+  int64_t b_ahead, b_row;  // of b, what stands b_ahead elements behind what is read is fetched
   const int32_t* boff;
   T* c;
   int64_t ldc;

@@ -76,13 +76,6 @@ FASTCONV_INLINE void copy_first(T* q, const T* p, int64_t n) {
     copy_first<T, Step / 2>(q, p, n);
   }
 }
-// The first n elements at p (n < a vector's), zeros behind; reads nothing beyond them.
-template <class T>
-FASTCONV_INLINE Vec<T> load_first(const T* p, int64_t n) {
-  T lanes[kLanes<T>] = {};
-  copy_first(lanes, p, n);
-  return load(lanes);
-}
 template <class T>
 FASTCONV_INLINE void store_first(T* p, Vec<T> v, int64_t n) {
   T lanes[kLanes<T>];
