@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arrays import Array, assert_same_bits
+from arrays import Array, Guarded, assert_exact, assert_same_bits
 from cases import Case
 from oracle import MODES
 
@@ -69,3 +69,30 @@ def test_every_direction(seed: int) -> None:
     for got, again, value, bound in zip(one, two, expected, magnitude, strict=True):
         assert_close(got, value, bound)
         assert_same_bits(again, got)
+
+
+# A few rows of weights pass by an image larger than the caches once: its blocks, its borders, and what is fetched ahead.
+@pytest.mark.parametrize("oc", [1, 2, 3, 4, 5, 8])
+def test_few_outputs_of_a_large_image(oc: int, dtype: Any) -> None:
+    case = Case((211, 193), (1, 1), ic=19, oc=oc, batch=2)
+    x, w, b, g = case.data(dtype)
+    out = Guarded(case.output_shape, dtype)
+    case.forward(x, w, b, algorithm="direct", out=out.view)
+    out.assert_intact()
+    assert_exact(np.ascontiguousarray(out.view), case.expected_output(x, w, b), dtype)
+    assert_same_bits(np.asarray(case.forward(x, w, b, algorithm="direct")[1:]), np.asarray(out.view[1:]))
+    assert_exact(case.grad_weight(g, x, algorithm="direct"), case.expected_grad_weight(g, x), dtype)
+
+
+# Gradients of pointwise layers whose weights are read where they stand, or are packed for more pixels.
+@pytest.mark.parametrize(("size", "batch"), [((7, 7), 1), ((7, 7), 17), ((14, 14), 3), ((14, 15), 5), ((33, 32), 1)])
+@pytest.mark.parametrize("shift", [0, 1])
+def test_pointwise_gradients_by_columns(size: tuple[int, ...], batch: int, shift: int, dtype: Any) -> None:
+    case = Case(size, (1, 1), ic=96, oc=70, batch=batch)
+    _, w, _, g = case.data(dtype)
+    moved = np.empty(w.size + 1, dtype)[shift:][: w.size].reshape(w.shape)  # to other places in a cache line
+    moved[...] = w
+    dx = case.grad_input(g, moved, algorithm="direct")
+    assert_exact(dx, case.expected_grad_input(g, w), dtype)
+    with fc.threads(1):
+        assert_same_bits(case.grad_input(g, w, algorithm="direct"), dx)

@@ -34,7 +34,8 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
     : box_(box), x_(x) {
   for (int i = 0; i < 3; ++i) layout_[i] = make_layout(axes[i], box.begin[i], box.end[i], expand[i]);
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
-  plane_ = box.images() * d.width * h.width * w.width;
+  image_ = d.width * h.width * w.width;
+  plane_ = box.images() * image_;
   channel_stride_ = spread(plane_ * d.segments * h.segments * w.segments);
   tap_offset_.reserve(d.segment.size() * h.segment.size() * w.segment.size());
   for (size_t td = 0; td < d.segment.size(); ++td)
@@ -171,6 +172,18 @@ bool Block<T>::copies_lines() const {
   return static_cast<int64_t>(lines_.size()) <= box_.images() && runs_.size() == 1 && runs_[0].step == 1 &&
          more_runs_.empty() && more_lines_.empty();
 }
+template <class T>
+void Block<T>::leave_out(int64_t pixels) {
+  leaves_out_ = !in_place_ && taps() == 1 && x_.stride[1] != 1 && copies_lines() &&
+                static_cast<int64_t>(lines_.size()) == box_.images() && runs_[0].length == image_;
+  if (!leaves_out_) return;
+  image_ -= pixels;
+  plane_ = box_.images() * image_;
+  channel_stride_ = spread(plane_);
+  runs_[0].length = static_cast<int32_t>(image_);
+  for (int64_t n = 0; n < box_.images(); ++n) lines_[static_cast<size_t>(n)].dst = static_cast<int32_t>(n * image_);
+}
+
 template <class T>
 void Block<T>::copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
   for (const PackLine& line : lines_)

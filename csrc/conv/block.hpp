@@ -35,7 +35,7 @@ class Block {
 
   // Position of an output; od, oh, ow count from the box's begin.
   int64_t position(int64_t image, int64_t od, int64_t oh, int64_t ow) const {
-    return ((image * layout_[0].width + od) * layout_[1].width + oh) * layout_[2].width + ow;
+    return image * image_ + (od * layout_[1].width + oh) * layout_[2].width + ow;
   }
   // out[c * taps + t] = offset of tap t of channel c.
   void offsets(int64_t channels, int32_t* out) const;
@@ -51,6 +51,14 @@ class Block {
   void clear(int64_t channels, T* dst) const;
   const T* pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 
+  // Leaves out the last `pixels` outputs of each image, if each is a line of one tap: then the images begin at whole
+  // vectors, and no more than is wanted passes through the caches. left_out() is where they stand in x, side by side.
+  void leave_out(int64_t pixels);
+  bool leaves_out() const { return leaves_out_; }
+  const T* left_out(int64_t c, int64_t image) const {
+    return x_.data + c * x_.stride[1] + lines_[static_cast<size_t>(image)].src + runs_[0].src + runs_[0].length;
+  }
+
  private:
   void find_lines();
   void join_lines();
@@ -63,12 +71,12 @@ class Block {
   View<const T> x_;
   AxisLayout layout_[3];
   Vector<int32_t> tap_offset_;
-  int64_t plane_ = 0, channel_stride_ = 0;
+  int64_t image_ = 0, plane_ = 0, channel_stride_ = 0;
   Vector<PackLine> lines_, more_lines_;  // the first source of each line, and the others
   Vector<PackRun> runs_, more_runs_;
   Vector<int32_t> empty_lines_;  // lines of zeros
   Vector<PackRun> gaps_;         // zeros within the other lines
-  bool in_place_ = false;
+  bool in_place_ = false, leaves_out_ = false;
 };
 
 // Elements a channel of the block takes.

@@ -11,20 +11,21 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kBlockBytes = 256 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
-constexpr int64_t kPanelBytes = 96 << 10;   // of which a panel, read a few vectors at a time, may take this
-constexpr int64_t kManyRows = 96;           // of `a`, for which all channels are packed at once if they fit
+constexpr int64_t kBlockBytes = 288 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
+constexpr int64_t kPanelBytes =
+    96 << 10;                      // of which a panel, read a few vectors at a time, may take this, twice if of one tap
+constexpr int64_t kManyRows = 96;  // of `a`, for which all channels are packed at once if they fit
 constexpr int64_t kPackingRows = 160;  // reading x where it stands, across cache lines, costs them more than packing
 constexpr int64_t kFarApart = 8192;    // bytes: at such steps from channel to channel it costs any number of rows
 constexpr double kStoreCost = 0.6;     // cycles to transpose an output of a columns tile
-constexpr double kSplitLoads = 1.15;   // what loads of vectors at a tap's shift cost the other tiles
+constexpr double kPixelTiles = 1.05;   // what the other tiles cost beside their products; with several taps
+constexpr double kSplitLoads = 1.15;   // loads of vectors at a tap's shift too
 constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kTailDepth = 256;        // of the sums that a tail's dot products repay
 constexpr int64_t kTailPlane = 256;        // pixels of an image of which a vector more or less is worth it;
 constexpr int64_t kDenseTailPlane = 512;   // where no tap goes along the width, lest its rows have gaps
-constexpr int64_t kStreamed =
-    8;  // channels at a time of a large x of which a single tile of rows is made: long stretches of each
-constexpr int64_t kStreamedPixels = 8192;  // of them
+constexpr int64_t kStreamed = 8;           // channels at a time of a large x of which a single tile of rows is made
+constexpr int64_t kStreamedPixels = 8192;  // long stretches of each
 constexpr int64_t kLargeBytes = 1 << 20;   // of such an image
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
 constexpr int64_t kOnePass = 256;          // terms of a sum that is stored once
@@ -146,12 +147,18 @@ class Tail {
     sums_ = reinterpret_cast<T*>(memory + Arena::rounded_bytes<T>((count() + kTall) * depth));
   }
 
-  // The values of the channels packed at b, `depth` of them at `offsets`.
-  void gather(const Block<T>& block, const T* b, const int32_t* offsets, int64_t depth) {
+  // The values of the channels from c0 on, which are packed at b, `depth` of them at `offsets`.
+  void gather(const Block<T>& block, int64_t c0, const T* b, const int32_t* offsets, int64_t depth) {
     T* value = values_;
     depth_ = depth;
     for (int64_t n = 0; n < box_.images(); ++n)
-      for (const Pixel& p : pixels_) {
+      for (size_t i = 0; i < pixels_.size(); ++i) {
+        if (block.leaves_out()) {
+          const T* from = block.left_out(c0, n) + i;
+          for (int64_t k = 0; k < depth; ++k) *value++ = from[k * s_.x.stride[1]];
+          continue;
+        }
+        const Pixel& p = pixels_[i];
         const T* from = b + block.position(n, p.d - box_.begin[0], p.h - box_.begin[1], p.w - box_.begin[2]);
         for (int64_t k = 0; k < depth; ++k) *value++ = from[offsets[k]];
       }
@@ -257,6 +264,7 @@ class Executor {
   Executor(const GatherSum<T>& sum, const GatherPlan& gather_plan, const Box& box, Range tiles)
       : s(sum), plan(gather_plan), block(s.axis, box, plan.expand, s.x, reads_aligned(s)), tail(s, box) {
     for (int64_t i = tiles.begin; i < tiles.end; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
+    if (tail.count()) block.leave_out(s.tail);
     row0 = row_tile.front().first;
     row_count = row_tile.back().first + row_tile.back().count - row0;
     make_panels();
@@ -326,8 +334,9 @@ class Executor {
     t.k = some * s.taps();
     t.accumulate = s.accumulate || c0 > 0;
     t.clamp = s.clamp && last;
-    const Part part{g, c0, block.pack(kernels, g * s.x_group + s.x_first + c0, some, packed), last};
-    if (tail.count()) tail.gather(block, part.b, offsets, t.k);
+    const int64_t first = g * s.x_group + s.x_first + c0;
+    const Part part{g, c0, block.pack(kernels, first, some, packed), last};
+    if (tail.count()) tail.gather(block, first, part.b, offsets, t.k);
     if (s.tail || !shallow()) panel_by_panel(part);
     else
       for (const RowTile& rows : row_tile)
@@ -535,7 +544,7 @@ class Executor {
   const GatherPlan& plan;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t lanes = kernels.lanes, channels = std::min(plan.channels, s.channels);
-  const Block<T> block;
+  Block<T> block;
   Tail<T> tail;
   Vector<RowTile> row_tile;
   int64_t row0 = 0, row_count = 0;
@@ -588,7 +597,8 @@ int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
               : entries * l.segments * (l.width - s.axis[i].outputs + (i == 2 ? std::min(most, s.axis[i].outputs) : 1));
   }
   if (run > most) entries = entries / run * most;
-  return std::max(kPanelBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, entries), least_channels(s));
+  const int64_t room = (s.taps() == 1 ? 2 : 1) * kPanelBytes / static_cast<int64_t>(sizeof(T));
+  return std::max(room / std::max<int64_t>(1, entries), least_channels(s));
 }
 
 // Lines that end with a vector where they follow one another without gaps, for blocks of one thread to be cut at.
@@ -614,7 +624,7 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
   columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) +
                  kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
-  return s.only_columns || columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : 1) ? columns : pixels;
+  return s.only_columns || columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : kPixelTiles) ? columns : pixels;
 }
 
 }  // namespace
