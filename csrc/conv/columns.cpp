@@ -9,6 +9,7 @@ namespace {
 
 constexpr int64_t kPanelBytes = 64 << 10;  // a panel of weights, read vector after vector while all pixels pass by
 constexpr int64_t kSumBytes = 640 << 10;   // sums of a block in the L2 cache
+constexpr size_t kManyTiles = 12;          // that read weights across cache lines repay a copy of them
 
 // The sums of one box, and where they are kept.
 template <class T>
@@ -40,7 +41,8 @@ class Columns {
     find_tiles(row);
     packed_ = reinterpret_cast<T*>(memory);
     offsets_ = reinterpret_cast<int32_t*>(memory += packed_bytes());
-    bias_ = reinterpret_cast<T*>(memory + Arena::rounded_bytes<int32_t>(channels_ * s_.taps()));
+    bias_ = reinterpret_cast<T*>(memory += Arena::rounded_bytes<int32_t>(channels_ * s_.taps()));
+    panel_ = reinterpret_cast<T*>(memory + Arena::rounded_bytes<T>(round_up(s_.rows, plan_.row_unit)));
     sums_ = reinterpret_cast<T*>(sums);
     block_.offsets(channels_, offsets_);
     block_.clear(channels_, packed_);
@@ -54,7 +56,6 @@ class Columns {
     t.boff = offsets_;
     t.low = s_.low;
     t.high = s_.high;
-    t.lda = s_.packed ? kernels_.lanes : s_.a_channel;
     t.a_vector = s_.packed ? kernels_.lanes * s_.a_row : kernels_.lanes;
     t.ldc = turns_ * width_;
     for (int64_t c0 = 0; c0 < s_.channels; c0 += channels_) {
@@ -65,8 +66,14 @@ class Columns {
       t.clamp = s_.clamp && c0 + channels >= s_.channels;
       for (int64_t i = tile0_; i < tile1_; ++i) {
         const auto [m, wide] = plan_.row_tile(s_.rows, i);
+        t.lda = s_.packed ? kernels_.lanes : s_.a_channel;
         t.a = s_.a + g * s_.a_group + m * s_.a_row +
               (s_.packed ? c0 * taps * kernels_.lanes : c0 * s_.a_channel + s_.a_tap[0]);
+        if (copies_panels()) {
+          kernels_.copy_tile(panel_, wide, t.a, t.lda, channels, wide);
+          t.a = panel_;
+          t.lda = wide;
+        }
         t.bias = s_.bias ? bias_ + m : nullptr;
         const auto* kernel = kernels_.columns_tile;
         const int64_t vectors = wide / kernels_.lanes;
@@ -102,6 +109,9 @@ class Columns {
     int64_t y, pixel, count;
   };
 
+  bool copies_panels() const {
+    return !s_.packed && tiles_.size() >= kManyTiles && reinterpret_cast<uintptr_t>(s_.a) % 64;
+  }
   int64_t packed_bytes() const { return Arena::rounded_bytes<T>(block_.elements(channels_)); }
   T* y(int64_t g) const { return s_.y.data + (g * s_.rows + m0_) * s_.y.stride[1]; }
 
@@ -148,7 +158,7 @@ class Columns {
   const int64_t tile0_, tile1_, channels_, turns_, turn_;
   int64_t m0_, width_, count_;  // rows of `a`: the first, and how many with and without those that fill the last vector
   Vector<Tile> tiles_;
-  T *packed_ = nullptr, *bias_ = nullptr, *sums_ = nullptr;
+  T *packed_ = nullptr, *bias_ = nullptr, *panel_ = nullptr, *sums_ = nullptr;
   int32_t* offsets_ = nullptr;
 };
 
@@ -198,7 +208,9 @@ int64_t columns_pixels(const GatherSum<T>& s) {
 template <class T>
 int64_t columns_bytes(const GatherSum<T>& s, const GatherPlan& plan, int64_t pixels) {
   return Arena::rounded_bytes<int32_t>(plan.channels * s.taps()) +
-         Arena::rounded_bytes<T>((pixels + 1) * round_up(s.rows, plan.row_unit));
+         Arena::rounded_bytes<T>(round_up(s.rows, plan.row_unit)) +
+         (s.packed ? 0 : Arena::rounded_bytes<T>(plan.channels * plan.nr * plan.row_unit)) +
+         Arena::rounded_bytes<T>(pixels * round_up(s.rows, plan.row_unit));
 }
 
 template <class T>
