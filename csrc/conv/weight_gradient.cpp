@@ -411,7 +411,6 @@ struct WeightGradient {
           tile.rows = height;
           tile.pixels = n;
           tile.b = packed + block.position(i, d, h, 0);
-          tile.b_ahead = kAheadBytes / static_cast<int64_t>(sizeof(T));
           tile.b_row = block.width(2);
           tile.ldc = depth * lanes;
           // Where they are one, dy follows, by way of a copy if it must.

@@ -307,8 +307,8 @@ void outer(const OuterTile<T>& t) {
 // One vector of each row, or some of its lanes, the others being left out on both sides: a value there might be
 // infinite.
 template <bool kAll, class T, int MR, int NT>
-FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t (&off)[NT], int64_t ahead,
-                              int64_t lanes, Vec<T> (&acc)[MR][NT]) {
+FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t (&off)[NT], int64_t lanes,
+                              Vec<T> (&acc)[MR][NT]) {
   const LaneRange<T> some(0, lanes);
   const auto part = [&some](const T* p) FASTCONV_LAMBDA { return kAll ? load(p) : load_lanes(p, some); };
   Vec<T> av[MR];
@@ -316,7 +316,7 @@ FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t
   for (int m = 0; m < MR; ++m) av[m] = part(a + m * lda);
 #pragma GCC unroll 8
   for (int n = 0; n < NT; ++n) {
-    __builtin_prefetch(b + off[n] + ahead);
+    if constexpr (kAll) __builtin_prefetch(reinterpret_cast<const char*>(b + off[n]) + kAheadBytes);
     const Vec<T> bv = part(b + off[n]);
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
@@ -339,8 +339,8 @@ void dot(const DotTile<T>& t) {
       FASTCONV_ONE_BY_ONE(a);
       FASTCONV_ONE_BY_ONE(b);
       __builtin_prefetch(a + t.ahead);
-      if (left >= VL) add_dots<true, T, MR, NT>(a, lda, b, off, t.b_ahead, VL, acc);
-      else add_dots<false, T, MR, NT>(a, lda, b, off, t.b_ahead, left, acc);
+      if (left >= VL) add_dots<true, T, MR, NT>(a, lda, b, off, VL, acc);
+      else add_dots<false, T, MR, NT>(a, lda, b, off, left, acc);
     }
   }
   store_sums<T, MR, NT>(t.c, t.ldc, acc);

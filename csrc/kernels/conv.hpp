@@ -9,9 +9,10 @@ constexpr int kMaxVectors = 4;       // NR <= kMaxVectors vectors
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
-constexpr int64_t kMaxDotRows = 8;     // of a tile of dot products,
-constexpr int64_t kTallDots = 6;       // and of one for several vectors, on rungs of many registers
-constexpr int64_t kAheadBytes = 2048;  // at which memory is fetched best, if some lines are read at a time
+constexpr int64_t kMaxDotRows = 8;  // of a tile of dot products,
+constexpr int64_t kTallDots = 6;    // and of one for several vectors, on rungs of many registers
+constexpr int64_t kAheadBytes =
+    2048;  // at which what stands behind b is fetched best, if some lines are read at a time
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
@@ -83,7 +84,7 @@ struct DotTile {
   int64_t lda, a_row;
   int64_t ahead;  // elements from row 0 to a row that will be wanted next
   const T* b;
-  int64_t b_ahead, b_row;  // of b, what stands b_ahead elements behind what is read is fetched
+  int64_t b_row;
   const int32_t* boff;
   T* c;
   int64_t ldc;
