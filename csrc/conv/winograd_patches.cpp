@@ -19,7 +19,7 @@ WinogradBlock::WinogradBlock(const WinogradShape& shape, const AxisMap* axis, co
 WinogradTiles WinogradBlock::of_image(int64_t n) const {
   WinogradTiles tiles{count(1), count(2), number[0][0], number[1][0], {}, false, {}};
   int64_t before = 0;
-  for (const auto [low, right] : {std::pair(1, 0), {0, 0}, {0, 1}, {1, 1}}) {
+  for (const auto& [low, right] : {std::pair(1, 0), {0, 0}, {0, 1}, {1, 1}}) {
     const int64_t size = number[0][low] * number[1][right];
     tiles.begin[low][right] = before + n * size;
     before += images * size;
