@@ -180,6 +180,15 @@ def test_chosen_for_other_shapes(
     assert told["algorithm"] == "winograd" and told["kernel"] == kernel
 
 
+def test_chosen_at_a_stride_of_two() -> None:
+    for shape, weight, kernel in [
+        ((1, 128, 56, 56), (128, 128, 3, 3), "4 F(2x2, 5x5)"),
+        ((3, 29, 33, 31), (47, 29, 5, 5), "4 F(3x3, 4x4)"),
+    ]:
+        told = plan(shape, weight, stride=2, padding=weight[-1] // 2)
+        assert told["algorithm"] == "winograd" and told["kernel"] == kernel
+
+
 def test_forced_and_forbidden() -> None:
     assert plan((1, 1, 4, 4), (1, 1, 3, 3), algorithm="winograd")["algorithm"] == "winograd"
     assert plan((1, 64, 56, 56), (64, 64, 3, 3), algorithm="direct")["algorithm"] == "direct"

@@ -132,11 +132,12 @@ struct WinogradWeight {
     const double points = shape.strip
                               ? static_cast<double>(planes) * tiles_of(1) * tiles_of(2)
                               : static_cast<double>(shape.points(1, p.axis[1].out) * shape.points(2, p.axis[2].out));
-    const double products = static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 * 1.3,
+    const double products =
+                     static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 * (shape.strip ? 1.3 : 1.2),
                  n_parts = static_cast<double>(shape.parts());
     const double source = shape.strip ? 40 + 25 * n_parts : 250 * n_parts, gradient = shape.strip ? 60 : 200;
     const double transforms = source * x_vectors * ceil_div(oc, outputs) + gradient * vectors * ceil_div(ic, channels);
-    const double sums = (shape.strip ? 45 : 190) * n_parts;
+    const double sums = (shape.strip ? 45 : shape.split > 1 ? 150 : 190) * n_parts;
     return p.groups * deep() * (products + transforms * all_tiles + sums * rows * vectors) + 4000;
   }
 
