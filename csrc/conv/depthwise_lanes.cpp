@@ -272,7 +272,7 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   constexpr int64_t kMostChannels = 4;
   if (std::min(channels, rows) > 1 || channels * rows > kMostChannels || 2 * p.groups * rows <= lanes) return false;
   if (h.out < 2 || h.k < 2) return true;  // no rows to speak of
-  if (!weight && has_small_squares<T>(p)) return false;
+  if ((!weight || h.k == 3) && has_small_squares<T>(p)) return false;
   const double x_pixels = static_cast<double>(backward ? h.out * w.out : h.in * w.in),
                height = static_cast<double>(backward ? h.in : h.out);
   const int64_t width = backward ? w.in : w.out;

@@ -303,6 +303,8 @@ class SquareGradient {
     Vector<PackLine> lines;
     for (int64_t r = 0; !dy_in_place && r < strip; ++r)
       lines.push_back({static_cast<int32_t>(r * w_.outputs), r * dy_.stride[3]});
+    const SquareKernelsOf<T>& kernels = square_kernels<T>();
+    const auto dots = has_small_squares<T>(p_) ? kernels.small_dots : kernels.dots[h_.stride - 1];
     SquareDots<T> b{};
     if (x.in_place() && dy_in_place) {
       const int64_t elements = p_.mb * p_.ic * h_.in * w_.in;
@@ -332,7 +334,7 @@ class SquareGradient {
             for (int64_t c = 0; c < channels_; ++c) {
               b.lines = x.channel(c);
               b.dw = partial ? partial + (o * channels_ + c) * 9 : dw_.data + o * dw_.stride[0] + c * dw_.stride[1];
-              square_kernels<T>().dots[h_.stride - 1](b);
+              dots(b);
             }
           }
         }

@@ -472,9 +472,19 @@ template <class T>
 __attribute__((noinline)) void write_sums(const Vec<T> (&sums)[9], T* dw, const int64_t* tap, bool adds) {
   constexpr int VL = kLanes<T>, N = VL < 8 ? VL : 8, apart = VL / N;
   T sum[8 / N * VL];
-#pragma GCC unroll 2
-  for (int i = 0; i < 8 / N; ++i) store(sum + i * VL, folded_all<N, T>(sums + i * N));
   const T ninth = add_lanes<T>(sums[8]);
+  if constexpr (N == 8) {
+    const Vec<T> all = folded_all<N, T>(sums);
+    if (!adds && tap[1] == tap[0] + 1 && tap[3] == tap[0] + 3) {
+      store_lanes(dw + tap[0], apart == 1 ? all : even_lanes(all, all), LaneRange<T>(0, 8));
+      dw[tap[8]] = ninth;
+      return;
+    }
+    store(sum, all);
+  } else {
+#pragma GCC unroll 2
+    for (int i = 0; i < 8 / N; ++i) store(sum + i * VL, folded_all<N, T>(sums + i * N));
+  }
   for (int t = 0; t < 9; ++t) dw[tap[t]] = (adds ? dw[tap[t]] : T(0)) + (t < 8 ? sum[t * apart] : ninth);
 }
 
@@ -629,18 +639,38 @@ FASTCONV_INLINE V halves_moved_on(V v, LaneList<I...>) {
   constexpr int n = sizeof...(I), half = n / 2;
   return __builtin_shufflevector(v, V{}, (I % half + S >= 0 && I % half + S < half ? I + S : n)...);
 }
+// Column k of the taps: lines 2 i and 2 i + 1 of a pair, and lines 2 i - 1 and 2 i.
+template <class T>
+struct PairColumn {
+  Vec<T> own[kPairs], between[kPairs + 1];
+};
+template <class T, int S>
+FASTCONV_INLINE PairColumn<T> pair_column(const Vec<T> (&in)[kPairs]) {
+  constexpr int H = kLanes<T> / 2;
+  PairColumn<T> c;
+#pragma GCC unroll 4
+  for (int i = 0; i < kPairs; ++i) c.own[i] = halves_moved_on<S>(in[i], LanesOf<Vec<T>>{});
+  c.between[0] = moved_on<H>(Vec<T>{}, c.own[0]);
+  c.between[kPairs] = moved_on<H>(c.own[kPairs - 1], Vec<T>{});
+#pragma GCC unroll 4
+  for (int i = 1; i < kPairs; ++i) c.between[i] = moved_on<H>(c.own[i - 1], c.own[i]);
+  return c;
+}
+// The lanes of pair i of `rows` lines of `width` elements.
+template <class T>
+struct PairLanes {
+  LaneRange<T> low, high;
+  FASTCONV_INLINE PairLanes(int i, int64_t rows, int64_t width)
+      : low(0, 2 * i < rows ? width : 0), high(kLanes<T> / 2, 2 * i + 1 < rows ? width : 0) {}
+  FASTCONV_INLINE Vec<T> load(const T* line, int64_t row) const {
+    return load_lanes(line, low) + load_lanes(line + row - kLanes<T> / 2, high);
+  }
+};
 // Column k and on of K by K taps: an output row is a sum over rows an even and rows an odd number of lines away.
 template <class T, int K, int k = 0>
 FASTCONV_INLINE void add_pairs(const Vec<T> (&in)[kPairs], const T* w, Vec<T> (&even)[kPairs], Vec<T> (&odd)[kPairs]) {
   if constexpr (k < K) {
-    constexpr int H = kLanes<T> / 2;
-    Vec<T> own[kPairs], between[kPairs + 1];  // lines 2 i and 2 i + 1; lines 2 i - 1 and 2 i
-#pragma GCC unroll 4
-    for (int i = 0; i < kPairs; ++i) own[i] = halves_moved_on<k - K / 2>(in[i], LanesOf<Vec<T>>{});
-    between[0] = moved_on<H>(Vec<T>{}, own[0]);
-    between[kPairs] = moved_on<H>(own[kPairs - 1], Vec<T>{});
-#pragma GCC unroll 4
-    for (int i = 1; i < kPairs; ++i) between[i] = moved_on<H>(own[i - 1], own[i]);
+    const PairColumn<T> c = pair_column<T, k - K / 2>(in);
 #pragma GCC unroll 7
     for (int r = 0; r < K; ++r) {
       const Vec<T> tap = splat(w[r * K + k]);
@@ -649,10 +679,10 @@ FASTCONV_INLINE void add_pairs(const Vec<T> (&in)[kPairs], const T* w, Vec<T> (&
       for (int i = 0; i < kPairs; ++i)
         if (d % 2) {
           const int at = i + (d + 1) / 2;
-          if (at >= 0 && at <= kPairs) odd[i] += tap * between[at];
+          if (at >= 0 && at <= kPairs) odd[i] += tap * c.between[at];
         } else {
           const int at = i + d / 2;
-          if (at >= 0 && at < kPairs) even[i] += tap * own[at];
+          if (at >= 0 && at < kPairs) even[i] += tap * c.own[at];
         }
     }
     add_pairs<T, K, k + 1>(in, w, even, odd);
@@ -681,7 +711,6 @@ void small_rows(const SquareRows<T>& all) {
   const int64_t *tap = b.tap, rows = b.lines.rows;
   const int64_t first = tap[b.turns ? K * K - 1 : 0], step = b.turns ? -1 : 1;
   const bool in_turn = tap[1] == tap[0] + step && tap[K] == tap[0] + K * step;
-  const LaneRange<T> low(0, b.lines.width), high(H, b.lines.width), none(0, 0);
   for (int64_t p = 0; p < all.planes; ++p, next_plane(b)) {
     T own[K * K];
     const T* w = b.w + first;
@@ -692,9 +721,7 @@ void small_rows(const SquareRows<T>& all) {
     Vec<T> in[kPairs], even[kPairs], odd[kPairs];
 #pragma GCC unroll 4
     for (int i = 0; i < kPairs; ++i) {
-      const T* line = b.lines.x + 2 * i * b.lines.row;
-      in[i] = load_lanes(line, 2 * i < rows ? low : none) +
-              load_lanes(line + b.lines.row - H, 2 * i + 1 < rows ? high : none);
+      in[i] = PairLanes<T>(i, rows, b.lines.width).load(b.lines.x + 2 * i * b.lines.row, b.lines.row);
       even[i] = splat(b.bias ? *b.bias : T(0));
       odd[i] = Vec<T>{};
     }
@@ -712,18 +739,67 @@ void small_rows(const SquareRows<T>& all) {
         v = v > most ? most : v;
       }
       T* y = b.y + 2 * i * b.y_row;
-      store_lanes(y, v, 2 * i < rows ? low : none);
-      store_lanes(y + b.y_row - H, v, 2 * i + 1 < rows ? high : none);
+      const PairLanes<T> lanes(i, rows, b.lines.width);
+      store_lanes(y, v, lanes.low);
+      store_lanes(y + b.y_row - H, v, lanes.high);
     }
   }
 }
 
+#if defined(__AVX512F__)
+// sum + a * b in some lanes: dy is zero in the others, but x might be infinite there.
+FASTCONV_INLINE Vec<float> add_in_lanes(Vec<float> sum, Vec<float> a, Vec<float> b, unsigned bits) {
+  return __builtin_ia32_vfmaddps512_mask3(a, b, sum, static_cast<unsigned short>(bits), 4);
+}
+template <int k = 0>
+FASTCONV_INLINE void add_pair_dots(const Vec<float> (&in)[kPairs], const Vec<float> (&dy)[kPairs],
+                                   const unsigned (&bits)[kPairs], Vec<float> (&acc)[9]) {
+  if constexpr (k < 3) {
+    const PairColumn<float> c = pair_column<float, k - 1>(in);
+#pragma GCC unroll 4
+    for (int i = 0; i < kPairs; ++i) {
+      acc[k] = add_in_lanes(acc[k], dy[i], c.between[i], bits[i]);
+      acc[3 + k] = add_in_lanes(acc[3 + k], dy[i], c.own[i], bits[i]);
+      acc[6 + k] = add_in_lanes(acc[6 + k], dy[i], c.between[i + 1], bits[i]);
+    }
+    add_pair_dots<k + 1>(in, dy, bits, acc);
+  }
+}
+void small_dots(const SquareDots<float>& all) {
+  SquareDots<float> b = all;
+  unsigned bits[kPairs];
+#pragma GCC unroll 4
+  for (int i = 0; i < kPairs; ++i) {
+    const PairLanes<float> lanes(i, b.lines.rows, b.lines.width);
+    bits[i] = lanes.low.bits | lanes.high.bits;
+  }
+  for (int64_t p = 0; p < all.planes; ++p, next_plane(b)) {
+    Vec<float> in[kPairs], dy[kPairs], acc[9], sums[9];
+#pragma GCC unroll 4
+    for (int i = 0; i < kPairs; ++i) {
+      const PairLanes<float> lanes(i, b.lines.rows, b.lines.width);
+      in[i] = lanes.load(b.lines.x + 2 * i * b.lines.row, b.lines.row);
+      dy[i] = lanes.load(b.dy + 2 * i * b.dy_row, b.dy_row);
+    }
+#pragma GCC unroll 9
+    for (int t = 0; t < 9; ++t) acc[t] = Vec<float>{};
+    add_pair_dots(in, dy, bits, acc);
+#pragma GCC unroll 9
+    for (int t = 0; t < 9; ++t) sums[t] = acc[t];
+    write_sums<float>(sums, b.dw, b.tap, b.adds);
+  }
+}
+#endif
+
 template <class T>
 constexpr SquareKernelsOf<T> make_kernels() {
-  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>, rows<T, 2>}, {}, {}, {nullptr, dots<T, 2>}};
+  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>, rows<T, 2>}, {}, {}, {nullptr, dots<T, 2>}, nullptr};
   if constexpr (kMovesLanes) k.dots[0] = dots<T, 1>;
   if constexpr (kMovesLanes && sizeof(T) == 4) {
     k.small[0] = small_rows<T, 3>, k.small[1] = small_rows<T, 5>, k.small[2] = small_rows<T, 7>;
+#if defined(__AVX512F__)
+    k.small_dots = small_dots;
+#endif
     k.larger[0] = larger_rows<T, 5>, k.larger[1] = larger_rows<T, 7>;
   }
   return k;

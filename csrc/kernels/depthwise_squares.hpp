@@ -71,7 +71,8 @@ struct SquareKernelsOf {
   // Of three, five and seven taps, of images that are as large as their outputs and nothing but zeros around them: up
   // to eight lines of up to eight elements. Rows of an even and of an odd number are summed apart, column by column.
   void (*small[3])(const SquareRows<T>&);
-  void (*dots[2])(const SquareDots<T>&);  // as rows
+  void (*dots[2])(const SquareDots<T>&);     // as rows
+  void (*small_dots)(const SquareDots<T>&);  // of three taps, as small
 };
 
 struct SquareKernels {
