@@ -22,6 +22,7 @@ constexpr int64_t kBatchBytes =
 constexpr int64_t kPlaneBytes = 40 << 10;   // of a plane packed whole
 constexpr int64_t kStripBytes = 128 << 10;  // of a strip of larger planes
 constexpr int64_t kMostColumns = 2048;      // outputs of a row at a time
+constexpr int64_t kSumBytes = 6 << 10;      // of the sums of planes in turn: beside their lines in the L1 cache
 constexpr int64_t kMostDepth = 2048;        // taps of an output channel
 constexpr int64_t kFewRows = 2;             // of a group, for which its channels are not worth packing
 
@@ -63,6 +64,11 @@ class Gradient {
       strip_ = kBandRows;
       while (strip_ < h_.outputs && plane_bytes(strip_ + kBandRows) <= kStripBytes) strip_ += kBandRows;
     }
+    // Planes of an image in turn, where they are read where they stand: the processor follows. Enough batches are
+    // left for the sums to have no parts, as without this.
+    if (in_place_ && p.mb > 1)
+      planes_ = std::max(planes_, std::min(p.groups / (2 * kFewSums), kSumBytes / (2 * rows_ * depth_ * kernels_.lanes *
+                                                                                   static_cast<int64_t>(sizeof(T)))));
     threads_ = threads_for(2 * p.macs());
     parts_ = parts_of_sums(batches(), units(), 2 * p.macs());
     for (int64_t c = 0; c < channels_; ++c)
@@ -195,8 +201,8 @@ class Gradient {
     const int64_t item = static_cast<int64_t>(sizeof(T)), lanes = kernels_.lanes, n = ceil_div(w_.outputs, cuts_),
                   rows = std::min(strip_, h_.outputs);
     const int64_t dy = dy_in_place() ? 0 : rows_ * rows * packed_row_size(identity_w_, n, lanes) * item;
-    return std::max(planes_ * plane_bytes(rows), round_up(w_.in, lanes) * item) + planes_ * dy + 2 * Arena::kAlign +
-           spare_bytes();
+    return std::max((in_place_ ? 1 : planes_) * plane_bytes(rows), round_up(w_.in, lanes) * item) + planes_ * dy +
+           2 * Arena::kAlign + spare_bytes();
   }
   int64_t spare_bytes() const {
     if (strips() * cuts_ == 1 || in_place_) return 0;
