@@ -227,71 +227,82 @@ PoolProblem transposed(PoolProblem p) {
   return p;
 }
 
+namespace {
+
+// One window a plane: all its elements are alike.
 template <class T>
-void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx) {
-  constexpr int64_t kSpare = 16, kStaged = 1 << 14;
-  PoolProblem p = normal_form(problem);
-  const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-  if (dx.size() == 0) return;
-  if (is_even(p, dy) && is_even(p, dx)) join_batch(p);
-  auto weight_of = [&](const PoolAxis& a, int64_t o) {  // what an output of an axis counts
-    return averaging.divisor ? T(1) : T(1) / static_cast<T>(pool_divisor(a, o, averaging.count_include_pad));
-  };
-  auto weights_of = [&](const PoolAxis& a) {
-    Vector<T> weights(static_cast<size_t>(a.out));
-    for (int64_t o = 0; o < a.out; ++o) weights[static_cast<size_t>(o)] = weight_of(a, o);
-    return weights;
-  };
-  const Vector<T> plane_weights = weights_of(d), row_weights = weights_of(h);
-  const T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);
-  const T row_weight = dy.size() ? plane_weights[0] * row_weights[0] : T(0);
-  const T column_weight = dy.size() ? scale * weight_of(w, 0) : T(0);
-  if (is_whole(d) && is_whole(h) && is_whole(w)) {
-    const T weight = row_weight * column_weight;
-    const bool dense = plane_box(dx, dx.data).dense();
-    return share_out(p.mb * p.channels, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end;) {
-        const int64_t count = dense ? std::min(end - i, p.channels - i % p.channels) : 1;
-        const T* value = plane_of(p, dy, i);
-        const Box<T> to = plane_box(dx, plane_of(p, dx, i));
-        if (dense) pool_functions<T>().fill_runs(value, dy.stride[1], weight, to.data, dx.stride[1], count, to.size());
-        else
-          to.for_rows(0, to.size(), [&](T* row, int64_t n) {
-            for (int64_t j = 0; j < n; ++j) row[j * to.step[2]] = *value * weight;
-          });
-        i += count;
-      }
-    });
+void avg_whole_backward(const PoolProblem& p, const View<const T>& dy, T weight, const View<T>& dx) {
+  const bool dense = plane_box(dx, dx.data).dense();
+  share_out(p.mb * p.channels, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end;) {
+      const int64_t count = dense ? std::min(end - i, p.channels - i % p.channels) : 1;
+      const T* value = plane_of(p, dy, i);
+      const Box<T> to = plane_box(dx, plane_of(p, dx, i));
+      if (dense) pool_functions<T>().fill_runs(value, dy.stride[1], weight, to.data, dx.stride[1], count, to.size());
+      else
+        to.for_rows(0, to.size(), [&](T* row, int64_t n) {
+          for (int64_t j = 0; j < n; ++j) row[j * to.step[2]] = *value * weight;
+        });
+      i += count;
+    }
+  });
+}
+
+// The most outputs of an axis that reach n input elements next to each other.
+int64_t cover_bound(const PoolAxis& a, int64_t n) {
+  return is_regular(a) ? (n + a.k) / a.stride + 2 : (n + 1) * ceil_div(a.out, a.in) + 2;
+}
+
+// Outputs that reach input elements [first, last) of an axis, of which there are some.
+PoolCover cover_of(const PoolAxis& a, int64_t first, int64_t last) {
+  const int64_t from = std::min(pool_cover(a, first).first, a.out - 1), to = pool_cover(a, last - 1).last;
+  return {from, std::max(from + 1, to)};
+}
+
+// What outputs count, where windows may count differently: a factor an output of each axis.
+template <class T>
+struct AvgWeights {
+  const PoolProblem& p;
+  Averaging averaging;
+  T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);  // of the width's
+  T of(int axis, int64_t o) const {
+    return averaging.divisor ? T(1) : T(1) / static_cast<T>(pool_divisor(p.axis[axis], o, averaging.count_include_pad));
   }
-  const double divisor = common_divisor(p, divisor_of(averaging));
-  auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
-  if (divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w) && dy.size())
-    return avg_pool<T>(transposed(p), {false, static_cast<int64_t>(divisor)}, dy, dx);
-  if (avg_pool_tiles_backward(p, dy, dx, row_weight, column_weight)) return;
+  Vector<T> all(int axis) const {
+    Vector<T> weights(static_cast<size_t>(p.axis[axis].out));
+    for (int64_t o = 0; o < p.axis[axis].out; ++o) weights[static_cast<size_t>(o)] = of(axis, o);
+    return weights;
+  }
+  // Of the outputs of the width that reach columns [first, last), and kSpare that are not there.
+  static constexpr int64_t kSpare = 16;
+  void list(int64_t first, int64_t last, T* to) const {
+    const PoolAxis& w = p.axis[2];
+    const PoolCover o = avg_grad_outputs(w, first, last);
+    for (int64_t j = std::max<int64_t>(o.first, 0); j < std::min(o.last, w.out); ++j) *to++ = scale * of(2, j);
+    std::fill_n(to, kSpare, T(0));
+  }
+};
+
+// Rows of dx, cut into blocks; dy and dx by way of dense copies where their rows are not.
+template <class T>
+void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, const View<const T>& dy,
+                         const View<T>& dx) {
+  constexpr int64_t kStaged = 1 << 14;
+  const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  const Vector<T> plane_weights = weights_of.all(0), row_weights = weights_of.all(1);
   const bool staged = dy.stride[4] != 1 && w.out > 1, packed = dx.stride[4] == 1 || w.in == 1;
   const int64_t columns = std::min(w.in, kPoolSpan);
   BlockGrid grid{p.mb * p.channels, d.in, h.in, w.in, 1, columns};
   cut_rows(grid, packed && !staged ? h.in : std::max<int64_t>(1, kStaged / columns), bytes_moved<T>(p));
-  // No segment meets more outputs than this: its windows begin in it or less than a window before it.
-  const int64_t outputs = is_regular(w) ? (columns + w.k) / w.stride + 2 + kPoolSlack
-                                        : std::min(w.out, (columns + 1) * ceil_div(w.out, w.in) + 2) + kPoolSlack;
+  const int64_t bound = cover_bound(w, columns),
+                outputs = (is_regular(w) ? bound : std::min(w.out, bound)) + kPoolSlack;
+  const int64_t spare = AvgWeights<T>::kSpare, out = packed ? 0 : grid.rows * columns;
+  const int64_t box =
+      staged ? std::min(cover_bound(h, grid.rows), h.out) * std::min(cover_bound(d, 1), d.out) * w.out : 0;
   share_out(grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    // Outputs that reach input elements [first, last) of an axis, of which there are some.
-    auto cover = [](const PoolAxis& a, int64_t first, int64_t last) {
-      const int64_t from = pool_cover(a, first).first, to = pool_cover(a, last - 1).last;
-      return PoolCover{std::min(from, a.out - 1), std::max(std::min(from, a.out - 1) + 1, to)};
-    };
-    int64_t listed = -1, box = 0;
-    if (staged) {
-      const int64_t rows =
-          is_regular(h) ? (grid.rows + h.k) / h.stride + 2 : (grid.rows + 1) * ceil_div(h.out, h.in) + 2;
-      const int64_t planes = is_regular(d) ? (1 + d.k) / d.stride + 2 : 2 * ceil_div(d.out, d.in) + 2;
-      box = std::min(rows, h.out) * std::min(planes, d.out) * w.out;
-    }
-    const int64_t out = packed ? 0 : grid.rows * columns;
     T* weights = reinterpret_cast<T*>(Arena::local().reserve(
-        (outputs + kSpare + box + out + avg_grad_scratch(outputs, columns)) * static_cast<int64_t>(sizeof(T))));
-    T *staged_dy = weights + outputs + kSpare, *staged_dx = staged_dy + box;
+        (outputs + spare + box + out + avg_grad_scratch(outputs, columns)) * static_cast<int64_t>(sizeof(T))));
+    T *staged_dy = weights + outputs + spare, *staged_dx = staged_dy + box;
     AvgGradStrip<T> g{};
     g.axis = p.axis;
     g.plane_weight = plane_weights.data();
@@ -300,25 +311,20 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
     g.scratch = staged_dx + out;
     g.dy_plane = dy.stride[1];
     g.dx_plane = dx.stride[1];
-    for (int64_t i = begin; i < end; i += g.planes) {
+    for (int64_t i = begin, listed = -1; i < end; i += g.planes) {
       const Block b = block_of(grid, i);
       g.planes = packed && !staged && grid.whole_planes() ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
       g.first_row = b.d * h.in + b.h;
       g.last_row = g.first_row + b.h_end - b.h;
       g.first = b.w;
       g.last = b.w_end;
-      if (listed != b.segment) {
-        const PoolCover o = avg_grad_outputs(w, b.w, b.w_end);
-        const int64_t from = std::max<int64_t>(o.first, 0), to = std::min(o.last, w.out);
-        for (int64_t j = from; j < to; ++j) weights[j - from] = scale * weight_of(w, j);
-        for (int64_t j = std::max(from, to); j < std::max(from, to) + kSpare; ++j) weights[j - from] = 0;
-        listed = b.segment;
-      }
+      if (listed != b.segment) weights_of.list(b.w, b.w_end, weights);
+      listed = b.segment;
       g.dy = plane_of(p, dy, b.plane);
       g.plane_step = dy.stride[2];
       g.row_step = dy.stride[3];
       if (staged) {
-        const PoolCover cd = cover(d, b.d, b.d + 1), ch = cover(h, b.h, b.h_end);
+        const PoolCover cd = cover_of(d, b.d, b.d + 1), ch = cover_of(h, b.h, b.h_end);
         Box<const T> from = plane_box(dy, g.dy + cd.first * dy.stride[2] + ch.first * dy.stride[3]);
         from.shape[0] = cd.last - cd.first, from.shape[1] = ch.last - ch.first;
         copy_in(from, 0, from.size(), Prepare::none, staged_dy);
@@ -334,6 +340,25 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
       if (!packed) copy_out(staged_dx, to);
     }
   });
+}
+
+}  // namespace
+
+template <class T>
+void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx) {
+  PoolProblem p = normal_form(problem);
+  const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  if (dx.size() == 0) return;
+  if (is_even(p, dy) && is_even(p, dx)) join_batch(p);
+  const AvgWeights<T> weights{p, averaging};
+  const T row_weight = dy.size() ? weights.of(0, 0) * weights.of(1, 0) : T(0);
+  const T column_weight = dy.size() ? weights.scale * weights.of(2, 0) : T(0);
+  if (is_whole(d) && is_whole(h) && is_whole(w)) return avg_whole_backward(p, dy, row_weight * column_weight, dx);
+  const double divisor = common_divisor(p, divisor_of(averaging));
+  auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
+  if (divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w) && dy.size())
+    return avg_pool<T>(transposed(p), {false, static_cast<int64_t>(divisor)}, dy, dx);
+  if (!avg_pool_tiles_backward(p, dy, dx, row_weight, column_weight)) avg_strips_backward(p, weights, dy, dx);
 }
 
 template <class T>
