@@ -70,49 +70,77 @@ int64_t outputs_within(const PoolAxis& w, int64_t span) {
   return std::max<int64_t>(1, std::min(w.out, (span - reach_bound(w, 1)) / std::max<int64_t>(1, step) + 1));
 }
 
+// How outputs are cut into strips. Input that is not dense along the width, or has to be prepared, is copied before
+// (staged) and outputs that are not are copied after (not packed), some rows at a time.
+template <class T>
+struct StripPlan {
+  static constexpr int64_t kStaged = 1 << 16;  // elements that are copied at a time
+  bool marked, staged, packed, runs;           // runs: whole planes, some at a time
+  int64_t columns, box = 0, out = 0;           // elements of a row, of the staged input and of the staged output
+  BlockGrid grid;
+
+  explicit StripPlan(const Pooling<T>& c) : marked(c.index.data != nullptr) {
+    const PoolProblem& p = c.p;
+    const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+    staged = c.prepare != Prepare::none || (c.x.stride[4] != 1 && w.in > 1);
+    packed =
+        (c.y.stride[4] == 1 || w.out == 1) &&
+        (!marked || ((c.index.stride[4] == 1 || w.out == 1) && (c.index.stride[3] == c.y.stride[3] || h.out == 1)));
+    const double row_box = static_cast<double>(reach_bound(d, 1)) * static_cast<double>(reach_bound(h, 1));
+    const auto narrow = staged ? static_cast<int64_t>(16 * kStaged / row_box) : kPoolSpan;
+    columns = outputs_within(w, std::min(kPoolSpan, std::max(reach_bound(w, 1), narrow)));
+    const int64_t box_row = reach_bound(d, 1) * reach_bound(w, columns),
+                  box_step = std::max<int64_t>(1, reach_bound(h, 2) - reach_bound(h, 1));
+    int64_t most = staged ? (kStaged / box_row - reach_bound(h, 1)) / box_step + 1 : h.out;
+    if (!packed) most = std::min(most, kStaged / columns);
+    grid = {p.mb * p.channels, d.out, h.out, w.out, 1, columns};
+    cut_rows(grid, most, bytes_moved<T>(p));
+    runs = packed && !staged && p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]) &&
+           grid.whole_planes();
+    constexpr int64_t kLine = 16;  // whole cache lines: behind them stand 64-bit positions
+    if (staged) box = round_up(box_row * reach_bound(h, grid.rows) + kPoolSlack, kLine);
+    if (!packed) out = round_up(grid.rows * columns + kPoolSlack, kLine);
+  }
+  int64_t bytes() const {
+    return (kPoolScratch + box + out) * static_cast<int64_t>(sizeof(T)) + (marked ? out * 8 : 0);
+  }
+};
+
+// The input of a strip's windows, copied to `to`.
+template <class T>
+void stage_strip(const Pooling<T>& c, const Block& b, T* to, PoolStrip<T>& g) {
+  const PoolReach rd = pool_reach(g.axis[0], b.d),
+                  rh{pool_reach(g.axis[1], b.h).first, pool_reach(g.axis[1], b.h_end - 1).last},
+                  rw{pool_reach(g.axis[2], b.w).first, pool_reach(g.axis[2], b.w_end - 1).last};
+  Box<const T> from =
+      plane_box(c.x, g.x + rd.first * c.x.stride[2] + rh.first * c.x.stride[3] + rw.first * c.x.stride[4]);
+  from.shape[0] = rd.last - rd.first, from.shape[1] = rh.last - rh.first, from.shape[2] = rw.last - rw.first;
+  copy_in(from, 0, from.size(), c.prepare, to);
+  g.row_step = from.shape[2];
+  g.plane_step = g.row_step * from.shape[1];
+  g.x = to - (rd.first * g.plane_step + rh.first * g.row_step + rw.first);
+}
+
 template <class T>
 void run_strips(const Pooling<T>& c) {
-  constexpr int64_t kStaged = 1 << 16;  // elements that are copied at a time
   const PoolProblem& p = c.p;
-  const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-  const bool marked = c.index.data != nullptr;
-  const bool staged = c.prepare != Prepare::none || (c.x.stride[4] != 1 && w.in > 1);
-  const bool packed =
-      (c.y.stride[4] == 1 || w.out == 1) &&
-      (!marked || ((c.index.stride[4] == 1 || w.out == 1) && (c.index.stride[3] == c.y.stride[3] || h.out == 1)));
-  const bool runs_of_planes =
-      packed && !staged && p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]);
-  const double row_box = static_cast<double>(reach_bound(d, 1)) * static_cast<double>(reach_bound(h, 1));
-  const auto narrow = staged ? static_cast<int64_t>(16 * kStaged / row_box) : kPoolSpan;
-  const int64_t columns = outputs_within(w, std::min(kPoolSpan, std::max(reach_bound(w, 1), narrow)));
-  BlockGrid grid{p.mb * p.channels, d.out, h.out, w.out, 1, columns};
-  const int64_t box_row = reach_bound(d, 1) * reach_bound(w, columns),
-                box_step = std::max<int64_t>(1, reach_bound(h, 2) - reach_bound(h, 1));
-  int64_t most = staged ? (kStaged / box_row - reach_bound(h, 1)) / box_step + 1 : h.out;
-  if (!packed) most = std::min(most, kStaged / columns);
-  cut_rows(grid, most, bytes_moved<T>(p));
-  const bool runs = runs_of_planes && grid.whole_planes();
-
-  constexpr int64_t kLine = 16;  // whole cache lines: behind them stand 64-bit positions
-  const int64_t box = staged ? round_up(box_row * reach_bound(h, grid.rows) + kPoolSlack, kLine) : 0;
-  const int64_t out = packed ? 0 : round_up(grid.rows * columns + kPoolSlack, kLine);
-  const int64_t bytes = (kPoolScratch + box + out) * static_cast<int64_t>(sizeof(T)) + (marked ? out * 8 : 0);
+  const StripPlan<T> plan(c);
   const PoolFunctions<T>& f = pool_functions<T>();
-  const PoolStripFunction<T> kernel = !c.max ? f.sum : marked ? f.max_index : f.max;
-  share_out(grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    int64_t* staged_index = reinterpret_cast<int64_t*>(Arena::local().reserve(bytes));
-    T* staged_y = reinterpret_cast<T*>(staged_index + (marked ? out : 0));
-    T* staged_x = staged_y + out;
-    Division<T> division(c, columns);
-    PoolAxis axes[3] = {d, h, w};
+  const PoolStripFunction<T> kernel = !c.max ? f.sum : plan.marked ? f.max_index : f.max;
+  share_out(plan.grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    int64_t* staged_index = reinterpret_cast<int64_t*>(Arena::local().reserve(plan.bytes()));
+    T* staged_y = reinterpret_cast<T*>(staged_index + (plan.marked ? plan.out : 0));
+    T* staged_x = staged_y + plan.out;
+    Division<T> division(c, plan.columns);
+    PoolAxis axes[3] = {p.axis[0], p.axis[1], p.axis[2]};
     PoolStrip<T> g{};
     g.axis = axes;
-    g.scratch = staged_x + box;
+    g.scratch = staged_x + plan.box;
     g.x_plane = c.x.stride[1];
     g.y_plane = c.y.stride[1];
     for (int64_t i = begin; i < end; i += g.planes) {
-      const Block b = block_of(grid, i);
-      g.planes = runs ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
+      const Block b = block_of(plan.grid, i);
+      g.planes = plan.runs ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
       if (p.starts_step > 0)
         for (int a = 0; a < 3; ++a) axes[a] = of_plane(p.axis[a], b.plane * p.starts_step);
       g.depth = b.d;
@@ -121,36 +149,25 @@ void run_strips(const Pooling<T>& c) {
       g.first = b.w;
       g.last = b.w_end;
       division.put(g);
-      auto place = [&](const auto& v) {
-        return plane_of(p, v, b.plane) + b.d * v.stride[2] + b.h * v.stride[3] + b.w * v.stride[4];
-      };
       g.x = plane_of(p, c.x, b.plane);
       g.plane_step = c.x.stride[2];
       g.row_step = c.x.stride[3];
-      if (staged) {
-        const PoolReach rd = pool_reach(axes[0], b.d),
-                        rh{pool_reach(axes[1], b.h).first, pool_reach(axes[1], b.h_end - 1).last},
-                        rw{pool_reach(axes[2], b.w).first, pool_reach(axes[2], b.w_end - 1).last};
-        Box<const T> from =
-            plane_box(c.x, g.x + rd.first * c.x.stride[2] + rh.first * c.x.stride[3] + rw.first * c.x.stride[4]);
-        from.shape[0] = rd.last - rd.first, from.shape[1] = rh.last - rh.first, from.shape[2] = rw.last - rw.first;
-        copy_in(from, 0, from.size(), c.prepare, staged_x);
-        g.row_step = from.shape[2];
-        g.plane_step = g.row_step * from.shape[1];
-        g.x = staged_x - (rd.first * g.plane_step + rh.first * g.row_step + rw.first);
-      }
-      g.y = packed ? place(c.y) : staged_y;
-      g.y_row = packed ? c.y.stride[3] : b.w_end - b.w;
-      if (marked) g.index = packed ? place(c.index) : staged_index;
+      if (plan.staged) stage_strip(c, b, staged_x, g);
+      auto place = [&](const auto& v) {
+        return plane_of(p, v, b.plane) + b.d * v.stride[2] + b.h * v.stride[3] + b.w * v.stride[4];
+      };
+      g.y = plan.packed ? place(c.y) : staged_y;
+      g.y_row = plan.packed ? c.y.stride[3] : b.w_end - b.w;
+      if (plan.marked) g.index = plan.packed ? place(c.index) : staged_index;
       kernel(g);
-      if (packed) continue;
+      if (plan.packed) continue;
       auto unstage = [&](const auto& v, const auto* from) {
         auto to = plane_box(v, place(v));
         to.shape[0] = 1, to.shape[1] = b.h_end - b.h, to.shape[2] = b.w_end - b.w;
         copy_out(from, to);
       };
       unstage(c.y, staged_y);
-      if (marked) unstage(c.index, staged_index);
+      if (plan.marked) unstage(c.index, staged_index);
     }
   });
 }
