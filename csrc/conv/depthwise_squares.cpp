@@ -48,9 +48,10 @@ int64_t strip_rows(const AxisMap& h, const AxisMap& w) {
 // Elements to what is worth fetching before its turn, lines being `row` apart: in long lines two blocks of columns, in
 // short ones the lines of the next strip. No one else does it, since blocks of columns are gone down.
 int64_t ahead(const AxisMap& w, int64_t strip, int64_t row, int64_t elements) {
-  constexpr int64_t kAhead = 128, kElements = 1 << 16;
-  if (elements <= kElements) return 0;
-  return w.outputs > kWide ? kAhead : std::min(strip, kMoreRows) * row;
+  constexpr int64_t kAhead = 128, kOfLong = 1 << 18, kOfShort = 1 << 16;
+  const bool wide = w.outputs > kWide;
+  if (elements <= (wide ? kOfLong : kOfShort)) return 0;
+  return wide ? kAhead : std::min(strip, kMoreRows) * row;
 }
 
 Cut strip_of(int64_t rows, int64_t strips, int64_t i) { return {i * rows / strips, (i + 1) * rows / strips}; }
