@@ -92,9 +92,10 @@ FASTCONV_INLINE void for_each_moved(const T* line, const Block<T>& b, F f) {
 #pragma GCC unroll 4
   for (int c = 0; c < C; ++c) {
     const Vec<T> next = c < C - 1 ? column(c + 1) : behind;
-    f(c, 0, moved_on<kLanes<T> - 1>(before, middle));
+    const Vec<T> left = moved_on<kLanes<T> - 1>(before, middle), right = moved_on<1>(middle, next);
+    f(c, 0, left);
     f(c, 1, middle);
-    f(c, 2, moved_on<1>(middle, next));
+    f(c, 2, right);
     before = middle;
     middle = next;
   }
@@ -259,17 +260,17 @@ struct RowSums {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) sums[c] = block.template load_column<C>(row, c);
   }
-  FASTCONV_INLINE void end(const Vec<T> (&sums)[C]) {
+  FASTCONV_INLINE void end(Vec<T> (&sums)[C]) {
+    if (clamp) {
+      const Vec<T> low = splat(b.low), high = splat(b.high);
 #pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      Vec<T> v = sums[c];
-      if (clamp) {
-        const Vec<T> low = splat(b.low), high = splat(b.high);
-        v = v < low ? low : v;
-        v = v > high ? high : v;
+      for (int c = 0; c < C; ++c) {
+        sums[c] = sums[c] < low ? low : sums[c];
+        sums[c] = sums[c] > high ? high : sums[c];
       }
-      block.template store_column<C>(y, c, v);
     }
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) block.template store_column<C>(y, c, sums[c]);
     y += b.y_row;
   }
 };
@@ -370,9 +371,9 @@ void rows(const SquareRows<T>& all) {
     for_each_block<S, most>(b.lines, [&](const auto& block, auto n) FASTCONV_LAMBDA {
       constexpr int C = decltype(n)::value;
       constexpr bool folds = S == 1 && kMovesLanes;   // few registers are enough for no more
-      constexpr bool many = C > 2 || sizeof(T) == 8;  // of these there is one
-      if (folds && (many || b.fold.folds)) rows_of_block<T, C, folds>(b, block);
-      else rows_of_block<T, C, folds && many>(b, block);
+      constexpr bool both = folds && sizeof(T) == 8;  // one for both: half the code
+      if (folds && (both || b.fold.folds)) rows_of_block<T, C, folds>(b, block);
+      else rows_of_block<T, C, both>(b, block);
     });
 }
 
