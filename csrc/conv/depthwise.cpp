@@ -123,7 +123,7 @@ class Task {
     return plan_.in_place && s_.phases == 1 && fetch_ahead(s_.w.in, s_.planes() * s_.h.in * s_.w.in);
   }
   void list_runs() {
-    const Vector<int64_t> order = height_order(s_.h);
+    const Vector<int64_t> order = tap_order(s_.h.offset, s_.h.stride);
     for (int64_t f = 0; f < s_.phases; ++f) {
       first_run_.push_back(static_cast<int64_t>(runs_.size()));
       first_tap_.push_back(static_cast<int64_t>(position_.size()));

@@ -80,8 +80,9 @@ class SquareImage {
     lines_.rows = rows.size();
     if (in_place_) return;
     const int64_t stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]};
-    packed_.emplace(every_h_, unstrided(rows, h_.stride), every_w_, unstrided(Cut{0, w_.outputs}, w_.stride), channels_,
-                    1, stride, false);
+    if (!every_h_) every_h_ = unstrided(h_), every_w_ = unstrided(w_);
+    packed_.emplace(*every_h_, unstrided(rows, h_.stride), *every_w_, unstrided(Cut{0, w_.outputs}, w_.stride),
+                    channels_, 1, stride, false);
     lines_.row = packed_->row();
     memory_ = memory;
     packed_->clear(memory);
@@ -125,7 +126,7 @@ class SquareImage {
   }
 
   const AxisMap &h_, &w_;
-  const AxisMap every_h_ = unstrided(h_), every_w_ = unstrided(w_);
+  std::optional<AxisMap> every_h_, every_w_;
   const View<const T>& x_;
   const int64_t channels_, half_;
   const bool in_place_;
@@ -144,8 +145,9 @@ bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t pad, Mode 
 // Where the taps stand, from the kernel's first, in the order of reading.
 Vector<int64_t> tap_offsets(const AxisMap& h, const AxisMap& w, const int64_t* h_tap, const int64_t* w_tap) {
   Vector<int64_t> taps;
-  for (int64_t i : height_order(unstrided(h)))
-    for (int64_t k : height_order(unstrided(w))) taps.push_back(h_tap[i] + w_tap[k]);
+  const Vector<int64_t> across = tap_order(w.offset, 1);
+  for (int64_t i : tap_order(h.offset, 1))
+    for (int64_t k : across) taps.push_back(h_tap[i] + w_tap[k]);
   return taps;
 }
 

@@ -52,7 +52,7 @@ class Gradient {
         channels_(p.ic / p.groups),
         rows_(p.oc / p.groups),
         depth_(channels_ * p.taps()),
-        order_(height_order(h_)) {
+        order_(tap_order(h_.offset, h_.stride)) {
     const bool collide =
         x.stride[3] * static_cast<int64_t>(sizeof(T)) % 4096 == 0;  // all lines of a band, in the L1 cache
     in_place_ = read_in_place<T>(w_, x.stride[4]) && rows_ <= kFewRows && !collide;

@@ -32,14 +32,21 @@ bool read_in_place(const AxisMap& w, int64_t step) {
   return w.mode == Mode::zeros || (*low >= 0 && *high + w.outputs <= w.in);
 }
 
-Vector<int64_t> height_order(const AxisMap& h) {
-  Vector<int64_t> order(static_cast<size_t>(h.taps()));
-  for (size_t t = 0; t < order.size(); ++t) order[t] = static_cast<int64_t>(t);
-  const auto key = [&](int64_t t) {
-    const int64_t offset = h.offset[static_cast<size_t>(t)];
-    return std::pair<int64_t, int64_t>(floor_mod(offset, h.stride), offset);
+// By insertion: most axes are in order already, from one end or the other.
+Vector<int64_t> tap_order(const Vector<int64_t>& offset, int64_t stride) {
+  Vector<int64_t> order(offset.size());
+  const auto before = [&](int64_t a, int64_t b) {
+    const int64_t at_a = offset[static_cast<size_t>(a)], at_b = offset[static_cast<size_t>(b)];
+    const int64_t ra = floor_mod(at_a, stride), rb = floor_mod(at_b, stride);
+    return ra != rb ? ra < rb : at_a < at_b;
   };
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return key(a) < key(b); });
+  const bool descends = !offset.empty() && offset.front() > offset.back();
+  for (size_t n = 0; n < order.size(); ++n) {
+    const int64_t tap = static_cast<int64_t>(descends ? order.size() - 1 - n : n);
+    size_t i = n;
+    for (; i > 0 && before(tap, order[i - 1]); --i) order[i] = order[i - 1];
+    order[i] = tap;
+  }
   return order;
 }
 

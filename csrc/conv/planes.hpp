@@ -35,8 +35,8 @@ AxisMap identity_axis(int64_t n);
 template <class T>
 bool read_in_place(const AxisMap& w, int64_t step);
 
-// Taps of the height in the order they are summed: by residue of the stride, then from the top.
-Vector<int64_t> height_order(const AxisMap& h);
+// Taps of an axis in the order they are summed: by residue of the stride, then from the first offset on.
+Vector<int64_t> tap_order(const Vector<int64_t>& offset, int64_t stride);
 
 template <class T>
 class PlaneLines {
@@ -58,7 +58,7 @@ class PlaneLines {
   void pack(const T* x, int64_t plane, T* memory, int64_t slice = 0);
   ImageLines<T> lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table, int64_t slice = 0) const;
 
-  // Adds the runs of w's tap `tap` in channel c; `order` is height_order.
+  // Adds the runs of w's tap `tap` in channel c; `order` is tap_order.
   void add_runs(int64_t c, int64_t tap, const Vector<int64_t>& order, Vector<TapRun>& runs) const;
 
  private:
