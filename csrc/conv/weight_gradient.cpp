@@ -440,7 +440,7 @@ struct WeightGradient {
               wide = power_of_two_within(std::min(most, depth - u));
               tile.boff = s.rows + u;
               tile.c = sums + (m * depth + u) * lanes;
-              tile.ahead = copied || k >= tall ? 0 : next + k * dy.stride[1];
+              tile.ahead = copied || k >= std::min(kDotsAhead, tall) ? 0 : next + k * dy.stride[1];
               kernels.dot[tall - 1][wide - 1](tile);
             }
           }

@@ -339,6 +339,7 @@ void dot(const DotTile<T>& t) {
       FASTCONV_ONE_BY_ONE(a);
       FASTCONV_ONE_BY_ONE(b);
       __builtin_prefetch(a + t.ahead);
+      if (MR > kDotsAhead) __builtin_prefetch(a + kDotsAhead * lda + t.ahead);
       if (left >= VL) add_dots<true, T, MR, NT>(a, lda, b, off, VL, acc);
       else add_dots<false, T, MR, NT>(a, lda, b, off, left, acc);
     }

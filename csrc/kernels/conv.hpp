@@ -11,6 +11,7 @@ constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
 constexpr int64_t kMaxDotRows = 8;  // of a tile of dot products,
 constexpr int64_t kTallDots = 6;    // and of one for several vectors, on rungs of many registers
+constexpr int64_t kDotsAhead = 3;   // between the rows that a tile of dot products fetches for the next one
 constexpr int64_t kAheadBytes =
     2048;  // at which what stands behind b is fetched best, if some lines are read at a time
 
@@ -82,7 +83,7 @@ struct DotTile {
   int64_t rows, pixels;  // r in [0, rows), p in [0, pixels)
   const T* a;
   int64_t lda, a_row;
-  int64_t ahead;  // elements from row 0 to a row that will be wanted next
+  int64_t ahead;  // elements from row 0 to a row that is wanted next, as is the one kDotsAhead rows on
   const T* b;
   int64_t b_row;
   const int32_t* boff;
