@@ -71,7 +71,7 @@ def test_every_direction(seed: int) -> None:
         assert_same_bits(again, got)
 
 
-# A few rows of weights pass by an image larger than the caches once: its blocks, its borders, and what is fetched ahead.
+# A few rows of weights pass by an image larger than the caches once: its blocks, its borders, what is fetched ahead.
 @pytest.mark.parametrize("oc", [1, 2, 3, 4, 5, 8])
 def test_few_outputs_of_a_large_image(oc: int, dtype: Any) -> None:
     case = Case((211, 193), (1, 1), ic=19, oc=oc, batch=2)

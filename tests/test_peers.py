@@ -70,6 +70,18 @@ def test_ratio_and_margin() -> None:
     assert ratio(_row("forward", torch=1.0), RIVALS) is None
 
 
+def test_targets_beyond_the_roofline() -> None:
+    from peerbench.report import short
+    from peerbench.targets import beyond_roofline
+
+    far = _row("grad_input", fastconv=1.9, torch=1.9 * 1.1)  # of a roofline of 1: 2.2 times torch would take 0.95
+    near = _row("grad_input", fastconv=2.2, torch=2.2 * 1.1)
+    saving = _row("grad_input", fastconv=0.5, torch=0.5)
+    reached = _row("grad_input", fastconv=1.5, torch=4.0)
+    assert [beyond_roofline(r) for r in (far, near, saving, reached)] == [True, False, False, False]
+    assert short([far, near, saving, reached]) == [["dense-3x3", "grad_input", "1", "4", "1", "1", "a 0.45, a 0.50"]]
+
+
 def test_a_wrong_or_invalid_result_does_not_count() -> None:
     from peerbench.measure import _compare
     from peerbench.targets import ratio

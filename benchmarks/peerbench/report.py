@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -14,7 +15,7 @@ from problems import DIRECTIONS, parse
 from peerbench.catalogue import PEERS, RIVALS
 from peerbench.machine import Machine
 from peerbench.measure import Row, as_json, from_json
-from peerbench.targets import FAMILIES, margin, ratio
+from peerbench.targets import FAMILIES, beyond_roofline, margin, ratio
 
 Cells = list[list[str]]
 
@@ -122,6 +123,30 @@ def _group(rows: list[Row]) -> list[str]:
 MEANS_HEADER = ["family", "direction", "thr", "rows", "ratio", "packed", "worst", "roof", "targets"]
 
 
+SHORT_LEGEND = """reached: rows at their family's target; beyond the roofline: those that would need more than 95 % of
+the direct method's roofline to reach it; short: the others, with the share of the target that they reach.
+"""
+SHORT_HEADER = ["family", "direction", "thr", "rows", "reached", "beyond the roofline", "short"]
+
+
+def short(rows: list[Row]) -> Cells:
+    """How rows stand to their targets: reached, beyond what the direct method could do, or short of it by how much."""
+    table: Cells = []
+    for family in FAMILIES:
+        for direction in DIRECTIONS:
+            for threads in sorted({r.threads for r in rows}):
+                group = [
+                    r for r in rows if (parse(r.line).family, r.direction, r.threads) == (family, direction, threads)
+                ]
+                margins = [(m, r) for r in group if (m := margin(r)) is not None]
+                below = sorted(((m, r) for m, r in margins if m < 1), key=itemgetter(0))
+                near = [f"{parse(r.line).name} {m:.2f}" for m, r in below if not beyond_roofline(r)]
+                counts = (len(margins), len(margins) - len(below), len(below) - len(near))
+                if margins:
+                    table.append([family, direction, str(threads), *map(str, counts), ", ".join(near)])
+    return table
+
+
 def speedups(report: Report) -> Cells:
     """Time on one thread over time on the most threads, for rows of a millisecond and more."""
     by_row: dict[tuple[str, str], dict[int, float]] = {}
@@ -183,6 +208,9 @@ def markdown(report: Report) -> str:
         LEGEND,
         "## Geometric means\n",
         _table(MEANS_HEADER, means(report.rows)),
+        "## Targets\n",
+        SHORT_LEGEND,
+        _table(SHORT_HEADER, short(report.rows)),
         "## Rows\n",
         _table(header(names), [cells(row, names) for row in report.rows]),
     ]

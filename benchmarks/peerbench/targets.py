@@ -65,3 +65,14 @@ def margin(row: Row) -> float | None:
         return None
     ratios = [(ratio(row, t.rivals), t.factor) for t in targets]
     return min((r / factor for r, factor in ratios if r is not None), default=None)
+
+
+def beyond_roofline(row: Row, share: float = 0.95) -> bool:
+    """Whether a row falls short of its target, and would need more than ``share`` of the roofline to reach it.
+
+    Rows that an algorithm with fewer operations took past the roofline of the direct method do not count.
+    """
+    reached, mine = margin(row), row.seconds(["fastconv"]).get("fastconv")
+    if reached is None or reached >= 1 or mine is None or mine < row.roofline:
+        return False
+    return mine * reached * share < row.roofline
