@@ -41,6 +41,8 @@ LINES = {
         "q dense 1 32 28 28 -> 32 k1x3 p0x1",
         "r dense 1 64 17 17 -> 64 k7x1 p3x0",
         "s dense 1 64 4000 -> 64 k9 p4",
+        "t dense 1 64 56 56 -> 64 k3 s2 p1",
+        "u dense 1 32 29 31 -> 32 k5 s2 p2",
     ),
     "fft": (
         "h dense 1 1 96 96 -> 1 k31 p15",
@@ -68,9 +70,9 @@ class Errors:
 
 
 def _taps(p: Problem) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """Each tap, and the part of the padded input that it meets; stride 1."""
+    """Each tap, and the part of the padded input that it meets."""
     for tap in itertools.product(*map(range, p.kernel)):
-        yield tap, tuple(slice(t, t + n) for t, n in zip(tap, p.output[2:], strict=True))
+        yield tap, tuple(slice(t, t + (n - 1) * s + 1, s) for t, n, s in zip(tap, p.output[2:], p.stride, strict=True))
 
 
 def _part(array: Array, spatial: tuple[Any, ...]) -> Array:
@@ -80,7 +82,7 @@ def _part(array: Array, spatial: tuple[Any, ...]) -> Array:
 
 
 def _sums(p: Problem, direction: str, x: Array, w: Array, dy: Array) -> Array:
-    """The direction by its formula, in the precision of its operands. Stride, dilation and groups are 1."""
+    """The direction by its formula, in the precision of its operands. Dilation and groups are 1."""
     if direction == "forward":
         x = _padded(p, x)
         terms = (np.einsum("oc,nc...->no...", _part(w, tap), _part(x, window)) for tap, window in _taps(p))
@@ -101,7 +103,7 @@ def _padded(p: Problem, x: Array) -> Array:
 
 
 def _call(p: Problem, direction: str, algorithm: str, x: Array, w: Array, dy: Array) -> Array:
-    name, options = f"conv{p.nd}d", {"padding": p.padding, "algorithm": algorithm}
+    name, options = f"conv{p.nd}d", {"stride": p.stride, "padding": p.padding, "algorithm": algorithm}
     result: Array
     if direction == "forward":
         result = getattr(fastconv, name)(x, w, **options)
@@ -142,7 +144,7 @@ def asserted(p: Problem, direction: str, algorithm: str) -> tuple[str, int]:
 
 def row(p: Problem, direction: str, algorithm: str, seeds: int) -> tuple[str, bool]:
     """A line of the table, and whether its errors are within what the tests assert."""
-    options = {"padding": p.padding, "direction": direction, "algorithm": algorithm}
+    options = {"stride": p.stride, "padding": p.padding, "direction": direction, "algorithm": algorithm}
     used = fastconv.explain(p.input, p.weight, **options)["algorithm"]
     which, bound = asserted(p, direction, used)
     cells: list[Any] = [used, direction, p, products(p, direction)]
