@@ -14,7 +14,7 @@
 namespace fastconv {
 namespace {
 
-// A problem is taken whole by one of the first four, or piece by piece.
+// A problem is taken whole by one of the first five, or piece by piece.
 enum class Way : uint8_t { folded, line, lanes, spread, cells, pieces };
 
 template <class T>

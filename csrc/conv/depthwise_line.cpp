@@ -4,7 +4,9 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "base/range.hpp"
 #include "base/workspace.hpp"
+#include "conv/depthwise.hpp"
 #include "conv/index_map.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -61,9 +63,8 @@ template <class T>
 bool use_line(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   constexpr int64_t kMostTaps = 640, kFewTaps = 32, kTiny = 2048;  // the first as in conv/depthwise_lanes.cpp
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
-  const auto single = [](const ConvAxis& a) { return a.in == 1 && a.out == 1 && a.k == 1 && a.pad_before == 0; };
   const ConvAxis& a = p.axis[2];
-  if (!depthwise_kernels<T>().line || !single(p.axis[0]) || !single(p.axis[1]) || p.groups != p.ic ||
+  if (!depthwise_kernels<T>().line || !is_plane(p.axis[0]) || !is_plane(p.axis[1]) || p.groups != p.ic ||
       p.groups != p.oc || p.mb == 0)
     return false;
   if (a.stride != 1 || a.dilation != 1 || a.k < 2 || a.k > kMostTaps) return false;
@@ -85,9 +86,10 @@ void run_line(const ConvProblem& p, Direction direction, const LaneCall<T>& call
     T* const x = reinterpret_cast<T*>(Arena::local().reserve(bytes<T>(l)));
     T *const w = x + Arena::rounded_bytes<T>(x_elements<T>(l)) / static_cast<int64_t>(sizeof(T)),
              *const y = w + Arena::rounded_bytes<T>(l.taps) / static_cast<int64_t>(sizeof(T));
-    for (int64_t u = run * units / runs; u < (run + 1) * units / runs; ++u) {
-      const int64_t piece = u % l.pieces, c = u / l.pieces % p.groups, n = u / l.pieces / p.groups,
-                    begin = piece * l.outputs / l.pieces, end = (piece + 1) * l.outputs / l.pieces;
+    const Range some = part(units, runs, run);
+    for (int64_t u = some.begin; u < some.end; ++u) {
+      const int64_t c = u / l.pieces % p.groups, n = u / l.pieces / p.groups;
+      const auto [begin, end] = part(l.outputs, l.pieces, u % l.pieces);
       pad_line(call.x.data + n * call.x.stride[0] + c * call.x.stride[1], call.x.stride[4], l, p.axis[2].mode,
                begin - l.lead, end - begin + l.taps - 1, x);
       for (int64_t k = 0; k < l.taps; ++k)

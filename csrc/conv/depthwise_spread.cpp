@@ -3,6 +3,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
+#include "conv/depthwise.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/planes.hpp"
 #include "kernels/depthwise.hpp"
@@ -135,7 +136,7 @@ template <class T>
 bool use_spread(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
   const ConvAxis& d = p.axis[0];
-  return d.in == 1 && d.out == 1 && d.k == 1 && d.pad_before == 0 && p.macs() > 0 && spreads_squares<T>(p);
+  return is_plane(d) && p.macs() > 0 && spreads_squares<T>(p);
 }
 
 template <class T>

@@ -146,13 +146,6 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
   p.cost = a.groups * (x + dy + steps * rows * terms * c.accumulate + rows * terms * (c.transform + c.store));
 }
 
-}  // namespace
-
-std::string FftPlan::kernel() const {
-  return (line ? "line " + std::to_string(rows * columns)
-               : "plane " + std::to_string(rows) + "x" + std::to_string(columns));
-}
-
 template <class T>
 FftPlan plan_fft(const FftAxes& a, bool gradient) {
   FftPlan best;
@@ -194,10 +187,17 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
   return best;
 }
 
+}  // namespace
+
+std::string FftPlan::kernel() const {
+  return (line ? "line " + std::to_string(rows * columns)
+               : "plane " + std::to_string(rows) + "x" + std::to_string(columns));
+}
+
 template <class T>
 FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient) {
-  if (algorithm == Algorithm::fft) return plan_fft<T>(a, gradient);
   const FftPlan plan = plan_fft<T>(a, gradient);
+  if (algorithm == Algorithm::fft) return plan;
   double macs = static_cast<double>(a.groups * a.rows) * static_cast<double>(a.channels);
   for (const AxisMap& map : a.axis) macs *= static_cast<double>(map.taps()) * static_cast<double>(map.outputs);
   const double direct =
@@ -219,8 +219,6 @@ ConvPlan describe_fft(const FftPlan& part, double images) {
   return plan;
 }
 
-template FftPlan plan_fft<float>(const FftAxes&, bool);
-template FftPlan plan_fft<double>(const FftAxes&, bool);
 template FftPlan choose_fft<float>(Algorithm, const FftAxes&, bool);
 template FftPlan choose_fft<double>(Algorithm, const FftAxes&, bool);
 

@@ -48,16 +48,12 @@ struct FftPlan {
   std::string kernel() const;
 };
 
-// `gradient`: of the weight gradient (dy in y's place).
-template <class T>
-FftPlan plan_fft(const FftAxes& axes, bool gradient);
-
 // Whether a choice is to be made at all: too few taps or products (of one image) are not worth a plan.
 inline bool may_use_fft(Algorithm algorithm, double taps, double macs) {
   return algorithm == Algorithm::fft || (algorithm == Algorithm::automatic && taps >= 64 && macs >= 1e6);
 }
 // The plan where `algorithm` asks for it, or leaves the choice open and it is clearly cheaper; else one that does not
-// apply.
+// apply. `gradient`: of the weight gradient (dy in y's place).
 template <class T>
 FftPlan choose_fft(Algorithm algorithm, const FftAxes& axes, bool gradient);
 ConvPlan describe_fft(const FftPlan& part, double images);

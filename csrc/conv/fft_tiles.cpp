@@ -3,19 +3,20 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
+#include "base/range.hpp"
 #include "conv/index_map.hpp"
 
 namespace fastconv {
 namespace {
 
-// Coordinates of entries [0, count) behind outputs from `begin`, times the source's step: those that lie in the
-// source as a run, all others by table.
-void find_run(const AxisMap& map, int64_t base, int64_t begin, int64_t count, int64_t step, int64_t* table,
-              int64_t size, int64_t& run_begin, int64_t& run_end) {
-  const int64_t at = begin * map.stride + base;  // the coordinate of entry 0
-  run_begin = std::min(count, at >= 0 ? 0 : ceil_div(-at, map.stride));
-  run_end = std::max(run_begin, std::min(count, at < map.in ? ceil_div(map.in - at, map.stride) : 0));
-  for (int64_t i = run_begin > 0 ? 0 : run_end; i < size; i = i + 1 == run_begin ? run_end : i + 1) {
+// Of entries [0, count), at coordinates at, at + stride, ..., those that lie in the source.
+Range run_in_source(const AxisMap& map, int64_t at, int64_t count) {
+  const int64_t begin = std::min(count, at >= 0 ? 0 : ceil_div(-at, map.stride));
+  return {begin, std::max(begin, std::min(count, at < map.in ? ceil_div(map.in - at, map.stride) : 0))};
+}
+// The offsets of the other entries of a table.
+void list_others(const AxisMap& map, int64_t at, int64_t count, Range run, int64_t step, int64_t* table, int64_t size) {
+  for (int64_t i = run.begin > 0 ? 0 : run.end; i < size; i = i + 1 == run.begin ? run.end : i + 1) {
     const int64_t q = i < count ? map_coordinate(map.mode, at + i * map.stride, map.in) : -1;
     table[i] = q < 0 ? kFftZero : q * step;
   }
@@ -28,16 +29,20 @@ void FftTiles<T>::find_lines(const FftPair& p, int64_t i, const FftTerm& t, cons
   clear_rows(l);
   if (!plan.line) {
     const AxisMap& map = a.axis[1];
-    int64_t begin, end;
-    find_run(map, t.h->base, p.begin[i][0], p.extent[i][0] + t.h->reach(), x.stride[3], l.row, plan.rows, begin, end);
-    for (int64_t r = begin; r < end; ++r) l.row[r] = ((p.begin[i][0] + r) * map.stride + t.h->base) * x.stride[3];
+    const int64_t at = p.begin[i][0] * map.stride + t.h->base, count = p.extent[i][0] + t.h->reach();
+    const Range run = run_in_source(map, at, count);
+    list_others(map, at, count, run, x.stride[3], l.row, plan.rows);
+    for (int64_t r = run.begin; r < run.end; ++r) l.row[r] = (at + r * map.stride) * x.stride[3];
   }
   const AxisMap& map = a.axis[2];
-  find_run(map, t.w->base, p.begin[i][1], p.extent[i][1] + t.w->reach(), x.stride[4], l.column, plan.line_length(),
-           l.begin, l.end);
-  l.first = ((p.begin[i][1] + l.begin) * map.stride + t.w->base) * x.stride[4];
+  const int64_t at = p.begin[i][1] * map.stride + t.w->base, count = p.extent[i][1] + t.w->reach();
+  const Range run = run_in_source(map, at, count);
+  l.begin = run.begin;
+  l.end = run.end;
+  l.first = (at + l.begin * map.stride) * x.stride[4];
   l.step = map.stride * x.stride[4];
   l.zeros = map.mode == Mode::zeros;
+  if (!l.zeros) list_others(map, at, count, run, x.stride[4], l.column, plan.line_length());
 }
 
 template <class T>
@@ -96,7 +101,6 @@ void FftTiles<T>::transform_dy(const FftPair& p, int64_t step, int64_t channel, 
     for (int64_t r = 0; r < p.extent[i][0] && !plan.line; ++r) l.row[r] = r * dy.stride[3];
     l.begin = 0;
     l.end = p.extent[i][1];
-    std::fill(l.column + l.end, l.column + plan.line_length(), kFftZero);
     l.first = 0;
     l.step = dy.stride[4];
     l.zeros = true;

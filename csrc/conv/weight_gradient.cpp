@@ -426,11 +426,7 @@ struct WeightGradient {
                 (m + tall < t.o.size() ? dy_of(i, m + tall, h) : dy_of(more ? i : i + 1, 0, more ? h + height : 0)) -
                 tile.a;
             if (copied) {
-              T* copy = s.panel;
-              for (int64_t o = 0; o < tall; ++o)
-                for (int64_t r = 0; r < height; ++r)
-                  for (int64_t w = 0; w < n; ++w)
-                    *copy++ = tile.a[o * dy.stride[1] + r * dy.stride[3] + w * dy.stride[4]];
+              copy_rows(tile.a, tall, height, n, s.panel);
               tile.a = s.panel;
               tile.lda = height * n;
               tile.a_row = n;
@@ -447,9 +443,17 @@ struct WeightGradient {
         }
   }
 
+  // Rows of dy, of some output channels, one behind the other.
+  void copy_rows(const T* from, int64_t tall, int64_t height, int64_t n, T* to) const {
+    for (int64_t o = 0; o < tall; ++o)
+      for (int64_t r = 0; r < height; ++r)
+        for (int64_t w = 0; w < n; ++w) *to++ = from[o * dy.stride[1] + r * dy.stride[3] + w * dy.stride[4]];
+  }
+
   // Of a tile where n are left: six, but not of eight, or a power of two.
   int64_t dot_rows(int64_t n) const {
-    return kernels.dot[kTallDots - 1][0] && n >= 6 && n != 8 ? 6 : power_of_two_within(std::min<int64_t>(4, n));
+    return kernels.dot[kTallDots - 1][0] && n >= kTallDots && n != 8 ? kTallDots
+                                                                     : power_of_two_within(std::min<int64_t>(4, n));
   }
 
   // The sums of a task into dw.

@@ -227,7 +227,9 @@ FASTCONV_INLINE Vec<T> load_entries(const FftLoad<T>& a, const T* src, int64_t i
   }
   T lanes[VL];
   for (int64_t l = i; l < i + VL; ++l) {
-    const int64_t offset = l >= a.begin && l < a.end ? a.first + (l - a.begin) * a.step : a.column[l];
+    const int64_t offset = l >= a.begin && l < a.end ? a.first + (l - a.begin) * a.step
+                           : a.zeros                 ? kFftZero
+                                                     : a.column[l];
     lanes[l - i] = offset == kFftZero ? T(0) : src[offset];
   }
   return load(static_cast<const T*>(lanes));

@@ -32,8 +32,8 @@ struct FftShape {
 };
 
 // Real or imaginary part (`part` 0 or 1) of a tile: element (r, c) = src[row[r] + column(r * column_step + c)], a zero
-// where either is kFftZero. column(i) is first + (i - begin) * step for i in [begin, end), else column[i], all of which
-// are kFftZero where `zeros` says so.
+// where either is kFftZero. column(i) is first + (i - begin) * step for i in [begin, end), else kFftZero if
+// `zeros`, or column[i].
 // `columns` of the tile (whole strips) are written.
 template <class T>
 struct FftLoad {
