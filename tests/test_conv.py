@@ -274,6 +274,35 @@ def test_a_bad_pixel_reaches_only_the_outputs_that_see_it(value: float, stride: 
     assert (np.isfinite(case.forward(x, w, algorithm="direct")) == ~touched).all()
 
 
+# Winograd, transforms of small and of large tiles, channels in lanes, lines, batches in lanes, cells, dense layers.
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((20, 17), (3, 3), 1, 1, batch=3, ic=32, oc=32),
+        Case((30, 30), (3, 3), 2, 1, batch=3, ic=32, oc=32),
+        Case((37, 41), (31, 31), 1, 15, batch=3),
+        Case((40, 40), (15, 15), 1, 7, batch=3, groups=4, mode="reflect"),
+        Case((500,), (65,), 1, 32, batch=4, ic=2, oc=3),
+        Case((9, 9), (3, 3), 1, 1, batch=3, groups=40),
+        Case((300,), (31,), 1, 15, batch=3, groups=40),
+        Case((12, 12), (5, 5), 1, 2, batch=64, oc=6),
+        Case((32, 32), (4, 4), 4, 0, batch=3, ic=3, oc=40),
+        Case((5, 5), (5, 5), 1, 0, batch=3, ic=16, oc=40),
+    ],
+    ids=str,
+)
+def test_a_bad_image_reaches_no_other(case: Case, dtype: Any) -> None:
+    x, w, b, g = case.data(dtype)
+    bad_x, bad_g = x.copy(), g.copy()
+    bad_x[1] = bad_g[1] = np.nan
+    for got, expected in (
+        (case.forward(bad_x, w, b), case.forward(x, w, b)),
+        (case.grad_input(bad_g, w), case.grad_input(g, w)),
+    ):
+        assert np.isnan(got[1]).any()
+        np.testing.assert_array_equal(np.delete(got, 1, 0), np.delete(expected, 1, 0))
+
+
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("shape", [(64, 16, 5, 5), (3, 7, 3, 3), (1, 1, 4, 4), (2, 3, 1, 5)], ids=str)
 def test_kernel_of_the_size_of_the_image(
