@@ -92,6 +92,13 @@ void finish_output_sizes(Call& c) {
   for (int i = 0; i < c.nd; ++i) c.axes()[i].out = conv_output_size(c.axes()[i]);
 }
 
+// What is left once the axes' lengths and kernels are known.
+void finish_axes(Call& c, py::handle padding, py::handle padding_mode) {
+  parse_padding(padding, c.nd, c.axes());
+  parse_modes(padding_mode, c.nd, c.axes());
+  finish_output_sizes(c);
+}
+
 void require_channels(const Call& c, int64_t input_channels, int64_t weight_channels) {
   if (weight_channels != 0 && input_channels == weight_channels * c.p.groups) return;
   if (weight_channels == 0 && input_channels == 0) return;
@@ -112,9 +119,9 @@ int output_shape(const Call& c, int64_t channels, bool out_side, int64_t* shape)
 }
 
 // grad_output must have exactly the shape the forward call gives.
-void require_grad_output(const Call& c, const py::array& g) {
+void require_grad_output(const Call& c, const py::array& g, int64_t channels, bool out_side) {
   int64_t want[5];
-  int r = output_shape(c, c.p.oc, true, want);
+  int r = output_shape(c, channels, out_side, want);
   bool same = g.ndim() == r;
   for (int i = 0; same && i < r; ++i) same = g.shape(i) == want[i];
   if (same) return;
@@ -139,9 +146,7 @@ py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handl
   require_channels(c, c.p.ic, w.shape(1));
   for (int i = 0; i < nd; ++i) c.axes()[i].in = x.shape(c.lead + i);
   kernel_from_weight(c, w);
-  parse_padding(padding, nd, c.axes());
-  parse_modes(padding_mode, nd, c.axes());
-  finish_output_sizes(c);
+  finish_axes(c, padding, padding_mode);
   Activation act = parse_activation(activation);
   Algorithm alg = parse_algorithm(algorithm);
   validate(c.p);
@@ -185,12 +190,10 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   }
   for (int i = 0; i < nd; ++i) c.axes()[i].in = sizes[given - nd + i];
   kernel_from_weight(c, w);
-  parse_padding(padding, nd, c.axes());
-  parse_modes(padding_mode, nd, c.axes());
-  finish_output_sizes(c);
+  finish_axes(c, padding, padding_mode);
   Algorithm alg = parse_algorithm(algorithm);
   validate(c.p);
-  require_grad_output(c, g);
+  require_grad_output(c, g, c.p.oc, true);
   int64_t shape[5];
   int rank = output_shape(c, c.p.ic, false, shape);
   py::array dx = output_array(out, c.f64, shape, rank, "out", {&g, &w});
@@ -218,12 +221,10 @@ py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::h
   int64_t k[3];
   parse_axes(kernel_size, nd, 1, "kernel_size", k);
   for (int i = 0; i < nd; ++i) c.axes()[i].k = k[i], c.axes()[i].in = x.shape(c.lead + i);
-  parse_padding(padding, nd, c.axes());
-  parse_modes(padding_mode, nd, c.axes());
-  finish_output_sizes(c);
+  finish_axes(c, padding, padding_mode);
   Algorithm alg = parse_algorithm(algorithm);
   validate(c.p);
-  require_grad_output(c, g);
+  require_grad_output(c, g, c.p.oc, true);
   int64_t shape[5] = {c.p.oc, c.p.ic / c.p.groups};
   for (int i = 0; i < nd; ++i) shape[2 + i] = k[i];
   py::array dw = output_array(out, c.f64, shape, nd + 2, "out", {&g, &x});
@@ -332,11 +333,7 @@ py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input
   c.f64 = is_f64(x);
   transposed_problem(c, x, w, stride, padding, output_padding, groups, dilation, padding_mode);
   Algorithm alg = parse_algorithm(algorithm);
-  int64_t want[5];
-  int rank = output_shape(c, c.p.ic, false, want);
-  bool same = g.ndim() == rank;
-  for (int i = 0; same && i < rank; ++i) same = g.shape(i) == want[i];
-  if (!same) throw py::value_error("grad_output must have the shape of the output, got " + shape_text(g));
+  require_grad_output(c, g, c.p.ic, false);
   py::object dx = py::none(), dw = py::none(), db = py::none();
   if (need_input) {
     int64_t shape[5];
@@ -378,9 +375,7 @@ class PackedConv {
     call_.p.ic = checked_mul(w.shape(1), call_.p.groups, "groups");
     kernel_from_weight(call_, w);
     for (int i = 0; i < nd; ++i) call_.axes()[i].in = std::numeric_limits<int32_t>::max();  // any size will do here
-    parse_padding(padding_, nd, call_.axes());
-    parse_modes(padding_mode, nd, call_.axes());
-    finish_output_sizes(call_);
+    finish_axes(call_, padding_, padding_mode);
     ConvProblem check = call_.p;
     for (ConvAxis& a : check.axis) {
       a.in = checked_add(checked_mul(a.dilation, a.k - 1, "dilation"), 1, "dilation");
@@ -454,9 +449,7 @@ py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py:
   require_channels(c, c.p.ic, size(w, 1, "weight_shape"));
   for (int i = 0; i < nd; ++i)
     c.axes()[i].in = size(x, lead + i, "input_shape"), c.axes()[i].k = size(w, 2 + i, "weight_shape");
-  parse_padding(padding, nd, c.axes());
-  parse_modes(padding_mode, nd, c.axes());
-  finish_output_sizes(c);
+  finish_axes(c, padding, padding_mode);
   validate(c.p);
   Direction d = parse_direction(direction);
   Algorithm alg = parse_algorithm(algorithm);
