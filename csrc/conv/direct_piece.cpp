@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "conv/plan_parts.hpp"
+#include "conv/tail.hpp"
 #include "kernels/conv.hpp"
 
 namespace fastconv {

@@ -30,7 +30,7 @@ struct GatherSum {
   int64_t packed_rows = 0;             // of tiles packed before there was a plan; 0: any, or vectors of columns
   int64_t a_group = 0, a_row = 0, a_channel = 0;
   Vector<int64_t> a_tap;
-  int64_t tail = 0;           // the last pixels of each image are dot products along a, see tail_pixels()
+  int64_t tail = 0;           // the last pixels of each image are dot products along a, see conv/tail.hpp
   const T* bias = nullptr;    // one a row of y, unit stride; may be null
   bool accumulate = false;    // add to y instead of setting it
   bool only_columns = false;  // whatever they cost
@@ -51,12 +51,6 @@ struct GatherSum {
            axis[2].outputs;
   }
 };
-
-// How many pixels of a small image are better summed as dot products, vectors along the channels and taps, than in one
-// more vector of which they fill little: 7x7 is 48 + 1. Looks at one image alone, since such sums have bits of their
-// own.
-template <class T>
-int64_t tail_pixels(const GatherSum<T>& s);
 
 // How a GatherSum is cut up. None of it changes a bit of the result.
 struct GatherPlan {

@@ -1,0 +1,369 @@
+#include "conv/pixels.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "conv/tail.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kPackingRows = 160;  // reading x where it stands, across cache lines, costs them more than packing
+constexpr int64_t kFarApart = 8192;    // bytes: at such steps from channel to channel it costs any number of rows
+constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
+constexpr int64_t kLargeBytes = 1 << 20;   // of an x that streams
+constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
+constexpr int64_t kRowsBytes = 384 << 10;  // rows of `a` that pass by all panels before the next, in the L2 cache
+
+// A part of a box that one register tile covers, a panel of pixels for all rows of `a`.
+struct Panel {
+  enum Kind : int8_t {
+    straight,  // consecutive pixels in the block and in y
+    edged,     // anything else: computed into a buffer, from where segments are copied to y
+    image,     // whole rows of an image, for a single row of `a`
+  } kind;
+  int8_t vectors;  // of the tile; a straight panel may be many tiles long
+  int64_t position, pixels, y;
+  int64_t height;                   // image rows, of image
+  int64_t edge;                     // place among the edged panels' columns
+  int32_t first_segment, segments;  // of edged
+};
+struct Segment {
+  int64_t y;
+  int32_t at, length;  // in the buffer
+};
+struct Panels {
+  Vector<Panel> list;
+  Vector<Segment> segments;
+  int64_t edges = 0;  // columns of all edged panels
+};
+
+// The outputs of some row tiles inside a box. A panel of the packed block stays in the L1 cache while all rows of `a`
+// pass by; with shallow sums a row tile goes along the rows of y instead.
+template <class T>
+class Pixels {
+ public:
+  Pixels(const GatherSum<T>& sum, const GatherPlan& gather_plan, const Box& box, Range tiles)
+      : s(sum), plan(gather_plan), block(s.axis, box, plan.expand, s.x, reads_aligned(s)), tail(s, box) {
+    for (int64_t i = tiles.begin; i < tiles.end; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
+    if (tail.count()) block.leave_out(s.tail);
+    row0 = row_tile.front().first;
+    row_count = row_tile.back().first + row_tile.back().count - row0;
+    make_panels();
+    plan_edges();
+    place();
+  }
+
+  void run(Range groups) {
+    for (int64_t g = groups.begin; g < groups.end; ++g)
+      for (int64_t c0 = 0; c0 < s.channels; c0 += channels) sum_channels(g, c0);
+  }
+
+ private:
+  using RowTile = GatherPlan::RowTile;
+  struct Row {
+    int64_t position, y, n;
+  };
+  // Some channels of a group, the first of which are packed at b.
+  struct Part {
+    int64_t g, c0;
+    const T* b;
+    bool last;
+  };
+  // The buffer of the edged panels: rows `pitch` elements apart.
+  struct Edges {
+    bool keeps;  // the sums of all channels
+    int64_t rows, pitch;
+  };
+
+  static bool reads_aligned(const GatherSum<T>& s) {
+    const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0;
+    return far_apart || s.rows >= kPackingRows;
+  }
+
+  // Scratch memory, and what is the same for all channels.
+  void place() {
+    const int64_t taps = s.taps(), depth = channels * taps,
+                  packed_bytes = Arena::rounded_bytes<T>(block.elements(channels)),
+                  offset_bytes = Arena::rounded_bytes<int32_t>(depth),
+                  edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch);
+    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes +
+                                          Tail<T>::bytes(tail.count(), depth, row_count));
+    packed = reinterpret_cast<T*>(memory);
+    offsets = reinterpret_cast<int32_t*>(memory += packed_bytes);
+    a_offsets = reinterpret_cast<int32_t*>(memory += offset_bytes);
+    edge = reinterpret_cast<T*>(memory += offset_bytes);
+    tail.place(memory + edge_bytes, depth);
+    block.offsets(channels, offsets);
+    for (int64_t k = 0; k < depth; ++k)
+      a_offsets[k] = static_cast<int32_t>(k / taps * s.a_channel + s.a_tap[static_cast<size_t>(k % taps)]);
+    block.clear(channels, packed);
+    std::fill_n(edge, edges.rows * edges.pitch, T(0));  // columns that belong to no output are computed all the same
+    t.packed = s.packed;
+    t.lda = s.a_row;
+    t.aoff = a_offsets;
+    t.boff = offsets;
+    t.b_ahead = streams(s, plan) ? kAheadBytes / static_cast<int64_t>(sizeof(T)) : 0;
+    t.ldc = s.y.stride[1];
+    t.low = s.low;
+    t.high = s.high;
+  }
+
+  // Channels [c0, c0 + channels) of group g, as far as there are any.
+  void sum_channels(int64_t g, int64_t c0) {
+    const int64_t some = std::min(channels, s.channels - c0), row = g * s.rows + row0;
+    const bool last = c0 + some >= s.channels;
+    t.k = some * s.taps();
+    t.accumulate = s.accumulate || c0 > 0;
+    t.clamp = s.clamp && last;
+    const int64_t first = g * s.x_group + s.x_first + c0;
+    const Part part{g, c0, block.pack(kernels, first, some, packed), last};
+    if (tail.count()) tail.gather(block, first, part.b, offsets, t.k);
+    if (s.tail || !shallow()) panel_by_panel(part);
+    else
+      for (const RowTile& rows : row_tile)
+        for (const Panel& panel : panels.list) multiply(part, panel, rows);
+    if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
+  }
+
+  // Rows that the L2 cache holds pass by all panels before the next ones do.
+  void panel_by_panel(const Part& part) {
+    const size_t tiles = row_tile.size(), most = static_cast<size_t>(std::max<int64_t>(
+                                              1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr)));
+    for (size_t i0 = 0; i0 < tiles; i0 += most)
+      for (const Panel& panel : panels.list)
+        for (size_t i = i0; i < std::min(tiles, i0 + most); ++i) {
+          multiply(part, panel, row_tile[i]);
+          if (tail.count() && &panel == &panels.list.back())
+            tail.add(t.a, a_offsets, row_tile[i].first - row0, row_tile[i].count, part.c0 == 0);
+        }
+  }
+
+  void multiply(const Part& part, const Panel& panel, const RowTile& rows) {
+    const int64_t m = rows.first, channel = part.g * s.rows + m;
+    t.b = part.b + panel.position;
+    t.pixels = panel.pixels;
+    t.a = s.a + part.g * s.a_group + m * s.a_row + part.c0 * s.a_channel * (s.packed ? rows.count : 1);
+    t.bias = s.bias ? s.bias + channel : nullptr;
+    t.c = s.y.data + channel * s.y.stride[1] + panel.y;
+    if (panel.kind == Panel::straight) tile(rows.count, panel.vectors)(t);
+    else if (panel.kind == Panel::image) multiply_image(panel.height);
+    else multiply_edged(part, panel, rows);
+  }
+
+  auto tile(int64_t mr, int64_t vectors) const { return kernels.tile[mr - 1][vectors - 1]; }
+  bool shallow() const { return channels * s.taps() < kShallow; }
+  static bool joined(const Row& a, const Row& b) { return b.position - a.position == a.n && b.y - a.y == a.n; }
+
+  // Cuts [0, pixels) into panels of at most plan.nr vectors, of even width; calls f(begin, end).
+  template <class F>
+  void cut(int64_t pixels, F f) const {
+    const int64_t vectors = ceil_div(pixels, lanes), count = ceil_div(vectors, plan.nr);
+    for (int64_t i = 0; i < count; ++i)
+      f(i * vectors / count * lanes, std::min(pixels, (i + 1) * vectors / count * lanes));
+  }
+
+  // Cycles of a vector's multiply-adds in a tile of so many: half a cycle each, if neither loads nor the latency of a
+  // sum take longer.
+  double vector_cost(int64_t vectors) const {
+    const double v = static_cast<double>(vectors), mr = static_cast<double>(plan.mr);
+    return std::max({mr * v, mr + v, 8.0}) / (2 * v);
+  }
+
+  // Are `across` vectors over the gaps between rows, in tiles as wide as may be, quicker than row by row? They are
+  // copied once more.
+  bool sweep_pays(int64_t across, int64_t rows, int64_t n) const {
+    const int64_t one = ceil_div(n, lanes);
+    const double depth = static_cast<double>(channels * s.taps());
+    const double copies = 0.5 * plan.mr * static_cast<double>(rows * n) / depth;
+    return static_cast<double>(across) * vector_cost(plan.nr) + copies <
+           static_cast<double>(rows * one) * vector_cost(std::min<int64_t>(one, plan.nr));
+  }
+
+  // The rows of the box's outputs, but for the tail.
+  Vector<Row> find_rows() const {
+    const Box& box = block.box();
+    const int64_t n = box.extent(2);
+    Vector<Row> rows;
+    rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * box.extent(1)));
+    for (int64_t i = 0; i < box.images(); ++i)
+      for (int64_t d = 0; d < box.extent(0); ++d)
+        for (int64_t h = 0; h < box.extent(1); ++h) {
+          const int64_t count = n - (s.tail ? tail.in_row(box.begin[0] + d, box.begin[1] + h) : 0);
+          if (count)
+            rows.push_back({block.position(i, d, h, 0),
+                            (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
+                                (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4],
+                            count});
+        }
+    return rows;
+  }
+
+  void make_panels() {
+    const int64_t n = block.box().extent(2), height = block.box().extent(1);
+    const Vector<Row> rows = find_rows();
+    if (rows.empty()) return;
+    // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by
+    // row?
+    Vector<size_t> stretch{0};
+    for (size_t r = 1; r < rows.size(); ++r)
+      if (rows[r].position - rows[r - 1].position - rows[r - 1].n >= lanes) stretch.push_back(r);
+    stretch.push_back(rows.size());
+    int64_t across = 0;
+    for (size_t i = 0; i + 1 < stretch.size(); ++i)
+      across +=
+          ceil_div(rows[stretch[i + 1] - 1].position + rows[stretch[i + 1] - 1].n - rows[stretch[i]].position, lanes);
+    const bool sweep = sweep_pays(across, static_cast<int64_t>(rows.size()), n);
+    const bool direct = s.y.stride[4] == 1 || n == 1;
+
+    if (direct && s.rows == 1 && !s.tail) {
+      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height))
+        panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0, 0});
+    } else if (!sweep && direct) {
+      add_straight(rows);
+    } else {
+      bool whole = direct;  // all rows follow one another, but for tails: no segments are needed
+      for (size_t r = 1; r < rows.size(); ++r) whole &= joined(rows[r - 1], rows[r]) || rows[r - 1].n < n;
+      if (whole) add_straight(rows);
+      else add_edged(rows, stretch, sweep);
+    }
+  }
+
+  // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles
+  // a vector narrower, where sums are shallow; else a panel a tile.
+  void add_straight(const Vector<Row>& rows) {
+    for (size_t r = 0, count; r < rows.size(); r += count) {
+      for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count]);) ++count;
+      const int64_t pixels = rows[r + count - 1].position + rows[r + count - 1].n - rows[r].position;
+      auto add = [&](int64_t p0, int64_t p1, int64_t vectors) {
+        panels.list.push_back({Panel::straight, static_cast<int8_t>(vectors), rows[r].position + p0, p1 - p0,
+                               rows[r].y + p0, 0, 0, 0, 0});
+      };
+      if (shallow()) {
+        const int64_t all = ceil_div(pixels, lanes), tiles = ceil_div(all, plan.nr), wide = ceil_div(all, tiles);
+        const int64_t end = std::min(pixels, (all - tiles * (wide - 1)) * wide * lanes);
+        add(0, end, wide);
+        if (end < pixels) add(end, pixels, wide - 1);
+      } else {
+        cut(pixels, [&](int64_t p0, int64_t p1) { add(p0, p1, ceil_div(p1 - p0, lanes)); });
+      }
+    }
+  }
+
+  void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, bool sweep) {
+    auto add = [&](size_t first, size_t last) {  // rows [first, last)
+      const int64_t start = rows[first].position;
+      cut(rows[last - 1].position + rows[last - 1].n - start, [&](int64_t p0, int64_t p1) {
+        Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0,
+                    panels.edges, static_cast<int32_t>(panels.segments.size()),  0};
+        for (size_t r = first; r < last; ++r) {
+          const int64_t begin = std::max(p0, rows[r].position - start),
+                        end = std::min(p1, rows[r].position + rows[r].n - start);
+          if (begin >= end) continue;
+          panels.segments.push_back({rows[r].y + (begin - rows[r].position + start) * s.y.stride[4],
+                                     static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin)});
+          ++panel.segments;
+        }
+        if (!panel.segments) return;
+        panels.edges += panel.vectors * lanes;
+        panels.list.push_back(panel);
+      });
+    };
+    if (sweep)
+      for (size_t i = 0; i + 1 < stretch.size(); ++i) add(stretch[i], stretch[i + 1]);
+    else
+      for (size_t r = 0; r < rows.size(); ++r) add(r, r + 1);
+  }
+
+  // Where channels come in several blocks, the buffer of the edged panels keeps the sums of all of them, so that y is
+  // touched once, unless that would take too much of the L2 cache.
+  void plan_edges() {
+    const int64_t padded = round_up(row_count, kMaxRows);
+    const bool keeps = channels < s.channels && panels.edges > 0 &&
+                       padded * panels.edges * static_cast<int64_t>(sizeof(T)) <= kEdgeBytes;
+    edges = keeps ? Edges{true, padded, panels.edges} : Edges{false, kMaxRows, kMaxVectors * lanes};
+  }
+
+  // One row of `a`: the tile's rows are rows of the image.
+  void multiply_image(int64_t height) const {
+    const int64_t nv = std::min<int64_t>(2, ceil_div(t.pixels, lanes)), pitch = block.width(2);
+    const int64_t most = std::min<int64_t>(kMaxRows, kernels.accumulators / nv);
+    RowsTile<T> image{t, 0, pitch, s.y.stride[3]};
+    for (int64_t r = 0; r < height; r += image.rows) {
+      const int64_t left = height - r, tall = power_of_two_within(std::min(left, most));
+      image.rows = left / tall * tall;
+      image.run.b = t.b + r * pitch;
+      image.run.c = t.c + r * image.c_row;
+      kernels.rows_tile[tall - 1][nv - 1](image);
+    }
+  }
+
+  void multiply_edged(const Part& part, const Panel& panel, const RowTile& rows) {
+    T *y = t.c, *own = edge + (edges.keeps ? (rows.first - row0) * edges.pitch + panel.edge : 0);
+    const Segment *begin = panels.segments.data() + panel.first_segment, *end = begin + panel.segments;
+    const bool load = t.accumulate && (part.c0 == 0 || !edges.keeps), store = part.last || !edges.keeps;
+    const int64_t step = s.y.stride[4], row = s.y.stride[1], pitch = edges.pitch, mr = rows.count;
+    t.c = own;
+    t.ldc = pitch;
+    for (const Segment* g = begin; load && g != end; ++g) {
+      if (step == 1) kernels.copy_tile(own + g->at, pitch, y + g->y, row, mr, g->length);
+      else
+        for (int64_t m = 0; m < mr; ++m)
+          for (int64_t i = 0; i < g->length; ++i) own[m * pitch + g->at + i] = y[g->y + m * row + i * step];
+    }
+    tile(mr, panel.vectors)(t);
+    for (const Segment* g = begin; store && g != end; ++g) {
+      if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
+      else if (s.spreads) kernels.spread_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
+      else
+        for (int64_t m = 0; m < mr; ++m)
+          for (int64_t i = 0; i < g->length; ++i) y[g->y + m * row + i * step] = own[m * pitch + g->at + i];
+    }
+    t.ldc = row;
+  }
+
+  const GatherSum<T>& s;
+  const GatherPlan& plan;
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const int64_t lanes = kernels.lanes, channels = std::min(plan.channels, s.channels);
+  Block<T> block;
+  Tail<T> tail;
+  Vector<RowTile> row_tile;
+  int64_t row0 = 0, row_count = 0;
+  Panels panels;
+  Edges edges{};
+  T *packed = nullptr, *edge = nullptr;
+  int32_t *offsets = nullptr, *a_offsets = nullptr;
+  TileRun<T> t{};
+};
+
+}  // namespace
+
+template <class T>
+bool streams(const GatherSum<T>& s, const GatherPlan& plan) {
+  return !plan.columns && s.taps() == 1 && s.rows <= plan.mr && s.y.stride[4] == 1 &&
+         s.channels * s.plane() * static_cast<int64_t>(sizeof(T)) > kLargeBytes;
+}
+
+template <class T>
+int64_t pixels_bytes(const GatherSum<T>& s, const GatherPlan& plan) {
+  const int64_t depth = plan.channels * s.taps();
+  return 2 * Arena::rounded_bytes<int32_t>(depth) +
+         std::max(kEdgeBytes, Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * conv_kernels<T>().lanes)) +
+         Tail<T>::bytes(plan.images * s.tail, depth, s.rows);
+}
+
+template <class T>
+void run_pixels(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, Range groups, Range tiles) {
+  if (tiles.begin < tiles.end) Pixels<T>(s, plan, box, tiles).run(groups);
+}
+
+#define FASTCONV_INSTANTIATE(T)                                          \
+  template bool streams(const GatherSum<T>&, const GatherPlan&);         \
+  template int64_t pixels_bytes(const GatherSum<T>&, const GatherPlan&); \
+  template void run_pixels(const GatherSum<T>&, const GatherPlan&, const Box&, Range, Range);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv
