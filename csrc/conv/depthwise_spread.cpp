@@ -100,7 +100,7 @@ class Spread {
     const bool in_place = dx_.stride[4] == 1;
     b.dx_row = in_place ? dx_.stride[3] : buffer_row();
     for (int64_t r = rows.begin, n; r < rows.end; r += n) {
-      n = std::min<int64_t>(kBandRows, rows.end - r);
+      n = in_place ? rows.size() : std::min<int64_t>(kBandRows, rows.end - r);
       b.first_row = r > 0 ? 0 : rows_.first;
       b.end_row = std::min(2 * n, rows_.end - 2 * r);
       T* const to = dx + (2 * r - rows_.first) * dx_.stride[3];

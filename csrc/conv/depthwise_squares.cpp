@@ -46,12 +46,13 @@ int64_t strip_rows(const AxisMap& h, const AxisMap& w) {
   return std::min(h.outputs, w.outputs > kWide ? kMoreRows : kRows);
 }
 // Elements to what is worth fetching before its turn, lines being `row` apart: in long lines two blocks of columns, in
-// short ones the lines of the next strip. No one else does it, since blocks of columns are gone down.
+// short ones some lines, more of them where it comes from memory. No one else does it, since blocks of columns are gone
+// down.
 int64_t ahead(const AxisMap& w, int64_t strip, int64_t row, int64_t elements) {
-  constexpr int64_t kAhead = 128, kOfLong = 1 << 18, kOfShort = 1 << 16;
+  constexpr int64_t kAhead = 128, kOfLong = 1 << 18, kOfShort = 1 << 16, kOfMemory = 1 << 21, kFewRows = 8;
   const bool wide = w.outputs > kWide;
   if (elements <= (wide ? kOfLong : kOfShort)) return 0;
-  return wide ? kAhead : std::min(strip, kMoreRows) * row;
+  return wide ? kAhead : std::min(strip, elements < kOfMemory ? kFewRows : kMoreRows) * row;
 }
 
 Cut strip_of(int64_t rows, int64_t strips, int64_t i) { return {i * rows / strips, (i + 1) * rows / strips}; }
@@ -190,7 +191,7 @@ void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Cut units) 
   SquareRows<T> b{};
   if (image.in_place() && stores_in_place) {
     const int64_t elements = s.images * s.groups * s.channels * s.h.in * s.w.in;
-    b.x_ahead = ahead(s.w, s.h.stride * plan.strip, s.x.stride[3], elements);
+    b.x_ahead = ahead(s.w, plan.strip, s.h.stride * s.x.stride[3], elements);
     b.y_ahead = ahead(s.w, plan.strip, s.y.stride[3], elements);
   }
   b.tap = tap.data();
@@ -311,7 +312,7 @@ class SquareGradient {
     SquareDots<T> b{};
     if (x.in_place() && dy_in_place) {
       const int64_t elements = p_.mb * p_.ic * h_.in * w_.in;
-      b.x_ahead = ahead(w_, h_.stride * strip, x_.stride[3], elements);
+      b.x_ahead = ahead(w_, strip, h_.stride * x_.stride[3], elements);
       b.dy_ahead = ahead(w_, strip, dy_.stride[3], elements);
     }
     b.tap = partial ? kInTurn : tap_.data();

@@ -16,7 +16,7 @@ constexpr bool kMovesLanes = FASTCONV_VEC_REGISTERS == 32;
 
 // Vectors of a line at a time: three sums and an input of each are in registers, and nine taps. float64: half the code.
 template <class T>
-constexpr int kColumns = sizeof(T) == 8 || !kMovesLanes ? 2 : 4;
+constexpr int kColumns = !kMovesLanes ? 2 : 4;
 
 // Some columns of the lines, from element `at` on, and what stands on either side of them.
 template <class T>
@@ -70,12 +70,14 @@ template <class T>
 struct HalvedBlock : Block<T> {
   LaneRange<T> half[2];  // of the two vectors that the last column reads
   FASTCONV_INLINE HalvedBlock(const SquareLines<T>& l, int64_t first, int64_t columns)
-      : HalvedBlock(Block<T>(l, first, columns), first + columns * kLanes<T> < l.width) {
+      : HalvedBlock(Block<T>(l, first, columns), first + columns * kLanes<T> < l.width || l.right == 2 * l.width - 1) {
     if (first > 0) this->left = 2 * first - 1;
   }
 
  private:
-  FASTCONV_INLINE HalvedBlock(const Block<T>& b, bool more) : HalvedBlock(b, more ? 2 * kLanes<T> : 2 * b.lanes - 1) {}
+  FASTCONV_INLINE HalvedBlock(const Block<T>& b, bool more) : HalvedBlock(b, 2 * b.lanes - !more) {
+    if (more) this->has_right = false;
+  }
   FASTCONV_INLINE HalvedBlock(const Block<T>& b, int64_t n)
       : Block<T>(b), half{{0, n < kLanes<T> ? n : kLanes<T>}, {0, n < kLanes<T> ? 0 : n - kLanes<T>}} {}
 };
@@ -204,6 +206,7 @@ FASTCONV_INLINE void for_each_pair(const SquareLines<T>& l, F f) {
 // n vectors from p on, to be read or written later: once a cache line.
 template <int n, int kToWrite = 0, class T>
 FASTCONV_INLINE void fetch(const T* p) {
+  __asm__("" : "+r"(p));  // one address
 #pragma GCC unroll 4
   for (int i = 0; i < n; i += 64 / FASTCONV_VEC_BYTES) __builtin_prefetch(p + i * kLanes<T>, kToWrite);
 }
@@ -286,7 +289,7 @@ template <class T, int C, bool Folds>
 FASTCONV_INLINE void rows_of_plane(const SquareRows<T>& b, const Block<T>& block, bool adds, bool clamp) {
   Vec<T> tap[9], ending[C], going_on[C], beginning[C];
   read_taps(b, tap);
-  const bool folds = Folds && b.fold.folds;
+  constexpr bool folds = Folds;
   const Folded<T> folded(b, block, C);
   RowSums<T, C, Block<T>> rows(b, block, adds, clamp);
   rows.begin(going_on, 0);
@@ -417,34 +420,32 @@ FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const Block<T>& block, Vec
 }
 template <class T, int C>
 FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const HalvedBlock<T>& block, Vec<T> (&acc)[9]) {
-  static_assert(C == 1, "");
-  Vec<T> own[1], next[1];
-  read_row<T, 1>(b, block, 0, own);
-  read_row<T, 1>(b, block, 0, next);
+  Vec<T> own[C], next[C];
+  read_row<T, C>(b, block, 0, own);
+  read_row<T, C>(b, block, 0, next);
   // What stands behind the last output is read, and moves on to the lane behind it.
-  const auto within = [&](int k, Vec<T> in) FASTCONV_LAMBDA { return k > 0 ? in : block.keep_last ? in : Vec<T>{}; };
+  const auto within = [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
+    return c < C - 1 || k > 0 ? in : block.keep_last ? in : Vec<T>{};
+  };
   for_each_pair(b.lines, [&](int64_t r, const T* even, const T* odd) FASTCONV_LAMBDA {
     if (b.x_ahead && even) {
-      fetch<2>(even + 2 * block.at + b.x_ahead);
-      fetch<2>(even + b.lines.row + 2 * block.at + b.x_ahead);
-      fetch<1>(b.dy + block.at + r * b.dy_row + b.dy_ahead);
+      fetch<2 * C>(even + 2 * block.at + b.x_ahead);
+      fetch<2 * C>(even + b.lines.row + 2 * block.at + b.x_ahead);
+      fetch<C>(b.dy + block.at + r * b.dy_row + b.dy_ahead);
     }
     const bool more = r + 1 < b.lines.rows;
-    if (more) read_row<T, 1>(b, block, r + 1, next);
+    if (more) read_row<T, C>(b, block, r + 1, next);
     if (even)
-      for_each_input<T, 1>(even, block,
-                           [&](int, int k, Vec<T> in) FASTCONV_LAMBDA { acc[3 + k] += own[0] * within(k, in); });
-    Vec<T> under[3];
-    if (odd) {
-      for_each_input<T, 1>(odd, block, [&](int, int k, Vec<T> in) FASTCONV_LAMBDA { under[k] = within(k, in); });
-      if (even)
-#pragma GCC unroll 3
-        for (int k = 0; k < 3; ++k) acc[6 + k] += own[0] * under[k];
-      if (more)
-#pragma GCC unroll 3
-        for (int k = 0; k < 3; ++k) acc[k] += next[0] * under[k];
-    }
-    own[0] = next[0];
+      for_each_input<T, C>(even, block,
+                           [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA { acc[3 + k] += own[c] * within(c, k, in); });
+    if (odd)
+      for_each_input<T, C>(odd, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
+        const Vec<T> under = within(c, k, in);
+        if (even) acc[6 + k] += own[c] * under;
+        if (more) acc[k] += next[c] * under;
+      });
+#pragma GCC unroll 2
+    for (int c = 0; c < C; ++c) own[c] = next[c];
   });
 }
 
@@ -514,7 +515,7 @@ __attribute__((noinline)) void dots_of_block(const SquareDots<T>& all, const Col
 template <class T, int S>
 void dots(const SquareDots<T>& all) {
   SquareDots<T> b = all;
-  constexpr int most = S == 1 ? kColumns<T> : 1;
+  constexpr int most = S == 1 ? kColumns<T> : sizeof(T) == 8 || !kMovesLanes ? 1 : 2;
   if (blocks_of<most>(b.lines) > 1) b.planes = 1;
   for (int64_t p = 0; p < all.planes; p += b.planes, next_plane(b)) {
     b.adds = all.adds;
