@@ -87,13 +87,14 @@ void run_line(const ConvProblem& p, Direction direction, const LaneCall<T>& call
     T *const w = x + Arena::rounded_bytes<T>(x_elements<T>(l)) / static_cast<int64_t>(sizeof(T)),
              *const y = w + Arena::rounded_bytes<T>(l.taps) / static_cast<int64_t>(sizeof(T));
     const Range some = part(units, runs, run);
+    const int64_t tap_step = l.flips ? -call.w.stride[4] : call.w.stride[4];
     for (int64_t u = some.begin; u < some.end; ++u) {
       const int64_t c = u / l.pieces % p.groups, n = u / l.pieces / p.groups;
       const auto [begin, end] = part(l.outputs, l.pieces, u % l.pieces);
       pad_line(call.x.data + n * call.x.stride[0] + c * call.x.stride[1], call.x.stride[4], l, p.axis[2].mode,
                begin - l.lead, end - begin + l.taps - 1, x);
-      for (int64_t k = 0; k < l.taps; ++k)
-        w[k] = call.w.data[c * call.w.stride[0] + (l.flips ? l.taps - 1 - k : k) * call.w.stride[4]];
+      const T* tap = call.w.data + c * call.w.stride[0] + (l.flips ? (l.taps - 1) * call.w.stride[4] : 0);
+      for (int64_t k = 0; k < l.taps; ++k, tap += tap_step) w[k] = *tap;
       T* const to = call.y.data + n * call.y.stride[0] + c * call.y.stride[1] + begin * call.y.stride[4];
       const bool in_place = call.y.stride[4] == 1;
       kernels.line({x, w, l.taps, in_place ? to : y, end - begin,

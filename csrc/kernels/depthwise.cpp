@@ -315,20 +315,19 @@ FASTCONV_INLINE void add_shift(const T* w, Vec<T> (&acc)[C], At at) {
       if (v - m >= 0 && v - m < C) acc[v - m] += tap[m] * in;
   }
 }
-// `end` shifts. Vectors across two cache lines are slow to load: where registers are many, three of four shifts are
-// lanes moved on.
+// `end` shifts. Vectors across two cache lines are slow to load, and moving lanes takes the place of products: where
+// registers are many, two of three shifts are lanes moved on.
 template <class T, int C, int M>
 FASTCONV_INLINE void add_shifts(const T* x, const T* w, int64_t s, int64_t end, Vec<T> (&acc)[C]) {
   constexpr int VL = kLanes<T>;
   if constexpr (FASTCONV_VEC_REGISTERS == 32 && VL >= 4) {
-    for (; s + 4 <= end; s += 4) {
+    for (; s + 3 <= end; s += 3) {
       Vec<T> in[C + M];
 #pragma GCC unroll 16
       for (int v = 0; v < C + M; ++v) in[v] = load(x + s + v * VL);
       add_shift<T, C, M>(w + s, acc, [&](int v) FASTCONV_LAMBDA { return in[v]; });
       add_shift<T, C, M>(w + s + 1, acc, [&](int v) FASTCONV_LAMBDA { return moved_on<1>(in[v], in[v + 1]); });
       add_shift<T, C, M>(w + s + 2, acc, [&](int v) FASTCONV_LAMBDA { return moved_on<2>(in[v], in[v + 1]); });
-      add_shift<T, C, M>(w + s + 3, acc, [&](int v) FASTCONV_LAMBDA { return moved_on<3>(in[v], in[v + 1]); });
     }
   }
   for (; s < end; ++s) add_shift<T, C, M>(w + s, acc, [&](int v) FASTCONV_LAMBDA { return load(x + s + v * VL); });
