@@ -83,6 +83,26 @@ def test_one_sample_in_batches_of_any_size(batch: int, dtype: Any) -> None:
         assert_same_bits(dx[i], fc.conv2d_grad_input(g, w, (7, 9), padding=1)[0])
 
 
+TINY = [
+    Case((8, 8), (3, 3), 1, 1, batch=40),
+    Case((8, 8), (3, 3), 1, 0, batch=40),
+    Case((5, 5), (3, 5), 1, (2, 3), batch=30, oc=3),
+    Case((6, 7), (2, 3), 1, 0, 2, batch=50, ic=2, oc=3),
+    Case((4, 1), (3, 3), 1, (1, 3), (2, 1), batch=40, groups=5),
+    Case((40,), (7,), 1, 3, batch=20, ic=2, oc=3),
+    Case((3, 4, 5), (2, 2, 3), 1, 1, batch=30, ic=2, oc=2),
+]
+
+
+@pytest.mark.parametrize("case", TINY, ids=str)
+def test_a_tiny_sample_alone_or_in_a_batch(case: Case, dtype: Any) -> None:
+    """One such image is summed by plain loops, many are not."""
+    x, w, b, g = random(case, dtype)
+    one = Case(**{**vars_of(case), "batch": 1})
+    assert_same_bits(one.forward(x[:1], w, b)[0], case.forward(x, w, b)[0])
+    assert_same_bits(one.grad_input(g[:1], w)[0], case.grad_input(g, w)[0])
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", [*LARGE[1:4], *sample(42, 12)], ids=str)
 def test_any_layout_of_the_arrays(case: Case, layout: str, dtype: Any) -> None:

@@ -61,6 +61,10 @@ template <class T>
 void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
                         Activation activation, Algorithm algorithm) {
   bool clamped = false;
+  if (algorithm == Algorithm::automatic && run_tiny_gradient(p, dy, w, bias, dx, activation)) {
+    if (!is_clamp(activation)) apply_activation(activation, dx);
+    return;
+  }
   switch (choose_way<T>(p, Direction::backward_input, algorithm, bias.data)) {
     case Way::folded:
       Fold(p).run(dy, w, dx, algorithm);

@@ -78,7 +78,42 @@ ConvProblem turned(ConvProblem p) {
   return p;
 }
 
+// An input gradient's axis as a forward problem's of dy: backwards along dy, or, if its taps are to be met in order of
+// dy, by taps turned around.
+template <class T>
+void read_gradient(ConvAxis& a, bool ordered, View<T>& w, int i) {
+  a.mode = Mode::zeros;
+  if (ordered) {
+    a.pad_before = (a.k - 1) * a.dilation - a.pad_before;
+    w.data += (w.shape[i] - 1) * w.stride[i];
+    w.stride[i] = -w.stride[i];
+  } else {
+    a.pad_before = -a.pad_before;
+    a.dilation = -a.dilation;
+  }
+}
+
 }  // namespace
+
+template <class T>
+bool run_tiny_gradient(const ConvProblem& p, const View<const T>& dy, const View<const T>& w, const View<const T>& bias,
+                       const View<T>& dx, Activation activation) {
+  if (p.groups > 1 && p.groups != p.ic) return false;  // weights of no one stride
+  for (const ConvAxis& a : p.axis)
+    if (a.stride > 1 || a.in > kTinyIndices || (a.mode != Mode::zeros && a.pad_before + a.pad_after != 0)) return false;
+  ConvProblem q = p;
+  std::swap(q.ic, q.oc);
+  for (ConvAxis& a : q.axis) std::swap(a.in, a.out);
+  if (!is_tiny(q) || use_lanes<T>(p, Direction::backward_input, Algorithm::automatic)) return false;
+  const bool depthwise = suits_depthwise<T>(q), across = depthwise && !squares<T>(q);
+  View<const T> taps = w;
+  taps.stride[1] = w.stride[0];
+  taps.stride[0] = p.groups > 1 ? p.oc / p.groups * w.stride[0] : w.stride[1];
+  for (int i = 0; i < 3; ++i) read_gradient(q.axis[i], depthwise && (i == 1 || !across), taps, 2 + i);
+  if (across) sum(turned(q), turned(dy), turned(taps), bias, turned(dx), activation);
+  else sum(q, dy, taps, bias, dx, activation);
+  return true;
+}
 
 template <class T>
 bool run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
@@ -95,7 +130,9 @@ bool run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>&
 
 #define FASTCONV_INSTANTIATE(T)                                                                                \
   template bool run_tiny(const ConvProblem&, const View<const T>&, const View<const T>&, const View<const T>&, \
-                         const View<T>&, Activation);
+                         const View<T>&, Activation);                                                          \
+  template bool run_tiny_gradient(const ConvProblem&, const View<const T>&, const View<const T>&,              \
+                                  const View<const T>&, const View<T>&, Activation);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

@@ -12,4 +12,9 @@ template <class T>
 bool run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
               const View<T>& y, Activation activation);
 
+// The same of an input gradient at a stride of one, padded with zeros.
+template <class T>
+bool run_tiny_gradient(const ConvProblem& p, const View<const T>& dy, const View<const T>& w, const View<const T>& bias,
+                       const View<T>& dx, Activation activation);
+
 }  // namespace fastconv
