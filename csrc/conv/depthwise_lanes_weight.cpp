@@ -42,19 +42,10 @@ class LaneGradient {
 
   void run() const {
     const int64_t block = taps_ * lanes_;
-    T* partial = parts_ > 1
-                     ? reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(parts_ * blocks() * block)))
-                     : nullptr;
-    const int64_t together = parts_ > 1 ? 1 : ceil_div(blocks(), tasks_for(2 * p_.macs(), threads_));
-    parallel_tasks(ceil_div(blocks(), together) * parts_, threads_, [&](int64_t i) {
-      const int64_t part = i % parts_, b = i / parts_ * together;
-      task({b, std::min(blocks(), b + together)}, {part * units() / parts_, (part + 1) * units() / parts_},
-           partial ? partial + part * blocks() * block : nullptr);
-    });
-    if (!partial) return;
-    for (int64_t part = 1; part < parts_; ++part)
-      for (int64_t i = 0; i < blocks() * block; ++i) partial[i] += partial[part * blocks() * block + i];
-    for (int64_t b = 0; b < blocks(); ++b) write(b, partial + b * block);
+    sum_tasks<T>(
+        blocks(), parts_, units(), blocks() * block, 2 * p_.macs(), threads_,
+        [&](Range blocks, Range units, T* partial) { task(blocks, units, partial); },
+        [&](int64_t b, auto added) { write(b, added(b * block, block)); });
   }
 
   ConvPlan plan() const {
@@ -100,7 +91,7 @@ class LaneGradient {
   };
 
   // The sums of blocks of channels over some units (image, strip, cut of the width): into dw, or into `partial`.
-  void task(Cut blocks, Cut units, T* partial) const {
+  void task(Range blocks, Range units, T* partial) const {
     const int64_t x_stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]};
     T* x = reinterpret_cast<T*>(
         Arena::local().reserve(Arena::rounded_bytes<T>((x_vectors() + strip_ * width_ + taps_) * lanes_)));

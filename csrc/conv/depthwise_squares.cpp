@@ -252,25 +252,17 @@ class SquareGradient {
   }
 
   void run() const {
-    if (parts_ == 1) {
-      const int64_t tasks = std::min(p_.groups, tasks_for(2 * p_.macs(), threads_));
-      parallel_tasks(tasks, threads_, [&](int64_t i) {
-        task({i * p_.groups / tasks, (i + 1) * p_.groups / tasks}, {0, p_.mb * strips_}, nullptr);
-      });
-      return;
-    }
-    const int64_t size = p_.oc * channels_ * 9, units = p_.mb * strips_;
-    T* partial = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(parts_ * size)));
-    parallel_tasks(p_.groups * parts_, threads_, [&](int64_t i) {
-      const int64_t part = i % parts_, g = i / parts_;
-      task({g, g + 1}, {part * units / parts_, (part + 1) * units / parts_}, partial + part * size);
-    });
-    for (int64_t i = 0; i < size; ++i) {
-      T sum = partial[i];
-      for (int64_t part = 1; part < parts_; ++part) sum += partial[part * size + i];
-      dw_.data[i / (channels_ * 9) * dw_.stride[0] + i / 9 % channels_ * dw_.stride[1] +
-               tap_[static_cast<size_t>(i % 9)]] = sum;
-    }
+    const int64_t n = channels_ * 9;  // of an output channel
+    sum_tasks<T>(
+        p_.groups, parts_, p_.mb * strips_, p_.oc * n, 2 * p_.macs(), threads_,
+        [&](Range groups, Range units, T* partial) { task(groups, units, partial); },
+        [&](int64_t g, auto added) {
+          for (int64_t o = g * rows_; o < (g + 1) * rows_; ++o) {
+            const T* sums = added(o * n, n);
+            for (int64_t i = 0; i < n; ++i)
+              dw_.data[o * dw_.stride[0] + i / 9 * dw_.stride[1] + tap_[static_cast<size_t>(i % 9)]] = sums[i];
+          }
+        });
   }
 
   ConvPlan plan() const {
@@ -296,7 +288,7 @@ class SquareGradient {
 
  private:
   // Groups of weights, units (image and strip) of the sum: into dw, or into `partial`.
-  void task(Cut groups, Cut units, T* partial) const {
+  void task(Range groups, Range units, T* partial) const {
     SquareImage<T> x(h_, w_, x_, channels_);
     const bool dy_in_place = dy_.stride[4] == 1;
     const int64_t strip = ceil_div(h_.outputs, strips_),

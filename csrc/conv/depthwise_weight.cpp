@@ -77,25 +77,13 @@ class Gradient {
   }
 
   void run() const {
-    if (parts_ == 1) {
-      const int64_t together = ceil_div(batches(), tasks_for(2 * p_.macs(), threads_));
-      parallel_tasks(ceil_div(batches(), together), threads_, [&](int64_t i) {
-        task({i * together, std::min(batches(), (i + 1) * together)}, {0, units()}, nullptr);
-      });
-      return;
-    }
-    const int64_t size = p_.oc * depth_;
-    T* partial = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(parts_ * size)));
-    parallel_tasks(batches() * parts_, threads_, [&](int64_t i) {
-      const int64_t part = i % parts_;
-      task({i / parts_, i / parts_ + 1}, {part * units() / parts_, (part + 1) * units() / parts_},
-           partial + part * size);
-    });
-    for (int64_t o = 0; o < p_.oc; ++o) {
-      for (int64_t part = 1; part < parts_; ++part)
-        for (int64_t k = 0; k < depth_; ++k) partial[o * depth_ + k] += partial[part * size + o * depth_ + k];
-      write(o, partial + o * depth_);
-    }
+    sum_tasks<T>(
+        batches(), parts_, units(), p_.oc * depth_, 2 * p_.macs(), threads_,
+        [&](Range batches, Range units, T* partial) { task(batches, units, partial); },
+        [&](int64_t b, auto added) {
+          for (int64_t o = b * planes_ * rows_; o < std::min(p_.oc, (b + 1) * planes_ * rows_); ++o)
+            write(o, added(o * depth_, depth_));
+        });
   }
 
   ConvPlan plan() const {
@@ -160,7 +148,7 @@ class Gradient {
   }
 
   // Batches [b0, b1) of groups, units [u0, u1) (image, strip, cut of the width): into dw, or into `partial`.
-  void task(Cut batches, Cut units, T* partial) const {
+  void task(Range batches, Range units, T* partial) const {
     const int64_t sum_bytes = Arena::rounded_bytes<T>(sum_elements());
     char* memory = Arena::local().reserve(sum_bytes + packed_bytes());
     T* sums = reinterpret_cast<T*>(memory);

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "base/parallel.hpp"
+#include "base/range.hpp"
+#include "base/workspace.hpp"
 
 namespace fastconv {
 
@@ -28,6 +30,27 @@ void sum_parts(int64_t tasks, int64_t parts, int64_t pieces, int threads, Sum su
     });
   parallel_tasks(tasks * parts, threads, [&](int64_t i) { sum(i / parts, i % parts); });
   parallel_tasks(tasks * pieces, threads, [&](int64_t i) { finish(i / pieces, i % pieces); });
+}
+
+// The sums of `tasks` tasks over `units`, whole or in parts of small sums: calls sum(tasks, units, sums), where `sums`
+// is null for whole ones and else has a part of `all` elements for all tasks; for these then finish(task, added), where
+// added(first, n) adds n elements of all parts from the first on.
+template <class T, class Sum, class Finish>
+void sum_tasks(int64_t tasks, int64_t parts, int64_t units, int64_t all, double work, int threads, Sum sum,
+               Finish finish) {
+  const bool whole = parts == 1;
+  T* const sums = whole ? nullptr : reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(parts * all)));
+  const int64_t runs = whole ? std::min(tasks, tasks_for(work, threads)) : tasks;
+  parallel_tasks(runs * parts, threads, [&](int64_t i) {
+    sum(part(tasks, runs, i / parts), part(units, parts, i % parts), whole ? nullptr : sums + i % parts * all);
+  });
+  if (whole) return;
+  const auto added = [&](int64_t first, int64_t n) {
+    for (int64_t k = 1; k < parts; ++k)
+      for (int64_t i = first; i < first + n; ++i) sums[i] += sums[k * all + i];
+    return sums + first;
+  };
+  for (int64_t i = 0; i < tasks; ++i) finish(i, added);
 }
 
 }  // namespace fastconv
