@@ -13,6 +13,8 @@ class DirectPiece {
 
   void run();
   ConvPlan describe();  // not to be run after it
+  // Whether it would, between the outputs of a piece that is spread.
+  bool writes_zeros() const { return !in_batch_lanes() && !plan_.columns; }
   // The weights packed, whatever the plan would do with them.
   void make_ready(ReadyWeights<T>& to) const;
 

@@ -48,7 +48,7 @@ class Pieces {
 
  private:
   void backward(const ConvProblem& p) {
-    if (squares_with_folds(p)) return;
+    if (squares_with_folds(p) || spread_with_zeros(p)) return;
     const BackwardPieces axis[3] = {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])};
     if (Vector<WinogradEnd> ends[2]; WinogradPiece<T>::find_ends(c_, axis, ends)) {
       const PieceBox box{axis[0].set[0], axis[1].set[0], axis[2].set[0]};
@@ -85,6 +85,27 @@ class Pieces {
     if (WinogradPiece<T>::suits(c_, box) || !DepthwisePiece<T>::suits(c_, box)) return false;
     DepthwisePiece<T> plan = DepthwisePiece<T>(c_, box).with_fold(fold_h, fold_w);
     follow(box, plan);
+    return true;
+  }
+
+  // Where a stride of two passes over the inputs between the taps of a 1x1 kernel, the direct engine can write the
+  // zeros there beside its sums. False if it does not.
+  bool spread_with_zeros(const ConvProblem& p) {
+    const auto passes_over = [](const ConvAxis& a) { return a.stride == 2 && a.k == 1 && a.pad_before == 0; };
+    const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+    if (!passes_over(w) || !(passes_over(h) || h.in == 1) || d.in > 1 || c_.y.stride[4] != 1 || c_.first_bias())
+      return false;
+    Piece all[3];
+    for (int i = 0; i < 3; ++i) {
+      if (p.axis[i].pad_before + p.axis[i].pad_after) return false;
+      all[i] = backward_pieces(p.axis[i]).set[0];
+    }
+    all[1].whole = h.in, all[2].whole = w.in;
+    const PieceBox box{all[0], all[1], all[2]};
+    PiecePlan<T> plan = plan_piece(c_, box);
+    auto* direct = std::get_if<DirectPiece<T>>(&plan);
+    if (!direct || !direct->writes_zeros()) return false;
+    follow(box, *direct);
     return true;
   }
 

@@ -12,6 +12,7 @@ struct Piece {
   int64_t begin = 0, step = 1;
   Vector<int64_t> taps;
   bool adds = false;  // to outputs that another piece sets
+  int64_t whole = 0;  // outputs with the zeros between them, which such a piece writes too
 };
 
 Vector<int64_t> all_taps(int64_t k);

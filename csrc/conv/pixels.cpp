@@ -30,7 +30,8 @@ struct Panel {
 };
 struct Segment {
   int64_t y;
-  int32_t at, length;  // in the buffer
+  int32_t at, length;   // in the buffer
+  int64_t wide, below;  // in y with zeros between, and elements to the line of zeros behind
 };
 struct Panels {
   Vector<Panel> list;
@@ -62,7 +63,7 @@ class Pixels {
  private:
   using RowTile = GatherPlan::RowTile;
   struct Row {
-    int64_t position, y, n;
+    int64_t position, y, n, below;
   };
   // Some channels of a group, the first of which are packed at b.
   struct Part {
@@ -86,7 +87,7 @@ class Pixels {
     const int64_t taps = s.taps(), depth = channels * taps,
                   packed_bytes = Arena::rounded_bytes<T>(block.elements(channels)),
                   offset_bytes = Arena::rounded_bytes<int32_t>(depth),
-                  edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch);
+                  edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch + lanes);
     char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes +
                                           Tail<T>::bytes(tail.count(), depth, row_count));
     packed = reinterpret_cast<T*>(memory);
@@ -190,11 +191,12 @@ class Pixels {
       for (int64_t d = 0; d < box.extent(0); ++d)
         for (int64_t h = 0; h < box.extent(1); ++h) {
           const int64_t count = n - (s.tail ? tail.in_row(box.begin[0] + d, box.begin[1] + h) : 0);
+          const int64_t below = 2 * (box.begin[1] + h) + 1 < s.whole_h ? s.y.stride[3] / 2 : 0;
           if (count)
             rows.push_back({block.position(i, d, h, 0),
                             (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
                                 (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4],
-                            count});
+                            count, below});
         }
     return rows;
   }
@@ -214,7 +216,7 @@ class Pixels {
       across +=
           ceil_div(rows[stretch[i + 1] - 1].position + rows[stretch[i + 1] - 1].n - rows[stretch[i]].position, lanes);
     const bool sweep = sweep_pays(across, static_cast<int64_t>(rows.size()), n);
-    const bool direct = s.y.stride[4] == 1 || n == 1;
+    const bool direct = (s.y.stride[4] == 1 || n == 1) && !s.whole_w;
 
     if (direct && s.rows == 1 && !s.tail) {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height))
@@ -258,10 +260,12 @@ class Pixels {
                     panels.edges, static_cast<int32_t>(panels.segments.size()),  0};
         for (size_t r = first; r < last; ++r) {
           const int64_t begin = std::max(p0, rows[r].position - start),
-                        end = std::min(p1, rows[r].position + rows[r].n - start);
+                        end = std::min(p1, rows[r].position + rows[r].n - start),
+                        column = begin - rows[r].position + start;
           if (begin >= end) continue;
-          panels.segments.push_back({rows[r].y + (begin - rows[r].position + start) * s.y.stride[4],
-                                     static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin)});
+          panels.segments.push_back(
+              {rows[r].y + column * s.y.stride[4], static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin),
+               std::min(2 * (end - begin), s.whole_w - 2 * (block.box().begin[2] + column)), rows[r].below});
           ++panel.segments;
         }
         if (!panel.segments) return;
@@ -313,7 +317,8 @@ class Pixels {
     }
     tile(mr, panel.vectors)(t);
     for (const Segment* g = begin; store && g != end; ++g) {
-      if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
+      if (s.whole_w) kernels.spread_zeros(y + g->y, row, own + g->at, pitch, mr, g->wide, g->below);
+      else if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
       else if (s.spreads) kernels.spread_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
@@ -348,7 +353,7 @@ bool streams(const GatherSum<T>& s, const GatherPlan& plan) {
 template <class T>
 int64_t pixels_bytes(const GatherSum<T>& s, const GatherPlan& plan) {
   const int64_t depth = plan.channels * s.taps();
-  return 2 * Arena::rounded_bytes<int32_t>(depth) +
+  return 2 * Arena::rounded_bytes<int32_t>(depth) + Arena::rounded_bytes<T>(conv_kernels<T>().lanes) +
          std::max(kEdgeBytes, Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * conv_kernels<T>().lanes)) +
          Tail<T>::bytes(plan.images * s.tail, depth, s.rows);
 }

@@ -60,6 +60,18 @@ void spread_tile(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, i
   }
 }
 
+template <class T>
+void spread_zeros(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t wide, int64_t below) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t i = 0; i < wide; i += VL) {
+    const RowPart<T> part(wide - i);
+    for (int64_t m = 0; m < rows; ++m) {
+      part.store_to(dst + m * ldd + i, zip_low(load(src + m * lds + i / 2), Vec<T>{}));
+      if (below) part.store_to(dst + m * ldd + below + i, Vec<T>{});
+    }
+  }
+}
+
 // Rows of `a` from few registers: a[m] is base + m * stride, spelled so that x86 addressing (base + 1, 2, 4, 8 times an
 // index) reaches all eight rows from two pointers and two strides; eight pointers would spill.
 template <class T>
@@ -487,6 +499,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
       pack_transposed<T>,
       copy_tile<T>,
       spread_tile<T>,
+      spread_zeros<T>,
       tiny<T>,
       sum<T>};
 }

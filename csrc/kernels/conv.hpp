@@ -148,6 +148,9 @@ struct ConvKernelsOf {
   void (*copy_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
   // dst[m * ldd + 2 * i] = src[m * lds + i], i in [0, columns): what lies between is read and written back as it was.
   void (*spread_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
+  // The same with zeros between, in all of `wide` = 2 * columns or 2 * columns - 1 elements and, unless that is 0, in
+  // as many `below` elements further on. Reads of src may pass the last column by a vector.
+  void (*spread_zeros)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t wide, int64_t below);
   void (*tiny)(const TinyConv<T>&);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 };
