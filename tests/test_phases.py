@@ -1,5 +1,5 @@
-"""Input gradients of a stride of two, whose even and odd columns are computed together or spread between each other:
-exact for integers, the same bits for any number of threads and alone as in a batch, into memory of any layout."""
+"""Input gradients of a stride of two, whose even and odd columns are computed together, or spread between each other or
+zeros: exact for integers, the same bits for any number of threads and alone as in a batch, into any memory."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ CASES = [
     Case((27, 300), (2, 3), (1, 2), 0, ic=20, oc=40),
     Case((26, 40), (2, 2), 2, ic=32, oc=64, batch=3),
     Case((33, 35), (1, 1), 2, ic=40, oc=50, batch=2),
+    Case((28, 30), (1, 1), 2, ic=20, oc=25, groups=2, batch=3),
+    Case((9, 131), (1, 1), 2, ic=48, oc=600),
+    Case((13, 54), (1, 1), 2, ic=1, oc=300),
+    Case((16, 2), (1, 1), 2, ic=64, oc=32, batch=2),
+    Case((1, 77), (1, 1), 2, ic=33, oc=40),
+    Case((201,), (1,), 2, ic=24, oc=200),
     Case((31, 33), (3, 3), 2, 1, ic=20, oc=30, mode="reflect"),
     Case((29, 30), (3, 3), 2, 2, 2, ic=20, oc=30),
     Case((7, 18, 21), (3, 3, 3), 2, 1, ic=18, oc=24),
@@ -40,7 +46,7 @@ def test_exact(case: Case, dtype: Any) -> None:
         assert_exact(np.ascontiguousarray(out.view), want, dtype)
 
 
-@pytest.mark.parametrize("case", CASES[:4], ids=str)
+@pytest.mark.parametrize("case", CASES[:9], ids=str)
 def test_same_bits(case: Case, dtype: Any) -> None:
     rng = np.random.default_rng(3)
     g, w = (rng.standard_normal(shape).astype(dtype) for shape in (case.output_shape, case.weight_shape))

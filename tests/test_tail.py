@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arrays import LAYOUTS, Array, Guarded, assert_exact, assert_same_bits
+from arrays import LAYOUTS, Array, Guarded, assert_exact, assert_same_bits, integers
 from cases import Case
 
 import fastconv as fc
@@ -56,3 +56,14 @@ def test_same_bits(dtype: Any, kernel: int, stride: int, size: int) -> None:
         out = arrange(np.full_like(y, np.nan))
         if out.flags.writeable:
             assert_same_bits(fc.conv2d(x, w, b, **options, out=out), y)
+
+
+@pytest.mark.parametrize(("ic", "oc", "size"), [(320, 300, 7), (96, 700, 7), (64, 90, 1)])
+def test_weights_across_cache_lines(dtype: Any, ic: int, oc: int, size: int) -> None:
+    g, w = integers(np.random.default_rng(6), (2, oc, size, size), dtype), np.empty(ic * oc + 64, dtype)
+    want = None
+    for shift in range(0, 64, 4):
+        shifted = w[shift : shift + ic * oc].reshape(oc, ic, 1, 1)
+        shifted[...] = integers(np.random.default_rng(7), (oc, ic, 1, 1), dtype)
+        want = np.einsum("noyx,oc->ncyx", g, shifted[:, :, 0, 0]) if want is None else want
+        assert_exact(fc.conv2d_grad_input(g, shifted, (2, ic, size, size)), want, dtype)

@@ -7,9 +7,10 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPanelBytes = 64 << 10;  // a panel of weights, read vector after vector while all pixels pass by
-constexpr int64_t kSumBytes = 640 << 10;   // sums of a block in the L2 cache
-constexpr size_t kManyTiles = 12;          // that read weights across cache lines repay a copy of them
+constexpr int64_t kPanelBytes = 64 << 10;       // a panel of weights, read vector after vector while all pixels pass by
+constexpr int64_t kSmallPanelBytes = 32 << 10;  // in the L1 cache, where the weights of a small image were not packed
+constexpr int64_t kSmallPlane = 64;             // pixels of all images
+constexpr int64_t kSumBytes = 640 << 10;        // sums of a block in the L2 cache
 
 // The sums of one box, and where they are kept.
 template <class T>
@@ -65,23 +66,9 @@ class Columns {
       t.accumulate = s_.accumulate || c0 > 0;
       t.clamp = s_.clamp && c0 + channels >= s_.channels;
       for (int64_t i = tile0_; i < tile1_; ++i) {
-        const auto [m, wide] = plan_.row_tile(s_.rows, i);
-        t.lda = s_.packed ? kernels_.lanes : s_.a_channel;
-        t.a = s_.a + g * s_.a_group + m * s_.a_row +
-              (s_.packed ? c0 * taps * kernels_.lanes : c0 * s_.a_channel + s_.a_tap[0]);
-        if (copies_panels()) {
-          kernels_.copy_tile(panel_, wide, t.a, t.lda, channels, wide);
-          t.a = panel_;
-          t.lda = wide;
-        }
-        t.bias = s_.bias ? bias_ + m : nullptr;
-        const auto* kernel = kernels_.columns_tile;
-        const int64_t vectors = wide / kernels_.lanes;
-        for (const Tile& tile : tiles_) {
-          t.b = x + tile.position;
-          t.c = sums_ + (tile.pixel * turns_ + turn_) * width_ + m - m0_;
-          kernel[tile.count - 1][vectors - 1](t);
-        }
+        t.a = panel(g, c0, i);
+        const T* next = i + 1 < tile1_ ? panel(g, c0, i + 1) : panel(g, c0 + channels, tile0_);
+        multiply(t, x, plan_.row_tile(s_.rows, i), next);
       }
     }
   }
@@ -109,8 +96,30 @@ class Columns {
     int64_t y, pixel, count;
   };
 
-  bool copies_panels() const {
-    return !s_.packed && tiles_.size() >= kManyTiles && reinterpret_cast<uintptr_t>(s_.a) % 64;
+  // The weights of row tile i for the channels from c0 on.
+  const T* panel(int64_t g, int64_t c0, int64_t i) const {
+    return s_.a + g * s_.a_group + plan_.row_tile(s_.rows, i).first * s_.a_row +
+           (s_.packed ? c0 * s_.taps() * kernels_.lanes : c0 * s_.a_channel + s_.a_tap[0]);
+  }
+
+  // All pixels of one panel. Of weights that were not packed each tile fetches one of the lines that make up a row of
+  // the next panel; the first one aligns them for the others, which would read across cache lines.
+  void multiply(TileRun<T>& t, const T* x, GatherPlan::RowTile rows, const T* next) const {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    const auto [m, wide] = rows;
+    const bool aligns = !s_.packed && tiles_.size() > 1 && reinterpret_cast<uintptr_t>(s_.a) % 64;
+    int64_t lines = s_.packed ? 0 : wide / kLine + 1;
+    t.lda = s_.packed ? kernels_.lanes : s_.a_channel;
+    t.bias = s_.bias ? bias_ + m : nullptr;
+    t.keep = aligns ? panel_ : nullptr;
+    for (const Tile& tile : tiles_) {
+      t.a_ahead = lines > 0 ? next + (lines - 1) * kLine : t.a;
+      t.a_ahead_step = lines-- > 0 ? s_.a_channel : 0;
+      t.b = x + tile.position;
+      t.c = sums_ + (tile.pixel * turns_ + turn_) * width_ + m - m0_;
+      kernels_.columns_tile[tile.count - 1][wide / kernels_.lanes - 1](t);
+      if (t.keep) t.a = panel_, t.lda = wide, t.keep = nullptr;
+    }
   }
   int64_t packed_bytes() const { return Arena::rounded_bytes<T>(block_.elements(channels_)); }
   T* y(int64_t g) const { return s_.y.data + (g * s_.rows + m0_) * s_.y.stride[1]; }
@@ -197,7 +206,9 @@ double choose_columns(const GatherSum<T>& s, GatherPlan& plan) {
 
 template <class T>
 int64_t columns_channels(const GatherSum<T>& s, const GatherPlan& plan) {
-  return std::max<int64_t>(1, kPanelBytes / static_cast<int64_t>(sizeof(T)) / (plan.nr * plan.row_unit * s.taps()));
+  const bool small = !s.packed && s.images * s.plane() <= kSmallPlane;
+  const int64_t room = (small ? kSmallPanelBytes : kPanelBytes) / static_cast<int64_t>(sizeof(T));
+  return std::max<int64_t>(1, room / (plan.nr * plan.row_unit * s.taps()));
 }
 
 template <class T>

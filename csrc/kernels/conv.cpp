@@ -254,12 +254,19 @@ void columns_tile(const TileRun<T>& t) {
     for (int m = 0; m < MR; ++m) acc[m][v] = init;
   }
   if (t.accumulate) load_rows<T, MR, NV>(t.c, t.ldc, acc);
-  const T *a = t.a, *base = t.b;
+  const T *a = t.a, *base = t.b, *ahead = t.a_ahead;
+  T* keep = t.keep;
   __asm__("" : "+r"(base));
-  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += t.lda) {
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += t.lda, ahead += t.a_ahead_step) {
+    __builtin_prefetch(ahead);
     Vec<T> av[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) av[v] = load(a + v * t.a_vector);
+    if (keep) {
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) store(keep + v * VL, av[v]);
+      keep += NV * VL;
+    }
     multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
   }
   end_tile<T, MR, NV>(t, t.c, t.ldc, acc);

@@ -32,12 +32,17 @@ constexpr int64_t kAheadBytes =
 // weights. Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
 //   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[n / lanes * a_vector + k * lda + n % lanes] ),   init =
 //   bias[n] or c
+// With each product it fetches a line, `a_ahead_step` elements behind the last. Where `keep` is not null, what it reads
+// of `a` is stored there as well, product after product.
 template <class T>
 struct TileRun {
   int64_t k;
   const T* a;
   bool packed;
   int64_t lda, a_vector;
+  const T* a_ahead;
+  int64_t a_ahead_step;
+  T* keep;
   const int32_t* aoff;
   const int32_t* boff;
   const T* b;
