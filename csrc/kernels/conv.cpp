@@ -256,12 +256,13 @@ void columns_tile(const TileRun<T>& t) {
   if (t.accumulate) load_rows<T, MR, NV>(t.c, t.ldc, acc);
   const T *a = t.a, *base = t.b, *ahead = t.a_ahead;
   T* keep = t.keep;
+  const int64_t lda = t.lda, vector = t.a_vector, ahead_step = t.a_ahead_step;  // what is kept might overwrite t's
   __asm__("" : "+r"(base));
-  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += t.lda, ahead += t.a_ahead_step) {
+  for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += lda, ahead += ahead_step) {
     __builtin_prefetch(ahead);
     Vec<T> av[NV];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) av[v] = load(a + v * t.a_vector);
+    for (int v = 0; v < NV; ++v) av[v] = load(a + v * vector);
     if (keep) {
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) store(keep + v * VL, av[v]);
