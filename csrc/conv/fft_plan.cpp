@@ -30,8 +30,15 @@ bool evenly_spaced(const AxisMap& map) {
 // An axis transformed with length n: how far a term may reach, and what that makes of it.
 struct Cut {
   int64_t n, most_reach, reach = 0, phases = 0, extent = 0, tiles = 0;
-  Cut(const FftTaps& t, int64_t outputs, int64_t length) : n(length) {
-    const int64_t whole = t.span() / t.stride;
+  Cut(const AxisMap& map, const FftTaps& t, int64_t length) : n(length) {
+    const int64_t whole = t.span() / t.stride, outputs = map.outputs;
+    // The zeros around all of the input may be the same: the last outputs read those before it.
+    if (map.mode == Mode::zeros && t.stride == 1 && n >= outputs && n + t.low >= map.in && n + std::max<int64_t>(0, -t.low) >= outputs + whole) {
+      most_reach = reach = whole;
+      phases = tiles = 1;
+      extent = outputs;
+      return;
+    }
     const bool fits = 4 * (whole + 1) <= 3 * n || whole + outputs <= n;
     most_reach = fits || t.count == 1 ? whole : n / 2;
     for (int64_t c = 0; c < t.classes; ++c) {
@@ -43,6 +50,17 @@ struct Cut {
     extent = ceil_div(outputs, tiles);
   }
 };
+
+// All that may be of use: longer ones that neither save tiles nor terms are not.
+Vector<Cut> cuts(const AxisMap& map, const FftTaps& t) {
+  Vector<Cut> list;
+  for (int64_t n = kFftLeast; n <= kFftMost; n += kFftLeast) {
+    if (kFftMost % n != 0 && kFftMixed % n != 0) continue;
+    const Cut cut(map, t, n);
+    if (list.empty() || cut.phases < list.back().phases || cut.tiles < list.back().tiles) list.push_back(cut);
+  }
+  return list;
+}
 
 // Estimated cycles of the parts of the work, by complex vectors of a tile; fitted to measurements.
 template <class T>
@@ -171,17 +189,13 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
     else complete_forward<T>(a, p);
     if (p.cost < best.cost) best = p;
   };
-  Vector<Cut> down, across;
-  for (int64_t n = kFftLeast; n <= kFftMost; n *= 2) {
-    down.emplace_back(h_taps, a.axis[1].outputs, n);
-    across.emplace_back(w_taps, a.axis[2].outputs, n);
-  }
-  for (const Cut& h : down)
+  const Vector<Cut> across = cuts(a.axis[2], w_taps);
+  for (const Cut& h : cuts(a.axis[1], h_taps))
     for (const Cut& w : across)
       if (h.n * w.n <= most) consider(false, h.n, w.n, &h, w);
   for (int64_t n = kFftLeast * kFftLeast; n <= std::min(most, kMostLine); n *= 2) {
     const int64_t columns = int64_t(1) << static_cast<int>(std::log2(n)) / 2;
-    if (n / columns <= kFftMost) consider(true, n / columns, columns, nullptr, Cut(w_taps, a.axis[2].outputs, n));
+    if (n / columns <= kFftMost) consider(true, n / columns, columns, nullptr, Cut(a.axis[2], w_taps, n));
   }
   best.threads = threads_for(best.cost * static_cast<double>(a.images) * 2 * conv_kernels<T>().lanes);
   return best;

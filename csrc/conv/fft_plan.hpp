@@ -8,7 +8,8 @@
 
 namespace fastconv {
 
-constexpr int64_t kFftLeast = 16, kFftMost = 1024;  // points of a transform
+constexpr int64_t kFftLeast = 16, kFftMost = 1024;  // points of a transform: a power of two,
+constexpr int64_t kFftMixed = 960;                  // or a divisor of this, which has factors of 3 and 5
 constexpr int64_t kFftCacheBytes = 1 << 20;         // of spectra that are multiplied at a time
 
 // y[n, g * rows + m, o] = sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t)

@@ -16,13 +16,15 @@ Root root(int64_t j, int64_t n) {  // exp(-2 pi i j / n)
   const double angle = -2 * 3.14159265358979323846 * static_cast<double>(j) / static_cast<double>(n);
   return {std::cos(angle), std::sin(angle)};
 }
-const std::array<Root, kFftMost>& roots() {
-  static const std::array<Root, kFftMost> table = [] {
-    std::array<Root, kFftMost> t{};
-    for (int64_t j = 0; j < kFftMost; ++j) t[static_cast<size_t>(j)] = root(j, kFftMost);
+// Those of order n.
+template <int64_t n>
+const Root* roots() {
+  static const std::array<Root, n> table = [] {
+    std::array<Root, n> t{};
+    for (int64_t j = 0; j < n; ++j) t[static_cast<size_t>(j)] = root(j, n);
     return t;
   }();
-  return table;
+  return table.data();
 }
 
 int power_of_two(int64_t n) { return __builtin_ctzll(static_cast<uint64_t>(n)); }
@@ -42,18 +44,23 @@ void FftTables<T>::fill(int64_t n, Vector<T>& factors, FftLength<T>& f) {
   f.n = n;
   f.stages = 0;
   const int most = fft_kernels<T>().most_radix;
+  const bool mixed = kFftMost % n != 0;
+  for (int odd : {3, 5})
+    if (n % odd == 0) f.radix[f.stages++] = odd;
   for (int bits = power_of_two(n); bits > 0;) {
     const int take = std::min(bits, most == 8 && bits != 4 ? 3 : 2);
     f.radix[f.stages++] = 1 << take;
     bits -= take;
   }
   Vector<size_t> start;
+  const Root* table = mixed ? roots<kFftMixed>() : roots<kFftMost>();
+  const int64_t order = mixed ? kFftMixed : kFftMost;
   int64_t length = n;
   for (int s = 0; s < f.stages; length /= f.radix[s++]) {
     start.push_back(factors.size());
     for (int64_t j = 0; j < length / f.radix[s]; ++j)
       for (int64_t r = 1; r < f.radix[s]; ++r) {
-        const Root w = roots()[static_cast<size_t>(j * r * (kFftMost / length))];
+        const Root w = table[j * r * (order / length)];
         factors.push_back(static_cast<T>(w.re));
         factors.push_back(static_cast<T>(w.im));
       }

@@ -29,13 +29,15 @@ void FftTiles<T>::find_lines(const FftPair& p, int64_t i, const FftTerm& t, cons
   clear_rows(l);
   if (!plan.line) {
     const AxisMap& map = a.axis[1];
-    const int64_t at = p.begin[i][0] * map.stride + t.h->base, count = p.extent[i][0] + t.h->reach();
+    const int64_t at = p.begin[i][0] * map.stride + t.h->base,
+                  count = std::min(plan.rows, p.extent[i][0] + t.h->reach());
     const Range run = run_in_source(map, at, count);
     list_others(map, at, count, run, x.stride[3], l.row, plan.rows);
     for (int64_t r = run.begin; r < run.end; ++r) l.row[r] = (at + r * map.stride) * x.stride[3];
   }
   const AxisMap& map = a.axis[2];
-  const int64_t at = p.begin[i][1] * map.stride + t.w->base, count = p.extent[i][1] + t.w->reach();
+  const int64_t at = p.begin[i][1] * map.stride + t.w->base,
+                count = std::min(plan.line_length(), p.extent[i][1] + t.w->reach());
   const Range run = run_in_source(map, at, count);
   l.begin = run.begin;
   l.end = run.end;

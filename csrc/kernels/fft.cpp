@@ -42,6 +42,32 @@ FASTCONV_INLINE void dft(Complex<T> (&x)[2]) {
   x[1] = a - b;
 }
 template <class T>
+FASTCONV_INLINE Complex<T> operator*(T a, Complex<T> b) {
+  const Vec<T> v = splat(a);
+  return {v * b.re, v * b.im};
+}
+template <class T>
+FASTCONV_INLINE void dft(Complex<T> (&x)[3]) {
+  const Complex<T> s = x[1] + x[2], d = times_minus_i<T>(T(0.86602540378443864676) * (x[1] - x[2]));
+  const Complex<T> m = x[0] - T(0.5) * s;
+  x[0] = x[0] + s;
+  x[1] = m + d;
+  x[2] = m - d;
+}
+template <class T>
+FASTCONV_INLINE void dft(Complex<T> (&x)[5]) {  // cosines and sines of a fifth of the circle, and of two
+  constexpr T c1 = T(0.30901699437494742410), c2 = T(-0.80901699437494742410), s1 = T(0.95105651629515357212),
+              s2 = T(0.58778525229247312917);
+  const Complex<T> a = x[1] + x[4], b = x[2] + x[3], c = times_minus_i<T>(x[1] - x[4]),
+                   d = times_minus_i<T>(x[2] - x[3]);
+  const Complex<T> near = x[0] + c1 * a + c2 * b, far = x[0] + c2 * a + c1 * b, u = s1 * c + s2 * d, v = s2 * c - s1 * d;
+  x[0] = x[0] + a + b;
+  x[1] = near + u;
+  x[2] = far + v;
+  x[3] = far - v;
+  x[4] = near - u;
+}
+template <class T>
 FASTCONV_INLINE void dft(Complex<T> (&x)[4]) {
   const Complex<T> s = x[0] + x[2], d = x[0] - x[2], t = x[1] + x[3], e = times_minus_i<T>(x[1] - x[3]);
   x[0] = s + t;
@@ -93,6 +119,8 @@ template <class T, bool kInverse>
 FASTCONV_INLINE void any_stage(int radix, T* strip, int64_t n, int64_t length, const T* twiddle) {
   if (radix == 8) stage<T, 8, kInverse>(strip, n, length, twiddle);
   else if (radix == 4) stage<T, 4, kInverse>(strip, n, length, twiddle);
+  else if (radix == 5) stage<T, 5, kInverse>(strip, n, length, twiddle);
+  else if (radix == 3) stage<T, 3, kInverse>(strip, n, length, twiddle);
   else stage<T, 2, kInverse>(strip, n, length, twiddle);
 }
 
