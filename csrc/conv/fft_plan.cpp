@@ -33,7 +33,8 @@ struct Cut {
   Cut(const AxisMap& map, const FftTaps& t, int64_t length) : n(length) {
     const int64_t whole = t.span() / t.stride, outputs = map.outputs;
     // The zeros around all of the input may be the same: the last outputs read those before it.
-    if (map.mode == Mode::zeros && t.stride == 1 && n >= outputs && n + t.low >= map.in && n + std::max<int64_t>(0, -t.low) >= outputs + whole) {
+    if (map.mode == Mode::zeros && t.stride == 1 && n >= outputs && n + t.low >= map.in &&
+        n + std::max<int64_t>(0, -t.low) >= outputs + whole) {
       most_reach = reach = whole;
       phases = tiles = 1;
       extent = outputs;

@@ -120,11 +120,18 @@ void FftTiles<T>::transform_weights(const FftWeights<const T>& w, int64_t g, int
   const FftTerm t = term(q);
   FftLines& l = s.lines[0];
   clear_rows(l);
-  std::fill_n(l.column, plan.line_length(), kFftZero);
   for (int64_t i = 0; i < t.h->count && !plan.line; ++i) l.row[i * t.h->shift] = tap(w, 1, *t.h, i);
-  for (int64_t i = 0; i < t.w->count; ++i) l.column[i * t.w->shift] = tap(w, 2, *t.w, i);
-  l.begin = l.end = 0;
-  l.zeros = false;
+  l.begin = 0;
+  l.zeros = t.w->shift == 1;  // a run
+  if (l.zeros) {
+    l.end = t.w->count;
+    l.first = tap(w, 2, *t.w, 0);
+    l.step = t.w->count > 1 ? tap(w, 2, *t.w, 1) - l.first : 1;
+  } else {
+    l.end = 0;
+    std::fill_n(l.column, plan.line_length(), kFftZero);
+    for (int64_t i = 0; i < t.w->count; ++i) l.column[i * t.w->shift] = tap(w, 2, *t.w, i);
+  }
   const T* src[2] = {w.data + weight_offset(w, g, m, t), nullptr};
   transform(s, src, live(t.w->reach() + 1), spectrum);
 }

@@ -60,7 +60,8 @@ FASTCONV_INLINE void dft(Complex<T> (&x)[5]) {  // cosines and sines of a fifth 
               s2 = T(0.58778525229247312917);
   const Complex<T> a = x[1] + x[4], b = x[2] + x[3], c = times_minus_i<T>(x[1] - x[4]),
                    d = times_minus_i<T>(x[2] - x[3]);
-  const Complex<T> near = x[0] + c1 * a + c2 * b, far = x[0] + c2 * a + c1 * b, u = s1 * c + s2 * d, v = s2 * c - s1 * d;
+  const Complex<T> near = x[0] + c1 * a + c2 * b, far = x[0] + c2 * a + c1 * b, u = s1 * c + s2 * d,
+                   v = s2 * c - s1 * d;
   x[0] = x[0] + a + b;
   x[1] = near + u;
   x[2] = far + v;
@@ -115,9 +116,11 @@ void stage(T* strip, int64_t n, int64_t length, const T* twiddle) {
   }
 }
 
+constexpr int kMostRadix = FASTCONV_VEC_REGISTERS >= 32 ? 8 : 4;
+
 template <class T, bool kInverse>
 FASTCONV_INLINE void any_stage(int radix, T* strip, int64_t n, int64_t length, const T* twiddle) {
-  if (radix == 8) stage<T, 8, kInverse>(strip, n, length, twiddle);
+  if (radix == 8) stage<T, kMostRadix, kInverse>(strip, n, length, twiddle);
   else if (radix == 4) stage<T, 4, kInverse>(strip, n, length, twiddle);
   else if (radix == 5) stage<T, 5, kInverse>(strip, n, length, twiddle);
   else if (radix == 3) stage<T, 3, kInverse>(strip, n, length, twiddle);
@@ -242,16 +245,28 @@ void multiply(const FftMultiply<T>& a) {
 // Strips that are read or written side by side, row by row: their parts of a row follow one another in memory.
 constexpr int64_t kStrips = 8;
 
+template <class V, int... I>
+FASTCONV_INLINE V reversed(V v, LaneList<I...>) {
+  return __builtin_shufflevector(v, v, (static_cast<int>(sizeof...(I)) - 1 - I)...);
+}
+template <class V>
+FASTCONV_INLINE V reversed(V v) {
+  return reversed(v, LanesOf<V>{});
+}
+
 // Entries [i, i + VL) of a row.
 template <class T>
 FASTCONV_INLINE Vec<T> load_entries(const FftLoad<T>& a, const T* src, int64_t i) {
   constexpr int64_t VL = kLanes<T>;
-  const int64_t before = a.begin - i, until = a.end - i;  // of these, [before, until) are a run
-  const T* const run = src + a.first - before;
-  if (a.step == 1 && before <= 0 && until >= VL) return load(run);
-  if (a.step == 1 && a.zeros) {
-    const int64_t from = before < 0 ? 0 : before, to = until > VL ? VL : until;
-    return from < to ? load_lanes(run, LaneRange<T>(from, to - from)) : Vec<T>{};
+  const int64_t from = a.begin < i ? 0 : a.begin - i, to = a.end - i < VL ? a.end - i : VL;  // of these, a run
+  if (a.step == 1 && (a.zeros || to - from == VL)) {
+    const T* const run = src + a.first + (i - a.begin);
+    return from >= to ? Vec<T>{} : to - from == VL ? load(run) : load_lanes(run, LaneRange<T>(from, to - from));
+  }
+  if (a.step == -1 && a.zeros) {
+    const T* const last = src + a.first - (i - a.begin) - (VL - 1);
+    return from >= to ? Vec<T>{}
+                      : reversed(to - from == VL ? load(last) : load_lanes(last, LaneRange<T>(VL - to, to - from)));
   }
   T lanes[VL];
   for (int64_t l = i; l < i + VL; ++l) {
@@ -309,8 +324,6 @@ void store_tile(const FftStore<T>& a) {
                 columns - c < VL ? columns - c : VL);
     }
 }
-
-constexpr int kMostRadix = FASTCONV_VEC_REGISTERS >= 32 ? 8 : 4;
 
 const FftKernels& fft_kernels() {
   static constexpr FftKernels table = {

@@ -1,4 +1,5 @@
-// Contracts of the Fourier kernels: complex transforms of `rows` x `columns` tiles, both multiples of a vector, in which a vector holds `lanes` neighbouring columns.
+// Contracts of the Fourier kernels: complex transforms of `rows` x `columns` tiles, both multiples of a vector, in
+// which a vector holds `lanes` neighbouring columns.
 //
 // A tile stands strip by strip: element (r, c) has its real part at ((c / lanes) * rows + r) * 2 * lanes + c % lanes,
 // and its imaginary part `lanes` further. A spectrum stands the same way with rows and columns exchanged. Its
@@ -12,8 +13,8 @@ namespace fastconv {
 constexpr int kFftStages = 10;
 constexpr int64_t kFftZero = INT64_MIN;  // an offset that stands for a zero
 
-// A transform of length n = radix[0] * radix[1] * ... (each 2, 3, 4, 5 or 8). For stage s, which cuts lengths L into L /
-// radix, twiddle[s] holds w^(j r), w = exp(-2 pi i / L), as re, im pairs: j = 0 .. L / radix - 1, and within r = 1 ..
+// A transform of length n = radix[0] * radix[1] * ... (each 2, 3, 4, 5 or 8). For stage s, which cuts lengths L into L
+// / radix, twiddle[s] holds w^(j r), w = exp(-2 pi i / L), as re, im pairs: j = 0 .. L / radix - 1, and within r = 1 ..
 // radix - 1.
 template <class T>
 struct FftLength {
