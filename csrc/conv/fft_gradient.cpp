@@ -116,12 +116,29 @@ class Gradient {
     const int64_t columns = std::min(plan.columns, term.w->reach() + 1);
     tiles.kernels.inverse(tiles.shape(), sum(memory, t, m, q), memory.scratch.tile, columns);
     T* to = dw.data + tiles.weight_offset(dw, t.g, t.m0 + m, term);
-    for (int64_t y = 0; y < term.h->count; ++y)
-      for (int64_t j = 0; j < term.w->count; ++j) {
-        const int64_t w = j * term.w->shift, r = plan.line ? w / plan.columns : y * term.h->shift, c = w % plan.columns;
-        to[(plan.line ? 0 : tiles.tap(dw, 1, *term.h, y)) + tiles.tap(dw, 2, *term.w, j)] =
-            scale * memory.scratch.tile[(c / lanes * plan.rows + r) * 2 * lanes + c % lanes];
+    FftStore<T> job{};
+    job.tile_rows = plan.rows;
+    job.tile_columns = plan.columns;
+    job.columns = term.w->count;
+    job.rows = plan.line ? plan.rows : 1;
+    job.column_step = plan.columns;
+    job.y_step = job.columns > 1 ? tiles.tap(dw, 2, *term.w, 1) - tiles.tap(dw, 2, *term.w, 0) : 1;
+    job.y_row = plan.columns * job.y_step;
+    job.scale = scale;
+    for (int64_t y = 0; y < term.h->count; ++y) {
+      const T* const row = memory.scratch.tile + (plan.line ? 0 : y * term.h->shift * 2 * lanes);
+      T* const taps = to + (plan.line ? 0 : tiles.tap(dw, 1, *term.h, y));
+      if (term.w->shift == 1) {
+        job.tile = row;
+        job.y = taps + tiles.tap(dw, 2, *term.w, 0);
+        tiles.kernels.store(job);
+      } else {
+        for (int64_t j = 0; j < term.w->count; ++j) {
+          const int64_t w = j * term.w->shift, r = plan.line ? w / plan.columns : 0, c = w % plan.columns;
+          taps[tiles.tap(dw, 2, *term.w, j)] = scale * row[(c / lanes * plan.rows + r) * 2 * lanes + c % lanes];
+        }
       }
+    }
   }
 
   const FftAxes& a;
