@@ -8,6 +8,7 @@
 #include "conv/depthwise.hpp"
 #include "conv/depthwise_spread.hpp"
 #include "conv/depthwise_squares.hpp"
+#include "conv/fft_plan.hpp"
 #include "conv/lane_planes.hpp"
 #include "kernels/depthwise.hpp"
 #include "kernels/depthwise_squares.hpp"
@@ -307,14 +308,15 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
 
 template <class T>
 bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm) {
-  constexpr int64_t kMostTaps = 2048, kFourier = 640;  // of a kernel that Fourier transforms take less time for
+  constexpr int64_t kMostTaps = 2048, kFourier = 160;  // of a kernel that Fourier transforms may take less time for
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
   const ConvAxis& d = p.axis[0];
   if (d.in != 1 || d.out != 1 || d.k != 1 || d.pad_before != 0 || p.macs() == 0 || p.axis[1].in * p.axis[2].in == 0)
     return false;
   const int64_t taps = p.taps() * std::max(p.ic, p.oc) / p.groups;
-  if (algorithm == Algorithm::automatic && p.taps() > kFourier) return false;
-  return p.taps() > 1 && taps <= kMostTaps && lanes_pay<T>(p, direction);
+  if (p.taps() == 1 || taps > kMostTaps || !lanes_pay<T>(p, direction)) return false;
+  return direction == Direction::backward_weight || p.taps() < kFourier || !may_use_fft(p, algorithm) ||
+         !choose_fft<T>(algorithm, fft_axes(p), false).applies();
 }
 
 template <class T>

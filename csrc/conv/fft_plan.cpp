@@ -52,13 +52,14 @@ struct Cut {
   }
 };
 
-// All that may be of use: longer ones that neither save tiles nor terms are not.
+// All that may be of use: longer ones which neither save terms nor transform less are not.
 Vector<Cut> cuts(const AxisMap& map, const FftTaps& t) {
   Vector<Cut> list;
   for (int64_t n = kFftLeast; n <= kFftMost; n += kFftLeast) {
     if (kFftMost % n != 0 && kFftMixed % n != 0) continue;
     const Cut cut(map, t, n);
-    if (list.empty() || cut.phases < list.back().phases || cut.tiles < list.back().tiles) list.push_back(cut);
+    if (list.empty() || cut.phases < list.back().phases || cut.tiles * n < list.back().tiles * list.back().n)
+      list.push_back(cut);
   }
   return list;
 }
@@ -209,14 +210,22 @@ std::string FftPlan::kernel() const {
                : "plane " + std::to_string(rows) + "x" + std::to_string(columns));
 }
 
+FftAxes fft_axes(const ConvProblem& p) {
+  return {{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])},
+          p.mb,
+          p.groups,
+          p.ic / p.groups,
+          p.oc / p.groups};
+}
+
 template <class T>
 FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient) {
   const FftPlan plan = plan_fft<T>(a, gradient);
   if (algorithm == Algorithm::fft) return plan;
   double macs = static_cast<double>(a.groups * a.rows) * static_cast<double>(a.channels);
   for (const AxisMap& map : a.axis) macs *= static_cast<double>(map.taps()) * static_cast<double>(map.outputs);
-  const double direct =
-      macs / (2 * conv_kernels<T>().lanes * std::min(0.85, 0.17 * static_cast<double>(a.rows) + 0.14));
+  const double share = a.rows > 1 ? std::min(0.85, 0.17 * static_cast<double>(a.rows) + 0.14) : gradient ? 0.36 : 0.45;
+  const double direct = macs / (2 * conv_kernels<T>().lanes * share);
   return plan.cost < 0.7 * direct ? plan : FftPlan{};
 }
 

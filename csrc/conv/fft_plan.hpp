@@ -18,6 +18,9 @@ struct FftAxes {
   int64_t images = 1, groups = 1, channels = 1, rows = 1;
 };
 
+// Those of y or, of a weight gradient, dy.
+FftAxes fft_axes(const ConvProblem& p);
+
 struct FftPlan {
   bool line = false;
   int64_t rows = 0, columns = 0;   // of a tile; 0: the algorithm does not apply
@@ -52,6 +55,9 @@ struct FftPlan {
 // Whether a choice is to be made at all: too few taps or products (of one image) are not worth a plan.
 inline bool may_use_fft(Algorithm algorithm, double taps, double macs) {
   return algorithm == Algorithm::fft || (algorithm == Algorithm::automatic && taps >= 64 && macs >= 1e6);
+}
+inline bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
+  return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));
 }
 // The plan where `algorithm` asks for it, or leaves the choice open and it is clearly cheaper; else one that does not
 // apply. `gradient`: of the weight gradient (dy in y's place).

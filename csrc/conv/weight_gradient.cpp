@@ -473,18 +473,6 @@ struct WeightGradient {
   }
 };
 
-FftAxes fft_axes(const ConvProblem& p) {
-  return {{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])},
-          p.mb,
-          p.groups,
-          p.ic / p.groups,
-          p.oc / p.groups};
-}
-
-bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
-  return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));
-}
-
 template <class T>
 FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
   FftWeights<T> w{dw.data, p.oc / p.groups * dw.stride[0], dw.stride[0], dw.stride[1], {}};
