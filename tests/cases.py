@@ -330,6 +330,7 @@ EMPTY = [
     Case((5, 6), (3, 3), batch=2, ic=0, oc=2),
     Case((5, 6), (3, 3), batch=2, ic=3, oc=0),
     Case((5, 6), (3, 3), batch=None, ic=0, oc=3, padding=1),
+    Case((5, 7), (1, 1), 2, batch=2, ic=3, oc=0),
     Case((0, 6), (3, 3), batch=1, padding=2, ic=2, oc=2),
     Case((0,), (2,), batch=2, padding=((1, 2),), ic=1, oc=3),
     Case((3, 0, 2), (1, 2, 1), batch=1, padding=(0, 1, 0), ic=2, oc=2),

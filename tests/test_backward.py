@@ -124,6 +124,20 @@ def test_weight_gradient_of_channels_far_apart() -> None:
     assert_exact(case.grad_weight(g, far, algorithm="direct"), case.expected_grad_weight(g, x), np.float32)
 
 
+@pytest.mark.parametrize("channels", [(1, 1, 1), (1, 3, 40), (2, 17, 9), (1, 64, 70)], ids=str)
+@pytest.mark.parametrize("height", [1, 2, 5, 14])
+@pytest.mark.parametrize("width", [1, 2, 3, 15, 16, 31, 32, 33, 66, 111])
+def test_zeros_between_the_pixels_of_a_strided_pointwise_kernel(
+    width: int, height: int, channels: tuple[int, int, int], dtype: Any
+) -> None:
+    groups, ic, oc = channels
+    case = Case((height, width), (1, 1), 2, batch=2, groups=groups, ic=ic, oc=oc)
+    _, w, _, g = case.data(dtype)
+    for algorithm in ("auto", "direct"):
+        out = np.full(case.input_shape, np.nan, dtype)
+        assert_exact(case.grad_input(g, w, out=out, algorithm=algorithm), case.expected_grad_input(g, w), dtype)
+
+
 @pytest.mark.parametrize("mode", oracle.MODES)
 @pytest.mark.parametrize("n", [8, 11, 12])
 def test_pixels_that_no_kernel_reaches_get_no_gradient(n: int, mode: str, dtype: Any) -> None:

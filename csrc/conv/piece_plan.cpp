@@ -93,7 +93,8 @@ class Pieces {
   bool spread_with_zeros(const ConvProblem& p) {
     const auto passes_over = [](const ConvAxis& a) { return a.stride == 2 && a.k == 1 && a.pad_before == 0; };
     const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-    if (!passes_over(w) || !(passes_over(h) || h.in == 1) || d.in > 1 || c_.y.stride[4] != 1 || c_.first_bias())
+    if (!passes_over(w) || !(passes_over(h) || h.in == 1) || d.in > 1 || p.oc == 0 || c_.y.stride[4] != 1 ||
+        c_.first_bias())
       return false;
     Piece all[3];
     for (int i = 0; i < 3; ++i) {
