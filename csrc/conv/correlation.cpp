@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "conv/activation.hpp"
-#include "conv/cells.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_line.hpp"
 #include "conv/depthwise_spread.hpp"
 #include "conv/fold.hpp"
+#include "conv/patches.hpp"
 #include "conv/piece_plan.hpp"
 #include "conv/tiny.hpp"
 
@@ -15,7 +15,7 @@ namespace fastconv {
 namespace {
 
 // A problem is taken whole by one of the first five, or piece by piece.
-enum class Way : uint8_t { folded, line, lanes, spread, cells, pieces };
+enum class Way : uint8_t { folded, line, lanes, spread, patches, pieces };
 
 template <class T>
 Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
@@ -24,7 +24,7 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
   if (use_line<T>(p, direction, algorithm)) return Way::line;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
   if (backward && use_spread<T>(p, algorithm)) return Way::spread;
-  if (backward && use_cells<T>(p, algorithm)) return Way::cells;
+  if (backward && use_patches<T>(p, algorithm)) return Way::patches;
   return Way::pieces;
 }
 
@@ -78,8 +78,9 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::spread:
       run_spread(p, dy, w, bias, dx);
       break;
-    case Way::cells:
-      return run_cells(p, dy, w, bias, dx, activation, algorithm);
+    case Way::patches:
+      run_patches(p, dy, w, bias, dx);
+      break;
     case Way::pieces: {
       Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
       clamped = operands.clamps = operands.clamps && !padding_adds(p);
@@ -100,8 +101,8 @@ ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm a
       return plan_lanes<T>(p, direction);
     case Way::spread:
       return plan_spread<T>(p);
-    case Way::cells:
-      return plan_cells<T>(p, algorithm);
+    case Way::patches:
+      return plan_patches<T>(p);
     case Way::pieces:
       break;
   }

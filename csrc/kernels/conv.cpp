@@ -192,12 +192,15 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
   if (!whole) copy_tile<T>(c, ldc, edge, NR, MR, columns);
 }
 
-// Tiles of so few rows that memory may not keep up with them: others had no time to fetch ahead.
+// Tiles of so few rows that memory may not keep up with them: others had no time to fetch ahead, unless they are asked
+// to. Where they are not, it would cost them one or two products in a hundred.
 template <int MR, int NV>
 constexpr bool kStreams = MR <= 4 && NV == kMaxVectors;
+template <int MR, int NV>
+constexpr bool kMayStream = MR > 4 && NV >= 3;
 
 // acc += a * b over all k.
-template <bool Packed, class T, int MR, int NV>
+template <bool Packed, bool Streams, class T, int MR, int NV>
 FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&acc)[MR][NV]) {
   const T *a = t.a, *ahead = base + t.b_ahead;
   const int32_t* aoff = t.aoff;
@@ -206,7 +209,7 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
     const T* b = base + *off;
     if constexpr (!Packed) __asm__("" : "+r"(b));
-    if constexpr (kStreams<MR, NV>) {
+    if constexpr (Streams) {
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) __builtin_prefetch(ahead + *off + v * kLanes<T>);
     }
@@ -237,8 +240,10 @@ void tile(const TileRun<T>& t) {
       for (int v = 0; v < NV; ++v) __builtin_prefetch(line + v * VL, 1);
     }
     edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
-      if (t.packed) multiply_tile<true, T, MR, NV>(t, t.b + p, acc);
-      else multiply_tile<false, T, MR, NV>(t, t.b + p, acc);
+      if (kMayStream<MR, NV> && t.packed && t.b_ahead)
+        multiply_tile<true, kMayStream<MR, NV>, T, MR, NV>(t, t.b + p, acc);
+      else if (t.packed) multiply_tile<true, kStreams<MR, NV>, T, MR, NV>(t, t.b + p, acc);
+      else multiply_tile<false, kStreams<MR, NV>, T, MR, NV>(t, t.b + p, acc);
     });
   }
 }
@@ -380,6 +385,58 @@ void pack_add(const PackChannel<T>& c) {
     }
 }
 
+template <int n>
+struct Vectors {
+  static constexpr int N = n;
+};
+
+// U vectors from i on. All taps have all of them, or some not the beginning of the first and the end of the last.
+template <int U, bool kWhole, class T>
+FASTCONV_INLINE void add_lines_at(const LinesSum<T>& s, int64_t i) {
+  constexpr int VL = kLanes<T>;
+  const auto within = [](int64_t n) FASTCONV_LAMBDA { return n < 0 ? 0 : n < VL ? n : VL; };
+  Vec<T> acc[U];
+#pragma GCC unroll 4
+  for (int u = 0; u < U; ++u) acc[u] = splat<T>(s.init);
+  for (const LineTap* t = s.taps; t != s.taps + s.tap_count; ++t) {
+    const T* src = s.src + t->src + i;
+    const int64_t first = within(t->begin - i), last = within(t->end - i - (U - 1) * VL);
+    const LaneRange<T> head(first, U > 1 ? VL - first : last < first ? 0 : last - first), tail(0, last);
+    for (const int64_t *row = s.rows, *end = row + s.row_count; row != end; ++row) {
+      const T* p = src + *row;
+#pragma GCC unroll 4
+      for (int u = 0; u < U; ++u) {
+        const bool all = kWhole || (u > 0 && u < U - 1);
+        acc[u] += all ? load(p + u * VL) : load_lanes(p + u * VL, u == 0 ? head : tail);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int u = 0; u < U - 1; ++u) store(s.dst + i + u * VL, acc[u]);
+  RowPart<T>(s.n - i - (U - 1) * VL).store_to(s.dst + i + (U - 1) * VL, acc[U - 1]);
+}
+
+template <class T>
+void add_lines(const LinesSum<T>& s) {
+  constexpr int64_t VL = kLanes<T>;
+  int64_t begin = 0, end = s.n;  // what all taps have
+  for (const LineTap* t = s.taps; t != s.taps + s.tap_count; ++t) {
+    begin = t->begin > begin ? t->begin : begin;
+    end = t->end < end ? t->end : end;
+  }
+  const auto add = [&](auto vectors, int64_t i) FASTCONV_LAMBDA {
+    constexpr int U = decltype(vectors)::N;
+    if (i >= begin && i + U * VL <= end) add_lines_at<U, true>(s, i);
+    else add_lines_at<U, false>(s, i);
+  };
+  for (int64_t i = 0; i < s.n;) {
+    const bool edges = begin - i <= VL;
+    if (const int64_t left = s.n - i; edges && left > 3 * VL && end - i >= 3 * VL) add(Vectors<4>{}, i), i += 4 * VL;
+    else if (edges && left > VL && end - i >= VL) add(Vectors<2>{}, i), i += 2 * VL;
+    else add(Vectors<1>{}, i), i += VL;
+  }
+}
+
 // acc[v] += w * src[columns[v * k] * step], zeros where a column is negative, for v in [0, n).
 template <class T>
 FASTCONV_INLINE void add_tap(T* acc, int64_t n, T w, const T* src, const int32_t* columns, int64_t k, int64_t step,
@@ -508,6 +565,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
       copy_tile<T>,
       spread_tile<T>,
       spread_zeros<T>,
+      add_lines<T>,
       tiny<T>,
       sum<T>};
 }

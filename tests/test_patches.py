@@ -1,4 +1,4 @@
-"""Input gradients of a stride in one piece: exact for integers, any layout, and the bits of each image alone."""
+"""Input gradients as sums of patches: exact for integers, any layout, and the bits of each image alone."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ CASES = [
     Case((30, 30), (5, 5), 3, ((0, 3), (4, 1)), ic=4, oc=32, groups=2, batch=2),
     Case((30, 30), (5, 5), 3, 2, ic=2, oc=16, mode="reflect"),
     Case((96, 64), (4, 4), 4, ic=40, oc=16, batch=4),
+    Case((18, 22), (2, 2), 2, ic=37, oc=130, batch=3),
+    *[Case((29, 47), (k, k), 1, p, ic=5, oc=32) for k in (3, 5) for p in (0, 1, k - 1)],
+    *[Case((19, 21), (7, 7), 1, 3, ic=ic, oc=48, batch=2) for ic in (1, 2, 3)],
+    Case((61, 67), (3, 3), 1, 1, ic=4, oc=64, groups=1),
+    Case((34, 61), (3, 5), (1, 2), (1, 2), 2, ic=12, oc=32, groups=2, batch=2),
+    Case((41, 43), (3, 3), (2, 2), (2, 3), (3, 2), ic=11, oc=20),
+    Case((23, 61), (1, 5), (1, 2), (0, 2), ic=3, oc=32),
+    Case((61, 23), (5, 1), (2, 1), (2, 0), ic=4, oc=32),
 ]
 
 
@@ -64,9 +72,19 @@ def test_layouts_batches_and_threads_do_not_matter(dtype: Any, threads: int, k: 
     np.testing.assert_allclose(smooth, np.tanh(fc.conv_transpose2d(g, w, b, **options)), rtol=1e-5, atol=1e-6)
 
 
-def test_plan_keeps_the_cells() -> None:
-    plan = fc.explain((1, 3, 224, 224), (96, 3, 4, 4), stride=4, direction="grad_input")
-    assert plan["shared_bytes"] >= 3 * 224 * 224 * 4
+def test_plan() -> None:
+    """Of one image alone, and not where others have its bits or are quicker."""
+
+    def kernel(x: tuple[int, ...], w: tuple[int, ...], **options: Any) -> str:
+        return str(fc.explain(x, w, direction="grad_input", **options)["kernel"])
+
+    for batch in (1, 64):
+        assert kernel((batch, 3, 224, 224), (96, 3, 4, 4), stride=4) == "patches"
+        assert kernel((batch, 3, 224, 224), (32, 3, 3, 3), stride=2, padding=1) == "patches"
+        assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1) == "patches"
+        assert kernel((batch, 6, 14, 14), (16, 6, 5, 5)) != "patches"
+        assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1, padding_mode="reflect") != "patches"
+    assert kernel((1, 256, 14, 14), (512, 256, 2, 2), stride=2) != "patches"  # the product has a plan of its own
 
 
 STRIPS = [
@@ -75,6 +93,10 @@ STRIPS = [
     Case((1500, 800), (3, 3), 2, 1, ic=3, oc=16),
     Case((1400001,), (11,), 4, 5, ic=1, oc=16),
     Case((60, 150, 140), (3, 4, 5), (3, 2, 4), (2, 1, 0), ic=1, oc=16),
+    Case((310, 290), (3, 3), 1, 1, ic=3, oc=64),
+    Case((210, 190), (5, 5), 1, 2, ic=9, oc=48),
+    Case((200, 190), (7, 7), 2, 3, ic=3, oc=64),
+    Case((224, 224), (2, 2), 2, ic=8, oc=160),
 ]
 
 
@@ -84,5 +106,6 @@ def test_large_images_are_cut(case: Case) -> None:
     dx = case.grad_input(g, w)
     expected = case.grad_input(g, w, algorithm="reference")
     np.testing.assert_allclose(dx, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    with fc.threads(2):
-        assert_same_bits(dx, case.grad_input(g, w))
+    for threads in (2, 3):
+        with fc.threads(threads):
+            assert_same_bits(dx, case.grad_input(g, w))
