@@ -469,24 +469,28 @@ FASTCONV_INLINE Vec<T> folded_all(const Vec<T>* v) {
   }
 }
 
-// A call, for the sake of the loops it is in.
+// The sums of nine taps that stand in turn take two stores.
+template <class T>
+FASTCONV_INLINE bool in_turn(const int64_t* tap, bool adds) {
+  return kLanes<T> >= 8 && !adds && tap[1] == tap[0] + 1 && tap[3] == tap[0] + 3;
+}
+template <class T>
+FASTCONV_INLINE void write_in_turn(const Vec<T> (&sums)[9], T* dw) {
+  if constexpr (kLanes<T> >= 8) {
+    const Vec<T> all = folded_all<8, T>(sums);
+    store_lanes(dw, kLanes<T> == 8 ? all : even_lanes(all, all), LaneRange<T>(0, 8));
+    dw[8] = add_lanes<T>(sums[8]);
+  }
+}
+// Any, by a call, for the sake of the loops it is in.
 template <class T>
 __attribute__((noinline)) void write_sums(const Vec<T> (&sums)[9], T* dw, const int64_t* tap, bool adds) {
+  if (in_turn<T>(tap, adds)) return write_in_turn<T>(sums, dw + tap[0]);
   constexpr int VL = kLanes<T>, N = VL < 8 ? VL : 8, apart = VL / N;
   T sum[8 / N * VL];
   const T ninth = add_lanes<T>(sums[8]);
-  if constexpr (N == 8) {
-    const Vec<T> all = folded_all<N, T>(sums);
-    if (!adds && tap[1] == tap[0] + 1 && tap[3] == tap[0] + 3) {
-      store_lanes(dw + tap[0], apart == 1 ? all : even_lanes(all, all), LaneRange<T>(0, 8));
-      dw[tap[8]] = ninth;
-      return;
-    }
-    store(sum, all);
-  } else {
 #pragma GCC unroll 2
-    for (int i = 0; i < 8 / N; ++i) store(sum + i * VL, folded_all<N, T>(sums + i * N));
-  }
+  for (int i = 0; i < 8 / N; ++i) store(sum + i * VL, folded_all<N, T>(sums + i * N));
   for (int t = 0; t < 9; ++t) dw[tap[t]] = (adds ? dw[tap[t]] : T(0)) + (t < 8 ? sum[t * apart] : ninth);
 }
 
@@ -506,6 +510,11 @@ __attribute__((noinline)) void dots_of_block(const SquareDots<T>& all, const Col
 #pragma GCC unroll 9
     for (int t = 0; t < 9; ++t) acc[t] = Vec<T>{};
     add_dots<T, C>(b, block, acc);
+    if constexpr (C == 1 && kLanes<T> == 16)
+      if (in_turn<T>(b.tap, b.adds)) {
+        write_in_turn<T>(acc, b.dw + b.tap[0]);
+        continue;
+      }
 #pragma GCC unroll 9
     for (int t = 0; t < 9; ++t) sums[t] = acc[t];  // the latter are in registers, whatever reads the former
     write_sums<T>(sums, b.dw, b.tap, b.adds);
@@ -665,7 +674,7 @@ struct PairLanes {
   FASTCONV_INLINE PairLanes(int i, int64_t rows, int64_t width)
       : low(0, 2 * i < rows ? width : 0), high(kLanes<T> / 2, 2 * i + 1 < rows ? width : 0) {}
   FASTCONV_INLINE Vec<T> load(const T* line, int64_t row) const {
-    return load_lanes(line, low) + load_lanes(line + row - kLanes<T> / 2, high);
+    return load_lanes(line + row - kLanes<T> / 2, high, load_lanes(line, low));
   }
 };
 // Column k and on of K by K taps: an output row is a sum over rows an even and rows an odd number of lines away.
@@ -786,9 +795,13 @@ void small_dots(const SquareDots<float>& all) {
 #pragma GCC unroll 9
     for (int t = 0; t < 9; ++t) acc[t] = Vec<float>{};
     add_pair_dots(in, dy, bits, acc);
+    if (in_turn<float>(b.tap, b.adds)) {
+      write_in_turn<float>(acc, b.dw + b.tap[0]);
+    } else {
 #pragma GCC unroll 9
-    for (int t = 0; t < 9; ++t) sums[t] = acc[t];
-    write_sums<float>(sums, b.dw, b.tap, b.adds);
+      for (int t = 0; t < 9; ++t) sums[t] = acc[t];
+      write_sums<float>(sums, b.dw, b.tap, b.adds);
+    }
   }
 }
 #endif

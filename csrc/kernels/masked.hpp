@@ -29,6 +29,10 @@ FASTCONV_INLINE Vec<float> load_lanes(const float* p, LaneRange<float> r) {
 FASTCONV_INLINE Vec<double> load_lanes(const double* p, LaneRange<double> r) {
   return __builtin_ia32_loadupd512_mask(p, Vec<double>{}, static_cast<unsigned char>(r.bits));
 }
+// The others are those of v.
+FASTCONV_INLINE Vec<float> load_lanes(const float* p, LaneRange<float> r, Vec<float> v) {
+  return __builtin_ia32_loadups512_mask(p, v, static_cast<unsigned short>(r.bits));
+}
 FASTCONV_INLINE void store_lanes(float* p, Vec<float> v, LaneRange<float> r) {
   __builtin_ia32_storeups512_mask(p, v, static_cast<unsigned short>(r.bits));
 }
