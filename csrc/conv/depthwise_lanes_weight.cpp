@@ -45,7 +45,7 @@ class LaneGradient {
     sum_tasks<T>(
         blocks(), parts_, units(), blocks() * block, 2 * p_.macs(), threads_,
         [&](Range blocks, Range units, T* partial) { task(blocks, units, partial); },
-        [&](int64_t b, auto added) { write(b, added(b * block, block)); });
+        [&](int64_t b, const T* sums) { write(b, sums + b * block); });
   }
 
   ConvPlan plan() const {

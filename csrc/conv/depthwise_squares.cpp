@@ -256,12 +256,10 @@ class SquareGradient {
     sum_tasks<T>(
         p_.groups, parts_, p_.mb * strips_, p_.oc * n, 2 * p_.macs(), threads_,
         [&](Range groups, Range units, T* partial) { task(groups, units, partial); },
-        [&](int64_t g, auto added) {
-          for (int64_t o = g * rows_; o < (g + 1) * rows_; ++o) {
-            const T* sums = added(o * n, n);
-            for (int64_t i = 0; i < n; ++i)
-              dw_.data[o * dw_.stride[0] + i / 9 * dw_.stride[1] + tap_[static_cast<size_t>(i % 9)]] = sums[i];
-          }
+        [&](int64_t g, const T* sums) {
+          for (int64_t i = g * rows_ * n; i < (g + 1) * rows_ * n; ++i)
+            dw_.data[i / n * dw_.stride[0] + i / 9 % channels_ * dw_.stride[1] + tap_[static_cast<size_t>(i % 9)]] =
+                sums[i];
         });
   }
 

@@ -80,9 +80,9 @@ class Gradient {
     sum_tasks<T>(
         batches(), parts_, units(), p_.oc * depth_, 2 * p_.macs(), threads_,
         [&](Range batches, Range units, T* partial) { task(batches, units, partial); },
-        [&](int64_t b, auto added) {
+        [&](int64_t b, const T* sums) {
           for (int64_t o = b * planes_ * rows_; o < std::min(p_.oc, (b + 1) * planes_ * rows_); ++o)
-            write(o, added(o * depth_, depth_));
+            write(o, sums + o * depth_);
         });
   }
 

@@ -32,9 +32,15 @@ void sum_parts(int64_t tasks, int64_t parts, int64_t pieces, int threads, Sum su
   parallel_tasks(tasks * pieces, threads, [&](int64_t i) { finish(i / pieces, i % pieces); });
 }
 
+// Adds the others of `parts` parts of `all` elements to the first one, in their order.
+template <class T>
+__attribute__((noinline)) void add_parts(T* sums, int64_t parts, int64_t all) {
+  for (int64_t k = 1; k < parts; ++k)
+    for (int64_t i = 0; i < all; ++i) sums[i] += sums[k * all + i];
+}
+
 // The sums of `tasks` tasks over `units`, whole or in parts of small sums: calls sum(tasks, units, sums), where `sums`
-// is null for whole ones and else has a part of `all` elements for all tasks; for these then finish(task, added), where
-// added(first, n) adds n elements of all parts from the first on.
+// is null for whole ones and else has a part of `all` elements for all tasks; then, for these, finish(task, all sums).
 template <class T, class Sum, class Finish>
 void sum_tasks(int64_t tasks, int64_t parts, int64_t units, int64_t all, double work, int threads, Sum sum,
                Finish finish) {
@@ -45,12 +51,8 @@ void sum_tasks(int64_t tasks, int64_t parts, int64_t units, int64_t all, double 
     sum(part(tasks, runs, i / parts), part(units, parts, i % parts), whole ? nullptr : sums + i % parts * all);
   });
   if (whole) return;
-  const auto added = [&](int64_t first, int64_t n) {
-    for (int64_t k = 1; k < parts; ++k)
-      for (int64_t i = first; i < first + n; ++i) sums[i] += sums[k * all + i];
-    return sums + first;
-  };
-  for (int64_t i = 0; i < tasks; ++i) finish(i, added);
+  add_parts(sums, parts, all);
+  for (int64_t i = 0; i < tasks; ++i) finish(i, sums);
 }
 
 }  // namespace fastconv

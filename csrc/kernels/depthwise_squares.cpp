@@ -162,12 +162,17 @@ template <class T>
 struct BlockFor<T, 2> {
   typedef HalvedBlock<T> type;
 };
+// A call, which rows and dots share.
+template <int S, class T>
+__attribute__((noinline)) typename BlockFor<T, S>::type make_block(const SquareLines<T>& l, int64_t first, int64_t n) {
+  return typename BlockFor<T, S>::type(l, first, n);
+}
 template <int S, int kMost, class T, class F>
 FASTCONV_INLINE void for_each_block(const SquareLines<T>& l, F f) {
   const int64_t columns = (l.width + kLanes<T> - 1) / kLanes<T>, blocks = blocks_of<kMost>(l);
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t first = i * columns / blocks, n = (i + 1) * columns / blocks - first;
-    const typename BlockFor<T, S>::type block(l, first * kLanes<T>, n);
+    const typename BlockFor<T, S>::type block = make_block<S>(l, first * kLanes<T>, n);
     if (kMost == 1 || n == 1) f(block, Count<1>{});
     else if (kMost == 2 || n == 2) f(block, Count < kMost < 2 ? 1 : 2 > {});
     else if (n == 3) f(block, Count < kMost < 3 ? 1 : 3 > {});
