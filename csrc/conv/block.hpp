@@ -51,6 +51,8 @@ class Block {
   void clear(int64_t channels, T* dst) const;
   const T* pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 
+  bool in_place() const { return in_place_; }
+
   // Leaves out the last `pixels` outputs of each image, if each is a line of one tap: then the images begin at whole
   // vectors, and no more than is wanted passes through the caches. left_out() is where they stand in x, side by side.
   void leave_out(int64_t pixels);

@@ -297,7 +297,7 @@ class PatchSum {
       t.a = task.a;
       for (int64_t j = 0; j < tiles; ++j) {
         const Range m = part(task.rows, tiles, j);
-        t.b_ahead = j == 0 ? 2 * v.size() * lanes : 0;
+        t.b_ahead = j < v.size() ? (2 * v.size() + j) * lanes : 0;  // a line of the panel after the next one
         t.c = patches + m.begin * s_.plane + v.begin * lanes;
         kernels_.tile[m.size() - 1][v.size() - 1](t);
         t.a += m.size() * s_.oc;

@@ -134,10 +134,18 @@ class Pixels {
     for (size_t i0 = 0; i0 < tiles; i0 += most)
       for (const Panel& panel : panels.list)
         for (size_t i = i0; i < std::min(tiles, i0 + most); ++i) {
+          if (block.in_place()) fetch_ahead(panel, static_cast<int64_t>(i - i0));
           multiply(part, panel, row_tile[i]);
           if (tail.count() && &panel == &panels.list.back())
             tail.add(t.a, a_offsets, row_tile[i].first - row0, row_tile[i].count, part.c0 == 0);
         }
+  }
+
+  // Of x where it stands, each row tile fetches one of the lines that the next panel takes of a channel.
+  void fetch_ahead(const Panel& panel, int64_t row_tile) {
+    const int64_t at = row_tile * 64 / static_cast<int64_t>(sizeof(T));
+    const bool wanted = at <= panel.vectors * lanes && &panel != &panels.list.back();
+    t.b_ahead = wanted ? (&panel)[1].position - panel.position + at : 0;
   }
 
   void multiply(const Part& part, const Panel& panel, const RowTile& rows) {

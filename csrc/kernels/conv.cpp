@@ -192,26 +192,26 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
   if (!whole) copy_tile<T>(c, ldc, edge, NR, MR, columns);
 }
 
-// Tiles of so few rows that memory may not keep up with them: others had no time to fetch ahead, unless they are asked
-// to. Where they are not, it would cost them one or two products in a hundred.
+// Tiles of so few rows that memory may not keep up with them: others had no time to fetch all that they read ahead.
 template <int MR, int NV>
 constexpr bool kStreams = MR <= 4 && NV == kMaxVectors;
-template <int MR, int NV>
-constexpr bool kMayStream = MR > 4 && NV >= 3;
 
 // acc += a * b over all k.
-template <bool Packed, bool Streams, class T, int MR, int NV>
+template <bool Packed, class T, int MR, int NV>
 FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&acc)[MR][NV]) {
-  const T *a = t.a, *ahead = base + t.b_ahead;
+  const int64_t b_ahead = t.b_ahead;
+  const T *a = t.a, *ahead = base + b_ahead;
   const int32_t* aoff = t.aoff;
   __asm__(""
           : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
     const T* b = base + *off;
     if constexpr (!Packed) __asm__("" : "+r"(b));
-    if constexpr (Streams) {
+    if constexpr (kStreams<MR, NV>) {
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) __builtin_prefetch(ahead + *off + v * kLanes<T>);
+    } else {
+      __builtin_prefetch(Packed ? ahead + *off : b + b_ahead);
     }
     Vec<T> bv[NV];
 #pragma GCC unroll 8
@@ -240,10 +240,8 @@ void tile(const TileRun<T>& t) {
       for (int v = 0; v < NV; ++v) __builtin_prefetch(line + v * VL, 1);
     }
     edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
-      if (kMayStream<MR, NV> && t.packed && t.b_ahead)
-        multiply_tile<true, kMayStream<MR, NV>, T, MR, NV>(t, t.b + p, acc);
-      else if (t.packed) multiply_tile<true, kStreams<MR, NV>, T, MR, NV>(t, t.b + p, acc);
-      else multiply_tile<false, kStreams<MR, NV>, T, MR, NV>(t, t.b + p, acc);
+      if (t.packed) multiply_tile<true, T, MR, NV>(t, t.b + p, acc);
+      else multiply_tile<false, T, MR, NV>(t, t.b + p, acc);
     });
   }
 }
