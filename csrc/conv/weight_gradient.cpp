@@ -29,9 +29,10 @@ constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kPanelBytes = 32 << 10;   // transposed dy, in the L1 cache
 constexpr int64_t kMostPixels = 4096;       // of a block
-constexpr int64_t kDotPixels = 1024;  // of dy's rows that stay in the L1 cache for dots with all channels and taps
-constexpr int64_t kPartPixels = 256;  // of a part of the sum, at least
-constexpr int64_t kPieces = 4;        // of a task, in which the parts are added
+constexpr int64_t kDotPixels = 1024;       // of dy's rows that stay in the L1 cache for dots with all channels and taps
+constexpr int64_t kPartPixels = 256;       // of a part of the sum, at least
+constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over
+constexpr int64_t kPieces = 4;             // of a task, in which the parts are added
 
 // Elements from dw's first to its (c, t), for each c in [0, channels) and tap t.
 template <class T>
@@ -48,7 +49,7 @@ Vector<int64_t> weight_positions(const View<T>& dw, int64_t channels) {
 
 template <class T>
 struct WeightGradient {
-  const ConvProblem& p;
+  const ConvProblem p;
   View<const T> dy, x;
   View<T> dw;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
@@ -59,6 +60,7 @@ struct WeightGradient {
   int64_t taps;             // of a channel
   bool inside = true;       // no tap is outside x
   bool dots;                // which tile
+  const bool turned;        // dw is transposed: sums stand in its order
   int64_t group_count = 1;  // groups, a task
   int64_t width;     // columns of the sums kept for one row: output channels (padded), or lanes * output channels
   int64_t channels;  // of x, a task
@@ -68,8 +70,8 @@ struct WeightGradient {
   int threads;
   const bool expand[3] = {false, false, false};
 
-  WeightGradient(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_)
-      : p(problem), dy(dy_), x(x_), dw(dw_) {
+  WeightGradient(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_, bool turned_ = false)
+      : p(problem), dy(dy_), x(x_), dw(dw_), turned(turned_) {
     for (int i = 0; i < 3; ++i) {
       plane[i] = axis[i] = forward_axis(p.axis[i]);
       plane[i].offset.resize(1);
@@ -153,7 +155,7 @@ struct WeightGradient {
       return sums * (pixels / row * (0.65 * std::ceil(row / lanes) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels;
     }
     const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, kernels.lanes));
-    return sums * (pixels / (2 * lanes * (oc > kernels.lanes ? 0.95 : 0.65)) + 12 / lanes) / fill +
+    return sums * (pixels / (2 * lanes * (oc > kernels.lanes ? 0.95 : 0.65)) + (turned ? 4 : 12) / lanes) / fill +
            0.27 * pixels * static_cast<double>(oc);
   }
   double cost(int64_t n) const { return p.groups * cycles(dots, static_cast<double>(n * p.out_pixels())); }
@@ -473,6 +475,55 @@ struct WeightGradient {
   }
 };
 
+// 1x1 kernels without padding: x and dy may take each other's place, and the sums then stand in the order of dw. Of x
+// that is what a stride leaves of it, pixel by pixel.
+ConvProblem turned(const ConvProblem& p) {
+  ConvProblem q = p;
+  std::swap(q.oc, q.ic);
+  for (ConvAxis& a : q.axis) a.in = a.out, a.stride = 1;
+  return q;
+}
+bool is_spaced(const ConvProblem& p) { return p.axis[0].stride * p.axis[1].stride * p.axis[2].stride > 1; }
+int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.ic * p.out_pixels() : 0; }
+
+template <class T>
+bool better_turned(const ConvProblem& p) {
+  bool can = p.groups == 1 && spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
+  for (const ConvAxis& a : p.axis) can &= a.k == 1 && a.pad_before + a.pad_after == 0;
+  return can &&
+         WeightGradient<T>(turned(p), {}, {}, {}, true).cost(p.mb) + 0.25 * static_cast<double>(spaced_elements(p)) <
+             WeightGradient<T>(p, {}, {}, {}).cost(p.mb);
+}
+
+// The pixels of x that are read, of one channel of one image after the other, at `to`.
+template <class T>
+View<const T> without_spaces(const ConvProblem& p, const View<const T>& x, T* to) {
+  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  Vector<PackLine> lines;
+  for (int64_t i = 0; i < d.out; ++i)
+    for (int64_t j = 0; j < h.out; ++j)
+      lines.push_back(
+          {static_cast<int32_t>((i * h.out + j) * w.out), i * d.stride * x.stride[2] + j * h.stride * x.stride[3]});
+  const PackRun run{0, static_cast<int32_t>(w.out), 0, w.stride * x.stride[4]};
+  const int64_t plane = p.out_pixels();
+  parallel_tasks(p.mb * p.ic, threads_for(static_cast<double>(spaced_elements(p))), [&](int64_t i) {
+    const T* from = x.data + i / p.ic * x.stride[0] + i % p.ic * x.stride[1];
+    conv_kernels<T>().pack({to + i * plane, from, lines.data(), static_cast<int64_t>(lines.size()), &run, 1});
+  });
+  View<const T> dense{to, {p.mb, p.ic, d.out, h.out, w.out}, {p.ic * plane, plane, h.out * w.out, w.out, 1}};
+  return dense;
+}
+
+template <class T>
+void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, View<T> dw) {
+  if (!better_turned<T>(p)) return WeightGradient<T>(p, dy, x, dw).run();
+  const ScratchMemory<T> dense(spaced_elements(p));
+  if (is_spaced(p)) x = without_spaces(p, x, dense.data());
+  std::swap(dw.shape[0], dw.shape[1]);
+  std::swap(dw.stride[0], dw.stride[1]);
+  WeightGradient<T>(turned(p), x, dy, dw, true).run();
+}
+
 template <class T>
 FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
   FftWeights<T> w{dw.data, p.oc / p.groups * dw.stride[0], dw.stride[0], dw.stride[1], {}};
@@ -488,6 +539,8 @@ void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channe
   const Vector<int64_t> at = weight_positions(dw, channels.size());
   const int64_t depth = static_cast<int64_t>(at.size());
   T* base = dw.data + outputs.begin * dw.stride[0] + channels.begin * dw.stride[1];
+  if (dw.stride[0] == 1 && depth == channels.size())
+    return conv_kernels<T>().copy_tile(base, dw.stride[1], sums, width, depth, outputs.size());
   bool dense = true;
   for (int64_t i = 0; i < depth; ++i) dense &= at[static_cast<size_t>(i)] == i;
   if (dense) return conv_kernels<T>().pack_transposed(base, dw.stride[0], sums, width, 1, outputs.size(), depth, depth);
@@ -506,7 +559,7 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   if (p.mb * p.out_pixels() > 0) {
     if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
     if (use_depthwise_weight<T>(p, algorithm)) return depthwise_weight_gradient(p, dy, x, dw);
-    return WeightGradient<T>(p, dy, x, dw).run();
+    return run_direct(p, dy, x, dw);
   }
   for (int64_t o = 0; o < dw.shape[0]; ++o)
     for (int64_t c = 0; c < dw.shape[1]; ++c)
@@ -528,7 +581,8 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
     if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies())
       return describe_fft(part, static_cast<double>(p.mb));
   if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
-  const WeightGradient<T> w(p, {}, {}, {});
+  const bool turns = better_turned<T>(p);
+  const WeightGradient<T> w(turns ? turned(p) : p, {}, {}, {}, turns);
   ConvPlan plan;
   plan.kernel = w.dots ? "dots" : "outer";
   plan.mr = static_cast<int>(w.dots ? w.dot_rows(w.outputs) : w.tallest(w.widest()));
@@ -537,6 +591,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   plan.block_pixels = w.images * w.extent[0] * w.extent[1] * w.extent[2];
   plan.workspace_bytes = w.scratch_bytes();
   plan.shared_bytes = w.parts > 1 ? w.tasks() * w.parts * w.sum_elements() * static_cast<int64_t>(sizeof(T)) : 0;
+  if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
   plan.threads = static_cast<int>(std::min<int64_t>(w.threads, w.tasks() * w.parts));
   plan.cost = w.cost(p.mb);
   return plan;
