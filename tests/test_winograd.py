@@ -119,7 +119,20 @@ SHORT = [  # last tiles short in height, in width, in both; several images and b
     Case((4, 14, 14), (3, 3, 3), padding=1, ic=17, oc=18),
     Case((42, 314), (3, 3), padding=1, mode="reflect", ic=17, oc=18),
 ]
-FURTHER += STRIPS + STRIDED + SHORT
+LARGE = [  # tiles of 6x6 outputs: whole and short ones, with borders, apart, of volumes, several blocks and images
+    *[
+        Case(size, (3, 3), padding=1, mode=m, batch=2, ic=9, oc=18)
+        for m in MODES
+        for size in [(18, 24), (26, 30), (37, 49)]
+    ],
+    *[Case((50, 43), (3, 3), padding=p, ic=18, oc=17) for p in (0, 2, ((1, 0), (0, 1)))],
+    *[Case((49, 37), (3, 3), padding=2, dilation=2, mode=mode, batch=2, ic=9, oc=18) for mode in MODES],
+    Case((7, 24, 30), (3, 3, 3), padding=1, ic=17, oc=9),
+    Case((61, 54), (3, 3), groups=3, ic=17, oc=11, flip=True),
+    Case((24, 24), (3, 3), batch=9, padding=1, mode="reflect", ic=37, oc=70),
+    Case((38, 314), (3, 3), padding=1, ic=18, oc=150),
+]
+FURTHER += STRIPS + STRIDED + SHORT + LARGE
 CASES += FURTHER + BORDERS
 
 
@@ -152,10 +165,19 @@ def test_threads_and_batch_change_no_bit(case: Case, dtype: Any) -> None:
         assert_same_bits(alone.grad_input(g[i], w, algorithm="winograd"), dx[i])
 
 
-@pytest.mark.parametrize("case", CASES[:9], ids=str)
+@pytest.mark.skipif(fc.explain((1, 1, 5), (1, 1, 1))["isa"] == "v2", reason="has no large tiles")
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_large_tiles_are_of_large_images(case: Case) -> None:
+    options = {name: value for name, value in case.options.items() if name != "flip"}
+    for direction, kernel in [("forward", "F(6x6, 3x3)"), ("grad_weight", "F(3x3, 6x6)")]:
+        told = fc.explain(case.input_shape, case.weight_shape, direction=direction, algorithm="winograd", **options)
+        assert told["kernel"] == kernel
+
+
+@pytest.mark.parametrize("case", [*CASES[:9], *LARGE[:3], LARGE[-1]], ids=str)
 def test_packed_weights_change_no_bit(case: Case, dtype: Any) -> None:
     x, w, b, _ = random(case, dtype)
-    packed = fc.PackedConv2d(w, b, padding=1, algorithm="winograd")
+    packed = fc.PackedConv2d(w, b, padding=1, padding_mode=case.mode, algorithm="winograd")
     assert_same_bits(packed(x), case.forward(x, w, b, algorithm="winograd"))
 
 
@@ -232,7 +254,9 @@ def test_auto_takes_it_for_many_channels(direction: str) -> None:
         ((1, 48, 35, 35), (64, 48, 5, 5), {"padding": 2}, "F(2x2, 5x5)"),
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(4x4, 3x3)"),
         ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 8, "dilation": 8, "padding_mode": "replicate"}, "F(4x4, 3x3)"),
-        ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {"padding": 1}, "F(4x4, 3x3)"),
+        ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {"padding": 1}, "F(6x6, 3x3)"),
+        ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 1, "padding_mode": "reflect"}, "F(6x6, 3x3)"),
+        ((1, 128, 28, 28), (128, 128, 3, 3), {"padding": 1}, "F(4x4, 3x3)"),
         ((1, 64, 33, 33), (64, 64, 2, 2), {}, "F(5x5, 2x2)"),
         ((1, 192, 17, 17), (192, 192, 1, 7), {"padding": (0, 3)}, "F(5, 4)"),
         ((1, 192, 17, 17), (192, 192, 7, 1), {"padding": (3, 0)}, "F(5, 4)"),
@@ -248,7 +272,8 @@ def test_auto_takes_other_shapes(
 ) -> None:
     for batch in (1, 8):
         told = fc.explain((batch, *shape[1:]), weight, direction=direction, **more)
-        assert told["algorithm"] == "winograd" and told["kernel"] == kernel
+        expected = "F(4x4, 3x3)" if told["isa"] == "v2" and kernel == "F(6x6, 3x3)" else kernel  # has no large tiles
+        assert told["algorithm"] == "winograd" and told["kernel"] == expected
 
 
 def test_auto_takes_it_for_a_stride_of_two() -> None:

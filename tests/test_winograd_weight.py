@@ -61,6 +61,11 @@ CASES = [
     Case((12, 11), (2, 2), batch=2, ic=17, oc=20),
     Case((5, 15, 17), (3, 5, 5), 2, 2, ic=18, oc=33),
     *(Case(size, (3, 3), 1, 1, batch=3, ic=18, oc=17) for size in [(5, 10), (10, 16), (16, 9), (1, 2), (41, 42)]),
+    # tiles of 6x6 outputs, whole and short ones
+    *(Case((26, 30), (3, 3), 1, 1, mode=mode, batch=2, groups=2, ic=9, oc=18) for mode in MODES),
+    Case((18, 49), (3, 3), 1, 1, ic=17, oc=20, flip=True),
+    Case((49, 37), (3, 3), 1, 2, 2, batch=3, ic=9, oc=18),
+    Case((7, 24, 30), (3, 3, 3), 1, 1, ic=17, oc=9),
 ]
 LARGE = [
     Case((41, 43), (3, 3), 1, 1, batch=3, ic=64, oc=64),
@@ -151,7 +156,8 @@ def plan(shape: tuple[int, ...], weight: tuple[int, ...], **more: Any) -> dict[s
 def test_chosen_for_large_layers(channels: int, size: int) -> None:
     for batch in (1, 16):
         told = plan((batch, channels, size, size), (channels, channels, 3, 3))
-        assert told["algorithm"] == "winograd" and told["kernel"] == "F(3x3, 4x4)"
+        assert told["algorithm"] == "winograd"
+        assert told["kernel"] == ("F(3x3, 6x6)" if size >= 56 and told["isa"] != "v2" else "F(3x3, 4x4)")
         assert told["workspace_bytes"] < 6 << 20 and told["shared_bytes"] <= 6 << 20
 
 
@@ -166,7 +172,7 @@ def test_not_chosen_where_direct_is_faster(channels: int, size: int) -> None:
     [
         ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(5x5, 2x2)"),
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(3x3, 4x4)"),
-        ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {}, "F(3x3, 4x4)"),
+        ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {}, "F(3x3, 6x6)"),
         ((1, 192, 17, 17), (192, 192, 1, 7), {"padding": (0, 3)}, "F(4, 5)"),
         ((1, 64, 28, 28), (64, 64, 3, 1), {}, "F(3, 6)"),
         ((1, 64, 16000), (64, 64, 9), {"padding": 4}, "F(5, 4)"),
@@ -177,7 +183,8 @@ def test_chosen_for_other_shapes(
     shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], kernel: str
 ) -> None:
     told = plan(shape, weight, **more)
-    assert told["algorithm"] == "winograd" and told["kernel"] == kernel
+    expected = "F(3x3, 4x4)" if told["isa"] == "v2" and kernel == "F(3x3, 6x6)" else kernel  # has no large tiles
+    assert told["algorithm"] == "winograd" and told["kernel"] == expected
 
 
 def test_chosen_at_a_stride_of_two() -> None:

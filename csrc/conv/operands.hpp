@@ -30,7 +30,8 @@ struct Operands {
 
   int64_t images() const { return y.shape[0]; }
   const T* first_bias() const { return bias.empty() ? nullptr : bias.data(); }
-  const T* transformed() const { return ready ? ready->transformed : nullptr; }
+  // The weights by Winograd's algorithm, for its large tiles or the others, if they are at hand.
+  const T* transformed(bool large) const { return !ready ? nullptr : large ? ready->large : ready->transformed; }
 
   // y, of a box of outputs alone.
   View<T> y_of(const PieceBox& box) const;

@@ -184,8 +184,8 @@ ConvPlan describe_pieces(const ConvProblem& p, Direction direction, const Operan
 template <class T>
 void make_ready(const ConvProblem& p, const Operands<T>& c, ReadyWeights<T>& to) {
   const Piece d = forward_piece(p.axis[0]), h = forward_piece(p.axis[1]), w = forward_piece(p.axis[2]);
-  const PiecePlan<T> plan = plan_piece<T>(c, {d, h, w});
-  if (const auto* winograd = std::get_if<WinogradPiece<T>>(&plan)) {
+  PiecePlan<T> plan = plan_piece<T>(c, {d, h, w});
+  if (auto* winograd = std::get_if<WinogradPiece<T>>(&plan)) {
     if (winograd->keeps_weights()) winograd->make_ready(to);
     else DirectPiece<T>(c, {d, h, w}).make_ready(to);
   }

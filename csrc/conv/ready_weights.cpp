@@ -32,7 +32,7 @@ std::shared_ptr<const ReadyWeights<T>> make_ready(const ConvProblem& p, View<con
   Operands<T> operands = Operands<T>::imagined(large, Direction::forward, algorithm);
   operands.rows.w = w;
   ReadyWeights<T> at_hand;
-  at_hand.transformed = w.data;  // as if they were
+  at_hand.transformed = at_hand.large = w.data;  // as if they were
   operands.ready = &at_hand;
   make_ready(large, operands, *ready);
   return ready;

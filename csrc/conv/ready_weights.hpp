@@ -10,7 +10,8 @@ namespace fastconv {
 // What suits the kernel's shape, stride and dilation.
 template <class T>
 struct ReadyWeights {
-  const T* transformed = nullptr;  // Winograd's transform
+  const T* transformed = nullptr;  // Winograd's transform,
+  const T* large = nullptr;        // and that for large tiles
   const T* rows = nullptr;         // packed for the direct algorithm,
   int64_t tile_rows = 0;           // in tiles of so many rows, or in vectors (0)
   int64_t elements = 0;

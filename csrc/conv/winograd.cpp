@@ -86,7 +86,7 @@ void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, i
     } else {
       WinogradWeights<T> job{w, rows, s.w_row, c1 - c0, s.w_channel, {}, u, plane};
       std::copy_n(s.tap, s.shape.taps * s.shape.taps, job.tap);
-      winograd_kernels<T>().of(s.shape.taps).weights(job);
+      winograd_kernels<T>().of(s.shape.taps, s.shape.side).weights(job);
     }
     u += s.shape.parts() * part;
   }
@@ -292,7 +292,7 @@ struct Tiles {
     job.pixels = scratch.pixels;
     job.vertical = s.shape.strip == 1;
     job.strip = static_cast<int>(s.shape.out(s.shape.strip));
-    const auto output = s.shape.strip ? kernels.strip_output : kernels.of(s.shape.taps).output;
+    const auto output = s.shape.strip ? kernels.strip_output : kernels.of(s.shape.taps, s.shape.side).output;
     for (int64_t n = 0; n < box.images(); ++n) {
       job.m = scratch.m + i * s.shape.results() * layout.m_vector;
       job.tiles = block.of_image(n);
@@ -377,6 +377,7 @@ const char* winograd_name(const WinogradShape& shape) {
   static constexpr const char* squares[] = {"F(5x5, 2x2)", "F(4x4, 3x3)", "", "F(2x2, 5x5)"};
   static constexpr const char* strided[] = {"4 F(5x5, 2x2)", "4 F(4x4, 3x3)"};
   static constexpr const char* strip[] = {"", "F(6, 3)", "F(5, 4)", "F(4, 5)"};
+  if (shape.large()) return "F(6x6, 3x3)";
   return (shape.strip ? strip : shape.split > 1 ? strided : squares)[shape.taps - 2];
 }
 
@@ -482,9 +483,10 @@ double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, i
   const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)),
                channel_vectors = ceil_div(channels, conv_kernels<T>().lanes),
                products = points * static_cast<double>(channels);
-  const double transforms = shape.strip ? 50 * (row_vectors + channel_vectors * shape.parts())
-                                        : 200 * (row_vectors * static_cast<double>(shape.results()) +
-                                                 channel_vectors * static_cast<double>(shape.sources()));
+  const double transforms =
+      shape.strip ? 50 * (row_vectors + channel_vectors * shape.parts())
+                  : (shape.large() ? 400 : 200) * (row_vectors * static_cast<double>(shape.results()) +
+                                                   channel_vectors * static_cast<double>(shape.sources()));
   const double cost = products * row_vectors / 2 * 1.15 + transforms * tiles;
   return static_cast<double>(groups * outputs[0]) * cost;
 }
@@ -494,7 +496,10 @@ double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t 
                             bool side_by_side) {
   const double taps = static_cast<double>(shape.strip ? shape.taps : shape.taps * shape.taps);
   const double gather = side_by_side && (shape.taps > 2 || shape.split > 1) ? 0 : 1.2 * taps;
-  const double each = (shape.strip ? 1.2 + 36.0 / lanes<T>() : 2 + 100.0 / lanes<T>()) + gather;
+  const double each = (shape.strip     ? 1.2 + 36.0 / lanes<T>()
+                       : shape.large() ? 4 + 256.0 / lanes<T>()
+                                       : 2 + 100.0 / lanes<T>()) +
+                      gather;
   return static_cast<double>(groups * rows * channels * shape.slices) * each;
 }
 

@@ -1,7 +1,8 @@
 // Winograd's algorithm for correlations of stride 1 with 3x3, 5x5 or 2x2 taps evenly apart: tiles of 6x6 inputs and 36
-// products for each pair of channels, where 4x4 outputs of 9 taps take 144, 2x2 of 25 and 5x5 of 4 take 100; with a
-// stride of two 3x3 to 6x6 taps, 121 products for 5x5 outputs of 9, which take 225. Three to
-// sixteen taps along one axis alone: 8 inputs and products for 6, 5 or 4 outputs of three, four or five taps.
+// products for each pair of channels, where 4x4 outputs of 9 taps take 144, 2x2 of 25 and 5x5 of 4 take 100; of large
+// images 8x8 inputs and 64 products, where 6x6 outputs of 9 taps take 324; with a stride of two 3x3 to 6x6 taps, 121
+// products for 5x5 outputs of 9, which take 225. Three to sixteen taps along one axis alone: 8 inputs and products for
+// 6, 5 or 4 outputs of three, four or five taps.
 #pragma once
 #include <algorithm>
 
@@ -23,6 +24,7 @@ namespace fastconv {
 struct WinogradShape {
   int64_t slices = 1;
   int taps = 3;
+  int side = kWinogradIn;                                // points of a square's axis
   int strip = 0;                                         // the axis that strips lie along; 0: squares
   int split = 1;                                         // 2: a square of four parts,
   bool phases = false;                                   // each of which has outputs of its own
@@ -30,7 +32,8 @@ struct WinogradShape {
   int64_t lack[2] = {kWinogradIn - 1, kWinogradIn - 1};  // the point, in height and width, that shorter parts lack
   int64_t step[3] = {1, 1, 1};
 
-  int64_t planes() const { return strip ? kStripIn : kWinogradPlanes; }
+  bool large() const { return side == kWinogradLargeIn; }
+  int64_t planes() const { return strip ? kStripIn : side * side; }
   int64_t parts() const { return strip ? ceil_div(along, taps) : split * split; }
   int stride() const { return phases ? 1 : split; }
   int64_t sources() const { return phases ? 1 : parts(); }  // transformed tiles of a slice of x, and of y
@@ -41,32 +44,38 @@ struct WinogradShape {
   // Of the parts, those that are zero in a plane, as bits: the odd ones of an axis, if they are shorter.
   unsigned missing(int64_t plane) const {
     if (!uneven()) return 0;
-    return (plane / kWinogradIn == lack[0] ? 0b1100u : 0) | (plane % kWinogradIn == lack[1] ? 0b1010u : 0);
+    return (plane / side == lack[0] ? 0b1100u : 0) | (plane % side == lack[1] ? 0b1010u : 0);
   }
   // Outputs of a tile along an axis, and the lines that it reads.
-  int64_t out(int axis) const { return !strip ? winograd_outputs(taps) : axis == strip ? kStripIn + 1 - taps : 1; }
-  int64_t in(int axis) const {
-    return !strip ? stride() * kWinogradIn : axis == strip ? kStripIn + (parts() - 1) * taps : 1;
-  }
+  int64_t out(int axis) const { return !strip ? side + 1 - taps : axis == strip ? kStripIn + 1 - taps : 1; }
+  int64_t in(int axis) const { return !strip ? stride() * side : axis == strip ? kStripIn + (parts() - 1) * taps : 1; }
 
   // Tiles of n outputs of an axis, and the first output of a tile.
   int64_t tiles(int axis, int64_t n) const {
     return n / extent(axis) * step[axis] + std::min(step[axis], n % extent(axis));
   }
   int64_t first(int axis, int64_t tile) const { return tile / step[axis] * extent(axis) + tile % step[axis]; }
-  // Whether the last of them is short (kernels/winograd.hpp): if that has as many outputs as are left.
+  // Outputs and points that a short tile (kernels/winograd.hpp) has less; whether the last one is: if that has as many
+  // outputs as are left.
+  int64_t lacking() const { return side - 4; }
   bool ends_short(int axis, int64_t n) const {
     const int64_t left = n % extent(axis);
-    return !strip && step[axis] == 1 && left > 0 && left <= out(axis) - 2;
+    return !strip && step[axis] == 1 && left > 0 && left <= out(axis) - lacking();
   }
   // Their points, those of all parts of an axis of squares.
   int64_t points(int axis, int64_t n) const {
-    return (split * kWinogradIn - uneven()) * tiles(axis, n) - (ends_short(axis, n) ? 2 * split : 0);
+    return (split * side - uneven()) * tiles(axis, n) - (ends_short(axis, n) ? lacking() * split : 0);
   }
 
  private:
   int64_t extent(int axis) const { return out(axis) * step[axis]; }  // of a tile of each residue
 };
+
+// Whether there are large tiles for a shape, in the rung in use too.
+template <class T>
+bool fits_large_tiles(const WinogradShape& shape) {
+  return shape.taps == 3 && !shape.strip && shape.split == 1 && winograd_kernels<T>().large.weights;
+}
 
 // The shape of a kernel with these axes; `taps` is 0 where the algorithm does not fit.
 WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& w);

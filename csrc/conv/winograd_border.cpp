@@ -9,7 +9,7 @@ namespace fastconv {
 namespace {
 
 // The plane that an end's tap has to itself.
-int64_t plane_of(const WinogradEnd& end) { return end.behind ? 0 : kWinogradIn - 1; }
+int64_t plane_of(const WinogradShape& shape, const WinogradEnd& end) { return end.behind ? 0 : shape.side - 1; }
 
 }  // namespace
 
@@ -40,9 +40,9 @@ int64_t WinogradBorder<T>::each_strip(const WinogradSum<T>& s, const WinogradPla
     strip.v_vector = strip.m_vector = plan.images * strip.tiles * lanes;
     strip.v_plane = plane_stride<T>(ceil_div(s.channels, lanes) * strip.v_vector);
     strip.m_plane = plane_stride<T>(plan.chunk * strip.m_vector);
-    const int64_t v = strip.planes() * strip.v_plane, m = strip.planes() * strip.m_plane;
+    const int64_t v = strip.planes(s.shape) * strip.v_plane, m = strip.planes(s.shape) * strip.m_plane;
     f(strip, size, size + v, size + v + m);
-    size += v + m + plane_stride<T>(strip.outputs() * lanes);
+    size += v + m + plane_stride<T>(strip.outputs(s.shape) * lanes);
   };
   for (const WinogradEnd& w : s.ends[1])
     if (has(2, w)) strip(nullptr, &w);
@@ -83,18 +83,25 @@ void WinogradBorder<T>::transform(const WinogradPatchesOf<T>& source, int64_t c,
     const T* src =
         pixels + (strip.h ? source.row_of(strip.h->source) : 0) + (strip.w ? source.column_of(strip.w->source) : 0);
     T* v = strip.v + c * strip.v_vector + n * strip.tiles * lanes;
-    if (strip.h && strip.w) std::copy_n(src, lanes, v);
-    else
-      winograd_kernels<T>().line_patches(
-          {src, strip.h ? source.columns() : source.rows(), strip.tiles, v, strip.v_plane});
+    const int32_t* line = strip.h ? source.columns() : source.rows();
+    if (strip.h && strip.w) {
+      std::copy_n(src, lanes, v);
+    } else if (s_.shape.large()) {
+      static constexpr int32_t row = 0;
+      const WinogradTiles tiles{1, strip.tiles, 1, strip.tiles, {}, false, {}};
+      winograd_kernels<T>().strip_patches({src, &row, line, tiles, v, strip.v_plane, 0, kStripIn, false, kStripIn});
+    } else {
+      winograd_kernels<T>().line_patches({src, line, strip.tiles, v, strip.v_plane});
+    }
   }
 }
 
 template <class T>
 void WinogradBorder<T>::multiply(int64_t plane, int64_t c0, WinogradProducts<T> job) const {
-  const int64_t row = plane / kWinogradIn, column = plane % kWinogradIn;
+  const int64_t row = plane / s_.shape.side, column = plane % s_.shape.side;
   for (const Strip& strip : strips_) {
-    if ((strip.h && row != plane_of(*strip.h)) || (strip.w && column != plane_of(*strip.w))) continue;
+    if ((strip.h && row != plane_of(s_.shape, *strip.h)) || (strip.w && column != plane_of(s_.shape, *strip.w)))
+      continue;
     const int64_t i = !strip.h ? row : !strip.w ? column : 0;
     job.v = strip.v + i * strip.v_plane + c0 / conv_kernels<T>().lanes * strip.v_vector;
     job.v_vector = strip.v_vector;
@@ -113,16 +120,16 @@ void WinogradBorder<T>::add_to(WinogradOutput<T>& job, int64_t r, int64_t n) {
   for (const Strip& strip : strips_) {
     const T* m = strip.m + r * strip.m_vector + n * strip.tiles * lanes;
     if (!strip.h || !strip.w) {
-      winograd_kernels<T>().line_output({m, strip.m_plane, strip.tiles, strip.out});
+      winograd_kernels<T>().line_output({m, strip.m_plane, strip.tiles, strip.out, s_.shape.large()});
       if (strip.h ? job.tiles.whole_across < job.tiles.across : job.tiles.whole_down < job.tiles.down) {
-        T* end = strip.out + strip.outputs() * lanes;  // the last tile is short
-        std::copy_n(end - lanes, lanes, end - 3 * lanes);
+        T* last = strip.out + (strip.outputs(s_.shape) - 1) * lanes;  // the last tile is short
+        std::copy_n(last, lanes, last - s_.shape.lacking() * lanes);
       }
     }
     WinogradAddition<T>& a = additions_[job.addition_count++];
     a.src = strip.h && strip.w ? m : strip.out;
     a.row = strip.h ? strip.h->target - s_.shape.first(1, box_.begin[1]) : 0;
-    a.rows = strip.h ? 1 : strip.outputs();
+    a.rows = strip.h ? 1 : strip.outputs(s_.shape);
     a.column = strip.w ? strip.w->target - s_.shape.first(2, box_.begin[2]) : 0;
     a.columns = strip.w ? 1 : job.columns;
   }

@@ -1,8 +1,8 @@
 // What padding by one adds to an input gradient. An output in the padding is reached by an outermost tap alone, and the
-// transform takes that tap as it is (u_0 = w_0, u_5 = w_2): outputs along a side of the image are products of one
-// line of the source with six planes of the transformed weights, the one behind a corner those of a pixel with a single
-// plane. A block computes them along with its own outputs, from the same pixels, and adds them to the line or pixel
-// that the padding repeats before y is written.
+// transform takes that tap as it is (u_0 = w_0, the last of u = w_2): outputs along a side of the image are products
+// of one line of the source with a row or column of planes of the transformed weights, the one behind a corner those of
+// a pixel with a single plane. A block computes them along with its own outputs, from the same pixels, and adds them to
+// the line or pixel that the padding repeats before y is written.
 #pragma once
 #include "conv/winograd.hpp"
 #include "conv/winograd_patches.hpp"
@@ -39,8 +39,8 @@ class WinogradBorder {
     T *v, *m, *out;            // v and m[plane][vector][image][tile][lane], out[4 * tile][lane]
     int64_t v_vector, v_plane, m_vector, m_plane;
 
-    int64_t planes() const { return (h ? 1 : kWinogradIn) * (w ? 1 : kWinogradIn); }
-    int64_t outputs() const { return (h && w ? 1 : kWinogradOut) * tiles; }
+    int64_t planes(const WinogradShape& shape) const { return h && w ? 1 : shape.side; }
+    int64_t outputs(const WinogradShape& shape) const { return (h && w ? 1 : shape.out(1)) * tiles; }
   };
 
   // Calls f(strip) for each strip of a block of so many tiles, and returns the elements they take. `has`(axis, end):

@@ -8,7 +8,8 @@
 
 namespace fastconv {
 
-WinogradBlock::WinogradBlock(const WinogradShape& shape, const AxisMap* axis, const Box& box) : images(box.images()) {
+WinogradBlock::WinogradBlock(const WinogradShape& shape, const AxisMap* axis, const Box& box)
+    : images(box.images()), side(shape.side) {
   for (int i : {1, 2}) {
     const bool ends_short = box.end[i] == shape.tiles(i, axis[i].outputs) && shape.ends_short(i, axis[i].outputs);
     number[i - 1][0] = box.extent(i) - ends_short;
@@ -28,8 +29,8 @@ WinogradTiles WinogradBlock::of_image(int64_t n) const {
 }
 
 Range WinogradBlock::in_plane(int64_t plane) const {
-  const auto lacking = [](int64_t point) { return point == 3 || point == 4; };
-  const bool low = lacking(plane / kWinogradIn), right = lacking(plane % kWinogradIn);
+  const auto lacking = [&](int64_t point) { return point > 2 && point < side - 1; };
+  const bool low = lacking(plane / side), right = lacking(plane % side);
   const int64_t corner = low ? images * number[0][1] * number[1][1] : 0;
   return {low ? images * number[0][1] * number[1][0] : 0, right ? images * count(1) * number[1][0] : all() - corner};
 }
@@ -40,8 +41,9 @@ PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, i
   const int64_t output = shape.first(i, first), lines = gradient ? shape.out(i) : shape.in(i) / axis.stride;
   const auto line_of = [&](int64_t line, bool is_short) {
     if (!is_short) return line;
-    if (!gradient) return line > 2 ? line - 2 : line;
-    return line == lines - 1 ? lines - 3 : line < lines - 3 ? line : none;
+    if (!gradient) return line == lines - 1 ? 3 : line > 2 ? 2 - line % 2 : line;
+    const int64_t last = lines - 1 - shape.lacking();
+    return line == lines - 1 ? last : line < last ? line : none;
   };
   at.reserve(static_cast<size_t>((end - first) * lines * axis.stride));
   for (int64_t tile = first; tile < end; ++tile) {
@@ -88,8 +90,8 @@ WinogradPatchesOf<T>::WinogradPatchesOf(const WinogradShape& shape_, bool gradie
       w(axis[2], shape, 2, b.begin[2], b.end[2], gradient),
       parts(gradient ? 1 : shape.sources()),
       make_patches(shape.strip ? winograd_kernels<T>().strip_patches
-                   : gradient  ? winograd_kernels<T>().of(shape.taps).gradient_patches
-                               : winograd_kernels<T>().source_patches) {
+                   : gradient  ? winograd_kernels<T>().of(shape.taps, shape.side).gradient_patches
+                               : winograd_kernels<T>().of(shape.taps, shape.side).source_patches) {
   const int64_t lanes = conv_kernels<T>().lanes;
   for (int32_t& line : h.at) line = static_cast<int32_t>((line < 0 ? h.size() : line) * w.size() * lanes);
   for (int32_t& line : w.at) line = static_cast<int32_t>(line < 0 ? -1 : line * lanes);
@@ -141,8 +143,8 @@ void WinogradPatchesOf<T>::transform_one(int64_t d, int64_t c, int64_t channels,
   job.column_lines = static_cast<int64_t>(w.at.size()) / job.tiles.across;
   job.lines = std::min<int64_t>(kStripIn, job.vertical ? job.row_lines : job.column_lines);
   for (int64_t p = 0; p < parts; ++p, job.v += part) {
-    job.row = rows() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride() * kWinogradIn);
-    job.column = columns() + (shape.strip ? (shape.strip == 2) * p * shape.taps : p % shape.stride() * kWinogradIn);
+    job.row = rows() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride() * shape.side);
+    job.column = columns() + (shape.strip ? (shape.strip == 2) * p * shape.taps : p % shape.stride() * shape.side);
     make_patches(job);
   }
 }

@@ -45,13 +45,13 @@ class WinogradBlock {
 
   int64_t all() const { return images * count(1) * count(2); }
   WinogradTiles of_image(int64_t n) const;
-  // Those that have values in a plane: short ones have none at the points 2 and -2 of their axis.
+  // Those that have values in a plane: short ones have none at all points of their axis.
   Range in_plane(int64_t plane) const;
 
  private:
   int64_t count(int i) const { return number[i - 1][0] + number[i - 1][1]; }
 
-  int64_t images;
+  int64_t images, side;
   int64_t number[2][2];  // of an axis, whole and short ones
 };
 

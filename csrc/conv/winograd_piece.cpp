@@ -9,12 +9,33 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kWeightBytes = 64 << 20;  // transformed at a time, if there is but one group
+// Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
+// have smaller images, or take little time for that.
+constexpr int64_t kMostReady = 128 * 256;
 
 template <class T>
 double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
   const View<const T>& w = c.rows.w;
   const bool all = w.shape[3] == shape.kernel(1) && w.shape[4] == shape.kernel(2);
   return winograd_weight_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, all);
+}
+
+// Of an image, without the weights.
+template <class T>
+double image_cost(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape) {
+  const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
+  return winograd_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, outputs);
+}
+
+// With tiles of the size that costs less, be the weights at hand or not: those change no bit.
+template <class T>
+WinogradShape shape_of(const Operands<T>& c, const PieceBox& box) {
+  const WinogradShape shape = winograd_shape(box.d.map, box.h.map, box.w.map);
+  if (!fits_large_tiles<T>(shape)) return shape;
+  WinogradShape large = shape;
+  large.side = kWinogradLargeIn;
+  const auto cost = [&](const WinogradShape& s) { return image_cost(c, box, s) + weight_cost(c, s); };
+  return cost(large) < cost(shape) ? large : shape;
 }
 
 // Of the four phases of a stride of two; `box` has the taps that any of them has.
@@ -55,7 +76,7 @@ int find_parts(const BackwardPieces& axis, const AxisMap& both, int64_t stride, 
 template <class T>
 int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape) {
   const WeightRows<T>& w = c.rows;
-  if (w.groups > 1 || c.transformed()) return w.rows;
+  if (w.groups > 1 || c.transformed(shape.large())) return w.rows;
   const int64_t row_bytes = shape.planes() * shape.slices * w.channels * static_cast<int64_t>(sizeof(T));
   return std::min(w.rows, std::max<int64_t>(8, kWeightBytes / row_bytes / 8 * 8));
 }
@@ -64,7 +85,7 @@ int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape) {
 
 template <class T>
 bool WinogradPiece<T>::suits(const Operands<T>& c, const PieceBox& box) {
-  return pays(c, box, winograd_shape(box.d.map, box.h.map, box.w.map));
+  return pays(c, box, shape_of(c, box));
 }
 
 template <class T>
@@ -77,9 +98,7 @@ bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const Win
   if (!large_enough_for_winograd(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return false;
   const double direct = static_cast<double>(shape.products() * w.groups * w.rows) * w.channels * outputs[0] *
                         outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-  return winograd_cost<T>(shape, w.groups, w.rows, w.channels, outputs) +
-             (c.transformed() ? 0 : weight_cost(c, shape)) <
-         direct;
+  return image_cost(c, box, shape) + (c.transformed(shape.large()) ? 0 : weight_cost(c, shape)) < direct;
 }
 
 template <class T>
@@ -90,7 +109,7 @@ bool WinogradPiece<T>::find_ends(const Operands<T>& c, const BackwardPieces (&ax
   if (d.set.size() != 1 || h.set.size() != 1 || w.set.size() != 1 || !d.add.empty() ||
       !suits(c, {d.set[0], h.set[0], w.set[0]}))
     return false;
-  const WinogradShape shape = winograd_shape(d.set[0].map, h.set[0].map, w.set[0].map);
+  const WinogradShape shape = shape_of(c, {d.set[0], h.set[0], w.set[0]});
   if (shape.strip || shape.products() != 9 || shape.step[1] * shape.step[2] != 1) return false;
   return find_winograd_ends(h, ends[0]) && find_winograd_ends(w, ends[1]);
 }
@@ -132,7 +151,7 @@ WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const
     for (int64_t j : tap[2]) *to++ = i + j;
   for (int i : {0, 1})
     for (size_t t = 0; t < 6; ++t) sum_.part_tap[i][t % 2][t / 2] = t < tap[i + 1].size() ? tap[i + 1][t] : kNoTap;
-  sum_.shape = winograd_shape(sum_.axis[0], sum_.axis[1], sum_.axis[2]);
+  sum_.shape = shape_of(c_, box);
   sum_.y = c_.y_of(box);
   for (int i = 0; ends && i < 2; ++i) sum_.ends[i] = ends[i];
   start();
@@ -159,7 +178,7 @@ void WinogradPiece<T>::start() {
 
 template <class T>
 void WinogradPiece<T>::plan() {
-  sum_.u = c_.transformed();
+  sum_.u = c_.transformed(sum_.shape.large());
   plan_ = plan_winograd(sum_);
 }
 
@@ -193,8 +212,15 @@ void WinogradPiece<T>::run_rows() {
 }
 
 template <class T>
-void WinogradPiece<T>::make_ready(ReadyWeights<T>& to) const {
-  T* u = to.reserve(weight_elements());
+void WinogradPiece<T>::make_ready(ReadyWeights<T>& to) {
+  sum_.rows = c_.rows.rows;
+  const bool both = fits_large_tiles<T>(sum_.shape) && sum_.groups * sum_.rows * sum_.channels <= kMostReady;
+  sum_.shape.side = kWinogradIn;
+  const int64_t size = weight_elements();
+  sum_.shape.side = both ? kWinogradLargeIn : kWinogradIn;
+  T* u = to.reserve(both ? size + weight_elements() : size);
+  if (both) winograd_weights(sum_, 1, u + size), to.large = u + size;
+  sum_.shape.side = kWinogradIn;
   winograd_weights(sum_, 1, u);
   to.transformed = u;
 }

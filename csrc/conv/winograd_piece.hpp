@@ -27,13 +27,14 @@ class WinogradPiece {
 
   void run();
   ConvPlan describe() const;
-  // The weights transformed. With a stride of two, that would be sixteen times as many: then they are not kept.
+  // The weights transformed, for tiles of either size. With a stride of two, that would be sixteen times as many: then
+  // they are not kept.
   bool keeps_weights() const { return sum_.shape.split == 1; }
-  void make_ready(ReadyWeights<T>& to) const;
+  void make_ready(ReadyWeights<T>& to);
 
  private:
   int64_t weight_elements() const { return winograd_weight_size(sum_); }
-  bool needs_weights() const { return !c_.transformed() && !plan_.transforms_weights; }
+  bool needs_weights() const { return !c_.transformed(sum_.shape.large()) && !plan_.transforms_weights; }
   static bool pays(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape);
   void start();
   void plan();

@@ -49,10 +49,12 @@ struct WinogradWeight {
   int64_t parts = 1;                 // of the sum over tiles
   int threads;
 
-  WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_)
+  // With tiles of so many points an axis, where they are squares of three taps.
+  WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_, int points)
       : p(problem), dy(dy_), x(x_), dw(dw_) {
     for (int i = 0; i < 3; ++i) axis[i] = forward_axis(p.axis[i]);
     shape = winograd_shape(axis[0], axis[1], axis[2]);
+    if (fits_large_tiles<T>(shape)) shape.side = points;
     oc = p.oc / p.groups;
     ic = p.ic / p.groups;
     planes = shape.planes() * shape.parts();
@@ -135,9 +137,11 @@ struct WinogradWeight {
     const double products =
                      static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 * (shape.strip ? 1.3 : 1.2),
                  n_parts = static_cast<double>(shape.parts());
-    const double source = shape.strip ? 40 + 25 * n_parts : 250 * n_parts, gradient = shape.strip ? 60 : 200;
+    const double size = shape.large() ? 2 : 1;
+    const double source = shape.strip ? 40 + 25 * n_parts : 250 * size * n_parts,
+                 gradient = shape.strip ? 60 : 200 * size;
     const double transforms = source * x_vectors * ceil_div(oc, outputs) + gradient * vectors * ceil_div(ic, channels);
-    const double sums = (shape.strip ? 45 : shape.split > 1 ? 150 : 190) * n_parts;
+    const double sums = (shape.strip ? 45 : shape.split > 1 ? 150 : shape.large() ? 420 : 190) * n_parts;
     return p.groups * deep() * (products + transforms * all_tiles + sums * rows * vectors) + 4000;
   }
 
@@ -260,7 +264,7 @@ struct WinogradWeight {
     job.down = k * job.row;
     job.channel = p.axis[1].k * k * outputs;
     job.part_taps = shape.taps;
-    const auto weight_sums = shape.strip ? transforms.strip_sums : transforms.of(shape.taps).weight_sums;
+    const auto weight_sums = shape.strip ? transforms.strip_sums : transforms.of(shape.taps, shape.side).weight_sums;
     for (int64_t o = 0; o < t.o.size(); o += lanes)
       for (int64_t part = 0; part < shape.parts(); ++part) {
         job.s = sums + part * shape.planes() * sum_plane() + o * channels + c * lanes;
@@ -284,24 +288,32 @@ WinogradShape shape_of(const ConvProblem& p) {
   return winograd_shape(forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2]));
 }
 
+// Points of the tiles that cost less, of two images: the choice is not to depend on the batch, and what a call pays
+// once counts for less than in a batch of one.
+template <class T>
+int best_side(const ConvProblem& p) {
+  double cost[2];
+  for (int large : {0, 1})
+    cost[large] = WinogradWeight<T>(p, {}, {}, {}, large ? kWinogradLargeIn : kWinogradIn).cost(2);
+  return cost[1] < cost[0] ? kWinogradLargeIn : kWinogradIn;
+}
+
 }  // namespace
 
 template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
   const WinogradShape shape = shape_of(p);
-  if (shape.taps == 0 || (!shape.strip && !winograd_kernels<T>().of(shape.taps).weight_sums)) return false;
+  if (shape.taps == 0 || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums)) return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
     return false;
-  // Two images: the choice is not to depend on the batch, and what a call pays once counts for less than in a batch of
-  // one.
-  return WinogradWeight<T>(p, {}, {}, {}).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
+  return WinogradWeight<T>(p, {}, {}, {}, best_side<T>(p)).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
 
 template <class T>
 void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
-  WinogradWeight<T> w(p, dy, x, dw);
+  WinogradWeight<T> w(p, dy, x, dw, best_side<T>(p));
   w.share_out();
   w.run();
 }
@@ -309,13 +321,16 @@ void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const
 template <class T>
 ConvPlan plan_winograd_weight(const ConvProblem& p) {
   ConvPlan plan;
-  WinogradWeight<T> w(p, {}, {}, {});
+  WinogradWeight<T> w(p, {}, {}, {}, best_side<T>(p));
   w.share_out();
   plan.algorithm = Algorithm::winograd;
   static constexpr const char* strips[] = {"", "F(3, 6)", "F(4, 5)", "F(5, 4)"};
   static constexpr const char* squares[] = {"F(2x2, 5x5)", "F(3x3, 4x4)", "", "F(5x5, 2x2)"};
   static constexpr const char* strided[] = {"4 F(2x2, 5x5)", "4 F(3x3, 4x4)"};
-  plan.kernel = (w.shape.strip ? strips : w.shape.split > 1 ? strided : squares)[w.shape.taps - 2];
+  plan.kernel = w.shape.large() ? "F(3x3, 6x6)"
+                                : (w.shape.strip       ? strips
+                                   : w.shape.split > 1 ? strided
+                                                       : squares)[w.shape.taps - 2];
   plan.mr = w.transforms.tiles;
   plan.nr = static_cast<int>(std::min<int64_t>(w.outputs, w.transforms.vectors * w.kernels.lanes));
   plan.block_channels = w.channels;

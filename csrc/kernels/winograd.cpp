@@ -1,5 +1,5 @@
 // Winograd's F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2) (Lavin and Gray, arXiv:1509.09308) on the points 0, 1, -1, 2, -2
-// and infinity, a vector holding one value of many channels.
+// and infinity, a vector holding one value of many channels; and F(6x6, 3x3) on the points of strips.
 #include "kernels/winograd.hpp"
 
 #include "isa/table.hpp"
@@ -20,10 +20,22 @@ FASTCONV_INLINE int64_t number_of(const WinogradTiles& t, int64_t r, int64_t s) 
   return phase + t.begin[low][right] + (low ? 0 : r) * (right ? 1 : t.whole_across) + (right ? 0 : s);
 }
 
-// f(0) ... f(N - 1), the second half of a transform: unrolled for three taps alone, whose values fit the registers.
-template <int N, bool kUnrolled, class F>
+// Large tiles are not worth their code on the oldest rung.
+#if defined(__FMA__) || FASTCONV_VEC_REGISTERS == 32
+constexpr bool kLargeTiles = true;
+#else
+constexpr bool kLargeTiles = false;
+#endif
+
+// Whether halves of a transform are unrolled, which takes twice the code: where most values of a tile fit the
+// registers.
+template <class T, int P>
+constexpr bool kUnrolled = P == 6 && sizeof(T) == 4 && FASTCONV_VEC_REGISTERS == 32;
+
+// f(0) ... f(N - 1)
+template <int N, bool kUnroll, class F>
 FASTCONV_INLINE void each(F f) {
-  if constexpr (kUnrolled) {
+  if constexpr (kUnroll) {
 #pragma GCC unroll 8
     for (int i = 0; i < N; ++i) f(i);
   } else {
@@ -32,12 +44,12 @@ FASTCONV_INLINE void each(F f) {
   }
 }
 
-// The first `count` of six values to one plane after another, what is `ahead` of them being fetched. Returns the plane
-// behind the sixth: addresses are added up, which takes less than to multiply them.
-template <class T>
-FASTCONV_INLINE T* store_planes(T* to, int64_t plane, const Vec<T> (&v)[6], int ahead, int count = 6) {
+// The first `count` of P values to one plane after another, what is `ahead` of them being fetched. Returns the plane
+// behind the last: addresses are added up, which takes less than to multiply them.
+template <class T, int P>
+FASTCONV_INLINE T* store_planes(T* to, int64_t plane, const Vec<T> (&v)[P], int ahead, int count = P) {
 #pragma GCC unroll 8
-  for (int j = 0; j < 6; ++j, to += plane)
+  for (int j = 0; j < P; ++j, to += plane)
     if (j < count) store(to, v[j]), __builtin_prefetch(to + ahead, 1);
   return to;
 }
@@ -64,6 +76,10 @@ FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N]) {
   for (int k = 1; k < N; ++k) y[k] = k % 2 ? difference + T(1 << k) * difference2 : sum + T(1 << k) * sum2;
   y[N - 1] += m[5];
 }
+template <class T, int N>
+FASTCONV_INLINE void output_transform(const Vec<T> (&m)[8], Vec<T> (&y)[N]) {
+  strip_output<T>(m, y, N);
+}
 
 // The values of polynomials at the points: G in, but for its divisors, and A in.
 template <class T, int R>
@@ -79,6 +95,29 @@ FASTCONV_INLINE void point_values(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
   u[3] = even2 + odd2;
   u[4] = even2 - odd2;
   u[5] = g[R - 1];
+}
+
+// G in, but for the divisors of small tiles
+template <class T, int R>
+FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
+  point_values<T>(g, u);
+}
+template <class T, int R>
+FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[8]) {
+  strip_weight_transform<T>(g, u);
+  u[7] = g[R - 1];
+}
+
+// G^T in, but for the divisors of small tiles
+template <class T, int R>
+FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R]) {
+  output_transform<T>(s, w);
+}
+template <class T, int R>
+FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R]) {
+#pragma GCC unroll 4
+  for (int t = 0; t < R; ++t) w[t] = strip_sum<T>(s, t);
+  w[R - 1] += s[7];
 }
 
 template <class T>
@@ -118,42 +157,56 @@ FASTCONV_INLINE void dense_taps(T* taps, const T* w, int64_t row_stride) {
   for (int m = 0; m < VL; ++m) taps[last * VL + m] = w[m * row_stride + last];
 }
 
+// The step of taps that lie side by side, 1 or -1, for a whole vector of rows; 0 of others.
 template <class T, int R>
+FASTCONV_INLINE int64_t dense_step(const WinogradWeights<T>& a) {
+  const int64_t step = a.tap[1] - a.tap[0];
+  bool dense = R > 2 && (step == 1 || step == -1) && a.rows == kLanes<T>;
+  for (int t = 1; t < R * R; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
+  return dense ? step : 0;
+}
+
+// taps[(c * R * R + t) * lanes + m] of channels [c0, c0 + channels): in the order of the memory where they lie side by
+// side.
+template <class T, int R>
+__attribute__((noinline)) void gather_taps(const WinogradWeights<T>& a, int64_t c0, int64_t channels, int64_t step,
+                                           T* taps) {
+  constexpr int VL = kLanes<T>, kTaps = R * R;
+  for (const T* w = a.w + c0 * a.channel_stride; channels > 0; --channels, w += a.channel_stride, taps += kTaps * VL) {
+    if (step) {
+      if constexpr (R > 2) dense_taps<T, R>(taps, w + a.tap[step < 0 ? kTaps - 1 : 0], a.row_stride);
+    } else {
+      for (int t = 0; t < kTaps; ++t)
+        for (int64_t m = 0; m < VL; ++m) taps[t * VL + m] = m < a.rows ? w[m * a.row_stride + a.tap[t]] : T(0);
+    }
+  }
+}
+
+template <class T, int R, int P>
 void weights(const WinogradWeights<T>& a) {
   constexpr int VL = kLanes<T>, kChunk = 8, kTaps = R * R;
-  const int64_t step = a.tap[1] - a.tap[0], plane = a.plane;
-  bool dense = R > 2 && (step == 1 || step == -1) && a.rows == VL;
-  for (int t = 1; t < kTaps; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
-  const bool reversed = dense && step < 0;
-  const int64_t first = reversed ? (kTaps - 1) * VL : 0, next = reversed ? -VL : VL;
+  const int64_t step = dense_step<T, R>(a), plane = a.plane;
+  const int64_t first = step < 0 ? (kTaps - 1) * VL : 0, next = step < 0 ? -VL : VL;
   alignas(64) T taps[kChunk][kTaps * VL];
   for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
     const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
-    for (int64_t c = 0; c < chunk; ++c) {
-      const T* w = a.w + (c0 + c) * a.channel_stride;
-      if (dense) {
-        if constexpr (R > 2) dense_taps<T, R>(taps[c], w + a.tap[reversed ? kTaps - 1 : 0], a.row_stride);
-      } else {
-        for (int t = 0; t < kTaps; ++t)
-          for (int64_t m = 0; m < VL; ++m) taps[c][t * VL + m] = m < a.rows ? w[m * a.row_stride + a.tap[t]] : T(0);
-      }
-    }
+    gather_taps<T, R>(a, c0, chunk, step, taps[0]);
     for (int64_t c = 0; c < chunk; ++c) {
       const T* tap = taps[c] + first;
-      Vec<T> half[R][6];  // [column][row]
+      Vec<T> half[R][P];  // [column][row]
 #pragma GCC unroll 8
       for (int j = 0; j < R; ++j) {
         Vec<T> g[R];
 #pragma GCC unroll 8
         for (int i = 0; i < R; ++i) g[i] = load(tap + (i * R + j) * next);
-        point_values<T>(g, half[j]);
+        weight_transform<T>(g, half[j]);
       }
       T* to = a.u + (c0 + c) * VL;
-      each<6, R == 3>([&](int i) FASTCONV_LAMBDA {
-        Vec<T> g[R], u[6];
+      each<P, R == 3 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+        Vec<T> g[R], u[P];
 #pragma GCC unroll 8
         for (int j = 0; j < R; ++j) g[j] = half[j][i];
-        point_values<T>(g, u);
+        weight_transform<T>(g, u);
         to = store_planes<T>(to, plane, u, 2 * VL);
       });
     }
@@ -391,22 +444,22 @@ FASTCONV_INLINE void store_output(const WinogradOutput<T>& a, T* to, Vec<T> out,
 }
 
 // The NxN outputs of a tile to `to`, their rows and columns so many elements apart, the last ones at an offset of their
-// own: in a short tile they take the place of the last but two.
-template <class T, int N>
+// own: in a short tile they take the place of the last but two, or four.
+template <class T, int N, int P>
 FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, int64_t row, int64_t column,
                                  int64_t last_row, int64_t last_column) {
   const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
-  Vec<T> half[6][N];  // [column of the tile][row of the output]
+  Vec<T> half[P][N];  // [column of the tile][row of the output]
+  each<P, kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
+    Vec<T> in[P];
 #pragma GCC unroll 8
-  for (int j = 0; j < 6; ++j) {
-    Vec<T> in[6];
-#pragma GCC unroll 8
-    for (int i = 0; i < 6; ++i) in[i] = load(m + (i * 6 + j) * a.plane);
+    for (int i = 0; i < P; ++i) in[i] = load(m + (i * P + j) * a.plane);
     output_transform<T>(in, half[j]);
-  }
-  each<N, N == 4>([&](int i) FASTCONV_LAMBDA {
-    const Vec<T> line[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]};
-    Vec<T> y[N];
+  });
+  each<N, N == 4 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+    Vec<T> line[P], y[N];
+#pragma GCC unroll 8
+    for (int j = 0; j < P; ++j) line[j] = half[j][i];
     output_transform<T>(line, y);
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j)
@@ -414,13 +467,13 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
   });
 }
 
-// To the four rows from `row` on.
+// To `rows` rows from `row` on.
 template <class T>
-__attribute__((noinline)) void add_more(const WinogradOutput<T>& a, int64_t row, int64_t pitch) {
+__attribute__((noinline)) void add_more(const WinogradOutput<T>& a, int64_t row, int64_t rows, int64_t pitch) {
   constexpr int VL = kLanes<T>;
   for (int64_t k = 0; k < a.addition_count; ++k) {
     const WinogradAddition<T>& add = a.additions[k];
-    for (int64_t i = 0; i < 4; ++i) {
+    for (int64_t i = 0; i < rows; ++i) {
       if (row + i < add.row || row + i >= add.row + add.rows) continue;
       const T* src = add.src + (row + i - add.row) * add.columns * VL;
       T* to = a.pixels + i * pitch + add.column * VL;
@@ -444,9 +497,9 @@ FASTCONV_INLINE void output_strip(const WinogradOutput<T>& a, const T* m, T* to,
 }
 
 // Tiles are always written whole. Where rows of y follow one another, so do those of `pixels`, and what is too much in
-// one is too much at the beginning of the next: hence the last tile goes first.
+// one is too much at the beginning of the next: hence the last tile goes first. Short tiles lack so many outputs.
 template <class T, class Tile>
-FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int64_t wide, Tile tile) {
+FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int64_t wide, int64_t lacking, Tile tile) {
   constexpr int VL = kLanes<T>;
   const auto first = [](int64_t t, int64_t n, int64_t apart)
                          FASTCONV_LAMBDA { return apart == 1 ? t * n : t / apart * apart * n + t % apart; };
@@ -455,13 +508,13 @@ FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int6
   const int64_t columns = first(across - 1, wide, a.column_apart) + (wide - 1) * a.column_apart + 1;
   const int64_t pitch = (joined ? a.columns : columns) * VL;
   for (int64_t r = 0; r < a.tiles.down << a.tiles.phases; ++r) {
-    const int64_t last_row = (high - (r >> a.tiles.phases < a.tiles.whole_down ? 1 : 3)) * pitch;
+    const int64_t last_row = (high - 1 - (r >> a.tiles.phases < a.tiles.whole_down ? 0 : lacking)) * pitch;
     for (int64_t t = 0; t < across; ++t) {
       const int64_t s = t ? t - 1 : across - 1, step = a.column_apart * VL;
       tile(a.m + number_of(a.tiles, r, s) * VL, a.pixels + first(s, wide, a.column_apart) * VL, pitch, step, last_row,
-           (wide - (s >> a.tiles.phases < a.tiles.whole_across ? 1 : 3)) * step);
+           (wide - 1 - (s >> a.tiles.phases < a.tiles.whole_across ? 0 : lacking)) * step);
     }
-    if (a.addition_count) add_more(a, r * high, pitch);
+    if (a.addition_count) add_more(a, r * high, high, pitch);
     const int64_t h = first(a.tile_row + r, high, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
     const int64_t rows = left < high ? left : high;
     T* y = a.y + h * a.y_row;
@@ -473,98 +526,99 @@ FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int6
     }
   }
 }
-template <class T, int N>
+template <class T, int N, int P>
 void output(const WinogradOutput<T>& a) {
-  output_tiles(a, N, N,
+  output_tiles(a, N, N, P - 4,
                [&](const T* m, T* to, int64_t row, int64_t column, int64_t last_row, int64_t last_column)
-                   FASTCONV_LAMBDA { output_tile<T, N>(a, m, to, row, column, last_row, last_column); });
+                   FASTCONV_LAMBDA { output_tile<T, N, P>(a, m, to, row, column, last_row, last_column); });
 }
 template <class T>
 void strip_outputs(const WinogradOutput<T>& a) {
-  output_tiles(a, a.vertical ? a.strip : 1, a.vertical ? 1 : a.strip,
+  output_tiles(a, a.vertical ? a.strip : 1, a.vertical ? 1 : a.strip, 0,
                [&](const T* m, T* to, int64_t row, int64_t column, int64_t, int64_t)
                    FASTCONV_LAMBDA { output_strip(a, m, to, a.vertical ? row : column); });
 }
 
-template <class T, int P>
-FASTCONV_INLINE void patch_transform(const Vec<T> (&d)[P], Vec<T> (&v)[6]) {
-  if constexpr (P == 6) input_transform<T>(d, v);
-  else point_values<T>(d, v);
+// The L values of a line of a patch of inputs or, fewer than P, of outputs
+template <class T, int L, int P>
+FASTCONV_INLINE void patch_transform(const Vec<T> (&d)[L], Vec<T> (&v)[P]) {
+  if constexpr (L == 8) strip_input<T>(d, v);
+  else if constexpr (L == P) input_transform<T>(d, v);
+  else if constexpr (P == 6) point_values<T>(d, v);
+  else strip_output_back<T>(d, v, L);
 }
 
 // The patch whose lines stand at src + row[h] + column[w].
-template <class T, int P>
+template <class T, int L, int P>
 FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int32_t* row, const int32_t* column, T* v) {
-  Vec<T> half[6][P];  // [row of the result][column of the patch]
+  Vec<T> half[P][L];  // [row of the result][column of the patch]
   const int64_t plane = a.plane;
-  int64_t line[P];
+  int64_t line[L];
 #pragma GCC unroll 8
-  for (int i = 0; i < P; ++i) line[i] = row[i];
+  for (int i = 0; i < L; ++i) line[i] = row[i];
+  each<L, kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
+    Vec<T> in[L], out[P];
 #pragma GCC unroll 8
-  for (int j = 0; j < P; ++j) {
-    Vec<T> in[P], out[6];
-#pragma GCC unroll 8
-    for (int i = 0; i < P; ++i) in[i] = load(src + column[j] + line[i]);
+    for (int i = 0; i < L; ++i) in[i] = load(src + column[j] + line[i]);
     patch_transform<T>(in, out);
 #pragma GCC unroll 8
-    for (int i = 0; i < 6; ++i) half[i][j] = out[i];
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < 6; ++i) {
-    Vec<T> out[6];
+    for (int i = 0; i < P; ++i) half[i][j] = out[i];
+  });
+  each<P, kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+    Vec<T> out[P];
     patch_transform<T>(half[i], out);
     v = store_planes<T>(v, plane, out, kLanes<T>);
-  }
+  });
 }
 
 // Patches with columns of zeros are copied together first.
-template <class T, int P>
+template <class T, int L, int P>
 void patches(const WinogradPatches<T>& a) {
   constexpr int VL = kLanes<T>;
-  alignas(64) T copy[P * P * VL];
-  int32_t own_row[P], own_column[P];
-  for (int i = 0; i < P; ++i) own_row[i] = i * P * VL, own_column[i] = i * VL;
+  alignas(64) T copy[L * L * VL];
+  int32_t own_row[L], own_column[L];
+  for (int i = 0; i < L; ++i) own_row[i] = i * L * VL, own_column[i] = i * VL;
   for (int64_t r = 0; r < a.tiles.down; ++r)
     for (int64_t s = 0; s < a.tiles.across; ++s) {
       const T* src = a.src;
       const int32_t *row = a.row + a.row_lines * r, *column = a.column + a.column_lines * s;
-      if ((column[0] | column[P / 2] | column[P - 1]) < 0) {
-        for (int j = 0; j < P; ++j) {
-          Vec<T> line[P] = {};
+      if ((column[0] | column[L / 2] | column[L - 1]) < 0) {
+        for (int j = 0; j < L; ++j) {
+          Vec<T> line[L] = {};
           if (column[j] >= 0) {
 #pragma GCC unroll 8
-            for (int i = 0; i < P; ++i) line[i] = load(src + row[i] + column[j]);
+            for (int i = 0; i < L; ++i) line[i] = load(src + row[i] + column[j]);
           }
 #pragma GCC unroll 8
-          for (int i = 0; i < P; ++i) store(copy + (i * P + j) * VL, line[i]);
+          for (int i = 0; i < L; ++i) store(copy + (i * L + j) * VL, line[i]);
         }
         src = copy, row = own_row, column = own_column;
       }
-      patch<T, P>(a, src, row, column, a.v + number_of(a.tiles, r, s) * VL);
+      patch<T, L, P>(a, src, row, column, a.v + number_of(a.tiles, r, s) * VL);
     }
 }
 
-template <class T, int R>
+template <class T, int R, int P>
 void weight_sums(const WinogradSums<T>& a) {
   constexpr int VL = kLanes<T>;
   for (int64_t c = 0; c < a.channels; ++c) {
     const T* s = a.s + c * VL;
-    Vec<T> half[R][6];
-    each<6, R == 3 && sizeof(T) == 4>([&](int j) FASTCONV_LAMBDA {
-      Vec<T> in[6], out[R];
+    Vec<T> half[R][P];
+    each<P, R == 3 && kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
+      Vec<T> in[P], out[R];
 #pragma GCC unroll 8
-      for (int i = 0; i < 6; ++i) {
-        const T* at = s + (i * 6 + j) * a.plane;
+      for (int i = 0; i < P; ++i) {
+        const T* at = s + (i * P + j) * a.plane;
         in[i] = load(at);
         for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
       }
-      output_transform<T>(in, out);
+      sum_transform<T>(in, out);
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) half[i][j] = out[i];
     });
-    each<R, R == 3>([&](int i) FASTCONV_LAMBDA {
+    each<R, R == 3 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
       Vec<T> out[R];
-      output_transform<T>(half[i], out);
+      sum_transform<T>(half[i], out);
 #pragma GCC unroll 8
       for (int j = 0; j < R; ++j)
         if (i < a.tall && j < a.wide) store(a.w + c * a.channel + i * a.down + j * a.row, out[j]);
@@ -585,30 +639,37 @@ void line_patches(const WinogradLinePatches<T>& a) {
   }
 }
 
-template <class T>
-void line_output(const WinogradLineOutput<T>& a) {
-  constexpr int VL = kLanes<T>;
+template <class T, int P>
+FASTCONV_INLINE void line_outputs(const WinogradLineOutput<T>& a) {
+  constexpr int VL = kLanes<T>, N = P - 2;
   for (int64_t t = 0; t < a.tiles; ++t) {
-    Vec<T> m[6], y[4];
+    Vec<T> m[P], y[N];
 #pragma GCC unroll 8
-    for (int i = 0; i < 6; ++i) m[i] = load(a.m + i * a.plane + t * VL);
+    for (int i = 0; i < P; ++i) m[i] = load(a.m + i * a.plane + t * VL);
     output_transform<T>(m, y);
 #pragma GCC unroll 8
-    for (int j = 0; j < 4; ++j) store(a.pixels + (4 * t + j) * VL, y[j]);
+    for (int j = 0; j < N; ++j) store(a.pixels + (N * t + j) * VL, y[j]);
   }
 }
+template <class T>
+void line_output(const WinogradLineOutput<T>& a) {
+  if (kLargeTiles && a.large) line_outputs<T, 8>(a);
+  else line_outputs<T, 6>(a);
+}
 
-template <class T, int R>
+template <class T, int R, int P>
 constexpr WinogradTapKernels<T> of_taps() {
-  constexpr int N = winograd_outputs(R);
-  if constexpr (R == 2 && sizeof(T) == 8) return {weights<T, R>, output<T, N>, nullptr, nullptr};
-  else return {weights<T, R>, output<T, N>, patches<T, N>, weight_sums<T, R>};
+  constexpr int N = P + 1 - R;
+  if constexpr (P == 8 && !kLargeTiles) return {};
+  else if constexpr (R == 2 && sizeof(T) == 8) return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>};
+  else return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, patches<T, N, P>, weight_sums<T, R, P>};
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums<T> / kVectors, kVectors,        pixels<T>,       patches<T, 6>,    products<T>,      tile_sums<T>,
-          line_patches<T>,     line_output<T>,  part_weights<T>, strip_weights<T>, strip_patches<T>, strip_outputs<T>,
-          strip_sums<T>,       of_taps<T, 2>(), of_taps<T, 3>(), of_taps<T, 5>()};
+  return {kSums<T> / kVectors, kVectors,           pixels<T>,          products<T>,
+          tile_sums<T>,        line_patches<T>,    line_output<T>,     part_weights<T>,
+          strip_weights<T>,    strip_patches<T>,   strip_outputs<T>,   strip_sums<T>,
+          of_taps<T, 2, 6>(),  of_taps<T, 3, 6>(), of_taps<T, 5, 6>(), of_taps<T, 3, 8>()};
 }
 
 }  // namespace

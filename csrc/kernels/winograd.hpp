@@ -1,15 +1,14 @@
 // Contracts of the Winograd kernels: F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2). All rest on the same six points, so that
 // tiles of 6x6 inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the
 // outputs of a tile along an axis, 4, 2 or 5, and R for the taps, 3, 5 or 2. Kernels of one axis have tiles of 8 inputs
-// along it, strips: F(6, 3), F(5, 4) and F(4, 5), longer kernels being sums of parts of R taps.
+// along it, strips: F(6, 3), F(5, 4) and F(4, 5), longer kernels being sums of parts of R taps. Large tiles have their
+// eight points along both axes: F(6x6, 3x3). P stands for the points of an axis, 6 or 8.
 #pragma once
 #include <cstdint>
 
 namespace fastconv {
 
-constexpr int kWinogradIn = 6, kWinogradPlanes = 36;
-constexpr int winograd_outputs(int taps) { return kWinogradIn + 1 - taps; }
-constexpr int kWinogradOut = winograd_outputs(3);
+constexpr int kWinogradIn = 6, kWinogradLargeIn = 8;
 constexpr int kWinogradTaps = 36;  // at most: 25, or four parts of nine
 constexpr int kWinogradParts = 4;
 constexpr int64_t kNoTap = INT64_MIN;
@@ -17,9 +16,9 @@ constexpr int kStripIn = 8, kStripMostTaps = 16, kStripMostOut = 6;
 
 // A vector holds one value of `lanes` channels, so that images of any size fill it.
 
-// A short tile has two outputs fewer along an axis, and is done on the points 0, 1, -1 and infinity alone: it is a
-// whole tile of the inputs d0 d1 d2 d1 d2 d3, whose values at 2 and -2 are zero, and whose last output stands where the
-// last of a whole tile does. The last tiles of an axis can be short.
+// A short tile has two outputs fewer along an axis, a large one four, and is done on the points 0, 1, -1 and infinity
+// alone: it is a whole tile of the inputs d0 d1 d2 d1 d2 d3 (d0 d1 d2 d1 d2 d1 d2 d3), whose values at the other points
+// are zero, and whose last output stands where the last of a whole tile does. The last tiles of an axis can be short.
 
 // Where the tiles of an image stand among a block's: those that have values in a plane side by side. Tile s of row r is
 // number begin[i][j] + k, where i and j say whether it is short in height and in width, and it is the k-th of such. If
@@ -41,7 +40,7 @@ struct WinogradPixels {
   T* pixels;
 };
 
-// Value i of tile s of row r, which is number t, goes to v + plane * i + t * lanes: (B^T d B)_i of a source's 6x6 patch
+// Value i of tile s of row r, which is number t, goes to v + plane * i + t * lanes: (B^T d B)_i of a source's PxP patch
 // d, or (A g A^T)_i of a gradient's NxN patch g. Its value (h, w) stands at src + row[row_lines * r + h] +
 // column[column_lines * s + w], or is zero where that column is negative: at an end, or between the outputs of a short
 // tile. Of a strip, `lines` of the axis that it lies along are read: 8 inputs, fewer outputs.
@@ -147,7 +146,7 @@ struct WinogradOutput {
   bool clamp;
   T low, high;
   T* pixels;
-  const WinogradAddition<T>* additions;  // behind the clamp; to 4x4 outputs alone
+  const WinogradAddition<T>* additions;  // behind the clamp; of three taps alone
   int64_t addition_count;
   bool vertical;  // of strips,
   int strip;      // and their N
@@ -168,7 +167,7 @@ struct WinogradSums {
 };
 
 // One dimension: v[j * plane + t * lanes + c] = (B^T d)_j of the six pixels d at src + line[6 t], ..., which are zero
-// where that is negative.
+// where that is negative. Large tiles are strips here.
 template <class T>
 struct WinogradLinePatches {
   const T* src;
@@ -177,16 +176,18 @@ struct WinogradLinePatches {
   T* v;
   int64_t plane;
 };
-// pixels[(4 t + j) * lanes + l] = (A^T m)_j, value i of tile t standing at m + plane * i + t * lanes.
+// pixels[(N t + j) * lanes + l] = (A^T m)_j, value i of tile t standing at m + plane * i + t * lanes.
 template <class T>
 struct WinogradLineOutput {
   const T* m;
   int64_t plane, tiles;
   T* pixels;
+  bool large;
 };
 
 template <class T>
 struct WinogradTapKernels {
+  void (*source_patches)(const WinogradPatches<T>&);
   void (*weights)(const WinogradWeights<T>&);
   void (*output)(const WinogradOutput<T>&);
   void (*gradient_patches)(const WinogradPatches<T>&);
@@ -197,7 +198,6 @@ template <class T>
 struct WinogradKernelsOf {
   int tiles, vectors;  // of the largest register tile
   void (*pixels)(const WinogradPixels<T>&);
-  void (*source_patches)(const WinogradPatches<T>&);
   void (*products)(const WinogradProducts<T>&);
   void (*tile_sums)(const WinogradTileSums<T>&);
   void (*line_patches)(const WinogradLinePatches<T>&);
@@ -208,8 +208,11 @@ struct WinogradKernelsOf {
   void (*strip_output)(const WinogradOutput<T>&);
   void (*strip_sums)(const WinogradSums<T>&);
   WinogradTapKernels<T> two, three, five;  // of two taps no weight gradient of doubles
+  WinogradTapKernels<T> large;             // null on rungs that do without
 
-  const WinogradTapKernels<T>& of(int taps) const { return taps == 3 ? three : taps == 5 ? five : two; }
+  const WinogradTapKernels<T>& of(int taps, int points) const {
+    return points == kWinogradLargeIn ? large : taps == 3 ? three : taps == 5 ? five : two;
+  }
 };
 struct WinogradKernels {
   WinogradKernelsOf<float> f32;

@@ -34,21 +34,37 @@ FASTCONV_INLINE void strip_output(const Vec<T> (&m)[8], Vec<T> (&y)[kStripMostOu
   }
 }
 
-// out = G in but for the point at infinity, whose value is the last tap
+// G's element of tap t at the points 1, 2 and 1/2
 template <class T>
-FASTCONV_INLINE void strip_weight(const Vec<T> (&g)[5], Vec<T> (&u)[8]) {
+constexpr T strip_weight(int point, int t) {
   constexpr double scale[3] = {-2.0 / 9, 1.0 / 90, 32.0 / 45};
+  return T(scale[point] * (point == 0 ? 1.0 : point == 1 ? double(1 << t) : 1.0 / (1 << t)));
+}
+
+// out = G in but for the point at infinity, whose value is the last tap
+template <class T, int R>
+FASTCONV_INLINE void strip_weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[8]) {
 #pragma GCC unroll 4
   for (int i = 0; i < 3; ++i) {
-    const auto weight = [&](int t) FASTCONV_LAMBDA {  // of tap t at the points 1, 2 and 1/2
-      return T(scale[i] * (i == 0 ? 1.0 : i == 1 ? double(1 << t) : 1.0 / (1 << t)));
-    };
-    const Vec<T> even = g[0] * weight(0) + g[2] * weight(2) + g[4] * weight(4),
-                 odd = g[1] * weight(1) + g[3] * weight(3);
+    Vec<T> even = g[0] * strip_weight<T>(i, 0), odd = g[1] * strip_weight<T>(i, 1);
+#pragma GCC unroll 4
+    for (int t = 2; t < R; t += 2) even += g[t] * strip_weight<T>(i, t);
+#pragma GCC unroll 4
+    for (int t = 3; t < R; t += 2) odd += g[t] * strip_weight<T>(i, t);
     u[2 * i + 1] = even + odd;
     u[2 * i + 2] = even - odd;
   }
   u[0] = g[0];
+}
+
+// (G^T s)_t but for the point at infinity
+template <class T>
+FASTCONV_INLINE Vec<T> strip_sum(const Vec<T> (&s)[8], int t) {
+  Vec<T> w = t == 0 ? s[0] : Vec<T>{};
+#pragma GCC unroll 4
+  for (int i = 0; i < 3; ++i)
+    w += strip_weight<T>(i, t) * (t % 2 ? s[2 * i + 1] - s[2 * i + 2] : s[2 * i + 1] + s[2 * i + 2]);
+  return w;
 }
 
 template <class T>
@@ -76,7 +92,7 @@ void strip_weights(const WinogradStripWeights<T>& a) {
         };
         const Vec<T> g[5] = {tap(0), tap(1), tap(2), tap(3), tap(4)};
         Vec<T> out[8];
-        strip_weight<T>(g, out);
+        strip_weight_transform<T>(g, out);
         out[7] = tap(a.part_taps - 1);
 #pragma GCC unroll 8
         for (int i = 0; i < 8; ++i) store(u + i * a.plane, out[i]);
@@ -86,8 +102,8 @@ void strip_weights(const WinogradStripWeights<T>& a) {
 }
 
 // out = A in, for n outputs, zeros behind
-template <class T>
-FASTCONV_INLINE void strip_output_back(const Vec<T> (&y)[8], Vec<T> (&v)[8], int64_t n) {
+template <class T, int N>
+FASTCONV_INLINE void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], int64_t n) {
 #pragma GCC unroll 4
   for (int i = 0; i < 3; ++i) {
     const auto power = [&](int k) FASTCONV_LAMBDA { return i == 0 ? T(1) : i == 1 ? T(1 << k) : T(1) / T(1 << k); };
@@ -134,15 +150,9 @@ void strip_sums(const WinogradSums<T>& a) {
       s[i] = load(at);
       for (int64_t k = 1; k < a.parts; ++k) s[i] += load(at + k * a.part);
     }
-    constexpr double scale[3] = {-2.0 / 9, 1.0 / 90, 32.0 / 45};
 #pragma GCC unroll 8
     for (int t = 0; t < 5; ++t) {
-      Vec<T> w = t == 0 ? s[0] : Vec<T>{};
-#pragma GCC unroll 4
-      for (int i = 0; i < 3; ++i) {
-        const T weight = T(scale[i] * (i == 0 ? 1.0 : i == 1 ? double(1 << t) : 1.0 / (1 << t)));
-        w += weight * (t % 2 ? s[2 * i + 1] - s[2 * i + 2] : s[2 * i + 1] + s[2 * i + 2]);
-      }
+      Vec<T> w = strip_sum<T>(s, t);
       if (t == a.part_taps - 1) w += s[7];
       if (t < a.taps) store(a.w + c * a.channel + t * a.row, w);
     }
