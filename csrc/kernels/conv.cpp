@@ -372,14 +372,21 @@ void dot(const DotTile<T>& t) {
 
 template <class T>
 void pack_add(const PackChannel<T>& c) {
+  constexpr int VL = kLanes<T>;
   for (const PackLine* line = c.lines; line != c.lines + c.line_count; ++line)
-    for (const PackRun* r = c.runs; r != c.runs + c.run_count; ++r) {
+    for (const PackRun *r = c.runs, *end = r + c.run_count; r != end; ++r) {
       T* d = c.dst + line->dst + r->dst;
       const T* s = c.src + line->src + r->src;
-      if (r->step == 1)
-        for (int64_t i = 0; i < r->length; ++i) d[i] += s[i];
-      else
-        for (int64_t i = 0; i < r->length; ++i) d[i] += s[i * r->step];
+      if (r->length == 1) {  // one value, and others that the same one of y is added to: padding that repeats a pixel
+        T sum = *d + *s;
+        for (; r + 1 != end && r[1].length == 1 && r[1].dst == r->dst; ++r) sum += c.src[line->src + r[1].src];
+        *d = sum;
+        continue;
+      }
+      int64_t i = 0;
+      for (; r->step == 1 && i + VL <= r->length; i += VL)
+        store(d + i, load(static_cast<const T*>(d + i)) + load(s + i));
+      for (; i < r->length; ++i) d[i] += s[i * r->step];
     }
 }
 
