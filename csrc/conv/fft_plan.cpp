@@ -72,7 +72,7 @@ struct Costs {
     const double vectors = static_cast<double>(rows * columns) / conv_kernels<T>().lanes;
     const double megabytes = 2e-6 * static_cast<double>(rows * columns) * sizeof(T);
     const double miss = 1 + std::max(0.0, 0.15 * std::log2(4 * megabytes));  // several spectra share the L2 cache
-    transform = vectors * miss * (3.3 * std::log2(rows * columns) + (line ? 12 : 8)) + 250;
+    transform = vectors * miss * (3.3 * std::log2(rows * columns) + (line ? 12 : 8)) + (line ? 0 : 250);
     load = 7 * vectors;
     store = 4 * vectors;
     multiply = 6 * vectors * miss;
