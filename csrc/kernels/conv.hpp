@@ -117,6 +117,23 @@ struct PackChannel {
   int64_t run_count;
 };
 
+// The sum of stretches of lines, each tap's of all rows:
+//   dst[i] = init + sum of src[tap.src + row + i] over all taps that have begin <= i < end, and all rows, i in [0, n)
+struct LineTap {
+  int64_t src, begin, end;
+};
+template <class T>
+struct LinesSum {
+  const T* src;
+  const LineTap* taps;
+  int64_t tap_count;
+  const int64_t* rows;
+  int64_t row_count;
+  T* dst;
+  int64_t n;
+  T init;
+};
+
 // A whole problem so small that making it ready for the tiles would take longer: plain loops, the same sums in the same
 // order. index[a][o * k[a] + t] is the input coordinate on axis a, or -1.
 constexpr int64_t kTinyIndices = 256;  // of all axes
@@ -156,6 +173,7 @@ struct ConvKernelsOf {
   // The same with zeros between, in all of `wide` = 2 * columns or 2 * columns - 1 elements and, unless that is 0, in
   // as many `below` elements further on. Reads of src may pass the last column by a vector.
   void (*spread_zeros)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t wide, int64_t below);
+  void (*add_lines)(const LinesSum<T>&);
   void (*tiny)(const TinyConv<T>&);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 };
