@@ -661,7 +661,8 @@ template <class T, int R, int P>
 constexpr WinogradTapKernels<T> of_taps() {
   constexpr int N = P + 1 - R;
   if constexpr (P == 8 && !kLargeTiles) return {};
-  else if constexpr (R == 2 && sizeof(T) == 8) return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>};
+  else if constexpr (R == 2 && sizeof(T) == 8)
+    return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, nullptr, nullptr};
   else return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, patches<T, N, P>, weight_sums<T, R, P>};
 }
 template <class T>
