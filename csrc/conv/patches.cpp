@@ -35,12 +35,6 @@ struct PatchAxis : ConvAxis {
   int64_t carried() const { return (k - 1) * dilation / stride; }
   // The first element that output o or a later one meets.
   int64_t first_open(int64_t o) const { return o >= out ? in : std::clamp<int64_t>(o * stride - pad_before, 0, in); }
-  // Each value once, side by side.
-  AxisMap map() const {
-    AxisMap m;
-    m.outputs = m.in = out;
-    return m;
-  }
 };
 
 // Of an axis, outputs whose patches are at hand, and elements that they alone meet.
@@ -53,15 +47,35 @@ struct Window {
   }
 };
 
+// What a task is at: its window, and the first output of the cut axis whose patches it has.
+struct Part {
+  Window window[3];
+  int64_t first = 0;
+  int64_t place(int64_t output, int64_t kept) const { return (output - first) % kept; }
+};
+
 // Whether patches lie side by side.
 bool are_apart(const ConvProblem& p) {
   return std::all_of(p.axis, p.axis + 3, [](const ConvAxis& a) { return a.stride == a.k && a.dilation == 1; });
+}
+
+// What there is to know of the kernels without knowing the type of an element.
+struct Machine {
+  int64_t size;
+  int lanes, rows, vectors, accumulators;
+};
+template <class T>
+Machine machine() {
+  const ConvKernelsOf<T>& k = conv_kernels<T>();
+  return {sizeof(T), k.lanes, k.rows, k.vectors, k.accumulators};
 }
 
 // How a gradient is cut up. None of it changes a bit of the result.
 struct Patches {
   ConvProblem p;
   PatchAxis axis[3];
+  AxisMap map[3];    // of outputs, each once
+  int64_t size;      // bytes of an element
   int cut;           // the axis that images are cut across
   int64_t ic, oc;    // of a group
   int64_t line;      // outputs of a place on that axis
@@ -76,8 +90,7 @@ struct Patches {
   bool deep;
   int64_t images = 1;  // at a time
 
-  template <class T>
-  Patches(const ConvProblem& problem, const ConvKernelsOf<T>& kernels)
+  Patches(const ConvProblem& problem, const Machine& m)
       : p(problem),
         axis{PatchAxis(p.axis[0]), PatchAxis(p.axis[1]), PatchAxis(p.axis[2])},
         cut(axis[0].out > 1   ? 0
@@ -86,7 +99,9 @@ struct Patches {
         ic(p.ic / p.groups),
         oc(p.oc / p.groups),
         line(p.out_pixels() / axis[cut].out) {
-    const int64_t size = sizeof(T), out = axis[cut].out, carried = axis[cut].carried();
+    const int64_t out = axis[cut].out, carried = axis[cut].carried();
+    size = m.size;
+    for (int i = 0; i < 3; ++i) map[i].outputs = map[i].in = axis[i].out;
     deep = are_apart(p) && oc > kDeep;
     const int64_t few = deep ? ic : std::min(kWeightBytes / oc, kBytes / (carried + 1) / line) / (size * p.taps());
     channels = std::clamp<int64_t>(few, 1, ic);
@@ -94,8 +109,8 @@ struct Patches {
     strip = (deep ? kDeepBytes / all_rows() : std::min(kBytes / rows(), kInputBytes / oc)) / (size * line);
     strip = std::clamp(strip, std::min(out, carried + 1), out);
     kept = strip < out ? round_up(strip + carried, strip) : out;
-    mr = static_cast<int>(ceil_div(rows(), ceil_div(rows(), kernels.rows)));
-    nr = std::min(kernels.vectors, kernels.accumulators / mr);
+    mr = static_cast<int>(ceil_div(rows(), ceil_div(rows(), m.rows)));
+    nr = std::min(m.vectors, m.accumulators / mr);
     threads = threads_for(2 * p.macs());
     const int64_t least = 4 * carried + 1;
     parts = p.mb * chunks() < 4 * threads ? std::min<int64_t>(threads, ceil_div(out, least)) : 1;
@@ -120,64 +135,106 @@ struct Patches {
   int64_t all_rows() const { return p.ic * p.taps(); }
   int64_t rows() const { return channels * p.taps(); }
   int64_t tiles(int64_t rows) const { return ceil_div(rows, mr); }
+  // Channels of dx are done in chunks, each of one group.
   int64_t chunks() const { return p.groups * ceil_div(ic, channels); }
+  int64_t group_of(int64_t chunk) const { return chunk / ceil_div(ic, channels); }
+  Range channels_of(int64_t chunk) const { return part(ic, ceil_div(ic, channels), chunk % ceil_div(ic, channels)); }
   int64_t weights() const { return deep ? 0 : chunks() * rows() * oc; }
   // Shared scratch elements: weights, packed and, where they do not stand so, side by side, and patches of deep sums.
   int64_t shared() const { return weights() + p.oc * ic * p.taps() + (deep ? images * all_rows() * plane : 0); }
   int64_t line_elements() const { return axis[2].stride * ceil_div(axis[2].in, axis[2].stride); }
 
-  // Scratch memory of a task.
-  struct Sizes {
-    int64_t block, patches, line, places, offsets;  // bytes
-    int64_t total() const { return block + patches + line + places + offsets; }
+  // Scratch memory of a task, where its parts begin: a copy of dy's lines, patches, a line of dx, places and offsets.
+  struct Memory {
+    int64_t patches, line, places, offsets, end;  // bytes
   };
-  template <class T>
-  Sizes sizes() const {
-    const int64_t block_size = deep ? 0 : oc * (ceil_div(strip * line, 16) | 1) * 16 + Block<T>::kSlack;
-    return {Arena::rounded_bytes<T>(block_size), Arena::rounded_bytes<T>(deep ? 0 : rows() * plane),
-            Arena::rounded_bytes<T>(line_elements()), Arena::rounded_bytes<int64_t>(axis[0].k * axis[1].k),
-            Arena::rounded_bytes<int32_t>(oc)};
+  Memory memory() const {
+    const auto rounded = [](int64_t bytes) { return Arena::rounded_bytes<char>(bytes); };
+    Memory m{};
+    m.patches = deep ? 0 : rounded((oc * (ceil_div(strip * line, 16) | 1) * 16 + Block<double>::kSlack) * size);
+    m.line = m.patches + (deep ? 0 : rounded(rows() * plane * size));
+    m.places = m.line + rounded(axis[2].stride * ceil_div(axis[2].in, axis[2].stride) * size);
+    m.offsets = m.places + rounded(axis[0].k * axis[1].k * static_cast<int64_t>(sizeof(int64_t)));
+    m.end = m.offsets + rounded(oc * static_cast<int64_t>(sizeof(int32_t)));
+    return m;
+  }
+
+  // All outputs and elements.
+  Part whole() const {
+    Part all{};
+    for (int i = 0; i < 3; ++i) all.window[i] = {{0, axis[i].out}, {0, axis[i].in}};
+    return all;
+  }
+  // Of a strip's outputs [o, end) of the cut axis, in a part that completes elements from `opened` on.
+  Window window(int64_t first, int64_t opened, int64_t o, int64_t end) const {
+    const PatchAxis& a = axis[cut];
+    return {{std::max(first, o - a.carried()), end}, {std::max(opened, a.first_open(o)), a.first_open(end)}};
+  }
+  // Where the patches stand that meet line (y, z) of dx by taps of the other axes; returns how many.
+  int64_t find_places(const Part& part, int64_t y, int64_t z, int64_t* places) const {
+    const auto& [d, h, w] = part.window;
+    const auto place = [&](int i, int64_t output) {
+      return i == cut ? part.place(part.window[i].outputs.begin + output, kept) : output;
+    };
+    int64_t count = 0;
+    for (int64_t i = 0; i < axis[0].k; ++i) {
+      const int64_t od = d.output(axis[0], y, i);
+      if (od < 0) continue;
+      for (int64_t j = 0; j < axis[1].k; ++j)
+        if (const int64_t oh = h.output(axis[1], z, j); oh >= 0)
+          places[count++] =
+              (i * axis[1].k + j) * axis[2].k * plane + (place(0, od) * axis[1].out + place(1, oh)) * w.outputs.size();
+    }
+    return count;
+  }
+  // The taps along the width that elements of residue b meet.
+  void add_taps(const Window& window, int64_t b, Vector<LineTap>& taps) const {
+    const PatchAxis& w = axis[2];
+    for (int64_t t = 0; t < w.k; ++t) {
+      const int64_t at = window.elements.begin + b + w.pad_before - t * w.dilation - window.outputs.begin * w.stride;
+      if (floor_mod(at, w.stride)) continue;
+      const int64_t output = floor_div(at, w.stride);
+      const LineTap tap{t * plane + output, -output, window.outputs.size() - output};
+      if (tap.begin < ceil_div(window.elements.size(), w.stride) && tap.end > 0) taps.push_back(tap);
+    }
+  }
+  // Whether each of a line's n elements meets one tap, its neighbour the next one.
+  bool stands(const Vector<LineTap>& taps, int64_t n) const {
+    const int64_t s = axis[2].stride;
+    bool one = s > 1 && static_cast<int64_t>(taps.size()) == s;
+    for (int64_t b = 0; one && b < s; ++b) {
+      const LineTap& t = taps[static_cast<size_t>(b)];
+      one &= t.src == taps[0].src + b * plane && t.begin <= 0 && t.end >= ceil_div(n - b, s);
+    }
+    return one;
   }
 };
 
 template <class T>
 class PatchSum {
  public:
-  PatchSum(const ConvProblem& p, const View<const T>& dy, const View<const T>& w, const View<const T>& bias,
+  PatchSum(const Patches& plan, const View<const T>& dy, const View<const T>& w, const View<const T>& bias,
            const View<T>& dx)
-      : s_(p, conv_kernels<T>()), dy_(dy), w_(w), bias_(bias), dx_(dx) {}
+      : s_(plan), dy_(dy), w_(w), bias_(bias), dx_(dx) {}
 
   void run() const {
     const ScratchMemory<T> memory(s_.shared());
     T* const weights = memory.data();
     const T* w = side_by_side(weights + s_.weights());
     if (s_.deep) return sum_deep(w, weights + s_.p.oc * s_.ic * s_.p.taps());
-    parallel_tasks(s_.chunks(), threads_for(4.0 * static_cast<double>(s_.weights())),
-                   [&](int64_t i) { pack(w, i, weights + i * s_.rows() * s_.oc); });
+    for (int64_t i = 0; i < s_.chunks(); ++i) pack(w, i, weights + i * s_.rows() * s_.oc);
     parallel_tasks(s_.chunks() * s_.p.mb * s_.parts, s_.threads, [&](int64_t i) {
       const int64_t chunk = i / s_.parts / s_.p.mb;
-      sum(chunk, i / s_.parts % s_.p.mb, part(s_.axis[s_.cut].out, s_.parts, i % s_.parts),
-          weights + chunk * s_.rows() * s_.oc);
+      sum({s_.channels_of(chunk), s_.group_of(chunk), i / s_.parts % s_.p.mb},
+          part(s_.axis[s_.cut].out, s_.parts, i % s_.parts), weights + chunk * s_.rows() * s_.oc);
     });
   }
 
  private:
-  struct Task {
-    Range channels;
-    int64_t rows, group, image;
-    const T* a;
-    T *block, *patches, *line;
-    int64_t* places;
-    int32_t* offsets;
-    int64_t first;  // output of the part
-    Window window[3];
-    int64_t place(int64_t output, int64_t kept) const { return (output - first) % kept; }
+  struct Channels {  // of dx
+    Range own;       // of a group
+    int64_t group, image;
   };
-
-  Range channels_of(int64_t chunk) const {
-    return part(s_.ic, s_.chunks() / s_.p.groups, chunk % (s_.chunks() / s_.p.groups));
-  }
-  int64_t group_of(int64_t chunk) const { return chunk / (s_.chunks() / s_.p.groups); }
 
   // w[o * rows + row] of all outputs and rows, the rows being channels and taps.
   const T* side_by_side(T* own) const {
@@ -196,9 +253,9 @@ class PatchSum {
   }
   // a[k * mr + m] tile by tile.
   void pack(const T* w, int64_t chunk, T* a) const {
-    const Range own = channels_of(chunk);
+    const Range own = s_.channels_of(chunk);
     const int64_t taps = s_.p.taps(), rows = own.size() * taps, tiles = s_.tiles(rows);
-    w += (group_of(chunk) * s_.oc * s_.ic + own.begin) * taps;
+    w += (s_.group_of(chunk) * s_.oc * s_.ic + own.begin) * taps;
     for (int64_t i = 0; i < tiles; ++i) {
       const Range m = part(rows, tiles, i);
       kernels_.copy_tile(a, m.size(), w + m.begin, s_.ic * taps, s_.oc, m.size());
@@ -206,97 +263,79 @@ class PatchSum {
     }
   }
 
-  // Of some channels of an image: its scratch memory, and all outputs.
-  Task task_of(Range channels, int64_t group, int64_t image) const {
-    const auto sizes = s_.template sizes<T>();
-    char* memory = Arena::local().reserve(sizes.total());
-    Task task{};
-    task.channels = channels;
-    task.rows = channels.size() * s_.p.taps();
-    task.group = group;
-    task.image = image;
-    task.block = reinterpret_cast<T*>(memory);
-    task.patches = reinterpret_cast<T*>(memory += sizes.block);
-    task.line = reinterpret_cast<T*>(memory += sizes.patches);
-    task.places = reinterpret_cast<int64_t*>(memory += sizes.line);
-    task.offsets = reinterpret_cast<int32_t*>(memory + sizes.places);
-    for (int i = 0; i < 3; ++i) task.window[i] = {{0, s_.axis[i].out}, {0, s_.axis[i].in}};
-    return task;
-  }
-
-  // What outputs [own.begin, own.end) of the cut axis complete of some channels of an image.
-  void sum(int64_t chunk, int64_t image, Range own, const T* a) const {
+  // What outputs [own.begin, own.end) of the cut axis complete.
+  void sum(const Channels& c, Range own, const T* a) const {
+    const Patches::Memory at = s_.memory();
+    char* memory = Arena::local().reserve(at.end);
     const PatchAxis& across = s_.axis[s_.cut];
-    Task task = task_of(channels_of(chunk), group_of(chunk), image);
-    task.a = a;
-    const int64_t opened = across.first_open(own.begin);
-    task.first = std::max<int64_t>(0, own.begin - across.carried());
-    for (int64_t o = task.first, end; o < own.end; o = end) {
+    Part part = s_.whole();
+    part.first = std::max<int64_t>(0, own.begin - across.carried());
+    for (int64_t o = part.first, end; o < own.end; o = end) {
       end = std::min(own.end, o + s_.strip);
-      task.window[s_.cut] = {{std::max(task.first, o - across.carried()), end},
-                             {std::max(opened, across.first_open(o)), across.first_open(end)}};
-      multiply(task, {o, end});
-      add(task);
+      part.window[s_.cut] = s_.window(part.first, across.first_open(own.begin), o, end);
+      T* patches = reinterpret_cast<T*>(memory + at.patches);
+      multiply(c, {o, end}, a, memory, patches + part.place(o, s_.kept) * s_.line);
+      add(c, part, patches, memory);
     }
   }
 
+  // By a pointwise gradient of its own.
   void sum_deep(const T* w, T* patches) const {
     const int64_t rows = s_.all_rows(), out = s_.axis[s_.cut].out, taps = s_.p.taps();
     View<const T> row_weights = imagined_view<T>(s_.p.oc, s_.ic * taps, 1, 1, 1);
     row_weights.data = w;
     for (int64_t n = 0; n < s_.p.mb; n += s_.images)
       for (int64_t o = 0; o < out; o += s_.strip) {
-        const Range outputs{o, std::min(out, o + s_.strip)};
-        const int64_t some = std::min(s_.images, s_.p.mb - n);
+        const int64_t some = std::min(s_.images, s_.p.mb - n), end = std::min(out, o + s_.strip);
         View<const T> from = dy_;
         from.data += n * dy_.stride[0] + o * dy_.stride[2 + s_.cut];
         from.shape[0] = some;
-        from.shape[2 + s_.cut] = outputs.size();
+        from.shape[2 + s_.cut] = end - o;
         View<T> to = imagined_view<T>(some, rows, from.shape[2], from.shape[3], from.shape[4]);
         to.data = patches;
         to.stride[1] = s_.plane;
         to.stride[0] = rows * s_.plane;
-        correlate_backward<T>(s_.product(some, outputs.size()), from, row_weights, {}, to, Activation::none,
+        correlate_backward<T>(s_.product(some, end - o), from, row_weights, {}, to, Activation::none,
                               Algorithm::direct);
+        Part part = s_.whole();
+        part.first = o;
+        part.window[s_.cut] = s_.window(o, 0, o, end);
         const int threads = threads_for(4.0 * static_cast<double>(some * rows * s_.plane));
         const int64_t cuts = std::min<int64_t>(s_.ic, 4 * threads - 3);
         parallel_tasks(some * s_.p.groups * cuts, threads, [&](int64_t i) {
-          const Range channels = part(s_.ic, cuts, i % cuts);
-          Task task = task_of(channels, i / cuts % s_.p.groups, n + i / cuts / s_.p.groups);
-          task.patches = patches + (i / cuts * s_.ic + channels.begin) * taps * s_.plane;
-          task.first = o;
-          task.window[s_.cut] = {outputs, {s_.axis[s_.cut].first_open(o), s_.axis[s_.cut].first_open(outputs.end)}};
-          add(task);
+          const Range own = fastconv::part(s_.ic, cuts, i % cuts);
+          add({own, i / cuts % s_.p.groups, n + i / cuts / s_.p.groups}, part,
+              patches + (i / cuts * s_.ic + own.begin) * taps * s_.plane, Arena::local().reserve(s_.memory().end));
         });
       }
   }
 
   // Patches of some outputs of the cut axis.
-  void multiply(const Task& task, Range outputs) const {
-    const AxisMap maps[3] = {s_.axis[0].map(), s_.axis[1].map(), s_.axis[2].map()};
-    Box box{task.image, task.image + 1, {0, 0, 0}, {s_.axis[0].out, s_.axis[1].out, s_.axis[2].out}};
+  void multiply(const Channels& c, Range outputs, const T* a, char* memory, T* patches) const {
+    Box box{c.image, c.image + 1, {0, 0, 0}, {s_.axis[0].out, s_.axis[1].out, s_.axis[2].out}};
     box.begin[s_.cut] = outputs.begin;
     box.end[s_.cut] = outputs.end;
     const bool expand[3] = {};
-    const Block<T> block(maps, box, expand, dy_);
-    block.clear(s_.oc, task.block);
-    const T* dy = block.pack(kernels_, task.group * s_.oc, s_.oc, task.block);
-    block.offsets(s_.oc, task.offsets);
+    const Block<T> block(s_.map, box, expand, dy_);
+    T* const copy = reinterpret_cast<T*>(memory);
+    block.clear(s_.oc, copy);
+    const T* dy = block.pack(kernels_, c.group * s_.oc, s_.oc, copy);
+    auto* const offsets = reinterpret_cast<int32_t*>(memory + s_.memory().offsets);
+    block.offsets(s_.oc, offsets);
     const int64_t lanes = kernels_.lanes, pixels = box.pixels(), vectors = ceil_div(pixels, lanes),
-                  panels = ceil_div(vectors, s_.nr), tiles = s_.tiles(task.rows);
+                  panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps(), tiles = s_.tiles(rows);
     TileRun<T> t{};
     t.k = s_.oc;
     t.packed = true;
-    t.boff = task.offsets;
+    t.boff = offsets;
     t.ldc = s_.plane;
-    T* const patches = task.patches + task.place(outputs.begin, s_.kept) * s_.line;
     for (int64_t i = 0; i < panels; ++i) {
       const Range v = part(vectors, panels, i);
       t.b = dy + v.begin * lanes;
       t.pixels = std::min(v.end * lanes, pixels) - v.begin * lanes;
-      t.a = task.a;
+      t.a = a;
       for (int64_t j = 0; j < tiles; ++j) {
-        const Range m = part(task.rows, tiles, j);
+        const Range m = part(rows, tiles, j);
         t.b_ahead = j < v.size() ? (2 * v.size() + j) * lanes : 0;  // a line of the panel after the next one
         t.c = patches + m.begin * s_.plane + v.begin * lanes;
         kernels_.tile[m.size() - 1][v.size() - 1](t);
@@ -305,93 +344,53 @@ class PatchSum {
     }
   }
 
-  // Of each residue of the width, the taps that its elements meet.
-  void find_taps(const Window& window, Vector<LineTap>& taps, Vector<size_t>& first) const {
-    const PatchAxis& w = s_.axis[2];
-    const int64_t residues = std::min(w.stride, window.elements.size());
-    for (int64_t b = 0; b < residues; ++b) {
-      first.push_back(taps.size());
-      for (int64_t t = 0; t < w.k; ++t) {
-        const int64_t at = window.elements.begin + b + w.pad_before - t * w.dilation - window.outputs.begin * w.stride;
-        if (floor_mod(at, w.stride)) continue;
-        const int64_t output = floor_div(at, w.stride);
-        const LineTap tap{t * s_.plane + output, -output, window.outputs.size() - output};
-        if (tap.begin < ceil_div(window.elements.size(), w.stride) && tap.end > 0) taps.push_back(tap);
-      }
-    }
-    first.push_back(taps.size());
-  }
-
-  // The elements of the window.
-  void add(const Task& task) const {
-    const PatchAxis* axis = s_.axis;
-    const auto& [d, h, w] = task.window;
+  // The elements of a window.
+  void add(const Channels& some, const Part& part, const T* patches, char* memory) const {
+    const auto& [d, h, w] = part.window;
+    const int64_t n = w.elements.size(), s = s_.axis[2].stride, residues = std::min(s, n), pitch = ceil_div(n, s);
     Vector<LineTap> taps;
-    Vector<size_t> first;
-    find_taps(w, taps, first);
-    const auto place = [&](int i, int64_t output) {
-      return i == s_.cut ? task.place(task.window[i].outputs.begin + output, s_.kept) : output;
-    };
-    const bool stand = stands(taps, w.elements.size());
+    Vector<int64_t> end;  // of a residue's
+    for (int64_t b = 0; b < residues; ++b) {
+      s_.add_taps(w, b, taps);
+      end.push_back(static_cast<int64_t>(taps.size()));
+    }
+    const bool direct = s == 1 && dx_.stride[4] == 1, stand = !bias_.data && s_.stands(taps, n);
+    auto* const places = reinterpret_cast<int64_t*>(memory + s_.memory().places);
+    T* const line = reinterpret_cast<T*>(memory + s_.memory().line);
     LinesSum<T> sum{};
-    sum.rows = task.places;
+    sum.rows = places;
     for (int64_t y = d.elements.begin; y < d.elements.end; ++y)
       for (int64_t z = h.elements.begin; z < h.elements.end; ++z) {
-        sum.row_count = 0;
-        for (int64_t i = 0; i < axis[0].k; ++i) {
-          const int64_t od = d.output(axis[0], y, i);
-          if (od < 0) continue;
-          for (int64_t j = 0; j < axis[1].k; ++j)
-            if (const int64_t oh = h.output(axis[1], z, j); oh >= 0)
-              task.places[sum.row_count++] = (i * axis[1].k + j) * axis[2].k * s_.plane +
-                                             (place(0, od) * axis[1].out + place(1, oh)) * w.outputs.size();
-        }
-        for (int64_t c = 0; c < task.channels.size(); ++c) {
-          const int64_t channel = task.group * s_.ic + task.channels.begin + c;
-          sum.src = task.patches + c * s_.p.taps() * s_.plane;
-          sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
-          T* to = dx_.data + task.image * dx_.stride[0] + channel * dx_.stride[1] + y * dx_.stride[2] +
+        sum.row_count = s_.find_places(part, y, z, places);
+        for (int64_t c = 0; c < some.own.size(); ++c) {
+          const int64_t channel = some.group * s_.ic + some.own.begin + c;
+          T* to = dx_.data + some.image * dx_.stride[0] + channel * dx_.stride[1] + y * dx_.stride[2] +
                   z * dx_.stride[3] + w.elements.begin * dx_.stride[4];
-          const int64_t n = w.elements.size();
-          if (stand && sum.row_count == 1 && !bias_.data) zip(sum.src + *sum.rows + taps[0].src, s_.plane, n, to);
-          else add_line(sum, taps, first, n, task.line, to);
+          sum.src = patches + c * s_.p.taps() * s_.plane;
+          if (stand && sum.row_count == 1) {
+            zip(sum.src + *places + taps[0].src, s_.plane, n, to);
+            continue;
+          }
+          sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
+          sum.dst = direct ? to : line;
+          sum.taps = taps.data();
+          for (int64_t b = 0; b < residues; ++b, sum.taps += sum.tap_count, sum.dst += pitch) {
+            sum.tap_count = taps.data() + end[static_cast<size_t>(b)] - sum.taps;
+            sum.n = ceil_div(n - b, s);
+            kernels_.add_lines(sum);
+          }
+          if (!direct) zip(line, pitch, n, to);
         }
       }
   }
-
-  // Whether each element of a line has one tap, neighbours the next one.
-  bool stands(const Vector<LineTap>& taps, int64_t n) const {
-    const int64_t s = s_.axis[2].stride;
-    bool one = s > 1 && static_cast<int64_t>(taps.size()) == s;
-    for (int64_t b = 0; one && b < s; ++b) {
-      const LineTap& t = taps[static_cast<size_t>(b)];
-      one &= t.src == taps[0].src + b * s_.plane && t.begin <= 0 && t.end >= ceil_div(n - b, s);
-    }
-    return one;
-  }
-
-  // n elements, by way of `own` where residues or steps ask for it.
-  void add_line(LinesSum<T>& sum, const Vector<LineTap>& taps, const Vector<size_t>& first, int64_t n, T* own,
-                T* to) const {
-    const int64_t s = s_.axis[2].stride, pitch = ceil_div(n, s);
-    const bool direct = s == 1 && dx_.stride[4] == 1;
-    if (direct) own = to;
-    for (size_t b = 0; b + 1 < first.size(); ++b) {
-      sum.taps = taps.data() + first[b];
-      sum.tap_count = static_cast<int64_t>(first[b + 1] - first[b]);
-      sum.dst = own + static_cast<int64_t>(b) * pitch;
-      sum.n = ceil_div(n - static_cast<int64_t>(b), s);
-      kernels_.add_lines(sum);
-    }
-    if (!direct) zip(own, pitch, n, to);
-  }
+  // A line of dx from those of its residues.
   void zip(const T* from, int64_t pitch, int64_t n, T* to) const {
     const int64_t s = s_.axis[2].stride, whole = n / s, step = dx_.stride[4];
     if (step == 1) kernels_.pack_transposed(to, s, from, pitch, 1, whole, s, s);
     for (int64_t x = step == 1 ? whole * s : 0; x < n; ++x) to[x * step] = from[x % s * pitch + x / s];
   }
 
-  const Patches s_;
+  const Patches& s_;
   const View<const T>&dy_, &w_, &bias_;
   const View<T>& dx_;
   const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
@@ -399,56 +398,61 @@ class PatchSum {
 
 // Whether patches are quicker than the tiles whose rows are channels of dx or, if those are few, rows of an image: as
 // measured. Looks at one image alone.
-template <class T>
-bool beats_rows(const ConvProblem& p) {
-  const int64_t ic = p.ic / p.groups, oc = p.oc / p.groups, size = sizeof(T),
-                pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
+bool beats_rows(const ConvProblem& p, const Machine& machine) {
+  const int64_t ic = p.ic / p.groups, oc = p.oc / p.groups, pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
   if (p.taps() > kMostTaps) return false;
   if (ic > kBands)
-    return ic * pixels * conv_kernels<T>().lanes * size > kBatchBytes &&
+    return ic * pixels * machine.lanes * machine.size > kBatchBytes &&
            1 + 15 / static_cast<double>(oc) < 1.15 + 3 / static_cast<double>(ic);
   if (oc < kBandChannels || pixels <= kBandPixels) return false;
-  return p.taps() > 9 || ic * oc * p.out_pixels() * size > (ic > 1 ? 1 : 2) * kBandBytes;
+  return p.taps() > 9 || ic * oc * p.out_pixels() * machine.size > (ic > 1 ? 1 : 2) * kBandBytes;
+}
+
+bool suits(const ConvProblem& p, const Machine& machine) {
+  if (p.taps() == 1 || p.oc / p.groups < kLeastChannels || p.mb * p.ic * p.out_pixels() == 0) return false;
+  for (const ConvAxis& a : p.axis)
+    if (a.stride > a.k || (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0)) return false;
+  if (are_apart(p)) return true;
+  if (p.ic / p.groups > kFew || (p.axis[2].stride == 1 && !beats_rows(p, machine))) return false;
+  const Patches s(p, machine);
+  return s.rows() * s.plane * s.size <= kMostBytes;
+}
+
+void describe(const Patches& s, const Machine& machine, ConvPlan& plan) {
+  plan.algorithm = Algorithm::direct;
+  plan.kernel = "patches";
+  plan.mr = s.mr;
+  plan.nr = s.nr * machine.lanes;
+  plan.block_channels = s.oc;
+  plan.block_pixels = s.strip * s.line;
+  plan.threads = s.threads;
+  plan.cost = s.p.macs() / (2 * machine.lanes) * (1 + 15 / static_cast<double>(s.oc));
 }
 
 }  // namespace
 
 template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
-  if (algorithm != Algorithm::automatic && algorithm != Algorithm::direct) return false;
-  if (p.taps() == 1 || p.oc / p.groups < kLeastChannels || p.mb * p.ic * p.out_pixels() == 0) return false;
-  for (const ConvAxis& a : p.axis)
-    if (a.stride > a.k || (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0)) return false;
-  if (are_apart(p)) return true;
-  const Patches s(p, conv_kernels<T>());
-  return p.ic / p.groups <= kFew && s.rows() * s.plane * static_cast<int64_t>(sizeof(T)) <= kMostBytes &&
-         (p.axis[2].stride > 1 || beats_rows<T>(p));
+  return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, machine<T>());
 }
 
 template <class T>
 void run_patches(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx) {
-  PatchSum<T>(p, dy, w, bias, dx).run();
+  const Patches plan(p, machine<T>());
+  PatchSum<T>(plan, dy, w, bias, dx).run();
 }
 
 template <class T>
 ConvPlan plan_patches(const ConvProblem& p) {
-  const auto& kernels = conv_kernels<T>();
-  const Patches s(p, kernels);
+  const Patches s(p, machine<T>());
   ConvPlan plan;
   if (s.deep) {
     plan = plan_correlation<T>(s.product(s.images, s.strip), Direction::backward_input, Algorithm::direct);
     plan.cost *= static_cast<double>(p.mb * s.axis[s.cut].out) / static_cast<double>(s.images * s.strip);
   } else {
-    plan.algorithm = Algorithm::direct;
-    plan.kernel = "patches";
-    plan.mr = s.mr;
-    plan.nr = s.nr * kernels.lanes;
-    plan.block_channels = s.oc;
-    plan.block_pixels = s.strip * s.line;
-    plan.threads = s.threads;
-    plan.cost = p.macs() / (2 * kernels.lanes) * (1 + 15 / static_cast<double>(s.oc));
+    describe(s, machine<T>(), plan);
   }
-  plan.workspace_bytes = std::max(plan.workspace_bytes, s.sizes<T>().total());
+  plan.workspace_bytes = std::max(plan.workspace_bytes, s.memory().end);
   plan.shared_bytes += Arena::rounded_bytes<T>(s.shared());
   return plan;
 }

@@ -299,10 +299,9 @@ class Pixels {
   // One row of `a`: the tile's rows are rows of the image.
   void multiply_image(int64_t height) const {
     const int64_t nv = std::min<int64_t>(2, ceil_div(t.pixels, lanes)), pitch = block.width(2);
-    const int64_t most = std::min<int64_t>(kMaxRows, kernels.accumulators / nv);
     RowsTile<T> image{t, 0, pitch, s.y.stride[3]};
     for (int64_t r = 0; r < height; r += image.rows) {
-      const int64_t left = height - r, tall = power_of_two_within(std::min(left, most));
+      const int64_t left = height - r, tall = power_of_two_within(std::min<int64_t>(left, kImageRows));
       image.rows = left / tall * tall;
       image.run.b = t.b + r * pitch;
       image.run.c = t.c + r * image.c_row;

@@ -390,31 +390,21 @@ void pack_add(const PackChannel<T>& c) {
     }
 }
 
-template <int n>
-struct Vectors {
-  static constexpr int N = n;
-};
-
-// U vectors from i on. All taps have all of them, or some not the beginning of the first and the end of the last.
-template <int U, bool kWhole, class T>
+// U vectors from i on, all of which all taps have, or one of which they may have a part.
+template <int U, class T>
 FASTCONV_INLINE void add_lines_at(const LinesSum<T>& s, int64_t i) {
   constexpr int VL = kLanes<T>;
-  const auto within = [](int64_t n) FASTCONV_LAMBDA { return n < 0 ? 0 : n < VL ? n : VL; };
   Vec<T> acc[U];
 #pragma GCC unroll 4
   for (int u = 0; u < U; ++u) acc[u] = splat<T>(s.init);
   for (const LineTap* t = s.taps; t != s.taps + s.tap_count; ++t) {
     const T* src = s.src + t->src + i;
-    const int64_t first = within(t->begin - i), last = within(t->end - i - (U - 1) * VL);
-    const LaneRange<T> head(first, U > 1 ? VL - first : last < first ? 0 : last - first), tail(0, last);
-    for (const int64_t *row = s.rows, *end = row + s.row_count; row != end; ++row) {
-      const T* p = src + *row;
+    const int64_t first = t->begin > i ? t->begin - i : 0, last = t->end - i < VL ? t->end - i : VL;
+    if (U == 1 && first >= last) continue;
+    const LaneRange<T> part(first, last - first);
+    for (const int64_t *row = s.rows, *end = row + s.row_count; row != end; ++row)
 #pragma GCC unroll 4
-      for (int u = 0; u < U; ++u) {
-        const bool all = kWhole || (u > 0 && u < U - 1);
-        acc[u] += all ? load(p + u * VL) : load_lanes(p + u * VL, u == 0 ? head : tail);
-      }
-    }
+      for (int u = 0; u < U; ++u) acc[u] += U > 1 ? load(src + *row + u * VL) : load_lanes(src + *row, part);
   }
 #pragma GCC unroll 4
   for (int u = 0; u < U - 1; ++u) store(s.dst + i + u * VL, acc[u]);
@@ -423,23 +413,15 @@ FASTCONV_INLINE void add_lines_at(const LinesSum<T>& s, int64_t i) {
 
 template <class T>
 void add_lines(const LinesSum<T>& s) {
-  constexpr int64_t VL = kLanes<T>;
-  int64_t begin = 0, end = s.n;  // what all taps have
+  constexpr int VL = kLanes<T>, U = 4;
+  int64_t begin = 0, end = INT64_MAX;  // what all taps have
   for (const LineTap* t = s.taps; t != s.taps + s.tap_count; ++t) {
     begin = t->begin > begin ? t->begin : begin;
     end = t->end < end ? t->end : end;
   }
-  const auto add = [&](auto vectors, int64_t i) FASTCONV_LAMBDA {
-    constexpr int U = decltype(vectors)::N;
-    if (i >= begin && i + U * VL <= end) add_lines_at<U, true>(s, i);
-    else add_lines_at<U, false>(s, i);
-  };
-  for (int64_t i = 0; i < s.n;) {
-    const bool edges = begin - i <= VL;
-    if (const int64_t left = s.n - i; edges && left > 3 * VL && end - i >= 3 * VL) add(Vectors<4>{}, i), i += 4 * VL;
-    else if (edges && left > VL && end - i >= VL) add(Vectors<2>{}, i), i += 2 * VL;
-    else add(Vectors<1>{}, i), i += VL;
-  }
+  for (int64_t i = 0; i < s.n;)
+    if (i >= begin && i + U * VL <= end && i + (U - 1) * VL < s.n) add_lines_at<U>(s, i), i += U * VL;
+    else add_lines_at<1>(s, i), i += VL;
 }
 
 // acc[v] += w * src[columns[v * k] * step], zeros where a column is negative, for v in [0, n).
@@ -519,11 +501,6 @@ constexpr auto columns_entry() -> void (*)(const TileRun<T>&) {
   if constexpr (kFits<T, MR, NV>) return columns_tile<T, MR, NV>;
   else return nullptr;
 }
-template <class T, int R, int NV>
-constexpr auto rows_entry() -> void (*)(const RowsTile<T>&) {
-  if constexpr (kFits<T, R, NV> && NV <= 2 && is_power_of_two(R)) return rows_tile<T, R, NV>;
-  else return nullptr;
-}
 template <class T, int MR, int NV>
 constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
   if constexpr (kFits<T, MR, NV>) return outer<T, MR, NV>;
@@ -556,9 +533,10 @@ constexpr ConvKernelsOf<T> make_kernels() {
        FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
        FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15),
        FASTCONV_ROW(columns_entry, 16)},
-      {FASTCONV_ROW(rows_entry, 1), FASTCONV_ROW(rows_entry, 2), FASTCONV_ROW(rows_entry, 3),
-       FASTCONV_ROW(rows_entry, 4), FASTCONV_ROW(rows_entry, 5), FASTCONV_ROW(rows_entry, 6),
-       FASTCONV_ROW(rows_entry, 7), FASTCONV_ROW(rows_entry, 8)},
+      {{rows_tile<T, 1, 1>, rows_tile<T, 1, 2>},
+       {rows_tile<T, 2, 1>, rows_tile<T, 2, 2>},
+       {},
+       {rows_tile<T, 4, 1>, rows_tile<T, 4, 2>}},
       {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
        FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
        FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},

@@ -6,6 +6,7 @@ namespace fastconv {
 
 constexpr int kMaxRows = 8;          // MR <= kMaxRows
 constexpr int kMaxVectors = 4;       // NR <= kMaxVectors vectors
+constexpr int kImageRows = 4;        // of the image at most, where `a` has one row
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
@@ -158,7 +159,7 @@ struct ConvKernelsOf {
   int rows;                                                // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);  // [MR - 1][NR - 1], null where it does not fit
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
-  void (*rows_tile[kMaxRows][kMaxVectors])(const RowsTile<T>&);  // rows: powers of two alone
+  void (*rows_tile[kImageRows][2])(const RowsTile<T>&);  // [rows of the image - 1, powers of two][NV - 1]
   void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
   // [MR - 1][taps - 1], powers of two, and six rows where registers are many
   void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);
