@@ -155,7 +155,7 @@ struct WeightGradient {
       return sums * (pixels / row * (0.65 * std::ceil(row / lanes) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels;
     }
     const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, kernels.lanes));
-    return sums * (pixels / (2 * lanes * (oc > kernels.lanes ? 0.95 : 0.65)) + (turned ? 4 : 12) / lanes) / fill +
+    return sums * (pixels / (2 * lanes * (oc > kernels.lanes ? 0.95 : 0.65)) + (turned ? 2 : 12) / lanes) / fill +
            0.27 * pixels * static_cast<double>(oc);
   }
   double cost(int64_t n) const { return p.groups * cycles(dots, static_cast<double>(n * p.out_pixels())); }
@@ -325,13 +325,20 @@ struct WeightGradient {
         }
   }
 
-  // sums[(c * taps + t) * width + o]
+  // sums[(c * taps + t) * row + o]
+  struct Sums {
+    T* first;
+    int64_t row;
+  };
+  bool in_dw() const { return turned && parts == 1 && oc % kernels.lanes == 0 && dw.stride[0] == 1; }
   void add_outer(int64_t g, const Task& t, const Box& b, const T* a, bool first, const Scratch& s) const {
     const int64_t pixels = b.pixels(), lanes = kernels.lanes, rows = t.c.size() * taps;
     const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
+    const Sums sums =
+        in_dw() ? Sums{dw.data + t.c.begin * dw.stride[1] + t.o.begin, dw.stride[1]} : Sums{sums_of(t, g, s), width};
     OuterTile<T> tile{};
     tile.a = a;
-    tile.ldc = width;
+    tile.ldc = sums.row;
     tile.ahead_stride = dy.stride[1];
     for (int64_t k = 0; k < panels; ++k) {
       const Range v = part(vectors, panels, k),
@@ -353,7 +360,7 @@ struct WeightGradient {
           tile.ahead = next + ahead.begin * dy.stride[1];
           tile.ahead_rows = ahead.size();
           tile.row = s.rows + m.begin;
-          tile.c = sums_of(t, g, s) + m.begin * width + v.begin * lanes;
+          tile.c = sums.first + m.begin * sums.row + v.begin * lanes;
           kernels.outer[m.size() - 1][v.size() - 1](tile);
         }
       }
@@ -460,6 +467,7 @@ struct WeightGradient {
 
   // The sums of a task into dw.
   void write(const Task& t, T* all_sums) const {
+    if (in_dw()) return;
     for (int64_t g = t.g.begin; g < t.g.end; ++g) {
       T* sums = all_sums + (g - t.g.begin) * sum_elements();
       const Range o{g * oc + t.o.begin, g * oc + t.o.end};
