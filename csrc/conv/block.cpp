@@ -10,6 +10,8 @@ namespace {
 // Channels an odd number of cache lines apart spread over all sets of the L1 cache.
 int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
 
+constexpr int64_t kFillElements = 32;  // written in the time that a short stretch of zeros takes
+
 // All sources of an entry.
 void sources_of(const AxisLayout& l, int64_t entry, Vector<int64_t>& out) {
   out.clear();
@@ -140,6 +142,11 @@ void Block<T>::clear(int64_t channels, T* dst) const {
   if (in_place_) return;
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
   const int64_t w_segment = h.segments * d.segments * plane_, used = w.segments * w_segment;
+  const size_t fills = empty_lines_.size() * static_cast<size_t>(w.segments) + lines_.size() * gaps_.size();
+  if (channel_stride_ < kFillElements * static_cast<int64_t>(fills)) {
+    std::fill_n(dst, channels * channel_stride_ + kSlack, T(0));
+    return;
+  }
   for (int64_t c = 0; c < channels; ++c) {
     T* channel = dst + c * channel_stride_;
     for (int32_t line : empty_lines_)
