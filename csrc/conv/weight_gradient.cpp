@@ -400,56 +400,56 @@ struct WeightGradient {
       add_dots(g, t, block, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
   }
 
-  // sums[((o * channels + c) * taps + t) * lanes + lane]
+  // Rows of one image at a time: all of a plane where they follow one another in the block without gaps, as one row.
   void add_dots(int64_t g, const Task& t, const Block<T>& block, const T* packed, bool first, const Scratch& s) const {
     const Box& b = block.box();
-    const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = b.extent(2);
-    T* sums = sums_of(t, g, s);
+    const int64_t n = b.extent(2), all = b.extent(1);
+    const bool joined = block.width(2) == n && all > 1;
+    const int64_t most = joined ? all : std::max<int64_t>(1, kDotPixels / n);
     block.offsets(t.c.size(), s.rows);
-    const bool joined = block.width(2) == n && b.extent(1) > 1;  // rows without gaps in the block are one row
-    const int64_t most_rows = joined ? b.extent(1) : std::max<int64_t>(1, kDotPixels / n);
     for (int64_t i = 0; i < b.images(); ++i)
       for (int64_t d = 0; d < b.extent(0); ++d)
-        for (int64_t h = 0; h < b.extent(1); h += most_rows) {
-          const int64_t height = std::min(most_rows, b.extent(1) - h);
-          const auto dy_of = [&](int64_t image, int64_t m, int64_t row) {
-            return dy_row(b.image0 + image, g * oc + t.o.begin + m, b.begin[0] + d, b.begin[1] + row, b.begin[2]);
+        for (int64_t h = 0; h < all; h += most) {
+          const auto dy_of = [&](int64_t image, int64_t row) {
+            return dy_row(b.image0 + image, g * oc + t.o.begin, b.begin[0] + d, b.begin[1] + row, b.begin[2]);
           };
           DotTile<T> tile{};
           tile.accumulate = !first || i + d + h > 0;
-          tile.rows = height;
+          tile.rows = std::min(most, all - h);
           tile.pixels = n;
+          tile.a = dy_of(i, h);
           tile.b = packed + block.position(i, d, h, 0);
           tile.b_row = block.width(2);
-          tile.ldc = depth * lanes;
-          // Where they are one, dy follows, by way of a copy if it must.
-          const bool copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
-          if (joined) tile.pixels = n * height, tile.rows = 1;
-          for (int64_t m = 0, tall; m < t.o.size(); m += tall) {
-            tall = dot_rows(t.o.size() - m);
-            tile.a = dy_of(i, m, h);
-            tile.lda = dy.stride[1];
-            tile.a_row = dy.stride[3];
-            const bool more = h + height < b.extent(1);
-            const int64_t next =
-                (m + tall < t.o.size() ? dy_of(i, m + tall, h) : dy_of(more ? i : i + 1, 0, more ? h + height : 0)) -
-                tile.a;
-            if (copied) {
-              copy_rows(tile.a, tall, height, n, s.panel);
-              tile.a = s.panel;
-              tile.lda = height * n;
-              tile.a_row = n;
-            }
-            const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / tall);
-            for (int64_t u = 0, k = 0, wide; u < depth; u += wide, ++k) {
-              wide = power_of_two_within(std::min(most, depth - u));
-              tile.boff = s.rows + u;
-              tile.c = sums + (m * depth + u) * lanes;
-              tile.ahead = copied || k >= std::min(kDotsAhead, tall) ? 0 : next + k * dy.stride[1];
-              kernels.dot[tall - 1][wide - 1](tile);
-            }
-          }
+          tile.c = sums_of(t, g, s);
+          multiply_dots(tile, t, joined, h + most < all ? dy_of(i, h + most) : dy_of(i + 1, 0), s);
         }
+  }
+
+  // sums[((o * channels + c) * taps + t) * lanes + lane], behind which come the rows of dy at `next`. Where rows are
+  // one, dy follows, by way of a copy if it must.
+  void multiply_dots(DotTile<T> tile, const Task& t, bool joined, const T* next, const Scratch& s) const {
+    const int64_t lanes = kernels.lanes, depth = t.c.size() * taps, n = tile.pixels, height = tile.rows;
+    const bool copied = dy.stride[4] != 1 || (joined && dy.stride[3] != n);
+    const T* dy_rows = tile.a;
+    if (joined) tile.pixels = n * height, tile.rows = 1;
+    tile.lda = copied ? height * n : dy.stride[1];
+    tile.a_row = copied ? n : dy.stride[3];
+    tile.ldc = depth * lanes;
+    for (int64_t left = t.o.size(), tall; left > 0; left -= tall) {
+      tall = dot_rows(left);
+      tile.a = copied ? s.panel : dy_rows;
+      if (copied) copy_rows(dy_rows, tall, height, n, s.panel);
+      dy_rows += tall * dy.stride[1];
+      const int64_t most = std::min<int64_t>(kMaxVectors, kernels.accumulators / tall),
+                    ahead = (left > tall ? dy_rows : next) - tile.a;
+      for (int64_t u = 0, k = 0, wide; u < depth; u += wide, ++k, tile.c += wide * lanes) {
+        wide = power_of_two_within(std::min(most, depth - u));
+        tile.boff = s.rows + u;
+        tile.ahead = copied || k >= std::min(kDotsAhead, tall) ? 0 : ahead + k * dy.stride[1];
+        kernels.dot[tall - 1][wide - 1](tile);
+      }
+      tile.c += (tall - 1) * tile.ldc;
+    }
   }
 
   // Rows of dy, of some output channels, one behind the other.
