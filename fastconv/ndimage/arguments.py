@@ -137,9 +137,12 @@ def working_dtype(x: Array, dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def is_plain(x: Any) -> bool:
     """Whether an input is an array that the core takes as it is, or a small one that it takes as float64."""
-    if type(x) is not np.ndarray or x.size == 0 or x.shape[-1:] > (WIDEST,):
+    if type(x) is not np.ndarray:
         return False
-    return x.dtype in FLOATS or (x.size <= SMALL and x.dtype in SHORT)
+    size = x.size
+    if size == 0 or (size > WIDEST and x.shape[-1] > WIDEST):
+        return False
+    return x.dtype in FLOATS or (size <= SMALL and x.dtype in SHORT)
 
 
 def whole(y: Array, dtype: np.dtype[Any]) -> Array:

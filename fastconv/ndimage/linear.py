@@ -11,6 +11,7 @@ from fastconv import _core
 from fastconv._sliding import correlate_blocks, pad_constant
 from fastconv.ndimage.arguments import (
     FLOATS,
+    MODES,
     Array,
     Output,
     PerAxis,
@@ -101,11 +102,12 @@ def _correlate(
     axes: Any,
     flip: bool,
 ) -> Array:
-    x, w = as_image(input), np.asarray(weights)
+    w = np.asarray(weights)
     if output is None and axes is None and type(mode) is str and type(origin) is int:
-        plain = _plain(x, w, mode, cval, origin, flip)
+        plain = _plain(input, w, mode, cval, origin, flip)
         if plain is not None:
             return plain
+    x = as_image(input)
     chosen = some_axes(axes, x.ndim)
     several = w.ndim == len(chosen) + 1
     if not several:
@@ -125,22 +127,24 @@ def _correlate(
     return deliver(y if several else y[0], output, dtype)
 
 
-def _plain(x: Array, w: Array, mode: str, cval: Any, origin: int, flip: bool) -> Array | None:
+def _plain(x: Any, w: Array, mode: str, cval: Any, origin: int, flip: bool) -> Array | None:
     """The common case without detours: one real kernel over all axes of an array. None where it is not that."""
-    nd = x.ndim
-    if w.ndim != nd or not 1 <= nd <= 3 or not is_plain(x) or w.dtype.kind not in "biuf" or w.size == 0:
+    nd, name = w.ndim, MODES.get(mode)
+    if not is_plain(x) or x.ndim != nd or name is None or not 1 <= nd <= 3 or w.dtype.kind not in "biuf" or w.size == 0:
         return None
-    name = core_mode(mode)
-    short = x.dtype not in FLOATS
+    dtype = x.dtype
+    short = dtype not in FLOATS
     if nd == 2 and type(cval) in (int, float) and (w.size <= _FEW_TAPS or max(w.size, x.size) <= _SMALL):
-        rows, columns = (before_of(k, origin, flip) for k in w.shape)
-        if short and not _moderate(w):
-            return None
-        floats = x.astype(np.float64) if short else x
-        if floats.dtype != w.dtype:
-            w = w.astype(floats.dtype)
-        y = _core.filter_taps(floats, w[::-1, ::-1] if flip else w, rows, columns, name, name, cval)
-        return whole(y, x.dtype) if short else y
+        height, width = w.shape
+        rows, columns = before_of(height, origin, flip), before_of(width, origin, flip)
+        if short:
+            if not _moderate(w):
+                return None
+            x = x.astype(np.float64)
+        if x.dtype != w.dtype:
+            w = w.astype(x.dtype)
+        y = _core.filter_taps(x, w[::-1, ::-1] if flip else w, rows, columns, name, name, cval)
+        return whole(y, dtype) if short else y
     if short or (name == "zeros" and cval != 0):
         return None
     pads = []
