@@ -393,31 +393,33 @@ void join_runs(const T* runs, int64_t step, int64_t count, int64_t n, T divisor,
   constexpr int64_t kStep = 4 * kLanes<T>;
   const C none{splat(Op::template neutral<T>())};
   const int64_t whole = n / kStep * kStep;
-  Vec<T> joined[kLanes<T>];
-  for (int64_t l = 0; l < kLanes<T>; ++l) {
-    const T* p = runs + (l < count ? l : 0) * step;
-    C part[4] = {none, none, none, none};
-    for (const T* stop = p + whole; p < stop; p += kStep)
+  for (; count > 0; count -= kLanes<T>, runs += kLanes<T> * step, out += kLanes<T>) {
+    Vec<T> joined[kLanes<T>];
+    for (int64_t l = 0; l < kLanes<T>; ++l) {
+      const T* p = runs + (l < count ? l : 0) * step;
+      C part[4] = {none, none, none, none};
+      for (const T* stop = p + whole; p < stop; p += kStep)
 #pragma GCC unroll 4
-      for (int u = 0; u < 4; ++u)
-        part[u] = Op::join(part[u], C{load(p + u * kLanes<T>)}), fetch_ahead(p + u * kLanes<T>);
+        for (int u = 0; u < 4; ++u)
+          part[u] = Op::join(part[u], C{load(p + u * kLanes<T>)}), fetch_ahead(p + u * kLanes<T>);
 #pragma GCC unroll 4
-    for (int u = 0; u < 4; ++u) {
-      const int64_t left = n - whole - u * kLanes<T>;
-      if (left <= 0) break;
-      fetch_ahead(p + u * kLanes<T>);
-      if (left >= kLanes<T>) {
-        part[u] = Op::join(part[u], C{load(p + u * kLanes<T>)});
-      } else {
-        const Vec<T> v = load_lanes(p + u * kLanes<T>, LaneRange<T>(0, left));
-        part[u] = Op::join(part[u], C{Op::kRepeatable ? (first_lanes<T>(left) ? v : none.v) : v});
+      for (int u = 0; u < 4; ++u) {
+        const int64_t left = n - whole - u * kLanes<T>;
+        if (left <= 0) break;
+        fetch_ahead(p + u * kLanes<T>);
+        if (left >= kLanes<T>) {
+          part[u] = Op::join(part[u], C{load(p + u * kLanes<T>)});
+        } else {
+          const Vec<T> v = load_lanes(p + u * kLanes<T>, LaneRange<T>(0, left));
+          part[u] = Op::join(part[u], C{Op::kRepeatable ? (first_lanes<T>(left) ? v : none.v) : v});
+        }
       }
+      joined[l] = Op::join(Op::join(part[0], part[1]), Op::join(part[2], part[3])).v;
     }
-    joined[l] = Op::join(Op::join(part[0], part[1]), Op::join(part[2], part[3])).v;
+    const Vec<T> result = join_lanes<Op, T, kLanes<T> / 2>(joined) / splat(divisor);
+    if (count >= kLanes<T>) store(out, result);
+    else store_part(out, result, count);
   }
-  const Vec<T> result = join_lanes<Op, T, kLanes<T> / 2>(joined) / splat(divisor);
-  if (count == kLanes<T>) store(out, result);
-  else store_part(out, result, count);
 }
 
 // Each of `count` runs of n elements filled with a value of its own times `factor`.

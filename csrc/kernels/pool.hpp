@@ -95,8 +95,7 @@ FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns) {
 
 constexpr int kScattered = 4;
 
-// out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for up to a vector's number
-// of runs.
+// out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for `count` runs.
 template <class T>
 using PoolRunsFunction = void (*)(const T* runs, int64_t step, int64_t count, int64_t n, T divisor, T* out);
 template <class T>

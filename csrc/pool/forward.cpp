@@ -175,12 +175,14 @@ void run_strips(const Pooling<T>& c) {
 // One window a plane: many planes at a time where they are small.
 template <class T>
 void run_whole(Pooling<T> c) {
+  constexpr int64_t kTogether = 256;  // of a call
   PoolProblem& p = c.p;
   const PoolFunctions<T>& f = pool_functions<T>();
   const PoolRunsFunction<T> kernel = c.max ? f.max_runs : f.sum_runs;
-  const int64_t size = p.axis[0].in * p.axis[1].in * p.axis[2].in, lanes = size > kPoolRun ? 1 : f.lanes, zero[3] = {};
+  const int64_t size = p.axis[0].in * p.axis[1].in * p.axis[2].in, zero[3] = {};
+  const bool dense = c.prepare == Prepare::none && plane_box(c.x, c.x.data).dense(), in_place = c.y.stride[1] == 1;
+  const int64_t lanes = size > kPoolRun ? 1 : dense && in_place ? kTogether : f.lanes;
   const int64_t groups = ceil_div(p.channels, lanes);
-  const bool dense = c.prepare == Prepare::none && plane_box(c.x, c.x.data).dense();
   const double divisor = divisor_of(c.divisor, p.axis, zero);
   share_out(p.mb * groups, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
     T* scratch = reinterpret_cast<T*>(Arena::local().reserve(RunJoiner<T>::kScratch * static_cast<int64_t>(sizeof(T))));
@@ -189,7 +191,7 @@ void run_whole(Pooling<T> c) {
       const int64_t n = i / groups, first = i % groups * lanes, count = std::min(lanes, p.channels - first);
       const T* x = c.x.data + n * c.x.stride[0] + first * c.x.stride[1];
       T* y = c.y.data + n * c.y.stride[0] + first * c.y.stride[1];
-      T results[RunJoiner<T>::kMostLanes], *to = c.y.stride[1] == 1 ? y : results;
+      T results[RunJoiner<T>::kMostLanes], *to = in_place ? y : results;
       if (size > kPoolRun) {
         *to = static_cast<T>(joiner.add(joiner.neutral(), plane_box(c.x, x)) / divisor);
       } else if (dense) {
