@@ -51,6 +51,13 @@ CASES = [
     *[Case((n,), (9,), padding=4, batch=2, groups=3) for n in (63, 64, 65, 127, 128, 129, 200, 2049, 4500)],
     *[Case((300,), (k,), padding=k // 3, groups=5, flip=k % 2 > 0) for k in (2, 3, 8, 15, 16, 17, 31, 32, 33, 64, 75)],
     *[Case((290,), (19,), padding=((21, 3),), mode=mode, groups=4) for mode in MODES],
+    # Read where they stand but for their ends, of which one may have no padding.
+    *[
+        Case((n,), (31,), padding=(pad,), groups=2)
+        for n in (384, 415, 416, 417, 2500)
+        for pad in ((15, 15), (0, 30), (30, 0))
+    ],
+    *[Case((700,), (9,), padding=4, mode=mode, batch=2, groups=2) for mode in MODES],
     # Up to three outputs of many channels, and gradients of as many inputs: lines of one channel after another.
     *[Case((18, 37), (k, k), s, k // 2, ic=ic, oc=oc) for k in (3, 5) for s in (1, 2) for ic, oc in ((9, 3), (2, 11))],
     Case((17, 33), (3, 3), padding=1, mode="reflect", batch=2, ic=7, oc=2),

@@ -57,6 +57,18 @@ void pad_line(const T* x, int64_t step, const LineAxis& l, Mode mode, int64_t fr
   outside(end, n);
 }
 
+// Of some outputs, those whose inputs are read where they stand: all the kernel reads of them is within the line. What
+// is left on either side is enough for the kernel, or nothing.
+template <class T>
+Range inner_outputs(const LineAxis& l, Range outputs) {
+  const int64_t least = depthwise_kernels<T>().line_outputs, lanes = depthwise_kernels<T>().lanes;
+  const int64_t first = l.lead, end = l.in + l.lead - (l.taps - 1) - 2 * lanes;  // outputs that may
+  Range inner = outputs;
+  if (inner.begin < first) inner.begin = std::max(first, outputs.begin + least);
+  if (inner.end > end) inner.end = std::min(end, outputs.end - least);
+  return inner;
+}
+
 }  // namespace
 
 template <class T>
@@ -90,16 +102,33 @@ void run_line(const ConvProblem& p, Direction direction, const LaneCall<T>& call
     const int64_t tap_step = l.flips ? -call.w.stride[4] : call.w.stride[4];
     for (int64_t u = some.begin; u < some.end; ++u) {
       const int64_t c = u / l.pieces % p.groups, n = u / l.pieces / p.groups;
-      const auto [begin, end] = part(l.outputs, l.pieces, u % l.pieces);
-      pad_line(call.x.data + n * call.x.stride[0] + c * call.x.stride[1], call.x.stride[4], l, p.axis[2].mode,
-               begin - l.lead, end - begin + l.taps - 1, x);
+      const Range outputs = part(l.outputs, l.pieces, u % l.pieces);
+      const T* const from = call.x.data + n * call.x.stride[0] + c * call.x.stride[1];
+      T* const to = call.y.data + n * call.y.stride[0] + c * call.y.stride[1];
       const T* tap = call.w.data + c * call.w.stride[0] + (l.flips ? (l.taps - 1) * call.w.stride[4] : 0);
       for (int64_t k = 0; k < l.taps; ++k, tap += tap_step) w[k] = *tap;
-      T* const to = call.y.data + n * call.y.stride[0] + c * call.y.stride[1] + begin * call.y.stride[4];
-      const bool in_place = call.y.stride[4] == 1;
-      kernels.line({x, w, l.taps, in_place ? to : y, end - begin,
-                    call.bias.data ? call.bias.data[c * call.bias.stride[0]] : T(0), call.clamp, call.low, call.high});
-      if (!in_place) kernels.unpack(to, call.y.stride[4], y, nullptr, end - begin);
+      const auto sum = [&](const T* line, Range some_outputs) {
+        const int64_t size = some_outputs.size();
+        T* const stored = to + some_outputs.begin * call.y.stride[4];
+        const bool in_place = call.y.stride[4] == 1;
+        kernels.line({line, w, l.taps, in_place ? stored : y, size,
+                      call.bias.data ? call.bias.data[c * call.bias.stride[0]] : T(0), call.clamp, call.low,
+                      call.high});
+        if (!in_place) kernels.unpack(stored, call.y.stride[4], y, nullptr, size);
+      };
+      const auto sum_padded = [&](Range some_outputs) {
+        pad_line(from, call.x.stride[4], l, p.axis[2].mode, some_outputs.begin - l.lead,
+                 some_outputs.size() + l.taps - 1, x);
+        sum(x, some_outputs);
+      };
+      const Range inner = inner_outputs<T>(l, outputs);
+      if (call.x.stride[4] != 1 || inner.size() < kernels.line_outputs) {
+        sum_padded(outputs);
+        continue;
+      }
+      if (inner.begin > outputs.begin) sum_padded({outputs.begin, inner.begin});
+      sum(from + inner.begin - l.lead, inner);
+      if (inner.end < outputs.end) sum_padded({inner.end, outputs.end});
     }
   });
 }

@@ -1,5 +1,6 @@
-// Depthwise correlations along the width alone: each channel's line is padded into the L1 cache, some thousand outputs
-// at a time, and neighbouring vectors of sums share what they load (kernels/depthwise.hpp).
+// Depthwise correlations along the width alone: each channel's line is read where it stands, some thousand outputs at a
+// time, what its ends read is padded into the L1 cache, and neighbouring vectors of sums share what they load
+// (kernels/depthwise.hpp).
 #pragma once
 #include "conv/depthwise_lanes.hpp"
 
