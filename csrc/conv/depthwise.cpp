@@ -208,23 +208,25 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 }  // namespace
 
 template <class T>
-bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
-                    int64_t stride, bool squares, bool volume) {
+bool depthwise_pays(const DepthwiseShape& s) {
   constexpr int64_t kFewRows = 6, kSomeRows = 8, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024,
                     kManyTaps = 25;
   const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
-  if (volume) {
-    if (stride > 1 || height * width <= kTinyImage || rows > (channels > 1 ? kOfManyChannels - 1 : kFewRows))
+  const int64_t pixels = s.height * s.width;
+  if (s.volume) {
+    if (s.stride > 1 || pixels <= kTinyImage || s.rows > (s.channels > 1 ? kOfManyChannels - 1 : kFewRows))
       return false;
-    if (!registers && (channels == 1 || rows > 1)) return false;
+    if (!registers && (s.channels == 1 || s.rows > 1)) return false;
   }
-  if (height < 2 || taps < 2 || channels * taps > kMostDepthwiseTaps) return false;
-  if (kernel_height < 2) return rows == 1 && channels == 1 && height > 8 && height * width > kSmallImage;
-  if (registers && stride == 1 && rows <= kOfManyChannels && height * width > kTinyImage)
-    return true;  // nothing is packed
-  if (squares && stride == 1 && rows <= kSquare && channels <= kSquare && height * width > kTinyImage) return true;
-  if (sizeof(T) == 8 && rows > kSquare && taps >= kManyTaps && stride == 1) return false;  // of bands of four rows
-  return rows == 1 || (channels == 1 && rows <= (height * width <= kSmallImage ? kSomeRows : kFewRows));
+  if (s.height < 2 || s.taps < 2 || s.channels * s.taps > kMostDepthwiseTaps) return false;
+  if (s.kernel_height < 2) return s.rows == 1 && s.channels == 1 && s.height > 8 && pixels > kSmallImage;
+  if (s.stride == 1 && pixels > kTinyImage) {
+    if (registers && s.rows <= kOfManyChannels) return true;  // nothing is packed
+    if (s.squares && s.rows <= kSquare && s.channels <= kSquare) return true;
+  }
+  if (sizeof(T) == 8 && s.rows > kSquare && s.taps >= kManyTaps && s.stride == 1)
+    return false;  // of bands of four rows
+  return s.rows == 1 || (s.channels == 1 && s.rows <= (pixels <= kSmallImage ? kSomeRows : kFewRows));
 }
 
 template <class T>
@@ -305,11 +307,11 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
   });
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                               \
-  template bool depthwise_pays<T>(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool); \
-  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, int64_t);                                   \
-  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t);                            \
-  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                                              \
+#define FASTCONV_INSTANTIATE(T)                                                    \
+  template bool depthwise_pays<T>(const DepthwiseShape&);                          \
+  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, int64_t);        \
+  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t); \
+  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                   \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

@@ -53,12 +53,18 @@ struct DepthwisePlan {
 
 constexpr int64_t kMostDepthwiseTaps = 2048;  // of all channels of a group
 
-// Whether the tile is worth more than the packed one, whose rows are output channels: measured, not derived. `taps` are
-// a channel's, `stride` is the width's, of inputs. `squares` have a kernel of their own (sums_squares), a
-// `volume` is read plane by plane.
+// What decides whether the tile is worth more than the packed one, whose rows are output channels.
+struct DepthwiseShape {
+  int64_t channels, rows;  // of a group
+  int64_t taps;            // of a channel
+  int64_t kernel_height;
+  int64_t height, width;  // of outputs
+  int64_t stride;         // of inputs, along the width
+  bool squares;           // which have a kernel of their own (sums_squares)
+  bool volume;            // read plane by plane
+};
 template <class T>
-bool depthwise_pays(int64_t channels, int64_t rows, int64_t taps, int64_t kernel_height, int64_t height, int64_t width,
-                    int64_t stride, bool squares, bool volume);
+bool depthwise_pays(const DepthwiseShape& s);  // measured, not derived
 
 // Whether a sum is of planes, and not of a volume.
 inline bool is_plane(const AxisMap& d) { return d.in == 1 && d.outputs == 1 && d.taps() == 1 && d.offset[0] == 0; }

@@ -30,8 +30,9 @@ bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const P
   const int64_t taps = d.taps() * h.taps() * (w.taps() + (odd ? odd->map.taps() : 0)),
                 width = w.outputs + (odd ? odd->map.outputs : 0);
   if (c.algorithm == Algorithm::depthwise) return c.rows.channels * taps <= kMostDepthwiseTaps;
-  return depthwise_pays<T>(c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3], h.outputs * box.h.step, width,
-                           w.stride, is_plane(d) && sums_squares<T>(h, w, c.rows.channels, odd ? 2 : 1), !is_plane(d));
+  const bool plane = is_plane(d), squares = plane && sums_squares<T>(h, w, c.rows.channels, odd ? 2 : 1);
+  return depthwise_pays<T>({c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3], h.outputs * box.h.step, width,
+                            w.stride, squares, !plane});
 }
 
 template <class T>

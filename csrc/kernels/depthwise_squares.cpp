@@ -393,7 +393,35 @@ FASTCONV_INLINE void read_row(const SquareDots<T>& b, const Columns& block, int6
   for (int c = 0; c < C; ++c) d[c] = block.template load_column<C>(row, c);
 }
 
-// A line meets the rows of dy above, beside and below it. dy is zero beside its rows, but x might be infinite there.
+// dy is zero beside the lanes of the last column, but x might be infinite there: it is left out by masked products, or
+// taken away before.
+#if defined(__AVX512F__)
+FASTCONV_INLINE Vec<float> add_in_lanes(Vec<float> sum, Vec<float> a, Vec<float> b, unsigned bits) {
+  return __builtin_ia32_vfmaddps512_mask3(a, b, sum, static_cast<unsigned short>(bits), 4);
+}
+FASTCONV_INLINE Vec<double> add_in_lanes(Vec<double> sum, Vec<double> a, Vec<double> b, unsigned bits) {
+  return __builtin_ia32_vfmaddpd512_mask3(a, b, sum, static_cast<unsigned char>(bits), 4);
+}
+template <class T, int C>
+FASTCONV_INLINE Vec<T> within(const Block<T>&, int, Vec<T> x) {
+  return x;
+}
+template <class T, int C>
+FASTCONV_INLINE void add_dot(const Block<T>& block, int c, Vec<T>& sum, Vec<T> dy, Vec<T> x) {
+  sum = c < C - 1 ? sum + dy * x : add_in_lanes(sum, dy, x, block.last.bits);
+}
+#else
+template <class T, int C>
+FASTCONV_INLINE Vec<T> within(const Block<T>& block, int c, Vec<T> x) {
+  return c < C - 1 ? x : block.keep_last ? x : Vec<T>{};
+}
+template <class T, int C>
+FASTCONV_INLINE void add_dot(const Block<T>&, int, Vec<T>& sum, Vec<T> dy, Vec<T> x) {
+  sum += dy * x;
+}
+#endif
+
+// A line meets the rows of dy above, beside and below it.
 template <class T, int C>
 FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const Block<T>& block, Vec<T> (&acc)[9]) {
   Vec<T> above[C], beside[C], below[C], under[3];
@@ -407,17 +435,17 @@ FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const Block<T>& block, Vec
     }
     if (r + 1 < b.lines.rows) read_row<T, C>(b, block, r + 1, below);
     for_each_input<T, C>(from, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
-      under[k] = c < C - 1 ? in : block.keep_last ? in : Vec<T>{};
+      under[k] = within<T, C>(block, c, in);
       if (k < 2) return;
       if (r + 1 < b.lines.rows)
 #pragma GCC unroll 3
-        for (int i = 0; i < 3; ++i) acc[i] += below[c] * under[i];
+        for (int i = 0; i < 3; ++i) add_dot<T, C>(block, c, acc[i], below[c], under[i]);
       if (r >= 0 && r < b.lines.rows)
 #pragma GCC unroll 3
-        for (int i = 0; i < 3; ++i) acc[3 + i] += beside[c] * under[i];
+        for (int i = 0; i < 3; ++i) add_dot<T, C>(block, c, acc[3 + i], beside[c], under[i]);
       if (r > 0)
 #pragma GCC unroll 3
-        for (int i = 0; i < 3; ++i) acc[6 + i] += above[c] * under[i];
+        for (int i = 0; i < 3; ++i) add_dot<T, C>(block, c, acc[6 + i], above[c], under[i]);
     });
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) above[c] = beside[c], beside[c] = below[c];
@@ -428,10 +456,6 @@ FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const HalvedBlock<T>& bloc
   Vec<T> own[C], next[C];
   read_row<T, C>(b, block, 0, own);
   read_row<T, C>(b, block, 0, next);
-  // What stands behind the last output is read, and moves on to the lane behind it.
-  const auto within = [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
-    return c < C - 1 || k > 0 ? in : block.keep_last ? in : Vec<T>{};
-  };
   for_each_pair(b.lines, [&](int64_t r, const T* even, const T* odd) FASTCONV_LAMBDA {
     if (b.x_ahead && even) {
       fetch<2 * C>(even + 2 * block.at + b.x_ahead);
@@ -440,14 +464,17 @@ FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const HalvedBlock<T>& bloc
     }
     const bool more = r + 1 < b.lines.rows;
     if (more) read_row<T, C>(b, block, r + 1, next);
+    // What stands behind the last output is read, and moves on to the lane behind it.
+    const auto under = [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA { return k > 0 ? in : within<T, C>(block, c, in); };
     if (even)
-      for_each_input<T, C>(even, block,
-                           [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA { acc[3 + k] += own[c] * within(c, k, in); });
+      for_each_input<T, C>(even, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
+        add_dot<T, C>(block, c, acc[3 + k], own[c], under(c, k, in));
+      });
     if (odd)
       for_each_input<T, C>(odd, block, [&](int c, int k, Vec<T> in) FASTCONV_LAMBDA {
-        const Vec<T> under = within(c, k, in);
-        if (even) acc[6 + k] += own[c] * under;
-        if (more) acc[k] += next[c] * under;
+        const Vec<T> x = under(c, k, in);
+        if (even) add_dot<T, C>(block, c, acc[6 + k], own[c], x);
+        if (more) add_dot<T, C>(block, c, acc[k], next[c], x);
       });
 #pragma GCC unroll 2
     for (int c = 0; c < C; ++c) own[c] = next[c];
@@ -515,7 +542,7 @@ __attribute__((noinline)) void dots_of_block(const SquareDots<T>& all, const Col
 #pragma GCC unroll 9
     for (int t = 0; t < 9; ++t) acc[t] = Vec<T>{};
     add_dots<T, C>(b, block, acc);
-    if constexpr (C == 1 && kLanes<T> == 16)
+    if constexpr (C <= 2 && kLanes<T> == 16)
       if (in_turn<T>(b.tap, b.adds)) {
         write_in_turn<T>(acc, b.dw + b.tap[0]);
         continue;
@@ -763,10 +790,6 @@ void small_rows(const SquareRows<T>& all) {
 }
 
 #if defined(__AVX512F__)
-// sum + a * b in some lanes: dy is zero in the others, but x might be infinite there.
-FASTCONV_INLINE Vec<float> add_in_lanes(Vec<float> sum, Vec<float> a, Vec<float> b, unsigned bits) {
-  return __builtin_ia32_vfmaddps512_mask3(a, b, sum, static_cast<unsigned short>(bits), 4);
-}
 template <int k = 0>
 FASTCONV_INLINE void add_pair_dots(const Vec<float> (&in)[kPairs], const Vec<float> (&dy)[kPairs],
                                    const unsigned (&bits)[kPairs], Vec<float> (&acc)[9]) {
