@@ -405,9 +405,9 @@ void join_runs(const T* runs, int64_t step, int64_t count, int64_t n, T divisor,
 #pragma GCC unroll 4
       for (int u = 0; u < 4; ++u) {
         const int64_t left = n - whole - u * kLanes<T>;
-        if (left <= 0) break;
+        if (__builtin_expect(left <= 0, 0)) break;
         fetch_ahead(p + u * kLanes<T>);
-        if (left >= kLanes<T>) {
+        if (__builtin_expect(left >= kLanes<T>, 1)) {
           part[u] = Op::join(part[u], C{load(p + u * kLanes<T>)});
         } else {
           const Vec<T> v = load_lanes(p + u * kLanes<T>, LaneRange<T>(0, left));
