@@ -138,7 +138,7 @@ def asserted(p: Problem, direction: str, algorithm: str) -> tuple[str, int]:
     if algorithm == "fft":
         return "worst", 8
     if direction == "grad_weight":
-        return "worst", 72 if p.kernel[-1] == 5 else 24
+        return "worst", 48 if p.kernel[-1] == 5 else 24
     return "worst", 60
 
 

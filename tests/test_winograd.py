@@ -250,8 +250,8 @@ def test_auto_takes_it_for_many_channels(direction: str) -> None:
 @pytest.mark.parametrize(
     "shape, weight, more, kernel",
     [
-        ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(2x2, 5x5)"),
-        ((1, 48, 35, 35), (64, 48, 5, 5), {"padding": 2}, "F(2x2, 5x5)"),
+        ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(4x4, 5x5)"),
+        ((1, 48, 35, 35), (64, 48, 5, 5), {"padding": 2}, "F(4x4, 5x5)"),
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(4x4, 3x3)"),
         ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 8, "dilation": 8, "padding_mode": "replicate"}, "F(4x4, 3x3)"),
         ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {"padding": 1}, "F(6x6, 3x3)"),

@@ -1,9 +1,9 @@
 """The weight gradient of 3x3 and 5x5 kernels by Winograd's algorithm: its accuracy, its bits, and when it is chosen.
 
 Its error is measured against float64 in units of eps * sum |x| |dy|, the sum being that of the largest of the taps
-(the transform mixes them). Over the cases below (normal data) the worst element is off by 11 units (direct: 2), and
-the norm of all errors is 2.5 units of the norm of all sums (direct: 0.25). Both fall as the image grows: 5.6 and 0.5
-for 64 channels of 56x56. Five taps give 0.6 and 8 at that size, but up to 70 where a few tiles of 2x2 are all there is.
+(the transform mixes them). Over the cases below (normal data) the worst element is off by 16 units (direct: 2), and
+the norm of all errors is 2.5 units of the norm of all sums (direct: 0.25). Both fall as the image grows: 4.8 and 0.7
+for 64 channels of 56x56. Five taps give 6.4 and 0.7 at that size, and up to 27 where a few tiles are all there is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from oracle import MODES
 
 import fastconv as fc
 
-WORST, WORST_OF_FIVE, NORM = 24.0, 72.0, 5.0  # bounds, in units of eps * sum |x| |dy|
+WORST, WORST_OF_FIVE, NORM = 24.0, 48.0, 5.0  # bounds, in units of eps * sum |x| |dy|
 
 CASES = [
     Case((1, 1), (3, 3), 1, 1),
@@ -96,7 +96,7 @@ def test_error_against_float64(case: Case, dtype: Any) -> None:
     assert_accurate(got, case.expected_grad_weight(g, x), sums, worst, NORM)
 
 
-@pytest.mark.parametrize("k, worst", [(3, 10.0), (5, 20.0)])
+@pytest.mark.parametrize("k, worst", [(3, 10.0), (5, 12.0)])
 def test_error_falls_with_the_image(k: int, worst: float, dtype: Any) -> None:
     case = Case((56, 56), (k, k), 1, k // 2, ic=64, oc=64)
     x, g = normal(case, dtype)
@@ -170,7 +170,7 @@ def test_not_chosen_where_direct_is_faster(channels: int, size: int) -> None:
 @pytest.mark.parametrize(
     "shape, weight, more, kernel",
     [
-        ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(5x5, 2x2)"),
+        ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(5x5, 4x4)"),
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(3x3, 4x4)"),
         ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {}, "F(3x3, 6x6)"),
         ((1, 192, 17, 17), (192, 192, 1, 7), {"padding": (0, 3)}, "F(4, 5)"),

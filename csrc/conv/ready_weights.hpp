@@ -11,7 +11,7 @@ namespace fastconv {
 template <class T>
 struct ReadyWeights {
   const T* transformed = nullptr;  // Winograd's transform,
-  const T* large = nullptr;        // and that for large tiles
+  const T* large = nullptr;        // that for large tiles
   const T* rows = nullptr;         // packed for the direct algorithm,
   int64_t tile_rows = 0;           // in tiles of so many rows, or in vectors (0)
   int64_t elements = 0;

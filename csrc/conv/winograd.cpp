@@ -340,6 +340,7 @@ WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& 
   if (near(1, kMostApart) && near(2, kMostApart) && w.taps() == taps && (taps == 2 || taps == 3 || taps == 5)) {
     shape.taps = static_cast<int>(taps);
     shape.along = taps;
+    if (taps == 5) shape.side = kWinogradLargeIn;
   } else {
     shape.strip = single(h) ? 2 : 1;
     const AxisMap& along = shape.strip == 2 ? w : h;
@@ -374,10 +375,10 @@ bool winograd_phases(const AxisMap& even, const AxisMap& odd, AxisMap& both) {
 }
 
 const char* winograd_name(const WinogradShape& shape) {
-  static constexpr const char* squares[] = {"F(5x5, 2x2)", "F(4x4, 3x3)", "", "F(2x2, 5x5)"};
+  static constexpr const char* squares[] = {"F(5x5, 2x2)", "F(4x4, 3x3)", "", "F(4x4, 5x5)"};
   static constexpr const char* strided[] = {"4 F(5x5, 2x2)", "4 F(4x4, 3x3)"};
   static constexpr const char* strip[] = {"", "F(6, 3)", "F(5, 4)", "F(4, 5)"};
-  if (shape.large()) return "F(6x6, 3x3)";
+  if (shape.large() && shape.taps == 3) return "F(6x6, 3x3)";
   return (shape.strip ? strip : shape.split > 1 ? strided : squares)[shape.taps - 2];
 }
 

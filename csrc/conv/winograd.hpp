@@ -1,8 +1,8 @@
 // Winograd's algorithm for correlations of stride 1 with 3x3, 5x5 or 2x2 taps evenly apart: tiles of 6x6 inputs and 36
-// products for each pair of channels, where 4x4 outputs of 9 taps take 144, 2x2 of 25 and 5x5 of 4 take 100; of large
-// images 8x8 inputs and 64 products, where 6x6 outputs of 9 taps take 324; with a stride of two 3x3 to 6x6 taps, 121
-// products for 5x5 outputs of 9, which take 225. Three to sixteen taps along one axis alone: 8 inputs and products for
-// 6, 5 or 4 outputs of three, four or five taps.
+// products for each pair of channels, where 4x4 outputs of 9 taps take 144 and 5x5 of 4 take 100; of 5x5 taps and of
+// large images 8x8 inputs and 64 products, where 4x4 outputs of 25 taps take 400 and 6x6 of 9 take 324; with a stride
+// of two 3x3 to 6x6 taps, 121 products for 5x5 outputs of 9, which take 225. Three to sixteen taps along one axis
+// alone: 8 inputs and products for 6, 5 or 4 outputs of three, four or five taps.
 #pragma once
 #include <algorithm>
 
@@ -71,7 +71,7 @@ struct WinogradShape {
   int64_t extent(int axis) const { return out(axis) * step[axis]; }  // of a tile of each residue
 };
 
-// Whether there are large tiles for a shape, in the rung in use too.
+// Whether there are large tiles for a shape that has small ones, in the rung in use too.
 template <class T>
 bool fits_large_tiles(const WinogradShape& shape) {
   return shape.taps == 3 && !shape.strip && shape.split == 1 && winograd_kernels<T>().large.weights;

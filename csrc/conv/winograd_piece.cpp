@@ -214,15 +214,16 @@ void WinogradPiece<T>::run_rows() {
 template <class T>
 void WinogradPiece<T>::make_ready(ReadyWeights<T>& to) {
   sum_.rows = c_.rows.rows;
-  const bool both = fits_large_tiles<T>(sum_.shape) && sum_.groups * sum_.rows * sum_.channels <= kMostReady;
-  sum_.shape.side = kWinogradIn;
+  const bool fits = fits_large_tiles<T>(sum_.shape),
+             both = fits && sum_.groups * sum_.rows * sum_.channels <= kMostReady;
+  if (fits) sum_.shape.side = kWinogradIn;
   const int64_t size = weight_elements();
-  sum_.shape.side = both ? kWinogradLargeIn : kWinogradIn;
+  if (both) sum_.shape.side = kWinogradLargeIn;
   T* u = to.reserve(both ? size + weight_elements() : size);
   if (both) winograd_weights(sum_, 1, u + size), to.large = u + size;
-  sum_.shape.side = kWinogradIn;
+  if (both) sum_.shape.side = kWinogradIn;
   winograd_weights(sum_, 1, u);
-  to.transformed = u;
+  (sum_.shape.large() ? to.large : to.transformed) = u;
 }
 
 template <class T>

@@ -1,5 +1,5 @@
-// Winograd's F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2) (Lavin and Gray, arXiv:1509.09308) on the points 0, 1, -1, 2, -2
-// and infinity, a vector holding one value of many channels; and F(6x6, 3x3) on the points of strips.
+// Winograd's F(4x4, 3x3) and F(5x5, 2x2) (Lavin and Gray, arXiv:1509.09308) on the points 0, 1, -1, 2, -2 and infinity,
+// F(6x6, 3x3) and F(4x4, 5x5) on the points of strips, a vector holding one value of many channels.
 #include "kernels/winograd.hpp"
 
 #include "isa/table.hpp"
@@ -194,13 +194,12 @@ void weights(const WinogradWeights<T>& a) {
     for (int64_t c = 0; c < chunk; ++c) {
       const T* tap = taps[c] + first;
       Vec<T> half[R][P];  // [column][row]
-#pragma GCC unroll 8
-      for (int j = 0; j < R; ++j) {
+      each<R, R <= 3>([&](int j) FASTCONV_LAMBDA {
         Vec<T> g[R];
 #pragma GCC unroll 8
         for (int i = 0; i < R; ++i) g[i] = load(tap + (i * R + j) * next);
         weight_transform<T>(g, half[j]);
-      }
+      });
       T* to = a.u + (c0 + c) * VL;
       each<P, R == 3 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
         Vec<T> g[R], u[P];
@@ -660,7 +659,7 @@ void line_output(const WinogradLineOutput<T>& a) {
 template <class T, int R, int P>
 constexpr WinogradTapKernels<T> of_taps() {
   constexpr int N = P + 1 - R;
-  if constexpr (P == 8 && !kLargeTiles) return {};
+  if constexpr (R == 3 && P == 8 && !kLargeTiles) return {};
   else if constexpr (R == 2 && sizeof(T) == 8)
     return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, nullptr, nullptr};
   else return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, patches<T, N, P>, weight_sums<T, R, P>};
@@ -670,7 +669,7 @@ constexpr WinogradKernelsOf<T> make_kernels() {
   return {kSums<T> / kVectors, kVectors,           pixels<T>,          products<T>,
           tile_sums<T>,        line_patches<T>,    line_output<T>,     part_weights<T>,
           strip_weights<T>,    strip_patches<T>,   strip_outputs<T>,   strip_sums<T>,
-          of_taps<T, 2, 6>(),  of_taps<T, 3, 6>(), of_taps<T, 5, 6>(), of_taps<T, 3, 8>()};
+          of_taps<T, 2, 6>(),  of_taps<T, 3, 6>(), of_taps<T, 5, 8>(), of_taps<T, 3, 8>()};
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-// Contracts of the Winograd kernels: F(4x4, 3x3), F(2x2, 5x5) and F(5x5, 2x2). All rest on the same six points, so that
-// tiles of 6x6 inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the
-// outputs of a tile along an axis, 4, 2 or 5, and R for the taps, 3, 5 or 2. Kernels of one axis have tiles of 8 inputs
-// along it, strips: F(6, 3), F(5, 4) and F(4, 5), longer kernels being sums of parts of R taps. Large tiles have their
-// eight points along both axes: F(6x6, 3x3). P stands for the points of an axis, 6 or 8.
+// Contracts of the Winograd kernels. F(4x4, 3x3) and F(5x5, 2x2) rest on the same six points, so that tiles of 6x6
+// inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the outputs of a
+// tile along an axis, R for the taps. Kernels of one axis have tiles of 8 inputs along it, strips: F(6, 3), F(5, 4) and
+// F(4, 5), longer kernels being sums of parts of R taps. Large tiles have their eight points along both axes: F(6x6,
+// 3x3) and F(4x4, 5x5). P stands for the points of an axis, 6 or 8.
 #pragma once
 #include <cstdint>
 
@@ -208,10 +208,10 @@ struct WinogradKernelsOf {
   void (*strip_output)(const WinogradOutput<T>&);
   void (*strip_sums)(const WinogradSums<T>&);
   WinogradTapKernels<T> two, three, five;  // of two taps no weight gradient of doubles
-  WinogradTapKernels<T> large;             // null on rungs that do without
+  WinogradTapKernels<T> large;             // of three taps; null on rungs that do without
 
   const WinogradTapKernels<T>& of(int taps, int points) const {
-    return points == kWinogradLargeIn ? large : taps == 3 ? three : taps == 5 ? five : two;
+    return taps == 5 ? five : taps == 2 ? two : points == kWinogradLargeIn ? large : three;
   }
 };
 struct WinogradKernels {

@@ -21,13 +21,13 @@ FASTCONV_INLINE void strip_input(const Vec<T> (&d)[8], Vec<T> (&v)[8]) {
 }
 
 // out = A^T in, for n outputs
-template <class T>
-FASTCONV_INLINE void strip_output(const Vec<T> (&m)[8], Vec<T> (&y)[kStripMostOut], int n) {
+template <class T, int N>
+FASTCONV_INLINE void strip_output(const Vec<T> (&m)[8], Vec<T> (&y)[N], int n) {
   const Vec<T> sum[3] = {m[1] + m[2], m[3] + m[4], m[5] + m[6]};
   const Vec<T> difference[3] = {m[1] - m[2], m[3] - m[4], m[5] - m[6]};
   y[0] = m[0] + sum[0] + sum[1] + sum[2];
 #pragma GCC unroll 8
-  for (int k = 1; k < kStripMostOut; ++k) {
+  for (int k = 1; k < N; ++k) {
     const T two = T(1 << k), half = T(1) / two;
     y[k] = k % 2 ? difference[0] + two * difference[1] + half * difference[2] : sum[0] + two * sum[1] + half * sum[2];
     if (k == n - 1) y[k] += m[7];
@@ -103,17 +103,21 @@ void strip_weights(const WinogradStripWeights<T>& a) {
 
 // out = A in, for n outputs, zeros behind
 template <class T, int N>
-FASTCONV_INLINE void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], int64_t n) {
+FASTCONV_INLINE void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], [[maybe_unused]] int64_t n) {
 #pragma GCC unroll 4
   for (int i = 0; i < 3; ++i) {
     const auto power = [&](int k) FASTCONV_LAMBDA { return i == 0 ? T(1) : i == 1 ? T(1 << k) : T(1) / T(1 << k); };
-    const Vec<T> even = y[0] + power(2) * y[2] + power(4) * y[4];
-    const Vec<T> odd = power(1) * y[1] + power(3) * y[3] + power(5) * y[5];
+    Vec<T> even = y[0], odd = power(1) * y[1];
+#pragma GCC unroll 4
+    for (int k = 2; k < N && k < kStripMostOut; k += 2) even += power(k) * y[k];
+#pragma GCC unroll 4
+    for (int k = 3; k < N && k < kStripMostOut; k += 2) odd += power(k) * y[k];
     v[2 * i + 1] = even + odd;
     v[2 * i + 2] = even - odd;
   }
   v[0] = y[0];
-  v[7] = n == 4 ? y[3] : n == 5 ? y[4] : y[5];
+  if constexpr (N < kStripIn) v[7] = y[N - 1];
+  else v[7] = n == 4 ? y[3] : n == 5 ? y[4] : y[5];
 }
 
 // Strips of inputs or, fewer than eight lines each, of outputs.
