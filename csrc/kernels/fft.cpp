@@ -116,7 +116,8 @@ void stage(T* strip, int64_t n, int64_t length, const T* twiddle) {
   }
 }
 
-constexpr int kMostRadix = FASTCONV_VEC_REGISTERS >= 32 ? 8 : 4;
+// Lengths have stages of 4 and 8 where that is the most, and of 2 and 4 where 4 is.
+constexpr int kMostRadix = FASTCONV_VEC_REGISTERS >= 32 ? 8 : 4, kLeastRadix = kMostRadix == 8 ? 4 : 2;
 
 template <class T, bool kInverse>
 FASTCONV_INLINE void any_stage(int radix, T* strip, int64_t n, int64_t length, const T* twiddle) {
@@ -124,7 +125,7 @@ FASTCONV_INLINE void any_stage(int radix, T* strip, int64_t n, int64_t length, c
   else if (radix == 4) stage<T, 4, kInverse>(strip, n, length, twiddle);
   else if (radix == 5) stage<T, 5, kInverse>(strip, n, length, twiddle);
   else if (radix == 3) stage<T, 3, kInverse>(strip, n, length, twiddle);
-  else stage<T, 2, kInverse>(strip, n, length, twiddle);
+  else stage<T, kLeastRadix, kInverse>(strip, n, length, twiddle);
 }
 
 template <class T>
