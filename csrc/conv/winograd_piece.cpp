@@ -27,14 +27,15 @@ double image_cost(const Operands<T>& c, const PieceBox& box, const WinogradShape
   return winograd_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, outputs);
 }
 
-// With tiles of the size that costs less, be the weights at hand or not: those change no bit.
+// With tiles of the size that costs less, be the weights at hand or not: those change no bit. Neither does a batch,
+// which pays for the weights once: hence they count for less.
 template <class T>
 WinogradShape shape_of(const Operands<T>& c, const PieceBox& box) {
   const WinogradShape shape = winograd_shape(box.d.map, box.h.map, box.w.map);
   if (!fits_large_tiles<T>(shape)) return shape;
   WinogradShape large = shape;
   large.side = kWinogradLargeIn;
-  const auto cost = [&](const WinogradShape& s) { return image_cost(c, box, s) + weight_cost(c, s); };
+  const auto cost = [&](const WinogradShape& s) { return image_cost(c, box, s) + 0.75 * weight_cost(c, s); };
   return cost(large) < cost(shape) ? large : shape;
 }
 
