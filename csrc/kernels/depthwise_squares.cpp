@@ -208,10 +208,15 @@ FASTCONV_INLINE void for_each_pair(const SquareLines<T>& l, F f) {
   }
 }
 
+// One address, where the compiler would keep one for each line that is fetched from it.
+template <class T>
+FASTCONV_INLINE const T* one_address(const T* p) {
+  __asm__("" : "+r"(p));
+  return p;
+}
 // n vectors from p on, to be read or written later: once a cache line.
 template <int n, int kToWrite = 0, class T>
 FASTCONV_INLINE void fetch(const T* p) {
-  __asm__("" : "+r"(p));  // one address
 #pragma GCC unroll 4
   for (int i = 0; i < n; i += 64 / FASTCONV_VEC_BYTES) __builtin_prefetch(p + i * kLanes<T>, kToWrite);
 }
@@ -327,8 +332,8 @@ FASTCONV_INLINE void rows_of_plane(const SquareRows<T>& b, const HalvedBlock<T>&
   rows.begin(sums, 0);
   for_each_pair(b.lines, [&](int64_t r, const T* even, const T* odd) FASTCONV_LAMBDA {
     if (b.x_ahead && even) {
-      fetch<2 * C>(even + 2 * block.at + b.x_ahead);
-      fetch<2 * C>(even + b.lines.row + 2 * block.at + b.x_ahead);
+      fetch<2 * C>(one_address(even + 2 * block.at + b.x_ahead));
+      fetch<2 * C>(one_address(even + b.lines.row + 2 * block.at + b.x_ahead));
       fetch<C, 1>(rows.y + b.y_ahead);
     }
     if (even)
@@ -458,8 +463,8 @@ FASTCONV_INLINE void add_dots(const SquareDots<T>& b, const HalvedBlock<T>& bloc
   read_row<T, C>(b, block, 0, next);
   for_each_pair(b.lines, [&](int64_t r, const T* even, const T* odd) FASTCONV_LAMBDA {
     if (b.x_ahead && even) {
-      fetch<2 * C>(even + 2 * block.at + b.x_ahead);
-      fetch<2 * C>(even + b.lines.row + 2 * block.at + b.x_ahead);
+      fetch<2 * C>(one_address(even + 2 * block.at + b.x_ahead));
+      fetch<2 * C>(one_address(even + b.lines.row + 2 * block.at + b.x_ahead));
       fetch<C>(b.dy + block.at + r * b.dy_row + b.dy_ahead);
     }
     const bool more = r + 1 < b.lines.rows;
