@@ -402,6 +402,15 @@ def test_any_strides_read_only_and_out() -> None:
             np.testing.assert_array_equal(into, dx, err_msg=f"{name} {back.__name__}{options}")
 
 
+@pytest.mark.parametrize("sizes", [(0, 3), (3, 0), (0, 0)])
+def test_no_outputs_give_no_gradient(sizes: tuple[int, int], dtype: Any) -> None:
+    x = np.ones((2, 3, 5, 40), dtype)
+    around = np.full((2, 3, 2 * sizes[0] + 1, 2 * sizes[1] + 1), np.nan, dtype)
+    dy = around[:, :, 1 : 2 * sizes[0] + 1 : 2, 1 : 2 * sizes[1] + 1 : 2]
+    for backward in (fc.adaptive_avg_pool2d_backward, fc.adaptive_max_pool2d_backward):
+        assert (backward(dy, x, sizes, out=np.full_like(x, np.nan)) == 0).all()
+
+
 def test_empty_batches_and_channels() -> None:
     for shape in [(0, 3, 8, 8), (2, 0, 8, 8), (0, 8, 8)]:
         x = np.empty(shape, np.float32)

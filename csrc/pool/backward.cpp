@@ -229,6 +229,19 @@ PoolProblem transposed(PoolProblem p) {
 
 namespace {
 
+// Where there are no outputs nothing comes back.
+template <class T>
+void clear(const PoolProblem& p, const View<T>& dx) {
+  share_out(p.mb * p.channels, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Box<T> to = plane_box(dx, plane_of(p, dx, i));
+      to.for_rows(0, to.size(), [&](T* row, int64_t n) {
+        for (int64_t j = 0; j < n; ++j) row[j * to.step[2]] = 0;
+      });
+    }
+  });
+}
+
 // One window a plane: all its elements are alike.
 template <class T>
 void avg_whole_backward(const PoolProblem& p, const View<const T>& dy, T weight, const View<T>& dx) {
@@ -253,7 +266,7 @@ int64_t cover_bound(const PoolAxis& a, int64_t n) {
   return is_regular(a) ? (n + a.k) / a.stride + 2 : (n + 1) * ceil_div(a.out, a.in) + 2;
 }
 
-// Outputs that reach input elements [first, last) of an axis, of which there are some.
+// Outputs that reach input elements [first, last) of an axis, both of which there are some.
 PoolCover cover_of(const PoolAxis& a, int64_t first, int64_t last) {
   const int64_t from = std::min(pool_cover(a, first).first, a.out - 1), to = pool_cover(a, last - 1).last;
   return {from, std::max(from + 1, to)};
@@ -349,14 +362,14 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
   PoolProblem p = normal_form(problem);
   const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (dx.size() == 0) return;
+  if (dy.size() == 0) return clear(p, dx);
   if (is_even(p, dy) && is_even(p, dx)) join_batch(p);
   const AvgWeights<T> weights{p, averaging};
-  const T row_weight = dy.size() ? weights.of(0, 0) * weights.of(1, 0) : T(0);
-  const T column_weight = dy.size() ? weights.scale * weights.of(2, 0) : T(0);
+  const T row_weight = weights.of(0, 0) * weights.of(1, 0), column_weight = weights.scale * weights.of(2, 0);
   if (is_whole(d) && is_whole(h) && is_whole(w)) return avg_whole_backward(p, dy, row_weight * column_weight, dx);
   const double divisor = common_divisor(p, divisor_of(averaging));
   auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
-  if (divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w) && dy.size())
+  if (divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w))
     return avg_pool<T>(transposed(p), {false, static_cast<int64_t>(divisor)}, dy, dx);
   if (!avg_pool_tiles_backward(p, dy, dx, row_weight, column_weight)) avg_strips_backward(p, weights, dy, dx);
 }
