@@ -150,7 +150,8 @@ struct WeightGradient {
     if (with_dots) {
       const double plane = static_cast<double>(p.axis[1].out * p.axis[2].out),
                    row = joined_rows() ? plane : static_cast<double>(p.axis[2].out);
-      const double residues = static_cast<double>(ic * p.axis[1].stride * p.axis[2].stride - ic);
+      const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
+      const double residues = static_cast<double>(ic) * (steps - 1);
       const double calls = pixels / std::min<double>(plane, kDotPixels / 2);
       return sums * (pixels / row * (0.65 * std::ceil(row / lanes) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels;
     }
@@ -491,7 +492,9 @@ ConvProblem turned(const ConvProblem& p) {
   for (ConvAxis& a : q.axis) a.in = a.out, a.stride = 1;
   return q;
 }
-bool is_spaced(const ConvProblem& p) { return p.axis[0].stride * p.axis[1].stride * p.axis[2].stride > 1; }
+bool is_spaced(const ConvProblem& p) {
+  return p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1;
+}
 int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.ic * p.out_pixels() : 0; }
 
 template <class T>
