@@ -492,9 +492,7 @@ ConvProblem turned(const ConvProblem& p) {
   for (ConvAxis& a : q.axis) a.in = a.out, a.stride = 1;
   return q;
 }
-bool is_spaced(const ConvProblem& p) {
-  return p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1;
-}
+bool is_spaced(const ConvProblem& p) { return p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1; }
 int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.ic * p.out_pixels() : 0; }
 
 template <class T>
