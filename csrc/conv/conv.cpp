@@ -4,6 +4,7 @@
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
 #include "conv/correlation.hpp"
+#include "conv/operands.hpp"
 #include "conv/reference.hpp"
 #include "conv/weight_gradient.hpp"
 
@@ -116,14 +117,8 @@ template <class T>
 PackedWeights<T>::PackedWeights(const ConvProblem& p, View<const T> w, View<const T> bias, Algorithm algorithm)
     : algorithm_(algorithm) {
   for (int i = 0; i < 5; ++i) shape_[i] = w.shape[i];
-  weights_.reserve(static_cast<size_t>(w.size()));
-  for (int64_t o = 0; o < shape_[0]; ++o)
-    for (int64_t c = 0; c < shape_[1]; ++c)
-      for (int64_t d = 0; d < shape_[2]; ++d)
-        for (int64_t h = 0; h < shape_[3]; ++h)
-          for (int64_t v = 0; v < shape_[4]; ++v)
-            weights_.push_back(
-                w.data[o * w.stride[0] + c * w.stride[1] + d * w.stride[2] + h * w.stride[3] + v * w.stride[4]]);
+  weights_.resize(static_cast<size_t>(w.size()));
+  copy_side_by_side(w, weights_.data());
   if (bias.data)
     for (int64_t i = 0; i < bias.shape[0]; ++i) bias_.push_back(bias.data[i * bias.stride[0]]);
   if (!weights_.empty()) ready_ = make_ready(p, weights(), algorithm);

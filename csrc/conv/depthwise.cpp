@@ -69,7 +69,7 @@ bool rows_collide(const DepthwiseSum<T>& s) {
 template <class T>
 class Task {
  public:
-  Task(const DepthwiseSum<T>& sum, const DepthwisePlan& plan, Cut strip, Cut columns)
+  Task(const DepthwiseSum<T>& sum, const DepthwisePlan& plan, Range strip, Range columns)
       : s_(sum),
         plan_(plan),
         strip_(strip),
@@ -188,7 +188,7 @@ class Task {
   const DepthwiseSum<T>& s_;
   const DepthwisePlan& plan_;
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
-  Cut strip_, cut_;
+  Range strip_, cut_;
   int64_t x_stride_[3];
   PlaneLines<T> lines_;
   Vector<TapRun> runs_;                               // phase after phase

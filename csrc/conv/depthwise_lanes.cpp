@@ -73,7 +73,7 @@ template <class T>
 class Task {
  public:
   Task(const ConvProblem& p, Direction direction, const Roles& roles, const LaneCuts& cuts, const LaneCall<T>& call,
-       Cut strip, Cut columns)
+       Range strip, Range columns)
       : roles_(roles),
         call_(call),
         cuts_(cuts),
@@ -173,7 +173,7 @@ class Task {
   }
 
   // The runs of rows that sum `h`, for columns that sum `w`.
-  Cut list_runs(const Vector<LaneEntries::Source>& h, const Vector<LaneEntries::Run>& w) {
+  Range list_runs(const Vector<LaneEntries::Source>& h, const Vector<LaneEntries::Run>& w) {
     const int64_t first = static_cast<int64_t>(runs_.size());
     for (int64_t c = 0; c < roles_.channels; ++c)
       for (const LaneEntries::Source& u : h)
@@ -187,7 +187,7 @@ class Task {
   void list_segments() {
     struct Lists {  // of rows that sum alike
       Vector<LaneEntries::Source> h;
-      Vector<Cut> residues, extras;  // of each residue of the width, and of each column to which padding adds
+      Vector<Range> residues, extras;  // of each residue of the width, and of each column to which padding adds
     };
     Vector<Lists> lists;
     Vector<int64_t> extra_columns;
@@ -215,7 +215,7 @@ class Task {
         lists.push_back(std::move(list));
         alike = lists.end() - 1;
       }
-      const auto segment = [&](int64_t number, int64_t column, int64_t outputs, Cut runs, bool adds) {
+      const auto segment = [&](int64_t number, int64_t column, int64_t outputs, Range runs, bool adds) {
         return LaneSegment{static_cast<int32_t>(h_.number(r) * packed_.row() + number),
                            static_cast<int32_t>(r * width + column),
                            static_cast<int32_t>(period),
@@ -245,7 +245,7 @@ class Task {
   const LaneCuts& cuts_;
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   const LaneKernelsOf<T>& kernels_of_lanes_ = lane_kernels<T>();
-  Cut strip_, columns_;
+  Range strip_, columns_;
   int64_t groups_, all_;
   LaneEntries h_, w_;
   int64_t x_stride_[3];

@@ -78,7 +78,7 @@ class LaneGradient {
     LanePlanes<T> x;
     Vector<int32_t> taps;
     Vector<LaneStretch> dy;
-    Unit(const LaneGradient& g, Cut rows, Cut columns, const int64_t x_stride[3])
+    Unit(const LaneGradient& g, Range rows, Range columns, const int64_t x_stride[3])
         : h(g.h_, rows), w(g.w_, columns), x(h, w, g.channels_, x_stride) {
       for (int64_t c = 0; c < g.channels_; ++c)
         for (int64_t i = 0; i < g.h_.kernel; ++i)
@@ -105,8 +105,8 @@ class LaneGradient {
         if (const int64_t s = u % (strips_ * cuts_); s != shape) {
           shape = s;
           const int64_t h = s / cuts_, w = s % cuts_;
-          unit.emplace(*this, Cut{h * strip_, std::min(h_.outputs, (h + 1) * strip_)},
-                       Cut{w * width_, std::min(w_.outputs, (w + 1) * width_)}, x_stride);
+          unit.emplace(*this, Range{h * strip_, std::min(h_.outputs, (h + 1) * strip_)},
+                       Range{w * width_, std::min(w_.outputs, (w + 1) * width_)}, x_stride);
           unit->x.clear(x);
         }
         add(*unit, b, u / (strips_ * cuts_), x, dy, sums);

@@ -66,7 +66,7 @@ class Spread {
   }
 
   // Pairs of rows of some planes (image * channels + channel).
-  void strip(Cut rows, int64_t first_plane, int64_t last_plane) const {
+  void strip(Range rows, int64_t first_plane, int64_t last_plane) const {
     const int64_t stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]},
                   lines_bytes = Arena::rounded_bytes<T>(line_elements(!in_place_));
     PlaneLines<T> lines(rows_.dy, rows, columns_.dy, {0, columns_.dy.outputs}, 1, 1, stride, in_place_);
@@ -96,7 +96,7 @@ class Spread {
     }
   }
 
-  void add(Cut rows, SpreadBand<T> b, T* buffer, T* dx) const {
+  void add(Range rows, SpreadBand<T> b, T* buffer, T* dx) const {
     const bool in_place = dx_.stride[4] == 1;
     b.dx_row = in_place ? dx_.stride[3] : buffer_row();
     for (int64_t r = rows.begin, n; r < rows.end; r += n) {

@@ -55,7 +55,7 @@ int64_t ahead(const AxisMap& w, int64_t strip, int64_t row, int64_t elements) {
   return wide ? kAhead : std::min(strip, elements < kOfMemory ? kFewRows : kMoreRows) * row;
 }
 
-Cut strip_of(int64_t rows, int64_t strips, int64_t i) { return {i * rows / strips, (i + 1) * rows / strips}; }
+Range strip_of(int64_t rows, int64_t strips, int64_t i) { return {i * rows / strips, (i + 1) * rows / strips}; }
 
 // The lines of a strip of an image's channels: where they stand, or packed with their padding.
 template <class T>
@@ -75,14 +75,14 @@ class SquareImage {
   }
   bool in_place() const { return in_place_; }
   // Rows of outputs, for which lines are packed into `memory`.
-  void take(Cut rows, T* memory) {
+  void take(Range rows, T* memory) {
     if (rows_.begin == rows.begin && rows_.end == rows.end) return;
     rows_ = rows;
     lines_.rows = rows.size();
     if (in_place_) return;
     const int64_t stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]};
     if (!every_h_) every_h_ = unstrided(h_), every_w_ = unstrided(w_);
-    packed_.emplace(*every_h_, unstrided(rows, h_.stride), *every_w_, unstrided(Cut{0, w_.outputs}, w_.stride),
+    packed_.emplace(*every_h_, unstrided(rows, h_.stride), *every_w_, unstrided(Range{0, w_.outputs}, w_.stride),
                     channels_, 1, stride, false);
     lines_.row = packed_->row();
     memory_ = memory;
@@ -132,7 +132,7 @@ class SquareImage {
   const int64_t channels_, half_;
   const bool in_place_;
   SquareLines<T> lines_{};
-  Cut rows_{0, 0};
+  Range rows_{0, 0};
   std::optional<PlaneLines<T>> packed_;
   T* memory_ = nullptr;
   const T* from_ = nullptr;
@@ -179,7 +179,7 @@ auto small_kernel(const DepthwiseSum<T>& s) -> void (*)(const SquareRows<T>&) {
 
 // Strips of groups, one after the other: number (n * groups + g) * strips + i.
 template <class T>
-void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Cut units) {
+void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Range units) {
   SquareImage<T> image(s.h, s.w, s.x, s.channels);
   const bool stores_in_place = s.y.stride[4] == 1;
   const int64_t packed = image.in_place() ? 0 : packed_bytes<T>(s.w, s.channels, plan.strip);
@@ -206,7 +206,7 @@ void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Cut units) 
   const auto small = small_kernel(s);
   for (int64_t u = units.begin; u < units.end; u += b.planes) {
     const int64_t p = u / strips, n = p / s.groups, g = p % s.groups;
-    const Cut rows = strip_of(s.h.outputs, strips, u % strips);
+    const Range rows = strip_of(s.h.outputs, strips, u % strips);
     if (planes_at_once) b.planes = std::min(s.groups - g, units.end - u);
     image.take(rows, reinterpret_cast<T*>(memory));
     b.fold = {s.h_fold.first >= 0 || s.w_fold.first >= 0, rows.begin == 0 ? s.h_fold.first : -1,
@@ -313,7 +313,7 @@ class SquareGradient {
     for (int64_t n = units.begin / strips_; n * strips_ < units.end; ++n)
       for (int64_t g = groups.begin; g < groups.end; g += b.planes)
         for (int64_t u = std::max(units.begin, n * strips_); u < std::min(units.end, (n + 1) * strips_); ++u) {
-          const Cut rows = strip_of(h_.outputs, strips_, u % strips_);
+          const Range rows = strip_of(h_.outputs, strips_, u % strips_);
           x.take(rows, reinterpret_cast<T*>(memory));
           x.read(x_.data + n * x_.stride[0] + g * channels_ * x_.stride[1]);
           b.adds = u > units.begin;

@@ -120,7 +120,7 @@ class Gradient {
   // The packed planes of one strip and cut of the width, and the runs over them.
   struct Unit {
     int64_t shape = -1;
-    Cut rows{0, 0}, columns{0, 0};
+    Range rows{0, 0}, columns{0, 0};
     std::optional<PlaneLines<T>> x, dy;
     Vector<TapRun> runs;
     T *packed_x = nullptr, *packed_dy = nullptr;

@@ -44,7 +44,7 @@ LaneAxis backward_lane_axis(const ConvAxis& a) {
   return axis;
 }
 
-LaneEntries::LaneEntries(const LaneAxis& axis, Cut cut)
+LaneEntries::LaneEntries(const LaneAxis& axis, Range cut)
     : axis_(axis),
       cut_(cut),
       layout_(make_layout(axis.map, cut.begin / axis.period, (cut.end + axis.period - 1) / axis.period, false)),

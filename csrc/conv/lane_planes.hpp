@@ -34,7 +34,7 @@ class LaneEntries {
     int64_t place, entry, taps;
   };
 
-  LaneEntries(const LaneAxis& axis, Cut cut);
+  LaneEntries(const LaneAxis& axis, Range cut);
   const Vector<int64_t>& source() const { return source_; }  // of each entry, -1 for zeros
   int64_t count() const { return static_cast<int64_t>(source_.size()); }
   int64_t outputs() const { return cut_.size(); }
@@ -60,7 +60,7 @@ class LaneEntries {
 
  private:
   const LaneAxis& axis_;
-  Cut cut_;
+  Range cut_;
   AxisLayout layout_;
   Vector<int64_t> source_, order_, place_;  // order: of map's taps, by residue and entry
 };

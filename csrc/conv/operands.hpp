@@ -40,6 +40,18 @@ struct Operands {
   Vector<int64_t> tap_offsets(int i, const Piece& piece) const;
 };
 
+// All elements in their order.
+template <class T>
+void copy_side_by_side(const View<const T>& v, T* to) {
+  for (int64_t n = 0; n < v.shape[0]; ++n)
+    for (int64_t c = 0; c < v.shape[1]; ++c)
+      for (int64_t d = 0; d < v.shape[2]; ++d)
+        for (int64_t h = 0; h < v.shape[3]; ++h) {
+          const T* line = v.data + n * v.stride[0] + c * v.stride[1] + d * v.stride[2] + h * v.stride[3];
+          for (int64_t w = 0; w < v.shape[4]; ++w) *to++ = line[w * v.stride[4]];
+        }
+}
+
 // A contiguous view of a shape, of no memory.
 template <class T>
 View<T> imagined_view(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {

@@ -153,7 +153,7 @@ struct Patches {
     Memory m{};
     m.patches = deep ? 0 : rounded((oc * (ceil_div(strip * line, 16) | 1) * 16 + Block<double>::kSlack) * size);
     m.line = m.patches + (deep ? 0 : rounded(rows() * plane * size));
-    m.places = m.line + rounded(axis[2].stride * ceil_div(axis[2].in, axis[2].stride) * size);
+    m.places = m.line + rounded(line_elements() * size);
     m.offsets = m.places + rounded(axis[0].k * axis[1].k * static_cast<int64_t>(sizeof(int64_t)));
     m.end = m.offsets + rounded(oc * static_cast<int64_t>(sizeof(int32_t)));
     return m;
@@ -242,13 +242,7 @@ class PatchSum {
     bool stand = true;
     for (int64_t i = 4, step = 1; i >= 0; step *= w.shape[i--]) stand &= w.stride[i] == step || w.shape[i] == 1;
     if (stand) return w.data;
-    T* to = own;
-    for (int64_t o = 0; o < w.shape[0]; ++o)
-      for (int64_t c = 0; c < w.shape[1]; ++c)
-        for (int64_t d = 0; d < w.shape[2]; ++d)
-          for (int64_t h = 0; h < w.shape[3]; ++h)
-            for (int64_t v = 0; v < w.shape[4]; ++v)
-              *to++ = w.data[o * w.stride[0] + c * w.stride[1] + d * w.stride[2] + h * w.stride[3] + v * w.stride[4]];
+    copy_side_by_side(w, own);
     return own;
   }
   // a[k * mr + m] tile by tile.

@@ -51,8 +51,9 @@ Vector<int64_t> tap_order(const Vector<int64_t>& offset, int64_t stride) {
 }
 
 template <class T>
-PlaneLines<T>::PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes,
-                          const int64_t x_stride[3], bool in_place, const AxisMap* depth, int64_t x_slice)
+PlaneLines<T>::PlaneLines(const AxisMap& h, Range rows, const AxisMap& w, Range columns, int64_t channels,
+                          int64_t planes, const int64_t x_stride[3], bool in_place, const AxisMap* depth,
+                          int64_t x_slice)
     : h_(make_layout(h, rows.begin, rows.end, false)),
       w_map_(w),
       cut_(columns),

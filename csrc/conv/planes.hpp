@@ -5,15 +5,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/range.hpp"
 #include "conv/axis.hpp"
 #include "kernels/depthwise.hpp"
 
 namespace fastconv {
-
-struct Cut {  // outputs [begin, end)
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
-};
 
 // Elements of one line of a packed plane.
 int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes);
@@ -26,7 +22,7 @@ inline bool fetch_ahead(int64_t width, int64_t elements) { return width <= 256 &
 // The axis whose every stride-th outputs are a's, and its outputs for some of a's: kernels that know a stride step over
 // it.
 AxisMap unstrided(const AxisMap& a);
-inline Cut unstrided(Cut c, int64_t stride) { return {c.begin * stride, (c.end - 1) * stride + 1}; }
+inline Range unstrided(Range c, int64_t stride) { return {c.begin * stride, (c.end - 1) * stride + 1}; }
 
 // An axis read where it stands.
 AxisMap identity_axis(int64_t n);
@@ -43,7 +39,7 @@ class PlaneLines {
  public:
   // `planes` planes at a time, of x whose channels, rows and elements are x_stride[0..2] apart. Of a volume, a channel
   // is one for each tap of the depth, whose planes in x are x_slice apart.
-  PlaneLines(const AxisMap& h, Cut rows, const AxisMap& w, Cut columns, int64_t channels, int64_t planes,
+  PlaneLines(const AxisMap& h, Range rows, const AxisMap& w, Range columns, int64_t channels, int64_t planes,
              const int64_t x_stride[3], bool in_place, const AxisMap* depth = nullptr, int64_t x_slice = 0);
 
   int64_t elements() const { return in_place_ ? row_ : planes_ * channels_ * channel_size_; }
@@ -69,7 +65,7 @@ class PlaneLines {
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   AxisLayout h_, w_;
   const AxisMap& w_map_;
-  Cut cut_;
+  Range cut_;
   bool in_place_;
   int64_t channels_, planes_, columns_, segment_, row_, channel_size_, x_channel_, x_row_;
   const AxisMap* const depth_;

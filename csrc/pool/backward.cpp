@@ -233,12 +233,7 @@ namespace {
 template <class T>
 void clear(const PoolProblem& p, const View<T>& dx) {
   share_out(p.mb * p.channels, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Box<T> to = plane_box(dx, plane_of(p, dx, i));
-      to.for_rows(0, to.size(), [&](T* row, int64_t n) {
-        for (int64_t j = 0; j < n; ++j) row[j * to.step[2]] = 0;
-      });
-    }
+    for (int64_t i = begin; i < end; ++i) FlatPlane<T>(plane_box(dx, plane_of(p, dx, i))).clear();
   });
 }
 
