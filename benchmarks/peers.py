@@ -7,7 +7,7 @@ where the system tells (Linux does), and the median of the others counts. Run it
 
     python benchmarks/peers.py --shapes dense-3x3 --threads 1 --peers fastconv torch ncnn
 
-and find ``peers.json``, ``peers.md`` and ``peers.png`` in the output folder. The peers are those of
+and find ``peers.json``, ``peers.md``, ``peers.png`` and ``families.svg`` in the output folder. The peers are those of
 ``benchmarks/requirements-peers.txt``; a missing one is reported and skipped.
 """
 
@@ -132,11 +132,12 @@ def finish(result: report.Report, folder: Path) -> None:
     for name, reason in result.missing.items():
         print(f"skipped {name}: {reason}")
     try:
-        from peerbench.plot import plot
+        from peerbench.plot import plot, plot_families
     except ImportError as error:
         print(f"no plot: {error}; pip install 'fastconv[bench]'")
     else:
         plot(result, folder / "peers.png")
+        plot_families(result, folder / "families.svg")
     print(f"written to {folder}/")
 
 

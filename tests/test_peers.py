@@ -136,6 +136,23 @@ def test_a_run_of_fastconv_alone(tmp_path: Path) -> None:
         assert row["outcomes"]["fastconv-out"]["error"] == 0.0
         assert ("fastconv-zeros" in row["gflops"]) == (row["name"] == "b")
     assert "| b | 1,3,8,9 -> 4 3x3 p1 circular | forward | 1 |" in (tmp_path / "peers.md").read_text()
+    assert (tmp_path / "peers.png").exists()
+
+
+def test_a_picture_of_the_means_by_family(tmp_path: Path) -> None:
+    from peerbench.machine import Machine
+    from peerbench.measure import Outcome, Row
+    from peerbench.plot import plot_families
+    from peerbench.report import Report
+
+    def row(direction: str, ours: float, theirs: float) -> Row:
+        outcomes = {"fastconv": Outcome([(ours, 0.0)]), "torch": Outcome([(theirs, 0.0)])}
+        return Row("a dense 1 3 8 9 -> 4 k3 p1", direction, 1, 1e-6, outcomes)
+
+    rows = [row("forward", 1e-6, 2e-6), row("grad_weight", 1e-6, 7.5e-6)]
+    plot_families(Report("", Machine("a processor", "", {}, {}), "best", rows=rows), tmp_path / "families.svg")
+    picture = (tmp_path / "families.svg").read_text()
+    assert all(f">{text}<" in picture for text in ("dense", "2", "7.5", "a processor, 1 thread"))
 
 
 def test_a_library_that_cannot_start_is_reported_with_its_reason(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""One picture of a run: for each direction and thread count the rate of every peer, row by row, and the roofline."""
+"""Two pictures of a run: the rate of every peer beside the roofline, row by row, for each direction and thread count;
+and by family how many times as fast as the best of the others fastconv is."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from problems import DIRECTIONS, parse  # noqa: E402
 
 from peerbench.catalogue import OURS, PEERS  # noqa: E402
 from peerbench.measure import Row  # noqa: E402
-from peerbench.report import Report, columns  # noqa: E402
+from peerbench.report import Report, columns, means  # noqa: E402
 
 MARKERS = "osvd^<>PXphH8*"
 ROW_HEIGHT = 0.18  # inches
@@ -57,3 +58,29 @@ def _panel(ax: Axes, rows: list[Row], names: list[str]) -> None:
     ax.set_xlabel("effective GFLOP/s", fontsize=8)
     ax.tick_params(axis="x", labelsize=7)
     ax.grid(alpha=0.3, linewidth=0.5)
+
+
+def plot_families(report: Report, file: Path) -> None:
+    """Geometric means against the best of the others, on the fewest threads measured."""
+    fewest = min(r.threads for r in report.rows)
+    table = means([r for r in report.rows if r.threads == fewest])
+    families = list(dict.fromkeys(family for family, *_ in table))
+    directions = [d for d in DIRECTIONS if any(direction == d for _, direction, *_ in table)]
+    height = 0.8 / len(directions)
+    figure, ax = plt.subplots(figsize=(8, 1 + 0.42 * len(families)), layout="constrained")
+    for i, name in enumerate(directions):
+        ratios = {family: float(ratio) for family, direction, _, _, ratio, *_ in table if direction == name and ratio}
+        places = [families.index(family) + (i - (len(directions) - 1) / 2) * height for family in ratios]
+        bars = ax.barh(places, [r - 1 for r in ratios.values()], height, left=1, label=name)
+        ax.bar_label(bars, [f"{r:.3g}" for r in ratios.values()], padding=2, fontsize=6)
+    ax.axvline(1, color="black", linewidth=0.8)
+    ax.set_xscale("log")
+    ax.margins(x=0.1, y=0.01)
+    ax.set_yticks(range(len(families)), families)
+    ax.invert_yaxis()
+    ax.set_xlabel("times as fast as the best of the others")
+    ax.set_title(f"{report.machine.cpu}, {fewest} thread{'s' * (fewest > 1)}", fontsize=9)
+    ax.legend(fontsize=8)
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fastconv"}):
+        figure.savefig(file, metadata={"Date": None})
+    plt.close(figure)
