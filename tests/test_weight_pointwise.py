@@ -23,6 +23,7 @@ CASES = [
     Case((200,), (1,), 2, ic=32, oc=64, batch=3),
     Case((3, 6, 5), (1, 1, 1), 2, ic=32, oc=40, batch=2),
     Case((7, 7), (1, 1), padding=1, ic=32, oc=64),
+    Case((6, 20), (1, 1), 2, ic=32, oc=1, batch=3),
 ]
 
 

@@ -331,7 +331,7 @@ struct WeightGradient {
     T* first;
     int64_t row;
   };
-  bool in_dw() const { return turned && parts == 1 && oc % kernels.lanes == 0 && dw.stride[0] == 1; }
+  bool in_dw() const { return !dots && turned && parts == 1 && oc % kernels.lanes == 0 && dw.stride[0] == 1; }
   void add_outer(int64_t g, const Task& t, const Box& b, const T* a, bool first, const Scratch& s) const {
     const int64_t pixels = b.pixels(), lanes = kernels.lanes, rows = t.c.size() * taps;
     const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
