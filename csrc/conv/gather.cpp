@@ -173,7 +173,7 @@ int64_t wanted_pixels(const GatherSum<T>& s, const GatherPlan& plan) {
   const int64_t most = plan.columns                   ? columns_pixels(s)
                        : streams(s, plan)             ? kStreamedPixels
                        : s.channels * s.taps() >= 256 ? 768
-                                                      : 4096;
+                                                      : 12288;
   if (plan.threads == 1 || s.groups >= plan.threads || plan.splits_rows) return most;
   return std::min(most, std::max<int64_t>(plan.columns ? 64 : 192, s.images * s.plane() / plan.threads));
 }
