@@ -84,8 +84,7 @@ class Pixels {
 
   // Scratch memory, and what is the same for all channels.
   void place() {
-    const int64_t taps = s.taps(), depth = channels * taps,
-                  packed_bytes = Arena::rounded_bytes<T>(block.elements(channels)),
+    const int64_t depth = channels * s.taps(), packed_bytes = Arena::rounded_bytes<T>(block.elements(channels)),
                   offset_bytes = Arena::rounded_bytes<int32_t>(depth),
                   edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch + lanes);
     char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes +
@@ -96,8 +95,9 @@ class Pixels {
     edge = reinterpret_cast<T*>(memory += offset_bytes);
     tail.place(memory + edge_bytes, depth);
     block.offsets(channels, offsets);
-    for (int64_t k = 0; k < depth; ++k)
-      a_offsets[k] = static_cast<int32_t>(k / taps * s.a_channel + s.a_tap[static_cast<size_t>(k % taps)]);
+    int32_t* a = a_offsets;
+    for (int64_t c = 0; c < channels; ++c)
+      for (int64_t tap : s.a_tap) *a++ = static_cast<int32_t>(c * s.a_channel + tap);
     block.clear(channels, packed);
     std::fill_n(edge, edges.rows * edges.pitch, T(0));  // columns that belong to no output are computed all the same
     t.packed = s.packed;
