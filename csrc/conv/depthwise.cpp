@@ -160,29 +160,30 @@ class Task {
     b.clamp = s_.clamp;
     b.low = s_.low;
     b.high = s_.high;
-    T* first = y(plane, 0);
-    for_each_band(strip_.size(), rows_collide(s_) ? kBandRows / 2 : kernels_.rows,
-                  [&](int64_t r, int64_t rows, int64_t kernel) {
-                    b.lines.line = lines.line + r;
-                    b.rows = rows;
-                    for (int64_t o = 0; o < s_.rows; ++o) {
-                      T* to = first + o * s_.y.stride[1] + r * s_.y.stride[3];
-                      b.bias = bias(plane, o);
-                      for (int64_t f = 0; f < s_.phases; ++f) {
-                        b.runs = runs_.data() + first_run_[static_cast<size_t>(f)];
-                        b.run_count = first_run_[static_cast<size_t>(f + 1)] - first_run_[static_cast<size_t>(f)];
-                        b.w = weights_ + o * depth() + first_tap_[static_cast<size_t>(f)];
-                        b.y = in_place ? to : buffer + f * kBandRows * buffer_row;
-                        b.y_row = in_place ? s_.y.stride[3] : buffer_row;
-                        kernels_.band[kernel](b);
-                      }
-                      if (in_place) continue;
-                      const int64_t outputs = std::min(s_.phases * n, s_.y.shape[4] - cut_.begin * s_.phases);
-                      for (int64_t i = 0; i < rows; ++i)
-                        kernels_.unpack(to + i * s_.y.stride[3], s_.y.stride[4], buffer + i * buffer_row,
-                                        s_.phases > 1 ? buffer + (kBandRows + i) * buffer_row : nullptr, outputs);
-                    }
-                  });
+    lines_.for_each_band(
+        strip_.size(), rows_collide(s_) ? kBandRows / 2 : kernels_.rows, lines,
+        [&](int64_t r, int64_t step, int64_t rows, int64_t kernel, const T* const* line) {
+          b.lines.line = line;
+          b.rows = rows;
+          for (int64_t o = 0; o < s_.rows; ++o) {
+            const int64_t y_row = step * s_.y.stride[3];
+            T* to = y(plane, o) + r * s_.y.stride[3];
+            b.bias = bias(plane, o);
+            for (int64_t f = 0; f < s_.phases; ++f) {
+              b.runs = runs_.data() + first_run_[static_cast<size_t>(f)];
+              b.run_count = first_run_[static_cast<size_t>(f + 1)] - first_run_[static_cast<size_t>(f)];
+              b.w = weights_ + o * depth() + first_tap_[static_cast<size_t>(f)];
+              b.y = in_place ? to : buffer + f * kBandRows * buffer_row;
+              b.y_row = in_place ? y_row : buffer_row;
+              kernels_.band[kernel](b);
+            }
+            if (in_place) continue;
+            const int64_t outputs = std::min(s_.phases * n, s_.y.shape[4] - cut_.begin * s_.phases);
+            for (int64_t i = 0; i < rows; ++i)
+              kernels_.unpack(to + i * y_row, s_.y.stride[4], buffer + i * buffer_row,
+                              s_.phases > 1 ? buffer + (kBandRows + i) * buffer_row : nullptr, outputs);
+          }
+        });
   }
 
   const DepthwiseSum<T>& s_;

@@ -210,12 +210,15 @@ class Gradient {
     b.sums = sums;
     if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in))
       b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead * b.dy_row;
-    for_each_band(unit.rows.size(), kernels_.rows, [&](int64_t r, int64_t rows, int64_t kernel) {
-      b.lines.line = lines.line + r;
-      b.dy = dy + r * b.dy_row;
-      b.rows = rows;
-      kernels_.band_dots[kernel](b);
-    });
+    const int64_t dy_row = b.dy_row;
+    unit.x->for_each_band(unit.rows.size(), kernels_.rows, lines,
+                          [&](int64_t r, int64_t step, int64_t rows, int64_t kernel, const T* const* line) {
+                            b.lines.line = line;
+                            b.dy = dy + r * dy_row;
+                            b.dy_row = step * dy_row;
+                            b.rows = rows;
+                            kernels_.band_dots[kernel](b);
+                          });
   }
 
   void reduce(int64_t g0, int64_t count, T* sums, T* partial) const {

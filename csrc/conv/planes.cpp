@@ -1,6 +1,7 @@
 #include "conv/planes.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/checked.hpp"
 #include "conv/index_map.hpp"
@@ -55,6 +56,7 @@ PlaneLines<T>::PlaneLines(const AxisMap& h, Range rows, const AxisMap& w, Range 
                           int64_t planes, const int64_t x_stride[3], bool in_place, const AxisMap* depth,
                           int64_t x_slice)
     : h_(make_layout(h, rows.begin, rows.end, false)),
+      apart_(apart(h_)),
       w_map_(w),
       cut_(columns),
       in_place_(in_place),
@@ -77,6 +79,13 @@ PlaneLines<T>::PlaneLines(const AxisMap& h, Range rows, const AxisMap& w, Range 
   for (int64_t e = 0; e < h_.entries(); ++e)
     if (const int64_t from = h_.source[static_cast<size_t>(e)]; from >= 0)
       lines_.push_back({static_cast<int32_t>(e * row_), from * x_row_});
+}
+
+template <class T>
+int64_t PlaneLines<T>::apart(const AxisLayout& h) {
+  int64_t n = 0;
+  for (int32_t shift : h.shift) n = std::gcd<int64_t>(n, shift);
+  return h.segments == 1 && n > 0 ? n : 1;
 }
 
 template <class T>
@@ -139,17 +148,24 @@ ImageLines<T> PlaneLines<T>::lines(const T* x, int64_t plane, const T* memory, V
   const int64_t entries = h_.entries();
   table.resize(static_cast<size_t>(channels_ * entries));
   const T** to = table.data();
+  const auto list = [&](auto line_of) {
+    for (int64_t q = 0; q < apart_; ++q)
+      for (int64_t e = q; e < entries; e += apart_) *to++ = line_of(e);
+  };
   if (!in_place_) {
     memory += plane * channels_ * channel_size_;
     for (int64_t c = 0; c < channels_; ++c) {
       const int64_t at = depth_ ? c - c % depth_->taps() + slot_of(channel(x, c % depth_->taps(), slice)) : c;
-      for (int64_t e = 0; e < entries; ++e) *to++ = memory + (at * entries + e) * row_;
+      list([&](int64_t e) { return memory + (at * entries + e) * row_; });
     }
     return {table.data(), row_, 0, row_ / kernels_.lanes - 1};
   }
   for (int64_t c = 0; c < channels_; ++c) {
     const T* const from = channel(x, c, slice);
-    for (int64_t source : h_.source) *to++ = source < 0 || !from ? memory : from + source * x_row_;
+    list([&](int64_t e) {
+      const int64_t source = h_.source[static_cast<size_t>(e)];
+      return source < 0 || !from ? memory : from + source * x_row_;
+    });
   }
   const auto [low, high] = std::minmax_element(w_map_.offset.begin(), w_map_.offset.end());
   const int64_t first = *low + cut_.begin, lanes = kernels_.lanes;
@@ -164,7 +180,7 @@ void PlaneLines<T>::add_runs(int64_t c, int64_t tap, const Vector<int64_t>& orde
   for (size_t i = 0; i < order.size();) {
     const auto entry = [&](size_t at) {
       const size_t t = static_cast<size_t>(order[at]);
-      return h_.segment[t] * h_.width + h_.shift[t];
+      return h_.segment[t] * h_.width + h_.shift[t] / apart_;
     };
     size_t n = 1;
     while (i + n < order.size() &&

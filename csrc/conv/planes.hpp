@@ -54,16 +54,30 @@ class PlaneLines {
   void pack(const T* x, int64_t plane, T* memory, int64_t slice = 0);
   ImageLines<T> lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table, int64_t slice = 0) const;
 
+  // f(first row of outputs, rows from one of its to the next, how many, kernel, its lines) for bands of at most `most`
+  // rows that make up `rows`: with dilation of every so many-th row, whose taps meet neighbouring lines of `lines`.
+  template <class F>
+  void for_each_band(int64_t rows, int64_t most, const ImageLines<T>& lines, F f) const {
+    const T* const* line = lines.line;
+    for (int64_t q = 0; q < std::min(apart_, rows); line += (h_.entries() - q - 1) / apart_ + 1, ++q)
+      fastconv::for_each_band((rows - q - 1) / apart_ + 1, most, [&](int64_t r, int64_t n, int64_t kernel) {
+        f(q + r * apart_, apart_, n, kernel, line + r);
+      });
+  }
+
   // Adds the runs of w's tap `tap` in channel c; `order` is tap_order.
   void add_runs(int64_t c, int64_t tap, const Vector<int64_t>& order, Vector<TapRun>& runs) const;
 
  private:
+  // What the distances of the taps along the height have in common: lines of a channel are listed in as many turns.
+  static int64_t apart(const AxisLayout& h);
   // Null where the depth is padded with zeros.
   const T* channel(const T* x, int64_t c, int64_t slice) const;
   int64_t slot_of(const T* from) const { return std::find(slots_.begin(), slots_.end(), from) - slots_.begin(); }
 
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   AxisLayout h_, w_;
+  const int64_t apart_;
   const AxisMap& w_map_;
   Range cut_;
   bool in_place_;
