@@ -108,7 +108,8 @@ struct WinogradWeight {
   int64_t tiles() const { return images * down * across; }
 
   // sums[plane][vector of outputs][channel][lane], patches[plane][vector of channels][tile][lane]
-  int64_t sum_plane() const { return plane_stride<T>(channels * outputs); }
+  int64_t sum_vector() const { return round_up(channels, kernels.lanes) * kernels.lanes; }
+  int64_t sum_plane() const { return plane_stride<T>(outputs / kernels.lanes * sum_vector()); }
   int64_t sum_elements() const { return planes * sum_plane(); }
   int64_t x_plane() const { return plane_stride<T>(round_up(channels, kernels.lanes) * tiles()); }
   int64_t dy_plane() const { return plane_stride<T>(outputs * tiles()); }
@@ -236,7 +237,7 @@ struct WinogradWeight {
     job.vectors = ceil_div(t.o.size(), kernels.lanes);
     job.g_vector = job.v_vector = block.all() * kernels.lanes;
     job.channels = t.c.size();
-    job.s_vector = channels * kernels.lanes;
+    job.s_vector = sum_vector();
     for (int64_t plane = 0; plane < planes; ++plane) {
       const int64_t of_part = plane % shape.planes();
       const bool none = shape.missing(of_part) >> plane / shape.planes() & 1;  // zeros
@@ -267,7 +268,7 @@ struct WinogradWeight {
     const auto weight_sums = shape.strip ? transforms.strip_sums : transforms.of(shape.taps, shape.side).weight_sums;
     for (int64_t o = 0; o < t.o.size(); o += lanes)
       for (int64_t part = 0; part < shape.parts(); ++part) {
-        job.s = sums + part * shape.planes() * sum_plane() + o * channels + c * lanes;
+        job.s = sums + part * shape.planes() * sum_plane() + o / lanes * sum_vector() + c * lanes;
         const int64_t i = shape.strip ? 0 : part / split, j = shape.strip ? part * shape.taps : part % split;
         job.w = s.stored + (i * k + j) * outputs + o;
         job.tall = ceil_div(k - i, split);

@@ -278,12 +278,10 @@ constexpr int kMostSums = 12, kVectors = 2;
 #else
 constexpr int kMostSums = 8, kVectors = 2;
 #endif
-constexpr int kTiles = 12;
+constexpr int kTiles = 8;  // enough for the processor's pipelines, whatever the number of vectors
 // Half the code for float64, as in kernels/conv.cpp.
 template <class T>
 constexpr int kSums = sizeof(T) == 8 && kMostSums > 16 ? 16 : kMostSums;
-template <class T>
-constexpr int kTallest = sizeof(T) == 8 ? 8 : kTiles;
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
 
 // acc[t][r] += u[r] v[t], the latter's values Step apart.
@@ -350,29 +348,44 @@ template <class T>
 using TileSum = void (*)(const T*, int64_t, const T*, T*, int64_t, int64_t, bool);
 template <class T, int NV, int MR>
 constexpr Product<T> product_entry() {
-  if constexpr (MR * NV <= kSums<T> && NV <= kVectors && MR <= kTallest<T>) return product<T, MR, NV>;
+  if constexpr (MR * NV <= kSums<T> && NV <= kVectors && MR <= kTiles) return product<T, MR, NV>;
   else return nullptr;
 }
-template <class T, int NV, int MR>
+#define FASTCONV_ROW(nv)                                                                                           \
+  {                                                                                                                \
+    product_entry<T, nv, 1>(), product_entry<T, nv, 2>(), product_entry<T, nv, 3>(), product_entry<T, nv, 4>(),    \
+        product_entry<T, nv, 5>(), product_entry<T, nv, 6>(), product_entry<T, nv, 7>(), product_entry<T, nv, 8>() \
+  }
+template <class T>
+struct Registers {  // [NV - 1][MR - 1], null where it does not fit
+  static constexpr Product<T> product[4][kTiles] = {FASTCONV_ROW(1), FASTCONV_ROW(2), FASTCONV_ROW(3), FASTCONV_ROW(4)};
+};
+#undef FASTCONV_ROW
+
+// Channels of the next tile of sums where a vector has n left: of few sizes, as what is too much may be summed up too.
+template <class T>
+constexpr int sum_rows(int nv, int64_t n) {
+  constexpr int VL = kLanes<T>, kHalf = VL < 4 ? VL : 4;
+  const int tall = kSums<T> / nv;
+  if (VL < 8 || n <= kHalf || tall < 6 || (tall < 8 && VL == 8)) return kHalf;
+  return tall >= 8 ? 8 : n < VL ? 5 : 6;
+}
+template <class T, int MR, int NV>
 constexpr TileSum<T> tile_sum_entry() {
-  if constexpr (MR * NV <= kSums<T> && NV <= kVectors && MR <= kTallest<T> && MR <= kLanes<T>)
+  if constexpr (NV > kVectors) return nullptr;
+  else if constexpr (sum_rows<T>(NV, 1) == MR || sum_rows<T>(NV, 5) == MR || sum_rows<T>(NV, 16) == MR)
     return tile_sum<T, MR, NV>;
   else return nullptr;
 }
-#define FASTCONV_ROW(entry, nv)                                                                                       \
-  {                                                                                                                   \
-    entry<T, nv, 1>(), entry<T, nv, 2>(), entry<T, nv, 3>(), entry<T, nv, 4>(), entry<T, nv, 5>(), entry<T, nv, 6>(), \
-        entry<T, nv, 7>(), entry<T, nv, 8>(), entry<T, nv, 9>(), entry<T, nv, 10>(), entry<T, nv, 11>(),              \
-        entry<T, nv, 12>()                                                                                            \
+#define FASTCONV_ROW(nv)                                                                                  \
+  {                                                                                                       \
+    nullptr, tile_sum_entry<T, 2, nv>(), nullptr, tile_sum_entry<T, 4, nv>(), tile_sum_entry<T, 5, nv>(), \
+        tile_sum_entry<T, 6, nv>(), nullptr, tile_sum_entry<T, 8, nv>()                                   \
   }
-#define FASTCONV_ROWS(entry) \
-  { FASTCONV_ROW(entry, 1), FASTCONV_ROW(entry, 2), FASTCONV_ROW(entry, 3), FASTCONV_ROW(entry, 4) }
 template <class T>
-struct Registers {  // [NV - 1][MR - 1], null where it does not fit
-  static constexpr Product<T> product[4][kTiles] = FASTCONV_ROWS(product_entry);
-  static constexpr TileSum<T> tile_sum[4][kTiles] = FASTCONV_ROWS(tile_sum_entry);
+struct SumRegisters {
+  static constexpr TileSum<T> tile_sum[4][8] = {FASTCONV_ROW(1), FASTCONV_ROW(2), FASTCONV_ROW(3), FASTCONV_ROW(4)};
 };
-#undef FASTCONV_ROWS
 #undef FASTCONV_ROW
 
 // As equal parts as can be, none above `most`: the length of the part at `at`.
@@ -388,7 +401,7 @@ void products(const WinogradProducts<T>& a) {
     const int64_t depth = a.channels - c < kDepth ? a.channels - c : kDepth;
     for (int64_t r = 0, nv; r < a.vectors; r += nv) {
       nv = even_part(a.vectors, kVectors, r);
-      const int64_t tall = kSums<T> / nv < kTallest<T> ? kSums<T> / nv : kTallest<T>;
+      const int64_t tall = kSums<T> / nv < kTiles ? kSums<T> / nv : kTiles;
       for (int64_t t = 0, mr; t < a.tiles; t += mr) {
         mr = even_part(a.tiles, tall, t);
         Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector,
@@ -404,13 +417,13 @@ void tile_sums(const WinogradTileSums<T>& a) {
   constexpr int VL = kLanes<T>;
   for (int64_t r = 0, nv; r < a.vectors; r += nv) {
     nv = even_part(a.vectors, kVectors, r);
-    const int64_t tall = kSums<T> / nv < kTallest<T> ? kSums<T> / nv : kTallest<T>;
     for (int64_t c0 = 0; c0 < a.channels; c0 += VL) {
       const int64_t n = a.channels - c0 < VL ? a.channels - c0 : VL;
       for (int64_t c = 0, mr; c < n; c += mr) {
-        mr = even_part(n, tall, c);
-        Registers<T>::tile_sum[nv - 1][mr - 1](a.g + r * a.g_vector, a.g_vector, a.v + c0 / VL * a.v_vector + c,
-                                               a.s + r * a.s_vector + (c0 + c) * VL, a.s_vector, a.tiles, a.accumulate);
+        mr = sum_rows<T>(nv, n - c);
+        SumRegisters<T>::tile_sum[nv - 1][mr - 1](a.g + r * a.g_vector, a.g_vector, a.v + c0 / VL * a.v_vector + c,
+                                                  a.s + r * a.s_vector + (c0 + c) * VL, a.s_vector, a.tiles,
+                                                  a.accumulate);
       }
     }
   }
