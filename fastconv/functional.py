@@ -28,6 +28,13 @@ class ConvGrads(NamedTuple):
     bias: Array | None
 
 
+def view_of(array: Any) -> Array:
+    """What the compiled core takes for an array as numpy sees it, without a copy: for its shape and dtype."""
+    if hasattr(array, "__dlpack__") and not hasattr(array, "__array__"):
+        return np.from_dlpack(array)
+    return np.asarray(array)
+
+
 _AXES = {1: "W", 2: "H, W", 3: "D, H, W"}
 _KERNEL = {1: "kW", 2: "kH, kW", 3: "kD, kH, kW"}
 
@@ -179,7 +186,7 @@ _NEEDS = ("input", "weight", "bias")
 
 
 def _check_needs(needs: Sequence[str]) -> None:
-    if isinstance(needs, str) or any(n not in _NEEDS for n in needs):
+    if isinstance(needs, str) or not hasattr(needs, "__iter__") or any(n not in _NEEDS for n in needs):
         raise ValueError(f"needs must hold some of {_NEEDS}, got {needs!r}")
 
 
@@ -204,8 +211,10 @@ def _make_backward(nd: int) -> Any:
         options: dict[str, Any] = {"padding_mode": padding_mode, "flip": flip, "algorithm": algorithm}
         steps = (stride, padding, dilation, groups)
         return ConvGrads(
-            grad_input(grad_output, weight, np.shape(input), *steps, **options) if "input" in needs else None,
-            grad_weight(grad_output, input, np.shape(weight)[2:], *steps, **options) if "weight" in needs else None,
+            grad_input(grad_output, weight, view_of(input).shape, *steps, **options) if "input" in needs else None,
+            grad_weight(grad_output, input, view_of(weight).shape[2:], *steps, **options)
+            if "weight" in needs
+            else None,
             grad_bias(grad_output) if "bias" in needs else None,
         )
 
@@ -323,13 +332,12 @@ def explain(
     and pixels of a block, workspace in bytes (per thread, and shared), threads, multiply-accumulates, bytes of input,
     weight and output, and the plan's cost estimate in cycles of one core.
     """
-    kind = np.dtype(dtype)
-    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"dtype must be float32 or float64, got {kind}")
-    nd = len(weight_shape) - 2
+    f64 = np.dtype(np.float64) == dtype
+    if not f64 and np.dtype(np.float32) != dtype:
+        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
+    nd = np.size(weight_shape) - 2
     if nd not in (1, 2, 3):
-        raise ValueError(f"weight_shape must have 3, 4 or 5 sizes, got {tuple(weight_shape)}")
-    f64 = kind.itemsize == 8
+        raise ValueError(f"weight_shape must have 3, 4 or 5 sizes, got {weight_shape!r}")
     plan: dict[str, Any] = _core.explain(
         nd, input_shape, weight_shape, stride, padding, dilation, groups, padding_mode, direction, f64, algorithm
     )

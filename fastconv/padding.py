@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from fastconv import _core
-from fastconv.functional import Array
+from fastconv.functional import Array, view_of
 
 
 def pad(
@@ -49,5 +47,5 @@ def pad_backward(
     Returns the gradient, shaped as the input: every element is the sum of the places it was copied to, added in one
     order for any number of threads. Raises ValueError or TypeError, as :func:`pad` does.
     """
-    shape: Any = input if isinstance(input, (tuple, list)) else np.shape(input)
+    shape: Any = input if isinstance(input, (tuple, list)) else view_of(input).shape
     return _core.pad_backward(grad_output, shape, pad, mode, out)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv.functional import Array, Axes, Padding, _named
+from fastconv.functional import Array, Axes, Padding, _named, view_of
 
 OutputSize = int | None | Sequence[int | None]
 
@@ -230,9 +230,11 @@ def _make_adaptive_max_pool(nd: int) -> tuple[Any, Any]:
 
 def _spatial_axes(input: Array, dims: int | None, least: int = 1) -> int:
     """How many spatial axes ``input`` has: ``dims``, or all behind (N, C)."""
-    nd = np.ndim(input) - 2 if dims is None else dims
+    nd = view_of(input).ndim - 2 if dims is None else dims
+    if not isinstance(nd, (int, np.integer)) or isinstance(nd, bool):
+        raise TypeError(f"dims must be None or an integer, got {dims!r}")
     if nd not in range(least, 4):
-        what = f"dims={dims!r}" if dims is not None else f"input has shape {np.shape(input)}"
+        what = f"dims={dims!r}" if dims is not None else f"input has shape {view_of(input).shape}"
         raise ValueError(f"{what}: {least} to 3 spatial axes behind (N, C) are needed; an unbatched input needs dims=")
     return nd
 
@@ -291,18 +293,21 @@ def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
         samples: Array | None,
     ) -> tuple[OutputSize, Array]:
         """The output size in numbers, and a sample for every plane and axis."""
-        shape = np.shape(input)
+        x = view_of(input)
+        shape = x.shape
         if (output_size is None) == (output_ratio is None):
             raise ValueError(f"one of output_size and output_ratio is needed, got {output_size!r} and {output_ratio!r}")
         if output_ratio is not None:
-            ratios = np.broadcast_to(np.asarray(output_ratio, dtype=float), (nd,))
+            ratios = np.array(output_ratio, ndmin=1)
+            if ratios.shape not in ((1,), (nd,)) or ratios.dtype.kind not in "fiu":
+                raise ValueError(f"output_ratio must be a number or one per axis ({nd}), got {output_ratio!r}")
             if not ((ratios > 0) & (ratios < 1)).all():
                 raise ValueError(f"output_ratio must be between 0 and 1, got {output_ratio!r}")
-            output_size = [int(n * r) for n, r in zip(shape[-nd:], ratios, strict=False)]
+            output_size = [int(n * r) for n, r in zip(shape[-nd:], np.resize(ratios, nd), strict=False)]
         if samples is None:
             lead = shape[: len(shape) - nd]
             size = (1, *lead)[-2:] + (nd,) if lead else (1, 1, nd)
-            dtype = np.float64 if getattr(input, "dtype", None) == np.float64 else np.float32
+            dtype = np.float64 if x.dtype == np.float64 else np.float32
             samples = np.random.default_rng(seed).random(size, dtype=dtype)
         elif seed is not None:
             raise ValueError(f"seed={seed!r} has no use when samples are given")

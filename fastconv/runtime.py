@@ -8,6 +8,16 @@ from contextlib import contextmanager
 from fastconv import _core
 
 
+def _count(n: object) -> int:
+    """``n`` as a number of threads."""
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"n must be an integer, got {n!r}")
+    count = int(n.__index__())
+    if count < 1:
+        raise ValueError(f"n must be at least 1, got {n!r}")
+    return min(count, 2**31 - 1)
+
+
 def get_num_threads() -> int:
     """Threads that a call from this Python thread may use.
 
@@ -18,19 +28,20 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Set the number of threads for the whole process. Raises ValueError if ``n`` is below 1."""
-    _core.set_num_threads(n)
+    """Set the number of threads for the whole process.
+
+    Raises ValueError if ``n`` is below 1, TypeError if it is no int.
+    """
+    _core.set_num_threads(_count(n))
 
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
     """Use ``n`` threads for the calls made inside ``with threads(n):`` on the current Python thread.
 
-    Raises ValueError if ``n`` is below 1.
+    Raises ValueError if ``n`` is below 1, TypeError if it is no int.
     """
-    if n < 1:
-        raise ValueError(f"threads: n must be at least 1, got {n}")
-    previous = _core.set_thread_limit(n)
+    previous = _core.set_thread_limit(_count(n))
     try:
         yield
     finally:

@@ -312,6 +312,9 @@ NAMES: list[Bad] = [
     (lambda: explain(direction=1), TypeError, r"direction .*1"),
     (lambda: explain(dtype=np.int32), TypeError, r"dtype .*int32"),
     (lambda: explain(dtype=">f4"), TypeError, r"dtype .*>f4"),
+    (lambda: explain(dtype="what"), TypeError, r"dtype .*'what'"),
+    (lambda: fc.explain((2, 4, 8, 9), 4), ValueError, r"weight_shape .*4"),
+    (lambda: fc.conv2d_backward(G, X, W, needs=3), ValueError, r"needs .*3"),
     (lambda: fc.conv2d_backward(G, X, W, needs="input"), ValueError, r"needs .*'input'"),
     (lambda: fc.conv2d_backward(G, X, W, needs=("input", "grad")), ValueError, r"needs .*'grad'"),
     (lambda: fc.conv_transpose2d_backward(G, XT, WT, needs=["output"]), ValueError, r"needs .*'output'"),
@@ -426,6 +429,18 @@ def test_a_failed_call_leaves_out_alone() -> None:
     with pytest.raises(ValueError, match="bias"):
         forward(b=np.ones(5), out=out)
     assert (out == 7).all()
+
+
+def test_out_between_the_input_s_elements() -> None:
+    """Halves of the channels of one batch, as dense networks keep them: in each other's bounds, and apart."""
+    both = np.zeros((2, 8, 6, 7))
+    both[:, :4] = np.arange(2 * 4 * 6 * 7).reshape(2, 4, 6, 7)
+    w = np.ones((4, 4, 3, 3))
+    want = fc.conv2d(both[:, :4].copy(), w, padding=1)
+    assert fc.conv2d(both[:, :4], w, padding=1, out=both[:, 4:]).base is both
+    np.testing.assert_array_equal(both[:, 4:], want)
+    with pytest.raises(ValueError, match="out shares memory"):
+        fc.conv2d(both[:, :4], w, padding=1, out=both[:, 3:7])
 
 
 def test_strides_larger_than_any_image_are_fine() -> None:

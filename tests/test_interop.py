@@ -118,6 +118,24 @@ def test_gradients_take_the_same() -> None:
         np.testing.assert_array_equal(fc.conv2d_grad_bias(wrap(g)), expected.bias)
 
 
+@pytest.mark.parametrize("wrap", [memoryview, ArrayOnly, DLPackOnly])
+def test_every_function_takes_the_same(wrap: Any) -> None:
+    """Shapes and dtypes are read of anything that is an array to the core, indices too."""
+    x, w, g = (wrap(a.astype(np.float64)) for a in (X, W, np.ones_like(EXPECTED)))
+    expected = fc.conv2d_backward(np.ones(EXPECTED.shape), X.astype(float), W.astype(float))
+    for got, want in zip(fc.conv2d_backward(g, x, w), expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+    back = fc.pad_backward(wrap(np.ones((2, 3, 6, 9))), x, (1, 1))
+    np.testing.assert_array_equal(back, np.ones(X.shape))
+    assert fc.global_avg_pool(x).shape == (2, 3, 1, 1)
+    assert fc.fractional_max_pool2d(x, 2, 3, seed=1).dtype == np.float64
+    y, at = fc.max_pool2d(x, 2, return_indices=True)
+    again = fc.max_unpool2d(wrap(y), wrap(at), 2, output_size=X.shape)
+    np.testing.assert_array_equal(again, fc.max_unpool2d(y, at, 2, output_size=X.shape))
+    assert fc.adaptive_avg_pool2d(x, np.array([2, 1])).shape == (2, 3, 2, 1)
+    np.testing.assert_array_equal(fc.unfold(X[0], np.array([3])), fc.unfold(X[0], (3,)))
+
+
 class Broken:
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise ValueError("cannot be had")

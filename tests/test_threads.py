@@ -55,12 +55,19 @@ def test_a_thread_at_least(n: int) -> None:
     assert fc.get_num_threads() == before
 
 
-@pytest.mark.parametrize("n", ["2", 1.5, None])
+@pytest.mark.parametrize("n", ["2", 1.5, None, True])
 def test_a_whole_number_of_threads(n: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=f"n must be an integer, got {n!r}"):
         fc.set_num_threads(n)
-    with pytest.raises(TypeError), fc.threads(n):
+    with pytest.raises(TypeError, match=f"n must be an integer, got {n!r}"), fc.threads(n):
         pass
+
+
+def test_numpy_s_numbers_of_threads_and_huge_ones(restore_threads: None) -> None:
+    with fc.threads(10**30):
+        assert fc.get_num_threads() == 2**31 - 1
+    fc.set_num_threads(np.int64(2))  # type: ignore[arg-type]
+    assert fc.get_num_threads() == 2
 
 
 def test_with_threads_nests_and_ends() -> None:

@@ -18,8 +18,6 @@ namespace {
 // An array without axes is a number, not a sequence.
 bool is_array(py::handle h) { return py::isinstance<py::array>(h) && py::reinterpret_borrow<py::array>(h).ndim() > 0; }
 
-bool is_sequence(py::handle h) { return PyTuple_Check(h.ptr()) || PyList_Check(h.ptr()) || is_array(h); }
-
 bool is_index(py::handle h) { return PyLong_Check(h.ptr()) || (PyIndex_Check(h.ptr()) && !is_array(h)); }
 
 // The text of a str argument, or nullptr; also for one that UTF-8 cannot write, which is no name of anything.
@@ -31,6 +29,8 @@ const char* text_of(py::handle h) {
 }
 
 }  // namespace
+
+bool is_sequence(py::handle h) { return PyTuple_Check(h.ptr()) || PyList_Check(h.ptr()) || is_array(h); }
 
 void refuse(const char* name, const char* need, py::handle got) {
   py::error_already_set cause;

@@ -6,6 +6,9 @@
 
 namespace fastconv {
 
+// A tuple, a list or an array with axes: what may hold a value per axis.
+bool is_sequence(py::handle h);
+
 // An int, or one per axis. Writes `nd` values; each at least `least`.
 void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* values);
 

@@ -15,8 +15,12 @@ namespace py = pybind11;
 std::string shape_text(const py::array& a);
 std::string repr_text(py::handle h);
 
+// The argument as numpy sees it, without a copy: an array, or what has __array__, the buffer protocol or DLPack.
+// TypeError otherwise.
+py::array any_array(py::handle h, const char* name);
+
 // The argument as an array of float32 or float64 that the kernels can address: any strides, read-only too.
-// Anything numpy can view without a copy is accepted (__array__, buffer protocol, DLPack). TypeError otherwise.
+// TypeError for another dtype, and as above.
 py::array input_array(py::handle h, const char* name);
 
 inline bool is_f64(const py::array& a) { return a.itemsize() == 8; }

@@ -26,21 +26,12 @@ void require_shape(const py::array& a, const int64_t* shape, int rank, const cha
   if (!same) bad_shape(name, a, text_of_shape(shape, rank) + of);
 }
 
-bool is_int64(py::handle h) {
-  if (!py::isinstance<py::array>(h)) return false;
-  py::array a = py::reinterpret_borrow<py::array>(h);
-  return a.dtype().kind() == 'i' && a.itemsize() == 8 && a.dtype().byteorder() != '>';
-}
-
-// Positions: an int64 array of the given shape; an empty handle for None.
-py::array index_array(py::handle h, const int64_t* shape, int rank) {
-  if (h.is_none()) return py::reinterpret_borrow<py::array>(h);
-  if (!is_int64(h)) {
-    const std::string got = py::isinstance<py::array>(h) ? "dtype " + py::str(h.attr("dtype")).cast<std::string>()
-                                                         : repr_text(py::type::of(h));
-    throw py::type_error("indices must be an int64 array, got " + got);
-  }
-  py::array a = py::reinterpret_borrow<py::array>(h);
+// Positions: an int64 array of the given shape; an empty handle for None where they may be left out.
+py::array index_array(py::handle h, const int64_t* shape, int rank, bool needed = false) {
+  if (h.is_none() && !needed) return py::reinterpret_borrow<py::array>(h);
+  py::array a = any_array(h, "indices");
+  if (a.dtype().kind() != 'i' || a.itemsize() != 8 || a.dtype().byteorder() == '>')
+    throw py::type_error("indices must be an int64 array, got dtype " + py::str(a.dtype()).cast<std::string>());
   require_shape(a, shape, rank, "indices", "");
   bool addressable = reinterpret_cast<uintptr_t>(a.data()) % 8 == 0;
   for (int i = 0; i < rank; ++i) addressable = addressable && (a.strides(i) % 8 == 0 || a.shape(i) <= 1);
@@ -85,7 +76,9 @@ struct Call {
   }
 
   // Windows of a fixed size, and so the output's size.
-  void regular(py::handle kernel_size, py::handle stride, py::handle padding, py::handle dilation, bool ceil_mode) {
+  void regular(py::handle kernel_size, py::handle stride, py::handle padding, py::handle dilation,
+               py::handle ceil_mode) {
+    const bool ceil = parse_bool(ceil_mode, "ceil_mode");
     int64_t k[3], s[3], d[3] = {1, 1, 1};
     parse_axes(kernel_size, nd, 1, "kernel_size", k);
     if (stride.is_none()) std::copy(k, k + nd, s);
@@ -102,7 +95,7 @@ struct Call {
       a.dilation = d[i];
       a.pad_before = pads[i].pad_before;
       a.pad_after = pads[i].pad_after;
-      a.out = pool_output_size(a, ceil_mode);
+      a.out = pool_output_size(a, ceil);
     }
     validate(p);
   }
@@ -110,17 +103,16 @@ struct Call {
   // output_size: an int, or one per axis; None keeps the input's size.
   void read_output_size(py::handle output_size) {
     int64_t size[3];
-    const bool several = PyTuple_Check(output_size.ptr()) || PyList_Check(output_size.ptr());
-    if (!several) {
+    if (!is_sequence(output_size)) {
       for (int i = 0; i < nd; ++i)
         size[i] = output_size.is_none() ? axis(i).in : parse_int(output_size, 0, "output_size");
     } else {
-      auto seq = py::reinterpret_borrow<py::sequence>(output_size);
+      py::tuple seq = parse_shape(output_size, "output_size");
       if (static_cast<int>(py::len(seq)) != nd)
         throw py::value_error(
             message({"output_size must be an integer or one per axis (", nd, "), got ", repr_text(output_size)}));
       for (int i = 0; i < nd; ++i) {
-        py::object item = seq[i];
+        py::object item = seq[static_cast<size_t>(i)];
         size[i] = item.is_none() ? axis(i).in : parse_int(item, 0, "output_size");
       }
     }
@@ -194,8 +186,9 @@ py::array backward(Call& c, py::handle grad_output, py::handle indices, py::hand
   return dx;
 }
 
-py::object run_max(Call& c, bool return_indices, py::handle out) {
-  return forward(c, return_indices, out, [&](auto x, auto y, auto at) { max_pool(c.p, x, y, at); });
+py::object run_max(Call& c, py::handle return_indices, py::handle out) {
+  return forward(c, parse_bool(return_indices, "return_indices"), out,
+                 [&](auto x, auto y, auto at) { max_pool(c.p, x, y, at); });
 }
 py::array run_max_backward(Call& c, py::handle g, py::handle indices, py::handle out) {
   return backward(c, g, indices, out,
@@ -210,50 +203,52 @@ py::array run_avg_backward(Call& c, Averaging averaging, py::handle g, py::handl
 }
 
 py::object max_pool_py(int nd, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding,
-                       py::handle dilation, bool ceil_mode, bool return_indices, py::handle out) {
+                       py::handle dilation, py::handle ceil_mode, py::handle return_indices, py::handle out) {
   Call c(nd, input);
   c.regular(kernel_size, stride, padding, dilation, ceil_mode);
   return run_max(c, return_indices, out);
 }
 py::array max_pool_backward_py(int nd, py::handle g, py::handle input, py::handle kernel_size, py::handle stride,
-                               py::handle padding, py::handle dilation, bool ceil_mode, py::handle indices,
+                               py::handle padding, py::handle dilation, py::handle ceil_mode, py::handle indices,
                                py::handle out) {
   Call c(nd, input);
   c.regular(kernel_size, stride, padding, dilation, ceil_mode);
   return run_max_backward(c, g, indices, out);
 }
 
-Averaging parse_averaging(bool count_include_pad, py::handle divisor) {
-  return {count_include_pad, divisor.is_none() ? 0 : parse_int(divisor, 1, "divisor_override")};
+Averaging parse_averaging(py::handle count_include_pad, py::handle divisor) {
+  return {parse_bool(count_include_pad, "count_include_pad"),
+          divisor.is_none() ? 0 : parse_int(divisor, 1, "divisor_override")};
 }
 py::object avg_pool_py(int nd, py::handle input, py::handle kernel_size, py::handle stride, py::handle padding,
-                       bool ceil_mode, bool count_include_pad, py::handle divisor, py::handle out) {
+                       py::handle ceil_mode, py::handle count_include_pad, py::handle divisor, py::handle out) {
   Call c(nd, input);
   c.regular(kernel_size, stride, padding, {}, ceil_mode);
   return run_avg(c, parse_averaging(count_include_pad, divisor), out);
 }
 py::array avg_pool_backward_py(int nd, py::handle g, py::handle input, py::handle kernel_size, py::handle stride,
-                               py::handle padding, bool ceil_mode, bool count_include_pad, py::handle divisor,
-                               py::handle out) {
+                               py::handle padding, py::handle ceil_mode, py::handle count_include_pad,
+                               py::handle divisor, py::handle out) {
   Call c(nd, input);
   c.regular(kernel_size, stride, padding, {}, ceil_mode);
   return run_avg_backward(c, parse_averaging(count_include_pad, divisor), g, out);
 }
 
-Norm parse_norm(py::handle norm_type, bool mean) {
+Norm parse_norm(py::handle norm_type, py::handle mean) {
   const double p = parse_number(norm_type, "norm_type");
   if (!(p > 0)) throw py::value_error("norm_type must be larger than 0, got " + repr_text(norm_type));
-  return {p, mean};
+  return {p, parse_bool(mean, "mean")};
 }
 py::object lp_pool_py(int nd, py::handle input, py::handle norm_type, py::handle kernel_size, py::handle stride,
-                      bool ceil_mode, bool mean, py::handle padding, py::handle out) {
+                      py::handle ceil_mode, py::handle mean, py::handle padding, py::handle out) {
   Call c(nd, input);
   const Norm norm = parse_norm(norm_type, mean);
   c.regular(kernel_size, stride, padding, {}, ceil_mode);
   return forward(c, false, out, [&](auto x, auto y, auto) { lp_pool(c.p, norm, x, y); });
 }
 py::array lp_pool_backward_py(int nd, py::handle g, py::handle input, py::handle norm_type, py::handle kernel_size,
-                              py::handle stride, bool ceil_mode, bool mean, py::handle padding, py::handle out) {
+                              py::handle stride, py::handle ceil_mode, py::handle mean, py::handle padding,
+                              py::handle out) {
   Call c(nd, input);
   const Norm norm = parse_norm(norm_type, mean);
   c.regular(kernel_size, stride, padding, {}, ceil_mode);
@@ -271,7 +266,8 @@ py::array adaptive_avg_backward_py(int nd, py::handle g, py::handle input, py::h
   c.adaptive(output_size);
   return run_avg_backward(c, {}, g, out);
 }
-py::object adaptive_max_py(int nd, py::handle input, py::handle output_size, bool return_indices, py::handle out) {
+py::object adaptive_max_py(int nd, py::handle input, py::handle output_size, py::handle return_indices,
+                           py::handle out) {
   Call c(nd, input);
   c.adaptive(output_size);
   return run_max(c, return_indices, out);
@@ -284,7 +280,7 @@ py::array adaptive_max_backward_py(int nd, py::handle g, py::handle input, py::h
 }
 
 py::object fractional_max_py(int nd, py::handle input, py::handle kernel_size, py::handle output_size,
-                             py::handle samples, bool return_indices, py::handle out) {
+                             py::handle samples, py::handle return_indices, py::handle out) {
   Call c(nd, input);
   const auto starts = c.fractional(kernel_size, output_size, samples);
   return run_max(c, return_indices, out);
@@ -306,8 +302,7 @@ void read_unpooled(Call& c, py::handle kernel_size, py::handle stride, py::handl
   parse_axes(padding, c.nd, 0, "padding", pad);
   std::vector<int64_t> given;
   if (!output_size.is_none()) {
-    py::tuple sizes = py::reinterpret_steal<py::tuple>(PySequence_Tuple(output_size.ptr()));
-    if (!sizes) throw py::error_already_set();
+    py::tuple sizes = parse_shape(output_size, "output_size");
     const int n = static_cast<int>(py::len(sizes));
     if (n != c.nd && n != c.rank())
       throw py::value_error("output_size must be the output's shape or its spatial part, got " +
@@ -316,14 +311,16 @@ void read_unpooled(Call& c, py::handle kernel_size, py::handle stride, py::handl
   }
   for (int i = 0; i < c.nd; ++i) {
     PoolAxis& a = c.axis(i);
-    const int64_t usual = checked_add(checked_mul(a.in - 1, s[i], "stride"), k[i], "kernel_size") - 2 * pad[i];
+    const int64_t usual = checked_add(checked_add(checked_mul(a.in - 1, s[i], "stride"), k[i], "kernel_size"),
+                                      -checked_mul(2, pad[i], "padding"), "padding"),
+                  least = std::max<int64_t>(0, checked_add(usual, 1 - s[i], "stride")),
+                  most = checked_add(usual, s[i] - 1, "stride");
     a.out = given.empty() ? usual : given[static_cast<size_t>(i)];
     if (a.out < 0)
       throw py::value_error(message({"padding ", repr_text(padding), " leaves an output of size ", a.out}));
-    if (a.out <= usual - s[i] || a.out >= usual + s[i])
-      throw py::value_error(message({"output_size must be within the stride of ", usual, ": from ",
-                                     std::max<int64_t>(0, usual - s[i] + 1), " to ", usual + s[i] - 1, " on axis ", i,
-                                     ", got ", repr_text(output_size)}));
+    if (a.out < least || a.out > most)
+      throw py::value_error(message({"output_size must be within the stride of ", usual, ": from ", least, " to ", most,
+                                     " on axis ", i, ", got ", repr_text(output_size)}));
   }
 }
 py::object max_unpool_py(int nd, py::handle input, py::handle indices, py::handle kernel_size, py::handle stride,
@@ -332,8 +329,7 @@ py::object max_unpool_py(int nd, py::handle input, py::handle indices, py::handl
   read_unpooled(c, kernel_size, stride, padding, output_size);
   int64_t shape[5];
   c.input_shape(shape);
-  if (indices.is_none()) throw py::type_error("indices must be an int64 array, got None");
-  py::array at = index_array(indices, shape, c.rank());
+  py::array at = index_array(indices, shape, c.rank(), true);
   const View<const int64_t> index = view_of<const int64_t>(at, nd, c.lead);
   return forward(c, false, out, [&](auto x, auto y, auto) { max_unpool(x, index, y); });
 }
@@ -344,8 +340,7 @@ py::array max_unpool_backward_py(int nd, py::handle grad_output, py::handle inpu
   read_unpooled(c, kernel_size, stride, padding, output_size);
   int64_t shape[5];
   c.input_shape(shape);
-  if (indices.is_none()) throw py::type_error("indices must be an int64 array, got None");
-  py::array at = index_array(indices, shape, c.rank());
+  py::array at = index_array(indices, shape, c.rank(), true);
   const View<const int64_t> index = view_of<const int64_t>(at, nd, c.lead);
   return backward(c, grad_output, py::none(), out,
                   [&](auto dy, auto, auto, auto dx) { max_unpool_backward(dy, index, dx); });
@@ -359,10 +354,11 @@ int64_t read_pieces(Call& c, py::handle pieces_arg) {
   for (PoolAxis& a : c.p.axis) a.out = a.in;
   return pieces;
 }
-py::object channel_max_py(int nd, py::handle input, py::handle pieces_arg, bool return_indices, py::handle out) {
+py::object channel_max_py(int nd, py::handle input, py::handle pieces_arg, py::handle return_indices, py::handle out) {
   Call c(nd, input);
   const int64_t pieces = read_pieces(c, pieces_arg);
-  return forward(c, return_indices, out, [&](auto x, auto y, auto at) { channel_max_pool(pieces, x, y, at); });
+  return forward(c, parse_bool(return_indices, "return_indices"), out,
+                 [&](auto x, auto y, auto at) { channel_max_pool(pieces, x, y, at); });
 }
 py::array channel_max_backward_py(int nd, py::handle g, py::handle input, py::handle pieces_arg, py::handle indices,
                                   py::handle out) {
