@@ -121,3 +121,48 @@ def test_memory_stays_flat_over_ten_thousand_calls(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     sizes = json.loads(done.stdout)
     assert max(sizes) - sizes[0] < MIB, [f"{size / MIB:.2f} MiB" for size in sizes]
+
+
+# An input that ends with a page, behind which nothing may be read.
+BORDER = """
+import ctypes, mmap
+import numpy as np, fastconv as fc
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mprotect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+memory = mmap.mmap(-1, 129 * mmap.PAGESIZE)
+end = 128 * mmap.PAGESIZE
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+assert libc.mprotect(address + end, mmap.PAGESIZE, 0) == 0
+
+def at_the_border(values):
+    there = np.frombuffer(memory, np.uint8)[end - values.nbytes : end].view(values.dtype).reshape(values.shape)
+    there[...] = values
+    return there
+
+random = np.random.default_rng(0)
+def draw(*shape):
+    return random.integers(-3, 4, shape).astype(dtype)
+
+for dtype in np.float32, np.float64:
+    for shape in (1, 3, 7, 7), (1, 16, 14, 14), (2, 5, 8, 6), (3, 1, 16, 16), (1, 4, 56, 56), (1, 9, 5, 48):
+        for rows in 1, 2, 5, 40:
+            x, w = draw(*shape), draw(rows, shape[1], 1, 1)
+            wide = np.zeros((shape[0], rows, shape[2], shape[3] + 3), dtype)
+            expected = np.einsum("nchw,oc->nohw", x, w[:, :, 0, 0])
+            dw = np.einsum("nohw,nchw->oc", expected, x)
+            x = at_the_border(x)
+            for out in None, wide[..., 3:]:
+                assert (fc.conv2d(x, w, out=out) == expected).all()
+            assert (fc.conv2d_grad_input(x, w.transpose(1, 0, 2, 3), expected.shape) == expected).all()
+            assert (fc.conv2d_grad_weight(expected, x, 1)[:, :, 0, 0] == dw).all()
+    for height, width in (5, 7), (8, 16), (20, 12):
+        dy, w, shape = draw(2, 18, height, width), draw(18, 3, 5, 5), (2, 3, 2 * height + 3, 2 * width + 3)
+        expected = fc.conv2d_grad_input(dy, w, shape, stride=2, algorithm="reference")
+        assert (fc.conv2d_grad_input(at_the_border(dy), w, shape, stride=2) == expected).all()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
+def test_nothing_is_read_behind_an_input(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", BORDER], cwd=tmp_path, check=True, timeout=600)

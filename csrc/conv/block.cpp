@@ -32,7 +32,8 @@ int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t 
 }
 
 template <class T>
-Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, bool aligned)
+Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, int64_t past,
+                bool aligned)
     : box_(box), x_(x) {
   for (int i = 0; i < 3; ++i) layout_[i] = make_layout(axes[i], box.begin[i], box.end[i], expand[i]);
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
@@ -48,12 +49,12 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
             static_cast<int32_t>(segment * plane_ + position(0, d.shift[td], h.shift[th], w.shift[tw])));
       }
   find_lines();
-  in_place_ = stands_in_x(aligned);
+  in_place_ = stands_in_x(past, aligned);
   if (in_place_) channel_stride_ = x_.stride[1];
 }
 
 template <class T>
-bool Block<T>::stands_in_x(bool aligned) const {
+bool Block<T>::stands_in_x(int64_t past, bool aligned) const {
   if (taps() != 1 || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() ||
       !more_runs_.empty())
     return false;
@@ -69,7 +70,7 @@ bool Block<T>::stands_in_x(bool aligned) const {
   constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
   if (aligned && (reinterpret_cast<uintptr_t>(x_.data + lines_[0].src + runs_[0].src) % 64 || x_.stride[1] % kLine))
     return false;
-  return lines_.back().src + runs_[0].src + runs_[0].length + (x_.shape[1] - 1) * x_.stride[1] + kSlack <= end;
+  return lines_.back().src + runs_[0].src + runs_[0].length + (x_.shape[1] - 1) * x_.stride[1] + past <= end;
 }
 
 template <class T>

@@ -24,8 +24,10 @@ struct Box {  // outputs [begin, end) of each axis, and images
 template <class T>
 class Block {
  public:
-  // `aligned`: a block may be x itself only if its lines are aligned to vectors. Worth a copy where many rows read it.
-  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, bool aligned = false);
+  // A block may be x itself if the `past` elements behind its last line, which tiles read, are x's too; and, where it
+  // is to be `aligned`, only if its lines are aligned to vectors. Worth a copy where many rows read it.
+  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, int64_t past,
+        bool aligned = false);
 
   int64_t channel_stride() const { return channel_stride_; }
   int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
@@ -46,8 +48,7 @@ class Block {
 
   // clear() writes the zeros of a block, pack() the other values: channels [c0, c0 + channels) of x. A block that is
   // packed again needs no clearing: its zeros stand where they stood. pack() returns where the block is: dst, or x
-  // itself where its memory is such a block already (a 1x1 kernel on whole rows) and reading a slack too far stays
-  // inside.
+  // itself where its memory is such a block already (a 1x1 kernel on whole rows).
   void clear(int64_t channels, T* dst) const;
   const T* pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 
@@ -64,7 +65,7 @@ class Block {
  private:
   void find_lines();
   void join_lines();
-  bool stands_in_x(bool aligned) const;
+  bool stands_in_x(int64_t past, bool aligned) const;
   bool copies_lines() const;
   void copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
   void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;

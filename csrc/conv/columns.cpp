@@ -23,7 +23,7 @@ class Columns {
       : s_(s),
         plan_(plan),
         box_(box),
-        block_(s.axis, box, plan.expand, s.x),
+        block_(s.axis, box, plan.expand, s.x, 0),
         tile0_(tile0),
         tile1_(tile1),
         channels_(std::min(plan.channels, s.channels)),

@@ -310,14 +310,14 @@ class PatchSum {
     box.begin[s_.cut] = outputs.begin;
     box.end[s_.cut] = outputs.end;
     const bool expand[3] = {};
-    const Block<T> block(s_.map, box, expand, dy_);
+    const int64_t lanes = kernels_.lanes, pixels = box.pixels(), vectors = ceil_div(pixels, lanes);
+    const Block<T> block(s_.map, box, expand, dy_, vectors * lanes - pixels);
     T* const copy = reinterpret_cast<T*>(memory);
     block.clear(s_.oc, copy);
     const T* dy = block.pack(kernels_, c.group * s_.oc, s_.oc, copy);
     auto* const offsets = reinterpret_cast<int32_t*>(memory + s_.memory().offsets);
     block.offsets(s_.oc, offsets);
-    const int64_t lanes = kernels_.lanes, pixels = box.pixels(), vectors = ceil_div(pixels, lanes),
-                  panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps(), tiles = s_.tiles(rows);
+    const int64_t panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps(), tiles = s_.tiles(rows);
     TileRun<T> t{};
     t.k = s_.oc;
     t.packed = true;

@@ -45,7 +45,10 @@ template <class T>
 class Pixels {
  public:
   Pixels(const GatherSum<T>& sum, const GatherPlan& gather_plan, const Box& box, Range tiles)
-      : s(sum), plan(gather_plan), block(s.axis, box, plan.expand, s.x, reads_aligned(s)), tail(s, box) {
+      : s(sum),
+        plan(gather_plan),
+        block(s.axis, box, plan.expand, s.x, reads_past(s, box), reads_aligned(s)),
+        tail(s, box) {
     for (int64_t i = tiles.begin; i < tiles.end; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
     if (tail.count()) block.leave_out(s.tail);
     row0 = row_tile.front().first;
@@ -80,6 +83,16 @@ class Pixels {
   static bool reads_aligned(const GatherSum<T>& s) {
     const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0;
     return far_apart || s.rows >= kPackingRows;
+  }
+
+  // Elements that tiles may read behind the last line: of one run of outputs none behind its last vector.
+  static int64_t reads_past(const GatherSum<T>& s, const Box& box) {
+    const int64_t* step = s.y.stride;
+    const int64_t pixels = box.pixels(), line = box.extent(2), face = box.extent(1) * line,
+                  lanes = conv_kernels<T>().lanes;
+    const bool run = s.rows > 1 && box.images() == 1 && !s.whole_w && step[4] == 1 &&
+                     (step[3] == line || face == line) && (step[2] == face || pixels == face);
+    return run ? round_up(pixels, lanes) - pixels : 2 * lanes;
   }
 
   // Scratch memory, and what is the same for all channels.

@@ -296,7 +296,7 @@ struct WeightGradient {
       around.begin[i] = b.begin[i] * axis[i].stride;
       around.end[i] = around.begin[i] + span(i, b.extent(i));
     }
-    const Block<T> block(plane, around, expand, x);
+    const Block<T> block(plane, around, expand, x, 0);
     block.clear(t.c.size(), s.block);
     const int64_t line = block.width(2), face = block.width(1) * line;
     make_offsets(t, b, {nullptr, block.width(0) * face, block.channel_stride(), {face, line, 1}}, s);
@@ -395,7 +395,7 @@ struct WeightGradient {
   }
 
   void accumulate_dots(const Task& t, const Box& b, bool first, const Scratch& s) const {
-    const Block<T> block(axis, b, expand, x);
+    const Block<T> block(axis, b, expand, x, 0);
     block.clear(t.c.size(), s.block);
     for (int64_t g = t.g.begin; g < t.g.end; ++g)
       add_dots(g, t, block, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
