@@ -134,7 +134,6 @@ struct Patches {
 
   int64_t all_rows() const { return p.ic * p.taps(); }
   int64_t rows() const { return channels * p.taps(); }
-  int64_t tiles(int64_t rows) const { return ceil_div(rows, mr); }
   // Channels of dx are done in chunks, each of one group.
   int64_t chunks() const { return p.groups * ceil_div(ic, channels); }
   int64_t group_of(int64_t chunk) const { return chunk / ceil_div(ic, channels); }
@@ -248,12 +247,11 @@ class PatchSum {
   // a[k * mr + m] tile by tile.
   void pack(const T* w, int64_t chunk, T* a) const {
     const Range own = s_.channels_of(chunk);
-    const int64_t taps = s_.p.taps(), rows = own.size() * taps, tiles = s_.tiles(rows);
+    const int64_t taps = s_.p.taps(), rows = own.size() * taps;
     w += (s_.group_of(chunk) * s_.oc * s_.ic + own.begin) * taps;
-    for (int64_t i = 0; i < tiles; ++i) {
-      const Range m = part(rows, tiles, i);
-      kernels_.copy_tile(a, m.size(), w + m.begin, s_.ic * taps, s_.oc, m.size());
-      a += m.size() * s_.oc;
+    for (int64_t m = 0, tall; m < rows; m += tall, a += tall * s_.oc) {
+      tall = std::min<int64_t>(s_.mr, rows - m);
+      kernels_.copy_tile(a, tall, w + m, s_.ic * taps, s_.oc, tall);
     }
   }
 
@@ -317,7 +315,7 @@ class PatchSum {
     const T* dy = block.pack(kernels_, c.group * s_.oc, s_.oc, copy);
     auto* const offsets = reinterpret_cast<int32_t*>(memory + s_.memory().offsets);
     block.offsets(s_.oc, offsets);
-    const int64_t panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps(), tiles = s_.tiles(rows);
+    const int64_t panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps();
     TileRun<T> t{};
     t.k = s_.oc;
     t.packed = true;
@@ -328,12 +326,11 @@ class PatchSum {
       t.b = dy + v.begin * lanes;
       t.pixels = std::min(v.end * lanes, pixels) - v.begin * lanes;
       t.a = a;
-      for (int64_t j = 0; j < tiles; ++j) {
-        const Range m = part(rows, tiles, j);
-        t.b_ahead = j < v.size() ? (2 * v.size() + j) * lanes : 0;  // a line of the panel after the next one
-        t.c = patches + m.begin * s_.plane + v.begin * lanes;
-        kernels_.tile[m.size() - 1][v.size() - 1](t);
-        t.a += m.size() * s_.oc;
+      for (int64_t m = 0, ahead = 2 * v.size(), tall; m < rows; m += tall, ++ahead, t.a += tall * s_.oc) {
+        tall = std::min<int64_t>(s_.mr, rows - m);
+        t.b_ahead = ahead < 3 * v.size() ? ahead * lanes : 0;  // a line of the panel after the next one
+        t.c = patches + m * s_.plane + v.begin * lanes;
+        kernels_.tile[tall - 1][v.size() - 1](t);
       }
     }
   }

@@ -419,9 +419,13 @@ void add_lines(const LinesSum<T>& s) {
     begin = t->begin > begin ? t->begin : begin;
     end = t->end < end ? t->end : end;
   }
-  for (int64_t i = 0; i < s.n;)
-    if (i >= begin && i + U * VL <= end && i + (U - 1) * VL < s.n) add_lines_at<U>(s, i), i += U * VL;
+  end = end < s.n ? end : s.n;
+  for (int64_t i = 0; i < s.n;) {
+    // The last vectors of all taps overlap those before.
+    const int64_t at = i + U * VL > end && i + VL < end && end - U * VL >= begin ? end - U * VL : i;
+    if (at >= begin && at + U * VL <= end) add_lines_at<U>(s, at), i = at + U * VL;
     else add_lines_at<1>(s, i), i += VL;
+  }
 }
 
 // acc[v] += w * src[columns[v * k] * step], zeros where a column is negative, for v in [0, n).
