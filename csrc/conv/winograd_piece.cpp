@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kWeightBytes = 64 << 20;  // transformed at a time, if there is but one group
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
-constexpr int64_t kMostReady = 128 * 256;
+constexpr int64_t kMostReady = 256 * 256;
 
 template <class T>
 double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
