@@ -274,6 +274,27 @@ def test_cval_that_is_not_a_number_stays_at_the_border(rng: np.random.Generator)
         assert not (np.abs(got[0]) < 1e29).any()
 
 
+@pytest.mark.parametrize("name", ["maximum_filter", "minimum_filter"])
+@pytest.mark.parametrize(("dtype", "cval"), [("u1", 300), ("u2", -2), ("i2", 1.5), ("b1", 3), ("i4", -np.inf)])
+def test_extremes_of_integers_with_a_cval_of_no_integer(name: str, dtype: str, cval: float) -> None:
+    x = (np.arange(12).reshape(3, 4) % 5).astype(dtype)
+    if np.isfinite(cval):
+        agree(name, x, 3, output=np.float32, mode="constant", cval=cval)
+        agree(name, x, (1, 3), mode="grid-constant", cval=cval)
+    # SciPy takes the cval of a footprint with gaps modulo 2 to the power of the input's width.
+    options: dict[str, Any] = {"footprint": [[1, 0, 1], [0, 1, 0]], "mode": "constant", "cval": cval}
+    got = getattr(ndimage, name)(x, output=np.float64, **options)
+    np.testing.assert_array_equal(got, getattr(ndimage, name)(x.astype(np.float64), **options))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_derivatives_of_a_gaussian_of_one_weight(order: int) -> None:
+    x = np.arange(20.0).reshape(4, 5) ** 2
+    agree("gaussian_filter", x, 0.05, order)
+    agree("gaussian_filter", x, [1.0, 0.7], (0, order), radius=0)
+    agree("gaussian_filter1d", x, 1.5, order=order, radius=0)
+
+
 def test_nan_wins() -> None:
     x = np.ones((9, 9), np.float32)
     x[4, 4] = np.nan
@@ -323,9 +344,9 @@ ERRORS = [
     (ValueError, "footprint must have 2 axes.*an element that", "minimum_filter", (PLANE,), {"footprint": [[0]]}),
     (
         ValueError,
-        "cval must fit .* uint8, got 300",
+        "cval must fit .* int64, got -inf",
         "maximum_filter",
-        (np.ones(3, np.uint8), 3, None, None, "constant", 300),
+        (np.ones(3, np.int64), 3, None, None, "constant", -np.inf),
         {},
     ),
     (ValueError, "sigma must be at least 0, got -1", "gaussian_filter", (PLANE, -1), {}),

@@ -76,16 +76,20 @@ def _shaped(x: Array, footprint: Array, axes: tuple[int, ...], boxes: list[Side]
     return result
 
 
-def _constant(cval: Any, x: Array) -> Any:
-    """``cval`` as a value of the input's dtype."""
+def _filled(x: Array, boxes: list[Side], cval: Any) -> tuple[Array, Any]:
+    """``x``, and ``cval`` as a value of its dtype. Short integers become float64 where theirs has no such value."""
+    if not any(side.mode == "zeros" for side in boxes):
+        return x, 0
     if np.iscomplexobj(cval) or np.ndim(cval) != 0:
         raise ValueError(f"cval must be a real number, got {cval!r}")
-    if x.dtype.kind == "f":
-        return float(cval)
-    low, high = (0, 1) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
-    if not low <= cval <= high:
-        raise ValueError(f"cval must fit the input's dtype {x.dtype}, got {cval!r}")
-    return x.dtype.type(int(cval))
+    if x.dtype.kind != "f":
+        low, high = (0, 1) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+        if low <= cval <= high and (x.dtype.itemsize == 8 or cval == int(cval)):
+            return x, x.dtype.type(int(cval))
+        if x.dtype.itemsize == 8:
+            raise ValueError(f"cval must fit the input's dtype {x.dtype}, got {cval!r}")
+        x = x.astype(np.float64)
+    return x, float(cval)
 
 
 def _extreme(
@@ -109,8 +113,7 @@ def _extreme(
     if footprint is None:
         if size is None:
             raise ValueError("one of size and footprint is needed, got None for both")
-        boxes = sides(x.ndim, axes, size, origin, mode)
-        return _finish(_box(x, boxes, _fill(cval, x, boxes), minimum), x, output)
+        return _boxed(x, sides(x.ndim, axes, size, origin, mode), cval, minimum, output)
     if size is not None:
         warnings.warn("size is not used because footprint is given", UserWarning, stacklevel=3)
     chosen, shape = some_axes(axes, x.ndim), np.asarray(footprint, dtype=bool)
@@ -120,17 +123,18 @@ def _extreme(
             f"got shape {shape.shape} with {np.count_nonzero(shape)} of them"
         )
     if shape.all():
-        boxes = sides(x.ndim, axes, shape.shape, origin, mode)
-        return _finish(_box(x, boxes, _fill(cval, x, boxes), minimum), x, output)
+        return _boxed(x, sides(x.ndim, axes, shape.shape, origin, mode), cval, minimum, output)
     count = len(chosen)
     rows = zip(chosen, shape.shape, per_axis(origin, count, "origin"), per_axis(mode, count, "mode"), strict=True)
     boxes = [Side(a, n, before_of(n, o), core_mode(m)) for a, n, o, m in rows]
-    y = x.copy() if x.size == 0 else _shaped(x, shape, chosen, boxes, _fill(cval, x, boxes), minimum)
+    wide, fill = _filled(x, boxes, cval)
+    y = wide.copy() if x.size == 0 else _shaped(wide, shape, chosen, boxes, fill, minimum)
     return _finish(y, x, output)
 
 
-def _fill(cval: Any, x: Array, boxes: list[Side]) -> Any:
-    return _constant(cval, x) if any(s.mode == "zeros" for s in boxes) else 0
+def _boxed(x: Array, boxes: list[Side], cval: Any, minimum: bool, output: Output) -> Array:
+    wide, fill = _filled(x, boxes, cval)
+    return _finish(_box(wide, boxes, fill, minimum), x, output)
 
 
 def _finish(y: Array, x: Array, output: Output) -> Array:
@@ -143,7 +147,7 @@ _DOC = """The {which} under a window around every element: ``scipy.ndimage.{name
     size: of the window, at least 1; an int, or one per axis.
     footprint: booleans, the elements of the window that count, instead of a size. Boxes cost the logarithm of their
         size, other footprints one step for each run of elements along their last axis.
-    output, mode, origin, axes: as for :func:`correlate`; ``cval`` must fit the input's dtype.
+    output, mode, origin, axes: as for :func:`correlate`; of integers of 64 bits, ``cval`` must fit the input's dtype.
 
     A window that holds a NaN gives NaN, whatever else it holds. (SciPy's answer depends on the order.)
 

@@ -193,7 +193,7 @@ def _plain_gaussian(
     if name is None or type(cval) not in (int, float) or type(sigma) not in (int, float) or type(order) is not int:
         return None
     reach = int(truncate * float(sigma) + 0.5)
-    if not sigma > 1e-15 or order < 0 or not 0 < 2 * reach + 1 <= WEIGHED:
+    if not sigma > 1e-15 or order < 0 or not 0 < 2 * reach < WEIGHED:
         return None
     if input.dtype not in FLOATS:
         weights = _weights(float(sigma), order, reach, FLOATS[1])
@@ -249,6 +249,8 @@ def gaussian_filter(
         named, length = core_mode(name), _radius(deviation, truncate, reach)
         if deviation > 1e-15:
             kernel = gaussian_kernel(float(deviation), int(derivative), length)
+            if length == 0 and derivative:  # one weight, which need not be 1
+                kernel, length = np.pad(kernel, 1), 1
             lines.append(Side(axis, len(kernel), length, named, kernel))
     rounded = output_dtype(output, x).kind in "biu"  # each result
     groups = [[line] for line in lines] if rounded else [lines] * bool(lines)
