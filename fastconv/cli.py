@@ -9,24 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import fastconv
+from fastconv.arguments import folder, positive
 from fastconv.extras import MissingExtra
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return number
-
-
-def _folder(text: str) -> Path:
-    path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"must be a folder, and {text!r} is a file")
-    return path
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -57,11 +41,11 @@ def _info(arguments: argparse.Namespace) -> int:
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     from fastconv.bench.parts import PARTS
 
-    folder = "where report.md, results.json and the pictures go (default: ./fastconv-bench)"
-    parser.add_argument("--out", type=_folder, default=Path("fastconv-bench"), metavar="FOLDER", help=folder)
+    place = "where report.md, results.json and the pictures go (default: ./fastconv-bench)"
+    parser.add_argument("--out", type=folder, default=Path("fastconv-bench"), metavar="FOLDER", help=place)
     parser.add_argument("--quick", action="store_true", help="the same job on small sizes, in a few seconds")
     threads = "threads of both sides (default: the processors this process may use)"
-    parser.add_argument("--threads", type=_positive, metavar="N", help=threads)
+    parser.add_argument("--threads", type=positive, metavar="N", help=threads)
     parts = f"only these parts of the job: {', '.join(PARTS)}"
     parser.add_argument("--rows", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=parts)
     training = "then train a CNN and an MLP of equal parameters on real images, for equal epochs and for equal time"
@@ -121,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
-    except MissingExtra as error:
+    except (MissingExtra, OSError) as error:  # no such package; a folder that cannot be written to, a full disk
         print(f"fastconv {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

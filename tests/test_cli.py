@@ -51,6 +51,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["bench", "--rows", "edge", "moon"], "'moon'"),
         (["bench", "--out", __file__], "is a file"),
         (["info", "--quick"], "--quick"),
+        (["train", "--epochs", "0"], "--epochs: must be a whole number of at least 1, got '0'"),
+        (["train", "--batch-size", "-1"], "--batch-size: must be a whole number of at least 1, got '-1'"),
+        (["train", "--patience", "x"], "--patience: must be a whole number of at least 1, got 'x'"),
+        (["train", "--threads", "0"], "--threads: must be a whole number of at least 1, got '0'"),
+        (["train", "--seed", "-1"], "--seed: must be a whole number of at least 0, got '-1'"),
+        (["train", "--out", __file__], "is a file"),
     ],
 )
 def test_bad_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,6 +83,18 @@ def test_bench_without_its_extra_says_what_to_install(
     assert main(["bench", "--quick", "--out", str(tmp_path)]) == 1
     assert "matplotlib is not installed; pip install 'fastconv[bench]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["bench", "train"])
+def test_a_folder_that_cannot_be_made_is_told_at_once(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("safetensors" if command == "train" else "matplotlib")
+    (tmp_path / "file").touch()
+    assert main([command, "--out", str(tmp_path / "file" / "below")]) == 1
+    printed = capsys.readouterr()
+    assert f"fastconv {command}: " in printed.err and "below" in printed.err
+    assert "accuracy" not in printed.out
 
 
 def test_info_needs_no_extra() -> None:

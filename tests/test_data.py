@@ -167,6 +167,10 @@ def test_shares_never_overlap(n: int) -> None:
         assert len(np.unique(seen)) == len(seen) and len(seen) >= n - len(parts)
 
 
+def test_shares_of_numpy() -> None:
+    assert [len(piece) for piece in data.split(labelled(), np.array([0.25, 0.75], np.float32))] == [25, 75]  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("parts", [(0.7, 0.4), (101,), (-1, 5), ()])
 def test_split_errors(parts: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="parts must be"):

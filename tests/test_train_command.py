@@ -56,4 +56,6 @@ def test_messages_instead_of_tracebacks(
     assert "lenet5 needs images of 16x16 or more, got 8x8" in capsys.readouterr().err
     assert run(tmp_path / "nan", "--lr", "1e30", "--epochs", "1") == 1
     assert "lower the learning rate" in capsys.readouterr().err
-    assert run(tmp_path / "bad", "--epochs", "0") == 2
+    for option in ("--lr", "--weight-decay"):
+        assert run(tmp_path / "bad", option, "-1") == 2
+        assert f"{option[2:].replace('-', '_')} must not be negative, got -1" in capsys.readouterr().err

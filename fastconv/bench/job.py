@@ -41,6 +41,7 @@ def run(options: Options) -> int:
     from fastconv.bench import machine, report
     from fastconv.bench.results import Run
 
+    options.out.mkdir(parents=True, exist_ok=True)  # now, and not after minutes of measuring
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH

@@ -54,7 +54,7 @@ def split(dataset: Dataset, parts: Sequence[float | int], seed: int = 0, stratif
     ``train, valid, test = split(dataset, (0.7, 0.15, 0.15))``
     """
     n = len(dataset)
-    sizes = [round(part * n) if isinstance(part, float) else int(part) for part in parts]
+    sizes = [round(part * n) if isinstance(part, float | np.floating) else int(part) for part in parts]
     if not sizes or min(sizes) < 0 or sum(sizes) > n + (len(sizes) if sum(parts) <= 1 + 1e-9 else 0):
         raise ValueError(f"parts must be shares of at most 1 in all or sizes of at most {n} in all, got {parts!r}")
     rng = np.random.default_rng(seed)

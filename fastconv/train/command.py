@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastconv import data, nn, optim, runtime
+from fastconv.arguments import folder, not_negative, positive
 from fastconv.extras import require
 from fastconv.nn.models import MODELS
 from fastconv.train import checkpoint
@@ -27,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``fastconv train``."""
     parser.add_argument("--data", choices=_IMAGES, default="digits")
     parser.add_argument("--model", choices=list(MODELS), default="cnn")
-    parser.add_argument("--epochs", type=int, help="default: 40 for cnn on fashion-mnist, else 10")
-    parser.add_argument("--batch-size", type=int, help="default: 128 for cnn, else 64")
+    parser.add_argument("--epochs", type=positive, help="default: 40 for cnn on fashion-mnist, else 10")
+    parser.add_argument("--batch-size", type=positive, help="default: 128 for cnn, else 64")
     parser.add_argument("--optimizer", choices=list(OPTIMIZERS), default="sgd")
     parser.add_argument("--lr", type=float, help="learning rate at the start (each optimiser has a default)")
     parser.add_argument("--weight-decay", type=float, default=5e-4, help="default: 0.0005")
@@ -36,12 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     augment = "change each training batch: shift by up to 2 pixels (1 for the digits), flip left to right, or both"
     augment += " (default: both for cnn on fashion-mnist, else none)"
     parser.add_argument("--augment", nargs="+", choices=("shift", "flip", "none"), help=augment)
-    parser.add_argument("--patience", type=int, help="stop after this many epochs without progress, keep the best")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, help="default: all this process may use")
+    parser.add_argument("--patience", type=positive, help="stop after this many epochs without progress, keep the best")
+    parser.add_argument("--seed", type=not_negative, default=0)
+    parser.add_argument("--threads", type=positive, help="default: all this process may use")
     parser.add_argument("--profile", action="store_true", help="say where the time went, by layer")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run in the same folder")
-    parser.add_argument("--out", type=Path, help="folder to write to (default: fastconv-train/<data>-<model>)")
+    parser.add_argument("--out", type=folder, help="folder to write to (default: fastconv-train/<data>-<model>)")
     parser.set_defaults(run=run)
 
 
@@ -54,10 +55,8 @@ def _augmentation(options: argparse.Namespace, training: data.Dataset) -> Any:
 
 
 def _optimizer(options: argparse.Namespace, model: nn.Module) -> optim.Optimizer:
-    optimizer = OPTIMIZERS[options.optimizer](model.parameters(), weight_decay=options.weight_decay)
-    if options.lr is not None:
-        optimizer.lr = options.lr
-    return optimizer
+    rate = {} if options.lr is None else {"lr": options.lr}
+    return OPTIMIZERS[options.optimizer](model.parameters(), weight_decay=options.weight_decay, **rate)
 
 
 def _schedule(options: argparse.Namespace, optimizer: optim.Optimizer) -> optim.Schedule | None:
@@ -93,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     require("train", "safetensors.numpy")
-    folder: Path = options.out or Path("fastconv-train") / f"{options.data}-{options.model}"
+    place: Path = options.out or Path("fastconv-train") / f"{options.data}-{options.model}"
     if options.epochs is None:
         options.epochs = _EPOCHS.get((options.model, options.data), 10)
     training, test = data.load(options.data)
@@ -102,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
     model = nn.models.build(options.model, training.x.shape[1:], len(training.classes), options.seed)
     if options.threads is not None:
         runtime.set_num_threads(options.threads)
-    folder.mkdir(parents=True, exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     counts = nn.summary(model, training.x.shape[1:])
     print(f"{training}, {len(valid)} to validate, {len(test)} to test\n\n{counts}\n", flush=True)
 
@@ -119,11 +118,11 @@ def _run(options: argparse.Namespace) -> int:
         callbacks=_callbacks(options),
         seed=options.seed,
         profile=options.profile,
-        checkpoint=folder / "run.safetensors",
+        checkpoint=place / "run.safetensors",
         resume=options.resume,
     )
-    checkpoint.save(model, folder / "model.safetensors")
-    history.save(folder / "history.json")
+    checkpoint.save(model, place / "model.safetensors")
+    history.save(place / "history.json")
     if history.stopped:
         print(history.stopped)
     if history.profile is not None:
@@ -131,12 +130,12 @@ def _run(options: argparse.Namespace) -> int:
     found = evaluate(model, test)
     seconds = sum(history["seconds"])
     print(f"test: accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f}; {len(history)} epochs in {seconds:.1f} s")
-    _draw(folder, model, history, test)
-    print(f"written to {folder}/")
+    _draw(place, model, history, test)
+    print(f"written to {place}/")
     return 130 if history.stopped == "interrupted" else 0
 
 
-def _draw(folder: Path, model: nn.Module, history: History, test: data.Dataset) -> None:
+def _draw(place: Path, model: nn.Module, history: History, test: data.Dataset) -> None:
     """The pictures, where matplotlib is there and there is something to show."""
     if find_spec("matplotlib") is None:
         print("no pictures: they need matplotlib (pip install 'fastconv[viz]')")
@@ -154,4 +153,4 @@ def _draw(folder: Path, model: nn.Module, history: History, test: data.Dataset) 
         figures["filters"] = viz.filters(layer)
         figures["feature-maps"] = viz.feature_maps(model, test.x[0])
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png")
+        figure.savefig(place / f"{name}.png")

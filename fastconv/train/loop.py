@@ -27,7 +27,7 @@ LOSSES: dict[str, Callable[[], Loss]] = {
     "mse": MSELoss,
 }
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": lambda parameters, **more: SGD(parameters, lr=0.05, momentum=0.9, nesterov=True, **more),
+    "sgd": lambda parameters, **more: SGD(parameters, **{"lr": 0.05, "momentum": 0.9, "nesterov": True, **more}),
     "adam": Adam,
     "adamw": AdamW,
 }
