@@ -97,6 +97,8 @@ STRIPS = [
     Case((210, 190), (5, 5), 1, 2, ic=9, oc=48),
     Case((200, 190), (7, 7), 2, 3, ic=3, oc=64),
     Case((224, 224), (2, 2), 2, ic=8, oc=160),
+    *[Case((128, 128), (3, 3), 1, 1, ic=ic, oc=64) for ic in (1, 3, 4)],  # channels of dy meet in the cache
+    Case((256, 64), (5, 5), 2, 2, ic=3, oc=33, batch=2),
 ]
 
 

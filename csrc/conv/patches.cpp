@@ -18,6 +18,7 @@ constexpr int64_t kWeightBytes = 256 << 10;  // of some channels, beside them
 constexpr int64_t kInputBytes = 1 << 20;     // of dy, where it must be copied
 constexpr int64_t kDeepBytes = 1 << 20;      // of patches of deep sums at a time
 constexpr int64_t kDeep = 128;               // channels of dy
+constexpr int64_t kCollides = 4096;          // bytes: lines at multiples of it share a set of the L1 cache
 constexpr int64_t kLeastChannels = 16;       // shorter sums do not repay adding their results up
 constexpr int64_t kFew = 12;                 // channels of dx: more fill tiles of their own, and Winograd's
 // Without a stride, beside the tiles of few rows,
@@ -154,7 +155,7 @@ struct Patches {
     m.line = m.patches + (deep ? 0 : rounded(rows() * plane * size));
     m.places = m.line + rounded(line_elements() * size);
     m.offsets = m.places + rounded(axis[0].k * axis[1].k * static_cast<int64_t>(sizeof(int64_t)));
-    m.end = m.offsets + rounded(oc * static_cast<int64_t>(sizeof(int32_t)));
+    m.end = m.offsets + rounded(2 * oc * static_cast<int64_t>(sizeof(int32_t)));
     return m;
   }
 
@@ -316,21 +317,28 @@ class PatchSum {
     auto* const offsets = reinterpret_cast<int32_t*>(memory + s_.memory().offsets);
     block.offsets(s_.oc, offsets);
     const int64_t panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps();
+    // Channels of dy that meet in the cache are kept side by side for the tiles behind the first.
+    const bool collides = block.in_place() && block.channel_stride() * s_.size % kCollides == 0;
+    int32_t* const kept_offsets = offsets + s_.oc;
+    for (int64_t k = 0; k < s_.oc; ++k) kept_offsets[k] = static_cast<int32_t>(k * kKeptVectors * lanes);
     TileRun<T> t{};
     t.k = s_.oc;
     t.packed = true;
-    t.boff = offsets;
     t.ldc = s_.plane;
     for (int64_t i = 0; i < panels; ++i) {
       const Range v = part(vectors, panels, i);
+      const bool keeps = collides && v.size() == kKeptVectors && rows > s_.mr;
       t.b = dy + v.begin * lanes;
+      t.boff = offsets;
       t.pixels = std::min(v.end * lanes, pixels) - v.begin * lanes;
       t.a = a;
       for (int64_t m = 0, ahead = 2 * v.size(), tall; m < rows; m += tall, ++ahead, t.a += tall * s_.oc) {
         tall = std::min<int64_t>(s_.mr, rows - m);
         t.b_ahead = ahead < 3 * v.size() ? ahead * lanes : 0;  // a line of the panel after the next one
         t.c = patches + m * s_.plane + v.begin * lanes;
+        t.keep = keeps && m == 0 ? copy : nullptr;
         kernels_.tile[tall - 1][v.size() - 1](t);
+        if (keeps) t.b = copy, t.boff = kept_offsets, ahead = 3 * v.size();
       }
     }
   }

@@ -4,8 +4,9 @@
 
 namespace fastconv {
 
-constexpr int kMaxRows = 8;          // MR <= kMaxRows
-constexpr int kMaxVectors = 4;       // NR <= kMaxVectors vectors
+constexpr int kMaxRows = 8;     // MR <= kMaxRows
+constexpr int kMaxVectors = 4;  // NR <= kMaxVectors vectors
+constexpr int kKeptVectors = 3;
 constexpr int kImageRows = 4;        // of the image at most, where `a` has one row
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
@@ -27,7 +28,8 @@ constexpr int64_t kAheadBytes =
 // Tiles of few rows fetch what stands `b_ahead` elements behind what they read, others the first line of it.
 //
 // Where `packed` is set, a[k * MR + m] is read instead: no arithmetic on addresses, which would take the places of
-// products.
+// products. Of those tiles the ones of kKeptVectors store what they read of b at `keep`, one vector behind the other,
+// if that is not null; then they fetch as much as they read.
 //
 // A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of
 // weights. Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
