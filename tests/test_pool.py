@@ -145,6 +145,40 @@ def test_lp_pool_neither_overflows_nor_underflows(dtype: Any) -> None:
     assert fc.lp_pool1d(x, 1, 4)[0, 0, 0] == np.inf
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("p", [0.5, 1, 2, 3, 4.5])
+def test_lp_gradient_where_some_planes_need_scaling(p: float, mean: bool, dtype: Any) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.uniform(0.5, 2, (3, 2, 7, 9)) * rng.choice([-1, 1], (3, 2, 7, 9))
+    x[0, 0, :4] = 0  # windows of zeros alone
+    x[0, 1] *= np.finfo(dtype).max / 8
+    x[1, 0, :, ::2] *= np.finfo(dtype).tiny
+    g = rng.standard_normal((3, 2, 3, 4))
+    g[2, 0] *= np.finfo(dtype).max / 64 if p > 1 else 1
+    x, g = x.astype(dtype), g.astype(dtype)
+    want = np.zeros(x.shape, np.longdouble)
+    for n, c, h, w in np.ndindex(*g.shape):
+        window = (n, c, slice(2 * h, 2 * h + 3), slice(2 * w, 2 * w + 3))
+        v = x[window].astype(np.longdouble)
+        size = np.abs(v)
+        if not size.any():
+            continue
+        y = ((size**p).mean() if mean else (size**p).sum()) ** (1 / np.longdouble(p))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = np.where(v == 0, 0, np.sign(v) * (size / y) ** (np.longdouble(p) - 1))
+        want[window] += g[n, c, h, w] * slope / (9 if mean else 1)
+    back = np.full((3, 2, 7, 18), np.nan, dtype)
+    for out in (None, back[..., ::2]):
+        dx = fc.lp_pool2d_backward(g, x, p, 3, 2, mean=mean, out=out)
+        scale = np.abs(g).max((1, 2, 3), keepdims=True) * (np.abs(want).max((2, 3), keepdims=True) > 0)
+        assert (np.abs(dx - want) <= 300 * np.finfo(dtype).eps * np.maximum(np.abs(want), scale)).all()
+    np.testing.assert_array_equal(fc.lp_pool2d_backward(g[1:2], x[1:2], p, 3, 2, mean=mean), dx[1:2])
+    turned = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(fc.lp_pool2d_backward(g, turned, p, 3, 2, mean=mean), dx)
+    np.testing.assert_array_equal(fc.lp_pool2d(turned, p, 3, 2, mean=mean), fc.lp_pool2d(x, p, 3, 2, mean=mean))
+
+
 def test_lp_pool_of_special_values() -> None:
     x = np.array([[[np.inf, 1, np.nan, 1, -np.inf, np.nan, 0, -0.0]]])
     for p in (1, 2, 3.5, np.inf):

@@ -1,10 +1,10 @@
-// Gradients of pooling. Averages and maxima of common windows are gathered row by row; others are scattered, a plane a
-// thread, so that every element adds its terms in the order of the outputs.
+// Gradients of maxima and averages. Averages and maxima of common windows are gathered row by row; others are
+// scattered, a plane a thread, so that every element adds its terms in the order of the outputs.
 #include <string>
 #include <vector>
 
 #include "pool/divisor.hpp"
-#include "pool/lp.hpp"
+#include "pool/elements.hpp"
 #include "pool/rows.hpp"
 #include "pool/tiles.hpp"
 
@@ -58,33 +58,40 @@ Box<T> plane_at(const View<T>& v, int64_t n, int64_t c) {
   return plane_box(v, v.data + n * v.stride[0] + c * v.stride[1]);
 }
 
-// Nothing is known about where the indices of a plane point: it is one thread's. Several planes at a time, because
-// neighbouring windows often share a winner, and each addition would wait for the one before.
+template <class T>
+bool is_dense_box(const View<T>& v) {
+  return plane_box(v, v.data).dense();
+}
+
+// Nothing is known about where the indices of a plane point: it is one thread's. Several planes at a time where there
+// are, because neighbouring windows often share a winner, and each addition would wait for the one before.
 template <class T>
 void scatter_given(const View<const T>& dy, const View<const int64_t>& indices, const View<T>& dx, bool add) {
   const int64_t outputs = dy.shape[2] * dy.shape[3] * dy.shape[4], size = dx.shape[2] * dx.shape[3] * dx.shape[4];
-  const bool dense = add && plane_box(dy, dy.data).dense() && plane_box(indices, indices.data).dense() &&
-                     plane_box(dx, dx.data).dense();
+  const bool dense = is_dense_box(dy) && is_dense_box(indices) && is_dense_box(dx);
   const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
   const int64_t planes = dx.size() ? dy.shape[0] * dy.shape[1] : 0;  // rows of no elements are not to be counted
   share_out(planes, work, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end;) {
-      if (!dense || end - i < kScattered) {
-        const int64_t n = i / dy.shape[1], c = i % dy.shape[1];
-        scatter_plane(plane_at(dy, n, c), plane_at(indices, n, c), plane_at(dx, n, c), add);
-        ++i;
-        continue;
-      }
+      const int count = dense && add && end - i >= kScattered ? kScattered : 1;
       const T* from[kScattered];
       const int64_t* index[kScattered];
       T *to[kScattered], zero = 0;
-      for (int j = 0; j < kScattered; ++j, ++i) {
+      for (int j = 0; j < count; ++j, ++i) {
         const int64_t n = i / dy.shape[1], c = i % dy.shape[1];
-        from[j] = plane_at(dy, n, c).data;
-        index[j] = plane_at(indices, n, c).data;
-        to[j] = plane_at(dx, n, c).data;
+        if (!dense) {
+          scatter_plane(plane_at(dy, n, c), plane_at(indices, n, c), plane_at(dx, n, c), add);
+          continue;
+        }
+        from[j] = dy.data + n * dy.stride[0] + c * dy.stride[1];
+        index[j] = indices.data + n * indices.stride[0] + c * indices.stride[1];
+        to[j] = dx.data + n * dx.stride[0] + c * dx.stride[1];
         pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], size, 1, size);
+        if (count > 1) continue;
+        const int64_t taken = scatter_elements(from[j], index[j], outputs, to[j], size, add);
+        if (taken < outputs) bad_index(index[j][taken], size);
       }
+      if (count == 1) continue;
       const int64_t* wrong = pool_functions<T>().scatter(from, index, to, outputs, size);
       if (wrong) bad_index(*wrong, size);
     }
@@ -119,28 +126,6 @@ bool max_pool_halves_backward(const PoolProblem& p, const View<const T>& dy, con
   return true;
 }
 
-template <class T>
-View<T> dense_view(T* data, const int64_t (&shape)[5]) {
-  View<T> v;
-  v.data = data;
-  int64_t step = 1;
-  for (int i = 4; i >= 0; --i) {
-    v.shape[i] = shape[i];
-    v.stride[i] = step;
-    step *= shape[i];
-  }
-  return v;
-}
-
-// Channels [c, c + count) of image n.
-template <class T>
-View<T> some_planes(View<T> v, int64_t n, int64_t c, int64_t count) {
-  v.data += n * v.stride[0] + c * v.stride[1];
-  v.shape[0] = 1;
-  v.shape[1] = count;
-  return v;
-}
-
 }  // namespace
 
 template <class T>
@@ -151,69 +136,13 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
   if (max_pool_halves_backward(p, dy, x, indices, dx)) return;
   if (indices.data) return scatter_given(dy, indices, dx, true);
   // The winners of some planes, found again.
-  constexpr int64_t kOutputs = 16384;  // whose winners fit the cache
-  const int64_t outputs = p.axis[0].out * p.axis[1].out * p.axis[2].out;
-  int64_t each = std::max<int64_t>(1, std::min(p.channels, kOutputs / std::max<int64_t>(1, outputs)));
-  if (each > kScattered) each -= each % kScattered;
-  const int64_t groups = ceil_div(p.channels, each);
-  share_out(p.mb * groups, 2 * bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / groups, c = i % groups * each, count = std::min(each, p.channels - c);
-      PoolProblem part = p;
-      part.mb = 1;
-      part.channels = count;
-      for (PoolAxis& a : part.axis) a = of_plane(a, (n * p.channels + c) * p.starts_step);
-      const int64_t shape[5] = {1, count, p.axis[0].out, p.axis[1].out, p.axis[2].out};
-      auto* found = reinterpret_cast<int64_t*>(
-          Arena::shared().reserve(count * outputs * static_cast<int64_t>(sizeof(int64_t) + sizeof(T))));
-      const View<int64_t> index = dense_view(found, shape);
-      max_pool<T>(part, some_planes(x, n, c, count), dense_view(reinterpret_cast<T*>(found + count * outputs), shape),
-                  index);
-      scatter_given<T>(some_planes(dy, n, c, count), index, some_planes(dx, n, c, count), true);
-    }
-  });
-}
-
-template <class T>
-void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, View<const T> x, View<T> dx) {
-  const PoolProblem p = normal_form(problem);
-  const T power = static_cast<T>(norm.p - 1);
-  auto add_window = [&](const WindowBox<T>& window, T g, const FlatPlane<T>& to) {
-    const T count = norm.mean && !std::isinf(norm.p) ? static_cast<T>(window.box.size()) : T(1);
-    if (norm.p == 2) {  // where no scaling is needed
-      T sum = 0;
-      window.for_each([&](T v, int64_t) { return sum += v * v, false; });
-      if (is_safe_square_sum(sum)) {
-        const T scale = 1 / std::sqrt(sum * count);
-        return window.for_each([&](T v, int64_t index) { return to[index] += g * (v * scale), false; });
-      }
-    }
-    const LpNorm<T> whole = lp_window(window, norm);
-    if (whole.largest == 0) return;
-    g /= count;
-    window.for_each([&](T v, int64_t index) {
-      if (v == 0) return false;
-      const T size = std::abs(v);
-      if (std::isinf(norm.p)) {  // the first largest element takes all
-        if (size != whole.largest && !std::isnan(v)) return false;
-        to[index] += v < 0 ? -g : g;
-        return true;
-      }
-      const T ratio = size / whole.largest / whole.root;
-      const T slope = power == 0 ? T(1) : power == 1 ? ratio : std::pow(ratio, power);
-      to[index] += v < 0 ? -g * slope : g * slope;
-      return false;
-    });
-  };
-  for_each_pair(dy, dx, [&](int64_t n, int64_t c) {
-    const FlatPlane<T> to(plane_at(dx, n, c));
-    to.clear();
-    const Box<const T> from = plane_at(dy, n, c), plane = plane_at(x, n, c);
-    for (int64_t d = 0; d < from.shape[0]; ++d)
-      for (int64_t h = 0; h < from.shape[1]; ++h)
-        for (int64_t w = 0; w < from.shape[2]; ++w)
-          add_window(WindowBox<T>(p.axis, x, plane.data, d, h, w),
-                     from.data[d * from.step[0] + h * from.step[1] + w * from.step[2]], to);
+  const int64_t d = p.axis[0].out, h = p.axis[1].out, w = p.axis[2].out, outputs = d * h * w;
+  for_each_group<T>(p, outputs * static_cast<int64_t>(sizeof(int64_t) + sizeof(T)), [&](const PlaneGroup& g) {
+    auto* found = reinterpret_cast<int64_t*>(g.memory);
+    T* values = reinterpret_cast<T*>(found + g.p.channels * outputs);
+    const View<int64_t> index = dense_view(found, g.p.channels, d, h, w);
+    max_pool<T>(g.p, g.of(x), dense_view(values, g.p.channels, d, h, w), index);
+    scatter_given<T>(g.of(dy), index, g.of(dx), true);
   });
 }
 
@@ -335,7 +264,7 @@ void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, 
         const PoolCover cd = cover_of(d, b.d, b.d + 1), ch = cover_of(h, b.h, b.h_end);
         Box<const T> from = plane_box(dy, g.dy + cd.first * dy.stride[2] + ch.first * dy.stride[3]);
         from.shape[0] = cd.last - cd.first, from.shape[1] = ch.last - ch.first;
-        copy_in(from, 0, from.size(), Prepare::none, staged_dy);
+        copy_in(from, 0, from.size(), staged_dy);
         g.row_step = w.out;
         g.plane_step = w.out * from.shape[1];
         g.dy = staged_dy - (cd.first * g.plane_step + ch.first * g.row_step);
@@ -376,13 +305,15 @@ void max_unpool(View<const T> x, View<const int64_t> indices, View<T> y) {
 
 template <class T>
 void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> dx) {
+  const bool dense = is_dense_box(dy) && is_dense_box(indices) && is_dense_box(dx);
   for_each_pair(dy, dx, [&](int64_t n, int64_t c) {
+    const Box<T> to = plane_at(dx, n, c);
     const FlatPlane<const T> from(plane_at(dy, n, c));
     const FlatPlane<const int64_t> at(plane_at(indices, n, c));
-    const Box<T> to = plane_at(dx, n, c);
     const int64_t size = from.box.size();
-    int64_t i = 0;
-    to.for_rows(0, to.size(), [&](T* row, int64_t n_row) {
+    int64_t i = dense ? gather_elements(from.box.data, at.box.data, to.size(), to.data, size) : 0;
+    if (i == to.size()) return;
+    to.for_rows(i, to.size() - i, [&](T* row, int64_t n_row) {
       for (int64_t w = 0; w < n_row; ++w, ++i) {
         const int64_t where = at[i];
         if (static_cast<uint64_t>(where) >= static_cast<uint64_t>(size)) bad_index(where, size);
@@ -395,7 +326,6 @@ void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> 
 #define FASTCONV_POOL_BACKWARD(T)                                                                                  \
   template void max_pool_backward(const PoolProblem&, View<const T>, View<const T>, View<const int64_t>, View<T>); \
   template void avg_pool_backward(const PoolProblem&, Averaging, View<const T>, View<T>);                          \
-  template void lp_pool_backward(const PoolProblem&, Norm, View<const T>, View<const T>, View<T>);                 \
   template void max_unpool(View<const T>, View<const int64_t>, View<T>);                                           \
   template void max_unpool_backward(View<const T>, View<const int64_t>, View<T>);
 FASTCONV_POOL_BACKWARD(float)

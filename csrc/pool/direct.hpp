@@ -12,8 +12,8 @@ class RunJoiner {
   static constexpr int64_t kMostLanes = 16;
   static constexpr int64_t kScratch = kMostLanes * kPoolRun;  // elements
 
-  RunJoiner(PoolRunsFunction<T> runs, bool max, Prepare prepare, T* scratch)
-      : runs_(runs), lanes_(pool_functions<T>().lanes), max_(max), prepare_(prepare), scratch_(scratch) {}
+  RunJoiner(PoolRunsFunction<T> runs, bool max, T* scratch)
+      : runs_(runs), lanes_(pool_functions<T>().lanes), max_(max), scratch_(scratch) {}
 
   double neutral() const { return max_ ? -std::numeric_limits<double>::infinity() : 0; }
   double join(double a, double b) const { return !max_ ? a + b : b > a || b != b ? b : a; }
@@ -25,7 +25,7 @@ class RunJoiner {
       const int64_t n = std::min(kPoolRun, size - at),
                     count = n < kPoolRun ? 1 : std::min(lanes_, (size - at) / kPoolRun);
       const T* from = box.data + at;
-      if (prepare_ != Prepare::none || !box.dense()) from = copied(box, at, n * count, 0);
+      if (!box.dense()) copy_in(box, at, n * count, scratch_), from = scratch_;
       T results[kMostLanes];
       runs_(from, n, count, n, T(1), results);
       for (int64_t l = 0; l < count; ++l) so_far = join(so_far, results[l]);
@@ -35,16 +35,9 @@ class RunJoiner {
   }
 
  private:
-  const T* copied(const Box<const T>& box, int64_t first, int64_t count, int64_t slot) const {
-    T* to = scratch_ + slot * kPoolRun;
-    copy_in(box, first, count, prepare_, to);
-    return to;
-  }
-
   PoolRunsFunction<T> runs_;
   int64_t lanes_;
   bool max_;
-  Prepare prepare_;
   T* scratch_;
 };
 
@@ -54,8 +47,7 @@ struct WindowBox {
   Box<const T> box;
   int64_t first, index[3];  // and what a step on each axis adds
 
-  WindowBox(const PoolAxis* axes, const View<const T>& x, const T* plane, int64_t d, int64_t h, int64_t w) : first(0) {
-    const int64_t at[3] = {d, h, w};
+  WindowBox(const PoolAxis* axes, const View<const T>& x, const T* plane, const int64_t (&at)[3]) : first(0) {
     box.data = plane;
     for (int i = 0; i < 3; ++i) {
       const PoolWindow window = pool_window(axes[i], at[i]);

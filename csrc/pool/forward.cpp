@@ -1,6 +1,6 @@
 // Forward pooling: planes cut into strips of rows for the row kernels, or windows as long runs.
+#include "pool/direct.hpp"
 #include "pool/divisor.hpp"
-#include "pool/lp.hpp"
 #include "pool/rows.hpp"
 #include "pool/tiles.hpp"
 
@@ -14,7 +14,6 @@ struct Pooling {
   View<T> y;
   View<int64_t> index;  // null data: not wanted
   bool max;
-  Prepare prepare;
   Divisor divisor;
 };
 
@@ -70,7 +69,7 @@ int64_t outputs_within(const PoolAxis& w, int64_t span) {
   return std::max<int64_t>(1, std::min(w.out, (span - reach_bound(w, 1)) / std::max<int64_t>(1, step) + 1));
 }
 
-// How outputs are cut into strips. Input that is not dense along the width, or has to be prepared, is copied before
+// How outputs are cut into strips. Input that is not dense along the width is copied before
 // (staged) and outputs that are not are copied after (not packed), some rows at a time.
 template <class T>
 struct StripPlan {
@@ -82,7 +81,7 @@ struct StripPlan {
   explicit StripPlan(const Pooling<T>& c) : marked(c.index.data != nullptr) {
     const PoolProblem& p = c.p;
     const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-    staged = c.prepare != Prepare::none || (c.x.stride[4] != 1 && w.in > 1);
+    staged = c.x.stride[4] != 1 && w.in > 1;
     packed =
         (c.y.stride[4] == 1 || w.out == 1) &&
         (!marked || ((c.index.stride[4] == 1 || w.out == 1) && (c.index.stride[3] == c.y.stride[3] || h.out == 1)));
@@ -115,7 +114,7 @@ void stage_strip(const Pooling<T>& c, const Block& b, T* to, PoolStrip<T>& g) {
   Box<const T> from =
       plane_box(c.x, g.x + rd.first * c.x.stride[2] + rh.first * c.x.stride[3] + rw.first * c.x.stride[4]);
   from.shape[0] = rd.last - rd.first, from.shape[1] = rh.last - rh.first, from.shape[2] = rw.last - rw.first;
-  copy_in(from, 0, from.size(), c.prepare, to);
+  copy_in(from, 0, from.size(), to);
   g.row_step = from.shape[2];
   g.plane_step = g.row_step * from.shape[1];
   g.x = to - (rd.first * g.plane_step + rh.first * g.row_step + rw.first);
@@ -180,13 +179,13 @@ void run_whole(Pooling<T> c) {
   const PoolFunctions<T>& f = pool_functions<T>();
   const PoolRunsFunction<T> kernel = c.max ? f.max_runs : f.sum_runs;
   const int64_t size = p.axis[0].in * p.axis[1].in * p.axis[2].in, zero[3] = {};
-  const bool dense = c.prepare == Prepare::none && plane_box(c.x, c.x.data).dense(), in_place = c.y.stride[1] == 1;
+  const bool dense = plane_box(c.x, c.x.data).dense(), in_place = c.y.stride[1] == 1;
   const int64_t lanes = size > kPoolRun ? 1 : dense && in_place ? kTogether : f.lanes;
   const int64_t groups = ceil_div(p.channels, lanes);
   const double divisor = divisor_of(c.divisor, p.axis, zero);
   share_out(p.mb * groups, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
     T* scratch = reinterpret_cast<T*>(Arena::local().reserve(RunJoiner<T>::kScratch * static_cast<int64_t>(sizeof(T))));
-    const RunJoiner<T> joiner(kernel, c.max, c.prepare, scratch);
+    const RunJoiner<T> joiner(kernel, c.max, scratch);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / groups, first = i % groups * lanes, count = std::min(lanes, p.channels - first);
       const T* x = c.x.data + n * c.x.stride[0] + first * c.x.stride[1];
@@ -198,45 +197,39 @@ void run_whole(Pooling<T> c) {
         kernel(x, c.x.stride[1], count, size, static_cast<T>(divisor), to);
       } else {
         for (int64_t l = 0; l < count; ++l)
-          copy_in(plane_box(c.x, x + l * c.x.stride[1]), 0, size, c.prepare, scratch + l * kPoolRun);
+          copy_in(plane_box(c.x, x + l * c.x.stride[1]), 0, size, scratch + l * kPoolRun);
         kernel(scratch, kPoolRun, count, size, static_cast<T>(divisor), to);
       }
       for (int64_t l = 0; to != y && l < count; ++l) y[l * c.y.stride[1]] = results[l];
       for (int64_t l = 0; c.index.data && l < count; ++l)
         c.index.data[n * c.index.stride[0] + (first + l) * c.index.stride[1]] =
-            WindowBox<T>(p.axis, c.x, x + l * c.x.stride[1], 0, 0, 0).find(to[l]);
+            WindowBox<T>(p.axis, c.x, x + l * c.x.stride[1], zero).find(to[l]);
     }
   });
 }
-
-// visit(output, plane, axes, its coordinates) for all outputs, some planes' rows a task.
-template <class T, class Visit>
-void for_each_output(const PoolProblem& p, const View<T>& y, Visit visit) {
-  const int64_t rows = p.axis[0].out * p.axis[1].out;
-  share_out(p.mb * p.channels * rows, 16 * bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t plane = i / rows, d = i % rows / p.axis[1].out, h = i % rows % p.axis[1].out;
-      PoolAxis axes[3];
-      for (int a = 0; a < 3; ++a) axes[a] = of_plane(p.axis[a], plane * p.starts_step);
-      T* row = plane_of(p, y, plane) + d * y.stride[2] + h * y.stride[3];
-      for (int64_t w = 0; w < p.axis[2].out; ++w) visit(row[w * y.stride[4]], plane, axes, {d, h, w});
-    }
-  });
-}
-using Coordinates = const int64_t (&)[3];
 
 template <class T>
 void run_direct(const Pooling<T>& c) {
   const PoolFunctions<T>& f = pool_functions<T>();
-  for_each_output(c.p, c.y, [&](T& y, int64_t plane, const PoolAxis* axes, Coordinates at) {
+  const int64_t depths = c.p.axis[0].out, heights = c.p.axis[1].out, rows = depths * heights;
+  share_out(c.p.mb * c.p.channels * rows, 16 * bytes_moved<T>(c.p), [&](int64_t begin, int64_t end) {
     T* scratch = reinterpret_cast<T*>(Arena::local().reserve(RunJoiner<T>::kScratch * static_cast<int64_t>(sizeof(T))));
-    const RunJoiner<T> joiner(c.max ? f.max_runs : f.sum_runs, c.max, c.prepare, scratch);
-    const WindowBox<T> window(axes, c.x, plane_of(c.p, c.x, plane), at[0], at[1], at[2]);
-    y = static_cast<T>(joiner.add(joiner.neutral(), window.box) / divisor_of(c.divisor, axes, at));
-    if (!c.index.data) return;
-    const View<int64_t>& index = c.index;
-    plane_of(c.p, index, plane)[at[0] * index.stride[2] + at[1] * index.stride[3] + at[2] * index.stride[4]] =
-        window.find(y);
+    const RunJoiner<T> joiner(c.max ? f.max_runs : f.sum_runs, c.max, scratch);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t plane = i / rows;
+      PoolAxis axes[3];
+      for (int a = 0; a < 3; ++a) axes[a] = of_plane(c.p.axis[a], plane * c.p.starts_step);
+      for (int64_t w = 0; w < c.p.axis[2].out; ++w) {
+        const int64_t at[3] = {i % rows / heights, i % heights, w};
+        auto place = [&](const auto& v) {
+          return plane_of(c.p, v, plane) + at[0] * v.stride[2] + at[1] * v.stride[3] + at[2] * v.stride[4];
+        };
+        const WindowBox<T> window(axes, c.x, plane_of(c.p, c.x, plane), at);
+        T* y = place(c.y);
+        *y = static_cast<T>(joiner.add(joiner.neutral(), window.box) / divisor_of(c.divisor, axes, at));
+        if (c.index.data) *place(c.index) = window.find(*y);
+      }
+    }
   });
 }
 
@@ -250,8 +243,9 @@ void run(Pooling<T> c) {
   const bool far = c.index.data && sizeof(T) == 4 && static_cast<double>(a[0].in) * a[1].in * a[2].in >= INT32_MAX;
   if (far || reach_bound(a[2], 1) > kPoolSpan) return run_direct(c);
   const double divisor = common_divisor(c.p, c.divisor);
-  const bool scaled = is_power_of_two(divisor), plain = !c.index.data && c.prepare == Prepare::none;
-  if (plain && pool_tiles(c.p, c.x, c.y, c.max, !scaled, static_cast<T>(scaled ? 1 / divisor : divisor))) return;
+  const bool scaled = is_power_of_two(divisor);
+  if (!c.index.data && pool_tiles(c.p, c.x, c.y, c.max, !scaled, static_cast<T>(scaled ? 1 / divisor : divisor)))
+    return;
   run_strips(c);
 }
 
@@ -259,40 +253,17 @@ void run(Pooling<T> c) {
 
 template <class T>
 void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices) {
-  run<T>({p, x, y, indices, true, Prepare::none, {}});
+  run<T>({p, x, y, indices, true, {}});
 }
 
 template <class T>
 void avg_pool(const PoolProblem& p, Averaging averaging, View<const T> x, View<T> y) {
-  run<T>({p, x, y, {}, false, Prepare::none, divisor_of(averaging)});
-}
-
-template <class T>
-void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) {
-  if (std::isinf(norm.p)) return run<T>({problem, x, y, {}, true, Prepare::magnitude, {}});
-  const bool ones = norm.p == 1, squares = norm.p == 2;
-  if (ones || squares)
-    run<T>({problem,
-            x,
-            y,
-            {},
-            false,
-            ones ? Prepare::magnitude : Prepare::square,
-            {ones && norm.mean ? Divisor::counted : Divisor::none}});
-  const PoolProblem p = normal_form(problem);
-  for_each_output(p, y, [&](T& result, int64_t plane, const PoolAxis* axes, Coordinates at) {
-    if (ones && std::isfinite(result)) return;
-    const WindowBox<T> window(axes, x, plane_of(p, x, plane), at[0], at[1], at[2]);
-    if (squares && is_safe_square_sum(result))
-      result = std::sqrt(norm.mean ? result / static_cast<T>(window.box.size()) : result);
-    else result = lp_window(window, norm).value();
-  });
+  run<T>({p, x, y, {}, false, divisor_of(averaging)});
 }
 
 #define FASTCONV_POOL_FORWARD(T)                                                     \
   template void max_pool(const PoolProblem&, View<const T>, View<T>, View<int64_t>); \
-  template void avg_pool(const PoolProblem&, Averaging, View<const T>, View<T>);     \
-  template void lp_pool(const PoolProblem&, Norm, View<const T>, View<T>);
+  template void avg_pool(const PoolProblem&, Averaging, View<const T>, View<T>);
 FASTCONV_POOL_FORWARD(float)
 FASTCONV_POOL_FORWARD(double)
 

@@ -92,6 +92,52 @@ void share_out(int64_t total, double bytes, Task task) {
   parallel_tasks(ceil_div(total, each), threads, [&](int64_t i) { task(i * each, std::min(total, (i + 1) * each)); });
 }
 
+template <class T>
+View<T> dense_view(T* data, int64_t channels, int64_t d, int64_t h, int64_t w) {
+  View<T> v;
+  v.data = data;
+  const int64_t shape[5] = {1, channels, d, h, w};
+  int64_t step = 1;
+  for (int i = 4; i >= 0; --i) {
+    v.shape[i] = shape[i];
+    v.stride[i] = step;
+    step *= shape[i];
+  }
+  return v;
+}
+
+// Some channels of an image.
+struct PlaneGroup {
+  PoolProblem p;
+  int64_t n, c;
+  char* memory;  // of the group's own
+  template <class T>
+  View<T> of(View<T> v) const {
+    v.data += n * v.stride[0] + c * v.stride[1];
+    v.shape[0] = 1;
+    v.shape[1] = p.channels;
+    return v;
+  }
+};
+// task(group) for all planes, with `bytes` of memory for each: as many at a time as the cache holds.
+template <class T, class Task>
+void for_each_group(const PoolProblem& p, int64_t bytes, Task task) {
+  constexpr int64_t kBytes = 1 << 18;
+  int64_t each = std::max<int64_t>(1, std::min(p.channels, kBytes / std::max<int64_t>(1, bytes)));
+  if (each > kScattered) each -= each % kScattered;
+  const int64_t groups = ceil_div(p.channels, each);
+  share_out(p.mb * groups, 2 * bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      PlaneGroup g{p, i / groups, i % groups * each, nullptr};
+      g.p.mb = 1;
+      g.p.channels = std::min(each, p.channels - g.c);
+      for (PoolAxis& a : g.p.axis) a = of_plane(a, (g.n * p.channels + g.c) * p.starts_step);
+      g.memory = Arena::shared().reserve(g.p.channels * bytes);
+      task(g);
+    }
+  });
+}
+
 // Rows of planes, cut into blocks: some rows of one depth, some columns of each.
 struct BlockGrid {
   int64_t planes, depths, heights, widths;  // of the rows' array

@@ -7,8 +7,6 @@
 
 namespace fastconv {
 
-enum class Prepare : uint8_t { none, magnitude, square };
-
 template <class T>
 struct Box {
   T* data;
@@ -41,21 +39,27 @@ Box<T> plane_box(const View<T>& v, T* plane) {
 
 // Elements [first, first + count) to dense memory.
 template <class T, class U>
-void copy_in(const Box<T>& box, int64_t first, int64_t count, Prepare prepare, U* to) {
+void copy_in(const Box<T>& box, int64_t first, int64_t count, U* to) {
+  if (box.dense()) return void(std::memcpy(to, box.data + first, static_cast<size_t>(count) * sizeof(U)));
   box.for_rows(first, count, [&](const U* from, int64_t n) {
     if (box.step[2] == 1) std::memcpy(to, from, static_cast<size_t>(n) * sizeof(U));
     else
       for (int64_t i = 0; i < n; ++i) to[i] = from[i * box.step[2]];
-    if (prepare == Prepare::magnitude)
-      for (int64_t i = 0; i < n; ++i) to[i] = to[i] <= 0 ? 0 - to[i] : to[i];
-    if (prepare == Prepare::square)
-      for (int64_t i = 0; i < n; ++i) to[i] *= to[i];
     to += n;
   });
 }
 
+// All of a box where it stands, or copied to `to`.
+template <class T, class U>
+const T* dense_plane(const Box<T>& box, U* to) {
+  if (box.dense()) return box.data;
+  copy_in(box, 0, box.size(), to);
+  return to;
+}
+
 template <class T>
 void copy_out(const T* from, const Box<T>& box) {
+  if (box.dense()) return void(std::memcpy(box.data, from, static_cast<size_t>(box.size()) * sizeof(T)));
   box.for_rows(0, box.size(), [&](T* to, int64_t n) {
     for (int64_t i = 0; i < n; ++i) to[i * box.step[2]] = from[i];
     from += n;
