@@ -451,8 +451,22 @@ def test_function_transforms() -> None:
     x, w = distinct(2, 3, 6, 7), distinct(4, 3, 3, 3)
     loss = lambda w, m: m.conv2d(x, w).square().sum()  # noqa: E731
     torch.testing.assert_close(torch.func.grad(loss)(w, ft), torch.func.grad(loss)(w, F))
-    with pytest.raises(RuntimeError, match="vmap"):
-        torch.func.vmap(lambda x: ft.conv2d(x, w))(x)
+    torch.testing.assert_close(torch.func.jacrev(loss)(w, ft), torch.func.jacrev(loss)(w, F))
+
+
+def test_vmap() -> None:
+    """Each entry of the mapped axis by itself; of the gradient of each sample, too."""
+    x, w, b = distinct(3, 2, 5, 6), distinct(4, 2, 3, 3), distinct(4)
+    for dims in ((0, None, None), (0, None, 0), (3, None, None), (None, 3, None)):
+        mapped = [torch.func.vmap(lambda x, w, b, m=m: m.conv2d(x, w, b, padding=1), dims) for m in (ft, F)]
+        shaped = (x.movedim(0, 3) if dims[0] == 3 else x, w.unsqueeze(3) if dims[1] == 3 else w)
+        biases = torch.stack([b, b + 1, b - 1]) if dims[2] == 0 else b
+        torch.testing.assert_close(mapped[0](*shaped, biases), mapped[1](*shaped, biases))
+    loss = lambda w, x, m: m.max_pool2d(m.conv2d(x, w, padding=1), 2).square().sum()  # noqa: E731
+    ours, theirs = (torch.func.vmap(torch.func.grad(loss), (None, 0, None))(w, x, m) for m in (ft, F))
+    torch.testing.assert_close(ours, theirs)
+    pooled = [torch.func.vmap(lambda x, m=m: m.max_pool2d(x, 2, return_indices=True))(x) for m in (ft, F)]
+    torch.testing.assert_close(*pooled)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # PyTorch's own, at its first dual tensor

@@ -2,8 +2,9 @@
 
 The functions have the names, arguments and defaults of ``torch.nn.functional``, the modules those of ``torch.nn``. They
 compute on CPU tensors of float32 and float64 in place, with any strides, are differentiable any number of times, and
-are operators ``fastconv::...`` to ``torch.compile`` and ``torch.export``. Each call uses at most
-``torch.get_num_threads()`` threads, fewer inside ``with fastconv.threads(n)``.
+are operators ``fastconv::...`` to ``torch.compile`` and ``torch.export``. ``torch.func`` transforms them, forward mode
+excepted; ``vmap`` calls them once for each entry. Each call uses at most ``torch.get_num_threads()`` threads, fewer
+inside ``with fastconv.threads(n)``.
 
 Needs PyTorch: ``pip install 'fastconv[torch]'``.
 """

@@ -70,7 +70,9 @@ class Operator:
 
         self._function = _function(self.name, forward=forward, backward=backward)
         # What torch.func asks for; slower, as PyTorch binds the arguments by name at each call.
-        self._transformed = _function(self.name, forward=run, setup_context=setup, backward=backward)
+        self._transformed = _function(
+            self.name, forward=run, setup_context=setup, backward=backward, vmap=self._one_by_one
+        )
 
     def __call__(self, *inputs: Any) -> Any:
         if observed():
@@ -85,6 +87,17 @@ class Operator:
         if differentiable and torch.is_grad_enabled():
             return self._function.apply(*inputs)
         return self._run(*inputs)
+
+    def _one_by_one(self, info: Any, dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
+        """torch.func.vmap: a call for every entry of the mapped axis, which ``dims`` tells of each input."""
+        mapped = [
+            (x.unbind(dim) if isinstance(dim, int) else [x] * info.batch_size)
+            for x, dim in zip(inputs, dims, strict=True)
+        ]
+        results = [self(*entry) for entry in zip(*mapped, strict=True)]
+        if isinstance(results[0], tuple):
+            return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * len(results[0])
+        return torch.stack(results), 0
 
     def _unusual(self, tensor: Any, inputs: tuple[Any, ...]) -> Any:
         """Subclasses of tensors and tensors without data are the dispatcher's business, other devices an error."""
