@@ -340,6 +340,8 @@ def test_state_round_trip_and_errors() -> None:
     [
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "in_channels 3 and out_channels 4"),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "kernel_size must be a positive int or 2"),
+        (lambda: nn.Conv2d(3, 4, 3.5), "kernel_size must be a positive int or 2 of them, got 3.5"),
+        (lambda: nn.Conv1d(3, 4, "3"), "kernel_size must be a positive int or 1 of them, got '3'"),
         (lambda: nn.Dropout(1.0), "p must be in"),
         (lambda: nn.Softmax(temperature=0), "temperature must be above 0"),
         (lambda: nn.LocallyConnected2d(1, 1, 2, 3), "kernel_size"),
@@ -356,6 +358,12 @@ def test_state_round_trip_and_errors() -> None:
 def test_wrong_arguments(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_max_pool_takes_ceil_mode_by_name() -> None:
+    """PyTorch's fifth argument is return_indices."""
+    with pytest.raises(TypeError, match="positional"):
+        nn.MaxPool2d(2, 2, 0, 1, True)
 
 
 def test_sequential_takes_modules_only() -> None:

@@ -17,10 +17,10 @@ Padding = int | str | Sequence[int | Sequence[int]]
 
 def per_axis(value: Axes, nd: int, name: str) -> tuple[int, ...]:
     """``value`` as one positive int per axis."""
-    sizes = (int(value),) * nd if isinstance(value, int | np.integer) else tuple(value)
-    if len(sizes) != nd or any(size < 1 for size in sizes):
+    sizes = tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,) * nd
+    if len(sizes) != nd or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
         raise ValueError(f"{name} must be a positive int or {nd} of them, got {value!r}")
-    return sizes
+    return tuple(map(int, sizes))
 
 
 def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:

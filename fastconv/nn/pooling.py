@@ -74,6 +74,7 @@ class _MaxPool(_WinnerPool):
         stride: Axes | None = None,
         padding: Axes = 0,
         dilation: Axes = 1,
+        *,  # PyTorch has return_indices here, before ceil_mode
         ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)

@@ -1,16 +1,20 @@
 /* The C interface of fastconv: plain C99, for C, Fortran, Rust, Julia, cffi and whatever else calls C.
  *
- * Results.     Every function that can fail returns FASTCONV_OK (0) or another fastconv_status; then
- *              fastconv_last_error() says what was wrong. Nothing is thrown, and no argument makes a function crash but
- *              a pointer to memory that is not the caller's. Errors are found before anything is written,
- *              but for indices that point nowhere.
- * Arrays.      fastconv_array describes memory of the caller; the library keeps no pointer to it beyond a call. Inputs
- * are only read. Outputs must not share memory with inputs or with themselves. Ownership.   What a *_create function
- * returns is freed by the *_free function of its name, which takes null as well. Threads.     Every function may be
- * called from any number of threads at once; handles are never changed after they were made, so that threads may share
- * them. Freeing a handle must wait until no call uses it. Growth.      Descriptors begin with their size: one made by
- * fastconv_*_desc_init keeps its meaning in later versions, which append members at the end. Enumerators keep their
- * values.
+ * Results.   Every function that can fail returns FASTCONV_OK (0) or another fastconv_status; then
+ *            fastconv_last_error() says what was wrong. Nothing is thrown, and no argument makes a function crash but a
+ *            pointer to memory that is not the caller's. Errors are found before anything is written, but for indices
+ *            that point nowhere.
+ *
+ * Arrays.    fastconv_array describes memory of the caller; the library keeps no pointer to it beyond a call. Inputs
+ *            are only read. Outputs must not share memory with inputs or with themselves.
+ *
+ * Ownership. What a *_create function returns is freed by the *_free function of its name, which takes null as well.
+ *
+ * Threads.   Every function may be called from any number of threads at once; handles are never changed after they
+ *            were made, so that threads may share them. Freeing a handle must wait until no call uses it.
+ *
+ * Growth.    Descriptors begin with their size: one made by fastconv_*_desc_init keeps its meaning in later versions,
+ *            which append members at the end. Enumerators keep their values.
  */
 #ifndef FASTCONV_FASTCONV_H
 #define FASTCONV_FASTCONV_H
@@ -24,8 +28,7 @@
 extern "C" {
 #endif
 
-/* ------------------------------------------------------------------------------------------------ version and errors
- */
+/* -------------------------------------------------------------------------------------------- version and errors */
 
 /* Of this header; a library of the same number and a program fit each other. */
 #define FASTCONV_ABI_VERSION 1
@@ -47,8 +50,7 @@ enum {
  * call. */
 FASTCONV_API const char* fastconv_last_error(void);
 
-/* ------------------------------------------------------------------------------------------------------------- arrays
- */
+/* -------------------------------------------------------------------------------------------------------- arrays */
 
 enum fastconv_dtype { FASTCONV_FLOAT32 = 0, FASTCONV_FLOAT64 = 1, FASTCONV_INT64 = 2 };
 
@@ -66,8 +68,7 @@ typedef struct fastconv_array {
 FASTCONV_API fastconv_status fastconv_array_init(fastconv_array* array, void* data, int dtype, int ndim,
                                                  const int64_t* shape);
 
-/* -------------------------------------------------------------------------------------------------------- convolution
- */
+/* --------------------------------------------------------------------------------------------------- convolution */
 
 enum fastconv_mode {
   FASTCONV_ZEROS = 0,     /* 0 0 | a b c | 0 0, or another constant in fastconv_pad */
@@ -191,8 +192,7 @@ FASTCONV_API fastconv_status fastconv_unfold(const fastconv_conv* conv, const fa
 FASTCONV_API fastconv_status fastconv_fold(const fastconv_conv* conv, const fastconv_array* columns,
                                            const fastconv_array* x);
 
-/* ------------------------------------------------------------------------------------------------------------ pooling
- */
+/* ------------------------------------------------------------------------------------------------------- pooling */
 
 enum fastconv_windows {
   FASTCONV_REGULAR = 0,  /* window o begins at o * stride - pad_before */
@@ -262,8 +262,7 @@ FASTCONV_API fastconv_status fastconv_channel_max_pool_backward(int64_t pieces, 
                                                                 const fastconv_array* x, const fastconv_array* indices,
                                                                 const fastconv_array* dx);
 
-/* ------------------------------------------------------------------------------------------------------------ padding
- */
+/* ------------------------------------------------------------------------------------------------------- padding */
 
 /* Entries are those of the arrays' axes, 2 to 5. The first two axes take FASTCONV_ZEROS only; negative amounts crop. */
 typedef struct fastconv_pad_desc {
@@ -281,8 +280,7 @@ FASTCONV_API fastconv_status fastconv_pad(const fastconv_pad_desc* desc, const f
 FASTCONV_API fastconv_status fastconv_pad_backward(const fastconv_pad_desc* desc, const fastconv_array* dy,
                                                    const fastconv_array* dx);
 
-/* ------------------------------------------------------------------------------------------------------------ runtime
- */
+/* ------------------------------------------------------------------------------------------------------- runtime */
 
 /* Threads a call may use: by default the processors that the process may run on, or OMP_NUM_THREADS. set_num_threads is
  * for the process; a limit above 0 goes before it on the calling thread (0 takes it away; *previous may be null). */
