@@ -12,6 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
+from fastconv.padding import named_pads
+
 Axes = int | Sequence[int]
 Padding = int | str | Sequence[int | Sequence[int]]
 Pair = tuple[int, int]
@@ -64,40 +68,20 @@ class Cost:
 
 
 def _per_axis(name: str, value: Axes, axes: int, least: int) -> tuple[int, ...]:
-    sizes = (value,) * axes if isinstance(value, int) else tuple(value)
+    sizes = (value,) * axes if isinstance(value, int | np.integer) else tuple(value)
     if len(sizes) != axes or any(size < least for size in sizes):
         raise ValueError(f"{name} must be {axes} numbers of at least {least}, or one for all axes, got {value!r}")
     return sizes
 
 
-_NAMED_PADDING = ("valid", "same", "same_lower", "full", "causal")
-
-
-def _named_pads(name: str, size: int, reach: int, stride: int) -> Pair:
-    """Padding before and after an axis; ``reach`` is how far a dilated kernel extends beyond its first tap."""
-    if name == "valid":
-        return 0, 0
-    if name == "full":
-        return reach, reach
-    if name == "causal":
-        return reach, 0
-    total = max((-(-size // stride) - 1) * stride + reach + 1 - size, 0)
-    small, large = total // 2, total - total // 2
-    return (small, large) if name == "same" else (large, small)
-
-
 def _pads(padding: Padding, sizes: Sequence[int], reaches: Sequence[int], strides: Sequence[int]) -> list[Pair]:
     if isinstance(padding, str):
-        if padding not in _NAMED_PADDING:
-            raise ValueError(f"padding must be one of {_NAMED_PADDING}, numbers or pairs, got {padding!r}")
-        if padding == "causal" and len(sizes) != 1:
-            raise ValueError(f"padding 'causal' is for one spatial axis, got {len(sizes)}")
-        return [_named_pads(padding, n, r, s) for n, r, s in zip(sizes, reaches, strides, strict=True)]
-    given = [padding] * len(sizes) if isinstance(padding, int) else list(padding)
-    pads = [(p, p) if isinstance(p, int) else (p[0], p[-1]) for p in given]
-    if len(pads) != len(sizes) or any(p < 0 for pair in pads for p in pair):
+        return [named_pads(padding, len(sizes), *axis) for axis in zip(sizes, reaches, strides, strict=True)]
+    given = [padding] * len(sizes) if isinstance(padding, int | np.integer) else list(padding)
+    pads = [[p, p] if isinstance(p, int | np.integer) else list(p) for p in given]
+    if len(pads) != len(sizes) or any(len(pair) != 2 or min(pair) < 0 for pair in pads):
         raise ValueError(f"padding must be {len(sizes)} numbers or pairs of at least 0, got {padding!r}")
-    return pads
+    return [(before, after) for before, after in pads]
 
 
 @dataclass(frozen=True)

@@ -49,3 +49,23 @@ def pad_backward(
     """
     shape: Any = input if isinstance(input, (tuple, list)) else view_of(input).shape
     return _core.pad_backward(grad_output, shape, pad, mode, out)
+
+
+def named_pads(name: str, nd: int, n: int, reach: int, stride: int) -> tuple[int, int]:
+    """What a convolution's padding by name adds before and after one of its ``nd`` axes, of size ``n``.
+
+    reach: how far the dilated kernel extends beyond its first tap. Raises ValueError for a name that is none.
+    """
+    if name == "valid":
+        return 0, 0
+    if name == "full":
+        return reach, reach
+    if name == "causal" and nd == 1:
+        return reach, 0
+    if name in ("same", "same_lower"):
+        # With a stride of 1 it does not depend on n, which a compiler of PyTorch's may not know.
+        total = reach if stride == 1 else max((-(-n // stride) - 1) * stride + reach + 1 - n, 0)
+        less = total // 2
+        return (less, total - less) if name == "same" else (total - less, less)
+    names = "'valid', 'same', 'same_lower', 'full' or 'causal' (1-d)"
+    raise ValueError(f"padding must be an int, one or a pair per axis, or {names}, got {name!r}")

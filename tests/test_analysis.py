@@ -113,6 +113,12 @@ def test_one_dimension(padding: str | int | list[tuple[int, int]]) -> None:
     assert analysis.conv_cost((2, 1, 6), (1, 1, 4), 2, padding).connections == ones[0].sum()
 
 
+def test_numbers_of_numpy() -> None:
+    two = np.int64(2)
+    numpy_s = analysis.output_shape((1, 9, 9), (1, 1, 3, 3), stride=two, padding=two, dilation=two)
+    assert numpy_s == analysis.output_shape((1, 9, 9), (1, 1, 3, 3), stride=2, padding=2, dilation=2)
+
+
 @pytest.mark.parametrize(
     ("layers", "size", "jump"),
     [
@@ -154,6 +160,7 @@ def test_receptive_field_is_the_support_of_the_gradient(layers: list[tuple[int, 
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), stride=0), "stride.*0"),
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), padding="sam"), "padding.*'sam'"),
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), padding=-1), "padding.*-1"),
+        (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), padding=[(1, 2, 3), 0]), r"padding.*\(1, 2, 3\)"),
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), padding="causal"), "causal"),
         (lambda: analysis.dense_cost(0, 4), "in_features"),
         (lambda: analysis.receptive_field([(3, 0)]), r"layers.*\(3, 0\)"),

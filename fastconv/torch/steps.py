@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from fastconv.padding import named_pads
+
 _INT: Any = (int, torch.SymInt)
 Axes = int | Sequence[int]
 Padding = int | str | Sequence[int | Sequence[int]]
@@ -34,7 +36,9 @@ def pads(
         return (padding,) * (2 * nd)
     if isinstance(padding, str):
         reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-        return tuple(side for axis in zip(spatial, reach, stride, strict=True) for side in _named(padding, nd, *axis))
+        return tuple(
+            side for axis in zip(spatial, reach, stride, strict=True) for side in named_pads(padding, nd, *axis)
+        )
     sides = tuple(padding)
     if len(sides) == 1 and isinstance(sides[0], _INT):
         return (sides[0],) * (2 * nd)
@@ -44,22 +48,6 @@ def pads(
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"padding must hold ints or (before, after) pairs, got {padding!r}")
     return tuple(side for pair in pairs for side in pair)
-
-
-def _named(name: str, nd: int, n: int, reach: int, stride: int) -> tuple[int, int]:
-    if name == "valid":
-        return 0, 0
-    if name == "full":
-        return reach, reach
-    if name == "causal" and nd == 1:
-        return reach, 0
-    if name in ("same", "same_lower"):
-        # With a stride of 1 it does not depend on n, which a compiler may not know.
-        total = reach if stride == 1 else max((-(-n // stride) - 1) * stride + reach + 1 - n, 0)
-        less = total // 2
-        return (less, total - less) if name == "same" else (total - less, less)
-    names = "'valid', 'same', 'same_lower', 'full' or 'causal' (1-d)"
-    raise ValueError(f"padding must be an int, one or a pair per axis, or {names}, got {name!r}")
 
 
 def pairs(padding: Sequence[int]) -> tuple[tuple[int, int], ...]:
