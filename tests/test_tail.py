@@ -19,6 +19,8 @@ CASES = [
         for n in (1, 3, 17)
     ],
     *[Case((14, 13), (3, 3), 2, 1, ic=40, oc=11, batch=n) for n in (1, 2)],
+    *[Case(size, (1, 1), ic=ic, oc=32, batch=n) for size in ((7, 7), (14, 14)) for ic in (99, 304) for n in (1, 3)],
+    Case((13, 13), (3, 3), 2, 1, ic=96, oc=24, batch=2),
     Case((7, 7), (3, 3), padding=1, ic=33, oc=13, mode="reflect"),
     Case((9, 9), (3, 3), ic=30, oc=9, groups=3, batch=2),
     Case((5, 13), (2, 3), padding=1, dilation=2, ic=50, oc=5),
@@ -41,9 +43,10 @@ def random(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.random.default_rng(5).standard_normal(shape).astype(dtype)
 
 
+@pytest.mark.parametrize("oc", [37, 40])
 @pytest.mark.parametrize(("kernel", "stride", "size"), [(1, 1, 7), (1, 1, 14), (3, 2, 13), (1, 1, 5)])
-def test_same_bits(dtype: Any, kernel: int, stride: int, size: int) -> None:
-    x, w, b = random((18, 264, size, size), dtype), random((37, 264, kernel, kernel), dtype), random((37,), dtype)
+def test_same_bits(dtype: Any, kernel: int, stride: int, size: int, oc: int) -> None:
+    x, w, b = random((18, 264, size, size), dtype), random((oc, 264, kernel, kernel), dtype), random((oc,), dtype)
     options: dict[str, Any] = {"stride": stride, "padding": kernel // 2, "activation": "relu"}
     with fc.threads(1):
         y = fc.conv2d(x, w, b, **options)

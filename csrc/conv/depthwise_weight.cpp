@@ -263,7 +263,7 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
   return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) ||
-         gradient_pays(channels, rows, p, has_square_gradient<T>(p), conv_kernels<T>().dot[kTallDots - 1][0]);
+         gradient_pays(channels, rows, p, has_square_gradient<T>(p), conv_kernels<T>().dot[kMaxDotRows - 1][0]);
 }
 
 template <class T>

@@ -146,7 +146,8 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   const int lanes = conv_kernels<T>().lanes;
   GatherPlan pixels, columns;
   const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
-  choose_tile<T>(s.rows, std::ceil(outputs / lanes), s.packed_rows, pixels);
+  // With a tail full tiles, which take its pixels along.
+  choose_tile<T>(s.rows, std::ceil(outputs / lanes), s.tail ? conv_kernels<T>().rows : s.packed_rows, pixels);
   pixels.cost = choose_layout(s, lanes, pixels.mr, pixels);
   if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];

@@ -56,6 +56,7 @@ class Pixels {
     make_panels();
     plan_edges();
     place();
+    takes_along = tail_has_panels();
   }
 
   void run(Range groups) {
@@ -121,6 +122,7 @@ class Pixels {
     t.ldc = s.y.stride[1];
     t.low = s.low;
     t.high = s.high;
+    t.dots_row = tail.count() * lanes;
   }
 
   // Channels [c0, c0 + channels) of group g, as far as there are any.
@@ -133,25 +135,40 @@ class Pixels {
     const int64_t first = g * s.x_group + s.x_first + c0;
     const Part part{g, c0, block.pack(kernels, first, some, packed), last};
     if (tail.count()) tail.gather(block, first, part.b, offsets, t.k);
-    if (s.tail || !shallow()) panel_by_panel(part);
+    if (!shallow()) panel_by_panel(part);
     else
       for (const RowTile& rows : row_tile)
         for (const Panel& panel : panels.list) multiply(part, panel, rows);
     if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
   }
 
-  // Rows that the L2 cache holds pass by all panels before the next ones do.
+  // Whether each pixel of the tail has a panel of full tiles to go along with.
+  bool tail_has_panels() const {
+    const int64_t wide = kernels.accumulators / kernels.rows, count = tail.count();
+    return tail.suits_tiles() && count <= static_cast<int64_t>(panels.list.size()) &&
+           std::all_of(panels.list.begin(), panels.list.begin() + count,
+                       [&](const Panel& p) { return p.vectors == wide && p.pixels <= wide * lanes; });
+  }
+
+  // Rows that the L2 cache holds pass by all panels before the next ones do. Each of the first panels takes along a
+  // pixel of the tail, if full tiles can.
   void panel_by_panel(const Part& part) {
     const size_t tiles = row_tile.size(), most = static_cast<size_t>(std::max<int64_t>(
                                               1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr)));
     for (size_t i0 = 0; i0 < tiles; i0 += most)
-      for (const Panel& panel : panels.list)
+      for (const Panel& panel : panels.list) {
+        const int64_t pixel = &panel - panels.list.data();
         for (size_t i = i0; i < std::min(tiles, i0 + most); ++i) {
+          const auto [first, count] = row_tile[i];
+          const bool along = takes_along && count == kernels.rows;
           if (block.in_place()) fetch_ahead(panel, static_cast<int64_t>(i - i0));
+          t.dots = along && pixel < tail.count() ? tail.sums(first - row0, pixel) : nullptr;
+          t.dots_b = tail.values(pixel);
           multiply(part, panel, row_tile[i]);
-          if (tail.count() && &panel == &panels.list.back())
-            tail.add(t.a, a_offsets, row_tile[i].first - row0, row_tile[i].count, part.c0 == 0);
+          if (tail.count() && !along && &panel == &panels.list.back())
+            tail.add(t.a, a_offsets, first - row0, count, part.c0 == 0);
         }
+      }
   }
 
   // Of x where it stands, each row tile fetches one of the lines that the next panel takes of a channel.
@@ -173,8 +190,10 @@ class Pixels {
     else multiply_edged(part, panel, rows);
   }
 
-  auto tile(int64_t mr, int64_t vectors) const { return kernels.tile[mr - 1][vectors - 1]; }
-  bool shallow() const { return channels * s.taps() < kShallow; }
+  auto tile(int64_t mr, int64_t vectors) const {
+    return t.dots ? kernels.tile_and_pixel : kernels.tile[mr - 1][vectors - 1];
+  }
+  bool shallow() const { return !s.tail && channels * s.taps() < kShallow; }
   static bool joined(const Row& a, const Row& b) { return b.position - a.position == a.n && b.y - a.y == a.n; }
 
   // Cuts [0, pixels) into panels of at most plan.nr vectors, of even width; calls f(begin, end).
@@ -357,6 +376,7 @@ class Pixels {
   int64_t row0 = 0, row_count = 0;
   Panels panels;
   Edges edges{};
+  bool takes_along = false;
   T *packed = nullptr, *edge = nullptr;
   int32_t *offsets = nullptr, *a_offsets = nullptr;
   TileRun<T> t{};

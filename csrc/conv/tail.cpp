@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "base/range.hpp"
+#include "kernels/depthwise.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr int64_t kTailDepth = 256;       // of the sums that a tail's dot products repay
+constexpr int64_t kTailDepth = 256;       // of the sums that a tail's dot products repay;
+constexpr int64_t kDenseTailDepth = 96;   // of one tap
 constexpr int64_t kTailPlane = 256;       // pixels of an image of which a vector more or less is worth it;
 constexpr int64_t kDenseTailPlane = 512;  // where no tap goes along the width, lest its rows have gaps
 
@@ -17,7 +19,7 @@ template <class T>
 int64_t tail_pixels(const GatherSum<T>& s) {
   const int64_t lanes = conv_kernels<T>().lanes, plane = s.plane(), left = plane % lanes;
   return left <= lanes / 4 && plane > lanes && plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) &&
-                 s.channels * s.taps() >= kTailDepth
+                 s.channels * s.taps() >= (s.taps() == 1 ? kDenseTailDepth : kTailDepth)
              ? left
              : 0;
 }
@@ -55,27 +57,26 @@ void Tail<T>::gather(const Block<T>& block, int64_t c0, const T* b, const int32_
 
 template <class T>
 void Tail<T>::add(const T* a, const int32_t* offsets, int64_t m0, int64_t rows, bool first) const {
-  const bool dense = s_.rows_are_dense();
   int32_t at[kMaxVectors];
   for (int i = 0; i < kMaxVectors; ++i) at[i] = static_cast<int32_t>(i * depth_);
   DotTile<T> t{};
   t.rows = 1;
   t.pixels = depth_;
-  t.lda = dense ? s_.a_row : depth_;
+  t.lda = dense_ ? s_.a_row : depth_;
   t.boff = at;
   t.accumulate = !first;
   t.ldc = count() * kernels_.lanes;
   const int64_t few = power_of_two_within(std::min<int64_t>(kernels_.vectors, count()));
   for (int64_t m = 0, tall; m < rows; m += tall) {
     tall = power_of_two_within(std::min({kTall, rows - m, kernels_.accumulators / few}));
-    t.a = dense ? a + m * s_.a_row : rows_;
-    for (int64_t i = 0; i < tall && !dense; ++i)
+    t.a = dense_ ? a + m * s_.a_row : rows_;
+    for (int64_t i = 0; i < tall && !dense_; ++i)
       for (int64_t k = 0; k < depth_; ++k) rows_[i * depth_ + k] = a[(m + i) * s_.a_row + offsets[k]];
     const int64_t most = std::min<int64_t>(kernels_.vectors, kernels_.accumulators / tall);
     for (int64_t i = 0, n; i < count(); i += n) {
       n = power_of_two_within(std::min(most, count() - i));
-      t.b = values_ + i * depth_;
-      t.c = sums_ + ((m0 + m) * count() + i) * kernels_.lanes;
+      t.b = values(i);
+      t.c = sums(m0 + m, i);
       kernels_.dot[tall - 1][n - 1](t);
     }
   }
@@ -83,23 +84,13 @@ void Tail<T>::add(const T* a, const int32_t* offsets, int64_t m0, int64_t rows, 
 
 template <class T>
 void Tail<T>::store(const T* bias, T* y, int64_t rows) const {
-  constexpr int64_t kSums = 16;
-  T lane[kSums * kSums] = {};
-  const int64_t lanes = kernels_.lanes, all = rows * count();
-  int64_t m = 0;
-  auto to = y_.begin();
-  for (int64_t i0 = 0; i0 < all; i0 += kSums) {
-    const int64_t some = std::min(kSums, all - i0);
-    kernels_.pack_transposed(lane, kSums, sums_ + i0 * lanes, lanes, 1, lanes, some, some);
-    for (int64_t l = 1; l < lanes; ++l)
-      for (int64_t i = 0; i < kSums; ++i) lane[i] += lane[l * kSums + i];
-    for (int64_t i = 0; i < some; ++i) {
-      T value = lane[i] + (bias ? bias[m] : T(0));
-      if (s_.clamp) value = value < s_.low ? s_.low : value > s_.high ? s_.high : value;
-      y[m * s_.y.stride[1] + *to] = value;
-      if (++to == y_.end()) to = y_.begin(), ++m;
+  depthwise_kernels<T>().lane_sums(sums_, sums_, rows * count());
+  const T* sum = sums_;
+  for (int64_t m = 0; m < rows; ++m, y += s_.y.stride[1])
+    for (int64_t at : y_) {
+      const T value = *sum++ + (bias ? bias[m] : T(0));
+      y[at] = !s_.clamp ? value : value < s_.low ? s_.low : value > s_.high ? s_.high : value;
     }
-  }
 }
 
 template class Tail<float>;

@@ -15,7 +15,7 @@ int64_t tail_pixels(const GatherSum<T>& s);
 // The tail's pixels within a box, and their sums so far.
 template <class T>
 class Tail {
-  static constexpr int64_t kTall = kMaxDotRows;  // rows of a at a time
+  static constexpr int64_t kTall = 4;  // rows of a at a time
 
  public:
   Tail(const GatherSum<T>& s, const Box& box);
@@ -30,6 +30,7 @@ class Tail {
                  : 0;
   }
   void place(char* memory, int64_t depth) {
+    dense_ = s_.rows_are_dense();
     values_ = reinterpret_cast<T*>(memory);
     rows_ = values_ + count() * depth;
     sums_ = reinterpret_cast<T*>(memory + Arena::rounded_bytes<T>((count() + kTall) * depth));
@@ -38,10 +39,14 @@ class Tail {
   // The values of the channels from c0 on, which are packed at b, `depth` of them at `offsets`.
   void gather(const Block<T>& block, int64_t c0, const T* b, const int32_t* offsets, int64_t depth);
 
+  // Whether tiles may do what add() does, a pixel each, while they have the rows in the L1 cache.
+  bool suits_tiles() const { return kernels_.tile_and_pixel && dense_; }
+  const T* values(int64_t i) const { return values_ + i * depth_; }
+  T* sums(int64_t m, int64_t i) const { return sums_ + (m * count() + i) * kernels_.lanes; }
+
   // Adds their products with rows [m0, m0 + rows) of a, whose terms stand at `offsets` from a.
   void add(const T* a, const int32_t* offsets, int64_t m0, int64_t rows, bool first) const;
 
-  // Some sums at a time: their lanes are added as vectors, all first lanes and all second ones and so on.
   void store(const T* bias, T* y, int64_t rows) const;
 
  private:
@@ -55,6 +60,7 @@ class Tail {
   Vector<int64_t> y_;  // of each pixel of each image
   T *values_ = nullptr, *rows_ = nullptr, *sums_ = nullptr;
   int64_t depth_ = 0;
+  bool dense_ = false;
 };
 
 }  // namespace fastconv

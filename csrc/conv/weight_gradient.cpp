@@ -241,7 +241,7 @@ struct WeightGradient {
         dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
     return {Arena::rounded_bytes<T>(group_count * sum_elements()),
             Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack),
-            Arena::rounded_bytes<T>(dots ? kTallDots * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))),
+            Arena::rounded_bytes<T>(dots ? kMaxDotRows * pixels : kPanelBytes / static_cast<int64_t>(sizeof(T))),
             Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
   }
   int64_t scratch_bytes() const { return sizes().total(); }
@@ -462,8 +462,8 @@ struct WeightGradient {
 
   // Of a tile where n are left: six, but not of eight, or a power of two.
   int64_t dot_rows(int64_t n) const {
-    return kernels.dot[kTallDots - 1][0] && n >= kTallDots && n != 8 ? kTallDots
-                                                                     : power_of_two_within(std::min<int64_t>(4, n));
+    return kernels.dot[kMaxDotRows - 1][0] && n >= kMaxDotRows && n != 8 ? kMaxDotRows
+                                                                         : power_of_two_within(std::min<int64_t>(4, n));
   }
 
   // The sums of a task into dw.

@@ -95,6 +95,11 @@ struct RowPointers {
                              : p3 + 4 * one;
     return *reinterpret_cast<const T*>(p);
   }
+  FASTCONV_INLINE void next() {
+    p0 += sizeof(T);
+    p3 += sizeof(T);
+    __asm__("" : "+r"(p0), "+r"(p3));
+  }
 };
 
 // Rows of a packed `a`.
@@ -120,6 +125,9 @@ FASTCONV_INLINE void multiply_rows(const A& a, const Vec<T> (&b)[NV], Vec<T> (&a
 
 // One pointer that goes from row to row of c: addresses of all rows, kept for later, would spill.
 #define FASTCONV_ONE_BY_ONE(p) __asm__("" : "+r"(p))
+// A pointer that is not wanted for a while. GCC might keep it in a vector's register, from where it would come back
+// behind all products that wait there.
+#define FASTCONV_IN_MEMORY(p) __asm__("" : "+m"(p))
 template <class T, int MR, int NV>
 FASTCONV_INLINE void load_rows(const T* c, int64_t ldc, Vec<T> (&acc)[MR][NV]) {
 #pragma GCC unroll 16
@@ -236,23 +244,65 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
   }
 }
 
+// A tile's lines of c are fetched while it is computed; its stores would otherwise wait for them all at once.
+template <class T, int MR, int NV>
+FASTCONV_INLINE void fetch_rows(const T* c, int64_t ldc) {
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m, c += ldc) {
+    FASTCONV_ONE_BY_ONE(c);
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) __builtin_prefetch(c + v * kLanes<T>, 1);
+  }
+}
+
 template <class T, int MR, int NV>
 void tile(const TileRun<T>& t) {
   constexpr int VL = kLanes<T>;
   for (int64_t p = 0; p < t.pixels; p += NV * VL) {
-    // The tile's lines of c are fetched while it is computed; its stores would otherwise wait for them all at once.
-    const T* line = t.c + p;
-#pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m, line += t.ldc) {
-      FASTCONV_ONE_BY_ONE(line);
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) __builtin_prefetch(line + v * VL, 1);
-    }
+    fetch_rows<T, MR, NV>(t.c + p, t.ldc);
     edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
       if (t.packed) multiply_tile<true, T, MR, NV>(t, t.b + p, acc);
       else multiply_tile<false, T, MR, NV>(t, t.b + p, acc);
     });
   }
+}
+
+// What tile_and_pixel sums beside the terms [k, end).
+template <class T, int MR>
+FASTCONV_INLINE void add_pixel(const TileRun<T>& t, int64_t k, int64_t end) {
+  const RowPart<T> part(end - k);
+  const Vec<T> b = part.load_from(t.dots_b + k);
+  const T* a = t.a + k;
+  const bool adds = t.accumulate || k > 0;
+  T* dots = t.dots;
+#pragma GCC unroll 1
+  for (int m = 0; m < MR; ++m, dots += t.dots_row, a += t.lda)
+    store(dots, (adds ? load(static_cast<const T*>(dots)) : Vec<T>{}) + part.load_from(a) * b);
+}
+
+template <class T, int MR, int NV>
+void tile_and_pixel(const TileRun<T>& t) {
+  fetch_rows<T, MR, NV>(t.c, t.ldc);
+  edged_tile<T, MR, NV>(t, t.c, t.ldc, t.pixels, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
+    const TileRun<T>* run = &t;
+    RowPointers<T> a(t.a, t.lda);
+    const T* base = t.b;
+    FASTCONV_ONE_BY_ONE(base);
+    for (const int32_t *off = t.boff, *end; off != run->boff + run->k;) {
+      const int64_t left = run->boff + run->k - off;
+      for (end = left > kLanes<T> ? off + kLanes<T> : off + left; off != end; ++off) {
+        const T* b = base + *off;
+        Vec<T> bv[NV];
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
+        multiply_rows<T, MR, NV>(a, bv, acc);
+        a.next();
+      }
+      FASTCONV_IN_MEMORY(run);
+      const int64_t done = off - run->boff;
+      add_pixel<T, MR>(*run, (done - 1) & -kLanes<T>, done);
+    }
+  });
 }
 
 template <class T, int MR, int NV>
@@ -310,6 +360,7 @@ void rows_tile(const RowsTile<T>& t) {
 template <class T, int MR, int NV>
 void outer(const OuterTile<T>& t) {
   constexpr int VL = kLanes<T>;
+  const OuterTile<T>* run = &t;
   Vec<T> acc[MR][NV];
   load_sums<T, MR, NV>(t.c, t.ldc, t.accumulate, acc);
   const T* row[MR];
@@ -318,8 +369,9 @@ void outer(const OuterTile<T>& t) {
   const T *b = t.b, *ahead = t.ahead;
   constexpr int64_t kLine = 64 / sizeof(T);
   for (const int32_t *pixel = t.pixel, *last = pixel + t.pixels; pixel != last; ahead += kLine) {
+    FASTCONV_IN_MEMORY(run);
     const T* line = ahead;
-    for (int64_t i = 0; i < t.ahead_rows; ++i, line += t.ahead_stride) __builtin_prefetch(line);
+    for (int64_t i = run->ahead_rows; i > 0; --i, line += run->ahead_stride) __builtin_prefetch(line);
     for (const int32_t* end = last - pixel > kLine ? pixel + kLine : last; pixel != end; ++pixel, b += NV * VL) {
       Vec<T> bv[NV];
 #pragma GCC unroll 8
@@ -333,7 +385,8 @@ void outer(const OuterTile<T>& t) {
       }
     }
   }
-  store_sums<T, MR, NV>(t.c, t.ldc, acc);
+  FASTCONV_IN_MEMORY(run);
+  store_sums<T, MR, NV>(run->c, run->ldc, acc);
 }
 
 // One vector of each row, or some of its lanes, the others being left out on both sides: a value there might be
@@ -521,7 +574,7 @@ constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
 }
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
-  constexpr bool rows = is_power_of_two(MR) || (MR == 6 && FASTCONV_VEC_REGISTERS == 32);
+  constexpr bool rows = is_power_of_two(MR) || (MR == kMaxDotRows && FASTCONV_VEC_REGISTERS == 32);
   if constexpr (rows && is_power_of_two(NT) && MR * NT <= kAccumulators<T>) return dot<T, MR, NT>;
   else return nullptr;
 }
@@ -531,39 +584,44 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
 #define FASTCONV_OUTER_ROW(mr) \
   { outer_entry<T, mr, 1>(), outer_entry<T, mr, 2>(), outer_entry<T, mr, 3>() }
 template <class T>
+constexpr auto pixel_entry() -> void (*)(const TileRun<T>&) {
+  if constexpr (sizeof(T) == 4) return tile_and_pixel<T, kRows, kMostAccumulators / kRows>;
+  else return nullptr;
+}
+template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
-  return {
-      kLanes<T>,
-      kAccumulators<T>,
-      kWidest<T>,
-      kRows,
-      {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
-       FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
-       FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
-      {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3),
-       FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
-       FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9),
-       FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
-       FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15),
-       FASTCONV_ROW(columns_entry, 16)},
-      {{rows_tile<T, 1, 1>, rows_tile<T, 1, 2>},
-       {rows_tile<T, 2, 1>, rows_tile<T, 2, 2>},
-       {},
-       {rows_tile<T, 4, 1>, rows_tile<T, 4, 2>}},
-      {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
-       FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
-       FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
-      {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3), FASTCONV_ROW(dot_entry, 4),
-       FASTCONV_ROW(dot_entry, 5), FASTCONV_ROW(dot_entry, 6), FASTCONV_ROW(dot_entry, 7), FASTCONV_ROW(dot_entry, 8)},
-      pack<T>,
-      pack_add<T>,
-      pack_transposed<T>,
-      copy_tile<T>,
-      spread_tile<T>,
-      spread_zeros<T>,
-      add_lines<T>,
-      tiny<T>,
-      sum<T>};
+  return {kLanes<T>,
+          kAccumulators<T>,
+          kWidest<T>,
+          kRows,
+          {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
+           FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
+           FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},
+          pixel_entry<T>(),
+          {FASTCONV_ROW(columns_entry, 1), FASTCONV_ROW(columns_entry, 2), FASTCONV_ROW(columns_entry, 3),
+           FASTCONV_ROW(columns_entry, 4), FASTCONV_ROW(columns_entry, 5), FASTCONV_ROW(columns_entry, 6),
+           FASTCONV_ROW(columns_entry, 7), FASTCONV_ROW(columns_entry, 8), FASTCONV_ROW(columns_entry, 9),
+           FASTCONV_ROW(columns_entry, 10), FASTCONV_ROW(columns_entry, 11), FASTCONV_ROW(columns_entry, 12),
+           FASTCONV_ROW(columns_entry, 13), FASTCONV_ROW(columns_entry, 14), FASTCONV_ROW(columns_entry, 15),
+           FASTCONV_ROW(columns_entry, 16)},
+          {{rows_tile<T, 1, 1>, rows_tile<T, 1, 2>},
+           {rows_tile<T, 2, 1>, rows_tile<T, 2, 2>},
+           {},
+           {rows_tile<T, 4, 1>, rows_tile<T, 4, 2>}},
+          {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
+           FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
+           FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
+          {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3),
+           FASTCONV_ROW(dot_entry, 4), FASTCONV_ROW(dot_entry, 5), FASTCONV_ROW(dot_entry, 6)},
+          pack<T>,
+          pack_add<T>,
+          pack_transposed<T>,
+          copy_tile<T>,
+          spread_tile<T>,
+          spread_zeros<T>,
+          add_lines<T>,
+          tiny<T>,
+          sum<T>};
 }
 #undef FASTCONV_OUTER_ROW
 #undef FASTCONV_ROW

@@ -11,8 +11,7 @@ constexpr int kImageRows = 4;        // of the image at most, where `a` has one 
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
-constexpr int64_t kMaxDotRows = 8;  // of a tile of dot products,
-constexpr int64_t kTallDots = 6;    // and of one for several vectors, on rungs of many registers
+constexpr int64_t kMaxDotRows = 6;  // of a tile of dot products, on rungs of many registers
 constexpr int64_t kDotsAhead = 3;   // between the rows that a tile of dot products fetches for the next one
 constexpr int64_t kAheadBytes =
     2048;  // at which what stands behind b is fetched best, if some lines are read at a time
@@ -31,6 +30,11 @@ constexpr int64_t kAheadBytes =
 // products. Of those tiles the ones of kKeptVectors store what they read of b at `keep`, one vector behind the other,
 // if that is not null; then they fetch as much as they read.
 //
+// The full tile of float32 may sum one more pixel, while the rows of `a` are in the L1 cache: of NR pixels at most, and
+// aoff[k] must be k. Its sums remain apart, each lane's, and are set or added to as those
+// in c are:
+//   dots[m * dots_row + k % lanes] += a[m * lda + k] * dots_b[k]
+//
 // A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of
 // weights. Whatever the taps' shifts, it loads aligned vectors only if the panel is aligned.
 //   c[m * ldc + n] = clamp( init + sum_k b[boff[k] + m] * a[n / lanes * a_vector + k * lda + n % lanes] ),   init =
@@ -41,11 +45,7 @@ template <class T>
 struct TileRun {
   int64_t k;
   const T* a;
-  bool packed;
-  int64_t lda, a_vector;
-  const T* a_ahead;
-  int64_t a_ahead_step;
-  T* keep;
+  int64_t lda;
   const int32_t* aoff;
   const int32_t* boff;
   const T* b;
@@ -54,9 +54,17 @@ struct TileRun {
   T* c;
   int64_t ldc;
   const T* bias;
+  bool packed;
   bool accumulate;
   bool clamp;
   T low, high;
+  int64_t a_vector;  // of a columns tile, to `keep`
+  const T* a_ahead;
+  int64_t a_ahead_step;
+  T* keep;
+  const T* dots_b;  // of tile_and_pixel
+  T* dots;
+  int64_t dots_row;
 };
 
 // One row of `a` (a depthwise convolution, or a single output channel): the tile's rows are rows of the image.
@@ -160,10 +168,11 @@ struct ConvKernelsOf {
   int vectors;                                             // NR <= vectors
   int rows;                                                // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);  // [MR - 1][NR - 1], null where it does not fit
+  void (*tile_and_pixel)(const TileRun<T>&);               // the full one, or null
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kImageRows][2])(const RowsTile<T>&);  // [rows of the image - 1, powers of two][NV - 1]
   void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
-  // [MR - 1][taps - 1], powers of two, and six rows where registers are many
+  // [MR - 1][taps - 1], powers of two, and the most rows where registers are many
   void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);
   void (*pack)(const PackChannel<T>&);
   void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...
