@@ -122,6 +122,9 @@ CASES = [
     Case((7, 5, 6), (4, 3, 3), (4, 1, 1), ((0, 3), (1, 1), (0, 2)), (3, 1, 1), mode="circular"),
     Case((9, 4, 5), (4, 2, 3), (5, 1, 1), ((0, 3), (2, 2), (1, 2)), (3, 1, 2), groups=3),
     Case((150, 40), (5, 5), padding=2, groups=67),
+    # Dilation: bands of every so many-th row, fewer rows than that, lines where they stand and packed.
+    *[Case((h, 20), (3, 2), padding=(d, 1), dilation=(d, 1), groups=3, oc=2) for d in (2, 3, 7) for h in (5, 17, 40)],
+    *[Case((150, 40), (5, 5), padding=4, dilation=2, mode=mode, groups=2) for mode in MODES],
     # Volumes, plane by plane: taps of the depth outside, the same plane read by several, strips of tall planes, lines
     # where they stand and packed, strides that leave planes pieces of their own.
     *[
@@ -167,6 +170,8 @@ SPREAD = [
     Case((65,), (20,), padding=9, batch=5, groups=2),
     Case((300, 30), (7, 7), padding=3, mode="reflect", batch=5),
     Case((6, 5), (3, 3), batch=5, ic=3),
+    Case((30, 20), (3, 3), padding=3, dilation=3, batch=5, groups=3),
+    Case((135, 131), (3, 3), padding=1, batch=5, groups=11),
     Case((4, 18, 20), (3, 3, 3), padding=1, batch=5, ic=3, oc=2),
     Case((7, 30, 24), (3, 3, 3), padding=(2, 1, 1), mode="reflect", batch=5, oc=3),
     Case((3, 40, 40), (3, 3, 3), padding=1, batch=5, ic=16),

@@ -1,6 +1,7 @@
 #include "conv/depthwise_lanes.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -19,7 +20,6 @@ namespace {
 constexpr int64_t kPackedBytes = 384 << 10;  // of a packed strip: with its outputs in the L2 cache
 constexpr int64_t kChunkBytes = 24 << 10;    // of outputs transposed at a time, while they are in the L1 cache
 constexpr int64_t kMostColumns = 1024;       // outputs of a row at a time
-constexpr int64_t kMostLanes = 16;
 
 // Either direction as one sum: y[o] = sum over `channels` images x of a group.
 struct Roles {
@@ -137,9 +137,9 @@ class Task {
         y_at = y_plane(image, 0);
         bias = call_.bias.data;
       }
-      packed_.pack(x_planes, x);
+      packed_.pack(x_planes, count, x);
       kernels_of_lanes_.pack(
-          {w_planes, weights_.data(), static_cast<int64_t>(weights_.size()), place_.data(), nullptr, 0, w});
+          {w_planes, count, weights_.data(), static_cast<int64_t>(weights_.size()), place_.data(), nullptr, 0, w});
       sum(x, w, y, y_planes, count);
     }
   }
@@ -168,7 +168,7 @@ class Task {
         add_stretches({1, rows, width}, {0, call_.y.stride[3], call_.y.stride[4]}, r * call_.y.stride[3], 0,
                       stretches_);
       }
-      kernels_of_lanes_.unpack({y_planes, count, stretches_.data(), static_cast<int64_t>(stretches_.size()), y});
+      kernels_of_lanes_.unpack({y_planes, count, stretches_.data(), static_cast<int64_t>(stretches_.size()), y, lanes});
     }
   }
 
@@ -258,53 +258,82 @@ class Task {
   Vector<int64_t> first_segment_;  // of each chunk, and the end
 };
 
-}  // namespace
+// Nanoseconds of one image, measured where vectors have 16 lanes.
+class Costs {
+ public:
+  Costs(const ConvProblem& p, Direction direction)
+      : p_(p),
+        h_(p.axis[1]),
+        w_(p.axis[2]),
+        backward_(direction == Direction::backward_input),
+        weight_(direction == Direction::backward_weight),
+        zeros_(h_.mode == Mode::zeros && w_.mode == Mode::zeros),
+        channels_((backward_ ? p.oc : p.ic) / p.groups),
+        planes_(backward_ ? p.ic : p.oc),
+        width_(backward_ ? w_.in : w_.out),
+        height_(static_cast<double>(backward_ ? h_.in : h_.out)),
+        x_(static_cast<double>(channels_ * (backward_ ? h_.out * w_.out : h_.in * w_.in))),
+        depth_(static_cast<double>(channels_ * p.taps()) / static_cast<double>(backward_ ? h_.stride * w_.stride : 1)) {
+  }
 
-// Nanoseconds, measured where vectors have 16 lanes: a product and an element's way through a transpose where channels
-// are in lanes; a product, a vector and a plane where rows of the image are, and a vector packed.
+  // A product, and an element's way through a transpose.
+  double in_lanes(int64_t lanes) const {
+    const double block = height_ * static_cast<double>(width_) * (0.12 * depth_ + 1.75) + 1.45 * x_;
+    return 400 + static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
+  }
+  template <class T>
+  double in_rows() const {
+    return static_cast<double>(planes_) * plane<T>(static_cast<double>(depthwise_kernels<T>().lanes));
+  }
+
+ private:
+  // A product, a vector and a plane, and what is packed of x.
+  template <class T>
+  double plane(double lanes) const {
+    const double vectors = height_ * std::ceil(static_cast<double>(width_) / lanes);
+    if (h_.k > 3 && !weight_ && (zeros_ || !backward_) && sums_squares<T>(h_, w_, channels_))
+      return 0.123 * depth_ * vectors + 0.5 * depth_ + 5 + (zeros_ ? 0 : 1.2 * x_ / lanes + 60);
+    const bool squares = h_.k == 3 && sums_squares<T>(h_, w_, p_.ic / p_.groups);
+    if (squares && (weight_     ? square_kernels<T>().dots[w_.stride - 1] != nullptr
+                    : backward_ ? w_.stride == 1 && (zeros_ || folds_squares<T>(p_))
+                                : true))
+      return static_cast<double>(channels_) * ((w_.stride == 1 ? 1.3
+                                                : weight_      ? 3.3
+                                                               : 2.7) *
+                                                   vectors +
+                                               (weight_ ? 12 : 5));
+    if (backward_ && spreads_squares<T>(p_))
+      return 4 * static_cast<double>(ceil_div(h_.in, 2)) * std::ceil(static_cast<double>(width_) / (2 * lanes)) + 35;
+    const double packed = w_.stride > 2 ? 0.9 * x_ : w_.stride == 1 && zeros_ ? 0 : 1.2 * x_ / lanes;
+    // Where registers are few, a square's weights are loaded again.
+    if (weight_) return vectors * (squares ? 0.43 * depth_ : 0.18 * depth_ + 2.2) + 60 + 2 * depth_ + packed;
+    const double step = squares ? static_cast<double>(w_.stride) : 1;  // so many vectors of lines are read
+    const double all = vectors * (0.13 * depth_ + 1.6) * step + 40 + packed;
+    if (!backward_) return all;
+    return all * (w_.stride == 1 ? 1 : w_.stride == 2 ? 1.35 : 2.4) * (zeros_ ? 1 : w_.stride == 1 ? 2 : 2.4);
+  }
+
+  const ConvProblem& p_;
+  const ConvAxis &h_, &w_;
+  const bool backward_, weight_, zeros_;
+  const int64_t channels_, planes_, width_;  // of a group's x, and of y
+  const double height_, x_, depth_;
+};
+
 template <class T>
 bool lanes_pay(const ConvProblem& p, Direction direction) {
-  const ConvAxis &h = p.axis[1], &w = p.axis[2];
-  const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight,
-             zeros = h.mode == Mode::zeros && w.mode == Mode::zeros;
-  const int64_t lanes = depthwise_kernels<T>().lanes, inputs = p.ic / p.groups, outputs = p.oc / p.groups;
-  const int64_t channels = backward ? outputs : inputs,
-                rows = backward ? inputs : outputs;  // of x and y as they are here
   constexpr int64_t kMostChannels = 4;
-  if (std::min(channels, rows) > 1 || channels * rows > kMostChannels || 2 * p.groups * rows <= lanes) return false;
-  if (h.out < 2 || h.k < 2) return true;  // no rows to speak of
-  if ((!weight || h.k == 3) && has_small_squares<T>(p)) return false;
-  const double x_pixels = static_cast<double>(backward ? h.out * w.out : h.in * w.in),
-               height = static_cast<double>(backward ? h.in : h.out);
-  const int64_t width = backward ? w.in : w.out;
-  const double planes = static_cast<double>(p.groups * rows),
-               depth =
-                   static_cast<double>(channels * p.taps()) / static_cast<double>(backward ? h.stride * w.stride : 1);
-  const double in_lanes = 2000 + static_cast<double>(ceil_div(p.groups * rows, lanes)) *
-                                     (height * static_cast<double>(width) * (0.13 * depth + 1.45) +
-                                      1.45 * static_cast<double>(channels) * x_pixels);
-  const bool squares = h.k == 3 && sums_squares<T>(h, w, inputs);
-  const double vectors = height * static_cast<double>(ceil_div(width, lanes));
-  if (h.k > 3 && !weight && (zeros || !backward) && sums_squares<T>(h, w, channels))
-    return in_lanes < planes * (0.123 * depth * vectors + 0.5 * depth + 5 +
-                                (zeros ? 0 : 1.2 * x_pixels / static_cast<double>(lanes) + 60));
-  const SquareKernelsOf<T>& kernels = square_kernels<T>();
-  if (squares && (weight     ? kernels.dots[w.stride - 1] != nullptr
-                  : backward ? w.stride == 1 && (zeros || folds_squares<T>(p))
-                             : true)) {
-    const double vector = w.stride == 1 ? 1.3 : weight ? 3.3 : 2.7;
-    return in_lanes < planes * static_cast<double>(channels) * (vector * vectors + (weight ? 12 : 5));
-  }
-  const double packed =
-      w.stride == 1 && zeros ? 0 : 1.2 * static_cast<double>(channels) * x_pixels / static_cast<double>(lanes);
-  if (backward && spreads_squares<T>(p))
-    return in_lanes < planes * (4 * static_cast<double>(ceil_div(h.in, 2) * ceil_div(width, 2 * lanes)) + 35);
-  // Where registers are few, a square's weights are loaded again.
-  if (weight)
-    return in_lanes < planes * (vectors * (squares ? 0.43 * depth : 0.18 * depth + 2.2) + 60 + 2 * depth + packed);
-  const double step = squares ? static_cast<double>(w.stride) : 1;  // so many vectors of lines are read
-  return in_lanes < planes * (vectors * (0.13 * depth + 1.6) * step + 40 + packed) * (backward && !zeros ? 2 : 1);
+  const int64_t lanes = depthwise_kernels<T>().lanes, channels = p.ic / p.groups, rows = p.oc / p.groups;
+  if (std::min(channels, rows) > 1 || channels * rows > kMostChannels) return false;
+  const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight;
+  if (2 * (backward ? p.ic : p.oc) <= lanes) return false;
+  if (p.axis[1].out < 2 || p.axis[1].k < 2) return true;  // no rows to speak of
+  if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p)) return false;
+  const Costs costs(p, direction);
+  return costs.in_lanes(lanes) < costs.in_rows<T>();
 }
+
+}  // namespace
 
 template <class T>
 bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm) {
@@ -359,7 +388,6 @@ ConvPlan plan_lanes(const ConvProblem& p, Direction direction) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                               \
-  template bool lanes_pay<T>(const ConvProblem&, Direction);                  \
   template bool use_lanes<T>(const ConvProblem&, Direction, Algorithm);       \
   template void run_lanes(const ConvProblem&, Direction, const LaneCall<T>&); \
   template ConvPlan plan_lanes<T>(const ConvProblem&, Direction);

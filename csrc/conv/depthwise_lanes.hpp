@@ -8,10 +8,6 @@ namespace fastconv {
 // Whether sums (or, of a weight gradient, products) of few channels a group are better put into lanes than into rows of
 // the image. It looks at one image and at no thread.
 template <class T>
-bool lanes_pay(const ConvProblem& p, Direction direction);
-
-// Whether it applies and pays.
-template <class T>
 bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm);
 
 // x and w are those of the direction: of the input gradient, dy is x. clamp is left to the caller where there is none.

@@ -15,7 +15,6 @@ namespace {
 
 constexpr int64_t kPackedBytes = 384 << 10;  // of a strip of x: with that of dy in the L2 cache
 constexpr int64_t kMostColumns = 1024;       // outputs of a row at a time
-constexpr int64_t kMostLanes = 16;
 
 template <class T>
 class LaneGradient {
@@ -132,8 +131,10 @@ class LaneGradient {
       x_planes[l] = x_.data + image * x_.stride[0] + group * channels_ * x_.stride[1];
       dy_planes[l] = dy_.data + image * dy_.stride[0] + o * dy_.stride[1];
     });
-    unit.x.pack(x_planes, x);
-    lane_kernels<T>().pack({dy_planes, unit.dy.data(), static_cast<int64_t>(unit.dy.size()), nullptr, nullptr, 0, dy});
+    const int64_t count = std::min(lanes_, p_.groups * rows_ - b * lanes_);
+    unit.x.pack(x_planes, count, x);
+    lane_kernels<T>().pack(
+        {dy_planes, count, unit.dy.data(), static_cast<int64_t>(unit.dy.size()), nullptr, nullptr, 0, dy});
     lane_kernels<T>().dots({x, dy, unit.x.row(), unit.h.outputs(), unit.w.outputs(), unit.taps.data(), taps_, sums});
   }
 
@@ -143,7 +144,7 @@ class LaneGradient {
     Vector<LaneStretch> stretches;
     add_stretches({channels_, h_.kernel, w_.kernel}, {dw_.stride[1], dw_.stride[3], dw_.stride[4]}, 0, 0, stretches);
     lane_kernels<T>().unpack({planes, std::min(lanes_, p_.groups * rows_ - b * lanes_), stretches.data(),
-                              static_cast<int64_t>(stretches.size()), sums});
+                              static_cast<int64_t>(stretches.size()), sums, lanes_});
   }
 
   const ConvProblem& p_;

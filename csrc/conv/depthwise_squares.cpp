@@ -57,12 +57,48 @@ int64_t ahead(const AxisMap& w, int64_t strip, int64_t row, int64_t elements) {
 
 Range strip_of(int64_t rows, int64_t strips, int64_t i) { return {i * rows / strips, (i + 1) * rows / strips}; }
 
+// Of the lines for so many rows of outputs.
+template <class T>
+int64_t packed_bytes(const AxisMap& w, int64_t channels, int64_t rows) {
+  return Arena::rounded_bytes<T>(channels * (span(w, rows) + w.taps() - 1) *
+                                 packed_row_size(unstrided(w), span(w, w.outputs), depthwise_kernels<T>().lanes));
+}
+
+// Groups whose lines are packed at a time, so many bytes of each: where their channels are neighbours in memory, a
+// cache line of those, or what is left of it in the L2 cache.
+template <class T>
+int64_t most_together(int64_t bytes) {
+  constexpr int64_t kTogether = 384 << 10;
+  return std::clamp<int64_t>(kTogether / bytes, 1, depthwise_kernels<T>().lanes);
+}
+template <class T>
+int64_t groups_together(const View<const T>& x, int64_t channels, int64_t groups, int64_t bytes) {
+  const bool pays = channels == 1 && x.stride[1] == 1 && x.stride[4] > 1 && 2 * groups > depthwise_kernels<T>().lanes;
+  return pays ? std::min(groups, most_together<T>(bytes)) : 1;
+}
+
+// Of whatever layout.
+template <class T>
+int64_t most_packed_bytes(const AxisMap& w, int64_t channels, int64_t rows) {
+  const int64_t bytes = packed_bytes<T>(w, channels, rows);
+  return channels == 1 ? bytes * most_together<T>(bytes) : bytes;
+}
+
 // The lines of a strip of an image's channels: where they stand, or packed with their padding.
 template <class T>
 class SquareImage {
  public:
-  SquareImage(const AxisMap& h, const AxisMap& w, const View<const T>& x, int64_t channels)
-      : h_(h), w_(w), x_(x), channels_(channels), half_(h.taps() / 2), in_place_(reads_in_place<T>(h, w, x.stride[4])) {
+  // Of `groups` groups of channels, whose strips are of `rows` rows at most.
+  SquareImage(const AxisMap& h, const AxisMap& w, const View<const T>& x, int64_t channels, int64_t groups,
+              int64_t rows)
+      : h_(h),
+        w_(w),
+        x_(x),
+        channels_(channels),
+        groups_(groups),
+        half_(h.taps() / 2),
+        in_place_(reads_in_place<T>(h, w, x.stride[4])),
+        together_(in_place_ ? 1 : groups_together(x, channels, groups, packed_bytes<T>(w, channels, rows))) {
     lines_.width = w.outputs;
     lines_.row = x.stride[3];
     lines_.left = -1;
@@ -74,6 +110,7 @@ class SquareImage {
     set(lines_.right, lines_.has_right, map_coordinate(w.mode, column + lines_.right, w.in), column);
   }
   bool in_place() const { return in_place_; }
+  int64_t together() const { return together_; }  // groups
   // Rows of outputs, for which lines are packed into `memory`.
   void take(Range rows, T* memory) {
     if (rows_.begin == rows.begin && rows_.end == rows.end) return;
@@ -83,21 +120,27 @@ class SquareImage {
     const int64_t stride[3] = {x_.stride[1], x_.stride[3], x_.stride[4]};
     if (!every_h_) every_h_ = unstrided(h_), every_w_ = unstrided(w_);
     packed_.emplace(*every_h_, unstrided(rows, h_.stride), *every_w_, unstrided(Range{0, w_.outputs}, w_.stride),
-                    channels_, 1, stride, false);
+                    channels_, together_, stride, false);
     lines_.row = packed_->row();
     memory_ = memory;
     packed_->clear(memory);
+    packed_from_ = nullptr;
   }
-  // The channels that begin at x come next.
-  void read(const T* x) {
-    from_ = x;
-    if (!in_place_) packed_->pack(x, 0, memory_);
+  // Group g of the image at x comes next.
+  void read(const T* x, int64_t g) {
+    from_ = x + g * channels_ * x_.stride[1];
+    if (in_place_) return;
+    if (together_ == 1) return packed_->pack(from_, 0, memory_);
+    slot_ = g % together_;
+    if (packed_from_ == from_ - slot_) return;
+    packed_from_ = from_ - slot_;
+    packed_->pack_neighbours(packed_from_, std::min(together_, groups_ - (g - slot_)), memory_);
   }
   int64_t channel_step() const { return in_place_ ? x_.stride[1] : packed_->channel_size(); }
   SquareLines<T> channel(int64_t c) const {
     SquareLines<T> l = lines_;
     if (!in_place_) {
-      l.above = memory_ + c * channel_step() + (half_ - 1) * l.row + half_;
+      l.above = memory_ + (slot_ + c) * channel_step() + (half_ - 1) * l.row + half_;
       l.x = l.above + l.row;
       l.below = l.x + span(h_, l.rows) * l.row;
       return l;
@@ -129,13 +172,15 @@ class SquareImage {
   const AxisMap &h_, &w_;
   std::optional<AxisMap> every_h_, every_w_;
   const View<const T>& x_;
-  const int64_t channels_, half_;
+  const int64_t channels_, groups_, half_;
   const bool in_place_;
+  const int64_t together_;
   SquareLines<T> lines_{};
   Range rows_{0, 0};
   std::optional<PlaneLines<T>> packed_;
   T* memory_ = nullptr;
-  const T* from_ = nullptr;
+  const T *from_ = nullptr, *packed_from_ = nullptr;
+  int64_t slot_ = 0;  // of the group among those that are packed
 };
 
 bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t pad, Mode mode) {
@@ -150,13 +195,6 @@ Vector<int64_t> tap_offsets(const AxisMap& h, const AxisMap& w, const int64_t* h
   for (int64_t i : tap_order(h.offset, 1))
     for (int64_t k : across) taps.push_back(h_tap[i] + w_tap[k]);
   return taps;
-}
-
-// Of the lines for so many rows of outputs.
-template <class T>
-int64_t packed_bytes(const AxisMap& w, int64_t channels, int64_t rows) {
-  return Arena::rounded_bytes<T>(channels * (span(w, rows) + w.taps() - 1) *
-                                 packed_row_size(unstrided(w), span(w, w.outputs), depthwise_kernels<T>().lanes));
 }
 
 template <class T>
@@ -177,12 +215,12 @@ auto small_kernel(const DepthwiseSum<T>& s) -> void (*)(const SquareRows<T>&) {
   return square_kernels<T>().small[s.w.taps() / 2 - 1];
 }
 
-// Strips of groups, one after the other: number (n * groups + g) * strips + i.
+// Strips of groups, one after the other.
 template <class T>
 void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Range units) {
-  SquareImage<T> image(s.h, s.w, s.x, s.channels);
+  SquareImage<T> image(s.h, s.w, s.x, s.channels, s.groups, plan.strip);
   const bool stores_in_place = s.y.stride[4] == 1;
-  const int64_t packed = image.in_place() ? 0 : packed_bytes<T>(s.w, s.channels, plan.strip);
+  const int64_t packed = image.in_place() ? 0 : image.together() * packed_bytes<T>(s.w, s.channels, plan.strip);
   char* memory = packed || !stores_in_place
                      ? Arena::local().reserve(packed + Arena::rounded_bytes<T>(plan.strip * s.w.outputs))
                      : nullptr;
@@ -205,8 +243,10 @@ void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Range units
   const bool planes_at_once = image.in_place() && stores_in_place && s.rows == 1 && strips == 1;
   const auto small = small_kernel(s);
   for (int64_t u = units.begin; u < units.end; u += b.planes) {
-    const int64_t p = u / strips, n = p / s.groups, g = p % s.groups;
-    const Range rows = strip_of(s.h.outputs, strips, u % strips);
+    const int64_t n = u / (s.groups * strips), i = u % (s.groups * strips);
+    const bool across = image.together() > 1;  // all groups of a strip, then those of the next
+    const int64_t g = across ? i % s.groups : i / strips;
+    const Range rows = strip_of(s.h.outputs, strips, across ? i / s.groups : i % strips);
     if (planes_at_once) b.planes = std::min(s.groups - g, units.end - u);
     image.take(rows, reinterpret_cast<T*>(memory));
     b.fold = {s.h_fold.first >= 0 || s.w_fold.first >= 0, rows.begin == 0 ? s.h_fold.first : -1,
@@ -214,7 +254,7 @@ void sum_strips(const DepthwiseSum<T>& s, const DepthwisePlan& plan, Range units
               s.w_fold.last};
     b.x_channel = image.channel_step();
     image.reach(b);
-    image.read(s.x.data + n * s.x.stride[0] + g * s.channels * s.x.stride[1]);
+    image.read(s.x.data + n * s.x.stride[0], g);
     for (int64_t o = 0; o < s.rows; ++o) {
       T* const y = s.y.data + n * s.y.stride[0] + (g * s.rows + o) * s.y.stride[1] + rows.begin * s.y.stride[3];
       b.y = stores_in_place ? y : buffer;
@@ -281,16 +321,16 @@ class SquareGradient {
   }
 
   int64_t memory_bytes(int64_t strip) const {
-    return packed_bytes<T>(w_, channels_, strip) + Arena::rounded_bytes<T>(strip * w_.outputs);
+    return most_packed_bytes<T>(w_, channels_, strip) + Arena::rounded_bytes<T>(strip * w_.outputs);
   }
 
  private:
   // Groups of weights, units (image and strip) of the sum: into dw, or into `partial`.
   void task(Range groups, Range units, T* partial) const {
-    SquareImage<T> x(h_, w_, x_, channels_);
-    const bool dy_in_place = dy_.stride[4] == 1;
-    const int64_t strip = ceil_div(h_.outputs, strips_),
-                  x_bytes = x.in_place() ? 0 : packed_bytes<T>(w_, channels_, strip);
+    const int64_t strip = ceil_div(h_.outputs, strips_);
+    SquareImage<T> x(h_, w_, x_, channels_, p_.groups, strip);
+    const bool dy_in_place = dy_.stride[4] == 1, across = x.together() > 1;
+    const int64_t x_bytes = x.in_place() ? 0 : x.together() * packed_bytes<T>(w_, channels_, strip);
     char* const memory = x.in_place() && dy_in_place ? nullptr : Arena::local().reserve(memory_bytes(strip));
     T* const packed_dy = reinterpret_cast<T*>(memory + x_bytes);
     const PackRun row{0, static_cast<int32_t>(w_.outputs), 0, dy_.stride[4]};
@@ -310,28 +350,31 @@ class SquareGradient {
     b.x_plane = x_.stride[1], b.dy_plane = dy_.stride[1], b.dw_plane = partial ? 9 : dw_.stride[0];
     const bool planes_at_once = x.in_place() && dy_in_place && channels_ == 1 && rows_ == 1 && strips_ == 1;
     if (planes_at_once) b.planes = groups.size();
-    for (int64_t n = units.begin / strips_; n * strips_ < units.end; ++n)
-      for (int64_t g = groups.begin; g < groups.end; g += b.planes)
-        for (int64_t u = std::max(units.begin, n * strips_); u < std::min(units.end, (n + 1) * strips_); ++u) {
-          const Range rows = strip_of(h_.outputs, strips_, u % strips_);
-          x.take(rows, reinterpret_cast<T*>(memory));
-          x.read(x_.data + n * x_.stride[0] + g * channels_ * x_.stride[1]);
-          b.adds = u > units.begin;
-          for (int64_t o = g * rows_; o < (g + 1) * rows_; ++o) {
-            b.dy = dy_.data + n * dy_.stride[0] + o * dy_.stride[1] + rows.begin * dy_.stride[3];
-            b.dy_row = dy_.stride[3];
-            if (!dy_in_place) {
-              conv_kernels<T>().pack({packed_dy, b.dy, lines.data(), rows.size(), &row, 1});
-              b.dy = packed_dy;
-              b.dy_row = w_.outputs;
-            }
-            for (int64_t c = 0; c < channels_; ++c) {
-              b.lines = x.channel(c);
-              b.dw = partial ? partial + (o * channels_ + c) * 9 : dw_.data + o * dw_.stride[0] + c * dw_.stride[1];
-              dots(b);
-            }
+    for (int64_t n = units.begin / strips_; n * strips_ < units.end; ++n) {
+      const int64_t first = std::max(units.begin, n * strips_), count = std::min(units.end, (n + 1) * strips_) - first;
+      for (int64_t i = 0; i < groups.size() * count; i += b.planes) {
+        const int64_t g = groups.begin + (across ? i % groups.size() : i / count),
+                      u = first + (across ? i / groups.size() : i % count);
+        const Range rows = strip_of(h_.outputs, strips_, u % strips_);
+        x.take(rows, reinterpret_cast<T*>(memory));
+        x.read(x_.data + n * x_.stride[0], g);
+        b.adds = u > units.begin;
+        for (int64_t o = g * rows_; o < (g + 1) * rows_; ++o) {
+          b.dy = dy_.data + n * dy_.stride[0] + o * dy_.stride[1] + rows.begin * dy_.stride[3];
+          b.dy_row = dy_.stride[3];
+          if (!dy_in_place) {
+            conv_kernels<T>().pack({packed_dy, b.dy, lines.data(), rows.size(), &row, 1});
+            b.dy = packed_dy;
+            b.dy_row = w_.outputs;
+          }
+          for (int64_t c = 0; c < channels_; ++c) {
+            b.lines = x.channel(c);
+            b.dw = partial ? partial + (o * channels_ + c) * 9 : dw_.data + o * dw_.stride[0] + c * dw_.stride[1];
+            dots(b);
           }
         }
+      }
+    }
   }
   static constexpr int64_t kInTurn[9] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
   const ConvProblem& p_;
@@ -365,8 +408,8 @@ DepthwisePlan plan_squares(const DepthwiseSum<T>& s) {
   DepthwisePlan p;
   p.in_place = reads_in_place<T>(s.h, s.w, s.x.stride[4]);
   p.strip = strip_rows<T>(s.h, s.w);
-  p.workspace_bytes =
-      (p.in_place ? 0 : packed_bytes<T>(s.w, s.channels, p.strip)) + Arena::rounded_bytes<T>(p.strip * s.w.outputs);
+  p.workspace_bytes = (p.in_place ? 0 : most_packed_bytes<T>(s.w, s.channels, p.strip)) +
+                      Arena::rounded_bytes<T>(p.strip * s.w.outputs);
   p.threads = threads_for(operations(s));
   if (p.threads > 1)  // for the threads' sake: changes no sum
     while (p.strip > kRows && s.images * s.groups * ceil_div(s.h.outputs, p.strip) < 4 * p.threads)

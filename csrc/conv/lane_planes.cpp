@@ -139,8 +139,9 @@ LanePlanes<T>::LanePlanes(const LaneEntries& h, const LaneEntries& w, int64_t ch
     while (end < lines.high && entry(end) >= 0) ++end;
     add_stretches({1, end - l, width}, {0, x_stride[1], x_stride[2]}, l * x_stride[1] + columns.low * x_stride[2],
                   static_cast<int64_t>(place_.size()), stretches_);
-    for (; l < end; ++l)
-      for (int64_t e : columns.entry) place_.push_back(static_cast<int32_t>(e < 0 ? nowhere : entry(l) * row_ + e));
+    place_.resize(place_.size() + static_cast<size_t>((end - l) * width));
+    for (int32_t* to = place_.data() + place_.size() - (end - l) * width; l < end; ++l)
+      for (int64_t e : columns.entry) *to++ = static_cast<int32_t>(e < 0 ? nowhere : entry(l) * row_ + e);
   }
   for (int64_t l = lines.low; l < lines.high; ++l)
     if (const int64_t e = lines.entry[static_cast<size_t>(l - lines.low)]; e >= 0)
@@ -152,11 +153,13 @@ LanePlanes<T>::LanePlanes(const LaneEntries& h, const LaneEntries& w, int64_t ch
   const auto zero = [&](int64_t from, int64_t n) {
     if (n > 0) zeros_.push_back({static_cast<int32_t>(from), 0, static_cast<int32_t>(n)});
   };
+  Vector<int64_t> empty;  // columns
+  for (int64_t i = 0; i < row_; ++i)
+    if (w.source()[static_cast<size_t>(i)] < 0) empty.push_back(i);
   for (int64_t e = 0; e < h.count(); ++e) {
     if (h.source()[static_cast<size_t>(e)] < 0) zero(e * row_, row_);
     else
-      for (int64_t i = 0; i < w.count(); ++i)
-        if (w.source()[static_cast<size_t>(i)] < 0) zero(e * row_ + i, 1);
+      for (int64_t i : empty) zero(e * row_ + i, 1);
   }
 }
 
@@ -168,10 +171,11 @@ void LanePlanes<T>::clear(T* dst) const {
 }
 
 template <class T>
-void LanePlanes<T>::pack(const T* const* planes, T* dst) const {
+void LanePlanes<T>::pack(const T* const* planes, int64_t count, T* dst) const {
   const int64_t lanes = depthwise_kernels<T>().lanes;
   const T* from[64];
   LanePack<T> p{planes,
+                count,
                 stretches_.data(),
                 static_cast<int64_t>(stretches_.size()),
                 place_.data(),

@@ -78,7 +78,8 @@ class LanePlanes {
   int64_t channel_size() const { return channel_size_; }
   int64_t vectors() const { return channels_ * channel_size_; }
   void clear(T* dst) const;  // what no value will be packed to: the same vectors image after image
-  void pack(const T* const* planes, T* dst) const;
+  // Planes behind `count` repeat the last one.
+  void pack(const T* const* planes, int64_t count, T* dst) const;
 
  private:
   int64_t channels_, row_, channel_size_, x_channel_;

@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "conv/index_map.hpp"
+#include "kernels/depthwise_lanes.hpp"
 
 namespace fastconv {
 int64_t packed_row_size(const AxisMap& w, int64_t outputs, int64_t lanes) {
@@ -140,6 +141,17 @@ void PlaneLines<T>::pack(const T* x, int64_t plane, T* memory, int64_t slice) {
     *free = from;
     pack_channels(memory + (free - slots_.begin()) * channel_size_, from, taps);
   }
+}
+
+template <class T>
+void PlaneLines<T>::pack_neighbours(const T* x, int64_t count, T* memory) const {
+  T* planes[kMostLanes];
+  for (int64_t k = 0; k < count; ++k) planes[k] = memory + k * channel_size_;
+  for (const PackLine& line : lines_)
+    for (const PackRun& run : runs_) {
+      const LaneStretch values{line.dst + run.dst, 1, run.length, 0};
+      lane_kernels<T>().unpack({planes, count, &values, 1, x + line.src + run.src, run.step});
+    }
 }
 
 template <class T>

@@ -52,6 +52,8 @@ class PlaneLines {
   // What output `slice` of the depth reads, as plane number `plane` of those in memory; its channels are at x. Of a
   // volume there is one plane in memory, for which nothing is packed again that the slice before read too.
   void pack(const T* x, int64_t plane, T* memory, int64_t slice = 0);
+  // The same of `count` planes of one channel each that are neighbours in x, up to a vector's lanes.
+  void pack_neighbours(const T* x, int64_t count, T* memory) const;
   ImageLines<T> lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table, int64_t slice = 0) const;
 
   // f(first row of outputs, rows from one of its to the next, how many, kernel, its lines) for bands of at most `most`

@@ -15,6 +15,38 @@ constexpr int kFew = 3;
 template <class T>
 using Lanes = Square<T, FASTCONV_VEC_BYTES>;
 
+// Planes that are neighbours in memory, as channels are where they come last: parts of a vector, each from `from` less
+// its first lane. No parts if they are too many. P: the address of a plane.
+template <class T, class P>
+struct Neighbours {
+  static constexpr int kMost = 4;
+  int64_t parts = 0;
+  P from[kMost];
+  LaneRange<T> lanes[kMost] = {{0, 0}, {0, 0}, {0, 0}, {0, 0}};
+  FASTCONV_INLINE Neighbours(P const* planes, int64_t count) {
+    for (int64_t l = 0, end; l < count; l = end) {
+      for (end = l + 1; end < count && planes[end] == planes[l] + (end - l);) ++end;
+      if (parts == kMost || end - l == 1) {
+        parts = 0;
+        return;
+      }
+      from[parts] = planes[l] - l;
+      lanes[parts++] = LaneRange<T>(l, end - l);
+    }
+  }
+  // Of elements `at` of the planes; the lanes of no plane are zeros.
+  FASTCONV_INLINE Vec<T> load(int64_t at) const {
+    Vec<T> v = load_lanes(from[0] + at, lanes[0]);
+    for (int64_t i = 1; i < parts; ++i)
+      v = reinterpret_cast<Vec<T>>(reinterpret_cast<Mask<T>>(v) |
+                                   reinterpret_cast<Mask<T>>(load_lanes(from[i] + at, lanes[i])));
+    return v;
+  }
+  FASTCONV_INLINE void store(int64_t at, Vec<T> v) const {
+    for (int64_t i = 0; i < parts; ++i) store_lanes(from[i] + at, v, lanes[i]);
+  }
+};
+
 // The values [i, i + n) of all planes as n vectors: put(j, v).
 template <class T, class Load, class Put>
 FASTCONV_INLINE void transposed(int64_t n, Load load_plane, Put put) {
@@ -33,22 +65,17 @@ FASTCONV_INLINE void transposed(int64_t n, Load load_plane, Put put) {
 
 // n values of all planes from `offset` on to put(0), put(1), ...: addresses of vectors.
 template <class T, class Put>
-FASTCONV_INLINE void pack_values(const T* const* planes, int64_t step, int64_t offset, int64_t count, Put to) {
+FASTCONV_INLINE void pack_values(const T* const* planes, const Neighbours<T, const T*>& neighbours, int64_t step,
+                                 int64_t offset, int64_t count, Put to) {
   constexpr int VL = kLanes<T>;
   int64_t i = 0;
-  if (step == 1) {
-    for (; i + VL <= count; i += VL)
-      transposed<T>(
-          VL, [&](int l) FASTCONV_LAMBDA { return load(planes[l] + offset + i); },
-          [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(i + j), v); });
-    if (count - i > kFew) {
-      const int64_t first = i;
-      const LaneRange<T> rest(0, count - i);
-      transposed<T>(
-          count - i, [&](int l) FASTCONV_LAMBDA { return load_lanes(planes[l] + offset + first, rest); },
-          [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(first + j), v); });
-      return;
-    }
+  if (neighbours.parts)
+    for (; i < count; ++i) store(to(i), neighbours.load(offset + i * step));
+  for (; step == 1 && count - i > kFew; i += VL) {
+    const RowPart<T> part(count - i);
+    transposed<T>(
+        part.n, [&](int l) FASTCONV_LAMBDA { return part.load_from(planes[l] + offset + i); },
+        [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(i + j), v); });
   }
   for (; i < count; ++i) {
     T* d = to(i);
@@ -60,14 +87,13 @@ template <class T>
 void pack(const LanePack<T>& p) {
   constexpr int VL = kLanes<T>;
   T* const dst = p.dst;
+  const Neighbours<T, const T*> neighbours(p.planes, p.plane_count);
   for (int64_t k = 0; k < p.stretch_count; ++k) {
     const LaneStretch s = p.stretches[k];
-    T* const first = dst + static_cast<int64_t>(s.first) * VL;
-    const int32_t* const place = p.place + s.first;
-    if (p.place)
-      pack_values(p.planes, s.step, s.offset, s.count,
-                  [=](int64_t i) FASTCONV_LAMBDA { return dst + static_cast<int64_t>(place[i]) * VL; });
-    else pack_values(p.planes, s.step, s.offset, s.count, [=](int64_t i) FASTCONV_LAMBDA { return first + i * VL; });
+    const int32_t* const place = p.place ? p.place + s.first : nullptr;
+    pack_values(p.planes, neighbours, s.step, s.offset, s.count, [=](int64_t i) FASTCONV_LAMBDA {
+      return dst + static_cast<int64_t>(place ? place[i] : s.first + i) * VL;
+    });
   }
   for (int64_t k = 0; k < p.copy_count; ++k) {
     const LaneCopy c = p.copies[k];
@@ -76,35 +102,31 @@ void pack(const LanePack<T>& p) {
 }
 
 template <class T>
-FASTCONV_INLINE void unpack_values(T* const* planes, int64_t plane_count, int64_t step, int64_t offset, int64_t count,
-                                   const T* src) {
+FASTCONV_INLINE void unpack_values(const LaneUnpack<T>& p, const Neighbours<T, T*>& neighbours, const LaneStretch& s) {
   constexpr int VL = kLanes<T>;
+  const T* const src = p.src + s.first * p.src_step;
+  const LaneRange<T> used(0, p.plane_count);
+  const auto value = [&](int64_t j) FASTCONV_LAMBDA {
+    const T* const from = src + (j < s.count ? j : s.count - 1) * p.src_step;
+    return p.plane_count == VL ? load(from) : load_lanes(from, used);
+  };
   int64_t i = 0;
-  if (step == 1) {
-    for (; i + VL <= count; i += VL)
-      transposed<T>(
-          plane_count, [&](int j) FASTCONV_LAMBDA { return load(src + (i + j) * VL); },
-          [&](int l, Vec<T> v) FASTCONV_LAMBDA { store(planes[l] + offset + i, v); });
-    if (count - i > kFew) {
-      const int64_t first = i;
-      const LaneRange<T> rest(0, count - i);
-      transposed<T>(
-          plane_count, [&](int j) FASTCONV_LAMBDA { return load(src + (first + j) * VL); },
-          [&](int l, Vec<T> v) FASTCONV_LAMBDA { store_lanes(planes[l] + offset + first, v, rest); });
-      return;
-    }
+  if (neighbours.parts)
+    for (; i < s.count; ++i) neighbours.store(s.offset + i * s.step, value(i));
+  for (; s.step == 1 && s.count - i > kFew; i += VL) {
+    const RowPart<T> part(s.count - i);
+    transposed<T>(
+        p.plane_count, [&](int j) FASTCONV_LAMBDA { return value(i + j); },
+        [&](int l, Vec<T> v) FASTCONV_LAMBDA { part.store_to(p.planes[l] + s.offset + i, v); });
   }
-  for (; i < count; ++i)
-    for (int64_t l = 0; l < plane_count; ++l) planes[l][offset + i * step] = src[i * VL + l];
+  for (; i < s.count; ++i)
+    for (int64_t l = 0; l < p.plane_count; ++l) p.planes[l][s.offset + i * s.step] = src[i * p.src_step + l];
 }
 
 template <class T>
 void unpack(const LaneUnpack<T>& p) {
-  for (int64_t k = 0; k < p.stretch_count; ++k) {
-    const LaneStretch s = p.stretches[k];
-    unpack_values(p.planes, p.plane_count, s.step, s.offset, s.count,
-                  p.src + static_cast<int64_t>(s.first) * kLanes<T>);
-  }
+  const Neighbours<T, T*> neighbours(p.planes, p.plane_count);
+  for (int64_t k = 0; k < p.stretch_count; ++k) unpack_values(p, neighbours, p.stretches[k]);
 }
 
 // A tap's inputs and a sum of each output are in registers. From one tap to the next inputs move on by one: a move of

@@ -5,6 +5,7 @@
 
 namespace fastconv {
 
+constexpr int kMostLanes = 16;  // of any rung's vectors
 constexpr int kLaneTaps = 9;  // taps of a weight gradient at a time
 
 // `count` values of each plane, `step` elements apart, the first at plane + offset; `first` is its number.
@@ -20,7 +21,8 @@ struct LaneCopy {
 // dst[place[i] * lanes + l] = value i of plane l. Without places, i itself.
 template <class T>
 struct LanePack {
-  const T* const* planes;  // one a lane
+  const T* const* planes;  // one a lane, those behind the ones in use repeating the last
+  int64_t plane_count;     // planes in use
   const LaneStretch* stretches;
   int64_t stretch_count;
   const int32_t* place;
@@ -28,7 +30,7 @@ struct LanePack {
   int64_t copy_count;
   T* dst;
 };
-// Value i of plane l = src[i * lanes + l].
+// Value i of plane l = src[i * src_step + l]: of vectors, or of neighbouring channels where they stand.
 template <class T>
 struct LaneUnpack {
   T* const* planes;
@@ -36,6 +38,7 @@ struct LaneUnpack {
   const LaneStretch* stretches;
   int64_t stretch_count;
   const T* src;
+  int64_t src_step;
 };
 
 // Neighbouring taps: the first of the vectors they read, counted from an output's, and the first of their weights'.
