@@ -482,14 +482,14 @@ double winograd_cost(const WinogradShape& shape, int64_t groups, int64_t rows, i
                                     : static_cast<double>(shape.slices / shape.parts() * shape.points(1, outputs[1]) *
                                                           shape.points(2, outputs[2]));
   const double row_vectors = static_cast<double>(ceil_div(rows, conv_kernels<T>().lanes)),
-               channel_vectors = ceil_div(channels, conv_kernels<T>().lanes),
-               products = points * static_cast<double>(channels);
+               channel_vectors = ceil_div(channels, conv_kernels<T>().lanes);
   const double transforms =
       shape.strip ? 50 * (row_vectors + channel_vectors * shape.parts())
-                  : (shape.large() ? 400 : 200) * (row_vectors * static_cast<double>(shape.results()) +
+                  : (shape.large() ? 480 : 240) * (row_vectors * static_cast<double>(shape.results()) +
                                                    channel_vectors * static_cast<double>(shape.sources()));
-  const double cost = products * row_vectors / 2 * 1.15 + transforms * tiles;
-  return static_cast<double>(groups * outputs[0]) * cost;
+  // Of few channels, sums are not much more than read and written.
+  const double products = points * row_vectors * (0.575 * static_cast<double>(channels) + 3);
+  return static_cast<double>(groups * outputs[0]) * (products + transforms * tiles);
 }
 
 template <class T>
