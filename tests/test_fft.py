@@ -50,6 +50,9 @@ LARGE = [
     Case((56, 56), (31, 31), padding="same", groups=3),  # the last outputs wrap into the zeros before the first
     Case((90, 47), (45, 21), 1, (25, 9), ic=2),
     Case((130, 230), (13, 31), padding="same", batch=2),  # factors of 3 and 5
+    Case((60, 49), (40, 21), padding="full", ic=3, oc=2),  # tiles one by one, as real ones
+    Case((52, 60), (13, 15), 1, (24, 28), (4, 4), groups=2),
+    Case((3, 52, 60), (2, 25, 21), padding="same", mode="circular", oc=2),
 ]
 
 
@@ -192,6 +195,12 @@ def test_choice(x: Any, w: Any, options: dict[str, Any], chosen: str, direction:
     if chosen == "fft":
         assert plan["kernel"].split()[0] == ("line" if len(x) == 3 else "plane")
         assert plan["workspace_bytes"] <= WORKSPACE and plan["shared_bytes"] <= SHARED
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
+def test_single_tiles_are_real(direction: str, dtype: Any) -> None:
+    plan = fc.explain((1, 96, 56, 56), (96, 1, 31, 31), padding=15, groups=96, direction=direction, dtype=dtype)
+    assert plan["kernel"].endswith(", real") and plan["block_pixels"] == 56 * 56
 
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])

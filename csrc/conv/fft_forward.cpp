@@ -66,7 +66,7 @@ class Forward {
       for (int64_t m = rows.begin; m < rows.end; ++m) {
         multiply(c.terms, planes.at, weights + m * c.terms.size() * size, n, acc);
         for (int64_t i = 0; i < n; ++i) {
-          tiles.kernels.inverse(tiles.shape(), acc + i * size, scratch.tile, columns);
+          tiles.transform_back(acc + i * size, scratch.tile, columns);
           for (int which = 0; which < pair.count; ++which)
             if (const int64_t depth = pair.depth(which, first + i); depth < plan.depths)
               store(c, (c.g0 + g) * s.of.rows + c.m0 + m, pair, depth, which, scratch.tile);
@@ -107,15 +107,14 @@ class Forward {
     job.y_row = plan.line ? plan.columns * y.stride[4] : y.stride[3];
     job.y_step = y.stride[4];
     job.rows = plan.line ? plan.rows : pair.extent[i][0];
-    job.columns = pair.extent[i][1];
     job.column_step = plan.line ? plan.columns : 0;
-    job.scale = T(1) / static_cast<T>(plan.rows * plan.columns);
+    job.scale = tiles.scale();
     job.accumulate = !c.terms.first();
     job.bias = s.bias && !job.accumulate ? s.bias + channel : nullptr;
     job.clamp = s.clamp && tiles.last(c.terms);
     job.low = s.low;
     job.high = s.high;
-    tiles.kernels.store(job);
+    tiles.store(job, pair.extent[i][1]);
   }
 
   const FftSum<T>& s;

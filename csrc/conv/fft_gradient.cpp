@@ -111,31 +111,29 @@ class Gradient {
   void finish(const Task& t, int64_t i, const Memory& memory) const {
     const int64_t m = i / t.terms.size(), q = i % t.terms.size(), lanes = conv_kernels<T>().lanes;
     if (m >= t.rows) return;
-    const T scale = T(1) / static_cast<T>(plan.rows * plan.columns);
     const FftTerm term = tiles.term((t.terms.d0 + q / t.terms.terms) * tiles.inner() + t.terms.i0 + q % t.terms.terms);
     const int64_t columns = std::min(plan.columns, term.w->reach() + 1);
-    tiles.kernels.inverse(tiles.shape(), sum(memory, t, m, q), memory.scratch.tile, columns);
+    tiles.transform_back(sum(memory, t, m, q), memory.scratch.tile, columns);
     T* to = dw.data + tiles.weight_offset(dw, t.g, t.m0 + m, term);
     FftStore<T> job{};
     job.tile_rows = plan.rows;
     job.tile_columns = plan.columns;
-    job.columns = term.w->count;
     job.rows = plan.line ? plan.rows : 1;
     job.column_step = plan.columns;
-    job.y_step = job.columns > 1 ? tiles.tap(dw, 2, *term.w, 1) - tiles.tap(dw, 2, *term.w, 0) : 1;
+    job.y_step = term.w->count > 1 ? tiles.tap(dw, 2, *term.w, 1) - tiles.tap(dw, 2, *term.w, 0) : 1;
     job.y_row = plan.columns * job.y_step;
-    job.scale = scale;
+    job.scale = tiles.scale();
     for (int64_t y = 0; y < term.h->count; ++y) {
       const T* const row = memory.scratch.tile + (plan.line ? 0 : y * term.h->shift * 2 * lanes);
       T* const taps = to + (plan.line ? 0 : tiles.tap(dw, 1, *term.h, y));
       if (term.w->shift == 1) {
         job.tile = row;
         job.y = taps + tiles.tap(dw, 2, *term.w, 0);
-        tiles.kernels.store(job);
+        tiles.store(job, term.w->count);
       } else {
         for (int64_t j = 0; j < term.w->count; ++j) {
           const int64_t w = j * term.w->shift, r = plan.line ? w / plan.columns : 0, c = w % plan.columns;
-          taps[tiles.tap(dw, 2, *term.w, j)] = scale * row[(c / lanes * plan.rows + r) * 2 * lanes + c % lanes];
+          taps[tiles.tap(dw, 2, *term.w, j)] = job.scale * row[tiles.place(c, columns) + r * 2 * lanes];
         }
       }
     }

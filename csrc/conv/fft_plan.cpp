@@ -68,17 +68,22 @@ Vector<Cut> cuts(const AxisMap& map, const FftTaps& t) {
 template <class T>
 struct Costs {
   double transform, load, store, multiply, accumulate;
-  Costs(int64_t rows, int64_t columns, bool line) {
-    const double vectors = static_cast<double>(rows * columns) / conv_kernels<T>().lanes;
-    const double megabytes = 2e-6 * static_cast<double>(rows * columns) * sizeof(T);
+  explicit Costs(const FftPlan& p) {
+    const double points = static_cast<double>(p.rows * p.columns), kept = static_cast<double>(p.kept * p.columns),
+                 each = 1.0 / conv_kernels<T>().lanes;
+    const double megabytes = 2e-6 * kept * sizeof(T);
     const double miss = 1 + std::max(0.0, 0.15 * std::log2(4 * megabytes));  // several spectra share the L2 cache
-    transform = vectors * miss * (3.3 * std::log2(rows * columns) + (line ? 12 : 8)) + (line ? 0 : 250);
-    load = 7 * vectors;
-    store = 4 * vectors;
-    multiply = 6 * vectors * miss;
-    accumulate = 8 * vectors * miss;
+    const double passes = (static_cast<double>(p.rows * p.width) + kept) / 2;
+    transform = passes * each * miss * (3.3 * std::log2(points) + (p.line ? 12 : p.real ? 18 : 8)) + (p.line ? 0 : 250);
+    load = (p.real ? 3.5 : 7) * points * each;
+    store = 4 * points * each;
+    multiply = 6 * kept * each * miss;
+    accumulate = 8 * kept * each * miss;
   }
 };
+
+// The share of so many bytes that comes from beyond the L2 cache, again and again.
+double beyond_cache(double bytes) { return bytes > 8e5 ? 1 - 8e5 / bytes : 0; }
 
 // Planes of x whose spectra are kept while the outputs of the first axis pass, so many steps at a time: each is
 // transformed once.
@@ -116,9 +121,10 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   p.planes = planes_kept(a, p.depth_chunk, p.batch);
   p.workspace_bytes = spectra(p.batch) * bytes + p.table_bytes();
   p.shared_bytes = p.group_chunk * p.row_chunk * chunk * bytes;
-  const Costs<T> c(p.rows, p.columns, p.line);
+  const Costs<T> c(p);
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
+  const double far = beyond_cache(static_cast<double>(p.row_chunk * chunk * bytes));  // of the transformed weights
   const double chunks = static_cast<double>(ceil_div(a.axis[0].taps(), p.depth_chunk) * ceil_div(inner, p.inner_chunk));
   const double x =
       static_cast<double>(inner * ceil_div(a.rows, p.row_chunk) * ceil_div(a.axis[0].taps(), p.depth_chunk)) *
@@ -128,7 +134,8 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   const double batch_bytes = static_cast<double>((p.planes * p.inner_chunk + chunk) * bytes);
   const double stream =
       p.depth_chunk > 1 && batch_bytes > kFftCacheBytes ? rows * chunks * batch_bytes / p.batch / 10 : 0;
-  p.cost = a.groups * (x + steps * (y + rows * terms * c.multiply + stream) + rows * terms * (c.load + c.transform));
+  p.cost = a.groups * (x + steps * (y + rows * terms * c.multiply * (1 + 0.5 * far) + stream) +
+                       rows * terms * (c.load * (1 + 1.5 * far) + c.transform));
 }
 
 template <class T>
@@ -155,7 +162,7 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
             ceil_div(inner, p.inner_chunk);
   p.parts = power_of_two_within(std::max<int64_t>(1, std::min(a.images * p.steps() / 2, kLeastParts / p.tasks)));
   p.shared_bytes = p.parts > 1 ? p.tasks * p.parts * p.row_chunk * p.depth_chunk * p.inner_chunk * bytes : 0;
-  const Costs<T> c(p.rows, p.columns, p.line);
+  const Costs<T> c(p);
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const int64_t depth_chunks = ceil_div(a.axis[0].taps(), p.depth_chunk),
@@ -163,7 +170,9 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
   const double x = static_cast<double>(inner * ceil_div(a.rows, p.row_chunk) * depth_chunks) *
                    planes_transformed(a, p, p.depth_chunk) * (c.load + c.transform);
   const double dy = steps * rows * static_cast<double>(chunks) * (c.load + c.transform);
-  p.cost = a.groups * (x + dy + steps * rows * terms * c.accumulate + rows * terms * (c.transform + c.store));
+  const double far = beyond_cache(static_cast<double>(p.row_chunk * p.depth_chunk * p.inner_chunk * bytes));
+  p.cost = a.groups * (x + dy + steps * rows * terms * (c.accumulate * (1 + 1.5 * far) + 60) +
+                       rows * terms * (c.transform + c.store));
 }
 
 template <class T>
@@ -177,8 +186,8 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
   auto consider = [&](bool line, int64_t rows, int64_t columns, const Cut* h, const Cut& w) {
     FftPlan p;
     p.line = line;
-    p.rows = rows;
-    p.columns = columns;
+    p.rows = p.kept = rows;
+    p.columns = p.width = columns;
     p.most_reach[1] = w.most_reach;
     p.reach[1] = w.reach;
     p.extent[1] = w.extent;
@@ -187,9 +196,15 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
     p.depths = a.axis[0].outputs;
     if (h) p.most_reach[0] = h->most_reach, p.reach[0] = h->reach, p.extent[0] = h->extent, p.tiles[0] = h->tiles;
     p.terms = a.channels * a.axis[0].taps() * (h ? h->phases : a.axis[1].taps()) * w.phases;
-    if (gradient) complete_gradient<T>(a, p);
-    else complete_forward<T>(a, p);
-    if (p.cost < best.cost) best = p;
+    for (bool real : {false, true}) {
+      if (real && line) continue;
+      p.real = real;
+      if (real) p.kept = round_up(rows / 2 + 1, conv_kernels<T>().lanes);
+      if (real) p.width = round_up(columns / 2, conv_kernels<T>().lanes);
+      if (gradient) complete_gradient<T>(a, p);
+      else complete_forward<T>(a, p);
+      if (p.cost < best.cost) best = p;
+    }
   };
   const Vector<Cut> across = cuts(a.axis[2], w_taps);
   for (const Cut& h : cuts(a.axis[1], h_taps))
@@ -207,7 +222,7 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
 
 std::string FftPlan::kernel() const {
   return (line ? "line " + std::to_string(rows * columns)
-               : "plane " + std::to_string(rows) + "x" + std::to_string(columns));
+               : "plane " + std::to_string(rows) + "x" + std::to_string(columns) + (real ? ", real" : ""));
 }
 
 FftAxes fft_axes(const ConvProblem& p) {
@@ -219,14 +234,14 @@ FftAxes fft_axes(const ConvProblem& p) {
 }
 
 template <class T>
-FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient) {
+FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient, double least_direct) {
   const FftPlan plan = plan_fft<T>(a, gradient);
   if (algorithm == Algorithm::fft) return plan;
   double macs = static_cast<double>(a.groups * a.rows) * static_cast<double>(a.channels);
   for (const AxisMap& map : a.axis) macs *= static_cast<double>(map.taps()) * static_cast<double>(map.outputs);
   const double share = a.rows > 1 ? std::min(0.85, 0.17 * static_cast<double>(a.rows) + 0.14) : gradient ? 0.36 : 0.45;
-  const double direct = macs / (2 * conv_kernels<T>().lanes * share);
-  return plan.cost < 0.7 * direct ? plan : FftPlan{};
+  const double direct = std::max(least_direct, macs / (2 * conv_kernels<T>().lanes * share));
+  return plan.cost < 0.78 * direct ? plan : FftPlan{};
 }
 
 ConvPlan describe_fft(const FftPlan& part, double images) {
@@ -235,7 +250,7 @@ ConvPlan describe_fft(const FftPlan& part, double images) {
   plan.kernel = part.kernel();
   plan.mr = plan.nr = 1;
   plan.block_channels = part.depth_chunk * part.inner_chunk;
-  plan.block_pixels = 2 * part.extent[0] * part.extent[1];
+  plan.block_pixels = part.together() * part.extent[0] * part.extent[1];
   plan.workspace_bytes = part.workspace_bytes;
   plan.shared_bytes = part.shared_bytes;
   plan.threads = part.threads;
@@ -243,7 +258,7 @@ ConvPlan describe_fft(const FftPlan& part, double images) {
   return plan;
 }
 
-template FftPlan choose_fft<float>(Algorithm, const FftAxes&, bool);
-template FftPlan choose_fft<double>(Algorithm, const FftAxes&, bool);
+template FftPlan choose_fft<float>(Algorithm, const FftAxes&, bool, double);
+template FftPlan choose_fft<double>(Algorithm, const FftAxes&, bool, double);
 
 }  // namespace fastconv

@@ -1,5 +1,6 @@
 // The choice of tiles of a correlation by Fourier transforms (conv/fft.hpp), of what is kept in memory, and the cost.
 #pragma once
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -24,6 +25,9 @@ FftAxes fft_axes(const ConvProblem& p);
 struct FftPlan {
   bool line = false;
   int64_t rows = 0, columns = 0;   // of a tile; 0: the algorithm does not apply
+  bool real = false;               // tiles are transformed one by one, as real ones: half of the frequencies,
+  int64_t kept = 0;                // whole vectors of a spectrum's rows,
+  int64_t width = 0;               // and complex columns of the tile, whole vectors
   int64_t most_reach[2] = {0, 0};  // of the taps of one term, on h and w
   int64_t reach[2] = {0, 0};       // the longest there is
   int64_t extent[2] = {1, 1};      // outputs of a tile
@@ -40,12 +44,13 @@ struct FftPlan {
   double cost = std::numeric_limits<double>::infinity();  // cycles of one image, weights included
 
   bool applies() const { return rows > 0; }
-  int64_t pairs() const { return (tiles[0] * tiles[1] + 1) / 2; }
+  int64_t together() const { return real ? 1 : 2; }  // tiles of a pair
+  int64_t pairs() const { return (tiles[0] * tiles[1] + together() - 1) / together(); }
   // Steps of pair i along the first axis: an odd tile is paired with itself, half the axis apart.
-  int64_t sweep(int64_t i) const { return 2 * i + 1 < tiles[0] * tiles[1] ? depths : (depths + 1) / 2; }
+  int64_t sweep(int64_t i) const { return real || 2 * i + 1 < tiles[0] * tiles[1] ? depths : (depths + 1) / 2; }
   int64_t steps() const { return (pairs() - 1) * depths + sweep(pairs() - 1); }
   // Elements from one spectrum to the next: no power of two, or they would share sets of the cache.
-  int64_t spectrum() const { return 2 * rows * columns + 128; }
+  int64_t spectrum() const { return 2 * std::max(kept * columns, rows * width) + 128; }
   // The offset tables of both parts of a tile; entries of a line's.
   int64_t table_bytes() const { return 2 * (rows + line_length()) * static_cast<int64_t>(sizeof(int64_t)); }
   int64_t line_length() const { return line ? rows * columns : columns; }
@@ -54,15 +59,16 @@ struct FftPlan {
 
 // Whether a choice is to be made at all: too few taps or products (of one image) are not worth a plan.
 inline bool may_use_fft(Algorithm algorithm, double taps, double macs) {
-  return algorithm == Algorithm::fft || (algorithm == Algorithm::automatic && taps >= 64 && macs >= 1e6);
+  return algorithm == Algorithm::fft || (algorithm == Algorithm::automatic && taps >= 49 && macs >= 1e6);
 }
 inline bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
   return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));
 }
 // The plan where `algorithm` asks for it, or leaves the choice open and it is clearly cheaper; else one that does not
-// apply. `gradient`: of the weight gradient (dy in y's place).
+// apply. `gradient`: of the weight gradient (dy in y's place). The direct algorithm takes `least_direct` cycles an
+// image or more.
 template <class T>
-FftPlan choose_fft(Algorithm algorithm, const FftAxes& axes, bool gradient);
+FftPlan choose_fft(Algorithm algorithm, const FftAxes& axes, bool gradient, double least_direct = 0);
 ConvPlan describe_fft(const FftPlan& part, double images);
 
 }  // namespace fastconv

@@ -37,6 +37,7 @@ FftTables<T>::FftTables(const FftPlan& p) {
   fill(p.columns, columns_, shape_.columns);
   shape_.twist = nullptr;
   if (p.line) fill_twist();
+  if (p.real) fill_opposite(p.kept);
 }
 
 template <class T>
@@ -68,6 +69,32 @@ void FftTables<T>::fill(int64_t n, Vector<T>& factors, FftLength<T>& f) {
   for (int s = 0; s < f.stages; ++s) f.twiddle[s] = factors.data() + start[static_cast<size_t>(s)];
 }
 
+template <class T>
+int64_t FftTables<T>::frequency(int64_t row) const {
+  int64_t k = 0, weight = 1, block = shape_.rows.n;
+  for (int s = 0; s < shape_.rows.stages; ++s) {
+    block /= shape_.rows.radix[s];
+    k += row / block * weight;
+    row %= block;
+    weight *= shape_.rows.radix[s];
+  }
+  return k;
+}
+
+template <class T>
+void FftTables<T>::fill_opposite(int64_t kept) {
+  const int64_t rows = shape_.rows.n;
+  Vector<int32_t> row_of(static_cast<size_t>(rows));
+  for (int64_t r = 0; r < rows; ++r) row_of[static_cast<size_t>(frequency(r))] = static_cast<int32_t>(r);
+  for (int64_t i = 0; i < kept; ++i) {
+    const int64_t k = i <= rows / 2 ? i : 0;
+    opposite_.push_back(row_of[static_cast<size_t>(k)]);
+    opposite_.push_back(row_of[static_cast<size_t>((rows - k) % rows)]);
+  }
+  shape_.opposite = opposite_.data();
+  shape_.kept = kept;
+}
+
 // Element (r, c): w^(k c) with k the frequency that the first pass leaves in row r, w the root of order rows *
 // columns.
 template <class T>
@@ -79,13 +106,7 @@ void FftTables<T>::fill_twist() {
   for (int64_t j = 0; j < columns; ++j) high.push_back(root(j, columns));
   twist_.resize(static_cast<size_t>(2 * n));
   for (int64_t r = 0; r < rows; ++r) {
-    int64_t k = 0, weight = 1, block = rows, at = r;
-    for (int s = 0; s < shape_.rows.stages; ++s) {
-      block /= shape_.rows.radix[s];
-      k += at / block * weight;
-      at %= block;
-      weight *= shape_.rows.radix[s];
-    }
+    const int64_t k = frequency(r);
     T* to = twist_.data() + r * 2 * lanes;
     for (int64_t c = 0, j = 0; c < columns; c += lanes, to += rows * 2 * lanes)
       for (int64_t l = 0; l < lanes; ++l, j += k) {

@@ -17,8 +17,11 @@ class FftTables {
  private:
   void fill(int64_t n, Vector<T>& factors, FftLength<T>& f);
   void fill_twist();
+  void fill_opposite(int64_t kept);
+  int64_t frequency(int64_t row) const;  // that the first pass leaves in a row
 
   Vector<T> rows_, columns_, twist_;
+  Vector<int32_t> opposite_;
   FftShape<T> shape_;
 };
 

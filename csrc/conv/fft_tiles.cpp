@@ -47,27 +47,59 @@ void FftTiles<T>::find_lines(const FftPair& p, int64_t i, const FftTerm& t, cons
   if (!l.zeros) list_others(map, at, count, run, x.stride[4], l.column, plan.line_length());
 }
 
+// Columns [begin, begin + columns) of a part.
+template <class T>
+void FftTiles<T>::load(const FftLines& l, const T* src, int part, int64_t begin, int64_t columns, T* tile) const {
+  FftLoad<T> job{};
+  job.tile = tile;
+  job.part = part;
+  job.rows = plan.rows;
+  job.columns = columns;
+  job.src = src;
+  job.row = l.row;
+  job.column = l.column + begin;
+  job.column_step = plan.line ? plan.columns : 0;
+  job.begin = l.begin - begin;
+  job.end = l.end - begin;
+  job.first = l.first;
+  job.step = l.step;
+  job.zeros = l.zeros;
+  kernels.load(job);
+}
+
 template <class T>
 void FftTiles<T>::transform(FftScratch<T>& s, const T* const src[2], int64_t columns, T* spectrum) const {
-  for (int part = 0; part < 2; ++part) {
-    const FftLines& l = s.lines[part];
-    FftLoad<T> job{};
-    job.tile = s.tile;
-    job.part = part;
-    job.rows = plan.rows;
-    job.columns = columns;
-    job.src = src[part];
-    job.row = l.row;
-    job.column = l.column;
-    job.column_step = plan.line ? plan.columns : 0;
-    job.begin = l.begin;
-    job.end = l.end;
-    job.first = l.first;
-    job.step = l.step;
-    job.zeros = l.zeros;
-    kernels.load(job);
+  if (!plan.real) {
+    for (int part = 0; part < 2; ++part) load(s.lines[part], src[part], part, 0, columns, s.tile);
+    return kernels.forward(shape(), s.tile, spectrum, columns);
   }
-  kernels.forward(shape(), s.tile, spectrum, columns);
+  const int64_t lanes = conv_kernels<T>().lanes, middle = half(columns), all = round_up(columns, lanes),
+                last = middle - lanes;
+  load(s.lines[0], src[0], 0, 0, middle, s.tile);
+  load(s.lines[0], src[0], 1, middle, all - middle, s.tile);
+  if (all < 2 * middle) load(s.lines[0], nullptr, 1, 0, lanes, s.tile + last * plan.rows * 2);
+  kernels.forward_real(shape(), s.tile, spectrum, columns);
+}
+
+template <class T>
+void FftTiles<T>::store(FftStore<T> job, int64_t columns) const {
+  job.columns = columns;
+  if (plan.real) {
+    job.columns = std::min(columns, half(columns));
+    kernels.store(job);
+    job.part = 1;
+    job.y += job.columns * job.y_step;
+    job.columns = columns - job.columns;
+  }
+  kernels.store(job);
+}
+
+template <class T>
+int64_t FftTiles<T>::place(int64_t c, int64_t columns) const {
+  const int64_t lanes = conv_kernels<T>().lanes, middle = plan.real ? half(columns) : plan.columns,
+                part = c < middle ? 0 : 1;
+  c -= part * middle;
+  return c / lanes * plan.rows * 2 * lanes + part * lanes + c % lanes;
 }
 
 template <class T>

@@ -41,7 +41,8 @@ class FftTiles : public FftTiling {
   const FftKernelsOf<T>& kernels = fft_kernels<T>();
 
   int64_t size() const { return plan.spectrum(); }
-  int64_t vectors() const { return plan.rows * plan.columns / conv_kernels<T>().lanes; }
+  int64_t vectors() const { return plan.kept * plan.columns / conv_kernels<T>().lanes; }
+  T scale() const { return T(1) / static_cast<T>((plan.real ? 4 : 1) * plan.rows * plan.columns); }
   const FftShape<T>& shape() const { return tables_.shape(); }
 
   // Transforms of inner terms [i0, i1) of plane `depth` of x (before padding), group g, behind the pair.
@@ -53,6 +54,15 @@ class FftTiles : public FftTiling {
   // Transform of the weights of a term.
   void transform_weights(const FftWeights<const T>& w, int64_t g, int64_t m, int64_t q, FftScratch<T>& s,
                          T* spectrum) const;
+
+  // Overwrites the spectrum.
+  void transform_back(T* spectrum, T* tile, int64_t columns) const {
+    (plan.real ? kernels.inverse_real : kernels.inverse)(shape(), spectrum, tile, columns);
+  }
+  // The first `columns` columns of what that has given, to job's y.
+  void store(FftStore<T> job, int64_t columns) const;
+  // Where column c stands in a row of the tile.
+  int64_t place(int64_t c, int64_t columns) const;
 
   // Of what the axes that are not transformed decide.
   template <class W>
@@ -66,8 +76,14 @@ class FftTiles : public FftTiling {
 
  private:
   void clear_rows(FftLines& l) const { std::fill_n(l.row, plan.rows, plan.line ? 0 : kFftZero); }
+  // Columns of a real tile that are real parts, where it has so many.
+  static int64_t half(int64_t columns) {
+    const int64_t lanes = conv_kernels<T>().lanes;
+    return round_up(ceil_div(columns, lanes), 2) / 2 * lanes;
+  }
   int64_t live(int64_t columns) const { return std::min(columns, plan.columns); }
   void find_lines(const FftPair& p, int64_t i, const FftTerm& t, const View<const T>& x, FftLines& l) const;
+  void load(const FftLines& l, const T* src, int part, int64_t begin, int64_t columns, T* tile) const;
   void transform(FftScratch<T>& s, const T* const src[2], int64_t columns, T* spectrum) const;
 
   FftTables<T> tables_;

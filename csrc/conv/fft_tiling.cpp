@@ -18,10 +18,10 @@ FftPair FftTiling::pair(int64_t image, int64_t i) const {
   const int64_t tiles = plan.tiles[0] * plan.tiles[1];
   p.image = image;
   p.depths = plan.sweep(i);
-  p.shift = 2 * i + 1 < tiles ? 0 : p.depths;
+  p.shift = plan.real || 2 * i + 1 >= tiles ? p.depths : 0;
   p.count = p.shift < plan.depths ? 2 : 1;
   for (int64_t which = 0; which < p.count; ++which) {
-    const int64_t t = p.shift ? 2 * i : 2 * i + which, at[2] = {t / plan.tiles[1], t % plan.tiles[1]};
+    const int64_t t = plan.together() * i + (p.shift ? 0 : which), at[2] = {t / plan.tiles[1], t % plan.tiles[1]};
     for (int axis = 0; axis < 2; ++axis) {
       p.begin[which][axis] = at[axis] * plan.extent[axis];
       p.extent[which][axis] = std::min(plan.extent[axis], a.axis[1 + axis].outputs - p.begin[which][axis]);

@@ -562,7 +562,7 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   if (p.oc * p.ic == 0) return;
   if (may_use_fft(p, algorithm)) {
     const FftAxes axes = fft_axes(p);
-    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true); plan.applies())
+    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true, direct_weight_cost<T>(p, 1)); plan.applies())
       return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
   }
   if (p.mb * p.out_pixels() > 0) {
@@ -587,7 +587,7 @@ template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
   if (may_use_fft(p, algorithm))
-    if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true); part.applies())
+    if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true, direct_weight_cost<T>(p, 1)); part.applies())
       return describe_fft(part, static_cast<double>(p.mb));
   if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
   const bool turns = better_turned<T>(p);

@@ -157,7 +157,7 @@ void twist_strip(T* strip, const T* w, int64_t rows) {
 
 // A block of one vector a row, transposed: real parts, then imaginary parts.
 template <class T>
-FASTCONV_INLINE void transpose_block(const T* from, T* to) {
+__attribute__((noinline)) void transpose_block(const T* from, T* to) {
   constexpr int VL = kLanes<T>;
 #pragma GCC unroll 2
   for (int part = 0; part < 2; ++part) {
@@ -177,6 +177,14 @@ FASTCONV_INLINE void transpose_block(const T* from, T* to) {
   }
 }
 
+// Along the other axis, strips behind the first `live` being zeros.
+template <class T>
+FASTCONV_INLINE void transform_rest(const FftLength<T>& f, T* strip, int64_t live) {
+  constexpr int VL = kLanes<T>;
+  for (T* p = strip + live * VL * 2 * VL; p < strip + f.n * 2 * VL; p += VL) store(p, Vec<T>{});
+  transform_strip(f, strip);
+}
+
 template <class T>
 void forward(const FftShape<T>& shape, T* tile, T* spectrum, int64_t columns) {
   constexpr int VL = kLanes<T>;
@@ -190,8 +198,7 @@ void forward(const FftShape<T>& shape, T* tile, T* spectrum, int64_t columns) {
     T* strip = spectrum + i * width * 2 * VL;
     for (int64_t s = 0; s < live; ++s)
       transpose_block(static_cast<const T*>(tile + (s * rows + i * VL) * 2 * VL), strip + s * VL * 2 * VL);
-    for (T* p = strip + live * VL * 2 * VL; p < strip + width * 2 * VL; p += VL) store(p, Vec<T>{});
-    transform_strip(shape.columns, strip);
+    transform_rest(shape.columns, strip, live);
   }
 }
 
@@ -210,6 +217,61 @@ void inverse(const FftShape<T>& shape, T* spectrum, T* tile, int64_t columns) {
     if (shape.twist) twist_strip<T, true>(strip, shape.twist + s * rows * 2 * VL, rows);
     invert_strip(shape.rows, strip);
   }
+}
+
+// With z = a + i b for real a and b: 2 A(f) = Z(f) + conj Z(-f), 2 B(f) = -i (Z(f) - conj Z(-f)).
+template <class T>
+void forward_real(const FftShape<T>& shape, T* tile, T* spectrum, int64_t columns) {
+  constexpr int VL = kLanes<T>;
+  const int64_t rows = shape.rows.n, width = shape.columns.n, live = (columns + VL - 1) / VL, half = (live + 1) / 2;
+  for (int64_t s = 0; s < half; ++s) transform_strip(shape.rows, tile + s * rows * 2 * VL);
+  alignas(64) T a[VL * 2 * VL], b[VL * 2 * VL];
+  for (int64_t i = 0; i < shape.kept / VL; ++i) {
+    T* strip = spectrum + i * width * 2 * VL;
+    for (int64_t s = 0; s < half; ++s) {
+      const T* from = tile + s * rows * 2 * VL;
+      for (int l = 0; l < VL; ++l) {
+        const int32_t* at = shape.opposite + 2 * (i * VL + l);
+        const T *p = from + at[0] * 2 * VL, *q = from + at[1] * 2 * VL;
+        const Vec<T> re = load(p), im = load(p + VL), other_re = load(q), other_im = load(q + VL);
+        store(a + l * 2 * VL, re + other_re);
+        store(a + l * 2 * VL + VL, im - other_im);
+        store(b + l * 2 * VL, im + other_im);
+        store(b + l * 2 * VL + VL, other_re - re);
+      }
+      transpose_block(static_cast<const T*>(a), strip + s * VL * 2 * VL);
+      if (half + s < live) transpose_block(static_cast<const T*>(b), strip + (half + s) * VL * 2 * VL);
+    }
+    transform_rest(shape.columns, strip, live);
+  }
+}
+
+// Z(f) = A(f) + i B(f), Z(-f) = conj A(f) + i conj B(f)
+template <class T>
+void inverse_real(const FftShape<T>& shape, T* spectrum, T* tile, int64_t columns) {
+  constexpr int VL = kLanes<T>;
+  const int64_t rows = shape.rows.n, width = shape.columns.n, live = (columns + VL - 1) / VL, half = (live + 1) / 2;
+  alignas(64) T a[VL * 2 * VL], b[VL * 2 * VL];
+  for (int64_t i = 0; i < shape.kept / VL; ++i) {
+    T* strip = spectrum + i * width * 2 * VL;
+    invert_strip(shape.columns, strip);
+    for (int64_t s = 0; s < half; ++s) {
+      const int64_t other = half + s < live ? half + s : s;  // of none any: it is not looked at
+      transpose_block(static_cast<const T*>(strip + s * VL * 2 * VL), a);
+      transpose_block(static_cast<const T*>(strip + other * VL * 2 * VL), b);
+      T* to = tile + s * rows * 2 * VL;
+      for (int l = 0; l < VL; ++l) {
+        const int32_t* at = shape.opposite + 2 * (i * VL + l);
+        T *p = to + at[0] * 2 * VL, *q = to + at[1] * 2 * VL;
+        const T *u = a + l * 2 * VL, *v = b + l * 2 * VL;
+        store(p, load(u) - load(v + VL));
+        store(p + VL, load(u + VL) + load(v));
+        store(q, load(u) + load(v + VL));
+        store(q + VL, load(v) - load(u + VL));
+      }
+    }
+  }
+  for (int64_t s = 0; s < half; ++s) invert_strip(shape.rows, tile + s * rows * 2 * VL);
 }
 
 template <class T>
@@ -327,9 +389,10 @@ void store_tile(const FftStore<T>& a) {
 }
 
 const FftKernels& fft_kernels() {
-  static constexpr FftKernels table = {
-      {kMostRadix, forward<float>, inverse<float>, multiply<float>, load_tile<float>, store_tile<float>},
-      {kMostRadix, forward<double>, inverse<double>, multiply<double>, load_tile<double>, store_tile<double>}};
+  static constexpr FftKernels table = {{kMostRadix, forward<float>, inverse<float>, forward_real<float>,
+                                        inverse_real<float>, multiply<float>, load_tile<float>, store_tile<float>},
+                                       {kMostRadix, forward<double>, inverse<double>, forward_real<double>,
+                                        inverse_real<double>, multiply<double>, load_tile<double>, store_tile<double>}};
   return table;
 }
 

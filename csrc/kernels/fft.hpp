@@ -29,7 +29,15 @@ struct FftShape {
   FftLength<T> rows, columns;
   const T*
       twist;  // null, or factors between the two passes, laid out like the tile: one line of rows * columns elements
+  // Of a real tile: of each row of the spectrum's `kept` (whole vectors) where its frequency and the opposite one stand
+  // among the tile's rows; entries behind rows / 2 + 1 repeat others.
+  const int32_t* opposite;
+  int64_t kept;
 };
+
+// A real tile stands as a complex one of half as many strips, rounded up: those of its first half are the real parts,
+// the others imaginary ones. Its spectrum has half of the frequencies, twice their values: of opposite ones either is
+// the other's conjugate.
 
 // Real or imaginary part (`part` 0 or 1) of a tile: element (r, c) = src[row[r] + column(r * column_step + c)], a zero
 // where either is kFftZero. column(i) is first + (i - begin) * step for i in [begin, end), else kFftZero if
@@ -81,6 +89,9 @@ struct FftKernelsOf {
   void (*forward)(const FftShape<T>&, T* tile, T* spectrum, int64_t columns);
   // spectrum -> the first `columns` columns of the tile, times rows * columns; overwrites the spectrum.
   void (*inverse)(const FftShape<T>&, T* spectrum, T* tile, int64_t columns);
+  // The same of a real tile; `columns` are its own.
+  void (*forward_real)(const FftShape<T>&, T* tile, T* spectrum, int64_t columns);
+  void (*inverse_real)(const FftShape<T>&, T* spectrum, T* tile, int64_t columns);
   void (*multiply)(const FftMultiply<T>&);
   void (*load)(const FftLoad<T>&);
   void (*store)(const FftStore<T>&);
