@@ -330,7 +330,10 @@ def explain(
 
     Returns algorithm, kernel family, instruction set, register tile ``mr x nr`` (elements), vector lanes, channels
     and pixels of a block, workspace in bytes (per thread, and shared), threads, multiply-accumulates, bytes of input,
-    weight and output, and the plan's cost estimate in cycles of one core.
+    weight and output, and the plan's cost estimate in cycles of one core. An input gradient that is computed in pieces
+    (a stride, a padding mode) names what runs on the largest of them.
+
+    Raises ValueError for shapes or values that do not fit, TypeError for another dtype.
     """
     f64 = np.dtype(np.float64) == dtype
     if not f64 and np.dtype(np.float32) != dtype:
