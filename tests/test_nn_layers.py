@@ -442,7 +442,9 @@ def test_summary_of_lenet5() -> None:
     [
         (lambda: nn.Conv1d(4, 6, 3, stride=2, dilation=2, groups=2), (4, 11), 6 * 2 * 3 * 4, (5,)),
         (lambda: nn.Conv3d(1, 2, (1, 2, 3), padding="same"), (1, 4, 4, 4), 2 * 64 * 6, (1, 2, 3)),
-        (lambda: nn.ConvTranspose2d(3, 2, 2, stride=2), (3, 4, 4), 48 * 8, (2, 2)),
+        (lambda: nn.ConvTranspose2d(3, 2, 2, stride=2), (3, 4, 4), 48 * 8, (1, 1)),
+        (lambda: nn.ConvTranspose1d(3, 2, 5, stride=2, dilation=2), (3, 9), 27 * 10, (5,)),
+        (lambda: nn.ConvTranspose2d(1, 1, 3), (1, 4, 4), 16 * 9, (3, 3)),
         (lambda: nn.LocallyConnected2d(1, 2, 5, 3), (1, 5, 5), 9 * 18, (3, 3)),
         (lambda: nn.GlobalAvgPool(), (2, 6, 5), 0, (6, 5)),
         (lambda: nn.Linear(7, 3), (7,), 21, None),

@@ -90,7 +90,8 @@ def _macs(layer: Module, x: Array, y: Array) -> int:
 def summary(model: Module, input_shape: Sequence[int]) -> Summary:
     """Run one sample of zeros, shaped ``(C, ...)``, through ``model`` and describe every layer.
 
-    The receptive field is exact for layers in a row; in a branch it is that of the branch.
+    The receptive field is exact for layers in a row, but behind a transposed convolution with a stride it is an upper
+    bound; in a branch it is that of the branch.
     """
     dtype = next((p.data.dtype for p in model.parameters()), np.dtype(np.float32))
     fields = _Fields(len(input_shape) - 1)
@@ -150,7 +151,11 @@ def _window(layer: Module, x: Array, y: Array) -> tuple[tuple[int, ...], tuple[i
     stride = options.get("stride", getattr(layer, "stride", 1))
     if stride is None:
         stride = kernel
-    return _each(kernel, nd), _each(stride, nd), _each(options.get("dilation", 1), nd)
+    kernel, stride, dilation = (_each(value, nd) for value in (kernel, stride, options.get("dilation", 1)))
+    if isinstance(layer, _ConvTranspose):  # an output sees the inputs whose taps meet there, a stride apart
+        seen = tuple(d * (k - 1) // s + 1 for k, s, d in zip(kernel, stride, dilation, strict=True))
+        return seen, (1,) * nd, (1,) * nd
+    return kernel, stride, dilation
 
 
 def _each(value: Any, nd: int) -> tuple[int, ...]:
