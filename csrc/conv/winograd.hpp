@@ -160,7 +160,7 @@ int64_t winograd_weight_plane(int64_t channels) {
 // Small problems are left to exact sums, whatever they cost: integers stay integers. Rows and channels of a group,
 // pixels of all.
 inline bool large_enough_for_winograd(const WinogradShape& shape, int64_t rows, int64_t channels, int64_t pixels) {
-  return rows >= 4 && channels >= 4 &&
+  return rows >= 16 && channels >= 16 &&
          static_cast<double>(shape.products() * rows * channels) * static_cast<double>(pixels) >= 1 << 20;
 }
 
