@@ -22,8 +22,9 @@ constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside t
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
 constexpr int64_t kStreamed = 8;           // channels at a time of a large x of which a single tile of rows is made
 constexpr int64_t kStreamedPixels = 8192;  // long stretches of each
-constexpr int64_t kOnePass = 256;          // terms of a sum that is stored once
-constexpr int64_t kOneRunPixels = 128;     // of a block of all channels, at least
+constexpr int64_t kLeastBytes = 768;  // of a sum's terms at a time: more lines of x evict each other from the L1 cache
+constexpr int64_t kOnePass = 256;     // terms of a sum that is stored once
+constexpr int64_t kOneRunPixels = 128;  // of a block of all channels, at least
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart, but for the last `tail`: row by row, or
 // in one sweep over the gaps.
@@ -109,7 +110,7 @@ void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) 
 // Enough channels at a time that adding to y is no burden.
 template <class T>
 int64_t least_channels(const GatherSum<T>& s) {
-  return ceil_div(192, std::max<int64_t>(1, s.taps()));
+  return ceil_div(kLeastBytes / static_cast<int64_t>(sizeof(T)), std::max<int64_t>(1, s.taps()));
 }
 
 // Channels of which a panel takes its share of the cache.
