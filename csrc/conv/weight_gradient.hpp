@@ -16,8 +16,4 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm);
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images);
 
-// dw[o, c, t] = sums[((c - channels.begin) * taps + t) * width + o - outputs.begin], taps t in the order of dw.
-template <class T>
-void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channels, View<T> dw);
-
 }  // namespace fastconv

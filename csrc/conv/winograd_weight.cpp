@@ -17,6 +17,7 @@
 #include "base/parallel.hpp"
 #include "conv/sum_parts.hpp"
 #include "conv/weight_gradient.hpp"
+#include "conv/weight_store.hpp"
 #include "conv/winograd.hpp"
 #include "conv/winograd_patches.hpp"
 #include "kernels/winograd.hpp"

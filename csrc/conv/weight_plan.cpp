@@ -1,0 +1,125 @@
+#include "conv/weight_plan.hpp"
+
+#include <cmath>
+
+#include "conv/sum_parts.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
+constexpr int64_t kBlockBytes = 384 << 10;  // x
+constexpr int64_t kMostPixels = 4096;       // of a block
+constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
+
+}  // namespace
+
+WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_)
+    : p(problem), lanes(vector_lanes), item(item_bytes), turned(turned_) {
+  for (int i = 0; i < 3; ++i) {
+    plane[i] = axis[i] = forward_axis(p.axis[i]);
+    plane[i].offset.resize(1);
+    plane[i].stride = 1;
+    plane[i].outputs = span(i, axis[i].outputs);
+    inside &= plane[i].offset[0] >= 0 && plane[i].offset[0] + plane[i].outputs <= axis[i].in;
+  }
+  oc = p.oc / p.groups;
+  ic = p.ic / p.groups;
+  taps = p.taps();
+  const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
+  dots = cycles(true, pixels_of_all) < cycles(false, pixels_of_all);
+  threads = threads_for(2 * p.macs());
+  cut_outputs_and_channels();
+  grow_block();
+  cut_for_threads();
+}
+
+void WeightPlan::cut_outputs_and_channels() {
+  outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
+  while (dots && outputs > 4 && outputs * ic * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
+  width = dots ? outputs * lanes : outputs;
+  channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
+  channels = ceil_div(ic, ceil_div(ic, channels));
+}
+
+// Parts of the sum where tasks are few, each large enough to be worth its own sums. A block is no more than a part.
+void WeightPlan::grow_block() {
+  const int64_t all = p.mb * p.out_pixels();
+  parts = parts_of_sums(tasks(), all / kPartPixels, 2 * p.macs() / static_cast<double>(tasks()));
+  const int64_t pixels =
+      std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? kDotPixels : kMostPixels));
+  auto fits = [&](int64_t n, const int64_t* e) {
+    return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
+  };
+  extent[2] = std::min(p.axis[2].out, pixels);
+  while (extent[2] > 16 && !fits(1, extent)) extent[2] = ceil_div(extent[2], 2);
+  for (int i : {1, 0}) {
+    if (i == 0 && extent[1] < p.axis[1].out) break;
+    while (extent[i] < p.axis[i].out) {
+      int64_t more[3] = {extent[0], extent[1], extent[2]};
+      ++more[i];
+      if (!fits(1, more)) break;
+      ++extent[i];
+    }
+  }
+  if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
+    while (images < p.mb && fits(images + 1, extent)) ++images;
+  parts = std::min(parts, blocks());
+}
+
+// For the threads' sake: no sum changes.
+void WeightPlan::cut_for_threads() {
+  while (parts == 1 && threads > 1 && tasks() < 2 * threads && (channels > 8 || (channels > 1 && taps > 8)))
+    channels = ceil_div(channels, 2);
+  if (channels < ic || outputs < oc) return;
+  group_count = std::max<int64_t>(1, std::min(p.groups, kSumBytes / item / sum_elements()));
+  if (threads > 1) group_count = std::min(group_count, ceil_div(p.groups, 4 * threads));
+  if (parts > 1) group_count = 1;
+}
+
+// What a block takes of the cache, a channel. Of x itself nothing but the lines that are read.
+int64_t WeightPlan::block_elements(int64_t n, const int64_t* e) const {
+  if (dots) return block_channel_size(axis, n, e, expand);
+  if (inside && taps == 1) return n * e[0] * e[1] * e[2] * std::min<int64_t>(axis[2].stride, 16);
+  return n * span(0, e[0]) * span(1, e[1]) * span(2, e[2]);
+}
+
+// Estimated cycles of a group for so many pixels: the products, by how well they fill the vectors and the tile, what
+// dy takes to be read or transposed, and storing the sums.
+double WeightPlan::cycles(bool with_dots, double pixels) const {
+  const double sums = static_cast<double>(oc * ic * taps), wide = static_cast<double>(lanes);
+  if (with_dots) {
+    const double plane = static_cast<double>(p.axis[1].out * p.axis[2].out),
+                 row = joined_rows() ? plane : static_cast<double>(p.axis[2].out);
+    const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
+    const double residues = static_cast<double>(ic) * (steps - 1);
+    const double calls = pixels / std::min<double>(plane, kDotPixels / 2);
+    return sums * (pixels / row * (0.65 * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels;
+  }
+  const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, lanes));
+  return sums * (pixels / (2 * wide * (oc > lanes ? 0.95 : 0.65)) + (turned ? 2 : 12) / wide) / fill +
+         0.27 * pixels * static_cast<double>(oc);
+}
+
+Box WeightPlan::box(int64_t i) const {
+  Box b{};
+  for (int a : {2, 1, 0}) {
+    b.begin[a] = i % cuts(a) * extent[a];
+    b.end[a] = std::min(p.axis[a].out, b.begin[a] + extent[a]);
+    i /= cuts(a);
+  }
+  b.image0 = i * images;
+  b.image1 = std::min(p.mb, b.image0 + images);
+  return b;
+}
+
+WeightPlan::Task WeightPlan::task(int64_t i) const {
+  const int64_t co = ceil_div(oc, outputs), cc = ceil_div(ic, channels);
+  const int64_t o = i % co, c = i / co % cc;
+  const int64_t g = i / (co * cc) * group_count;
+  return {{g, std::min(p.groups, g + group_count)},
+          {o * outputs, std::min(oc, (o + 1) * outputs)},
+          {c * channels, std::min(ic, (c + 1) * channels)}};
+}
+
+}  // namespace fastconv

@@ -1,0 +1,65 @@
+// How the weight gradient of the packed direct algorithm is cut (conv/weight_sum.hpp): the same for both types of
+// elements but for their size.
+#pragma once
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "base/range.hpp"
+#include "conv/block.hpp"
+#include "fastconv/conv.hpp"
+
+namespace fastconv {
+
+constexpr int64_t kDotPixels = 1024;  // of dy's rows that stay in the L1 cache for dots with all channels and taps
+constexpr int64_t kOuterPanelBytes = 32 << 10;  // transposed dy, in the L1 cache
+
+struct WeightPlan {
+  // `turned`: dw is transposed.
+  WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_);
+
+  // What one task sums: in each group of g, output channels o times channels c (both within the group).
+  struct Task {
+    Range g, o, c;
+  };
+  // Coordinates from the first that n outputs read to the last.
+  int64_t span(int i, int64_t n) const {
+    return (std::max<int64_t>(n, 1) - 1) * axis[i].stride + axis[i].offset.back() - axis[i].offset[0] + 1;
+  }
+  // Rows of outputs that follow one another behind every tap.
+  bool joined_rows() const { return taps == 1 && p.axis[1].stride == 1 && p.axis[2].stride == 1; }
+  int64_t tasks() const { return ceil_div(p.groups, group_count) * ceil_div(oc, outputs) * ceil_div(ic, channels); }
+  Task task(int64_t i) const;
+  int64_t cuts(int i) const { return ceil_div(p.axis[i].out, extent[i]); }
+  int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
+  Box box(int64_t i) const;
+  int64_t sum_elements() const { return channels * taps * width; }
+  // Estimated cycles for so many images.
+  double cost(int64_t n) const { return p.groups * cycles(dots, static_cast<double>(n * p.out_pixels())); }
+
+  const ConvProblem p;
+  const int64_t lanes, item;
+  AxisMap axis[3];          // as dots pack them: behind every output one entry a tap, or fewer if taps share them
+  AxisMap plane[3];         // all coordinates from the first that is read to the last
+  int64_t oc, ic;           // of a group
+  int64_t taps;             // of a channel
+  bool inside = true;       // no tap is outside x
+  bool dots;                // which tile
+  const bool turned;        // dw is transposed: sums stand in its order
+  int64_t group_count = 1;  // groups, a task
+  int64_t width;     // columns of the sums kept for one row: output channels (padded), or lanes * output channels
+  int64_t channels;  // of x, a task
+  int64_t outputs;   // output channels, a task
+  int64_t images = 1, extent[3] = {1, 1, 1};  // of a block
+  int64_t parts = 1;                          // of the sum over pixels
+  int threads;
+  const bool expand[3] = {false, false, false};
+
+ private:
+  double cycles(bool with_dots, double pixels) const;
+  void cut_outputs_and_channels();
+  void grow_block();
+  void cut_for_threads();
+  int64_t block_elements(int64_t n, const int64_t* e) const;
+};
+
+}  // namespace fastconv
