@@ -82,7 +82,11 @@ def test_plan() -> None:
         assert kernel((batch, 3, 224, 224), (96, 3, 4, 4), stride=4) == "patches"
         assert kernel((batch, 3, 224, 224), (32, 3, 3, 3), stride=2, padding=1) == "patches"
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1) == "patches"
+        assert kernel((batch, 1, 70, 60), (32, 1, 5, 5)) == "patches"
+        assert kernel((batch, 2, 11, 11), (256, 2, 11, 11), padding=(5, 0)) == "patches"
+        assert kernel((batch, 3, 150, 150), (16, 3, 11, 11), padding=5) != "patches"
         assert kernel((batch, 6, 14, 14), (16, 6, 5, 5)) != "patches"
+        assert kernel((batch, 3, 32, 32), (32, 3, 3, 3), padding=1) != "patches"
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1, padding_mode="reflect") != "patches"
     assert kernel((1, 256, 14, 14), (512, 256, 2, 2), stride=2) != "patches"  # the product has a plan of its own
 

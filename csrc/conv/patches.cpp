@@ -6,6 +6,7 @@
 #include "base/parallel.hpp"
 #include "conv/block.hpp"
 #include "conv/correlation.hpp"
+#include "conv/fft.hpp"
 #include "conv/operands.hpp"
 #include "kernels/conv.hpp"
 
@@ -21,13 +22,11 @@ constexpr int64_t kDeep = 128;               // channels of dy
 constexpr int64_t kCollides = 4096;          // bytes: lines at multiples of it share a set of the L1 cache
 constexpr int64_t kLeastChannels = 16;       // shorter sums do not repay adding their results up
 constexpr int64_t kFew = 12;                 // channels of dx: more fill tiles of their own, and Winograd's
-// Without a stride, beside the tiles of few rows,
-constexpr int64_t kMostTaps = 49;           // and Fourier transforms,
-constexpr int64_t kBatchBytes = 320 << 10;  // and batches in lanes, whose bits a single image has,
-constexpr int64_t kBands = 3;               // and, for no more channels, the rows of an image:
-constexpr int64_t kBandChannels = 48;       // these sums are too short beside them,
-constexpr int64_t kBandPixels = 256;        // these images too small
-constexpr int64_t kBandBytes = 12 << 20;    // and so much, read again for each channel of dx, comes slowly
+constexpr double kAdding = 0.3;              // channels of dy, a byte of a vector
+// Without a stride, beside the tiles of few rows:
+constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
+constexpr int64_t kSquareChannels = 3;      // squares of three taps read dy again for each,
+constexpr int64_t kSquareBytes = 6 << 20;   // and so much comes slowly
 
 // An axis: output o meets element o * stride + t * dilation - pad_before with tap t.
 struct PatchAxis : ConvAxis {
@@ -395,16 +394,31 @@ class PatchSum {
   const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
 };
 
-// Whether patches are quicker than the tiles whose rows are channels of dx or, if those are few, rows of an image: as
-// measured. Looks at one image alone.
-bool beats_rows(const ConvProblem& p, const Machine& machine) {
-  const int64_t ic = p.ic / p.groups, oc = p.oc / p.groups, pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
-  if (p.taps() > kMostTaps) return false;
-  if (ic > kBands)
-    return ic * pixels * machine.lanes * machine.size > kBatchBytes &&
-           1 + 15 / static_cast<double>(oc) < 1.15 + 3 / static_cast<double>(ic);
-  if (oc < kBandChannels || pixels <= kBandPixels) return false;
-  return p.taps() > 9 || ic * oc * p.out_pixels() * machine.size > (ic > 1 ? 1 : 2) * kBandBytes;
+// What adding makes of the cost of the products: as long as a vector is added, a sum could go on so many channels.
+double with_adding(const ConvProblem& p, int64_t bytes) {
+  return 1 + kAdding * static_cast<double>(bytes) / static_cast<double>(p.oc / p.groups);
+}
+double cost(const ConvProblem& p, const Machine& m) {
+  return p.macs() / (2 * m.lanes) * with_adding(p, m.lanes * m.size);
+}
+
+// Whether each axis keeps its size under three taps, or has one: squares read dy where it stands.
+bool are_squares(const ConvProblem& p) {
+  const auto keeps = [](const ConvAxis& a) {
+    return a.k == 3 && a.dilation == 1 && a.pad_before == 1 && a.out == a.in;
+  };
+  return p.axis[0].in == 1 && p.axis[0].k == 1 && keeps(p.axis[1]) && keeps(p.axis[2]);
+}
+
+// Whether patches are quicker than the tiles whose rows are channels of dx, which they hardly fill, and which multiply
+// by the zeros around dy as well unless a batch is in lanes. Small images' lines are added in parts of vectors, however
+// short those are. Looks at one image alone.
+bool beats_tiles(const ConvProblem& p, const Machine& m) {
+  const int64_t ic = p.ic / p.groups, pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
+  if (ic <= kSquareChannels && are_squares(p)) return ic * p.oc / p.groups * pixels * m.size > kSquareBytes;
+  const double tiles = 1.15 + 3.5 / static_cast<double>(ic);
+  if (p.axis[0].in == 1 && ic * pixels * m.lanes * m.size <= kBatchBytes) return with_adding(p, 64) < tiles;
+  return with_adding(p, m.lanes * m.size) * static_cast<double>(p.out_pixels()) < tiles * static_cast<double>(pixels);
 }
 
 bool suits(const ConvProblem& p, const Machine& machine) {
@@ -412,9 +426,18 @@ bool suits(const ConvProblem& p, const Machine& machine) {
   for (const ConvAxis& a : p.axis)
     if (a.stride > a.k || (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0)) return false;
   if (are_apart(p)) return true;
-  if (p.ic / p.groups > kFew || (p.axis[2].stride == 1 && !beats_rows(p, machine))) return false;
+  if (p.ic / p.groups > kFew || (p.axis[2].stride == 1 && !beats_tiles(p, machine))) return false;
   const Patches s(p, machine);
   return s.rows() * s.plane * s.size <= kMostBytes;
+}
+
+template <class T>
+bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
+  if (p.axis[2].stride > 1 || !may_use_fft(p, algorithm)) return false;
+  FftAxes axes = fft_axes(p);
+  std::swap(axes.channels, axes.rows);
+  const FftPlan plan = choose_fft<T>(algorithm, axes, false);
+  return plan.applies() && plan.cost * static_cast<double>(p.mb) < cost(p, machine<T>());
 }
 
 void describe(const Patches& s, const Machine& machine, ConvPlan& plan) {
@@ -425,14 +448,15 @@ void describe(const Patches& s, const Machine& machine, ConvPlan& plan) {
   plan.block_channels = s.oc;
   plan.block_pixels = s.strip * s.line;
   plan.threads = s.threads;
-  plan.cost = s.p.macs() / (2 * machine.lanes) * (1 + 15 / static_cast<double>(s.oc));
+  plan.cost = cost(s.p, machine);
 }
 
 }  // namespace
 
 template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
-  return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, machine<T>());
+  return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, machine<T>()) &&
+         !is_fourier<T>(p, algorithm);
 }
 
 template <class T>
