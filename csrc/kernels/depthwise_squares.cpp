@@ -226,14 +226,17 @@ template <class T>
 struct Folded {
   Mask<T> first, last;
   int64_t end;
+  bool ends_before;  // the last one is the last lane of the column before the last
   FASTCONV_INLINE Folded(const SquareRows<T>& b, const Block<T>& block, int columns)
       : first(one_lane<T>(b.fold.first - block.at)),
         last(one_lane<T>(b.fold.last - block.at - (columns - 1) * kLanes<T>)),
-        end(b.lines.width - 1) {}
+        end(b.lines.width - 1),
+        ends_before(b.fold.last - block.at == (columns - 1) * kLanes<T> - 1) {}
   template <int C>
   FASTCONV_INLINE void add(int c, int k, const T* line, Vec<T>& in) const {
     if (c == 0 && k == 2) in += first ? splat(*line) : Vec<T>{};
     if (c == C - 1 && k == 0) in += last ? splat(line[end]) : Vec<T>{};
+    if (c == C - 2 && k == 0 && ends_before) in += one_lane<T>(kLanes<T> - 1) ? splat(line[end]) : Vec<T>{};
   }
 };
 // Adds the first line or the last one by a row of taps to an output row that is stored, if to any.

@@ -23,7 +23,8 @@ struct SquareLines {
 // in this order.
 // Where it `folds`, as the gradient of padding that reflects or repeats does, and does not clamp: output row `top` has
 // line 0 by the last row of taps besides, row `bottom` the last line by the first row; neither if negative. Likewise
-// outputs `first` and `last` of every row, of which the former is in the first vector and the latter in the last one.
+// outputs `first` and `last` of every row, of which the former is in the first vector and the latter in the last one
+// or, as its last lane, in the one before that.
 struct SquareFold {
   bool folds;
   int64_t top, bottom, first, last;
