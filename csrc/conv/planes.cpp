@@ -160,25 +160,18 @@ ImageLines<T> PlaneLines<T>::lines(const T* x, int64_t plane, const T* memory, V
   const int64_t entries = h_.entries();
   table.resize(static_cast<size_t>(channels_ * entries));
   const T** to = table.data();
-  const auto list = [&](auto line_of) {
-    for (int64_t q = 0; q < apart_; ++q)
-      for (int64_t e = q; e < entries; e += apart_) *to++ = line_of(e);
-  };
-  if (!in_place_) {
-    memory += plane * channels_ * channel_size_;
-    for (int64_t c = 0; c < channels_; ++c) {
-      const int64_t at = depth_ ? c - c % depth_->taps() + slot_of(channel(x, c % depth_->taps(), slice)) : c;
-      list([&](int64_t e) { return memory + (at * entries + e) * row_; });
-    }
-    return {table.data(), row_, 0, row_ / kernels_.lanes - 1};
-  }
+  if (!in_place_) memory += plane * channels_ * channel_size_;
   for (int64_t c = 0; c < channels_; ++c) {
-    const T* const from = channel(x, c, slice);
-    list([&](int64_t e) {
-      const int64_t source = h_.source[static_cast<size_t>(e)];
-      return source < 0 || !from ? memory : from + source * x_row_;
-    });
+    const int64_t t = depth_ ? c % depth_->taps() : 0;
+    const T* const from = in_place_ ? channel(x, c, slice)
+                                    : memory + (depth_ ? c - t + slot_of(channel(x, t, slice)) : c) * channel_size_;
+    for (int64_t q = 0; q < apart_; ++q)
+      for (int64_t e = q; e < entries; e += apart_) {
+        const int64_t line = in_place_ ? h_.source[static_cast<size_t>(e)] : e;
+        *to++ = line < 0 || !from ? memory : from + line * (in_place_ ? x_row_ : row_);
+      }
   }
+  if (!in_place_) return {table.data(), row_, 0, row_ / kernels_.lanes - 1};
   const auto [low, high] = std::minmax_element(w_map_.offset.begin(), w_map_.offset.end());
   const int64_t first = *low + cut_.begin, lanes = kernels_.lanes;
   return {table.data(), w_map_.in, first < 0 ? ceil_div(-first, lanes) : 0,

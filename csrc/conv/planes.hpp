@@ -57,12 +57,13 @@ class PlaneLines {
   ImageLines<T> lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table, int64_t slice = 0) const;
 
   // f(first row of outputs, rows from one of its to the next, how many, kernel, its lines) for bands of at most `most`
-  // rows that make up `rows`: with dilation of every so many-th row, whose taps meet neighbouring lines of `lines`.
+  // rows that make up `rows`, some
+  // of which may come `again`: with dilation of every so many-th row, whose taps meet neighbouring lines of `lines`.
   template <class F>
-  void for_each_band(int64_t rows, int64_t most, const ImageLines<T>& lines, F f) const {
+  void for_each_band(int64_t rows, int64_t most, bool again, const ImageLines<T>& lines, F f) const {
     const T* const* line = lines.line;
     for (int64_t q = 0; q < std::min(apart_, rows); line += (h_.entries() - q - 1) / apart_ + 1, ++q)
-      fastconv::for_each_band((rows - q - 1) / apart_ + 1, most, [&](int64_t r, int64_t n, int64_t kernel) {
+      fastconv::for_each_band((rows - q - 1) / apart_ + 1, most, again, [&](int64_t r, int64_t n, int64_t kernel) {
         f(q + r * apart_, apart_, n, kernel, line + r);
       });
   }

@@ -175,9 +175,13 @@ void band(const Band<T>& b) {
   for (int64_t c = 0, n; c < b.columns; c += n) {
     n = c + C <= b.columns ? C : 1;
     const bool whole = !kReadsParts || (c >= b.lines.whole && c + n <= b.lines.part);
-    if (!whole) n = 1;  // no code for pairs at the border
-    if (n == C && whole) band_columns<T, R, C, Whole<T>>(b, c);
-    else band_columns<T, R, 1, Part<T>>(b, c);
+    if (!whole || R == 1) n = 1;  // no code for pairs at the border, nor for single rows
+    if constexpr (R > 1)
+      if (n == C && whole) {
+        band_columns<T, R, C, Whole<T>>(b, c);
+        continue;
+      }
+    band_columns<T, R, 1, Part<T>>(b, c);
   }
 }
 

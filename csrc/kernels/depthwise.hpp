@@ -10,11 +10,15 @@ namespace fastconv {
 constexpr int kBandRows = 8;
 constexpr int kBands = 3;  // there are kernels for 8, 4 and 1 rows, as far as `rows` says
 
-// f(first row, count of rows, kernel) for bands that make up n rows.
+// f(first row, count of rows, kernel) for bands that make up n rows. Rows may come `again`, and do where one would be a
+// band of its own.
 template <class F>
-void for_each_band(int64_t n, int64_t most, F f) {
+void for_each_band(int64_t n, int64_t most, bool again, F f) {
   for (int64_t r = 0, rows = most, kernel = most > 4 ? 2 : most > 1 ? 1 : 0; r < n; r += rows) {
-    while (rows > n - r) rows = rows > 4 ? 4 : 1, --kernel;
+    while (rows > n - r) {
+      if (again && rows == 4 && n > 4) r = n - rows;
+      else rows = rows > 4 ? 4 : 1, --kernel;
+    }
     f(r, rows, kernel);
   }
 }
