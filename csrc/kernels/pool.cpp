@@ -310,7 +310,8 @@ struct Steps {
 };
 template <class Op, class T>
 constexpr Steps<T> steps() {
-  constexpr int kThree = Op::kMarked ? 0 : 3;  // positions have no kernels of their own
+  constexpr bool kRare = Op::kMarked || (Op::kRepeatable && sizeof(T) > 4);  // without kernels of their own
+  constexpr int kThree = kRare ? 0 : 3;
   return {Op::kMarked,
           fill_margins<Op, T>,
           join_columns<Op, T, 0>,
@@ -433,34 +434,10 @@ void fill_runs(const T* values, int64_t values_step, T factor, T* to, int64_t st
 }
 
 template <class T>
-const int64_t* scatter(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs, int64_t size) {
-  const T* from[kScattered];
-  const int64_t* at[kScattered];
-  T* to[kScattered];
-#pragma GCC unroll 4
-  for (int i = 0; i < kScattered; ++i) from[i] = dy[i], at[i] = index[i], to[i] = dx[i];
-  for (int64_t o = 0; o < outputs; ++o)
-#pragma GCC unroll 4
-    for (int i = 0; i < kScattered; ++i) {
-      const int64_t j = at[i][o];
-      if (static_cast<uint64_t>(j) >= static_cast<uint64_t>(size)) return at[i] + o;
-      to[i][j] += from[i][o];
-    }
-  return nullptr;
-}
-
-template <class T>
 constexpr PoolFunctions<T> functions() {
-  return {kLanes<T>,
-          pool_strip<Max, T>,
-          pool_strip<MaxIndex, T>,
-          pool_strip<Sum, T>,
-          join_runs<Max, T>,
-          join_runs<Sum, T>,
-          fill_runs<T>,
-          scatter<T>,
-          PoolGrads<T>::avg,
-          &PoolTileTable<T>::functions};
+  return {kLanes<T>,          pool_strip<Max, T>, pool_strip<MaxIndex, T>,
+          pool_strip<Sum, T>, join_runs<Max, T>,  join_runs<Sum, T>,
+          fill_runs<T>,       PoolGrads<T>::avg,  &PoolTileTable<T>::functions};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

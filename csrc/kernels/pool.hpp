@@ -93,8 +93,6 @@ FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns) {
   return outputs + columns + 4 * kPoolSlack;
 }
 
-constexpr int kScattered = 4;
-
 // out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for `count` runs.
 template <class T>
 using PoolRunsFunction = void (*)(const T* runs, int64_t step, int64_t count, int64_t n, T divisor, T* out);
@@ -118,10 +116,6 @@ struct PoolFunctions {
   PoolRunsFunction<T> max_runs, sum_runs;
   // count runs of n elements, each filled with a value times `factor`.
   void (*fill_runs)(const T* values, int64_t values_step, T factor, T* to, int64_t step, int64_t count, int64_t n);
-  // dx[i][index[i][o]] += dy[i][o] for kScattered planes, until an index is not in [0, size): returns where it is, or
-  // null.
-  const int64_t* (*scatter)(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs,
-                            int64_t size);
   void (*avg_grad)(const AvgGradStrip<T>&);
   const PoolTileFunctions<T>* tiles;
 };

@@ -11,46 +11,9 @@
 namespace fastconv {
 namespace {
 
-// A plane by flat positions.
-template <class T>
-struct FlatPlane {
-  Box<T> box;
-  bool dense;
-  explicit FlatPlane(const Box<T>& b) : box(b), dense(b.dense()) {}
-  T& operator[](int64_t i) const {
-    if (dense) return box.data[i];
-    const int64_t w = i % box.shape[2], row = i / box.shape[2];
-    return box.data[row / box.shape[1] * box.step[0] + row % box.shape[1] * box.step[1] + w * box.step[2]];
-  }
-  void clear() const {
-    box.for_rows(0, box.size(), [&](T* row, int64_t n) {
-      for (int64_t i = 0; i < n; ++i) row[i * box.step[2]] = 0;
-    });
-  }
-};
-
 [[noreturn]] void bad_index(int64_t index, int64_t size) {
   throw std::invalid_argument("indices holds " + std::to_string(index) + ", which is not in [0, " +
                               std::to_string(size) + "), the plane's elements");
-}
-
-// dx[index] += dy, or = dy.
-template <class T>
-void scatter_plane(const Box<const T>& dy, const Box<const int64_t>& index, const Box<T>& dx, bool add) {
-  const FlatPlane<T> to(dx);
-  const FlatPlane<const int64_t> at(index);
-  const auto size = static_cast<uint64_t>(dx.size());
-  int64_t i = 0;
-  to.clear();
-  dy.for_rows(0, dy.size(), [&](const T* row, int64_t n) {
-    for (int64_t w = 0; w < n; ++w, ++i) {
-      const int64_t where = at[i];
-      if (static_cast<uint64_t>(where) >= size) bad_index(where, dx.size());
-      T& element = to[where];
-      const T v = row[w * dy.step[2]];
-      element = add ? element + v : v;
-    }
-  });
 }
 
 template <class T>
@@ -62,49 +25,73 @@ template <class T>
 bool is_dense_box(const View<T>& v) {
   return plane_box(v, v.data).dense();
 }
+template <class T>
+int64_t plane_size(const View<T>& v) {
+  return v.shape[2] * v.shape[3] * v.shape[4];
+}
+
+// Planes of dy, of positions and of dx as dense memory: where they stand, or copies.
+template <class T>
+struct DensePlanes {
+  Box<T> result;
+  const int64_t* index;
+  const T* dy;
+  T* dx;
+  DensePlanes(const View<const T>& dy_of, const View<const int64_t>& index_of, const View<T>& dx_of, int64_t plane)
+      : result(at(dx_of, plane, dx_of.shape[1])) {
+    const int64_t c = dx_of.shape[1], size = static_cast<int64_t>(sizeof(T));
+    char* memory = Arena::local().reserve(plane_size(index_of) * 8 + (plane_size(dy_of) + plane_size(dx_of)) * size);
+    index = dense_plane(at(index_of, plane, c), reinterpret_cast<int64_t*>(memory));
+    T* copy = reinterpret_cast<T*>(memory + plane_size(index_of) * 8);
+    dy = dense_plane(at(dy_of, plane, c), copy);
+    dx = result.dense() ? result.data : copy + plane_size(dy_of);
+  }
+  void finish() const {
+    if (dx != result.data) copy_out(dx, result);
+  }
+
+ private:
+  template <class U>
+  static Box<U> at(const View<U>& v, int64_t plane, int64_t channels) {
+    return plane_at(v, plane / channels, plane % channels);
+  }
+};
+
+// task(first, last) for shares of all planes.
+template <class T, class Task>
+void share_planes(const View<const T>& dy, const View<T>& dx, Task task) {
+  const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
+  share_out(dx.size() ? dy.shape[0] * dy.shape[1] : 0, work, task);  // rows of no elements are not to be counted
+}
 
 // Nothing is known about where the indices of a plane point: it is one thread's. Several planes at a time where there
 // are, because neighbouring windows often share a winner, and each addition would wait for the one before.
 template <class T>
 void scatter_given(const View<const T>& dy, const View<const int64_t>& indices, const View<T>& dx, bool add) {
-  const int64_t outputs = dy.shape[2] * dy.shape[3] * dy.shape[4], size = dx.shape[2] * dx.shape[3] * dx.shape[4];
-  const bool dense = is_dense_box(dy) && is_dense_box(indices) && is_dense_box(dx);
-  const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
-  const int64_t planes = dx.size() ? dy.shape[0] * dy.shape[1] : 0;  // rows of no elements are not to be counted
-  share_out(planes, work, [&](int64_t begin, int64_t end) {
+  const int64_t outputs = plane_size(dy), size = plane_size(dx);
+  const bool together = add && is_dense_box(dy) && is_dense_box(indices) && is_dense_box(dx);
+  share_planes(dy, dx, [&](int64_t begin, int64_t end) {
+    const T* from[kScattered];
+    const int64_t* index[kScattered];
+    T *to[kScattered], zero = 0;
     for (int64_t i = begin; i < end;) {
-      const int count = dense && add && end - i >= kScattered ? kScattered : 1;
-      const T* from[kScattered];
-      const int64_t* index[kScattered];
-      T *to[kScattered], zero = 0;
+      const int count = together && end - i >= kScattered ? kScattered : 1;
       for (int j = 0; j < count; ++j, ++i) {
-        const int64_t n = i / dy.shape[1], c = i % dy.shape[1];
-        if (!dense) {
-          scatter_plane(plane_at(dy, n, c), plane_at(indices, n, c), plane_at(dx, n, c), add);
+        auto at = [&](const auto& v) { return v.data + i / v.shape[1] * v.stride[0] + i % v.shape[1] * v.stride[1]; };
+        if (count > 1) {
+          from[j] = at(dy), index[j] = at(indices), to[j] = at(dx);
+          pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], size, 1, size);
           continue;
         }
-        from[j] = dy.data + n * dy.stride[0] + c * dy.stride[1];
-        index[j] = indices.data + n * indices.stride[0] + c * indices.stride[1];
-        to[j] = dx.data + n * dx.stride[0] + c * dx.stride[1];
-        pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], size, 1, size);
-        if (count > 1) continue;
-        const int64_t taken = scatter_elements(from[j], index[j], outputs, to[j], size, add);
-        if (taken < outputs) bad_index(index[j][taken], size);
+        const DensePlanes<T> planes(dy, indices, dx, i);
+        pool_functions<T>().fill_runs(&zero, 0, T(1), planes.dx, size, 1, size);
+        const int64_t taken = scatter_elements(planes.dy, planes.index, outputs, planes.dx, size, add);
+        if (taken < outputs) bad_index(planes.index[taken], size);
+        planes.finish();
       }
-      if (count == 1) continue;
-      const int64_t* wrong = pool_functions<T>().scatter(from, index, to, outputs, size);
+      const int64_t* wrong = count > 1 ? scatter_planes(from, index, to, outputs, size) : nullptr;
       if (wrong) bad_index(*wrong, size);
     }
-  });
-}
-
-// task(n, c) for all planes.
-template <class T, class Task>
-void for_each_pair(const View<const T>& dy, const View<T>& dx, Task task) {
-  const double work = static_cast<double>(sizeof(T)) * static_cast<double>(dx.size() + 3 * dy.size());
-  const int64_t planes = dx.size() ? dy.shape[0] * dy.shape[1] : 0;  // rows of no elements are not to be counted
-  share_out(planes, work, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) task(i / dy.shape[1], i % dy.shape[1]);
   });
 }
 
@@ -120,8 +107,9 @@ bool max_pool_halves_backward(const PoolProblem& p, const View<const T>& dy, con
   for_each_run(p, 2 * bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
     const int64_t* given = index.data ? at.of(index) : nullptr;
     if (kernel({at.of(x), x.stride[3], x.stride[1], given, at.of(dy), at.of(dx), planes, h.out, w.out})) return;
-    for (int64_t c = at.c; c < at.c + planes; ++c)
-      scatter_plane(plane_at(dy, at.n, c), plane_at(index, at.n, c), plane_at(dx, at.n, c), true);
+    PlaneGroup g{p, at.n, at.c, nullptr};
+    g.p.channels = planes;
+    scatter_given(g.of(dy), g.of(index), g.of(dx), true);
   });
   return true;
 }
@@ -162,7 +150,12 @@ namespace {
 template <class T>
 void clear(const PoolProblem& p, const View<T>& dx) {
   share_out(p.mb * p.channels, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) FlatPlane<T>(plane_box(dx, plane_of(p, dx, i))).clear();
+    for (int64_t i = begin; i < end; ++i) {
+      const Box<T> box = plane_box(dx, plane_of(p, dx, i));
+      box.for_rows(0, box.size(), [&](T* row, int64_t n) {
+        for (int64_t j = 0; j < n; ++j) row[j * box.step[2]] = 0;
+      });
+    }
   });
 }
 
@@ -305,21 +298,14 @@ void max_unpool(View<const T> x, View<const int64_t> indices, View<T> y) {
 
 template <class T>
 void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> dx) {
-  const bool dense = is_dense_box(dy) && is_dense_box(indices) && is_dense_box(dx);
-  for_each_pair(dy, dx, [&](int64_t n, int64_t c) {
-    const Box<T> to = plane_at(dx, n, c);
-    const FlatPlane<const T> from(plane_at(dy, n, c));
-    const FlatPlane<const int64_t> at(plane_at(indices, n, c));
-    const int64_t size = from.box.size();
-    int64_t i = dense ? gather_elements(from.box.data, at.box.data, to.size(), to.data, size) : 0;
-    if (i == to.size()) return;
-    to.for_rows(i, to.size() - i, [&](T* row, int64_t n_row) {
-      for (int64_t w = 0; w < n_row; ++w, ++i) {
-        const int64_t where = at[i];
-        if (static_cast<uint64_t>(where) >= static_cast<uint64_t>(size)) bad_index(where, size);
-        row[w * to.step[2]] = from[where];
-      }
-    });
+  const int64_t outputs = plane_size(dx), size = plane_size(dy);
+  share_planes(dy, dx, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const DensePlanes<T> planes(dy, indices, dx, i);
+      const int64_t taken = gather_elements(planes.dy, planes.index, outputs, planes.dx, size);
+      if (taken < outputs) bad_index(planes.index[taken], size);
+      planes.finish();
+    }
   });
 }
 

@@ -4,6 +4,13 @@
 
 namespace fastconv {
 
+constexpr int kScattered = 4;
+
+// dx[i][index[i][o]] += dy[i][o] for kScattered planes, until an index is not in [0, size): returns where it is, or
+// null.
+template <class T>
+const int64_t* scatter_planes(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs,
+                              int64_t size);
 // dx[index[i]] += dy[i], or = dy[i]; stops before an index that is not in [0, size). Returns how many were taken.
 template <class T>
 int64_t scatter_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size, bool add);
@@ -14,16 +21,17 @@ int64_t gather_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int
 // to = |x|^power.
 template <class T>
 void raise(const T* x, int64_t n, T power, T* to);
-// Roots of sums of powers, in place. False, and nothing is done, if a sum overflowed or may have lost something to
-// underflow.
+// Whether roots and weights can be told from sums of powers: none overflowed or lost anything to underflow.
 template <class T>
-bool take_roots(T* sums, int64_t n, T power);
-// What an output gives to |x|^(power - 1) of each element under it, dy sum^(1 / power - 1), in place of dy. False
-// likewise, and where it cannot be told in this range: then dy is lost.
+bool are_safe(const T* sums, int64_t n);
+template <class T>
+void take_roots(T* sums, int64_t n, T power);
+// What an output gives to |x|^(power - 1) of each element under it, dy sum^(1 / power - 1), in place of dy. False where
+// that leaves the range.
 template <class T>
 bool take_weights(const T* sums, int64_t n, T power, T* dy);
-// dx *= sign(x) |x|^power; where dx is 0 x may be anything.
+// dx *= sign(x) size; 0 where x is, and where dx is, whatever the others are.
 template <class T>
-void times_powers(const T* x, int64_t n, T power, T* dx);
+void times_signed(const T* x, const T* size, int64_t n, T* dx);
 
 }  // namespace fastconv

@@ -35,15 +35,6 @@ LpNorm<T> lp_window(const WindowBox<T>& window, Norm norm) {
   return result;
 }
 
-// visit(window, output) for all outputs of a plane, whose windows lie in the plane `x` of `view`.
-template <class T, class Visit>
-void for_windows(const PoolProblem& p, const View<const T>& view, const T* x, Visit visit) {
-  int64_t i = 0;
-  for (int64_t d = 0; d < p.axis[0].out; ++d)
-    for (int64_t h = 0; h < p.axis[1].out; ++h)
-      for (int64_t w = 0; w < p.axis[2].out; ++w, ++i) visit(WindowBox<T>(p.axis, view, x, {d, h, w}), i);
-}
-
 // A group's planes, their powers and their outputs, dense.
 template <class T>
 struct LpGroup {
@@ -54,39 +45,62 @@ struct LpGroup {
   T power;
   T *sums, *powers;
 
-  static int64_t elements(const PoolProblem& p) {
-    int64_t in = 1, out = 1;
-    for (const PoolAxis& a : p.axis) in *= a.in, out *= a.out;
-    return in + out;
+  static int64_t inputs_of(const PoolProblem& p) { return p.axis[0].in * p.axis[1].in * p.axis[2].in; }
+  static int64_t outputs_of(const PoolProblem& p) { return p.axis[0].out * p.axis[1].out * p.axis[2].out; }
+  // For `out` arrays of outputs and `in` of inputs.
+  static int64_t bytes(const PoolProblem& p, int64_t out, int64_t in) {
+    return (out * outputs_of(p) + in * inputs_of(p)) * static_cast<int64_t>(sizeof(T));
   }
-  static int64_t bytes(const PoolProblem& p) { return elements(p) * static_cast<int64_t>(sizeof(T)); }
 
   LpGroup(const PlaneGroup& group, Norm n, const View<const T>& all)
-      : g(group), norm(n), x(group.of(all)), inputs(x.shape[2] * x.shape[3] * x.shape[4]), power(static_cast<T>(n.p)) {
-    outputs = elements(g.p) - inputs;
-    sums = reinterpret_cast<T*>(g.memory);
-    powers = sums + g.p.channels * outputs;
-  }
+      : g(group),
+        norm(n),
+        x(group.of(all)),
+        inputs(inputs_of(group.p)),
+        outputs(outputs_of(group.p)),
+        power(static_cast<T>(n.p)),
+        sums(reinterpret_cast<T*>(group.memory)),
+        powers(sums + group.p.channels * outputs) {}
   const T* plane(int64_t c) const { return x.data + c * x.stride[1]; }
-  View<T> all_sums() const { return dense_view(sums, g.p.channels, g.p.axis[0].out, g.p.axis[1].out, g.p.axis[2].out); }
+  const T* dense_plane_of_x(int64_t c, T* scratch) const { return dense_plane(plane_box(x, plane(c)), scratch); }
+  View<T> like_y(T* data) const {
+    const PoolAxis* a = g.p.axis;
+    return dense_view(data, g.p.channels, a[0].out, a[1].out, a[2].out);
+  }
+  View<T> like_x(T* data) const { return dense_view(data, g.p.channels, x.shape[2], x.shape[3], x.shape[4]); }
 
-  // Sums of powers, or the largest elements.
+  // Sums (or means) of powers, or the largest elements.
   void join() const {
     for (int64_t c = 0; c < g.p.channels; ++c) {
       T* to = powers + c * inputs;
-      raise(dense_plane(plane_box(x, plane(c)), to), inputs, std::isinf(power) ? T(1) : power, to);
+      raise(dense_plane_of_x(c, to), inputs, std::isinf(power) ? T(1) : power, to);
     }
-    const View<const T> from = dense_view(powers, g.p.channels, x.shape[2], x.shape[3], x.shape[4]);
-    if (std::isinf(power)) return max_pool<T>(g.p, from, all_sums(), {});
-    avg_pool<T>(g.p, {false, 1}, from, all_sums());
-    if (norm.mean) divide_by_counts(sums);
+    if (std::isinf(power)) return max_pool<T>(g.p, like_x(powers), like_y(sums), {});
+    avg_pool<T>(g.p, {false, 1}, like_x(powers), like_y(sums));
+    divide_by_counts(sums);
   }
+  // What only means have to do.
   void divide_by_counts(T* values) const {
-    for (int64_t c = 0; c < g.p.channels; ++c)
-      for_windows(g.p, x, plane(c), [&](const WindowBox<T>& window, int64_t i) {
-        values[c * outputs + i] /= static_cast<T>(window.box.size());
-      });
+    for (int64_t c = 0; norm.mean && c < g.p.channels; ++c)
+      for (Windows windows(*this, c); windows.next(); ++values) *values /= static_cast<T>(windows.window().box.size());
   }
+
+  // The windows of a plane, one after the other.
+  class Windows {
+   public:
+    Windows(const LpGroup& group, int64_t c) : g_(group), plane_(group.plane(c)) {}
+    bool next() { return ++i_ < g_.outputs; }
+    int64_t output() const { return i_; }
+    __attribute__((noinline)) WindowBox<T> window() const {
+      const PoolAxis* a = g_.g.p.axis;
+      return WindowBox<T>(a, g_.x, plane_, {i_ / a[2].out / a[1].out, i_ / a[2].out % a[1].out, i_ % a[2].out});
+    }
+
+   private:
+    const LpGroup& g_;
+    const T* plane_;
+    int64_t i_ = -1;
+  };
 };
 
 }  // namespace
@@ -95,16 +109,21 @@ template <class T>
 void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) {
   PoolProblem p = problem;
   if (is_even(p, x) && is_even(p, y)) join_batch(p);
-  for_each_group<T>(p, LpGroup<T>::bytes(p), [&](const PlaneGroup& group) {
+  for_each_group<T>(p, LpGroup<T>::bytes(p, 1, 1), [&](const PlaneGroup& group) {
     const LpGroup<T> g(group, norm, x);
     const View<T> to = group.of(y);
     g.join();
     for (int64_t c = 0; c < group.p.channels; ++c) {
       T* sums = g.sums + c * g.outputs;
-      if (!std::isinf(g.power) && !take_roots(sums, g.outputs, g.power))
-        for_windows(group.p, g.x, g.plane(c), [&](const WindowBox<T>& window, int64_t i) {
-          if (!take_roots(sums + i, 1, g.power)) sums[i] = lp_window(window, norm).value();
-        });
+      if (std::isinf(g.power)) {
+      } else if (are_safe(sums, g.outputs)) {
+        take_roots(sums, g.outputs, g.power);
+      } else {
+        for (typename LpGroup<T>::Windows windows(g, c); windows.next(); ++sums)
+          if (are_safe(sums, 1)) take_roots(sums, 1, g.power);
+          else *sums = lp_window(windows.window(), norm).value();
+        sums -= g.outputs;
+      }
       copy_out(sums, plane_box(to, to.data + c * to.stride[1]));
     }
   });
@@ -114,37 +133,37 @@ namespace {
 
 // The gradient of one plane, window by window.
 template <class T>
-void plane_backward(const LpGroup<T>& g, const T* x, const T* dy, T* dx) {
+void plane_backward(const LpGroup<T>& g, int64_t c, const T* dy, T* dx) {
   const T power = g.power - 1;
   std::fill_n(dx, g.inputs, T(0));
-  for_windows(g.g.p, g.x, x, [&](const WindowBox<T>& window, int64_t i) {
+  for (typename LpGroup<T>::Windows windows(g, c); windows.next(); ++dy) {
+    const WindowBox<T> window = windows.window();
     const LpNorm<T> whole = lp_window(window, g.norm);
-    if (whole.largest == 0) return;
-    const T d = g.norm.mean && !std::isinf(power) ? dy[i] / static_cast<T>(window.box.size()) : dy[i];
+    if (whole.largest == 0) continue;
+    const bool first = std::isinf(power);  // the first largest element takes all
+    const T d = g.norm.mean && !first ? *dy / static_cast<T>(window.box.size()) : *dy;
     window.for_each([&](T v, int64_t index) {
-      if (v == 0) return false;
       const T size = std::abs(v);
-      if (std::isinf(power)) {  // the first largest element takes all
-        if (size != whole.largest && !std::isnan(v)) return false;
-        dx[index] += v < 0 ? -d : d;
-        return true;
-      }
-      const T slope = std::pow(size / whole.largest / whole.root, power);
-      dx[index] += v < 0 ? -d * slope : d * slope;
-      return false;
+      if (v == 0 || (first && size != whole.largest && !std::isnan(v))) return false;
+      dx[index] += std::copysign(first ? T(1) : std::pow(size / whole.largest / whole.root, power), v) * d;
+      return first;
     });
-  });
+  }
 }
 
-// take_weights for a plane some of whose windows hold zeros alone.
+// Weights of a plane's outputs in place of dy; false if a sum does not tell.
 template <class T>
-bool weigh(const LpGroup<T>& g, const T* x, const T* sums, T* dy) {
-  bool told = true;
-  for_windows(g.g.p, g.x, x, [&](const WindowBox<T>& window, int64_t i) {
-    if (sums[i] == 0 && lp_window(window, g.norm).largest == 0) dy[i] = 0;
-    else told = told && take_weights(sums + i, 1, g.power, dy + i);
-  });
-  return told;
+bool weigh(const LpGroup<T>& g, int64_t c, T* dy) {
+  const T* sums = g.sums + c * g.outputs;
+  if (!are_safe(sums, g.outputs))
+    for (typename LpGroup<T>::Windows windows(g, c); windows.next();) {
+      const int64_t i = windows.output();
+      if (are_safe(sums + i, 1)) continue;
+      if (sums[i] != 0 || lp_window(windows.window(), g.norm).largest != 0) return false;
+      g.sums[c * g.outputs + i] = 1;  // a window of zeros
+      dy[i] = 0;
+    }
+  return take_weights(sums, g.outputs, g.power, dy);
 }
 
 }  // namespace
@@ -154,35 +173,33 @@ void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, V
   PoolProblem p = problem;
   if (is_even(p, dy) && is_even(p, x) && is_even(p, dx)) join_batch(p);
   const bool direct = plane_box(dx, dx.data).dense();
-  for_each_group<T>(p, 2 * LpGroup<T>::bytes(p), [&](const PlaneGroup& group) {
+  for_each_group<T>(p, LpGroup<T>::bytes(p, 2, 3), [&](const PlaneGroup& group) {
     const LpGroup<T> g(group, norm, x);
     const int64_t channels = group.p.channels;
+    T *weights = g.powers + channels * g.inputs, *copy = weights + channels * g.outputs, *sizes = copy + g.inputs;
     const View<const T> from = group.of(dy);
-    const View<T> weights = dense_view(g.powers + channels * g.inputs, channels, dy.shape[2], dy.shape[3], dy.shape[4]);
-    T* copy = weights.data + weights.size();
-    const View<T> result = group.of(dx),
-                  to = direct ? result : dense_view(g.powers, channels, dx.shape[2], dx.shape[3], dx.shape[4]);
+    const View<T> result = group.of(dx), to = direct ? result : g.like_x(g.powers);
     auto read_dy = [&](int64_t c) {
-      T* plane = weights.data + c * g.outputs;
-      copy_in(plane_box(from, from.data + c * from.stride[1]), 0, g.outputs, plane);
-      return plane;
+      copy_in(plane_box(from, from.data + c * from.stride[1]), 0, g.outputs, weights + c * g.outputs);
     };
-    Vector<char> told(static_cast<size_t>(channels), false);
-    if (!std::isinf(g.power)) {
-      g.join();
-      for (int64_t c = 0; c < channels; ++c) {
-        T* sums = g.sums + c * g.outputs;
-        told[static_cast<size_t>(c)] =
-            take_weights(sums, g.outputs, g.power, read_dy(c)) || weigh(g, g.plane(c), sums, read_dy(c));
-      }
-      if (norm.mean) g.divide_by_counts(weights.data);
-      avg_pool_backward<T>(group.p, {false, 1}, weights, to);
+    g.join();
+    for (int64_t c = 0; c < channels; ++c) {
+      read_dy(c);
+      const bool told = !std::isinf(g.power) && weigh(g, c, weights + c * g.outputs);
+      g.sums[c * g.outputs] = told;  // in place of what is of no more use
     }
+    g.divide_by_counts(weights);
+    avg_pool_backward<T>(group.p, {false, 1}, g.like_y(weights), to);
     for (int64_t c = 0; c < channels; ++c) {
       T* plane = to.data + c * to.stride[1];
-      if (told[static_cast<size_t>(c)])
-        times_powers(dense_plane(plane_box(g.x, g.plane(c)), copy + c * g.inputs), g.inputs, g.power - 1, plane);
-      else plane_backward(g, g.plane(c), read_dy(c), plane);
+      if (g.sums[c * g.outputs] != 0) {
+        const T* e = g.dense_plane_of_x(c, copy);
+        raise(e, g.inputs, g.power - 1, sizes);
+        times_signed(e, sizes, g.inputs, plane);
+      } else {
+        read_dy(c);
+        plane_backward(g, c, weights + c * g.outputs, plane);
+      }
       if (!direct) copy_out(plane, plane_box(result, result.data + c * result.stride[1]));
     }
   });

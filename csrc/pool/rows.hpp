@@ -10,6 +10,7 @@
 #include "fastconv/pool.hpp"
 #include "isa/table.hpp"
 #include "kernels/pool.hpp"
+#include "pool/elements.hpp"
 #include "pool/stage.hpp"
 
 namespace fastconv {
@@ -84,12 +85,13 @@ bool is_even(const PoolProblem& p, const View<T>& v) {
 inline void join_batch(PoolProblem& p) { p.channels *= p.mb, p.mb = 1; }
 
 // task(first, last) for shares of `total` units of work.
+using ShareTask = void (*)(void* context, int64_t first, int64_t last);
+void share_out(int64_t total, double bytes, ShareTask task, void* context);  // without a type
 template <class Task>
 void share_out(int64_t total, double bytes, Task task) {
-  if (total == 0) return;
-  const int threads = threads_for(bytes);
-  const int64_t each = threads == 1 ? total : std::max<int64_t>(1, total / (8 * threads));
-  parallel_tasks(ceil_div(total, each), threads, [&](int64_t i) { task(i * each, std::min(total, (i + 1) * each)); });
+  share_out(
+      total, bytes, [](void* context, int64_t first, int64_t last) { (*static_cast<Task*>(context))(first, last); },
+      &task);
 }
 
 template <class T>
@@ -119,23 +121,14 @@ struct PlaneGroup {
     return v;
   }
 };
-// task(group) for all planes, with `bytes` of memory for each: as many at a time as the cache holds.
+// task(group) for all planes, with `each` bytes of memory for each: as many at a time as the cache holds.
+using GroupTask = void (*)(void* context, const PlaneGroup& group);
+void for_each_group(const PoolProblem& p, double bytes, int64_t each, GroupTask task, void* context);
 template <class T, class Task>
-void for_each_group(const PoolProblem& p, int64_t bytes, Task task) {
-  constexpr int64_t kBytes = 1 << 18;
-  int64_t each = std::max<int64_t>(1, std::min(p.channels, kBytes / std::max<int64_t>(1, bytes)));
-  if (each > kScattered) each -= each % kScattered;
-  const int64_t groups = ceil_div(p.channels, each);
-  share_out(p.mb * groups, 2 * bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      PlaneGroup g{p, i / groups, i % groups * each, nullptr};
-      g.p.mb = 1;
-      g.p.channels = std::min(each, p.channels - g.c);
-      for (PoolAxis& a : g.p.axis) a = of_plane(a, (g.n * p.channels + g.c) * p.starts_step);
-      g.memory = Arena::shared().reserve(g.p.channels * bytes);
-      task(g);
-    }
-  });
+void for_each_group(const PoolProblem& p, int64_t each, Task task) {
+  for_each_group(
+      p, 2 * bytes_moved<T>(p), each,
+      [](void* context, const PlaneGroup& group) { (*static_cast<Task*>(context))(group); }, &task);
 }
 
 // Rows of planes, cut into blocks: some rows of one depth, some columns of each.
