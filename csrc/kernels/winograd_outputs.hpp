@@ -1,0 +1,152 @@
+// Outputs of squares and strips, transformed back and transposed (kernels/winograd.hpp).
+#pragma once
+#include "kernels/transpose.hpp"
+#include "kernels/winograd_points.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+namespace {
+
+// y[l * y_channel + p * y_step] = src[p * lanes + l] for `count` pixels p of the channels l.
+template <class T>
+__attribute__((noinline)) void scatter_pixels(const WinogradOutput<T>& a, T* y, const T* src, int64_t count) {
+  constexpr int VL = kLanes<T>;
+  if (a.channels < VL || count < VL || a.y_step != 1) {
+    for (int64_t l = 0; l < a.channels; ++l)
+      for (int64_t p = 0; p < count; ++p) y[l * a.y_channel + p * a.y_step] = src[p * VL + l];
+    return;
+  }
+  for (int64_t p = 0; p < count; p += VL) {
+    const int64_t at = p < count - VL ? p : count - VL;
+    Square<T, FASTCONV_VEC_BYTES>::transpose(y + at, a.y_channel, src + at * VL, VL);
+  }
+}
+
+template <class T>
+FASTCONV_INLINE void store_output(const WinogradOutput<T>& a, T* to, Vec<T> out, Vec<T> bias) {
+  out += bias;
+  if (a.clamp) {
+    const Vec<T> low = splat<T>(a.low), high = splat<T>(a.high);
+    out = out < low ? low : out;
+    out = out > high ? high : out;
+  }
+  store(to, out);
+}
+
+// The NxN outputs of a tile to `to`, their rows and columns so many elements apart, the last ones at an offset of their
+// own: in a short tile they take the place of the last but two, or four.
+template <class T, int N, int P>
+FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, int64_t row, int64_t column,
+                                 int64_t last_row, int64_t last_column) {
+  const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
+  Vec<T> half[P][N];  // [column of the tile][row of the output]
+  each<P, kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
+    Vec<T> in[P];
+#pragma GCC unroll 8
+    for (int i = 0; i < P; ++i) in[i] = load(m + (i * P + j) * a.plane);
+    output_transform<T>(in, half[j]);
+  });
+  each<N, N == 4 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+    Vec<T> line[P], y[N];
+#pragma GCC unroll 8
+    for (int j = 0; j < P; ++j) line[j] = half[j][i];
+    output_transform<T>(line, y);
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j)
+      store_output(a, to + (i == N - 1 ? last_row : i * row) + (j == N - 1 ? last_column : j * column), y[j], bias);
+  });
+}
+
+// To `rows` rows from `row` on.
+template <class T>
+__attribute__((noinline)) void add_more(const WinogradOutput<T>& a, int64_t row, int64_t rows, int64_t pitch) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t k = 0; k < a.addition_count; ++k) {
+    const WinogradAddition<T>& add = a.additions[k];
+    for (int64_t i = 0; i < rows; ++i) {
+      if (row + i < add.row || row + i >= add.row + add.rows) continue;
+      const T* src = add.src + (row + i - add.row) * add.columns * VL;
+      T* to = a.pixels + i * pitch + add.column * VL;
+      for (int64_t c = 0; c < add.columns * VL; c += VL)
+        store(to + c, load(static_cast<const T*>(to + c)) + load(src + c));
+    }
+  }
+}
+
+// The outputs of a strip.
+template <class T>
+FASTCONV_INLINE void output_strip(const WinogradOutput<T>& a, const T* m, T* to, int64_t step) {
+  Vec<T> in[kStripIn], y[kStripMostOut];
+#pragma GCC unroll 8
+  for (int i = 0; i < kStripIn; ++i) in[i] = load(m + i * a.plane);
+  strip_output<T>(in, y, a.strip);
+  const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
+#pragma GCC unroll 8
+  for (int j = 0; j < kStripMostOut; ++j)
+    if (j < a.strip) store_output(a, to + j * step, y[j], bias);
+}
+
+// Tiles are always written whole. Where rows of y follow one another, so do those of `pixels`, and what is too much in
+// one is too much at the beginning of the next: hence the last tile goes first. Short tiles lack so many outputs.
+template <class T, class Tile>
+FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int64_t wide, int64_t lacking, Tile tile) {
+  constexpr int VL = kLanes<T>;
+  const auto first = [](int64_t t, int64_t n, int64_t apart)
+                         FASTCONV_LAMBDA { return apart == 1 ? t * n : t / apart * apart * n + t % apart; };
+  const bool joined = a.y_row == a.columns * a.y_step && a.row_apart == 1 && a.column_apart == 1;
+  const int64_t across = a.tiles.across << a.tiles.phases;
+  const int64_t columns = first(across - 1, wide, a.column_apart) + (wide - 1) * a.column_apart + 1;
+  const int64_t pitch = (joined ? a.columns : columns) * VL;
+  for (int64_t r = 0; r < a.tiles.down << a.tiles.phases; ++r) {
+    const int64_t last_row = (high - 1 - (r >> a.tiles.phases < a.tiles.whole_down ? 0 : lacking)) * pitch;
+    for (int64_t t = 0; t < across; ++t) {
+      const int64_t s = t ? t - 1 : across - 1, step = a.column_apart * VL;
+      tile(a.m + number_of(a.tiles, r, s) * VL, a.pixels + first(s, wide, a.column_apart) * VL, pitch, step, last_row,
+           (wide - 1 - (s >> a.tiles.phases < a.tiles.whole_across ? 0 : lacking)) * step);
+    }
+    if (a.addition_count) add_more(a, r * high, high, pitch);
+    const int64_t h = first(a.tile_row + r, high, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
+    const int64_t rows = left < high ? left : high;
+    T* y = a.y + h * a.y_row;
+    if (joined) {
+      scatter_pixels(a, y, a.pixels, rows * a.columns);
+    } else {
+      for (int64_t i = 0; i < rows; ++i)
+        scatter_pixels(a, y + i * a.row_apart * a.y_row, a.pixels + i * pitch, a.columns);
+    }
+  }
+}
+template <class T, int N, int P>
+void output(const WinogradOutput<T>& a) {
+  output_tiles(a, N, N, P - 4,
+               [&](const T* m, T* to, int64_t row, int64_t column, int64_t last_row, int64_t last_column)
+                   FASTCONV_LAMBDA { output_tile<T, N, P>(a, m, to, row, column, last_row, last_column); });
+}
+template <class T>
+void strip_outputs(const WinogradOutput<T>& a) {
+  output_tiles(a, a.vertical ? a.strip : 1, a.vertical ? 1 : a.strip, 0,
+               [&](const T* m, T* to, int64_t row, int64_t column, int64_t, int64_t)
+                   FASTCONV_LAMBDA { output_strip(a, m, to, a.vertical ? row : column); });
+}
+
+template <class T, int P>
+FASTCONV_INLINE void line_outputs(const WinogradLineOutput<T>& a) {
+  constexpr int VL = kLanes<T>, N = P - 2;
+  for (int64_t t = 0; t < a.tiles; ++t) {
+    Vec<T> m[P], y[N];
+#pragma GCC unroll 8
+    for (int i = 0; i < P; ++i) m[i] = load(a.m + i * a.plane + t * VL);
+    output_transform<T>(m, y);
+#pragma GCC unroll 8
+    for (int j = 0; j < N; ++j) store(a.pixels + (N * t + j) * VL, y[j]);
+  }
+}
+template <class T>
+void line_output(const WinogradLineOutput<T>& a) {
+  if (kLargeTiles && a.large) line_outputs<T, 8>(a);
+  else line_outputs<T, 6>(a);
+}
+
+}  // namespace
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv

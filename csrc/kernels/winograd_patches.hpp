@@ -1,0 +1,108 @@
+// Inputs of squares: pixels transposed, and the patches of tiles transformed (kernels/winograd.hpp).
+#pragma once
+#include "kernels/transpose.hpp"
+#include "kernels/winograd_points.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+namespace {
+
+template <class T>
+void pixels(const WinogradPixels<T>& a) {
+  constexpr int VL = kLanes<T>;
+  if (a.channels < VL / 4 || a.count < VL || a.step != 1) {
+    for (int64_t c = 0; c < VL; ++c)  // channel by channel: a step that the processor foresees
+      for (int64_t p = 0; p < a.count; ++p)
+        a.pixels[p * VL + c] = c < a.channels ? a.src[c * a.channel_stride + p * a.step] : T(0);
+    return;
+  }
+  alignas(64) T copy[VL * VL];  // with lines of zeros
+  if (a.channels < VL)
+    for (int c = 0; c < VL; ++c) store(copy + c * VL, Vec<T>{});
+  for (int64_t p = 0; p < a.count; p += VL) {
+    const int64_t at = p < a.count - VL ? p : a.count - VL;  // the last square overlaps the one before
+    const T* src = a.src + at;
+    int64_t stride = a.channel_stride;
+    if (a.channels < VL) {
+      for (int64_t c = 0; c < a.channels; ++c) store(copy + c * VL, load(src + c * stride));
+      src = copy, stride = VL;
+    }
+    Square<T, FASTCONV_VEC_BYTES>::transpose(a.pixels + at * VL, VL, src, stride);
+  }
+}
+
+// The L values of a line of a patch of inputs or, fewer than P, of outputs
+template <class T, int L, int P>
+FASTCONV_INLINE void patch_transform(const Vec<T> (&d)[L], Vec<T> (&v)[P]) {
+  if constexpr (L == 8) strip_input<T>(d, v);
+  else if constexpr (L == P) input_transform<T>(d, v);
+  else if constexpr (P == 6) point_values<T>(d, v);
+  else strip_output_back<T>(d, v, L);
+}
+
+// The patch whose lines stand at src + row[h] + column[w].
+template <class T, int L, int P>
+FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int32_t* row, const int32_t* column, T* v) {
+  Vec<T> half[P][L];  // [row of the result][column of the patch]
+  const int64_t plane = a.plane;
+  int64_t line[L];
+#pragma GCC unroll 8
+  for (int i = 0; i < L; ++i) line[i] = row[i];
+  each<L, kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
+    Vec<T> in[L], out[P];
+#pragma GCC unroll 8
+    for (int i = 0; i < L; ++i) in[i] = load(src + column[j] + line[i]);
+    patch_transform<T>(in, out);
+#pragma GCC unroll 8
+    for (int i = 0; i < P; ++i) half[i][j] = out[i];
+  });
+  each<P, kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+    Vec<T> out[P];
+    patch_transform<T>(half[i], out);
+    v = store_planes<T>(v, plane, out, kLanes<T>);
+  });
+}
+
+// Patches with columns of zeros are copied together first.
+template <class T, int L, int P>
+void patches(const WinogradPatches<T>& a) {
+  constexpr int VL = kLanes<T>;
+  alignas(64) T copy[L * L * VL];
+  int32_t own_row[L], own_column[L];
+  for (int i = 0; i < L; ++i) own_row[i] = i * L * VL, own_column[i] = i * VL;
+  for (int64_t r = 0; r < a.tiles.down; ++r)
+    for (int64_t s = 0; s < a.tiles.across; ++s) {
+      const T* src = a.src;
+      const int32_t *row = a.row + a.row_lines * r, *column = a.column + a.column_lines * s;
+      if ((column[0] | column[L / 2] | column[L - 1]) < 0) {
+        for (int j = 0; j < L; ++j) {
+          Vec<T> line[L] = {};
+          if (column[j] >= 0) {
+#pragma GCC unroll 8
+            for (int i = 0; i < L; ++i) line[i] = load(src + row[i] + column[j]);
+          }
+#pragma GCC unroll 8
+          for (int i = 0; i < L; ++i) store(copy + (i * L + j) * VL, line[i]);
+        }
+        src = copy, row = own_row, column = own_column;
+      }
+      patch<T, L, P>(a, src, row, column, a.v + number_of(a.tiles, r, s) * VL);
+    }
+}
+
+template <class T>
+void line_patches(const WinogradLinePatches<T>& a) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t t = 0; t < a.tiles; ++t) {
+    Vec<T> d[6], v[6];
+#pragma GCC unroll 8
+    for (int i = 0; i < 6; ++i) d[i] = a.line[6 * t + i] >= 0 ? load(a.src + a.line[6 * t + i]) : Vec<T>{};
+    input_transform<T>(d, v);
+#pragma GCC unroll 8
+    for (int j = 0; j < 6; ++j) store(a.v + j * a.plane + t * VL, v[j]);
+  }
+}
+
+}  // namespace
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv

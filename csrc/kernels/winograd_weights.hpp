@@ -1,0 +1,166 @@
+// Weights of squares, transformed, and the sums of weight gradients transformed back (kernels/winograd.hpp).
+#pragma once
+#include "kernels/transpose.hpp"
+#include "kernels/winograd_points.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+namespace {
+
+// taps[t * lanes + m] of R * R taps side by side, for a whole vector of rows
+template <class T, int R>
+FASTCONV_INLINE void dense_taps(T* taps, const T* w, int64_t row_stride) {
+  constexpr int VL = kLanes<T>, last = R * R - 1;  // a multiple of 8
+  using S = Square<T, (FASTCONV_VEC_BYTES < 32 ? FASTCONV_VEC_BYTES : 32)>;
+#pragma GCC unroll 1
+  for (int m = 0; m < VL; m += S::N)
+#pragma GCC unroll 1
+    for (int t = 0; t < last; t += S::N) S::transpose(taps + t * VL + m, VL, w + m * row_stride + t, row_stride);
+#pragma GCC unroll 16
+  for (int m = 0; m < VL; ++m) taps[last * VL + m] = w[m * row_stride + last];
+}
+
+// The step of taps that lie side by side, 1 or -1, for a whole vector of rows; 0 of others.
+template <class T, int R>
+FASTCONV_INLINE int64_t dense_step(const WinogradWeights<T>& a) {
+  const int64_t step = a.tap[1] - a.tap[0];
+  bool dense = R > 2 && (step == 1 || step == -1) && a.rows == kLanes<T>;
+  for (int t = 1; t < R * R; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
+  return dense ? step : 0;
+}
+
+// taps[(c * R * R + t) * lanes + m] of channels [c0, c0 + channels): in the order of the memory where they lie side by
+// side.
+template <class T, int R>
+__attribute__((noinline)) void gather_taps(const WinogradWeights<T>& a, int64_t c0, int64_t channels, int64_t step,
+                                           T* taps) {
+  constexpr int VL = kLanes<T>, kTaps = R * R;
+  for (const T* w = a.w + c0 * a.channel_stride; channels > 0; --channels, w += a.channel_stride, taps += kTaps * VL) {
+    if (step) {
+      if constexpr (R > 2) dense_taps<T, R>(taps, w + a.tap[step < 0 ? kTaps - 1 : 0], a.row_stride);
+    } else {
+      for (int t = 0; t < kTaps; ++t)
+        for (int64_t m = 0; m < VL; ++m) taps[t * VL + m] = m < a.rows ? w[m * a.row_stride + a.tap[t]] : T(0);
+    }
+  }
+}
+
+template <class T, int R, int P>
+void weights(const WinogradWeights<T>& a) {
+  constexpr int VL = kLanes<T>, kChunk = 8, kTaps = R * R;
+  const int64_t step = dense_step<T, R>(a), plane = a.plane;
+  const int64_t first = step < 0 ? (kTaps - 1) * VL : 0, next = step < 0 ? -VL : VL;
+  alignas(64) T taps[kChunk][kTaps * VL];
+  for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
+    const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
+    gather_taps<T, R>(a, c0, chunk, step, taps[0]);
+    for (int64_t c = 0; c < chunk; ++c) {
+      const T* tap = taps[c] + first;
+      Vec<T> half[R][P];  // [column][row]
+      each<R, R <= 3>([&](int j) FASTCONV_LAMBDA {
+        Vec<T> g[R];
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) g[i] = load(tap + (i * R + j) * next);
+        weight_transform<T>(g, half[j]);
+      });
+      T* to = a.u + (c0 + c) * VL;
+      each<P, R == 3 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+        Vec<T> g[R], u[P];
+#pragma GCC unroll 8
+        for (int j = 0; j < R; ++j) g[j] = half[j][i];
+        weight_transform<T>(g, u);
+        to = store_planes<T>(to, plane, u, 2 * VL);
+      });
+    }
+  }
+}
+
+// taps[(c * count + t) * lanes + m] of channels [c0, c0 + channels): all taps in the order of the memory where they lie
+// side by side, else those of each part.
+template <class T>
+FASTCONV_INLINE void gather_parts(const WinogradPartWeights<T>& a, int64_t c0, int64_t channels, int64_t count,
+                                  T* taps) {
+  constexpr int VL = kLanes<T>;
+  const int64_t run = a.dense == a.channel_stride ? channels : 1;
+  for (int64_t c = 0; c < channels; c += run) {
+    const T* w = a.w + (c0 + c) * a.channel_stride;
+    T* to = taps + c * count * VL;
+    if (a.dense) pack_transposed<T>(to, VL, w + a.first, a.row_stride, 1, run * count, a.rows, VL);
+    for (int64_t t = 0; t < count && !a.dense; ++t) {
+      const int64_t tap = a.tap[t / 9][t % 9];
+      for (int64_t m = 0; m < VL; ++m) to[t * VL + m] = m < a.rows && tap != kNoTap ? w[m * a.row_stride + tap] : T(0);
+    }
+  }
+}
+
+// G for two or three taps, the last being what infinity has.
+template <class T>
+FASTCONV_INLINE void part_transform(const Vec<T> (&g)[3], bool three, Vec<T> (&u)[6]) {
+  point_values<T>(g, u);
+  if (!three) u[5] = g[1];
+}
+
+template <class T>
+void part_weights(const WinogradPartWeights<T>& a) {
+  constexpr int VL = kLanes<T>, kChunk = 8;
+  alignas(64) T taps[kChunk * kWinogradTaps * VL];
+  alignas(64) const T none[VL] = {};
+  const int64_t count = a.dense ? a.dense : kWinogradTaps;
+  for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
+    const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
+    gather_parts(a, c0, chunk, count, taps);
+    for (int p = 0; p < kWinogradParts; ++p)
+      for (int64_t c = 0; c < chunk; ++c) {
+        Vec<T> half[3][6];  // [column][row]
+        for (int j = 0; j < 3; ++j) {
+          Vec<T> g[3];
+#pragma GCC unroll 4
+          for (int i = 0; i < 3; ++i) {
+            const int64_t tap = a.tap[p][3 * i + j], at = a.dense ? tap - a.first : 9 * p + 3 * i + j;
+            g[i] = load(tap == kNoTap ? none : taps + (c * count + at) * VL);
+          }
+          part_transform<T>(g, a.three, half[j]);
+        }
+        T* to = a.u + p * a.part + (c0 + c) * VL;
+        const int rows = a.uneven && p / 2 ? 5 : 6, columns = a.uneven && p % 2 ? 5 : 6;
+        for (int i = 0; i < rows; ++i) {
+          const Vec<T> g[3] = {half[0][i], half[1][i], half[2][i]};
+          Vec<T> u[6];
+          part_transform<T>(g, a.three, u);
+          to = store_planes<T>(to, a.plane, u, 2 * VL, columns);
+        }
+      }
+  }
+}
+
+template <class T, int R, int P>
+void weight_sums(const WinogradSums<T>& a) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t c = 0; c < a.channels; ++c) {
+    const T* s = a.s + c * VL;
+    Vec<T> half[R][P];
+    each<P, R == 3 && kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
+      Vec<T> in[P], out[R];
+#pragma GCC unroll 8
+      for (int i = 0; i < P; ++i) {
+        const T* at = s + (i * P + j) * a.plane;
+        in[i] = load(at);
+        for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
+      }
+      sum_transform<T>(in, out);
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) half[i][j] = out[i];
+    });
+    each<R, R == 3 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+      Vec<T> out[R];
+      sum_transform<T>(half[i], out);
+#pragma GCC unroll 8
+      for (int j = 0; j < R; ++j)
+        if (i < a.tall && j < a.wide) store(a.w + c * a.channel + i * a.down + j * a.row, out[j]);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv
