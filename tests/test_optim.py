@@ -208,6 +208,7 @@ def test_schedules() -> None:
         (lambda: optim.SGD(parameters()[:1] * 2), "same parameter twice"),
         (lambda: optim.SGD([*parameters(np.float32), *parameters()]), "one dtype"),
         (lambda: optim.SGD(parameters(), lr=-1), "lr must not be negative, got -1"),
+        (lambda: optim.SGD(parameters(), lr="1"), "lr must not be negative, got '1'"),
         (lambda: optim.SGD(parameters(), momentum=1), "momentum must be in"),
         (lambda: optim.SGD(parameters(), nesterov=True), "nesterov needs"),
         (lambda: optim.Adam(parameters(), betas=(0.9, 1)), r"betas\[1\] must be in"),
@@ -219,3 +220,8 @@ def test_schedules() -> None:
 def test_wrong_arguments(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_parameters_that_are_none() -> None:
+    with pytest.raises(TypeError, match=r"parameters\[0\] must be a fastconv.nn.Parameter, got ndarray"):
+        optim.Adam([np.ones(3)])  # type: ignore[list-item]

@@ -197,6 +197,7 @@ ERRORS = [
     (ValueError, r"as many axes, got shapes \(1,\) and \(1, 1\)", ([1.0], [[1.0]]), {}),
     (ValueError, r"1 to 3 axes can be convolved, got 4", (np.ones((2,) * 4), np.ones((2,) * 4)), {}),
     (ValueError, "axes must be different axes .* got 3", (np.ones((2, 2)), np.ones((2, 2))), {"axes": 3}),
+    (ValueError, "axes must be different axes .* got 'a'", (np.ones((2, 2)), np.ones((2, 2))), {"axes": "a"}),
     (ValueError, "axes must be different axes", (np.ones((2, 2)), np.ones((2, 2))), {"axes": (0, -2)}),
     (ValueError, "axis 0 does not broadcast", (np.ones((2, 2)), np.ones((3, 2))), {"axes": 1}),
     (ValueError, r"mode='valid' .* got \(2, 3\) and \(3, 2\)", (np.ones((2, 3)), np.ones((3, 2)), "valid"), {}),

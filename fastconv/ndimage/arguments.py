@@ -53,6 +53,11 @@ def as_image(input: Any) -> Array:
     raise TypeError(f"input has dtype {x.dtype}; bool, integers, float32, float64, complex64 or complex128 are needed")
 
 
+def require_number(value: Any, name: str) -> None:
+    if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "biufc":
+        raise ValueError(f"{name} must be a number, got {value!r}")
+
+
 def core_mode(mode: Any) -> str:
     """The core's name of ndimage's mode."""
     try:
@@ -90,15 +95,16 @@ def per_axis(value: PerAxis, count: int, name: str) -> list[Any]:
 
 def before_of(size: int, origin: Any, reverse: bool = False) -> int:
     """How many elements of a kernel lie before the one it is put on. ``reverse``: the kernel of a convolution."""
-    before = (size - 1) // 2 - origin if reverse else size // 2 + origin
-    if 0 <= before < size:
-        return int(before)
+    if isinstance(origin, (int, np.integer)):
+        before = (size - 1) // 2 - origin if reverse else size // 2 + origin
+        if 0 <= before < size:
+            return int(before)
     low, high = -(size // 2), (size - 1) // 2
     raise ValueError(f"origin must be from {low} to {high} for a size of {size}, got {origin!r}")
 
 
 def size_of(size: Any) -> int:
-    if not isinstance(size, (int, float, np.integer, np.floating)) or size < 1:
+    if not isinstance(size, (int, float, np.integer, np.floating)) or not 1 <= size < np.inf:
         raise ValueError(f"size must be at least 1, got {size!r}")
     return int(size)
 
@@ -119,7 +125,10 @@ def sides(ndim: int, axes: Any, size: PerAxis, origin: PerAxis, mode: PerAxis) -
 
 def output_dtype(output: Output, x: Array, is_complex: bool = False) -> np.dtype[Any]:
     """The dtype of the result, which is the input's unless ``output`` says otherwise."""
-    dtype = x.dtype if output is None else output.dtype if isinstance(output, np.ndarray) else np.dtype(output)
+    try:
+        dtype = x.dtype if output is None else output.dtype if isinstance(output, np.ndarray) else np.dtype(output)
+    except TypeError as error:
+        raise TypeError(f"output must be an array, a dtype or None, got {output!r}") from error
     if not is_complex or dtype.kind == "c":
         return dtype
     if isinstance(output, np.ndarray):
@@ -171,5 +180,7 @@ def deliver(y: Array, output: Output, dtype: np.dtype[Any]) -> Array:
         return y
     if output.shape != y.shape:
         raise ValueError(f"output has shape {output.shape}, but the result has shape {y.shape}")
+    if not output.flags.writeable:
+        raise ValueError("output is read-only")
     output[...] = y
     return output

@@ -22,6 +22,7 @@ from fastconv.ndimage.arguments import (
     one_axis,
     output_dtype,
     per_axis,
+    require_number,
     sides,
     some_axes,
 )
@@ -80,7 +81,8 @@ def _filled(x: Array, boxes: list[Side], cval: Any) -> tuple[Array, Any]:
     """``x``, and ``cval`` as a value of its dtype. Short integers become float64 where theirs has no such value."""
     if not any(side.mode == "zeros" for side in boxes):
         return x, 0
-    if np.iscomplexobj(cval) or np.ndim(cval) != 0:
+    require_number(cval, "cval")
+    if np.iscomplexobj(cval):
         raise ValueError(f"cval must be a real number, got {cval!r}")
     if x.dtype.kind != "f":
         low, high = (0, 1) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)

@@ -24,6 +24,7 @@ from fastconv.ndimage.arguments import (
     one_axis,
     output_dtype,
     per_axis,
+    require_number,
     some_axes,
     whole,
     working_dtype,
@@ -76,6 +77,7 @@ def _exact_in_single(x: Array, w: Array, cval: Any) -> bool:
 
 def _prepared(x: Array, w: Array, dtype: np.dtype[Any], cval: Any, flip: bool) -> tuple[Array, Array, str]:
     """Input and kernels in the dtype to compute in, and the algorithm."""
+    require_number(cval, "cval")
     both: Any
     algorithm = "auto"
     if "c" in (x.dtype.kind, w.dtype.kind):

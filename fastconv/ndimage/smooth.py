@@ -24,6 +24,7 @@ from fastconv.ndimage.arguments import (
     one_axis,
     output_dtype,
     per_axis,
+    require_number,
     sides,
     some_axes,
     whole,
@@ -115,6 +116,7 @@ def uniform_filter(
     if plain is not None:
         return plain
     x = as_image(input)
+    require_number(cval, "cval")
     boxes = sides(x.ndim, axes, size, origin, mode)
     dtype = output_dtype(output, x)
     groups = [[s] for s in boxes] if dtype.kind in "biu" else [boxes] * bool(boxes)
@@ -167,6 +169,9 @@ def gaussian_kernel(sigma: float, order: int, radius: int) -> Array:
 
 def _radius(sigma: float, truncate: float, radius: Any) -> int:
     if radius is None:
+        require_number(truncate, "truncate")
+        if not 0 <= truncate * sigma < np.inf:
+            raise ValueError(f"truncate must be at least 0, got {truncate!r}")
         return int(truncate * float(sigma) + 0.5)
     if not isinstance(radius, (int, np.integer)) or radius < 0:
         raise ValueError(f"radius must be an integer of at least 0, or None, got {radius!r}")
@@ -192,8 +197,10 @@ def _plain_gaussian(
     name = MODES.get(mode) if type(mode) is str else None
     if name is None or type(cval) not in (int, float) or type(sigma) not in (int, float) or type(order) is not int:
         return None
-    reach = int(truncate * float(sigma) + 0.5)
-    if not sigma > 1e-15 or order < 0 or not 0 < 2 * reach < WEIGHED:
+    if not 1e-15 < sigma < np.inf or order < 0:
+        return None
+    reach = _radius(sigma, truncate, None)
+    if not 0 < 2 * reach < WEIGHED:
         return None
     if input.dtype not in FLOATS:
         weights = _weights(float(sigma), order, reach, FLOATS[1])
@@ -235,6 +242,7 @@ def gaussian_filter(
     if plain is not None:
         return plain
     x = as_image(input)
+    require_number(cval, "cval")
     chosen = some_axes(axes, x.ndim)
     count = len(chosen)
     lines: list[Side] = []
@@ -242,7 +250,8 @@ def gaussian_filter(
         per_axis(v, count, n) for v, n in ((sigma, "sigma"), (order, "order"), (mode, "mode"), (radius, "radius"))
     ]
     for axis, deviation, derivative, name, reach in zip(chosen, *options, strict=True):
-        if deviation < 0:
+        require_number(deviation, "sigma")
+        if not 0 <= deviation < np.inf:
             raise ValueError(f"sigma must be at least 0, got {sigma!r}")
         if not isinstance(derivative, (int, np.integer)) or derivative < 0:
             raise ValueError(f"order must be an integer of at least 0, got {order!r}")

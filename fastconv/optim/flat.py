@@ -14,13 +14,16 @@ _ALIGN = 16  # elements: every parameter starts on its own cache line
 class Flat:
     """One vector ``data`` and one vector ``grad`` that hold every parameter; the parameters become views into them.
 
-    Raises ValueError if there are none, one comes twice, or their dtypes differ.
+    Raises ValueError if there are none, one comes twice, or their dtypes differ, TypeError for what is no Parameter.
     """
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("parameters must not be empty")
+        for i, parameter in enumerate(self.parameters):
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"parameters[{i}] must be a fastconv.nn.Parameter, got {type(parameter).__name__}")
         if len({id(p) for p in self.parameters}) != len(self.parameters):
             raise ValueError("parameters must not hold the same parameter twice")
         dtypes = {p.data.dtype for p in self.parameters}

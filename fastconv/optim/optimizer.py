@@ -15,14 +15,14 @@ from fastconv.optim.flat import Flat
 
 def _at_least_zero(**values: float) -> None:
     for name, value in values.items():
-        if not value >= 0:
-            raise ValueError(f"{name} must not be negative, got {value}")
+        if not isinstance(value, (int, float, np.number)) or not value >= 0:
+            raise ValueError(f"{name} must not be negative, got {value!r}")
 
 
 def _below_one(**values: float) -> None:
     for name, value in values.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} must be in [0, 1), got {value}")
+        if not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {value!r}")
 
 
 class Optimizer:

@@ -229,7 +229,7 @@ def _plane(in1: Any, in2: Any, mode: str, boundary: str, fillvalue: Any, axes: A
     padding = _chosen("boundary", boundary, _BOUNDARIES)
     if axes is None and not a.ndim == b.ndim == 2:
         raise ValueError(f"in1 and in2 must have two axes each, or axes= be given; got shapes {a.shape} and {b.shape}")
-    if np.ndim(fillvalue) != 0:
+    if np.ndim(fillvalue) != 0 or np.asarray(fillvalue).dtype.kind not in "biufc":
         raise ValueError(f"fillvalue must be a number, got {fillvalue!r}")
     a, b = _same_rank(a, b)
     both = normalized_axes(axes, a.ndim)

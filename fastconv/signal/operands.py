@@ -31,10 +31,10 @@ def normalized_axes(axes: Axes, ndim: int) -> tuple[int, ...]:
     if axes is None:
         return tuple(range(ndim))
     given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
-    result = tuple(int(a) + ndim if a < 0 else int(a) for a in given)
-    if any(not 0 <= a < ndim for a in result) or len(set(result)) != len(result):
+    result = tuple(a + ndim if isinstance(a, (int, np.integer)) and a < 0 else a for a in given)
+    if any(a not in range(ndim) for a in result) or len(set(result)) != len(result):
         raise ValueError(f"axes must be different axes of an array with {ndim} axes, got {axes!r}")
-    return result
+    return tuple(map(int, result))
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,9 @@ def _chosen(name: str, value: Any, table: dict[str, Any], kind: type, *arguments
 
 def _checked(name: str, data: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """``data`` as samples and targets. Raises ValueError or TypeError for what a model of ``dtype`` cannot take."""
-    x, y = data
-    x, y = np.asarray(x), np.asarray(y)
+    if isinstance(data, np.ndarray) or not hasattr(data, "__iter__") or len(parts := tuple(data)) != 2:
+        raise TypeError(f"{name} must be a Dataset or a pair (samples, targets), got {type(data).__name__}")
+    x, y = map(np.asarray, parts)
     if len(x) != len(y) or not len(x):
         raise ValueError(f"{name} must hold as many samples as targets, at least one; got {len(x)} and {len(y)}")
     if x.dtype != dtype:
@@ -61,8 +62,8 @@ def _dtype(model: Module) -> np.dtype[Any]:
 
 def _positive(**values: int) -> None:
     for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}")
 
 
 class _Trainer:
