@@ -374,6 +374,7 @@ ERRORS = [
     (ValueError, "order must be an integer", "gaussian_filter", (PLANE, 1, -1), {}),
     (ValueError, "radius must be an integer", "gaussian_filter", (PLANE, 1), {"radius": 1.5}),
     (ValueError, r"output has shape \(2, 2\), but .* \(4, 5\)", "sobel", (PLANE,), {"output": np.ones((2, 2))}),
+    (ValueError, "output is read-only", "sobel", (PLANE,), {"output": np.broadcast_to(0.0, (4, 5))}),
     (ValueError, "output must have a complex dtype", "correlate", (PLANE * 1j, PLANE), {"output": np.ones((4, 5))}),
     (ValueError, "axes must hold the axis 0", "sobel", (PLANE, 0), {"axes": (1,)}),
     (ValueError, "up to 3 axes", "correlate", (np.ones((2,) * 4), np.ones((2,) * 4)), {}),

@@ -223,6 +223,8 @@ def test_errors_of_planes() -> None:
         signal.convolve2d(plane, plane, axes=0)
     with pytest.raises(ValueError, match="fillvalue must be a number"):
         signal.convolve2d(plane, plane, fillvalue=plane)
+    with pytest.raises(ValueError, match="fillvalue must be a number, got 'a'"):
+        signal.convolve2d(plane, plane, fillvalue="a")
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
