@@ -520,6 +520,37 @@ def test_errors(change: Callable[..., Any], error: type[Exception], message: str
         ft.conv2d(*change(integers(2, 3, 6, 7), integers(4, 3, 3, 3)))
 
 
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda x, w: ft.conv2d(x, w, stride=2.0), "stride must be an int or 2 of them, got 2.0"),
+        (lambda x, w: ft.conv2d(x, w, dilation="2"), "dilation must be an int or 2 of them, got '2'"),
+        (lambda x, w: ft.conv2d(x, w, padding=None), "padding must be an int, .* got None"),
+        (lambda x, w: ft.pad(x, 1), "pad must be a flat sequence .* got 1"),
+    ],
+)
+def test_options_of_another_type(call: Callable[..., Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call(integers(2, 3, 6, 7), integers(4, 3, 3, 3))
+
+
+def test_numbers_of_numpy() -> None:
+    """As PyTorch's functions and modules take them; those of a module keep them as they were given."""
+    x, w, one, two = integers(2, 4, 8, 9), integers(4, 4, 3, 3), np.int64(1), np.int32(2)
+    for name, args in (
+        ("conv2d", (w, None, two, one, one)),
+        ("conv_transpose2d", (w, None, two, one, one)),
+        ("max_pool2d", (two, one)),
+        ("avg_pool2d", (two, two, one)),
+        ("unfold", (two, one, one, two)),
+    ):
+        assert_same(getattr(ft, name)(x, *args), getattr(F, name)(x, *args))
+    assert_same(ft.conv2d(x, w, padding=(one, two)), F.conv2d(x, w, padding=(one, two)))
+    net = torch.nn.MaxPool2d(two, padding=one).to(x.dtype)
+    expected = net(x)
+    assert_same(ft.accelerate(net)(x), expected)
+
+
 def test_other_devices() -> None:
     from torch._subclasses import FakeTensorMode
 

@@ -91,7 +91,10 @@ def _windows(
 ) -> tuple[Any, ...]:
     """kernel, stride, padding and dilation of a pool, one per axis. PyTorch lets an empty stride stand for None."""
     kernel, spread = per_axis(kernel_size, nd, "kernel_size"), per_axis(dilation, nd, "dilation")
-    steps = kernel if stride is None or stride == [] or stride == () else per_axis(stride, nd, "stride")
+    if stride is None or (isinstance(stride, list | tuple) and not stride):
+        steps = kernel
+    else:
+        steps = per_axis(stride, nd, "stride")
     return kernel, steps, pads(padding, input.shape[-nd:], kernel, steps, spread), spread
 
 
@@ -240,6 +243,8 @@ def channel_max_pool(input: Tensor, pieces: int, return_indices: bool = False, *
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """As ``torch.nn.functional.pad``, in any amount; also mode ``"symmetric"``. See :func:`fastconv.pad`."""
+    if not hasattr(pad, "__iter__"):
+        raise TypeError(f"pad must be a flat sequence of (before, after) amounts, last axis first, got {pad!r}")
     result: Tensor = resampling.pad(input, tuple(pad), mode, 0.0 if value is None else float(value))
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from fastconv.padding import named_pads
@@ -19,6 +20,10 @@ def per_axis(value: Any, nd: int, name: str) -> tuple[int, ...]:
     """An int, or one per axis; a sequence of one int counts for all axes, as in PyTorch."""
     if isinstance(value, _INT):
         return (value,) * nd
+    if isinstance(value, np.integer):
+        return (int(value),) * nd
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be an int or {nd} of them, got {value!r}")
     sizes = tuple(value)
     if len(sizes) == nd:
         return sizes
@@ -34,17 +39,21 @@ def pads(
     nd = len(spatial)
     if isinstance(padding, _INT):
         return (padding,) * (2 * nd)
+    if isinstance(padding, np.integer):
+        return (int(padding),) * (2 * nd)
     if isinstance(padding, str):
         reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple(
             side for axis in zip(spatial, reach, stride, strict=True) for side in named_pads(padding, nd, *axis)
         )
+    if not hasattr(padding, "__iter__"):
+        raise TypeError(f"padding must be an int, one or a pair per axis ({nd}), or a name, got {padding!r}")
     sides = tuple(padding)
     if len(sides) == 1 and isinstance(sides[0], _INT):
         return (sides[0],) * (2 * nd)
     if len(sides) != nd:
         raise ValueError(f"padding must be an int, one or a pair per axis ({nd}), or a name, got {padding!r}")
-    pairs = [(side, side) if isinstance(side, _INT) else tuple(side) for side in sides]
+    pairs = [(side, side) if isinstance(side, (*_INT, np.integer)) else tuple(side) for side in sides]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"padding must hold ints or (before, after) pairs, got {padding!r}")
     return tuple(side for pair in pairs for side in pair)
