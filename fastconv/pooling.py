@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv.functional import Array, Axes, Padding, _named, view_of
+from fastconv.functional import _AXES, Array, Axes, Padding, _named, view_of
 
 OutputSize = int | None | Sequence[int | None]
-
-_AXES = {1: "W", 2: "H, W", 3: "D, H, W"}
 
 _INPUT = """
     input: ``(N, C, {axes})`` or unbatched ``(C, {axes})``, float32 or float64, any strides."""

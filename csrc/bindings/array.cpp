@@ -108,10 +108,13 @@ std::string repr_text(py::handle h) {
   return static_cast<std::string>(bytes) + (cut ? "..." : "");
 }
 
-std::string shape_text(const py::array& a) {
+std::string shape_text(const int64_t* shape, int rank) {
   std::string s = "(";
-  for (py::ssize_t i = 0; i < a.ndim(); ++i) s += (i ? ", " : "") + std::to_string(a.shape(i));
-  return s + (a.ndim() == 1 ? ",)" : ")");
+  for (int i = 0; i < rank; ++i) s += (i ? ", " : "") + std::to_string(shape[i]);
+  return s + (rank == 1 ? ",)" : ")");
+}
+std::string shape_text(const py::array& a) {
+  return shape_text(reinterpret_cast<const int64_t*>(a.shape()), static_cast<int>(a.ndim()));
 }
 
 py::array any_array(py::handle h, const char* name) {
@@ -152,12 +155,8 @@ py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank,
                                   (f64 ? "float64" : "float32")}));
   bool fits = a.ndim() == rank;
   for (int i = 0; fits && i < rank; ++i) fits = a.shape(i) == shape[i];
-  if (!fits) {
-    std::string want = "(";
-    for (int i = 0; i < rank; ++i) want += (i ? ", " : "") + std::to_string(shape[i]);
-    throw py::value_error(n + " has shape " + shape_text(a) + ", but the result has shape " + want +
-                          (rank == 1 ? ",)" : ")"));
-  }
+  if (!fits)
+    throw py::value_error(n + " has shape " + shape_text(a) + ", but the result has shape " + shape_text(shape, rank));
   if (!a.writeable()) throw py::value_error(n + " is read-only");
   if (!addressable(a)) throw py::value_error(n + " is not aligned to its elements");
   if (overlaps_itself(a))

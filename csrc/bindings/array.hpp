@@ -12,6 +12,7 @@ namespace fastconv {
 namespace py = pybind11;
 
 // "(2, 3, 5)" for messages.
+std::string shape_text(const int64_t* shape, int rank);
 std::string shape_text(const py::array& a);
 std::string repr_text(py::handle h);
 

@@ -125,9 +125,8 @@ void require_grad_output(const Call& c, const py::array& g, int64_t channels, bo
   bool same = g.ndim() == r;
   for (int i = 0; same && i < r; ++i) same = g.shape(i) == want[i];
   if (same) return;
-  std::string text = "(";
-  for (int i = 0; i < r; ++i) text += (i ? ", " : "") + std::to_string(want[i]);
-  throw py::value_error("grad_output must have the shape of the output, " + text + "), got " + shape_text(g));
+  throw py::value_error("grad_output must have the shape of the output, " + shape_text(want, r) + ", got " +
+                        shape_text(g));
 }
 
 py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride,

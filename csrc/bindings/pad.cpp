@@ -39,11 +39,7 @@ Shape parse_shape(py::handle h, const char* name) {
   return s;
 }
 
-std::string text(const Shape& s) {
-  std::string out = "(";
-  for (int i = 0; i < s.rank; ++i) out += (i ? ", " : "") + std::to_string(s.size[i]);
-  return out + (s.rank == 1 ? ",)" : ")");
-}
+std::string text(const Shape& s) { return shape_text(s.size, s.rank); }
 
 void require_shape(const py::array& a, const Shape& want, const char* name) {
   if (a.ndim() == want.rank && std::equal(want.size, want.size + want.rank, a.shape())) return;

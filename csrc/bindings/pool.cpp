@@ -14,16 +14,10 @@ namespace {
   throw py::value_error(message({name, " must have shape ", need, ", got ", shape_text(a)}));
 }
 
-std::string text_of_shape(const int64_t* shape, int rank) {
-  std::string s = "(";
-  for (int i = 0; i < rank; ++i) s += (i ? ", " : "") + std::to_string(shape[i]);
-  return s + (rank == 1 ? ",)" : ")");
-}
-
 void require_shape(const py::array& a, const int64_t* shape, int rank, const char* name, const char* of) {
   bool same = a.ndim() == rank;
   for (int i = 0; same && i < rank; ++i) same = a.shape(i) == shape[i];
-  if (!same) bad_shape(name, a, text_of_shape(shape, rank) + of);
+  if (!same) bad_shape(name, a, shape_text(shape, rank) + of);
 }
 
 // Positions: an int64 array of the given shape; an empty handle for None where they may be left out.
