@@ -117,7 +117,7 @@ def test_waiting_for_a_processor_is_seen() -> None:
 
     alone = measure(Call(lambda: None), 0.02)
     assert min(seconds for seconds, _ in alone) < 1e-3  # of a block that others left alone
-    assert all(0 <= wait < 100 for _, wait in alone)
+    assert all(wait >= 0 for _, wait in alone)
     slow = measure(Call(lambda: time.sleep(0.02)), 0.01)
     assert len(slow) == 1 and slow[0][0] >= 0.02
 
