@@ -31,13 +31,7 @@ constexpr int64_t kAheadBytes =
 // if that is not null; then they fetch as much as they read.
 //
 // The full tile of float32 may sum one more pixel, while the rows of `a` are in the L1 cache: of NR pixels at most, and
-// aoff[k] must be k. Its sums remain apart, each lane's, and are set or added to as those
-// in c are:
-//   dots[m * dots_row + k % lanes] += a[m * lda + k] * dots_b[k]
-//
-// The full tile of float32 may sum one more pixel, while the rows of `a` are in the L1 cache: of NR pixels at most, and
-// aoff[k] must be k. Its sums remain apart, each lane's, and are set or added to as those
-// in c are:
+// aoff[k] must be k. Its sums remain apart, each lane's, and are set or added to as those in c are:
 //   dots[m * dots_row + k % lanes] += a[m * lda + k] * dots_b[k]
 //
 // A columns tile has the roles swapped: its rows are MR neighbouring pixels, its vectors NR channels of a panel of
