@@ -6,7 +6,7 @@
 namespace fastconv {
 
 constexpr int kMostLanes = 16;  // of any rung's vectors
-constexpr int kLaneTaps = 9;  // taps of a weight gradient at a time
+constexpr int kLaneTaps = 9;    // taps of a weight gradient at a time
 
 // `count` values of each plane, `step` elements apart, the first at plane + offset; `first` is its number.
 struct LaneStretch {
