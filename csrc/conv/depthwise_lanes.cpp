@@ -278,7 +278,8 @@ class Costs {
 
   // A product, and an element's way through a transpose.
   double in_lanes(int64_t lanes) const {
-    const double block = height_ * static_cast<double>(width_) * (0.12 * depth_ + 1.75) + 1.45 * x_;
+    const double product = w_.k == 1 ? 0.25 : 0.12,  // of one column of taps, each loads its own inputs
+        block = height_ * static_cast<double>(width_) * (product * depth_ + 1.75) + 1.45 * x_;
     return 400 + static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
   }
   template <class T>
