@@ -90,7 +90,7 @@ FASTCONV_WINDOW PoolCover avg_grad_outputs(const PoolAxis& w, int64_t first, int
   return {m - (w.k - 1) / w.stride, (last - 1 + w.pad_before) / w.stride + 1};
 }
 FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns) {
-  return outputs + columns + 4 * kPoolSlack;
+  return outputs + 3 * columns + 4 * kPoolSlack;  // with what reaches each of the columns
 }
 
 // out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for `count` runs.
@@ -101,7 +101,7 @@ using PoolStripFunction = void (*)(const PoolStrip<T>&);
 
 template <class T>
 struct PoolTileFunctions {
-  // Windows of 2 and of 4 columns.
+  // Windows of 2 and of 4 columns; null where there is no kernel.
   void (*max[2])(const PoolTiles<T>&);
   void (*sum[2])(const PoolTiles<T>&);
   void (*spread[2])(const PoolTilesGrad<T>&);

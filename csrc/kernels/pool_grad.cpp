@@ -44,14 +44,26 @@ void spread_phases(const T* line, int64_t k, int64_t count, T* row) {
   }
 }
 
-// row += line window by window, for outputs [from, to); line[0] is output `from`.
+// Of a column: its first output in a line, and how many reach it.
+struct Reached {
+  int32_t first, count;
+};
+void list_reached(const PoolAxis& w, PoolCover outputs, int64_t first, int64_t last, Reached* to) {
+  for (int64_t i = first; i < last; ++i) to[i - first] = {};
+  for (int64_t o = outputs.first; o < outputs.last; ++o) {
+    const PoolWindow window = pool_window(w, o);
+    int64_t i = window.start > first ? window.start : first, end = window.start + window.count;
+    for (end = end < last ? end : last; i < end; ++i)
+      if (to[i - first].count++ == 0) to[i - first].first = static_cast<int32_t>(o - outputs.first);
+  }
+}
 template <class T>
-void spread_windows(const AvgGradStrip<T>& g, const T* line, int64_t from, int64_t to, T* row) {
-  for (int64_t i = 0; i < g.last - g.first; ++i) row[i] = 0;
-  for (int64_t o = from; o < to; ++o) {
-    const PoolWindow w = pool_window(g.axis[2], o);
-    const int64_t first = w.start > g.first ? w.start : g.first, end = w.start + w.count;
-    for (int64_t i = first; i < (end < g.last ? end : g.last); ++i) row[i - g.first] += line[o - from];
+void spread_windows(const T* line, const Reached* reached, int64_t columns, T* row) {
+  for (int64_t i = 0; i < columns; ++i) {
+    const T* from = line + reached[i].first;
+    T sum = 0;
+    for (int32_t left = reached[i].count; left > 0; --left) sum += *from++;
+    row[i] = sum;
   }
 }
 
@@ -83,6 +95,8 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
   const int64_t shift = zipped ? (g.first + w.pad_before) % w.stride : 0, places = stop - base - (w.k - 1) / w.stride;
   T* line = static_cast<T*>(g.scratch);  // what output base + j gives to each of its columns
   T* buffer = line + (stop - base) + kPoolSlack;
+  auto* reached = reinterpret_cast<Reached*>(buffer + columns + 2 * kPoolSlack);
+  if (!zipped) list_reached(w, {from, to}, g.first, g.last, reached);
   for (int64_t j = base; j < from; ++j) line[j - base] = 0;
   for (int64_t j = to > from ? to : from; j < stop + kLanes<T>; ++j) line[j - base] = 0;
 
@@ -102,7 +116,7 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
                 load_lanes(dy + a * g.plane_step + b * g.row_step + o, lanes) * (g.plane_weight[a] * g.row_weight[b]);
         store(line + (o - base), sum * load(g.weight + o - from));
       }
-      if (!zipped) spread_windows(g, line, from, to, buffer);
+      if (!zipped) spread_windows(line, reached, columns, buffer);
       else if (w.stride == 1) spread_phases<T, 1>(line, w.k, places, buffer);
       else spread_phases<T, 2>(line, w.k, places, buffer);
       const int64_t stop = cover_end(h, rows), left = g.last_row - row;

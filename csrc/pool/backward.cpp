@@ -243,7 +243,9 @@ void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, 
     g.dx_plane = dx.stride[1];
     for (int64_t i = begin, listed = -1; i < end; i += g.planes) {
       const Block b = block_of(grid, i);
-      g.planes = packed && !staged && grid.whole_planes() ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
+      const bool whole = packed && !staged && grid.size() == grid.planes * grid.segments();
+      g.planes = whole ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
+      g.planes = std::min(g.planes, grid.planes - b.plane);
       g.first_row = b.d * h.in + b.h;
       g.last_row = g.first_row + b.h_end - b.h;
       g.first = b.w;
