@@ -267,7 +267,7 @@ def dispatch() -> Drawing:
     d.text(300, 180, "for each piece, the first that applies and pays:", 13)
     choices = [
         ("Winograd", "3x3 in a row,", "many channels"),
-        ("Fourier", "64 taps and more,", "by cost"),
+        ("Fourier", "49 taps and more,", "by cost"),
         ("depthwise", "few channels", "a group"),
         ("packed direct", "everything: register or", "columns tile, by cost"),
     ]
