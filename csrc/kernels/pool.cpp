@@ -310,8 +310,7 @@ struct Steps {
 };
 template <class Op, class T>
 constexpr Steps<T> steps() {
-  constexpr bool kRare = Op::kMarked || (Op::kRepeatable && sizeof(T) > 4);  // without kernels of their own
-  constexpr int kThree = kRare ? 0 : 3;
+  constexpr int kThree = Op::kMarked ? 0 : 3;  // positions have no kernels of their own
   return {Op::kMarked,
           fill_margins<Op, T>,
           join_columns<Op, T, 0>,

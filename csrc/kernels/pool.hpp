@@ -101,7 +101,7 @@ using PoolStripFunction = void (*)(const PoolStrip<T>&);
 
 template <class T>
 struct PoolTileFunctions {
-  // Windows of 2 and of 4 columns; null where there is no kernel.
+  // Windows of 2 and of 4 columns.
   void (*max[2])(const PoolTiles<T>&);
   void (*sum[2])(const PoolTiles<T>&);
   void (*spread[2])(const PoolTilesGrad<T>&);

@@ -47,12 +47,6 @@ void join_tiles(const PoolTiles<T>& call) {
     });
 }
 
-template <class Op, class T>
-constexpr void (*four())(const PoolTiles<T>&) {
-  if constexpr (sizeof(T) == 4) return join_tiles<Op, T, 4>;
-  else return nullptr;
-}
-
 // Lane i / kStride of the u-th of as many parts.
 template <int kStride, int kPart, class V, int... I>
 FASTCONV_INLINE V spread_lanes(V v, LaneList<I...>) {
@@ -157,8 +151,8 @@ bool halve_grad(const PoolHalvesGrad<T>& call) {
 }  // namespace
 
 template <class T>
-const PoolTileFunctions<T> PoolTileTable<T>::functions = {{join_tiles<Max, T, 2>, four<Max, T>()},
-                                                          {join_tiles<Sum, T, 2>, four<Sum, T>()},
+const PoolTileFunctions<T> PoolTileTable<T>::functions = {{join_tiles<Max, T, 2>, join_tiles<Max, T, 4>},
+                                                          {join_tiles<Sum, T, 2>, join_tiles<Sum, T, 4>},
                                                           {spread_tiles<T, 2>, spread_tiles<T, 4>},
                                                           {halve_grad<T, false>, halve_grad<T, true>}};
 template struct PoolTileTable<float>;

@@ -49,7 +49,6 @@ bool pool_tiles(const PoolProblem& p, const View<const T>& x, const View<T>& y, 
   const PoolAxis &h = p.axis[1], &w = p.axis[2];
   const PoolTileFunctions<T>& f = *pool_functions<T>().tiles;
   const auto kernel = (max ? f.max : f.sum)[w.k == 4];
-  if (!kernel) return false;
   const bool joined = h.in == h.k * h.out && is_dense_image(x, x.stride[3]) && is_dense_image(y);
   for_each_run(p, bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
     kernel({at.of(x), x.stride[3], h.k * x.stride[3], at.of(y), planes * h.out, w.out, h.k, factor, divided});
