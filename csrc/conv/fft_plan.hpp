@@ -57,9 +57,11 @@ struct FftPlan {
   std::string kernel() const;
 };
 
-// Whether a choice is to be made at all: too few taps or products (of one image) are not worth a plan.
+// Whether a choice is to be made at all: too few taps or products (of one image) are not worth a plan, which takes a
+// microsecond; few taps gain little by it.
 inline bool may_use_fft(Algorithm algorithm, double taps, double macs) {
-  return algorithm == Algorithm::fft || (algorithm == Algorithm::automatic && taps >= 49 && macs >= 1e6);
+  return algorithm == Algorithm::fft ||
+         (algorithm == Algorithm::automatic && taps >= 49 && macs >= (taps < 64 ? 8e6 : 1e6));
 }
 inline bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
   return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));

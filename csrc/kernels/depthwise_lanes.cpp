@@ -91,9 +91,10 @@ void pack(const LanePack<T>& p) {
   for (int64_t k = 0; k < p.stretch_count; ++k) {
     const LaneStretch s = p.stretches[k];
     const int32_t* const place = p.place ? p.place + s.first : nullptr;
-    pack_values(p.planes, neighbours, s.step, s.offset, s.count, [=](int64_t i) FASTCONV_LAMBDA {
-      return dst + static_cast<int64_t>(place ? place[i] : s.first + i) * VL;
-    });
+    const auto placed = [=](int64_t i) FASTCONV_LAMBDA { return dst + static_cast<int64_t>(place[i]) * VL; };
+    const auto in_order = [=](int64_t i) FASTCONV_LAMBDA { return dst + (s.first + i) * VL; };
+    if (place) pack_values(p.planes, neighbours, s.step, s.offset, s.count, placed);
+    else pack_values(p.planes, neighbours, s.step, s.offset, s.count, in_order);
   }
   for (int64_t k = 0; k < p.copy_count; ++k) {
     const LaneCopy c = p.copies[k];

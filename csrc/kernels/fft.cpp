@@ -157,7 +157,7 @@ void twist_strip(T* strip, const T* w, int64_t rows) {
 
 // A block of one vector a row, transposed: real parts, then imaginary parts.
 template <class T>
-__attribute__((noinline)) void transpose_block(const T* from, T* to) {
+FASTCONV_INLINE void transpose_block(const T* from, T* to) {
   constexpr int VL = kLanes<T>;
 #pragma GCC unroll 2
   for (int part = 0; part < 2; ++part) {
@@ -175,6 +175,12 @@ __attribute__((noinline)) void transpose_block(const T* from, T* to) {
 #pragma GCC unroll 16
     for (int i = 0; i < VL; ++i) store(to + i * 2 * VL + part * VL, a[i]);
   }
+}
+
+// The same where what stands beside it takes longer than a call.
+template <class T>
+__attribute__((noinline)) void transpose_between(const T* from, T* to) {
+  transpose_block(from, to);
 }
 
 // Along the other axis, strips behind the first `live` being zeros.
@@ -210,7 +216,7 @@ void inverse(const FftShape<T>& shape, T* spectrum, T* tile, int64_t columns) {
     T* strip = spectrum + i * width * 2 * VL;
     invert_strip(shape.columns, strip);
     for (int64_t s = 0; s < live; ++s)
-      transpose_block(static_cast<const T*>(strip + s * VL * 2 * VL), tile + (s * rows + i * VL) * 2 * VL);
+      transpose_between(static_cast<const T*>(strip + s * VL * 2 * VL), tile + (s * rows + i * VL) * 2 * VL);
   }
   for (int64_t s = 0; s < live; ++s) {
     T* strip = tile + s * rows * 2 * VL;
@@ -239,8 +245,8 @@ void forward_real(const FftShape<T>& shape, T* tile, T* spectrum, int64_t column
         store(b + l * 2 * VL, im + other_im);
         store(b + l * 2 * VL + VL, other_re - re);
       }
-      transpose_block(static_cast<const T*>(a), strip + s * VL * 2 * VL);
-      if (half + s < live) transpose_block(static_cast<const T*>(b), strip + (half + s) * VL * 2 * VL);
+      transpose_between(static_cast<const T*>(a), strip + s * VL * 2 * VL);
+      if (half + s < live) transpose_between(static_cast<const T*>(b), strip + (half + s) * VL * 2 * VL);
     }
     transform_rest(shape.columns, strip, live);
   }
@@ -257,8 +263,8 @@ void inverse_real(const FftShape<T>& shape, T* spectrum, T* tile, int64_t column
     invert_strip(shape.columns, strip);
     for (int64_t s = 0; s < half; ++s) {
       const int64_t other = half + s < live ? half + s : s;  // of none any: it is not looked at
-      transpose_block(static_cast<const T*>(strip + s * VL * 2 * VL), a);
-      transpose_block(static_cast<const T*>(strip + other * VL * 2 * VL), b);
+      transpose_between(static_cast<const T*>(strip + s * VL * 2 * VL), a);
+      transpose_between(static_cast<const T*>(strip + other * VL * 2 * VL), b);
       T* to = tile + s * rows * 2 * VL;
       for (int l = 0; l < VL; ++l) {
         const int32_t* at = shape.opposite + 2 * (i * VL + l);
