@@ -68,6 +68,12 @@ void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, 
 }
 
 template <class T>
+FftPlan fourier_plan(const ConvProblem& p, Algorithm algorithm) {
+  if (!may_use_fft(p, algorithm)) return {};
+  return choose_fft<T>(algorithm, fft_axes(p), true, planned_cost<T>(p, 1));
+}
+
+template <class T>
 FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
   FftWeights<T> w{dw.data, p.oc / p.groups * dw.stride[0], dw.stride[0], dw.stride[1], {}};
   for (int i = 0; i < 3; ++i)
@@ -75,27 +81,27 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
   return w;
 }
 
-}  // namespace
-
 template <class T>
-void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
-  if (p.oc * p.ic == 0) return;
-  if (may_use_fft(p, algorithm)) {
-    const FftAxes axes = fft_axes(p);
-    if (const FftPlan plan = choose_fft<T>(algorithm, axes, true, direct_weight_cost<T>(p, 1)); plan.applies())
-      return run_fft_gradient(axes, dy, x, fft_weights(p, dw), plan);
-  }
-  if (p.mb * p.out_pixels() > 0) {
-    if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
-    if (use_depthwise_weight<T>(p, algorithm)) return depthwise_weight_gradient(p, dy, x, dw);
-    return run_direct(p, dy, x, dw);
-  }
+void fill_zeros(const View<T>& dw) {
   for (int64_t o = 0; o < dw.shape[0]; ++o)
     for (int64_t c = 0; c < dw.shape[1]; ++c)
       for (int64_t d = 0; d < dw.shape[2]; ++d)
         for (int64_t h = 0; h < dw.shape[3]; ++h)
           for (int64_t w = 0; w < dw.shape[4]; ++w)
             dw.data[o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2] + h * dw.stride[3] + w * dw.stride[4]] = 0;
+}
+
+}  // namespace
+
+template <class T>
+void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
+  if (p.oc * p.ic == 0) return;
+  if (p.mb * p.out_pixels() == 0) return fill_zeros(dw);
+  if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
+  if (const FftPlan plan = fourier_plan<T>(p, algorithm); plan.applies())
+    return run_fft_gradient(fft_axes(p), dy, x, fft_weights(p, dw), plan);
+  if (use_depthwise_weight<T>(p, algorithm)) return depthwise_weight_gradient(p, dy, x, dw);
+  run_direct(p, dy, x, dw);
 }
 
 template <class T>
@@ -106,9 +112,8 @@ double direct_weight_cost(const ConvProblem& p, int64_t images) {
 template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
-  if (may_use_fft(p, algorithm))
-    if (const FftPlan part = choose_fft<T>(algorithm, fft_axes(p), true, direct_weight_cost<T>(p, 1)); part.applies())
-      return describe_fft(part, static_cast<double>(p.mb));
+  if (const FftPlan plan = fourier_plan<T>(p, algorithm); plan.applies())
+    return describe_fft(plan, static_cast<double>(p.mb));
   if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
   const bool turns = better_turned<T>(p);
   ConvPlan plan;
