@@ -38,6 +38,7 @@ bool suits_depthwise(const ConvProblem& p) {
 template <class T>
 void sum(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
          const View<T>& y, Activation activation) {
+  if (p.out_pixels() == 0) return;
   int32_t indices[kTinyIndices], *next = indices;
   TinyConv<T> t;
   t.images = p.mb;
