@@ -57,8 +57,8 @@ class PlaneLines {
   ImageLines<T> lines(const T* x, int64_t plane, const T* memory, Vector<const T*>& table, int64_t slice = 0) const;
 
   // f(first row of outputs, rows from one of its to the next, how many, kernel, its lines) for bands of at most `most`
-  // rows that make up `rows`, some
-  // of which may come `again`: with dilation of every so many-th row, whose taps meet neighbouring lines of `lines`.
+  // rows that make up `rows`, some of which may come `again`: with dilation of every so many-th row, whose taps meet
+  // neighbouring lines of `lines`.
   template <class F>
   void for_each_band(int64_t rows, int64_t most, bool again, const ImageLines<T>& lines, F f) const {
     const T* const* line = lines.line;

@@ -14,11 +14,6 @@ namespace {
 
 constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over
 
-template <class T>
-double planned_cost(const ConvProblem& p, int64_t images, bool turned = false) {
-  return WeightPlan(p, conv_kernels<T>().lanes, sizeof(T), turned).cost(images);
-}
-
 // 1x1 kernels without padding: x and dy may take each other's place, and the sums then stand in the order of dw. Of x
 // that is what a stride leaves of it, pixel by pixel.
 ConvProblem turned(const ConvProblem& p) {
@@ -34,8 +29,8 @@ template <class T>
 bool better_turned(const ConvProblem& p) {
   bool can = p.groups == 1 && spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
   for (const ConvAxis& a : p.axis) can &= a.k == 1 && a.pad_before + a.pad_after == 0;
-  return can && planned_cost<T>(turned(p), p.mb, true) + 0.25 * static_cast<double>(spaced_elements(p)) <
-                    planned_cost<T>(p, p.mb);
+  return can && direct_weight_cost<T>(turned(p), p.mb, true) + 0.25 * static_cast<double>(spaced_elements(p)) <
+                    direct_weight_cost<T>(p, p.mb);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -70,7 +65,7 @@ void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, 
 template <class T>
 FftPlan fourier_plan(const ConvProblem& p, Algorithm algorithm) {
   if (!may_use_fft(p, algorithm)) return {};
-  return choose_fft<T>(algorithm, fft_axes(p), true, planned_cost<T>(p, 1));
+  return choose_fft<T>(algorithm, fft_axes(p), true, direct_weight_cost<T>(p, 1));
 }
 
 template <class T>
@@ -105,8 +100,8 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 }
 
 template <class T>
-double direct_weight_cost(const ConvProblem& p, int64_t images) {
-  return planned_cost<T>(p, images);
+double direct_weight_cost(const ConvProblem& p, int64_t images, bool turned) {
+  return WeightPlan(p, conv_kernels<T>().lanes, sizeof(T), turned).cost(images);
 }
 
 template <class T>
@@ -123,7 +118,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                        \
-  template double direct_weight_cost<T>(const ConvProblem&, int64_t);                                  \
+  template double direct_weight_cost<T>(const ConvProblem&, int64_t, bool);                            \
   template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm); \
   template ConvPlan plan_weight_gradient<T>(const ConvProblem&, Algorithm);
 FASTCONV_INSTANTIATE(float)

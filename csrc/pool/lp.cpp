@@ -103,6 +103,16 @@ struct LpGroup {
   };
 };
 
+// A plane's norms in place of its sums.
+template <class T>
+void finish_plane(const LpGroup<T>& g, int64_t c, T* sums) {
+  if (std::isinf(g.power)) return;  // the largest elements are the norms
+  if (are_safe(sums, g.outputs)) return take_roots(sums, g.outputs, g.power);
+  for (typename LpGroup<T>::Windows windows(g, c); windows.next(); ++sums)
+    if (are_safe(sums, 1)) take_roots(sums, 1, g.power);
+    else *sums = lp_window(windows.window(), g.norm).value();
+}
+
 }  // namespace
 
 template <class T>
@@ -115,15 +125,7 @@ void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) 
     g.join();
     for (int64_t c = 0; c < group.p.channels; ++c) {
       T* sums = g.sums + c * g.outputs;
-      if (std::isinf(g.power)) {
-      } else if (are_safe(sums, g.outputs)) {
-        take_roots(sums, g.outputs, g.power);
-      } else {
-        for (typename LpGroup<T>::Windows windows(g, c); windows.next(); ++sums)
-          if (are_safe(sums, 1)) take_roots(sums, 1, g.power);
-          else *sums = lp_window(windows.window(), norm).value();
-        sums -= g.outputs;
-      }
+      finish_plane(g, c, sums);
       copy_out(sums, plane_box(to, to.data + c * to.stride[1]));
     }
   });

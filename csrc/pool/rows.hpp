@@ -143,8 +143,8 @@ struct BlockGrid {
 struct Block {
   int64_t segment, plane, d, h, h_end, w, w_end;
 };
-inline Block block_of(const BlockGrid& g,
-                      int64_t i) {  // segments are outermost: what is listed for one serves many blocks
+// Segments are outermost: what is listed for one serves many blocks.
+inline Block block_of(const BlockGrid& g, int64_t i) {
   const int64_t cut = i % g.cuts(), depth = i / g.cuts() % g.depths, rest = i / g.cuts() / g.depths,
                 segment = rest / g.planes;
   const int64_t h = cut * g.rows, w = segment * g.columns;
