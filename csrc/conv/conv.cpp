@@ -4,45 +4,12 @@
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
 #include "conv/correlation.hpp"
+#include "conv/dense_layer.hpp"
 #include "conv/operands.hpp"
 #include "conv/reference.hpp"
 #include "conv/weight_gradient.hpp"
 
 namespace fastconv {
-
-namespace {
-
-// A kernel that covers the whole input is a dense layer: a pointwise convolution of an image of one pixel whose
-// channels are all values. Summed in the same order, it spares the input gradient the taps that meet no output.
-bool is_dense_layer(const ConvProblem& p) {
-  for (const ConvAxis& a : p.axis)
-    if (a.in != a.k || a.out != 1 || a.dilation != 1 || a.pad_before + a.pad_after != 0) return false;
-  return p.groups == 1 && p.taps() > 1;
-}
-ConvProblem dense_layer(const ConvProblem& p) {
-  ConvProblem q;
-  q.mb = p.mb;
-  q.ic = p.ic * p.taps();
-  q.oc = p.oc;
-  return q;
-}
-// Axes c, d, h, w as one axis of channels; false if their strides do not allow it.
-template <class T>
-bool flatten_channels(View<T>& v) {
-  int64_t n = 1, step = 0;
-  for (int i = 4; i >= 1; --i) {
-    if (v.shape[i] == 1) continue;
-    if (n == 1) step = v.stride[i];
-    else if (v.stride[i] != step * n) return false;
-    n *= v.shape[i];
-  }
-  for (int i = 2; i < 5; ++i) v.shape[i] = 1, v.stride[i] = 1;
-  v.shape[1] = n;
-  v.stride[1] = step;
-  return true;
-}
-
-}  // namespace
 
 template <class T>
 void conv_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
@@ -52,9 +19,6 @@ void conv_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<c
     apply_activation(activation, y);
     return;
   }
-  if (is_dense_layer(p))
-    if (auto fx = x, fw = w; flatten_channels(fx) && flatten_channels(fw))
-      return correlate_forward(dense_layer(p), fx, fw, bias, y, activation, algorithm);
   correlate_forward(p, x, w, bias, y, activation, algorithm);
 }
 
@@ -66,10 +30,11 @@ void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w
     apply_activation(activation, dx);
     return;
   }
-  if (is_dense_layer(p) && !bias.data)
+  // Summed in the same order, that spares it the taps that meet no output.
+  if (is_dense_layer(p) && p.taps() > 1 && !bias.data)
     if (auto fw = w; flatten_channels(fw))
       if (auto fx = dx; flatten_channels(fx))
-        return correlate_backward(dense_layer(p), dy, fw, bias, fx, activation, algorithm);
+        return correlate_backward(pointwise(p), dy, fw, bias, fx, activation, algorithm);
   correlate_backward(p, dy, w, bias, dx, activation, algorithm);
 }
 
@@ -150,7 +115,7 @@ ConvPlan plan_conv(const ConvProblem& p, Direction direction, Algorithm algorith
   } else if (p.macs() == 0) {
     plan.kernel = "empty";
   } else {
-    const ConvProblem& q = is_dense_layer(p) ? dense_layer(p) : p;
+    const ConvProblem& q = direction == Direction::backward_input && is_dense_layer(p) ? pointwise(p) : p;
     plan = direction == Direction::backward_weight ? plan_weight_gradient<T>(p, algorithm)
                                                    : plan_correlation<T>(q, direction, algorithm);
     plan.lanes = conv_kernels<T>().lanes;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "conv/activation.hpp"
+#include "conv/dense_layer.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_line.hpp"
 #include "conv/depthwise_spread.hpp"
@@ -14,12 +15,13 @@
 namespace fastconv {
 namespace {
 
-// A problem is taken whole by one of the first five, or piece by piece.
-enum class Way : uint8_t { folded, line, lanes, spread, patches, pieces };
+// A problem is taken whole by one of the first six, or piece by piece.
+enum class Way : uint8_t { dense, folded, line, lanes, spread, patches, pieces };
 
 template <class T>
 Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
   const bool backward = direction == Direction::backward_input;
+  if (use_dense_layer<T>(p, direction, algorithm)) return Way::dense;
   if (backward && !biased && Fold(p).pays<T>(algorithm)) return Way::folded;
   if (use_line<T>(p, direction, algorithm)) return Way::line;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
@@ -31,10 +33,16 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
 template <class T>
 void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
                       const View<T>& y, Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
-  if (const Way way = choose_way<T>(p, Direction::forward, algorithm, bias.data);
-      way == Way::line || way == Way::lanes) {
-    const LaneCall<T> call{x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)};
-    return way == Way::line ? run_line(p, Direction::forward, call) : run_lanes(p, Direction::forward, call);
+  const LaneCall<T> call{x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)};
+  switch (choose_way<T>(p, Direction::forward, algorithm, bias.data)) {
+    case Way::dense:
+      return run_dense_layer(p, call);
+    case Way::line:
+      return run_line(p, Direction::forward, call);
+    case Way::lanes:
+      return run_lanes(p, Direction::forward, call);
+    default:
+      break;
   }
   Operands<T> operands(p, Direction::forward, x, w, bias, y, activation, algorithm);
   operands.ready = ready;
@@ -52,7 +60,8 @@ bool padding_adds(const ConvProblem& p) {
 template <class T>
 void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
                        Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
-  if (algorithm != Algorithm::automatic || !run_tiny(p, x, w, bias, y, activation))
+  const bool may_be_tiny = algorithm == Algorithm::automatic && !use_dense_layer<T>(p, Direction::forward, algorithm);
+  if (!may_be_tiny || !run_tiny(p, x, w, bias, y, activation))
     correlate_larger(p, x, w, bias, y, activation, algorithm, ready);
   if (!is_clamp(activation)) apply_activation(activation, y);
 }
@@ -81,6 +90,7 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::patches:
       run_patches(p, dy, w, bias, dx);
       break;
+    case Way::dense:  // of forward calls
     case Way::pieces: {
       Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
       clamped = operands.clamps = operands.clamps && !padding_adds(p);
@@ -93,6 +103,8 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
 template <class T>
 ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   switch (choose_way<T>(p, direction, algorithm, false)) {
+    case Way::dense:
+      return plan_dense_layer<T>(p);
     case Way::folded:
       return Fold(p).describe<T>(algorithm);
     case Way::line:

@@ -365,9 +365,23 @@ void line(const Line<T>& l) {
   }
 }
 
+// Lane i: the sum of vector i's lanes, added as add_lanes does. Every second vector first, from `step` vectors apart
+// on.
+template <class T, int N = kLanes<T>, int step = 1>
+FASTCONV_INLINE Vec<T> sums_of_vectors(const T* v) {
+  if constexpr (N == 1) {
+    return load(v);
+  } else {
+    const Vec<T> even = sums_of_vectors<T, N / 2, 2 * step>(v),
+                 odd = sums_of_vectors<T, N / 2, 2 * step>(v + step * kLanes<T>);
+    return zip_low(even, odd) + zip_high(even, odd);
+  }
+}
 template <class T>
 void lane_sums(T* dst, const T* sums, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) dst[i] = add_lanes<T>(load(sums + i * kLanes<T>));
+  int64_t i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) store(dst + i, sums_of_vectors<T>(sums + i * kLanes<T>));
+  for (; i < count; ++i) dst[i] = add_lanes<T>(load(sums + i * kLanes<T>));
 }
 
 template <class T>

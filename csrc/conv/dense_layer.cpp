@@ -1,0 +1,207 @@
+#include "conv/dense_layer.hpp"
+
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "base/parallel.hpp"
+#include "base/range.hpp"
+#include "base/workspace.hpp"
+#include "kernels/conv.hpp"
+#include "kernels/depthwise.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kDepthBytes = 4096;  // of a row at a time: a tile's rows of weights stay in the L1 cache,
+constexpr int64_t kImages = 32;        // as many images in the L2 cache,
+constexpr int64_t kRows = 128;         // and their sums with so many rows of weights as well
+constexpr int64_t kTile = 4;           // images, and rows of weights, of a tile at most
+constexpr int64_t kLeastDepth = 64;    // of sums that repay adding up lanes
+
+// What a task does, and in which steps.
+struct DenseCut {
+  int64_t depth, step, images, rows;
+  int64_t row_parts = 1, image_parts;
+  int threads;
+
+  DenseCut(const ConvProblem& p, int64_t item)
+      : depth(p.ic * p.taps()),
+        step(std::min(depth, kDepthBytes / item)),
+        images(std::min(kImages, p.mb)),
+        rows(std::min(kRows, p.oc)),
+        image_parts(ceil_div(p.mb, kImages)),
+        threads(threads_for(2 * p.macs())) {
+    if (threads > 1) row_parts = std::clamp<int64_t>(4 * threads / image_parts, 1, ceil_div(p.oc, 4 * kTile));
+  }
+  int64_t tasks() const { return image_parts * row_parts; }
+  int64_t term_elements() const { return (images + kTile) * step; }
+  template <class T>
+  int64_t bytes() const {
+    return Arena::rounded_bytes<T>(term_elements()) + Arena::rounded_bytes<T>(images * rows * conv_kernels<T>().lanes);
+  }
+};
+
+// The terms of rows of x or w: side by side, or copied.
+template <class T>
+struct TermRows {
+  View<const T> v;
+  bool in_place;
+
+  explicit TermRows(const View<const T>& view) : v(view) {
+    in_place =
+        flatten_channels(v) && (v.shape[1] == 1 || v.stride[1] == 1) && std::abs(v.stride[0]) <= INT32_MAX / kTile;
+    if (!in_place) v = view;
+  }
+  void copy(int64_t row, Range terms, T* to) const {
+    int64_t at[5] = {row, 0, 0, 0, 0}, i = terms.begin;
+    for (int a = 4; a > 0; --a) at[a] = i % v.shape[a], i /= v.shape[a];
+    for (int64_t left = terms.size(), n; left > 0; left -= n) {
+      n = std::min(v.shape[4] - at[4], left);
+      const T* from = v.data;
+      for (int a = 0; a < 5; ++a) from += at[a] * v.stride[a];
+      for (int64_t k = 0; k < n; ++k) *to++ = from[k * v.stride[4]];
+      at[4] = 0;
+      for (int a = 3; a > 0 && ++at[a] == v.shape[a]; --a) at[a] = 0;
+    }
+  }
+  // Terms of rows [row, row + count), `step` elements apart.
+  const T* find(int64_t row, int64_t count, Range terms, T* room, int64_t& step) const {
+    step = in_place ? v.stride[0] : terms.size();
+    if (in_place) return v.data + row * step + terms.begin;
+    for (int64_t i = 0; i < count; ++i) copy(row + i, terms, room + i * step);
+    return room;
+  }
+};
+
+template <class T>
+class DenseLayer {
+ public:
+  DenseLayer(const LaneCall<T>& call, const DenseCut& cut) : call_(call), cut_(cut), x_(call.x), w_(call.w) {}
+
+  void run(int64_t task) const {
+    T* const memory = reinterpret_cast<T*>(Arena::local().reserve(cut_.bytes<T>()));
+    T* const sums = memory + Arena::rounded_bytes<T>(cut_.term_elements()) / static_cast<int64_t>(sizeof(T));
+    const Range rows = part(call_.w.shape[0], cut_.row_parts, task % cut_.row_parts),
+                images = part(call_.x.shape[0], cut_.image_parts, task / cut_.row_parts);
+    for (int64_t r = rows.begin; r < rows.end; r += cut_.rows) {
+      const Range some{r, std::min(r + cut_.rows, rows.end)};
+      for (int64_t k = 0; k < cut_.depth; k += cut_.step)
+        add(images, some, {k, std::min(k + cut_.step, cut_.depth)}, memory, sums);
+      store(images, some, sums);
+    }
+  }
+
+ private:
+  // sums[(image * rows + row) * lanes + lane], of some terms.
+  void add(Range images, Range rows, Range terms, T* room, T* sums) const {
+    DotTile<T> t{};
+    int32_t offsets[kTile];
+    t.boff = offsets;
+    t.rows = 1;
+    t.pixels = terms.size();
+    t.accumulate = terms.begin > 0;
+    t.ldc = rows.size() * kernels_.lanes;
+    const T* x = x_.find(images.begin, images.size(), terms, room, t.lda);
+    for (int64_t r = rows.begin, wide, step; r < rows.end; r += wide) {
+      wide = power_of_two_within(std::min(kTile, rows.end - r));
+      t.b = w_.find(r, wide, terms, room + cut_.images * cut_.step, step);
+      for (int64_t i = 0; i < wide; ++i) offsets[i] = static_cast<int32_t>(i * step);
+      for (int64_t n = 0, tall; n < images.size(); n += tall) {
+        tall = power_of_two_within(std::min({kTile, images.size() - n, kernels_.accumulators / wide}));
+        t.a = x + n * t.lda;
+        t.c = sums + (n * rows.size() + r - rows.begin) * kernels_.lanes;
+        kernels_.dot[tall - 1][wide - 1](t);
+      }
+    }
+  }
+
+  void store(Range images, Range rows, T* sums) const {
+    const int64_t n = rows.size(), step = call_.y.stride[1];
+    depthwise_kernels<T>().lane_sums(sums, sums, images.size() * n);
+    for (int64_t i = images.begin; i < images.end; ++i, sums += n) {
+      if (call_.bias.data)
+        for (int64_t r = 0; r < n; ++r) sums[r] += call_.bias.data[(rows.begin + r) * call_.bias.stride[0]];
+      if (call_.clamp)
+        for (int64_t r = 0; r < n; ++r)
+          sums[r] = sums[r] < call_.low ? call_.low : sums[r] > call_.high ? call_.high : sums[r];
+      T* y = call_.y.data + i * call_.y.stride[0] + rows.begin * step;
+      for (int64_t r = 0; r < n; ++r) y[r * step] = sums[r];
+    }
+  }
+
+  const LaneCall<T>& call_;
+  const DenseCut& cut_;
+  const TermRows<T> x_, w_;
+  const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
+};
+
+}  // namespace
+
+bool is_dense_layer(const ConvProblem& p) {
+  return p.groups == 1 && std::all_of(p.axis, p.axis + 3, [](const ConvAxis& a) {
+           return a.in == a.k && a.out == 1 && a.dilation == 1 && a.pad_before + a.pad_after == 0;
+         });
+}
+
+ConvProblem pointwise(const ConvProblem& p) {
+  ConvProblem q;
+  q.mb = p.mb;
+  q.ic = p.ic * p.taps();
+  q.oc = p.oc;
+  return q;
+}
+
+template <class T>
+bool flatten_channels(View<T>& v) {
+  int64_t n = 1, step = 0;
+  for (int i = 4; i >= 1; --i) {
+    if (v.shape[i] == 1) continue;
+    if (n == 1) step = v.stride[i];
+    else if (v.stride[i] != step * n) return false;
+    n *= v.shape[i];
+  }
+  for (int i = 2; i < 5; ++i) v.shape[i] = 1, v.stride[i] = 1;
+  v.shape[1] = n;
+  v.stride[1] = step;
+  return true;
+}
+
+template <class T>
+bool use_dense_layer(const ConvProblem& p, Direction direction, Algorithm algorithm) {
+  return direction == Direction::forward && (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) &&
+         is_dense_layer(p) && p.ic * p.taps() >= kLeastDepth && p.mb > 0 && p.oc > 0;
+}
+
+template <class T>
+void run_dense_layer(const ConvProblem& p, const LaneCall<T>& call) {
+  const DenseCut cut(p, sizeof(T));
+  const DenseLayer<T> layer(call, cut);
+  parallel_tasks(cut.tasks(), cut.threads, [&](int64_t task) { layer.run(task); });
+}
+
+template <class T>
+ConvPlan plan_dense_layer(const ConvProblem& p) {
+  const DenseCut cut(p, sizeof(T));
+  ConvPlan plan;
+  plan.kernel = "dot products";
+  plan.mr = static_cast<int>(std::min(kTile, cut.images));
+  plan.nr = static_cast<int>(std::min(kTile, cut.rows));
+  plan.block_channels = ceil_div(cut.step, p.taps());
+  plan.block_pixels = cut.images;
+  plan.workspace_bytes = cut.bytes<T>();
+  plan.threads = static_cast<int>(std::min<int64_t>(cut.threads, cut.tasks()));
+  plan.cost = 0.7 * p.macs() / conv_kernels<T>().lanes + 5 * static_cast<double>(p.mb * p.oc);
+  return plan;
+}
+
+#define FASTCONV_INSTANTIATE(T)                                               \
+  template bool flatten_channels(View<T>&);                                   \
+  template bool flatten_channels(View<const T>&);                             \
+  template bool use_dense_layer<T>(const ConvProblem&, Direction, Algorithm); \
+  template void run_dense_layer(const ConvProblem&, const LaneCall<T>&);      \
+  template ConvPlan plan_dense_layer<T>(const ConvProblem&);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
+#undef FASTCONV_INSTANTIATE
+
+}  // namespace fastconv
