@@ -33,18 +33,18 @@ class _PackedConv:
         activation: str | None = None,
         algorithm: str = "auto",
     ) -> None:
-        self._packed = _core.PackedConv(
+        self._packed = _core.pack(
             self._axes, weight, bias, stride, padding, dilation, groups, padding_mode, flip, activation, algorithm
         )
 
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """The convolution of ``x``, written to ``out`` if that is given."""
-        return self._packed(x, out)
+        return _core.packed_forward(self._packed, x, out)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the packed weights."""
-        return int(self._packed.bytes)
+        return _core.packed_bytes(self._packed)
 
 
 class PackedConv1d(_PackedConv):

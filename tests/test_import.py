@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -42,3 +43,10 @@ def test_type_stub_lists_the_compiled_core() -> None:
     for name in vars(_core):
         if not name.startswith("_"):
             assert re.search(rf"^(def |class )?{name}\b", stub, re.MULTILINE), name
+
+
+def test_a_rung_that_there_is_not_fails_at_import(tmp_path: Path) -> None:
+    environment = {**os.environ, "FASTCONV_ISA": "v9"}
+    command = [sys.executable, "-c", "import fastconv"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].startswith("ImportError: FASTCONV_ISA='v9' is not one of this processor's")

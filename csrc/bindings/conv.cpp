@@ -7,7 +7,7 @@
 
 #include "base/checked.hpp"
 #include "base/message.hpp"
-#include "bindings/args.hpp"
+#include "bindings/function.hpp"
 
 namespace fastconv {
 namespace {
@@ -420,12 +420,38 @@ class PackedConv {
     return f ? f->bytes() : std::get<1>(weights_)->bytes();
   }
 
+  // Python holds it as a capsule.
+  static constexpr const char* kName = "fastconv.PackedConv";
+  static const PackedConv& of(py::handle capsule) {
+    void* packed = PyCapsule_GetPointer(capsule.ptr(), kName);
+    if (!packed) throw py::error_already_set();
+    return *static_cast<const PackedConv*>(packed);
+  }
+  static void destroy(PyObject* capsule) { delete &of(capsule); }
+
  private:
   Call call_;
   py::object padding_;  // names depend on the size of the input
   Activation activation_;
   std::tuple<std::unique_ptr<PackedWeights<float>>, std::unique_ptr<PackedWeights<double>>> weights_;
 };
+
+py::object pack_py(int nd, py::handle weight, py::handle bias, py::handle stride, py::handle padding,
+                   py::handle dilation, py::handle groups, py::handle padding_mode, py::handle flip,
+                   py::handle activation, py::handle algorithm) {
+  auto packed = std::make_unique<PackedConv>(nd, weight, bias, stride, padding, dilation, groups, padding_mode, flip,
+                                             activation, algorithm);
+  auto capsule = py::reinterpret_steal<py::object>(PyCapsule_New(packed.get(), PackedConv::kName, PackedConv::destroy));
+  if (!capsule) throw py::error_already_set();
+  packed.release();
+  return capsule;
+}
+
+py::array packed_forward_py(py::handle packed, py::handle input, py::handle out) {
+  return PackedConv::of(packed)(input, out);
+}
+
+py::object packed_bytes_py(py::handle packed) { return py::int_(PackedConv::of(packed).bytes()); }
 
 py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py::handle stride, py::handle padding,
                     py::handle dilation, py::handle groups, py::handle padding_mode, py::handle direction, bool f64,
@@ -477,19 +503,21 @@ py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py:
 
 }  // namespace
 
-void register_conv(py::module_& m) {
-  m.def("conv_forward", &conv_forward_py);
-  m.def("conv_grad_input", &grad_input_py);
-  m.def("conv_grad_weight", &grad_weight_py);
-  m.def("conv_grad_bias", &grad_bias_py);
-  m.def("conv_transpose", &transpose_forward_py);
-  m.def("conv_transpose_backward", &transpose_backward_py);
-  m.def("explain", &explain_py);
-  py::class_<PackedConv>(m, "PackedConv")
-      .def(py::init<int, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle, py::handle,
-                    py::handle, py::handle>())
-      .def("__call__", &PackedConv::operator())
-      .def_property_readonly("bytes", &PackedConv::bytes);
+void register_conv(py::handle module) {
+  static PyMethodDef methods[] = {
+      method<conv_forward_py>("conv_forward"),
+      method<grad_input_py>("conv_grad_input"),
+      method<grad_weight_py>("conv_grad_weight"),
+      method<grad_bias_py>("conv_grad_bias"),
+      method<transpose_forward_py>("conv_transpose"),
+      method<transpose_backward_py>("conv_transpose_backward"),
+      method<explain_py>("explain"),
+      method<pack_py>("pack"),
+      method<packed_forward_py>("packed_forward"),
+      method<packed_bytes_py>("packed_bytes"),
+      {},
+  };
+  add_methods(module, methods);
 }
 
 }  // namespace fastconv

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "base/message.hpp"
-#include "bindings/args.hpp"
+#include "bindings/function.hpp"
 
 namespace fastconv {
 namespace {
@@ -118,9 +118,13 @@ py::array filter_taps_py(py::handle input, py::handle kernel, py::handle height_
 
 }  // namespace
 
-void register_filter(py::module_& m) {
-  m.def("filter_axes", &filter_axes_py);
-  m.def("filter_taps", &filter_taps_py);
+void register_filter(py::handle module) {
+  static PyMethodDef methods[] = {
+      method<filter_axes_py>("filter_axes"),
+      method<filter_taps_py>("filter_taps"),
+      {},
+  };
+  add_methods(module, methods);
 }
 
 }  // namespace fastconv

@@ -2,29 +2,74 @@
 // themselves; what is checked here is what keeps memory safe.
 #include "layers/layers.hpp"
 
-#include <pybind11/stl.h>
-
 #include <algorithm>
-#include <optional>
 
 #include "base/message.hpp"
-#include "bindings/args.hpp"
+#include "bindings/function.hpp"
 
 namespace fastconv {
 namespace {
 
-// An array whose elements lie without gaps, in any order of axes, as `like` lies; writeable if it is to change.
-template <class T>
-T* dense(const py::array_t<T>& a, const char* name, py::ssize_t size, bool changes) {
-  if (a.size() != size || (changes && !a.writeable()))
-    throw py::value_error(
-        message({name, " must be writeable and hold ", size, " elements, got shape ", shape_text(a)}));
-  return const_cast<T*>(a.data());
+// The argument itself and never a copy of it: it may be written to.
+py::array itself(py::handle h, const char* name) {
+  py::array a = input_array(h, name);
+  if (a.ptr() != h.ptr())
+    throw py::type_error(message({name, " must be an aligned numpy array, got ", repr_text(py::type::of(h))}));
+  return a;
 }
 
-// ValueError unless both arrays have one shape and one order in memory, without gaps.
-template <class T>
-void require_alike(const py::array_t<T>& a, const py::array_t<T>& b, const char* names) {
+// Where the elements of an array begin, of whichever type they are.
+struct Elements {
+  const void* data;
+  template <class T>
+  operator T*() const {
+    return static_cast<T*>(const_cast<void*>(data));
+  }
+};
+
+// The arrays of a call, all of the first one's type, float32 or float64. The caller holds them.
+class Arrays {
+ public:
+  const py::array first;
+
+  Arrays(py::handle h, const char* name) : first(itself(h, name)), name_(name) {}
+
+  py::array another(py::handle h, const char* name) const {
+    py::array a = itself(h, name);
+    require_same_dtype(first, name_, a, name);
+    return a;
+  }
+
+  // Elements in memory's order, as many as asked for; those that are to change are writeable.
+  Elements read(py::handle h, const char* name, py::ssize_t size) const { return elements(h, name, size, false); }
+  Elements write(py::handle h, const char* name, py::ssize_t size) const { return elements(h, name, size, true); }
+  Elements read_any(py::handle h, const char* name, py::ssize_t size) const {
+    return h.is_none() ? Elements{nullptr} : read(h, name, size);
+  }
+  Elements write_any(py::handle h, const char* name, py::ssize_t size) const {
+    return h.is_none() ? Elements{nullptr} : write(h, name, size);
+  }
+
+  // f(0.0f) or f(0.0), whose type is that of the elements.
+  template <class F>
+  void run(F f) const {
+    run_released(is_f64(first), f);
+  }
+
+ private:
+  Elements elements(py::handle h, const char* name, py::ssize_t size, bool changes) const {
+    const py::array a = another(h, name);
+    if (a.size() != size || !(a.flags() & py::array::c_style) || (changes && !a.writeable()))
+      throw py::value_error(message(
+          {name, " must be writeable and hold ", size, " elements in memory's order, got shape ", shape_text(a)}));
+    return {a.data()};
+  }
+
+  const char* name_;
+};
+
+// ValueError unless both arrays have one shape and one order in memory, without gaps, and the first is writeable.
+void require_alike(const py::array& a, const py::array& b, const char* names) {
   bool alike = a.ndim() == b.ndim();
   for (py::ssize_t i = 0; alike && i < a.ndim(); ++i)
     alike = a.shape(i) == b.shape(i) && (a.shape(i) == 1 || a.strides(i) == b.strides(i));
@@ -38,137 +83,121 @@ void require_alike(const py::array_t<T>& a, const py::array_t<T>& b, const char*
     if (stride != span && a.size()) throw py::value_error(message({names, " must have no gaps in memory"}));
     span *= length;
   }
+  if (!a.writeable()) throw py::value_error(message({"the first of ", names, " is read-only"}));
 }
 
-template <class T>
-void relu_grad_py(py::array_t<T> grad, py::array_t<T> output, std::optional<py::array_t<T, py::array::c_style>> sums) {
-  require_alike(grad, output, "grad and output");
-  T* g = dense(grad, "grad", grad.size(), true);
-  const T* y = output.data();
-  const py::ssize_t n = grad.size();
-  if (!sums) {
-    py::gil_scoped_release release;
-    return relu_grad(g, y, n);
-  }
-  if (grad.ndim() < 2 || !(grad.flags() & py::array::c_style))
+void relu_grad_py(py::handle grad, py::handle output, py::handle sums) {
+  const Arrays arrays(grad, "grad");
+  const py::array &g = arrays.first, y = arrays.another(output, "output");
+  require_alike(g, y, "grad and output");
+  const Elements to{g.data()}, from{y.data()};
+  const py::ssize_t n = g.size();
+  if (sums.is_none()) return arrays.run([&](auto zero) { relu_grad<decltype(zero)>(to, from, n); });
+  if (g.ndim() < 2 || !(g.flags() & py::array::c_style))
     throw py::value_error("grad must be (N, C, ...) in memory's order for the sums of channels, got shape " +
-                          shape_text(grad));
-  const py::ssize_t mb = grad.shape(0), channels = grad.shape(1);
-  T* to = dense<T>(*sums, "sums", channels, true);
-  py::gil_scoped_release release;
-  relu_grad(g, y, mb, channels, mb && channels ? n / mb / channels : 0, to);
+                          shape_text(g));
+  const py::ssize_t mb = g.shape(0), channels = g.shape(1);
+  const Elements sum = arrays.write(sums, "sums", channels);
+  arrays.run([&](auto zero) {
+    relu_grad<decltype(zero)>(to, from, mb, channels, mb && channels ? n / mb / channels : 0, sum);
+  });
 }
 
-template <class T>
-void dropout_py(py::array_t<T> x, py::array_t<T> out, uint64_t seed, double p) {
-  require_alike(x, out, "input and out");
-  T* y = dense(out, "out", x.size(), true);
-  const T* from = x.data();
+void dropout_py(py::handle input, py::handle out, uint64_t seed, double p) {
+  const Arrays arrays(out, "out");
+  const py::array &y = arrays.first, x = arrays.another(input, "input");
+  require_alike(y, x, "out and input");
+  const Elements to{y.data()}, from{x.data()};
   const py::ssize_t n = x.size();
-  py::gil_scoped_release release;
-  dropout(from, y, n, seed, p);
+  arrays.run([&](auto zero) { dropout<decltype(zero)>(from, to, n, seed, p); });
 }
 
-template <class T>
-using Contiguous = py::array_t<T, py::array::c_style>;
-
-template <class T>
-void transpose_py(Contiguous<T> x, Contiguous<T> out) {
-  if (x.ndim() != 2 || out.ndim() != 2 || x.shape(0) != out.shape(1) || x.shape(1) != out.shape(0))
-    throw py::value_error("input " + shape_text(x) + " must be a matrix, out " + shape_text(out) +
+void transpose_py(py::handle input, py::handle out) {
+  const Arrays arrays(input, "input");
+  const py::array &x = arrays.first, y = arrays.another(out, "out");
+  if (x.ndim() != 2 || y.ndim() != 2 || x.shape(0) != y.shape(1) || x.shape(1) != y.shape(0))
+    throw py::value_error("input " + shape_text(x) + " must be a matrix, out " + shape_text(y) +
                           " shaped as its transpose");
-  T* y = dense<T>(out, "out", x.size(), true);
-  const T* from = x.data();
+  const Elements from = arrays.read(x, "input", x.size()), to = arrays.write(y, "out", x.size());
   const py::ssize_t rows = x.shape(0), columns = x.shape(1);
-  py::gil_scoped_release release;
-  transpose(from, y, rows, columns);
+  arrays.run([&](auto zero) { transpose<decltype(zero)>(from, to, rows, columns); });
 }
 
-template <class T>
-void sgd_py(Contiguous<T> w, Contiguous<T> g, std::optional<Contiguous<T>> velocity, double lr, double momentum,
-            double weight_decay, bool nesterov) {
-  const py::ssize_t n = w.size();
-  T *data = dense<T>(w, "data", n, true), *v = velocity ? dense<T>(*velocity, "velocity", n, true) : nullptr;
-  const T* grad = dense<T>(g, "grad", n, false);
-  py::gil_scoped_release release;
-  sgd_step(data, grad, v, n,
-           SgdRule<T>{static_cast<T>(lr), static_cast<T>(momentum), static_cast<T>(weight_decay), nesterov});
+void sgd_py(py::handle data, py::handle grad, py::handle velocity, double lr, double momentum, double weight_decay,
+            bool nesterov) {
+  const Arrays arrays(data, "data");
+  const py::ssize_t n = arrays.first.size();
+  const Elements w = arrays.write(data, "data", n), g = arrays.read(grad, "grad", n);
+  const Elements v = arrays.write_any(velocity, "velocity", n);
+  arrays.run([&](auto zero) {
+    using T = decltype(zero);
+    sgd_step<T>(w, g, v, n, {static_cast<T>(lr), static_cast<T>(momentum), static_cast<T>(weight_decay), nesterov});
+  });
 }
 
-template <class T>
-void adam_py(Contiguous<T> w, Contiguous<T> g, Contiguous<T> mean, Contiguous<T> square, double beta1, double beta2,
+void adam_py(py::handle data, py::handle grad, py::handle mean, py::handle square, double beta1, double beta2,
              double eps, double weight_decay, double keep, double rate, double root) {
-  const py::ssize_t n = w.size();
-  T *data = dense<T>(w, "data", n, true), *m = dense<T>(mean, "mean", n, true),
-    *s = dense<T>(square, "square", n, true);
-  const T* grad = dense<T>(g, "grad", n, false);
-  auto number = [](double v) { return static_cast<T>(v); };
-  const AdamRule<T> rule = {number(beta1), number(beta2), number(eps), number(weight_decay),
-                            number(keep),  number(rate),  number(root)};
-  py::gil_scoped_release release;
-  adam_step(data, grad, m, s, n, rule);
+  const Arrays arrays(data, "data");
+  const py::ssize_t n = arrays.first.size();
+  const Elements w = arrays.write(data, "data", n), g = arrays.read(grad, "grad", n);
+  const Elements m = arrays.write(mean, "mean", n), s = arrays.write(square, "square", n);
+  arrays.run([&](auto zero) {
+    using T = decltype(zero);
+    auto number = [](double v) { return static_cast<T>(v); };
+    adam_step<T>(
+        w, g, m, s, n,
+        {number(beta1), number(beta2), number(eps), number(weight_decay), number(keep), number(rate), number(root)});
+  });
 }
 
-template <class T>
-BatchNorm<T> norm_of(const Contiguous<T>& x, const std::optional<Contiguous<T>>& weight,
-                     const std::optional<Contiguous<T>>& bias, const Contiguous<T>& mean, const Contiguous<T>& var,
-                     double eps) {
+const py::array& rows_of_channels(const py::array& x) {
   if (x.ndim() != 3) throw py::value_error("input must be (N, C, L), got shape " + shape_text(x));
-  const py::ssize_t c = x.shape(1);
-  return {x.shape(0),
-          c,
-          x.shape(2),
-          weight ? dense<T>(*weight, "weight", c, false) : nullptr,
-          bias ? dense<T>(*bias, "bias", c, false) : nullptr,
-          dense<T>(mean, "mean", c, true),
-          dense<T>(var, "var", c, true),
-          eps};
+  return x;
 }
 
-template <class T>
-void batch_norm_py(Contiguous<T> x, Contiguous<T> out, std::optional<Contiguous<T>> weight,
-                   std::optional<Contiguous<T>> bias, Contiguous<T> mean, Contiguous<T> var, double eps, bool training,
-                   bool relu) {
-  const BatchNorm<T> b = norm_of<T>(x, weight, bias, mean, var, eps);
-  T* y = dense<T>(out, "out", x.size(), true);
-  const T* from = x.data();
-  py::gil_scoped_release release;
-  batch_norm(b, from, y, training, relu);
+void batch_norm_py(py::handle input, py::handle out, py::handle weight, py::handle bias, py::handle mean,
+                   py::handle var, double eps, bool training, bool relu) {
+  const Arrays arrays(input, "input");
+  const py::array& x = rows_of_channels(arrays.first);
+  const py::ssize_t mb = x.shape(0), c = x.shape(1), length = x.shape(2);
+  const Elements from = arrays.read(x, "input", x.size()), to = arrays.write(out, "out", x.size());
+  const Elements scale = arrays.read_any(weight, "weight", c), shift = arrays.read_any(bias, "bias", c);
+  const Elements m = arrays.write(mean, "mean", c), v = arrays.write(var, "var", c);
+  arrays.run([&](auto zero) {
+    using T = decltype(zero);
+    batch_norm<T>({mb, c, length, scale, shift, m, v, eps}, from, to, training, relu);
+  });
 }
 
-template <class T>
-void batch_norm_grad_py(Contiguous<T> grad, Contiguous<T> x, std::optional<Contiguous<T>> weight, Contiguous<T> mean,
-                        Contiguous<T> var, double eps, Contiguous<T> grad_weight, Contiguous<T> grad_bias) {
-  const BatchNorm<T> b = norm_of<T>(x, weight, std::nullopt, mean, var, eps);
-  T *g = dense<T>(grad, "grad", x.size(), true), *dw = dense<T>(grad_weight, "grad_weight", b.channels, true);
-  T* db = dense<T>(grad_bias, "grad_bias", b.channels, true);
-  const T* from = x.data();
-  py::gil_scoped_release release;
-  batch_norm_grad(b, g, from, dw, db);
-}
-
-// Every function once an element type; an array of another type, or one that would have to be copied, fits none.
-template <class T>
-void define(py::module_& m) {
-  auto exact = [](const char* name) { return py::arg(name).noconvert(); };
-  m.def("relu_grad", &relu_grad_py<T>, exact("grad"), exact("output"), exact("sums").none(true) = py::none());
-  m.def("dropout", &dropout_py<T>, exact("input"), exact("out"), py::arg("seed"), py::arg("p"));
-  m.def("transpose", &transpose_py<T>, exact("input"), exact("out"));
-  m.def("sgd_step", &sgd_py<T>, exact("data"), exact("grad"), exact("velocity").none(true), py::arg("lr"),
-        py::arg("momentum"), py::arg("weight_decay"), py::arg("nesterov"));
-  m.def("adam_step", &adam_py<T>, exact("data"), exact("grad"), exact("mean"), exact("square"), py::arg("beta1"),
-        py::arg("beta2"), py::arg("eps"), py::arg("weight_decay"), py::arg("keep"), py::arg("rate"), py::arg("root"));
-  m.def("batch_norm", &batch_norm_py<T>, exact("input"), exact("out"), exact("weight").none(true),
-        exact("bias").none(true), exact("mean"), exact("var"), py::arg("eps"), py::arg("training"), py::arg("relu"));
-  m.def("batch_norm_grad", &batch_norm_grad_py<T>, exact("grad"), exact("input"), exact("weight").none(true),
-        exact("mean"), exact("var"), py::arg("eps"), exact("grad_weight"), exact("grad_bias"));
+void batch_norm_grad_py(py::handle grad, py::handle input, py::handle weight, py::handle mean, py::handle var,
+                        double eps, py::handle grad_weight, py::handle grad_bias) {
+  const Arrays arrays(input, "input");
+  const py::array& x = rows_of_channels(arrays.first);
+  const py::ssize_t mb = x.shape(0), c = x.shape(1), length = x.shape(2);
+  const Elements from = arrays.read(x, "input", x.size()), g = arrays.write(grad, "grad", x.size());
+  const Elements scale = arrays.read_any(weight, "weight", c);
+  const Elements m = arrays.write(mean, "mean", c), v = arrays.write(var, "var", c);
+  const Elements dw = arrays.write(grad_weight, "grad_weight", c), db = arrays.write(grad_bias, "grad_bias", c);
+  arrays.run([&](auto zero) {
+    using T = decltype(zero);
+    batch_norm_grad<T>({mb, c, length, scale, nullptr, m, v, eps}, g, from, dw, db);
+  });
 }
 
 }  // namespace
 
-void register_layers(py::module_& m) {
-  define<float>(m);
-  define<double>(m);
+void register_layers(py::handle module) {
+  static PyMethodDef methods[] = {
+      method<relu_grad_py>("relu_grad"),
+      method<dropout_py>("dropout"),
+      method<transpose_py>("transpose"),
+      method<sgd_py>("sgd_step"),
+      method<adam_py>("adam_step"),
+      method<batch_norm_py>("batch_norm"),
+      method<batch_norm_grad_py>("batch_norm_grad"),
+      {},
+  };
+  add_methods(module, methods);
 }
 
 }  // namespace fastconv

@@ -1,26 +1,58 @@
 // fastconv._core: one register_* a family, nothing else.
-#include <pybind11/pybind11.h>
+#include <stdexcept>
 
+#include "bindings/function.hpp"
 #include "fastconv/runtime.hpp"
 
-namespace py = pybind11;
-
 namespace fastconv {
-void register_runtime(py::module_& m);
-void register_conv(py::module_& m);
-void register_pool(py::module_& m);
-void register_pad(py::module_& m);
-void register_layers(py::module_& m);
-void register_filter(py::module_& m);
+
+void register_runtime(py::handle module);
+void register_conv(py::handle module);
+void register_pool(py::handle module);
+void register_pad(py::handle module);
+void register_layers(py::handle module);
+void register_filter(py::handle module);
+
+namespace {
+
+int fill(PyObject* module) {
+  try {
+    isa_name();  // a processor or a FASTCONV_ISA that cannot work fails here, at import
+    for (auto add : {register_runtime, register_conv, register_pool, register_pad, register_layers, register_filter})
+      add(module);
+    return 0;
+  } catch (const std::runtime_error& error) {
+    PyErr_SetString(PyExc_ImportError, error.what());
+  } catch (...) {
+    set_error();
+  }
+  return -1;
+}
+
+}  // namespace
 }  // namespace fastconv
 
-PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
-  m.doc() = "Compiled core of fastconv. Use the functions of the fastconv package, which document it.";
-  fastconv::isa_name();  // a processor or a FASTCONV_ISA that cannot work fails here, at import
-  fastconv::register_runtime(m);
-  fastconv::register_conv(m);
-  fastconv::register_pool(m);
-  fastconv::register_pad(m);
-  fastconv::register_layers(m);
-  fastconv::register_filter(m);
+PyMODINIT_FUNC PyInit__core() {
+  static PyModuleDef_Slot slots[] = {
+      {Py_mod_exec, reinterpret_cast<void*>(fastconv::fill)},
+#ifdef Py_mod_multiple_interpreters
+      {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+      {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+      {0, nullptr},
+  };
+  static PyModuleDef definition = {
+      PyModuleDef_HEAD_INIT,
+      "_core",
+      "Compiled core of fastconv. Use the functions of the fastconv package, which document it.",
+      0,
+      nullptr,
+      slots,
+      nullptr,
+      nullptr,
+      nullptr,
+  };
+  return PyModuleDef_Init(&definition);
 }

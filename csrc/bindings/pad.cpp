@@ -6,7 +6,7 @@
 
 #include "base/checked.hpp"
 #include "base/message.hpp"
-#include "bindings/args.hpp"
+#include "bindings/function.hpp"
 
 namespace fastconv {
 namespace {
@@ -238,11 +238,15 @@ py::array fold_py(int nd, py::handle input, py::handle output_size, py::handle k
 
 }  // namespace
 
-void register_pad(py::module_& m) {
-  m.def("pad", &pad_py);
-  m.def("pad_backward", &pad_backward_py);
-  m.def("unfold", &unfold_py);
-  m.def("fold", &fold_py);
+void register_pad(py::handle module) {
+  static PyMethodDef methods[] = {
+      method<pad_py>("pad"),
+      method<pad_backward_py>("pad_backward"),
+      method<unfold_py>("unfold"),
+      method<fold_py>("fold"),
+      {},
+  };
+  add_methods(module, methods);
 }
 
 }  // namespace fastconv

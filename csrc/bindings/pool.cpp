@@ -5,7 +5,7 @@
 
 #include "base/checked.hpp"
 #include "base/message.hpp"
-#include "bindings/args.hpp"
+#include "bindings/function.hpp"
 
 namespace fastconv {
 namespace {
@@ -364,23 +364,27 @@ py::array channel_max_backward_py(int nd, py::handle g, py::handle input, py::ha
 
 }  // namespace
 
-void register_pool(py::module_& m) {
-  m.def("max_pool", &max_pool_py);
-  m.def("max_pool_backward", &max_pool_backward_py);
-  m.def("avg_pool", &avg_pool_py);
-  m.def("avg_pool_backward", &avg_pool_backward_py);
-  m.def("lp_pool", &lp_pool_py);
-  m.def("lp_pool_backward", &lp_pool_backward_py);
-  m.def("adaptive_avg_pool", &adaptive_avg_py);
-  m.def("adaptive_avg_pool_backward", &adaptive_avg_backward_py);
-  m.def("adaptive_max_pool", &adaptive_max_py);
-  m.def("adaptive_max_pool_backward", &adaptive_max_backward_py);
-  m.def("fractional_max_pool", &fractional_max_py);
-  m.def("fractional_max_pool_backward", &fractional_max_backward_py);
-  m.def("max_unpool", &max_unpool_py);
-  m.def("max_unpool_backward", &max_unpool_backward_py);
-  m.def("channel_max_pool", &channel_max_py);
-  m.def("channel_max_pool_backward", &channel_max_backward_py);
+void register_pool(py::handle module) {
+  static PyMethodDef methods[] = {
+      method<max_pool_py>("max_pool"),
+      method<max_pool_backward_py>("max_pool_backward"),
+      method<avg_pool_py>("avg_pool"),
+      method<avg_pool_backward_py>("avg_pool_backward"),
+      method<lp_pool_py>("lp_pool"),
+      method<lp_pool_backward_py>("lp_pool_backward"),
+      method<adaptive_avg_py>("adaptive_avg_pool"),
+      method<adaptive_avg_backward_py>("adaptive_avg_pool_backward"),
+      method<adaptive_max_py>("adaptive_max_pool"),
+      method<adaptive_max_backward_py>("adaptive_max_pool_backward"),
+      method<fractional_max_py>("fractional_max_pool"),
+      method<fractional_max_backward_py>("fractional_max_pool_backward"),
+      method<max_unpool_py>("max_unpool"),
+      method<max_unpool_backward_py>("max_unpool_backward"),
+      method<channel_max_py>("channel_max_pool"),
+      method<channel_max_backward_py>("channel_max_pool_backward"),
+      {},
+  };
+  add_methods(module, methods);
 }
 
 }  // namespace fastconv

@@ -1,21 +1,37 @@
 // Threads and build configuration.
 #include "fastconv/runtime.hpp"
 
-#include <pybind11/stl.h>
-
-#include "bindings/array.hpp"
+#include "bindings/function.hpp"
 
 namespace fastconv {
+namespace {
 
-void register_runtime(py::module_& m) {
-  m.def("num_threads", &num_threads);
-  m.def("set_num_threads", &set_num_threads);
-  m.def("set_thread_limit", &set_thread_limit);
-  m.def("isa_name", &isa_name);
-  m.def("available_isas", &available_isas);
-  m.def("threading_backend", &threading_backend);
-  m.attr("version") = FASTCONV_VERSION;
-  m.attr("compiler") = __VERSION__;
+py::object num_threads_py() { return py::int_(num_threads()); }
+py::object set_thread_limit_py(int n) { return py::int_(set_thread_limit(n)); }
+py::object isa_name_py() { return py::str(isa_name()); }
+py::object threading_backend_py() { return py::str(threading_backend()); }
+
+py::object available_isas_py() {
+  py::list names;
+  for (const std::string& name : available_isas()) names.append(py::str(name));
+  return names;
+}
+
+}  // namespace
+
+void register_runtime(py::handle module) {
+  static PyMethodDef methods[] = {
+      method<num_threads_py>("num_threads"),
+      method<set_num_threads>("set_num_threads"),
+      method<set_thread_limit_py>("set_thread_limit"),
+      method<isa_name_py>("isa_name"),
+      method<available_isas_py>("available_isas"),
+      method<threading_backend_py>("threading_backend"),
+      {},
+  };
+  add_methods(module, methods);
+  module.attr("version") = FASTCONV_VERSION;
+  module.attr("compiler") = __VERSION__;
 }
 
 }  // namespace fastconv
