@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fastconv import _core
+from fastconv.functional import Array
 from fastconv.torch.operator import Operator
 from fastconv.torch.steps import pairs, positions, split
 from fastconv.torch.tensors import as_array, as_tensor
@@ -27,6 +28,10 @@ def _core_steps(steps: tuple[Any, ...]) -> tuple[Any, ...]:
     """The steps but for the algorithm, which the core takes last."""
     stride, padding, dilation, groups, padding_mode, flip, _ = steps
     return stride, pairs(padding), dilation, groups, split(padding_mode), flip
+
+
+def _operands(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Array, Array, Array | None]:
+    return as_array(x, "input"), as_array(weight, "weight"), None if bias is None else as_array(bias, "bias")
 
 
 def _spatial(x: Tensor, steps: tuple[Any, ...]) -> tuple[int, ...]:
@@ -79,10 +84,8 @@ def _before_activation(ctx: Any, grad: Tensor, output: Tensor | None) -> Tensor:
 
 def _conv(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
     *steps, activation = rest
-    arrays = as_array(x, "input"), as_array(weight, "weight"), None if bias is None else as_array(bias, "bias")
-    return as_tensor(
-        _core.conv_forward(len(steps[0]), *arrays, *_core_steps(tuple(steps)), activation, steps[-1], None)
-    )
+    options = *_core_steps(tuple(steps)), activation, steps[-1]
+    return as_tensor(_core.conv_forward(len(steps[0]), *_operands(x, weight, bias), *options, None))
 
 
 def _conv_fake(x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
@@ -123,6 +126,12 @@ conv = Operator(
 # (grad_output, input, kernel sizes, *steps)
 
 
+def _keep_factors(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    grad, factor, _, *steps = inputs
+    ctx.save_for_backward(grad, factor)
+    ctx.steps = tuple(steps)
+
+
 def _conv_grad_input(grad: Tensor, weight: Tensor, spatial: Sequence[int], *steps: Any) -> Tensor:
     arrays = as_array(grad, "grad_output"), as_array(weight, "weight")
     return as_tensor(_core.conv_grad_input(len(spatial), *arrays, spatial, *_core_steps(steps), steps[-1], None))
@@ -131,12 +140,6 @@ def _conv_grad_input(grad: Tensor, weight: Tensor, spatial: Sequence[int], *step
 def _conv_grad_input_fake(grad: Tensor, weight: Tensor, spatial: Sequence[int], *steps: Any) -> Tensor:
     lead = grad.shape[: grad.dim() - len(spatial) - 1]
     return grad.new_empty((*lead, weight.shape[1] * steps[3], *spatial))
-
-
-def _conv_grad_input_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    grad, weight, _, *steps = inputs
-    ctx.save_for_backward(grad, weight)
-    ctx.steps = tuple(steps)
 
 
 def _conv_grad_input_backward(ctx: Any, upper: Tensor) -> tuple[Any, ...]:
@@ -153,7 +156,7 @@ conv_grad_input = Operator(
     f"conv_grad_input(Tensor grad_output, Tensor weight, SymInt[] input_size, {_STEPS}) -> Tensor",
     _conv_grad_input,
     _conv_grad_input_fake,
-    _conv_grad_input_setup,
+    _keep_factors,
     _conv_grad_input_backward,
 )
 
@@ -166,12 +169,6 @@ def _conv_grad_weight(grad: Tensor, x: Tensor, kernel: Sequence[int], *steps: An
 def _conv_grad_weight_fake(grad: Tensor, x: Tensor, kernel: Sequence[int], *steps: Any) -> Tensor:
     channels = -len(kernel) - 1
     return grad.new_empty((grad.shape[channels], x.shape[channels] // steps[3], *kernel))
-
-
-def _conv_grad_weight_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    grad, x, _, *steps = inputs
-    ctx.save_for_backward(grad, x)
-    ctx.steps = tuple(steps)
 
 
 def _conv_grad_weight_backward(ctx: Any, upper: Tensor) -> tuple[Any, ...]:
@@ -188,7 +185,7 @@ conv_grad_weight = Operator(
     f"conv_grad_weight(Tensor grad_output, Tensor input, SymInt[] kernel_size, {_STEPS}) -> Tensor",
     _conv_grad_weight,
     _conv_grad_weight_fake,
-    _conv_grad_weight_setup,
+    _keep_factors,
     _conv_grad_weight_backward,
 )
 
@@ -201,9 +198,8 @@ def _conv_transpose(
 ) -> Tensor:
     *steps, activation = rest
     stride, padding, dilation, groups, padding_mode, flip = _core_steps(tuple(steps))
-    arrays = as_array(x, "input"), as_array(weight, "weight"), None if bias is None else as_array(bias, "bias")
     options = stride, padding, output_padding, groups, dilation, padding_mode, flip, activation, steps[-1]
-    return as_tensor(_core.conv_transpose(len(stride), *arrays, *options, None))
+    return as_tensor(_core.conv_transpose(len(stride), *_operands(x, weight, bias), *options, None))
 
 
 def _conv_transpose_fake(

@@ -30,6 +30,12 @@ def _last(x: Tensor, nd: int) -> tuple[int, ...]:
     return tuple(x.shape[x.dim() - nd :])
 
 
+def _keep_input(ctx: Any, inputs: Options, output: Any) -> None:
+    x, *options = inputs
+    ctx.save_for_backward(x)
+    ctx.options = tuple(options)
+
+
 def _adjoint_pair(
     name: str,
     options: str,
@@ -103,13 +109,8 @@ def _largest(
         output = shape(x, *options)
         return output, torch.empty_like(output, dtype=torch.int64)
 
-    def setup(ctx: Any, inputs: Options, output: Any) -> None:
-        x, *options = inputs
-        ctx.save_for_backward(x)
-        ctx.options = tuple(options)
-
     def setup_with_indices(ctx: Any, inputs: Options, output: tuple[Tensor, Tensor]) -> None:
-        setup(ctx, inputs, output)
+        _keep_input(ctx, inputs, output)
         ctx.mark_non_differentiable(output[1])
 
     def backward(ctx: Any, grad: Tensor, _: Any = None) -> Options:
@@ -120,14 +121,14 @@ def _largest(
         return as_tensor(gradient(as_array(grad, "grad_output"), as_array(x, "input"), *options))
 
     def setup_gradient(ctx: Any, inputs: Options, output: Tensor) -> None:
-        setup(ctx, inputs[1:], output)
+        _keep_input(ctx, inputs[1:], output)
 
     def backward_gradient(ctx: Any, upper: Tensor) -> Options:
         (x,) = ctx.saved_tensors
         _, indices = indexed(x.detach(), *ctx.options)
         return (gather(upper, indices, nd(*ctx.options)), None, *[None] * len(ctx.options))
 
-    plain = Operator(f"{name}(Tensor input, {options}) -> Tensor", compute, shape, setup, backward)
+    plain = Operator(f"{name}(Tensor input, {options}) -> Tensor", compute, shape, _keep_input, backward)
     indexed = Operator(
         f"{name}_with_indices(Tensor input, {options}) -> (Tensor, Tensor)",
         compute_with_indices,
@@ -211,15 +212,18 @@ channel_max_pool, channel_max_pool_with_indices = _largest(
 
 # Linear
 
+
+def _windowed(x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> Tensor:
+    return _resized(x, positions(_last(x, len(kernel)), kernel, stride, padding, (1,) * len(kernel), ceil_mode))
+
+
 avg_pool, _ = _adjoint_pair(
     "avg_pool",
     f"{_WINDOWS}, bool ceil_mode, bool count_include_pad, SymInt? divisor_override",
     _axes_of_first,
     lambda x, *o: _core.avg_pool(len(o[0]), x, *_avg_options(*o), None),
     lambda g, sizes, *o: _core.avg_pool_backward(len(sizes), g, shaped_like(g, sizes), *_avg_options(*o), None),
-    lambda x, kernel, stride, padding, ceil_mode, *_: _resized(
-        x, positions(_last(x, len(kernel)), kernel, stride, padding, (1,) * len(kernel), ceil_mode)
-    ),
+    lambda x, *o: _windowed(x, *o[:4]),
 )
 
 adaptive_avg_pool, _ = _adjoint_pair(
@@ -284,7 +288,7 @@ unfold, fold = _adjoint_pair(
 
 
 def _lp_shape(x: Tensor, norm: float, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, mean: bool) -> Tensor:
-    return _resized(x, positions(_last(x, len(kernel)), kernel, stride, padding, (1,) * len(kernel), ceil_mode))
+    return _windowed(x, kernel, stride, padding, ceil_mode)
 
 
 def _lp_options(norm: float, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, mean: bool) -> Options:
@@ -298,12 +302,6 @@ def _lp_pool(x: Tensor, *o: Any) -> Tensor:
 def _lp_pool_backward(grad: Tensor, x: Tensor, *o: Any) -> Tensor:
     arrays = as_array(grad, "grad_output"), as_array(x, "input")
     return as_tensor(_core.lp_pool_backward(len(o[1]), *arrays, *_lp_options(*o)))
-
-
-def _keep_input(ctx: Any, inputs: Options, output: Tensor) -> None:
-    x, *options = inputs
-    ctx.save_for_backward(x)
-    ctx.options = tuple(options)
 
 
 def _lp_gradient(ctx: Any, grad: Tensor) -> Options:

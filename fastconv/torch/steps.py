@@ -10,21 +10,27 @@ import torch
 
 from fastconv.padding import named_pads
 
-_INT: Any = (int, torch.SymInt)
+_INT: Any = (int, torch.SymInt, np.integer)
 Axes = int | Sequence[int]
 Padding = int | str | Sequence[int | Sequence[int]]
 Modes = str | Sequence[str]
 
 
+def _plain(sizes: Any) -> tuple[int, ...]:
+    """numpy's integers as Python's, the only ones that operators take; symbols of a traced shape as they are."""
+    return tuple(int(size) if isinstance(size, np.integer) else size for size in sizes)
+
+
 def per_axis(value: Any, nd: int, name: str) -> tuple[int, ...]:
-    """An int, or one per axis; a sequence of one int counts for all axes, as in PyTorch."""
+    """An int, or one per axis; a sequence of one int counts for all axes, as in PyTorch.
+
+    Raises TypeError for what is neither, ValueError for another number of them.
+    """
     if isinstance(value, _INT):
-        return (value,) * nd
-    if isinstance(value, np.integer):
-        return (int(value),) * nd
+        return _plain((value,) * nd)
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise TypeError(f"{name} must be an int or {nd} of them, got {value!r}")
-    sizes = tuple(value)
+    sizes = _plain(value)
     if len(sizes) == nd:
         return sizes
     if len(sizes) == 1:
@@ -35,12 +41,13 @@ def per_axis(value: Any, nd: int, name: str) -> tuple[int, ...]:
 def pads(
     padding: Any, spatial: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
 ) -> tuple[int, ...]:
-    """``(before, after)`` of every axis, one after the other."""
+    """``(before, after)`` of every axis, one after the other.
+
+    Raises TypeError for what is no number, sequence or name, ValueError for the wrong number of sides.
+    """
     nd = len(spatial)
     if isinstance(padding, _INT):
-        return (padding,) * (2 * nd)
-    if isinstance(padding, np.integer):
-        return (int(padding),) * (2 * nd)
+        return _plain((padding,) * (2 * nd))
     if isinstance(padding, str):
         reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple(
@@ -50,13 +57,13 @@ def pads(
         raise TypeError(f"padding must be an int, one or a pair per axis ({nd}), or a name, got {padding!r}")
     sides = tuple(padding)
     if len(sides) == 1 and isinstance(sides[0], _INT):
-        return (sides[0],) * (2 * nd)
+        return _plain(sides * (2 * nd))
     if len(sides) != nd:
         raise ValueError(f"padding must be an int, one or a pair per axis ({nd}), or a name, got {padding!r}")
-    pairs = [(side, side) if isinstance(side, (*_INT, np.integer)) else tuple(side) for side in sides]
+    pairs = [(side, side) if isinstance(side, _INT) else tuple(side) for side in sides]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"padding must hold ints or (before, after) pairs, got {padding!r}")
-    return tuple(side for pair in pairs for side in pair)
+    return _plain(side for pair in pairs for side in pair)
 
 
 def pairs(padding: Sequence[int]) -> tuple[tuple[int, int], ...]:
