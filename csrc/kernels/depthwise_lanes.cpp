@@ -165,14 +165,7 @@ FASTCONV_INLINE void add_segment(const LaneSums<T>& p, const LaneSegment& s) {
       for (int i = 0; i < N - 1; ++i) in[i] = in[i + 1];
     }
   }
-  if (p.clamp) {
-    const Vec<T> low = splat(p.low), high = splat(p.high);
-#pragma GCC unroll 16
-    for (int i = 0; i < N; ++i) {
-      acc[i] = acc[i] < low ? low : acc[i];
-      acc[i] = acc[i] > high ? high : acc[i];
-    }
-  }
+  if (p.clamp) clamp_all<T, N>(p.low, p.high, acc);
 #pragma GCC unroll 16
   for (int i = 0; i < N; ++i) store(y + i * step, acc[i]);
 }

@@ -60,6 +60,16 @@ template <class T>
 FASTCONV_INLINE Vec<T> splat(T s) {
   return s - Vec<T>{};  // not s + {}: that would turn -0 into 0
 }
+// Cut to [low, high]; what is no number stays so.
+template <class T, int N>
+FASTCONV_INLINE void clamp_all(T low, T high, Vec<T> (&v)[N]) {
+  const Vec<T> least = splat(low), most = splat(high);
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i) {
+    v[i] = v[i] < least ? least : v[i];
+    v[i] = v[i] > most ? most : v[i];
+  }
+}
 // Lanes below n are set.
 template <class T>
 FASTCONV_INLINE Mask<T> first_lanes(int64_t n) {

@@ -1,0 +1,124 @@
+// Bands (kernels/depthwise.hpp): rows of outputs in registers, while lines go by.
+#pragma once
+#include "kernels/depthwise.hpp"
+#include "kernels/depthwise_parts.hpp"
+
+namespace fastconv {
+namespace FASTCONV_ISA_NS {
+namespace {
+
+// Eight sums, the weights of a run and a vector of x share the registers; without fused multiply-add a product needs
+// one.
+#if FASTCONV_VEC_REGISTERS == 32 || defined(__FMA__)
+constexpr int kRunTaps = 7;
+#else
+constexpr int kRunTaps = 4;
+#endif
+
+// C columns of R sums take one line of x at a time, which meets all its taps.
+template <class T, int R, int C, int K, class Lanes>
+FASTCONV_INLINE void add_run(const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w,
+                             Vec<T> (&acc)[C][R]) {
+  Vec<T> tap[K];
+#pragma GCC unroll 8
+  for (int i = 0; i < K; ++i) tap[i] = splat(w[i]);
+#pragma GCC unroll 16
+  for (int v = 0; v < R + K - 1; ++v) {
+    const T* from = lines[v] + x;
+#pragma GCC unroll 2
+    for (int c = 0; c < C; ++c) {
+      Vec<T> line = lanes[c].load(from + c * kLanes<T>);
+      FASTCONV_LOADED(line);
+#pragma GCC unroll 8
+      for (int i = K - 1; i >= 0; --i)
+        if (v - i >= 0 && v - i < R) acc[c][v - i] += tap[i] * line;
+    }
+    __asm__ volatile("" : "+r"(lines));  // line after line: all of them early would spill
+  }
+}
+
+template <class T, int R, int C, class Lanes, int K = kRunTaps>
+FASTCONV_INLINE void add_any_run(int taps, const T* const* lines, int64_t x, const Lanes (&lanes)[C], const T* w,
+                                 Vec<T> (&acc)[C][R]) {
+  if constexpr (K == 1) add_run<T, R, C, 1>(lines, x, lanes, w, acc);
+  else if (taps == K) add_run<T, R, C, K>(lines, x, lanes, w, acc);
+  else add_any_run<T, R, C, Lanes, K - 1>(taps, lines, x, lanes, w, acc);
+}
+
+// Lines of the next channel: they lie far apart, so that nothing else fetches them. A call, for the sake of the loops
+// it is in.
+template <class T, int C>
+__attribute__((noinline)) void fetch_lines(const T* const* lines, int64_t n, int64_t at) {
+  for (int64_t i = 0; i < n; ++i)
+#pragma GCC unroll 3
+    for (int c = 0; c <= C; ++c) __builtin_prefetch(lines[i] + at + c * kLanes<T>);
+}
+
+template <class T, int R, int C, class Lanes>
+FASTCONV_INLINE void add_runs(const Band<T>& b, int64_t column, Vec<T> (&acc)[C][R]) {
+  const T* w = b.w;
+  for (const TapRun *run = b.runs, *end = run + b.run_count; run != end; ++run) {
+    const int64_t at = column + run->x;
+    if (run + 1 != end && run[1].line - run->line > kRunTaps)
+      fetch_lines<T, C>(b.lines.line + run[1].line, R + run[1].taps - 1, column + run[1].x);
+    if constexpr (C == 1)
+      add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at, {Lanes(at, b.lines.width)}, w, acc);
+    else
+      add_any_run<T, R, C>(run->taps, b.lines.line + run->line, at,
+                           {Lanes(at, b.lines.width), Lanes(at + kLanes<T>, b.lines.width)}, w, acc);
+    w += run->taps;
+  }
+}
+
+constexpr int kBandColumns = FASTCONV_VEC_REGISTERS == 32 ? 2 : 1;  // of a band at a time, where there are enough
+
+// Columns c and on of a band, C of them.
+template <class T, int R, int C, class Lanes>
+FASTCONV_INLINE void band_columns(const Band<T>& b, int64_t c) {
+  T* y = b.y + c * kLanes<T>;
+  if (b.x_ahead)
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int i = 0; i < C; ++i) {
+        __builtin_prefetch(b.lines.line[b.runs->line + r] + (c + i) * kLanes<T> + b.x_ahead);
+        __builtin_prefetch(y + r * b.y_row + i * kLanes<T> + b.y_ahead, 1);
+      }
+  Vec<T> acc[C][R];
+#pragma GCC unroll 2
+  for (int i = 0; i < C; ++i)
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) acc[i][r] = splat(b.bias);
+  add_runs<T, R, C, Lanes>(b, c * kLanes<T>, acc);
+#pragma GCC unroll 2
+  for (int i = 0; i < C; ++i, y += kLanes<T>) {
+    if (b.clamp) clamp_all<T, R>(b.low, b.high, acc[i]);
+    if (c + i + 1 < b.columns || b.last == kLanes<T>) {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) store(y + r * b.y_row, acc[i][r]);
+    } else {
+      const LaneRange<T> lanes(0, b.last);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) store_lanes(y + r * b.y_row, acc[i][r], lanes);
+    }
+  }
+}
+
+template <class T, int R>
+void band(const Band<T>& b) {
+  constexpr int C = kBandColumns;
+  for (int64_t c = 0, n; c < b.columns; c += n) {
+    n = c + C <= b.columns ? C : 1;
+    const bool whole = !kReadsParts || (c >= b.lines.whole && c + n <= b.lines.part);
+    if (!whole || R == 1) n = 1;  // no code for pairs at the border, nor for single rows
+    if constexpr (R > 1)
+      if (n == C && whole) {
+        band_columns<T, R, C, Whole<T>>(b, c);
+        continue;
+      }
+    band_columns<T, R, 1, Part<T>>(b, c);
+  }
+}
+
+}  // namespace
+}  // namespace FASTCONV_ISA_NS
+}  // namespace fastconv
