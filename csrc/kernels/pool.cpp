@@ -26,17 +26,30 @@ struct Rows {
   int64_t alike, line_step, line_index;   // output rows whose windows are as high, and from one to the next
 };
 
+// One copy each, as few windows are looked up.
+__attribute__((noinline)) PoolWindow window_at(const PoolAxis& a, int64_t o) { return pool_window(a, o); }
+__attribute__((noinline)) int64_t divisor_at(const PoolAxis& a, int64_t o, bool count_include_pad) {
+  return pool_divisor(a, o, count_include_pad);
+}
+
+// A window's place in a line.
+struct ListedWindow {
+  int32_t first, count;
+};
+
 // How the outputs of a strip are found in its lines.
 template <class T>
 struct Walk {
   int64_t q, span;         // columns [q, q + span) of the endless padded row
   int64_t first, columns;  // those of the input among them
   int64_t stride;          // of the outputs in what is joined
-  int64_t pitch, region;   // from line to line, and from phase to phase
+  int64_t pitch;           // from line to line
   RowPart<T> part;         // of them
   bool table;              // window by window
-  Line<T> lines, phases;   // what the first step fills, and, for strides of more than 2, what the second reads
+  Line<T> lines;           // what the first step fills
   const int64_t* tap;      // where tap t of output 0 stands
+  const ListedWindow* windows;
+  const Mask<T>* picks;  // lanes to take of what is there and of the next vector
 };
 
 // A vector of columns from `col`, joined over the window's rows: kRows of one plane, or, if 0, any.
@@ -83,18 +96,6 @@ __attribute__((noinline, hot)) void fill_margins(const Walk<T>& walk, Line<T> li
   const VecCell<Op, T> none = neutral_cell<Op, T>();
   for (int64_t j = walk.first + walk.columns; j < walk.span; j += kLanes<T>) store_cell<Op, T>(line.at(j), none);
   for (int64_t j = 0; j < walk.first; j += kLanes<T>) store_cell<Op, T>(line.at(j), none);
-}
-
-// Column j of `line` to phase j % stride, place j / stride.
-template <class Op, class T>
-void sort_by_phase(const Walk<T>& walk, Line<T> line) {
-  for (int64_t r = 0; r < walk.stride; ++r) {
-    const Line<T> to = walk.phases.at(r * walk.region);
-    for (int64_t j = r, i = 0; j < walk.span; j += walk.stride, ++i) {
-      to.v[i] = line.v[j];
-      if (Op::kMarked) to.i[i] = line.i[j];
-    }
-  }
 }
 
 // Where outputs go, and what they are divided by.
@@ -150,14 +151,17 @@ int64_t join_doubling(Line<T> line, int64_t span, int64_t k) {
   return width;
 }
 
-// Every kStride-th element, of one or two.
+// Every kStride-th element, of one or two, or, if 0, as many as the walk says.
 template <class Op, class T, int kStride>
-FASTCONV_INLINE VecCell<Op, T> load_every(Line<T> line) {
+FASTCONV_INLINE VecCell<Op, T> load_every(const Walk<T>& walk, Line<T> line) {
   VecCell<Op, T> a = load_cell<Op, T>(line);
   if constexpr (kStride == 2) {
     const VecCell<Op, T> b = load_cell<Op, T>(line.at(kLanes<T>));
     a.v = even_lanes(a.v, b.v);
     if constexpr (Op::kMarked) a.i = even_lanes(a.i, b.i);
+  } else if constexpr (kStride == 0) {
+    a.v = load_picked(line.v, walk.stride, walk.picks);
+    if constexpr (Op::kMarked) a.i = (Mask<T>)load_picked(reinterpret_cast<const T*>(line.i), walk.stride, walk.picks);
   }
   return a;
 }
@@ -172,13 +176,13 @@ __attribute__((noinline, hot)) void join_taps(const Walk<T>& walk, const Target<
   const int64_t *tap = walk.tap, pitch = walk.pitch;
   for (; lines > 0; --lines, from = from.at(pitch), g.next_rows(1))
     by_blocks<T>(g.outputs, [&](int64_t o) FASTCONV_LAMBDA {
-      const Line<T> at = from.at(kStride * o);
-      VecCell<Op, T> cell = load_every<Op, T, kStride>(at);
+      const Line<T> at = from.at((kStride ? kStride : walk.stride) * o);
+      VecCell<Op, T> cell = load_every<Op, T, kStride>(walk, at);
       if constexpr (kTaps > 0) {
 #pragma GCC unroll 4
-        for (int t = 1; t < kTaps; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(at.at(t)));
+        for (int t = 1; t < kTaps; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(walk, at.at(t)));
       } else {
-        for (int64_t t = 1; t < k; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(at.at(tap[t])));
+        for (int64_t t = 1; t < k; ++t) cell = Op::join(cell, load_every<Op, T, kStride>(walk, at.at(tap[t])));
       }
       emit<Op>(g, o, cell);
     });
@@ -194,33 +198,51 @@ void join_long(const Walk<T>& walk, const Target<T>& g, Line<T> from, int64_t k,
     fill_margins<Op>(walk, from);
   }
 }
-template <class Op, class T>
-void join_phases(const Walk<T>& walk, const Target<T>& g, Line<T> from, int64_t k, int64_t) {
-  sort_by_phase<Op>(walk, from);
-  join_taps<Op, T, 1, 0>(walk, g, walk.phases, k, 1);
-}
 
 // Any windows: `line` holds the joined columns from input column q.
 template <class Op, class T>
 void join_windows(const Walk<T>& walk, const PoolStrip<T>& g, const Target<T>& to, Line<T> line) {
-  const PoolAxis& w = g.axis[2];
-  auto at = [&](int64_t j) { return ScalarCell<Op, T>::make(line.v[j], Op::kMarked ? line.i[j] : Position<T>{}); };
-  for (int64_t o = g.first; o < g.last; ++o) {
-    const PoolWindow window = pool_window(w, o);
-    const int64_t j = window.start - walk.q, i = o - g.first;
-    ScalarCell<Op, T> cell = at(j);
-    for (int64_t t = 1; t < window.count; ++t) cell = Op::join(cell, at(j + t * w.dilation));
+  const int64_t dilation = g.axis[2].dilation;
+  auto at = [](Line<T> l, int64_t j) { return ScalarCell<Op, T>::make(l.v[j], Op::kMarked ? l.i[j] : Position<T>{}); };
+  for (int64_t i = 0; i < to.outputs; ++i) {
+    const ListedWindow window = walk.windows[i];
+    const Line<T> from = line.at(window.first);
+    ScalarCell<Op, T> cell = at(from, 0);
+    int64_t t = 1;
+    if (dilation == 1 && window.count >= 2 * kLanes<T>) {  // long ones: vectors, then their lanes
+      VecCell<Op, T> wide = load_cell<Op, T>(from);
+      for (t = kLanes<T>; t + kLanes<T> <= window.count; t += kLanes<T>)
+        wide = Op::join(wide, load_cell<Op, T>(from.at(t)));
+      T values[kLanes<T>];
+      Position<T> positions[kLanes<T>];
+      const Line<T> lanes{values, positions};
+      store_cell<Op, T>(lanes, wide);
+      cell = at(lanes, 0);
+      for (int64_t l = 1; l < kLanes<T>; ++l) cell = Op::join(cell, at(lanes, l));
+    }
+    for (; t < window.count; ++t) cell = Op::join(cell, at(from, t * dilation));
     if constexpr (Op::kMarked) to.index[i] = cell.i;
     if constexpr (Op::kRepeatable) to.y[i] = cell.v;
     else to.y[i] = !to.divided ? cell.v * g.scale : cell.v / (to.counted ? to.divisors[i] * to.area : to.divisors[0]);
   }
 }
 
+// The lanes of every stride-th element: those in vector u, and before that those that stay.
+template <class T>
+void list_picks(int64_t stride, Position<T>* pick) {
+  for (int64_t u = 1; u < stride; ++u)
+    for (int64_t l = 0; l < kLanes<T>; ++l) {
+      const int64_t j = l * stride - u * kLanes<T>;
+      const bool taken = j < kLanes<T> && (j >= 0 || u == 1);
+      *pick++ = static_cast<Position<T>>(taken ? kLanes<T> + j : l);
+    }
+}
+
 template <class T>
 __attribute__((cold)) Walk<T> walk_of(const PoolStrip<T>& g) {
   const PoolAxis& w = g.axis[2];
   Walk<T> walk{};
-  walk.table = w.windows != PoolWindows::regular || w.stride > kPoolPhases;
+  walk.table = w.windows != PoolWindows::regular || w.stride > kPoolPicked;
   walk.stride = walk.table ? 1 : w.stride;
   if (walk.table) {
     walk.q = pool_reach(w, g.first).first;
@@ -233,19 +255,24 @@ __attribute__((cold)) Walk<T> walk_of(const PoolStrip<T>& g) {
   walk.columns = (w.in - walk.q < walk.span ? w.in - walk.q : walk.span) - walk.first;
   walk.part = RowPart<T>(walk.columns);
   walk.pitch = walk.span + kPoolSlack;
-  walk.region = walk.span / walk.stride + kPoolSlack;
   T* values = static_cast<T*>(g.scratch);
   auto* positions = reinterpret_cast<Position<T>*>(values + kPoolLines);
   walk.lines = {values, positions};
-  walk.phases = walk.lines.at(kPoolSpan + 3 * kPoolSlack);
-  auto* tap = reinterpret_cast<int64_t*>(positions + kPoolLines);
+  Position<T>* picks = positions + kPoolLines;
+  walk.picks = reinterpret_cast<const Mask<T>*>(picks);
+  auto* tap = reinterpret_cast<int64_t*>(picks + kPoolPicked * kLanes<T>);
   walk.tap = tap;
-  if (walk.table) return walk;
-  const bool phases = walk.stride > 2;
-  for (int64_t t = 0; t < w.k; ++t) {
-    const int64_t column = t * w.dilation;
-    tap[t] = phases ? column % walk.stride * walk.region + column / walk.stride : column;
+  auto* windows = reinterpret_cast<ListedWindow*>(tap);
+  walk.windows = windows;
+  if (walk.table) {
+    for (int64_t o = g.first; o < g.last; ++o) {
+      const PoolWindow window = window_at(w, o);
+      *windows++ = {static_cast<int32_t>(window.start - walk.q), static_cast<int32_t>(window.count)};
+    }
+    return walk;
   }
+  for (int64_t t = 0; t < w.k; ++t) tap[t] = t * w.dilation;
+  list_picks<T>(w.stride, picks);
   return walk;
 }
 
@@ -263,7 +290,7 @@ struct RowFinder {
 
   __attribute__((cold)) explicit RowFinder(const PoolStrip<T>& g)
       : h(g.axis[1]),
-        depth(pool_window(g.axis[0], g.depth)),
+        depth(window_at(g.axis[0], g.depth)),
         x(g.x + depth.start * g.plane_step),
         row_step(g.row_step),
         width(g.axis[2].in),
@@ -271,7 +298,7 @@ struct RowFinder {
         counted(g.counted),
         count_include_pad(g.count_include_pad) {
     const int64_t dilation = g.axis[0].dilation;
-    if (counted) depth_divisor = static_cast<T>(pool_divisor(g.axis[0], g.depth, count_include_pad));
+    if (counted) depth_divisor = static_cast<T>(divisor_at(g.axis[0], g.depth, count_include_pad));
     rows.planes = depth.count;
     rows.plane_step = dilation * g.plane_step;
     rows.row_step = h.dilation * row_step;
@@ -283,7 +310,7 @@ struct RowFinder {
   }
   // The rows of an output row, and of those like it before `stop`.
   FASTCONV_INLINE void find(int64_t row, int64_t stop) {
-    const PoolWindow height = pool_window(h, row);
+    const PoolWindow height = window_at(h, row);
     const int64_t whole = height.count == h.k ? last_whole + 1 - row : 1;
     rows.rows = height.count;
     rows.data = x + height.start * row_step;
@@ -291,7 +318,7 @@ struct RowFinder {
     rows.alike = whole < 1 ? 1 : whole < stop - row ? whole : stop - row;
   }
   FASTCONV_INLINE T area(int64_t row) const {
-    return counted ? depth_divisor * static_cast<T>(pool_divisor(h, row, count_include_pad)) : 1;
+    return counted ? depth_divisor * static_cast<T>(divisor_at(h, row, count_include_pad)) : 1;
   }
 };
 
@@ -305,7 +332,7 @@ struct Steps {
   Columns columns, columns_of_three;
   Neighbours taps, three_taps, taps_by_two, three_by_two;
   Neighbours long_taps;  // or null
-  Neighbours phases;
+  Neighbours picked_taps;
   void (*windows)(const Walk<T>&, const PoolStrip<T>&, const Target<T>&, Line<T>);
 };
 template <class Op, class T>
@@ -320,7 +347,7 @@ constexpr Steps<T> steps() {
           join_taps<Op, T, 2, 0>,
           join_taps<Op, T, 2, kThree>,
           Op::kRepeatable ? join_long<Op, T> : nullptr,
-          join_phases<Op, T>,
+          join_taps<Op, T, 0, 0>,
           join_windows<Op, T>};
 }
 
@@ -330,9 +357,10 @@ typename Steps<T>::Neighbours choose_neighbours(const Steps<T>& s, const PoolAxi
   const bool three = w.k == 3 && w.dilation == 1;
   alone = false;
   if (w.stride == 2) return three ? s.three_by_two : s.taps_by_two;
-  if (w.stride == 1 && (w.dilation > 1 || w.k <= kShort || !s.long_taps)) return three ? s.three_taps : s.taps;
-  alone = true;  // long windows leave their line changed, and phases have a place for one
-  return w.stride == 1 ? s.long_taps : s.phases;
+  if (w.stride > 1) return s.picked_taps;
+  if ((w.dilation > 1 || w.k <= kShort || !s.long_taps)) return three ? s.three_taps : s.taps;
+  alone = true;  // they leave their line changed
+  return s.long_taps;
 }
 
 template <class T>

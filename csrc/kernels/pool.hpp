@@ -74,12 +74,13 @@ struct PoolHalvesGrad {
 
 constexpr int64_t kPoolSpan = 2048;  // columns of a row that are joined at a time
 constexpr int64_t kPoolSlack = 64;   // elements that whole vectors may touch beyond a line's end
-constexpr int64_t kPoolPhases = 16;  // largest stride that is walked by phases
+constexpr int64_t kPoolPicked = 16;  // largest stride whose elements are picked from vectors
 constexpr int64_t kPoolRun = 4096;   // elements that are summed before the sum leaves for a double
 
-// Lines of joined columns and their phases, values and as many positions; and a list of taps.
-constexpr int64_t kPoolLines = 2 * kPoolSpan + (4 + 2 * kPoolPhases) * kPoolSlack;
-constexpr int64_t kPoolScratch = 2 * kPoolLines + 2 * kPoolSpan;
+// Lines of joined columns, which are read beyond their ends, values and as many positions; what is picked; and a list
+// of taps or of windows.
+constexpr int64_t kPoolLines = kPoolSpan + (3 + kPoolPicked) * kPoolSlack;
+constexpr int64_t kPoolScratch = 2 * kPoolLines + kPoolPicked * 16 + 2 * kPoolSpan;
 
 // Strides that vectors zip.
 FASTCONV_WINDOW bool is_zipped(const PoolAxis& w) { return w.windows == PoolWindows::regular && w.stride <= 2; }

@@ -155,6 +155,20 @@ template <class T>
 FASTCONV_INLINE void store_positions(Position<T>* p, Mask<T> m) {
   __builtin_memcpy(p, &m, sizeof m);
 }
+// Every stride-th element from p, of `stride` vectors: picks[u - 1] says what comes from vector u. One copy for all.
+template <class T>
+__attribute__((noinline)) Vec<T> load_picked(const T* p, int64_t stride, const Mask<T>* picks) {
+#if defined(__clang__) || FASTCONV_VEC_BYTES < 32  // no instruction picks from two vectors
+  (void)picks;
+  Vec<T> v;
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes<T>; ++i) v[i] = p[i * stride];
+#else
+  Vec<T> v = load(p);
+  for (int64_t u = 1; u < stride; ++u) v = __builtin_shuffle(v, load(p + u * kLanes<T>), picks[u - 1]);
+#endif
+  return v;
+}
 template <class Op, class T>
 FASTCONV_INLINE VecCell<Op, T> load_cell(Line<T> line) {
   if constexpr (Op::kMarked) return {load(line.v), load_positions<T>(line.i)};

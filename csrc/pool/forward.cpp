@@ -64,7 +64,7 @@ double divisor_of(const Divisor& divisor, const PoolAxis* axes, const int64_t (&
 
 // The most outputs of a row that reach over `span` columns.
 int64_t outputs_within(const PoolAxis& w, int64_t span) {
-  if (reach_bound(w, w.out) <= span) return w.out;
+  if (reach_bound(w, w.out) <= span) return std::min(w.out, span);
   const int64_t step = reach_bound(w, 2) - reach_bound(w, 1);
   return std::max<int64_t>(1, std::min(w.out, (span - reach_bound(w, 1)) / std::max<int64_t>(1, step) + 1));
 }
