@@ -55,7 +55,7 @@ Block<T>::Block(const AxisMap axes[3], const Box& box, const bool expand[3], con
 
 template <class T>
 bool Block<T>::stands_in_x(int64_t past, bool aligned) const {
-  if (taps() != 1 || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() ||
+  if ((aligned && taps() != 1) || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() ||
       !more_runs_.empty())
     return false;
   if (runs_.size() != 1 || runs_[0].step != 1 || x_.stride[1] > INT32_MAX / std::max<int64_t>(1, x_.shape[1]))

@@ -24,8 +24,8 @@ struct Box {  // outputs [begin, end) of each axis, and images
 template <class T>
 class Block {
  public:
-  // A block may be x itself if the `past` elements behind its last line, which tiles read, are x's too; and, where it
-  // is to be `aligned`, only if its lines are aligned to vectors. Worth a copy where many rows read it.
+  // A block may be x itself if the `past` elements behind its last line, which tiles read, are x's too. Where many rows
+  // read it, a copy is worth while that is `aligned`: there only if it has one tap and its lines begin at vectors.
   Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, int64_t past,
         bool aligned = false);
 
@@ -48,7 +48,7 @@ class Block {
 
   // clear() writes the zeros of a block, pack() the other values: channels [c0, c0 + channels) of x. A block that is
   // packed again needs no clearing: its zeros stand where they stood. pack() returns where the block is: dst, or x
-  // itself where its memory is such a block already (a 1x1 kernel on whole rows).
+  // itself where its memory is such a block already (whole rows without padding or stride).
   void clear(int64_t channels, T* dst) const;
   const T* pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 

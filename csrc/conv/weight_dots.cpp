@@ -48,7 +48,7 @@ void WeightSum<T>::add_dots(int64_t g, const Task& t, const Block<T>& block, con
   const Box& b = block.box();
   const int64_t n = b.extent(2), all = b.extent(1);
   const bool joined = block.width(2) == n && all > 1;
-  const int64_t most = joined ? all : std::max<int64_t>(1, kDotPixels / n);
+  const int64_t most = std::max<int64_t>(1, kDotPixels / n);
   block.offsets(t.c.size(), s.rows);
   for (int64_t i = 0; i < b.images(); ++i)
     for (int64_t d = 0; d < b.extent(0); ++d)

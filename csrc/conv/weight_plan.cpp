@@ -36,10 +36,20 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
 
 void WeightPlan::cut_outputs_and_channels() {
   outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
-  while (dots && outputs > 4 && outputs * ic * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
+  while (dots && outputs > 4 && outputs * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
   width = dots ? outputs * lanes : outputs;
-  channels = std::max<int64_t>(1, std::min(ic, kSumBytes / item / (taps * width)));
+  channels = std::min(ic, kSumBytes / item / (taps * width));
+  if (dots) channels = std::min(channels, kBlockBytes / item / worth_while_block());
+  channels = std::max<int64_t>(1, channels);
   channels = ceil_div(ic, ceil_div(ic, channels));
+}
+
+// Elements a channel of a block that repays reading and writing the sums, and what it shares with the next one.
+int64_t WeightPlan::worth_while_block() const {
+  int64_t e[3] = {1, 1, std::min(p.axis[2].out, kDotPixels)};
+  const int64_t lines = std::max(kDotPixels / e[2], 2 * (span(1, 1) - 1) / axis[1].stride);
+  e[1] = std::clamp<int64_t>(lines, 1, p.axis[1].out);
+  return block_elements(1, e);
 }
 
 // Parts of the sum where tasks are few, each large enough to be worth its own sums. A block is no more than a part.

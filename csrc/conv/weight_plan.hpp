@@ -57,6 +57,7 @@ struct WeightPlan {
  private:
   double cycles(bool with_dots, double pixels) const;
   void cut_outputs_and_channels();
+  int64_t worth_while_block() const;
   void grow_block();
   void cut_for_threads();
   int64_t block_elements(int64_t n, const int64_t* e) const;
