@@ -1,5 +1,5 @@
 // Pooling kernels: rows of outputs, rows of an input gradient, and sums over long runs. Rows are dense in memory; what
-// is not is copied first (pool/stage.hpp). Nothing is read or written outside of what a call names.
+// is not is copied first (pool/planes.hpp). Nothing is read or written outside of what a call names.
 #pragma once
 #include <stdint.h>
 

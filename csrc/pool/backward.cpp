@@ -4,8 +4,7 @@
 #include <vector>
 
 #include "pool/divisor.hpp"
-#include "pool/elements.hpp"
-#include "pool/rows.hpp"
+#include "pool/planes.hpp"
 #include "pool/tiles.hpp"
 
 namespace fastconv {
@@ -17,45 +16,13 @@ namespace {
 }
 
 template <class T>
-Box<T> plane_at(const View<T>& v, int64_t n, int64_t c) {
-  return plane_box(v, v.data + n * v.stride[0] + c * v.stride[1]);
-}
-
-template <class T>
-bool is_dense_box(const View<T>& v) {
-  return plane_box(v, v.data).dense();
+T* plane_at(const View<T>& v, int64_t i) {
+  return v.data + i / v.shape[1] * v.stride[0] + i % v.shape[1] * v.stride[1];
 }
 template <class T>
 int64_t plane_size(const View<T>& v) {
   return v.shape[2] * v.shape[3] * v.shape[4];
 }
-
-// Planes of dy, of positions and of dx as dense memory: where they stand, or copies.
-template <class T>
-struct DensePlanes {
-  Box<T> result;
-  const int64_t* index;
-  const T* dy;
-  T* dx;
-  DensePlanes(const View<const T>& dy_of, const View<const int64_t>& index_of, const View<T>& dx_of, int64_t plane)
-      : result(at(dx_of, plane, dx_of.shape[1])) {
-    const int64_t c = dx_of.shape[1], size = static_cast<int64_t>(sizeof(T));
-    char* memory = Arena::local().reserve(plane_size(index_of) * 8 + (plane_size(dy_of) + plane_size(dx_of)) * size);
-    index = dense_plane(at(index_of, plane, c), reinterpret_cast<int64_t*>(memory));
-    T* copy = reinterpret_cast<T*>(memory + plane_size(index_of) * 8);
-    dy = dense_plane(at(dy_of, plane, c), copy);
-    dx = result.dense() ? result.data : copy + plane_size(dy_of);
-  }
-  void finish() const {
-    if (dx != result.data) copy_out(dx, result);
-  }
-
- private:
-  template <class U>
-  static Box<U> at(const View<U>& v, int64_t plane, int64_t channels) {
-    return plane_at(v, plane / channels, plane % channels);
-  }
-};
 
 // task(first, last) for shares of all planes.
 template <class T, class Task>
@@ -69,27 +36,18 @@ void share_planes(const View<const T>& dy, const View<T>& dx, Task task) {
 template <class T>
 void scatter_given(const View<const T>& dy, const View<const int64_t>& indices, const View<T>& dx, bool add) {
   const int64_t outputs = plane_size(dy), size = plane_size(dx);
-  const bool together = add && is_dense_box(dy) && is_dense_box(indices) && is_dense_box(dx);
   share_planes(dy, dx, [&](int64_t begin, int64_t end) {
     const T* from[kScattered];
     const int64_t* index[kScattered];
     T *to[kScattered], zero = 0;
     for (int64_t i = begin; i < end;) {
-      const int count = together && end - i >= kScattered ? kScattered : 1;
+      const int count = add && end - i >= kScattered ? kScattered : 1;
       for (int j = 0; j < count; ++j, ++i) {
-        auto at = [&](const auto& v) { return v.data + i / v.shape[1] * v.stride[0] + i % v.shape[1] * v.stride[1]; };
-        if (count > 1) {
-          from[j] = at(dy), index[j] = at(indices), to[j] = at(dx);
-          pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], size, 1, size);
-          continue;
-        }
-        const DensePlanes<T> planes(dy, indices, dx, i);
-        pool_functions<T>().fill_runs(&zero, 0, T(1), planes.dx, size, 1, size);
-        const int64_t taken = scatter_elements(planes.dy, planes.index, outputs, planes.dx, size, add);
-        if (taken < outputs) bad_index(planes.index[taken], size);
-        planes.finish();
+        from[j] = plane_at(dy, i), index[j] = plane_at(indices, i), to[j] = plane_at(dx, i);
+        pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], size, 1, size);
       }
-      const int64_t* wrong = count > 1 ? scatter_planes(from, index, to, outputs, size) : nullptr;
+      const int64_t* wrong = count > 1 ? scatter_planes(from, index, to, outputs, size)
+                                       : scatter_elements(from[0], index[0], outputs, to[0], size, add);
       if (wrong) bad_index(*wrong, size);
     }
   });
@@ -106,7 +64,9 @@ bool max_pool_halves_backward(const PoolProblem& p, const View<const T>& dy, con
   const bool joined = is_dense_image(dy) && is_dense_image(dx) && (!index.data || is_dense_image(index));
   for_each_run(p, 2 * bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
     const int64_t* given = index.data ? at.of(index) : nullptr;
-    if (kernel({at.of(x), x.stride[3], x.stride[1], given, at.of(dy), at.of(dx), planes, h.out, w.out})) return;
+    if (kernel({index.data ? nullptr : at.of(x), x.stride[3], x.stride[1], given, at.of(dy), at.of(dx), planes, h.out,
+                w.out}))
+      return;
     PlaneGroup g{p, at.n, at.c, nullptr};
     g.p.channels = planes;
     scatter_given(g.of(dy), g.of(index), g.of(dx), true);
@@ -120,6 +80,8 @@ template <class T>
 void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const T> x, View<const int64_t> indices,
                        View<T> dx) {
   PoolProblem p = normal_form(problem);
+  if (indices.data) x = {};
+  if (in_dense_planes(p, 2, max_pool_backward<T>, dy, x, indices, dx)) return;
   if (is_even(p, dy) && is_even(p, x) && is_even(p, indices) && is_even(p, dx)) join_batch(p);
   if (max_pool_halves_backward(p, dy, x, indices, dx)) return;
   if (indices.data) return scatter_given(dy, indices, dx, true);
@@ -162,17 +124,11 @@ void clear(const PoolProblem& p, const View<T>& dx) {
 // One window a plane: all its elements are alike.
 template <class T>
 void avg_whole_backward(const PoolProblem& p, const View<const T>& dy, T weight, const View<T>& dx) {
-  const bool dense = plane_box(dx, dx.data).dense();
   share_out(p.mb * p.channels, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end;) {
-      const int64_t count = dense ? std::min(end - i, p.channels - i % p.channels) : 1;
-      const T* value = plane_of(p, dy, i);
-      const Box<T> to = plane_box(dx, plane_of(p, dx, i));
-      if (dense) pool_functions<T>().fill_runs(value, dy.stride[1], weight, to.data, dx.stride[1], count, to.size());
-      else
-        to.for_rows(0, to.size(), [&](T* row, int64_t n) {
-          for (int64_t j = 0; j < n; ++j) row[j * to.step[2]] = *value * weight;
-        });
+      const int64_t count = std::min(end - i, p.channels - i % p.channels);
+      pool_functions<T>().fill_runs(plane_of(p, dy, i), dy.stride[1], weight, plane_of(p, dx, i), dx.stride[1], count,
+                                    plane_size(dx));
       i += count;
     }
   });
@@ -181,12 +137,6 @@ void avg_whole_backward(const PoolProblem& p, const View<const T>& dy, T weight,
 // The most outputs of an axis that reach n input elements next to each other.
 int64_t cover_bound(const PoolAxis& a, int64_t n) {
   return is_regular(a) ? (n + a.k) / a.stride + 2 : (n + 1) * ceil_div(a.out, a.in) + 2;
-}
-
-// Outputs that reach input elements [first, last) of an axis, both of which there are some.
-PoolCover cover_of(const PoolAxis& a, int64_t first, int64_t last) {
-  const int64_t from = std::min(pool_cover(a, first).first, a.out - 1), to = pool_cover(a, last - 1).last;
-  return {from, std::max(from + 1, to)};
 }
 
 // What outputs count, where windows may count differently: a factor an output of each axis.
@@ -213,37 +163,32 @@ struct AvgWeights {
   }
 };
 
-// Rows of dx, cut into blocks; dy and dx by way of dense copies where their rows are not.
+// Rows of dx, cut into blocks.
 template <class T>
 void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, const View<const T>& dy,
                          const View<T>& dx) {
-  constexpr int64_t kStaged = 1 << 14;
   const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   const Vector<T> plane_weights = weights_of.all(0), row_weights = weights_of.all(1);
-  const bool staged = dy.stride[4] != 1 && w.out > 1, packed = dx.stride[4] == 1 || w.in == 1;
   const int64_t columns = std::min(w.in, kPoolSpan);
   BlockGrid grid{p.mb * p.channels, d.in, h.in, w.in, 1, columns};
-  cut_rows(grid, packed && !staged ? h.in : std::max<int64_t>(1, kStaged / columns), bytes_moved<T>(p));
+  cut_rows(grid, h.in, bytes_moved<T>(p));
   const int64_t bound = cover_bound(w, columns),
                 outputs = (is_regular(w) ? bound : std::min(w.out, bound)) + kPoolSlack;
-  const int64_t spare = AvgWeights<T>::kSpare, out = packed ? 0 : grid.rows * columns;
-  const int64_t box =
-      staged ? std::min(cover_bound(h, grid.rows), h.out) * std::min(cover_bound(d, 1), d.out) * w.out : 0;
+  const int64_t spare = AvgWeights<T>::kSpare;
   share_out(grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    T* weights = reinterpret_cast<T*>(Arena::local().reserve(
-        (outputs + spare + box + out + avg_grad_scratch(outputs, columns)) * static_cast<int64_t>(sizeof(T))));
-    T *staged_dy = weights + outputs + spare, *staged_dx = staged_dy + box;
+    T* weights = reinterpret_cast<T*>(Arena::local().reserve((outputs + spare + avg_grad_scratch(outputs, columns)) *
+                                                             static_cast<int64_t>(sizeof(T))));
     AvgGradStrip<T> g{};
     g.axis = p.axis;
     g.plane_weight = plane_weights.data();
     g.row_weight = row_weights.data();
     g.weight = weights;
-    g.scratch = staged_dx + out;
+    g.scratch = weights + outputs + spare;
     g.dy_plane = dy.stride[1];
     g.dx_plane = dx.stride[1];
     for (int64_t i = begin, listed = -1; i < end; i += g.planes) {
       const Block b = block_of(grid, i);
-      const bool whole = packed && !staged && grid.size() == grid.planes * grid.segments();
+      const bool whole = grid.size() == grid.planes * grid.segments();
       g.planes = whole ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
       g.planes = std::min(g.planes, grid.planes - b.plane);
       g.first_row = b.d * h.in + b.h;
@@ -255,21 +200,9 @@ void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, 
       g.dy = plane_of(p, dy, b.plane);
       g.plane_step = dy.stride[2];
       g.row_step = dy.stride[3];
-      if (staged) {
-        const PoolCover cd = cover_of(d, b.d, b.d + 1), ch = cover_of(h, b.h, b.h_end);
-        Box<const T> from = plane_box(dy, g.dy + cd.first * dy.stride[2] + ch.first * dy.stride[3]);
-        from.shape[0] = cd.last - cd.first, from.shape[1] = ch.last - ch.first;
-        copy_in(from, 0, from.size(), staged_dy);
-        g.row_step = w.out;
-        g.plane_step = w.out * from.shape[1];
-        g.dy = staged_dy - (cd.first * g.plane_step + ch.first * g.row_step);
-      }
-      auto to = plane_box(dx, plane_of(p, dx, b.plane) + b.d * dx.stride[2] + b.h * dx.stride[3] + b.w * dx.stride[4]);
-      g.dx = packed ? to.data : staged_dx;
-      g.dx_row = packed ? dx.stride[3] : b.w_end - b.w;
+      g.dx = plane_of(p, dx, b.plane) + b.d * dx.stride[2] + b.h * dx.stride[3] + b.w * dx.stride[4];
+      g.dx_row = dx.stride[3];
       pool_functions<T>().avg_grad(g);
-      to.shape[0] = 1, to.shape[1] = b.h_end - b.h, to.shape[2] = b.w_end - b.w;
-      if (!packed) copy_out(staged_dx, to);
     }
   });
 }
@@ -282,10 +215,12 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
   const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (dx.size() == 0) return;
   if (dy.size() == 0) return clear(p, dx);
+  auto some = [&](const PoolProblem& g, View<const T> from, View<T> to) { avg_pool_backward(g, averaging, from, to); };
+  if (in_dense_planes(p, is_whole(p) ? 0 : 3, some, dy, dx)) return;
   if (is_even(p, dy) && is_even(p, dx)) join_batch(p);
   const AvgWeights<T> weights{p, averaging};
   const T row_weight = weights.of(0, 0) * weights.of(1, 0), column_weight = weights.scale * weights.of(2, 0);
-  if (is_whole(d) && is_whole(h) && is_whole(w)) return avg_whole_backward(p, dy, row_weight * column_weight, dx);
+  if (is_whole(p)) return avg_whole_backward(p, dy, row_weight * column_weight, dx);
   const double divisor = common_divisor(p, divisor_of(averaging));
   auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
   if (divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w))
@@ -293,22 +228,36 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
   if (!avg_pool_tiles_backward(p, dy, dx, row_weight, column_weight)) avg_strips_backward(p, weights, dy, dx);
 }
 
+// What knows no windows: planes alone.
+template <class T>
+PoolProblem unpool_problem(const View<T>& x) {
+  PoolProblem p;
+  p.mb = x.shape[0], p.channels = x.shape[1];
+  return p;
+}
+
 template <class T>
 void max_unpool(View<const T> x, View<const int64_t> indices, View<T> y) {
-  scatter_given(x, indices, y, false);
+  auto scatter = [](const PoolProblem&, const auto& from, const auto& at, const auto& to) {
+    scatter_given(from, at, to, false);
+  };
+  const PoolProblem p = unpool_problem(x);
+  if (!in_dense_planes(p, 0, scatter, x, indices, y)) scatter(p, x, indices, y);
 }
 
 template <class T>
 void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> dx) {
-  const int64_t outputs = plane_size(dx), size = plane_size(dy);
-  share_planes(dy, dx, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const DensePlanes<T> planes(dy, indices, dx, i);
-      const int64_t taken = gather_elements(planes.dy, planes.index, outputs, planes.dx, size);
-      if (taken < outputs) bad_index(planes.index[taken], size);
-      planes.finish();
-    }
-  });
+  auto gather = [](const PoolProblem&, const auto& from, const auto& at, const auto& to) {
+    share_planes(from, to, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t* wrong =
+            gather_elements(plane_at(from, i), plane_at(at, i), plane_size(to), plane_at(to, i), plane_size(from));
+        if (wrong) bad_index(*wrong, plane_size(from));
+      }
+    });
+  };
+  const PoolProblem p = unpool_problem(dx);
+  if (!in_dense_planes(p, 0, gather, dy, indices, dx)) gather(p, dy, indices, dx);
 }
 
 #define FASTCONV_POOL_BACKWARD(T)                                                                                  \

@@ -31,21 +31,21 @@ const int64_t* scatter_planes(const T* const* dy, const int64_t* const* index, T
 }
 
 template <class T>
-int64_t scatter_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size, bool add) {
+const int64_t* scatter_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size, bool add) {
   const auto end = static_cast<uint64_t>(size);
   int64_t i = 0;
   if (add)
     for (; i < n && static_cast<uint64_t>(index[i]) < end; ++i) dx[index[i]] += dy[i];
   else
     for (; i < n && static_cast<uint64_t>(index[i]) < end; ++i) dx[index[i]] = dy[i];
-  return i;
+  return i < n ? index + i : nullptr;
 }
 
 template <class T>
-int64_t gather_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size) {
+const int64_t* gather_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size) {
   int64_t i = 0;
   for (; i < n && static_cast<uint64_t>(index[i]) < static_cast<uint64_t>(size); ++i) dx[i] = dy[index[i]];
-  return i;
+  return i < n ? index + i : nullptr;
 }
 
 template <class T>
@@ -93,8 +93,8 @@ void times_signed(const T* x, const T* size, int64_t n, T* dx) {
 
 #define FASTCONV_ELEMENTS(T)                                                                                   \
   template const int64_t* scatter_planes(const T* const*, const int64_t* const*, T* const*, int64_t, int64_t); \
-  template int64_t scatter_elements(const T*, const int64_t*, int64_t, T*, int64_t, bool);                     \
-  template int64_t gather_elements(const T*, const int64_t*, int64_t, T*, int64_t);                            \
+  template const int64_t* scatter_elements(const T*, const int64_t*, int64_t, T*, int64_t, bool);              \
+  template const int64_t* gather_elements(const T*, const int64_t*, int64_t, T*, int64_t);                     \
   template void raise(const T*, int64_t, T, T*);                                                               \
   template bool are_safe(const T*, int64_t);                                                                   \
   template void take_roots(T*, int64_t, T);                                                                    \

@@ -11,12 +11,12 @@ constexpr int kScattered = 4;
 template <class T>
 const int64_t* scatter_planes(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs,
                               int64_t size);
-// dx[index[i]] += dy[i], or = dy[i]; stops before an index that is not in [0, size). Returns how many were taken.
+// dx[index[i]] += dy[i], or = dy[i], likewise.
 template <class T>
-int64_t scatter_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size, bool add);
+const int64_t* scatter_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size, bool add);
 // dx[i] = dy[index[i]], likewise.
 template <class T>
-int64_t gather_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size);
+const int64_t* gather_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size);
 
 // to = |x|^power.
 template <class T>

@@ -1,6 +1,7 @@
 // Forward pooling: planes cut into strips of rows for the row kernels, or windows as long runs.
 #include "pool/direct.hpp"
 #include "pool/divisor.hpp"
+#include "pool/planes.hpp"
 #include "pool/rows.hpp"
 #include "pool/tiles.hpp"
 
@@ -69,77 +70,28 @@ int64_t outputs_within(const PoolAxis& w, int64_t span) {
   return std::max<int64_t>(1, std::min(w.out, (span - reach_bound(w, 1)) / std::max<int64_t>(1, step) + 1));
 }
 
-// How outputs are cut into strips. Input that is not dense along the width is copied before
-// (staged) and outputs that are not are copied after (not packed), some rows at a time.
-template <class T>
-struct StripPlan {
-  static constexpr int64_t kStaged = 1 << 16;  // elements that are copied at a time
-  bool marked, staged, packed, runs;           // runs: whole planes, some at a time
-  int64_t columns, box = 0, out = 0;           // elements of a row, of the staged input and of the staged output
-  BlockGrid grid;
-
-  explicit StripPlan(const Pooling<T>& c) : marked(c.index.data != nullptr) {
-    const PoolProblem& p = c.p;
-    const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-    staged = c.x.stride[4] != 1 && w.in > 1;
-    packed =
-        (c.y.stride[4] == 1 || w.out == 1) &&
-        (!marked || ((c.index.stride[4] == 1 || w.out == 1) && (c.index.stride[3] == c.y.stride[3] || h.out == 1)));
-    const double row_box = static_cast<double>(reach_bound(d, 1)) * static_cast<double>(reach_bound(h, 1));
-    const auto narrow = staged ? static_cast<int64_t>(16 * kStaged / row_box) : kPoolSpan;
-    columns = outputs_within(w, std::min(kPoolSpan, std::max(reach_bound(w, 1), narrow)));
-    const int64_t box_row = reach_bound(d, 1) * reach_bound(w, columns),
-                  box_step = std::max<int64_t>(1, reach_bound(h, 2) - reach_bound(h, 1));
-    int64_t most = staged ? (kStaged / box_row - reach_bound(h, 1)) / box_step + 1 : h.out;
-    if (!packed) most = std::min(most, kStaged / columns);
-    grid = {p.mb * p.channels, d.out, h.out, w.out, 1, columns};
-    cut_rows(grid, most, bytes_moved<T>(p));
-    runs = packed && !staged && p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]) &&
-           grid.whole_planes();
-    constexpr int64_t kLine = 16;  // whole cache lines: behind them stand 64-bit positions
-    if (staged) box = round_up(box_row * reach_bound(h, grid.rows) + kPoolSlack, kLine);
-    if (!packed) out = round_up(grid.rows * columns + kPoolSlack, kLine);
-  }
-  int64_t bytes() const {
-    return (kPoolScratch + box + out) * static_cast<int64_t>(sizeof(T)) + (marked ? out * 8 : 0);
-  }
-};
-
-// The input of a strip's windows, copied to `to`.
-template <class T>
-void stage_strip(const Pooling<T>& c, const Block& b, T* to, PoolStrip<T>& g) {
-  const PoolReach rd = pool_reach(g.axis[0], b.d),
-                  rh{pool_reach(g.axis[1], b.h).first, pool_reach(g.axis[1], b.h_end - 1).last},
-                  rw{pool_reach(g.axis[2], b.w).first, pool_reach(g.axis[2], b.w_end - 1).last};
-  Box<const T> from =
-      plane_box(c.x, g.x + rd.first * c.x.stride[2] + rh.first * c.x.stride[3] + rw.first * c.x.stride[4]);
-  from.shape[0] = rd.last - rd.first, from.shape[1] = rh.last - rh.first, from.shape[2] = rw.last - rw.first;
-  copy_in(from, 0, from.size(), to);
-  g.row_step = from.shape[2];
-  g.plane_step = g.row_step * from.shape[1];
-  g.x = to - (rd.first * g.plane_step + rh.first * g.row_step + rw.first);
-}
-
 template <class T>
 void run_strips(const Pooling<T>& c) {
   const PoolProblem& p = c.p;
-  const StripPlan<T> plan(c);
+  const bool marked = c.index.data;
+  const int64_t columns = outputs_within(p.axis[2], kPoolSpan);
+  BlockGrid grid{p.mb * p.channels, p.axis[0].out, p.axis[1].out, p.axis[2].out, 1, columns};
+  cut_rows(grid, grid.heights, bytes_moved<T>(p));
+  const bool runs =  // of whole planes
+      p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]) && grid.whole_planes();
   const PoolFunctions<T>& f = pool_functions<T>();
-  const PoolStripFunction<T> kernel = !c.max ? f.sum : plan.marked ? f.max_index : f.max;
-  share_out(plan.grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    int64_t* staged_index = reinterpret_cast<int64_t*>(Arena::local().reserve(plan.bytes()));
-    T* staged_y = reinterpret_cast<T*>(staged_index + (plan.marked ? plan.out : 0));
-    T* staged_x = staged_y + plan.out;
-    Division<T> division(c, plan.columns);
+  const PoolStripFunction<T> kernel = !c.max ? f.sum : marked ? f.max_index : f.max;
+  share_out(grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    Division<T> division(c, columns);
     PoolAxis axes[3] = {p.axis[0], p.axis[1], p.axis[2]};
     PoolStrip<T> g{};
     g.axis = axes;
-    g.scratch = staged_x + plan.box;
+    g.scratch = Arena::local().reserve(kPoolScratch * static_cast<int64_t>(sizeof(T)));
     g.x_plane = c.x.stride[1];
     g.y_plane = c.y.stride[1];
     for (int64_t i = begin; i < end; i += g.planes) {
-      const Block b = block_of(plan.grid, i);
-      g.planes = plan.runs ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
+      const Block b = block_of(grid, i);
+      g.planes = runs ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
       if (p.starts_step > 0)
         for (int a = 0; a < 3; ++a) axes[a] = of_plane(p.axis[a], b.plane * p.starts_step);
       g.depth = b.d;
@@ -151,22 +103,13 @@ void run_strips(const Pooling<T>& c) {
       g.x = plane_of(p, c.x, b.plane);
       g.plane_step = c.x.stride[2];
       g.row_step = c.x.stride[3];
-      if (plan.staged) stage_strip(c, b, staged_x, g);
       auto place = [&](const auto& v) {
         return plane_of(p, v, b.plane) + b.d * v.stride[2] + b.h * v.stride[3] + b.w * v.stride[4];
       };
-      g.y = plan.packed ? place(c.y) : staged_y;
-      g.y_row = plan.packed ? c.y.stride[3] : b.w_end - b.w;
-      if (plan.marked) g.index = plan.packed ? place(c.index) : staged_index;
+      g.y = place(c.y);
+      g.y_row = c.y.stride[3];
+      if (marked) g.index = place(c.index);
       kernel(g);
-      if (plan.packed) continue;
-      auto unstage = [&](const auto& v, const auto* from) {
-        auto to = plane_box(v, place(v));
-        to.shape[0] = 1, to.shape[1] = b.h_end - b.h, to.shape[2] = b.w_end - b.w;
-        copy_out(from, to);
-      };
-      unstage(c.y, staged_y);
-      if (plan.marked) unstage(c.index, staged_index);
     }
   });
 }
@@ -179,8 +122,8 @@ void run_whole(Pooling<T> c) {
   const PoolFunctions<T>& f = pool_functions<T>();
   const PoolRunsFunction<T> kernel = c.max ? f.max_runs : f.sum_runs;
   const int64_t size = p.axis[0].in * p.axis[1].in * p.axis[2].in, zero[3] = {};
-  const bool dense = plane_box(c.x, c.x.data).dense(), in_place = c.y.stride[1] == 1;
-  const int64_t lanes = size > kPoolRun ? 1 : dense && in_place ? kTogether : f.lanes;
+  const bool in_place = c.y.stride[1] == 1;
+  const int64_t lanes = size > kPoolRun ? 1 : in_place ? kTogether : f.lanes;
   const int64_t groups = ceil_div(p.channels, lanes);
   const double divisor = divisor_of(c.divisor, p.axis, zero);
   share_out(p.mb * groups, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
@@ -193,12 +136,8 @@ void run_whole(Pooling<T> c) {
       T results[RunJoiner<T>::kMostLanes], *to = in_place ? y : results;
       if (size > kPoolRun) {
         *to = static_cast<T>(joiner.add(joiner.neutral(), plane_box(c.x, x)) / divisor);
-      } else if (dense) {
-        kernel(x, c.x.stride[1], count, size, static_cast<T>(divisor), to);
       } else {
-        for (int64_t l = 0; l < count; ++l)
-          copy_in(plane_box(c.x, x + l * c.x.stride[1]), 0, size, scratch + l * kPoolRun);
-        kernel(scratch, kPoolRun, count, size, static_cast<T>(divisor), to);
+        kernel(x, c.x.stride[1], count, size, static_cast<T>(divisor), to);
       }
       for (int64_t l = 0; to != y && l < count; ++l) y[l * c.y.stride[1]] = results[l];
       for (int64_t l = 0; c.index.data && l < count; ++l)
@@ -233,13 +172,13 @@ void run_direct(const Pooling<T>& c) {
   });
 }
 
+// Views whose rows are dense, and whose planes are where one window is a plane or positions have rows of their own.
 template <class T>
 void run(Pooling<T> c) {
-  c.p = normal_form(c.p);
   const PoolAxis* a = c.p.axis;
   if (c.y.shape[0] * c.y.shape[1] * a[0].out * a[1].out * a[2].out == 0) return;
   if (is_even(c.p, c.x) && is_even(c.p, c.y) && is_even(c.p, c.index)) join_batch(c.p);
-  if (is_whole(a[0]) && is_whole(a[1]) && is_whole(a[2])) return run_whole(c);
+  if (is_whole(c.p)) return run_whole(c);
   const bool far = c.index.data && sizeof(T) == 4 && static_cast<double>(a[0].in) * a[1].in * a[2].in >= INT32_MAX;
   if (far || reach_bound(a[2], 1) > kPoolSpan) return run_direct(c);
   const double divisor = common_divisor(c.p, c.divisor);
@@ -249,16 +188,23 @@ void run(Pooling<T> c) {
   run_strips(c);
 }
 
+unsigned rows_of_x(const PoolProblem& p) { return !is_whole(p); }
+
 }  // namespace
 
 template <class T>
-void max_pool(const PoolProblem& p, View<const T> x, View<T> y, View<int64_t> indices) {
-  run<T>({p, x, y, indices, true, {}});
+void max_pool(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> indices) {
+  const PoolProblem p = normal_form(problem);
+  const bool alike = !indices.data || indices.stride[3] == y.stride[3];
+  if (!in_dense_planes(p, rows_of_x(p) | (alike ? 6 : 0), max_pool<T>, x, y, indices))
+    run<T>({p, x, y, indices, true, {}});
 }
 
 template <class T>
-void avg_pool(const PoolProblem& p, Averaging averaging, View<const T> x, View<T> y) {
-  run<T>({p, x, y, {}, false, divisor_of(averaging)});
+void avg_pool(const PoolProblem& problem, Averaging averaging, View<const T> x, View<T> y) {
+  const PoolProblem p = normal_form(problem);
+  auto some = [&](const PoolProblem& g, View<const T> from, View<T> to) { avg_pool(g, averaging, from, to); };
+  if (!in_dense_planes(p, rows_of_x(p) | 2, some, x, y)) run<T>({p, x, y, {}, false, divisor_of(averaging)});
 }
 
 #define FASTCONV_POOL_FORWARD(T)                                                     \

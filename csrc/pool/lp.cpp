@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "pool/direct.hpp"
-#include "pool/elements.hpp"
+#include "pool/planes.hpp"
 
 namespace fastconv {
 namespace {
@@ -62,7 +62,6 @@ struct LpGroup {
         sums(reinterpret_cast<T*>(group.memory)),
         powers(sums + group.p.channels * outputs) {}
   const T* plane(int64_t c) const { return x.data + c * x.stride[1]; }
-  const T* dense_plane_of_x(int64_t c, T* scratch) const { return dense_plane(plane_box(x, plane(c)), scratch); }
   View<T> like_y(T* data) const {
     const PoolAxis* a = g.p.axis;
     return dense_view(data, g.p.channels, a[0].out, a[1].out, a[2].out);
@@ -71,10 +70,8 @@ struct LpGroup {
 
   // Sums (or means) of powers, or the largest elements.
   void join() const {
-    for (int64_t c = 0; c < g.p.channels; ++c) {
-      T* to = powers + c * inputs;
-      raise(dense_plane_of_x(c, to), inputs, std::isinf(power) ? T(1) : power, to);
-    }
+    for (int64_t c = 0; c < g.p.channels; ++c)
+      raise(plane(c), inputs, std::isinf(power) ? T(1) : power, powers + c * inputs);
     if (std::isinf(power)) return max_pool<T>(g.p, like_x(powers), like_y(sums), {});
     avg_pool<T>(g.p, {false, 1}, like_x(powers), like_y(sums));
     divide_by_counts(sums);
@@ -118,6 +115,8 @@ void finish_plane(const LpGroup<T>& g, int64_t c, T* sums) {
 template <class T>
 void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) {
   PoolProblem p = problem;
+  auto some = [&](const PoolProblem& g, View<const T> from, View<T> to) { lp_pool(g, norm, from, to); };
+  if (in_dense_planes(p, 0, some, x, y)) return;
   if (is_even(p, x) && is_even(p, y)) join_batch(p);
   for_each_group<T>(p, LpGroup<T>::bytes(p, 1, 1), [&](const PlaneGroup& group) {
     const LpGroup<T> g(group, norm, x);
@@ -126,7 +125,7 @@ void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) 
     for (int64_t c = 0; c < group.p.channels; ++c) {
       T* sums = g.sums + c * g.outputs;
       finish_plane(g, c, sums);
-      copy_out(sums, plane_box(to, to.data + c * to.stride[1]));
+      std::copy_n(sums, g.outputs, to.data + c * to.stride[1]);
     }
   });
 }
@@ -173,20 +172,20 @@ bool weigh(const LpGroup<T>& g, int64_t c, T* dy) {
 template <class T>
 void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, View<const T> x, View<T> dx) {
   PoolProblem p = problem;
+  auto some = [&](const PoolProblem& g, View<const T> gradient, View<const T> from, View<T> to) {
+    lp_pool_backward(g, norm, gradient, from, to);
+  };
+  if (in_dense_planes(p, 0, some, dy, x, dx)) return;
   if (is_even(p, dy) && is_even(p, x) && is_even(p, dx)) join_batch(p);
-  const bool direct = plane_box(dx, dx.data).dense();
-  for_each_group<T>(p, LpGroup<T>::bytes(p, 2, 3), [&](const PlaneGroup& group) {
+  for_each_group<T>(p, LpGroup<T>::bytes(p, 2, 2), [&](const PlaneGroup& group) {
     const LpGroup<T> g(group, norm, x);
     const int64_t channels = group.p.channels;
-    T *weights = g.powers + channels * g.inputs, *copy = weights + channels * g.outputs, *sizes = copy + g.inputs;
+    T *weights = g.powers + channels * g.inputs, *sizes = weights + channels * g.outputs;
     const View<const T> from = group.of(dy);
-    const View<T> result = group.of(dx), to = direct ? result : g.like_x(g.powers);
-    auto read_dy = [&](int64_t c) {
-      copy_in(plane_box(from, from.data + c * from.stride[1]), 0, g.outputs, weights + c * g.outputs);
-    };
+    const View<T> to = group.of(dx);
     g.join();
     for (int64_t c = 0; c < channels; ++c) {
-      read_dy(c);
+      std::copy_n(from.data + c * from.stride[1], g.outputs, weights + c * g.outputs);
       const bool told = !std::isinf(g.power) && weigh(g, c, weights + c * g.outputs);
       g.sums[c * g.outputs] = told;  // in place of what is of no more use
     }
@@ -195,14 +194,11 @@ void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, V
     for (int64_t c = 0; c < channels; ++c) {
       T* plane = to.data + c * to.stride[1];
       if (g.sums[c * g.outputs] != 0) {
-        const T* e = g.dense_plane_of_x(c, copy);
-        raise(e, g.inputs, g.power - 1, sizes);
-        times_signed(e, sizes, g.inputs, plane);
+        raise(g.plane(c), g.inputs, g.power - 1, sizes);
+        times_signed(g.plane(c), sizes, g.inputs, plane);
       } else {
-        read_dy(c);
-        plane_backward(g, c, weights + c * g.outputs, plane);
+        plane_backward(g, c, from.data + c * from.stride[1], plane);
       }
-      if (!direct) copy_out(plane, plane_box(result, result.data + c * result.stride[1]));
     }
   });
 }

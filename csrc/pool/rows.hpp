@@ -40,6 +40,7 @@ inline bool is_inside(const PoolAxis& a) {
 
 // One window, over all of the axis and nothing else.
 inline bool is_whole(const PoolAxis& a) { return is_inside(a) && a.out == 1 && a.k == a.in; }
+inline bool is_whole(const PoolProblem& p) { return is_whole(p.axis[0]) && is_whole(p.axis[1]) && is_whole(p.axis[2]); }
 
 // The most input elements that the windows of n outputs next to each other reach over.
 inline int64_t reach_bound(const PoolAxis& a, int64_t n) {

@@ -49,14 +49,6 @@ void copy_in(const Box<T>& box, int64_t first, int64_t count, U* to) {
   });
 }
 
-// All of a box where it stands, or copied to `to`.
-template <class T, class U>
-const T* dense_plane(const Box<T>& box, U* to) {
-  if (box.dense()) return box.data;
-  copy_in(box, 0, box.size(), to);
-  return to;
-}
-
 template <class T>
 void copy_out(const T* from, const Box<T>& box) {
   if (box.dense()) return void(std::memcpy(box.data, from, static_cast<size_t>(box.size()) * sizeof(T)));
