@@ -68,3 +68,34 @@ def test_nan_and_infinity_pass(dtype: Any) -> None:
     x[1, 69], w[1, 3] = np.nan, np.inf
     y = fc.conv2d(x, w, activation="relu")[..., 0, 0]
     np.testing.assert_array_equal(y, [[70, np.inf, 70], [np.nan] * 3])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_gradients_are_exact(case: Case, dtype: Any) -> None:
+    x, w, _, g = case.data(dtype)
+    for algorithm in ("auto", "direct"):
+        assert_exact(case.grad_input(g, w, algorithm=algorithm), case.expected_grad_input(g, w), dtype)
+        assert_exact(case.grad_weight(g, x, algorithm=algorithm), case.expected_grad_weight(g, x), dtype)
+
+
+@pytest.mark.parametrize(("ic", "oc", "size"), [(17, 97, 1), (70, 135, 1), (16, 120, 5), (300, 40, 2), (1, 2, 8)])
+def test_same_bits_of_gradients(dtype: Any, ic: int, oc: int, size: int) -> None:
+    x, w, g = random((35, ic, size, size), dtype), random((oc, ic, size, size), dtype), random((35, oc, 1, 1), dtype)
+    with fc.threads(1):
+        dx, dw = fc.conv2d_grad_input(g, w, x.shape), fc.conv2d_grad_weight(g, x, size)
+    with fc.threads(3):
+        assert_same_bits(fc.conv2d_grad_input(g, w, x.shape), dx)
+        assert_same_bits(fc.conv2d_grad_weight(g, x, size), dw)
+        for n in (0, 16, 34):
+            assert_same_bits(fc.conv2d_grad_input(g[n], w, x.shape[1:]), dx[n])
+    for arrange in LAYOUTS.values():
+        assert_same_bits(fc.conv2d_grad_input(arrange(g), arrange(w), x.shape), dx)
+        assert_same_bits(fc.conv2d_grad_weight(arrange(g), arrange(x), size), dw)
+        for want in (dx, dw):
+            out = arrange(np.full_like(want, np.nan))
+            if out.flags.writeable:
+                if want is dx:
+                    fc.conv2d_grad_input(g, w, x.shape, out=out)
+                else:
+                    fc.conv2d_grad_weight(g, x, size, out=out)
+                assert_same_bits(out, want)

@@ -4,7 +4,6 @@
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
 #include "conv/correlation.hpp"
-#include "conv/dense_layer.hpp"
 #include "conv/operands.hpp"
 #include "conv/reference.hpp"
 #include "conv/weight_gradient.hpp"
@@ -30,11 +29,6 @@ void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w
     apply_activation(activation, dx);
     return;
   }
-  // Summed in the same order, that spares it the taps that meet no output.
-  if (is_dense_layer(p) && p.taps() > 1 && !bias.data)
-    if (auto fw = w; flatten_channels(fw))
-      if (auto fx = dx; flatten_channels(fx))
-        return correlate_backward(pointwise(p), dy, fw, bias, fx, activation, algorithm);
   correlate_backward(p, dy, w, bias, dx, activation, algorithm);
 }
 
@@ -115,9 +109,8 @@ ConvPlan plan_conv(const ConvProblem& p, Direction direction, Algorithm algorith
   } else if (p.macs() == 0) {
     plan.kernel = "empty";
   } else {
-    const ConvProblem& q = direction == Direction::backward_input && is_dense_layer(p) ? pointwise(p) : p;
     plan = direction == Direction::backward_weight ? plan_weight_gradient<T>(p, algorithm)
-                                                   : plan_correlation<T>(q, direction, algorithm);
+                                                   : plan_correlation<T>(p, direction, algorithm);
     plan.lanes = conv_kernels<T>().lanes;
   }
   plan.macs = p.macs();

@@ -21,13 +21,18 @@ enum class Way : uint8_t { dense, folded, line, lanes, spread, patches, pieces }
 template <class T>
 Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
   const bool backward = direction == Direction::backward_input;
-  if (use_dense_layer<T>(p, direction, algorithm)) return Way::dense;
+  if (!(backward && biased) && use_dense_layer<T>(p, direction, algorithm)) return Way::dense;
   if (backward && !biased && Fold(p).pays<T>(algorithm)) return Way::folded;
   if (use_line<T>(p, direction, algorithm)) return Way::line;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
   if (backward && use_spread<T>(p, algorithm)) return Way::spread;
   if (backward && use_patches<T>(p, algorithm)) return Way::patches;
   return Way::pieces;
+}
+
+template <class T>
+bool may_be_tiny(const ConvProblem& p, Direction direction, Algorithm algorithm) {
+  return algorithm == Algorithm::automatic && !use_dense_layer<T>(p, direction, algorithm);
 }
 
 template <class T>
@@ -60,8 +65,7 @@ bool padding_adds(const ConvProblem& p) {
 template <class T>
 void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
                        Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
-  const bool may_be_tiny = algorithm == Algorithm::automatic && !use_dense_layer<T>(p, Direction::forward, algorithm);
-  if (!may_be_tiny || !run_tiny(p, x, w, bias, y, activation))
+  if (!may_be_tiny<T>(p, Direction::forward, algorithm) || !run_tiny(p, x, w, bias, y, activation))
     correlate_larger(p, x, w, bias, y, activation, algorithm, ready);
   if (!is_clamp(activation)) apply_activation(activation, y);
 }
@@ -70,7 +74,7 @@ template <class T>
 void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
                         Activation activation, Algorithm algorithm) {
   bool clamped = false;
-  if (algorithm == Algorithm::automatic && run_tiny_gradient(p, dy, w, bias, dx, activation)) {
+  if (may_be_tiny<T>(p, Direction::backward_input, algorithm) && run_tiny_gradient(p, dy, w, bias, dx, activation)) {
     if (!is_clamp(activation)) apply_activation(activation, dx);
     return;
   }
@@ -90,7 +94,9 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::patches:
       run_patches(p, dy, w, bias, dx);
       break;
-    case Way::dense:  // of forward calls
+    case Way::dense:
+      if (run_dense_gradient(w, dy, dx)) break;
+      [[fallthrough]];
     case Way::pieces: {
       Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
       clamped = operands.clamps = operands.clamps && !padding_adds(p);
@@ -104,7 +110,7 @@ template <class T>
 ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   switch (choose_way<T>(p, direction, algorithm, false)) {
     case Way::dense:
-      return plan_dense_layer<T>(p);
+      return plan_dense_layer<T>(p, direction);
     case Way::folded:
       return Fold(p).describe<T>(algorithm);
     case Way::line:

@@ -6,6 +6,7 @@
 #include "base/parallel.hpp"
 #include "base/range.hpp"
 #include "base/workspace.hpp"
+#include "conv/correlation.hpp"
 #include "kernels/conv.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -17,6 +18,8 @@ constexpr int64_t kImages = 32;        // as many images in the L2 cache,
 constexpr int64_t kRows = 128;         // and their sums with so many rows of weights as well
 constexpr int64_t kTile = 4;           // images, and rows of weights, of a tile at most
 constexpr int64_t kLeastDepth = 64;    // of sums that repay adding up lanes
+constexpr int64_t kSmall = 1024;       // products of an image whose gradient may be left to others,
+constexpr int64_t kTiny = 2048;        // and of all images: conv/tiny.cpp
 
 // What a task does, and in which steps.
 struct DenseCut {
@@ -40,6 +43,22 @@ struct DenseCut {
     return Arena::rounded_bytes<T>(term_elements()) + Arena::rounded_bytes<T>(images * rows * conv_kernels<T>().lanes);
   }
 };
+
+// Axes c, d, h, w as one axis of channels; false if their strides do not allow it.
+template <class T>
+bool flatten_channels(View<T>& v) {
+  int64_t n = 1, step = 0;
+  for (int i = 4; i >= 1; --i) {
+    if (v.shape[i] == 1) continue;
+    if (n == 1) step = v.stride[i];
+    else if (v.stride[i] != step * n) return false;
+    n *= v.shape[i];
+  }
+  for (int i = 2; i < 5; ++i) v.shape[i] = 1, v.stride[i] = 1;
+  v.shape[1] = n;
+  v.stride[1] = step;
+  return true;
+}
 
 // The terms of rows of x or w: side by side, or copied.
 template <class T>
@@ -135,41 +154,64 @@ class DenseLayer {
   const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
 };
 
-}  // namespace
-
 bool is_dense_layer(const ConvProblem& p) {
   return p.groups == 1 && std::all_of(p.axis, p.axis + 3, [](const ConvAxis& a) {
            return a.in == a.k && a.out == 1 && a.dilation == 1 && a.pad_before + a.pad_after == 0;
          });
 }
 
-ConvProblem pointwise(const ConvProblem& p) {
+// The problem of run_dense_gradient, of n rows to m.
+ConvProblem gradient_problem(int64_t n, int64_t m, const int64_t* values) {
   ConvProblem q;
-  q.mb = p.mb;
-  q.ic = p.ic * p.taps();
-  q.oc = p.oc;
+  q.ic = n;
+  q.oc = m;
+  for (int i = 0; i < 3; ++i) q.axis[i].in = q.axis[i].out = values[i];
   return q;
 }
 
+// Axes of both views that follow one another without gaps become one; false if more than three remain. From axis 2 on.
 template <class T>
-bool flatten_channels(View<T>& v) {
-  int64_t n = 1, step = 0;
-  for (int i = 4; i >= 1; --i) {
-    if (v.shape[i] == 1) continue;
-    if (n == 1) step = v.stride[i];
-    else if (v.stride[i] != step * n) return false;
-    n *= v.shape[i];
+bool join_values(View<const T>& x, View<T>& y) {
+  int at = 4;
+  const auto set = [&x, &y](int to, int64_t n, int64_t x_step, int64_t y_step) {
+    x.shape[to] = y.shape[to] = n;
+    x.stride[to] = x_step;
+    y.stride[to] = y_step;
+  };
+  for (int i = 3; i > 0; --i) {
+    if (x.shape[i] == 1) continue;
+    const int64_t n = x.shape[at];
+    if (n == 1) set(at, x.shape[i], x.stride[i], y.stride[i]);
+    else if (x.stride[i] == n * x.stride[at] && y.stride[i] == n * y.stride[at])
+      set(at, n * x.shape[i], x.stride[at], y.stride[at]);
+    else if (--at > 1) set(at, x.shape[i], x.stride[i], y.stride[i]);
+    else return false;
   }
-  for (int i = 2; i < 5; ++i) v.shape[i] = 1, v.stride[i] = 1;
-  v.shape[1] = n;
-  v.stride[1] = step;
+  while (--at > 1) set(at, 1, 0, 0);
   return true;
 }
 
+}  // namespace
+
 template <class T>
 bool use_dense_layer(const ConvProblem& p, Direction direction, Algorithm algorithm) {
-  return direction == Direction::forward && (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) &&
-         is_dense_layer(p) && p.ic * p.taps() >= kLeastDepth && p.mb > 0 && p.oc > 0;
+  if ((algorithm != Algorithm::automatic && algorithm != Algorithm::direct) || !is_dense_layer(p) || p.macs() == 0)
+    return false;
+  const int64_t depth = p.ic * p.taps();
+  return direction == Direction::forward ? depth >= kLeastDepth : depth * p.oc >= kSmall || p.macs() > kTiny;
+}
+
+template <class T>
+bool run_dense_gradient(const View<const T>& x, const View<const T>& a, const View<T>& y) {
+  View<const T> from = x;
+  View<T> to = y;
+  if (!join_values(from, to)) return false;
+  from.shape[0] = to.shape[0] = 1;
+  from.shape[1] = x.shape[0], from.stride[1] = x.stride[0];
+  to.shape[1] = y.shape[0], to.stride[1] = y.stride[0];
+  const ConvProblem q = gradient_problem(x.shape[0], y.shape[0], from.shape + 2);
+  correlate_forward(q, from, a, {}, to, Activation::none, Algorithm::direct);
+  return true;
 }
 
 template <class T>
@@ -180,7 +222,13 @@ void run_dense_layer(const ConvProblem& p, const LaneCall<T>& call) {
 }
 
 template <class T>
-ConvPlan plan_dense_layer(const ConvProblem& p) {
+ConvPlan plan_dense_layer(const ConvProblem& p, Direction direction) {
+  if (direction != Direction::forward) {
+    const bool input = direction == Direction::backward_input;
+    const int64_t values[3] = {1, 1, p.ic * p.taps()};
+    return plan_correlation<T>(gradient_problem(input ? p.oc : p.mb, input ? p.mb : p.oc, values), Direction::forward,
+                               Algorithm::direct);
+  }
   const DenseCut cut(p, sizeof(T));
   ConvPlan plan;
   plan.kernel = "dot products";
@@ -194,12 +242,11 @@ ConvPlan plan_dense_layer(const ConvProblem& p) {
   return plan;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                               \
-  template bool flatten_channels(View<T>&);                                   \
-  template bool flatten_channels(View<const T>&);                             \
-  template bool use_dense_layer<T>(const ConvProblem&, Direction, Algorithm); \
-  template void run_dense_layer(const ConvProblem&, const LaneCall<T>&);      \
-  template ConvPlan plan_dense_layer<T>(const ConvProblem&);
+#define FASTCONV_INSTANTIATE(T)                                                                 \
+  template bool use_dense_layer<T>(const ConvProblem&, Direction, Algorithm);                   \
+  template void run_dense_layer(const ConvProblem&, const LaneCall<T>&);                        \
+  template bool run_dense_gradient(const View<const T>&, const View<const T>&, const View<T>&); \
+  template ConvPlan plan_dense_layer<T>(const ConvProblem&, Direction);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

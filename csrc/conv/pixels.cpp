@@ -9,7 +9,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kPackingRows = 160;  // reading x where it stands, across cache lines, costs them more than packing
-constexpr int64_t kFarApart = 8192;    // bytes: at such steps from channel to channel it costs any number of rows
+constexpr int64_t kFarApart = 8192;    // bytes: at such steps from channel to channel it costs any number of tiles but one
 constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kLargeBytes = 1 << 20;   // of an x that streams
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
@@ -47,7 +47,7 @@ class Pixels {
   Pixels(const GatherSum<T>& sum, const GatherPlan& gather_plan, const Box& box, Range tiles)
       : s(sum),
         plan(gather_plan),
-        block(s.axis, box, plan.expand, s.x, reads_past(s, box), reads_aligned(s)),
+        block(s.axis, box, plan.expand, s.x, reads_past(s, box), reads_aligned(s, gather_plan)),
         tail(s, box) {
     for (int64_t i = tiles.begin; i < tiles.end; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
     if (tail.count()) block.leave_out(s.tail);
@@ -81,9 +81,9 @@ class Pixels {
     int64_t rows, pitch;
   };
 
-  static bool reads_aligned(const GatherSum<T>& s) {
+  static bool reads_aligned(const GatherSum<T>& s, const GatherPlan& plan) {
     const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0;
-    return far_apart || s.rows >= kPackingRows;
+    return (far_apart && s.rows > plan.mr) || s.rows >= kPackingRows;
   }
 
   // Elements that tiles may read behind the last line: of one run of outputs none behind its last vector.
@@ -91,7 +91,7 @@ class Pixels {
     const int64_t* step = s.y.stride;
     const int64_t pixels = box.pixels(), line = box.extent(2), face = box.extent(1) * line,
                   lanes = conv_kernels<T>().lanes;
-    const bool run = s.rows > 1 && box.images() == 1 && !s.whole_w && step[4] == 1 &&
+    const bool run = (s.rows > 1 || box.extent(1) == 1) && box.images() == 1 && !s.whole_w && step[4] == 1 &&
                      (step[3] == line || face == line) && (step[2] == face || pixels == face);
     return run ? round_up(pixels, lanes) - pixels : 2 * lanes;
   }
@@ -258,7 +258,7 @@ class Pixels {
     const bool sweep = sweep_pays(across, static_cast<int64_t>(rows.size()), n);
     const bool direct = (s.y.stride[4] == 1 || n == 1) && !s.whole_w;
 
-    if (direct && s.rows == 1 && !s.tail) {
+    if (direct && s.rows == 1 && height > 1 && !s.tail) {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height))
         panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0, 0});
     } else if (!sweep && direct) {

@@ -4,6 +4,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/dense_layer.hpp"
 #include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
 #include "conv/weight_sum.hpp"
@@ -21,6 +22,12 @@ ConvProblem turned(const ConvProblem& p) {
   std::swap(q.oc, q.ic);
   for (ConvAxis& a : q.axis) a.in = a.out, a.stride = 1;
   return q;
+}
+template <class T>
+View<T> turned(View<T> v) {
+  std::swap(v.shape[0], v.shape[1]);
+  std::swap(v.stride[0], v.stride[1]);
+  return v;
 }
 bool is_spaced(const ConvProblem& p) { return p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1; }
 int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.ic * p.out_pixels() : 0; }
@@ -57,9 +64,7 @@ void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, 
   if (!better_turned<T>(p)) return WeightSum<T>(p, dy, x, dw).run();
   const ScratchMemory<T> dense(spaced_elements(p));
   if (is_spaced(p)) x = without_spaces(p, x, dense.data());
-  std::swap(dw.shape[0], dw.shape[1]);
-  std::swap(dw.stride[0], dw.stride[1]);
-  WeightSum<T>(turned(p), x, dy, dw, true).run();
+  WeightSum<T>(turned(p), x, dy, turned(dw), true).run();
 }
 
 template <class T>
@@ -92,6 +97,7 @@ template <class T>
 void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (p.oc * p.ic == 0) return;
   if (p.mb * p.out_pixels() == 0) return fill_zeros(dw);
+  if (use_dense_layer<T>(p, Direction::backward_weight, algorithm) && run_dense_gradient(x, turned(dy), dw)) return;
   if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
   if (const FftPlan plan = fourier_plan<T>(p, algorithm); plan.applies())
     return run_fft_gradient(fft_axes(p), dy, x, fft_weights(p, dw), plan);
@@ -106,6 +112,8 @@ double direct_weight_cost(const ConvProblem& p, int64_t images, bool turned) {
 
 template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
+  if (use_dense_layer<T>(p, Direction::backward_weight, algorithm))
+    return plan_dense_layer<T>(p, Direction::backward_weight);
   if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
   if (const FftPlan plan = fourier_plan<T>(p, algorithm); plan.applies())
     return describe_fft(plan, static_cast<double>(p.mb));
