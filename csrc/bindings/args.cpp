@@ -3,16 +3,15 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
-#include "base/message.hpp"
 
 namespace fastconv {
 namespace {
 
-[[noreturn]] void bad(const char* name, const std::string& need, py::handle got) {
-  throw py::value_error(message({name, " must be ", need, ", got ", repr_text(got)}));
+[[noreturn]] void bad(const char* name, const Word& need, py::handle got) {
+  value_error({name, " must be ", need, ", got ", repr_text(got)});
 }
-[[noreturn]] void bad_type(const char* name, const std::string& need, py::handle got) {
-  throw py::type_error(message({name, " must be ", need, ", got ", repr_text(got)}));
+[[noreturn]] void bad_type(const char* name, const Word& need, py::handle got) {
+  type_error({name, " must be ", need, ", got ", repr_text(got)});
 }
 
 // An array without axes is a number, not a sequence.
@@ -158,7 +157,7 @@ Mode parse_mode(py::handle h, const char* name) {
   if (const char* text = text_of(h))
     for (const Entry& e : entries)
       if (!std::strcmp(text, e.name)) return e.mode;
-  const std::string need = "one of 'zeros', 'reflect', 'replicate', 'circular', 'symmetric'";
+  const char* need = "one of 'zeros', 'reflect', 'replicate', 'circular', 'symmetric'";
   if (!text_of(h)) bad_type(name, need, h);
   bad(name, need, h);
 }

@@ -1,7 +1,5 @@
 #include "bindings/array.hpp"
 
-#include "base/message.hpp"
-
 namespace fastconv {
 namespace {
 
@@ -25,8 +23,8 @@ py::module_ numpy() { return py::module_::import("numpy"); }
 py::array convert(py::handle h, const char* name) {
   py::array array = any_array(h, name);
   if (!is_real_float(array))
-    throw py::type_error(message({name, " has dtype ", py::str(array.dtype()).cast<std::string>(),
-                                  "; float32 or float64 (native byte order) is needed, and nothing is cast silently"}));
+    type_error({name, " has dtype ", dtype_text(array),
+                "; float32 or float64 (native byte order) is needed, and nothing is cast silently"});
   if (!addressable(array))
     array = py::reinterpret_borrow<py::array>(numpy().attr("array")(array));  // misaligned fields
   return array;
@@ -95,6 +93,11 @@ py::array new_array(bool f64, const int64_t* shape, int rank) {
 
 }  // namespace
 
+void value_error(std::initializer_list<Word> words) { throw py::value_error(message(words)); }
+void type_error(std::initializer_list<Word> words) { throw py::type_error(message(words)); }
+
+std::string dtype_text(const py::array& a) { return py::str(a.dtype()).cast<std::string>(); }
+
 std::string repr_text(py::handle h) {
   auto text = py::reinterpret_steal<py::object>(PyObject_Repr(h.ptr()));
   if (!text) {  // a broken __repr__ must not hide what is wrong with the argument
@@ -123,7 +126,7 @@ py::array any_array(py::handle h, const char* name) {
     if (py::hasattr(h, "__array__") || py::hasattr(h, "__array_interface__") || PyObject_CheckBuffer(h.ptr()))
       a = numpy().attr("asarray")(h);
     else if (py::hasattr(h, "__dlpack__")) a = numpy().attr("from_dlpack")(h);
-    else throw py::type_error(message({name, " must be an array, got ", repr_text(py::type::of(h))}));
+    else type_error({name, " must be an array, got ", repr_text(py::type::of(h))});
   }
   return py::reinterpret_borrow<py::array>(a);
 }
@@ -138,29 +141,23 @@ py::array input_array(py::handle h, const char* name) {
 
 void require_same_dtype(const py::array& a, const char* a_name, const py::array& b, const char* b_name) {
   if (a.itemsize() == b.itemsize()) return;
-  throw py::type_error(
-      message({a_name, " and ", b_name, " must have one dtype, got ", py::str(a.dtype()).cast<std::string>(), " and ",
-               py::str(b.dtype()).cast<std::string>()}));
+  type_error({a_name, " and ", b_name, " must have one dtype, got ", dtype_text(a), " and ", dtype_text(b)});
 }
 
 py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank, const char* name,
                        std::initializer_list<const py::array*> inputs) {
   if (out.is_none()) return new_array(f64, shape, rank);
-  const std::string n = name;
-  if (!py::isinstance<py::array>(out))
-    throw py::type_error(n + " must be a numpy array, got " + repr_text(py::type::of(out)));
+  if (!py::isinstance<py::array>(out)) type_error({name, " must be a numpy array, got ", repr_text(py::type::of(out))});
   py::array a = py::reinterpret_borrow<py::array>(out);
   if (!is_real_float(a) || is_f64(a) != f64)
-    throw py::type_error(message({n, " has dtype ", py::str(a.dtype()).cast<std::string>(), ", but the result is ",
-                                  (f64 ? "float64" : "float32")}));
+    type_error({name, " has dtype ", dtype_text(a), ", but the result is ", (f64 ? "float64" : "float32")});
   bool fits = a.ndim() == rank;
   for (int i = 0; fits && i < rank; ++i) fits = a.shape(i) == shape[i];
-  if (!fits)
-    throw py::value_error(n + " has shape " + shape_text(a) + ", but the result has shape " + shape_text(shape, rank));
-  if (!a.writeable()) throw py::value_error(n + " is read-only");
-  if (!addressable(a)) throw py::value_error(n + " is not aligned to its elements");
+  if (!fits) value_error({name, " has shape ", shape_text(a), ", but the result has shape ", shape_text(shape, rank)});
+  if (!a.writeable()) value_error({name, " is read-only"});
+  if (!addressable(a)) value_error({name, " is not aligned to its elements"});
   if (overlaps_itself(a))
-    throw py::value_error(n + " has elements that share memory (strides " + repr_text(a.attr("strides")) + ")");
+    value_error({name, " has elements that share memory (strides ", repr_text(a.attr("strides")), ")"});
   const char *lo, *hi;
   extent(a, lo, hi);
   for (const py::array* input : inputs) {
@@ -171,7 +168,7 @@ py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank,
     // not, such as halves of the channels of one batch.
     if (lo < ihi && ilo < hi && lo < hi && ilo < ihi &&
         numpy().attr("may_share_memory")(a, *input, py::arg("max_work") = 100000).cast<bool>())
-      throw py::value_error(n + " shares memory with an input of the call");
+      value_error({name, " shares memory with an input of the call"});
   }
   return a;
 }

@@ -6,14 +6,20 @@
 #include <string>
 #include <vector>
 
+#include "base/message.hpp"
 #include "fastconv/tensor.hpp"
 
 namespace fastconv {
 namespace py = pybind11;
 
+// Throw Python's errors.
+[[noreturn]] void value_error(std::initializer_list<Word> words);
+[[noreturn]] void type_error(std::initializer_list<Word> words);
+
 // "(2, 3, 5)" for messages.
 std::string shape_text(const int64_t* shape, int rank);
 std::string shape_text(const py::array& a);
+std::string dtype_text(const py::array& a);
 std::string repr_text(py::handle h);
 
 // The argument as numpy sees it, without a copy: an array, or what has __array__, the buffer protocol or DLPack.

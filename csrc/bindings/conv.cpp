@@ -6,14 +6,13 @@
 #include <tuple>
 
 #include "base/checked.hpp"
-#include "base/message.hpp"
 #include "bindings/function.hpp"
 
 namespace fastconv {
 namespace {
 
 [[noreturn]] void bad_rank(const char* name, const py::array& a, const std::string& need) {
-  throw py::value_error(message({name, " must have shape ", need, ", got ", shape_text(a)}));
+  value_error({name, " must have shape ", need, ", got ", shape_text(a)});
 }
 
 const char* spatial_letters(int nd) { return nd == 1 ? "W" : nd == 2 ? "H, W" : "D, H, W"; }
@@ -62,7 +61,7 @@ View<T> oriented(View<T> w, bool flip) {
 
 void require_bias(const py::array& bias, int64_t channels) {
   if (bias.ndim() != 1 || bias.shape(0) != channels)
-    throw py::value_error(message({"bias must have shape (", channels, ",), got ", shape_text(bias)}));
+    value_error({"bias must have shape (", channels, ",), got ", shape_text(bias)});
 }
 
 template <class T>
@@ -102,9 +101,8 @@ void finish_axes(Call& c, py::handle padding, py::handle padding_mode) {
 void require_channels(const Call& c, int64_t input_channels, int64_t weight_channels) {
   if (weight_channels != 0 && input_channels == weight_channels * c.p.groups) return;
   if (weight_channels == 0 && input_channels == 0) return;
-  throw py::value_error(
-      message({"weight has ", weight_channels, " channels a group with groups=", c.p.groups, ", so input must have ",
-               weight_channels * c.p.groups, " channels, but it has ", input_channels}));
+  value_error({"weight has ", weight_channels, " channels a group with groups=", c.p.groups, ", so input must have ",
+               weight_channels * c.p.groups, " channels, but it has ", input_channels});
 }
 
 int output_shape(const Call& c, int64_t channels, bool out_side, int64_t* shape) {
@@ -125,8 +123,7 @@ void require_grad_output(const Call& c, const py::array& g, int64_t channels, bo
   bool same = g.ndim() == r;
   for (int i = 0; same && i < r; ++i) same = g.shape(i) == want[i];
   if (same) return;
-  throw py::value_error("grad_output must have the shape of the output, " + shape_text(want, r) + ", got " +
-                        shape_text(g));
+  value_error({"grad_output must have the shape of the output, ", shape_text(want, r), ", got ", shape_text(g)});
 }
 
 py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride,
@@ -175,8 +172,8 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   py::tuple size = parse_shape(input_size, "input_size");
   int given = static_cast<int>(py::len(size));
   if (given != nd && given != nd + c.lead)
-    throw py::value_error(message({"input_size must be the input's shape (", nd + c.lead,
-                                   " sizes) or its spatial part (", nd, "), got ", repr_text(input_size)}));
+    value_error({"input_size must be the input's shape (", nd + c.lead, " sizes) or its spatial part (", nd, "), got ",
+                 repr_text(input_size)});
   int64_t sizes[5];
   for (int i = 0; i < given; ++i) sizes[i] = parse_int(size[static_cast<size_t>(i)], 0, "input_size");
   c.p.mb = c.lead == 2 ? g.shape(0) : 1;
@@ -184,7 +181,7 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   c.p.ic = checked_mul(w.shape(1), c.p.groups, "groups");
   if (given != nd) {
     if (c.lead == 2 && sizes[0] != c.p.mb)
-      throw py::value_error(message({"input_size has batch ", sizes[0], " but grad_output has ", c.p.mb}));
+      value_error({"input_size has batch ", sizes[0], " but grad_output has ", c.p.mb});
     require_channels(c, sizes[c.lead - 1], w.shape(1));
   }
   for (int i = 0; i < nd; ++i) c.axes()[i].in = sizes[given - nd + i];
@@ -261,8 +258,7 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
   read_steps(c, stride, dilation, groups);
   c.p.mb = c.lead == 2 ? x.shape(0) : 1;
   c.p.oc = x.shape(c.lead - 1);
-  if (w.shape(0) != c.p.oc)
-    throw py::value_error(message({"weight is for ", w.shape(0), " input channels, but input has ", c.p.oc}));
+  if (w.shape(0) != c.p.oc) value_error({"weight is for ", w.shape(0), " input channels, but input has ", c.p.oc});
   c.p.ic = checked_mul(w.shape(1), c.p.groups, "groups");
   kernel_from_weight(c, w);
   int64_t extra[3];
@@ -271,7 +267,7 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
     ConvAxis& a = c.axes()[i];
     a.out = x.shape(c.lead + i);
     if (extra[i] && extra[i] >= std::max(a.stride, a.dilation))
-      throw py::value_error("output_padding must be smaller than stride or dilation, got " + repr_text(output_padding));
+      value_error({"output_padding must be smaller than stride or dilation, got ", repr_text(output_padding)});
     a.in = checked_mul(a.out, a.stride, "stride");  // what 'same' pads for
   }
   parse_padding(padding, nd, c.axes());
@@ -280,18 +276,17 @@ void transposed_problem(Call& c, const py::array& x, const py::array& w, py::han
   for (int i = 0; i < nd; ++i) {
     ConvAxis& a = c.axes()[i];
     if (same) {
-      if (extra[i])
-        throw py::value_error("output_padding must be 0 with padding='same', got " + repr_text(output_padding));
+      if (extra[i]) value_error({"output_padding must be 0 with padding='same', got ", repr_text(output_padding)});
       continue;
     }
-    if (a.out == 0) throw py::value_error("input must not have a spatial axis of size 0, got " + shape_text(x));
+    if (a.out == 0) value_error({"input must not have a spatial axis of size 0, got ", shape_text(x)});
     int64_t grown = checked_add(checked_mul(a.out - 1, a.stride, "stride"),
                                 checked_mul(a.dilation, a.k - 1, "dilation"), "dilation");
     a.in = checked_add(grown, checked_add(extra[i], 1, "output_padding"), "output_padding") -
            checked_add(a.pad_before, a.pad_after, "padding");
     if (a.in < 0)
-      throw py::value_error(message({"padding of ", a.pad_before, " + ", a.pad_after,
-                                     " takes more than the whole output of size ", a.in + a.pad_before + a.pad_after}));
+      value_error({"padding of ", a.pad_before, " + ", a.pad_after, " takes more than the whole output of size ",
+                   a.in + a.pad_before + a.pad_after});
   }
   validate(c.p);
 }
@@ -394,8 +389,8 @@ class PackedConv {
     Call c = call_;
     py::array x = input_array(input, "input");
     if (is_f64(x) != c.f64)
-      throw py::type_error(message({"input has dtype ", (is_f64(x) ? "float64" : "float32"),
-                                    ", but the weight was packed as ", (c.f64 ? "float64" : "float32")}));
+      type_error({"input has dtype ", (is_f64(x) ? "float64" : "float32"), ", but the weight was packed as ",
+                  (c.f64 ? "float64" : "float32")});
     c.lead = leading_axes(c, x, "input");
     c.p.mb = c.lead == 2 ? x.shape(0) : 1;
     require_channels(c, x.shape(c.lead - 1), c.p.ic / c.p.groups);
@@ -460,11 +455,10 @@ py::dict explain_py(int nd, py::handle input_shape, py::handle weight_shape, py:
   read_steps(c, stride, dilation, groups);
   py::tuple x = parse_shape(input_shape, "input_shape"), w = parse_shape(weight_shape, "weight_shape");
   if (static_cast<int>(py::len(w)) != nd + 2)
-    throw py::value_error(message({"weight_shape must have ", nd + 2, " sizes, got ", repr_text(weight_shape)}));
+    value_error({"weight_shape must have ", nd + 2, " sizes, got ", repr_text(weight_shape)});
   const int lead = static_cast<int>(py::len(x)) - nd;
   if (lead != 1 && lead != 2)
-    throw py::value_error(
-        message({"input_shape must have ", nd + 2, " or ", nd + 1, " sizes, got ", repr_text(input_shape)}));
+    value_error({"input_shape must have ", nd + 2, " or ", nd + 1, " sizes, got ", repr_text(input_shape)});
   auto size = [&](const py::tuple& t, int i, const char* name) {
     return parse_int(t[static_cast<size_t>(i)], 0, name);
   };

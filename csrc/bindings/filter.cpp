@@ -4,7 +4,6 @@
 
 #include <cstring>
 
-#include "base/message.hpp"
 #include "bindings/function.hpp"
 
 namespace fastconv {
@@ -31,7 +30,7 @@ Filter parse_filter(py::handle h) {
   if (const char* text = PyUnicode_Check(h.ptr()) ? PyUnicode_AsUTF8(h.ptr()) : nullptr)
     for (const auto& entry : all)
       if (!std::strcmp(text, entry.name)) return entry.filter;
-  throw py::value_error("filter must be 'weigh', 'mean', 'maximum' or 'minimum', got " + repr_text(h));
+  value_error({"filter must be 'weigh', 'mean', 'maximum' or 'minimum', got ", repr_text(h)});
 }
 
 struct Planes {
@@ -43,7 +42,7 @@ struct Planes {
   // Writes the sizes; a new array like x.
   py::array look() {
     const int rank = static_cast<int>(x.ndim());
-    if (rank < 1 || rank > 8) throw py::value_error("input must have one to eight axes, got shape " + shape_text(x));
+    if (rank < 1 || rank > 8) value_error({"input must have one to eight axes, got shape ", shape_text(x)});
     int64_t shape[8];
     for (int i = 0; i < rank; ++i) {
       shape[i] = x.shape(i);
@@ -68,7 +67,7 @@ struct Taps {
   Taps(py::handle h, const py::array& x, bool weighed, FilterAxis& a, const char* name) {
     if (!weighed || PyLong_Check(h.ptr())) {
       a.size = parse_int(h, 1, name);
-      if (weighed && a.size != 1) throw py::type_error(message({name, " must be weights, got ", repr_text(h)}));
+      if (weighed && a.size != 1) type_error({name, " must be weights, got ", repr_text(h)});
       return;
     }
     py::array w = dense_array(h, name);
@@ -103,7 +102,7 @@ py::array filter_taps_py(py::handle input, py::handle kernel, py::handle height_
   Planes planes(input);
   py::array w = dense_array(kernel, "kernel");
   require_same_dtype(planes.x, "input", w, "kernel");
-  if (w.ndim() != 2) throw py::value_error("kernel must have two axes, got shape " + shape_text(w));
+  if (w.ndim() != 2) value_error({"kernel must have two axes, got shape ", shape_text(w)});
   for (int i = 0; i < 2; ++i) planes.p.axis[i].size = w.shape(i);
   planes.set_ends(0, height_before, height_mode, value);
   planes.set_ends(1, width_before, width_mode, value);

@@ -3,8 +3,6 @@
 #include <new>
 #include <stdexcept>
 
-#include "base/message.hpp"
-
 namespace fastconv {
 
 bool truth(py::handle h) {
@@ -13,9 +11,7 @@ bool truth(py::handle h) {
   return is;
 }
 
-void refuse_count(size_t wanted, Py_ssize_t got) {
-  throw py::type_error(message({wanted, " arguments are needed, got ", got}));
-}
+void refuse_count(size_t wanted, Py_ssize_t got) { type_error({wanted, " arguments are needed, got ", got}); }
 
 void set_error() {
   try {

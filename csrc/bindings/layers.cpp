@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/message.hpp"
 #include "bindings/function.hpp"
 
 namespace fastconv {
@@ -13,8 +12,7 @@ namespace {
 // The argument itself and never a copy of it: it may be written to.
 py::array itself(py::handle h, const char* name) {
   py::array a = input_array(h, name);
-  if (a.ptr() != h.ptr())
-    throw py::type_error(message({name, " must be an aligned numpy array, got ", repr_text(py::type::of(h))}));
+  if (a.ptr() != h.ptr()) type_error({name, " must be an aligned numpy array, got ", repr_text(py::type::of(h))});
   return a;
 }
 
@@ -60,8 +58,8 @@ class Arrays {
   Elements elements(py::handle h, const char* name, py::ssize_t size, bool changes) const {
     const py::array a = another(h, name);
     if (a.size() != size || !(a.flags() & py::array::c_style) || (changes && !a.writeable()))
-      throw py::value_error(message(
-          {name, " must be writeable and hold ", size, " elements in memory's order, got shape ", shape_text(a)}));
+      value_error(
+          {name, " must be writeable and hold ", size, " elements in memory's order, got shape ", shape_text(a)});
     return {a.data()};
   }
 
@@ -73,17 +71,17 @@ void require_alike(const py::array& a, const py::array& b, const char* names) {
   bool alike = a.ndim() == b.ndim();
   for (py::ssize_t i = 0; alike && i < a.ndim(); ++i)
     alike = a.shape(i) == b.shape(i) && (a.shape(i) == 1 || a.strides(i) == b.strides(i));
-  if (!alike) throw py::value_error(message({names, " must have one shape and one order in memory"}));
+  if (!alike) value_error({names, " must have one shape and one order in memory"});
   std::vector<std::pair<py::ssize_t, py::ssize_t>> axes;
   for (py::ssize_t i = 0; i < a.ndim(); ++i)
     if (a.shape(i) > 1) axes.emplace_back(a.strides(i), a.shape(i));
   std::sort(axes.begin(), axes.end());
   py::ssize_t span = a.itemsize();
   for (auto& [stride, length] : axes) {
-    if (stride != span && a.size()) throw py::value_error(message({names, " must have no gaps in memory"}));
+    if (stride != span && a.size()) value_error({names, " must have no gaps in memory"});
     span *= length;
   }
-  if (!a.writeable()) throw py::value_error(message({"the first of ", names, " is read-only"}));
+  if (!a.writeable()) value_error({"the first of ", names, " is read-only"});
 }
 
 void relu_grad_py(py::handle grad, py::handle output, py::handle sums) {
@@ -94,8 +92,7 @@ void relu_grad_py(py::handle grad, py::handle output, py::handle sums) {
   const py::ssize_t n = g.size();
   if (sums.is_none()) return arrays.run([&](auto zero) { relu_grad<decltype(zero)>(to, from, n); });
   if (g.ndim() < 2 || !(g.flags() & py::array::c_style))
-    throw py::value_error("grad must be (N, C, ...) in memory's order for the sums of channels, got shape " +
-                          shape_text(g));
+    value_error({"grad must be (N, C, ...) in memory's order for the sums of channels, got shape ", shape_text(g)});
   const py::ssize_t mb = g.shape(0), channels = g.shape(1);
   const Elements sum = arrays.write(sums, "sums", channels);
   arrays.run([&](auto zero) {
@@ -116,8 +113,7 @@ void transpose_py(py::handle input, py::handle out) {
   const Arrays arrays(input, "input");
   const py::array &x = arrays.first, y = arrays.another(out, "out");
   if (x.ndim() != 2 || y.ndim() != 2 || x.shape(0) != y.shape(1) || x.shape(1) != y.shape(0))
-    throw py::value_error("input " + shape_text(x) + " must be a matrix, out " + shape_text(y) +
-                          " shaped as its transpose");
+    value_error({"input ", shape_text(x), " must be a matrix, out ", shape_text(y), " shaped as its transpose"});
   const Elements from = arrays.read(x, "input", x.size()), to = arrays.write(y, "out", x.size());
   const py::ssize_t rows = x.shape(0), columns = x.shape(1);
   arrays.run([&](auto zero) { transpose<decltype(zero)>(from, to, rows, columns); });
@@ -151,7 +147,7 @@ void adam_py(py::handle data, py::handle grad, py::handle mean, py::handle squar
 }
 
 const py::array& rows_of_channels(const py::array& x) {
-  if (x.ndim() != 3) throw py::value_error("input must be (N, C, L), got shape " + shape_text(x));
+  if (x.ndim() != 3) value_error({"input must be (N, C, L), got shape ", shape_text(x)});
   return x;
 }
 

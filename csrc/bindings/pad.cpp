@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "base/checked.hpp"
-#include "base/message.hpp"
 #include "bindings/function.hpp"
 
 namespace fastconv {
@@ -19,8 +18,7 @@ struct Shape {
 };
 
 Shape make_shape(int rank, const char* name, py::handle given) {
-  if (rank > kMaxRank)
-    throw py::value_error(message({name, " must have at most ", kMaxRank, " axes, got ", repr_text(given)}));
+  if (rank > kMaxRank) value_error({name, " must have at most ", kMaxRank, " axes, got ", repr_text(given)});
   Shape s;
   s.rank = rank;
   return s;
@@ -43,7 +41,7 @@ std::string text(const Shape& s) { return shape_text(s.size, s.rank); }
 
 void require_shape(const py::array& a, const Shape& want, const char* name) {
   if (a.ndim() == want.rank && std::equal(want.size, want.size + want.rank, a.shape())) return;
-  throw py::value_error(message({name, " must have shape ", text(want), ", got ", shape_text(a)}));
+  value_error({name, " must have shape ", text(want), ", got ", shape_text(a)});
 }
 
 // The last five axes of an array are a View; those before them are walked one index at a time.
@@ -53,10 +51,10 @@ int leading(const py::array& a) { return std::max(0, static_cast<int>(a.ndim()) 
 PadProblem parse_pad(py::handle pad, py::handle mode, const Shape& in, Shape& out) {
   py::tuple amounts = tuple_of(pad, "pad", "a flat sequence of (before, after) amounts, last axis first");
   const int axes = static_cast<int>(py::len(amounts) / 2);
-  if (py::len(amounts) % 2) throw py::value_error("pad must have an even number of amounts, got " + repr_text(pad));
+  if (py::len(amounts) % 2) value_error({"pad must have an even number of amounts, got ", repr_text(pad)});
   if (axes > in.rank || axes > 5)
-    throw py::value_error(message({"pad has amounts for ", axes, " axes, but the input has shape ", text(in),
-                                   " and at most its last five can be padded"}));
+    value_error({"pad has amounts for ", axes, " axes, but the input has shape ", text(in),
+                 " and at most its last five can be padded"});
   const Mode m = parse_mode(mode, "mode");
   PadProblem p;
   out = in;
@@ -104,8 +102,8 @@ py::array pad_py(py::handle input, py::handle pad_amounts, py::handle mode, py::
   Shape in = shape_of(x, "input"), result;
   const PadProblem p = parse_pad(pad_amounts, mode, in, result);
   if (parse_mode(mode, "mode") != Mode::zeros && value != 0)
-    throw py::value_error(message(
-        {"value is for mode='constant' alone, got value=", std::to_string(value), " with mode=", repr_text(mode)}));
+    value_error(
+        {"value is for mode='constant' alone, got value=", std::to_string(value), " with mode=", repr_text(mode)});
   py::array y = output_array(out, is_f64(x), result.size, result.rank, "out", {&x});
   run_released(is_f64(x), [&](auto zero) {
     using T = decltype(zero);
@@ -160,9 +158,8 @@ struct Windows {
       ConvAxis& a = axes()[i];
       a.out = conv_output_size(a);
       if (a.out == 0)
-        throw py::value_error(
-            message({"kernel_size ", a.k, " with dilation ", a.dilation, " spans more than the padded size ",
-                     a.in + a.pad_before + a.pad_after, " of the input"}));
+        value_error({"kernel_size ", a.k, " with dilation ", a.dilation, " spans more than the padded size ",
+                     a.in + a.pad_before + a.pad_after, " of the input"});
     }
     validate(p);
     taps();
@@ -189,8 +186,8 @@ struct Windows {
 int leading_axes(const py::array& a, int spatial, const char* name) {
   const int lead = static_cast<int>(a.ndim()) - spatial;
   if (lead == 1 || lead == 2) return lead;
-  throw py::value_error(message(
-      {name, " must have ", spatial + 1, " axes, or ", spatial + 2, " with a batch, got shape ", shape_text(a)}));
+  value_error(
+      {name, " must have ", spatial + 1, " axes, or ", spatial + 2, " with a batch, got shape ", shape_text(a)});
 }
 
 py::array unfold_py(int nd, py::handle input, py::handle kernel_size, py::handle dilation, py::handle padding,
@@ -223,8 +220,8 @@ py::array fold_py(int nd, py::handle input, py::handle output_size, py::handle k
   w.set_options(kernel_size, dilation, padding, stride, padding_mode);
   const int64_t rows = w.p.ic;
   if (rows % w.taps())
-    throw py::value_error(message({"input has ", rows, " rows, which is no multiple of the ", w.taps(),
-                                   " taps of kernel_size=", repr_text(kernel_size)}));
+    value_error({"input has ", rows, " rows, which is no multiple of the ", w.taps(),
+                 " taps of kernel_size=", repr_text(kernel_size)});
   w.p.ic = w.p.oc = rows / w.taps();
   require_shape(x, w.columns_shape(lead), "input");
   const Shape result = w.input_shape(lead);

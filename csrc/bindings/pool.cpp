@@ -4,14 +4,13 @@
 #include <cmath>
 
 #include "base/checked.hpp"
-#include "base/message.hpp"
 #include "bindings/function.hpp"
 
 namespace fastconv {
 namespace {
 
 [[noreturn]] void bad_shape(const char* name, const py::array& a, const std::string& need) {
-  throw py::value_error(message({name, " must have shape ", need, ", got ", shape_text(a)}));
+  value_error({name, " must have shape ", need, ", got ", shape_text(a)});
 }
 
 void require_shape(const py::array& a, const int64_t* shape, int rank, const char* name, const char* of) {
@@ -25,7 +24,7 @@ py::array index_array(py::handle h, const int64_t* shape, int rank, bool needed 
   if (h.is_none() && !needed) return py::reinterpret_borrow<py::array>(h);
   py::array a = any_array(h, "indices");
   if (a.dtype().kind() != 'i' || a.itemsize() != 8 || a.dtype().byteorder() == '>')
-    throw py::type_error("indices must be an int64 array, got dtype " + py::str(a.dtype()).cast<std::string>());
+    type_error({"indices must be an int64 array, got dtype ", dtype_text(a)});
   require_shape(a, shape, rank, "indices", "");
   bool addressable = reinterpret_cast<uintptr_t>(a.data()) % 8 == 0;
   for (int i = 0; i < rank; ++i) addressable = addressable && (a.strides(i) % 8 == 0 || a.shape(i) <= 1);
@@ -103,8 +102,7 @@ struct Call {
     } else {
       py::tuple seq = parse_shape(output_size, "output_size");
       if (static_cast<int>(py::len(seq)) != nd)
-        throw py::value_error(
-            message({"output_size must be an integer or one per axis (", nd, "), got ", repr_text(output_size)}));
+        value_error({"output_size must be an integer or one per axis (", nd, "), got ", repr_text(output_size)});
       for (int i = 0; i < nd; ++i) {
         py::object item = seq[static_cast<size_t>(i)];
         size[i] = item.is_none() ? axis(i).in : parse_int(item, 0, "output_size");
@@ -137,7 +135,7 @@ struct Call {
       const T* values = static_cast<const T*>(s.data());
       for (py::ssize_t i = 0; i < s.size(); ++i)
         if (!(values[i] >= 0 && values[i] < 1))
-          throw py::value_error(message({"samples must be in [0, 1), got ", std::to_string(values[i])}));
+          value_error({"samples must be in [0, 1), got ", std::to_string(values[i])});
       return fractional_starts<T>(p, nd, values);
     };
     return f64 ? starts(double{}) : starts(float{});
@@ -230,7 +228,7 @@ py::array avg_pool_backward_py(int nd, py::handle g, py::handle input, py::handl
 
 Norm parse_norm(py::handle norm_type, py::handle mean) {
   const double p = parse_number(norm_type, "norm_type");
-  if (!(p > 0)) throw py::value_error("norm_type must be larger than 0, got " + repr_text(norm_type));
+  if (!(p > 0)) value_error({"norm_type must be larger than 0, got ", repr_text(norm_type)});
   return {p, parse_bool(mean, "mean")};
 }
 py::object lp_pool_py(int nd, py::handle input, py::handle norm_type, py::handle kernel_size, py::handle stride,
@@ -299,8 +297,7 @@ void read_unpooled(Call& c, py::handle kernel_size, py::handle stride, py::handl
     py::tuple sizes = parse_shape(output_size, "output_size");
     const int n = static_cast<int>(py::len(sizes));
     if (n != c.nd && n != c.rank())
-      throw py::value_error("output_size must be the output's shape or its spatial part, got " +
-                            repr_text(output_size));
+      value_error({"output_size must be the output's shape or its spatial part, got ", repr_text(output_size)});
     for (int i = n - c.nd; i < n; ++i) given.push_back(parse_int(sizes[static_cast<size_t>(i)], 0, "output_size"));
   }
   for (int i = 0; i < c.nd; ++i) {
@@ -310,11 +307,10 @@ void read_unpooled(Call& c, py::handle kernel_size, py::handle stride, py::handl
                   least = std::max<int64_t>(0, checked_add(usual, 1 - s[i], "stride")),
                   most = checked_add(usual, s[i] - 1, "stride");
     a.out = given.empty() ? usual : given[static_cast<size_t>(i)];
-    if (a.out < 0)
-      throw py::value_error(message({"padding ", repr_text(padding), " leaves an output of size ", a.out}));
+    if (a.out < 0) value_error({"padding ", repr_text(padding), " leaves an output of size ", a.out});
     if (a.out < least || a.out > most)
-      throw py::value_error(message({"output_size must be within the stride of ", usual, ": from ", least, " to ", most,
-                                     " on axis ", i, ", got ", repr_text(output_size)}));
+      value_error({"output_size must be within the stride of ", usual, ": from ", least, " to ", most, " on axis ", i,
+                   ", got ", repr_text(output_size)});
   }
 }
 py::object max_unpool_py(int nd, py::handle input, py::handle indices, py::handle kernel_size, py::handle stride,
@@ -342,8 +338,7 @@ py::array max_unpool_backward_py(int nd, py::handle grad_output, py::handle inpu
 
 int64_t read_pieces(Call& c, py::handle pieces_arg) {
   const int64_t pieces = parse_int(pieces_arg, 1, "pieces");
-  if (c.p.channels % pieces)
-    throw py::value_error(message({"pieces=", pieces, " does not divide the ", c.p.channels, " channels"}));
+  if (c.p.channels % pieces) value_error({"pieces=", pieces, " does not divide the ", c.p.channels, " channels"});
   c.p.channels /= pieces;
   for (PoolAxis& a : c.p.axis) a.out = a.in;
   return pieces;
