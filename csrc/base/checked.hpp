@@ -1,14 +1,12 @@
 // Sizes that come from a caller: 64-bit, and refused when a product or a sum leaves 63 bits.
 #pragma once
 #include <cstdint>
-#include <stdexcept>
-#include <string>
+
+#include "base/message.hpp"
 
 namespace fastconv {
 
-[[noreturn]] inline void overflow(const char* what) {
-  throw std::invalid_argument(std::string(what) + ": the size overflows 64 bits");
-}
+[[noreturn]] inline void overflow(const char* what) { invalid({what, ": the size overflows 64 bits"}); }
 inline int64_t checked_mul(int64_t a, int64_t b, const char* what) {
   int64_t r;
   if (__builtin_mul_overflow(a, b, &r)) overflow(what);

@@ -1,4 +1,5 @@
-// Messages put together from texts and numbers: one call, where a sum of strings would be a temporary for each.
+// Messages put together from texts and numbers, and the errors that carry them: one call, where a sum of strings would
+// be a temporary for each.
 #pragma once
 #include <cstdint>
 #include <initializer_list>
@@ -14,20 +15,16 @@ class Word {
   template <class I, class = std::enable_if_t<std::is_integral_v<I>>>
   Word(I number) : number_(static_cast<int64_t>(number)) {}
 
-  void append_to(std::string& s) const {
-    if (text_) s += text_;
-    else s += std::to_string(number_);
-  }
+  void append_to(std::string& s) const;
 
  private:
   const char* text_ = nullptr;
   int64_t number_ = 0;
 };
 
-inline std::string message(std::initializer_list<Word> words) {
-  std::string s;
-  for (const Word& word : words) word.append_to(s);
-  return s;
-}
+std::string message(std::initializer_list<Word> words);
+
+// Throws std::invalid_argument.
+[[noreturn]] void invalid(std::initializer_list<Word> words);
 
 }  // namespace fastconv

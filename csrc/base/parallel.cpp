@@ -8,10 +8,10 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <thread>
 
+#include "base/message.hpp"
 #include "fastconv/runtime.hpp"
 
 #if FASTCONV_HAVE_OPENMP
@@ -117,12 +117,12 @@ int num_threads() {
 }
 
 void set_num_threads(int n) {
-  if (n < 1) throw std::invalid_argument("set_num_threads: n must be at least 1, got " + std::to_string(n));
+  if (n < 1) invalid({"set_num_threads: n must be at least 1, got ", n});
   process_threads.store(n, std::memory_order_relaxed);
 }
 
 int set_thread_limit(int n) {
-  if (n < 0) throw std::invalid_argument("threads: n must be at least 1, got " + std::to_string(n));
+  if (n < 0) invalid({"threads: n must be at least 1, got ", n});
   int previous = thread_limit;
   thread_limit = n;
   return previous;

@@ -46,7 +46,7 @@ fastconv_status note_exception() noexcept {
 
 Shape shape_of(const fastconv_array* a, const char* name, int leading) {
   require_pointer(a, name);
-  if (a->ndim < 1 || a->ndim > 5) fail(message({name, ": ndim must be from 1 to 5, got ", a->ndim}));
+  if (a->ndim < 1 || a->ndim > 5) invalid({name, ": ndim must be from 1 to 5, got ", a->ndim});
   Shape s{{1, 1, 1, 1, 1}, a->ndim, leading};
   int64_t bytes = 8, reach = 8;
   bool empty = false;
@@ -63,25 +63,25 @@ Shape shape_of(const fastconv_array* a, const char* name, int leading) {
       if (far == INT64_MIN) overflow(name);
       reach = checked_add(reach, far < 0 ? -far : far, name);
     }
-  if (!a->data && !empty) fail(message({name, ": data must not be null"}));
+  if (!a->data && !empty) invalid({name, ": data must not be null"});
   return s;
 }
 
 void require_shape(const Shape& got, const Shape& want, const char* name) {
   bool same = got.rank == want.rank;
   for (int i = 0; same && i < 5; ++i) same = got.n[i] == want.n[i];
-  if (!same) fail(message({name, " must have shape ", text(want), ", got ", text(got)}));
+  if (!same) invalid({name, " must have shape ", text(want), ", got ", text(got)});
 }
 
 void require_dtype(const fastconv_array* a, int dtype, size_t item, const char* name) {
-  if (a->dtype != dtype) fail(message({name, ": dtype must be ", dtype, ", got ", a->dtype}));
-  if (reinterpret_cast<uintptr_t>(a->data) % item) fail(message({name, ": data must be aligned to its elements"}));
+  if (a->dtype != dtype) invalid({name, ": dtype must be ", dtype, ", got ", a->dtype});
+  if (reinterpret_cast<uintptr_t>(a->data) % item) invalid({name, ": data must be aligned to its elements"});
 }
 
 void require_distinct(const fastconv_array* a, const char* name) {
   for (int i = 0; i < a->ndim; ++i)
     if (a->shape[i] > 1 && a->stride[i] == 0)
-      fail(message({name, ": an output must not have stride 0, as axis ", i, " has"}));
+      invalid({name, ": an output must not have stride 0, as axis ", i, " has"});
 }
 
 }  // namespace fastconv::capi
@@ -99,7 +99,7 @@ fastconv_status fastconv_array_init(fastconv_array* array, void* data, int dtype
     require_pointer(array, "array");
     require_pointer(shape, "shape");
     enumerator(dtype, FASTCONV_INT64, "dtype");
-    if (ndim < 1 || ndim > 5) fail(fastconv::message({"ndim must be from 1 to 5, got ", ndim}));
+    if (ndim < 1 || ndim > 5) fastconv::invalid({"ndim must be from 1 to 5, got ", ndim});
     fastconv_array a{};
     a.data = data, a.dtype = dtype, a.ndim = ndim;
     int64_t step = 1;

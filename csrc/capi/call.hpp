@@ -1,7 +1,6 @@
 // What every function of the C interface does: exceptions become codes, arrays become views, descriptors are copied.
 #pragma once
 #include <cstring>
-#include <stdexcept>
 #include <string>
 
 #include "base/checked.hpp"
@@ -24,24 +23,23 @@ fastconv_status guarded(F&& f) noexcept {
   }
 }
 
-[[noreturn]] inline void fail(const std::string& message) { throw std::invalid_argument(message); }
 template <class P>
 void require_pointer(P* p, const char* name) {
-  if (!p) fail(message({name, " must not be null"}));
+  if (!p) invalid({name, " must not be null"});
 }
 inline void require_at_least(int64_t value, int64_t least, const char* name) {
-  if (value < least) fail(message({name, " must be at least ", least, ", got ", value}));
+  if (value < least) invalid({name, " must be at least ", least, ", got ", value});
 }
 template <class E>
 E enumerator(int64_t value, E last, const char* name) {
   if (value < 0 || value > static_cast<int64_t>(last))
-    fail(message({name, " must be from 0 to ", static_cast<int64_t>(last), ", got ", value}));
+    invalid({name, " must be from 0 to ", static_cast<int64_t>(last), ", got ", value});
   return static_cast<E>(value);
 }
 
 inline void require_struct_size(size_t size, size_t known, const char* name) {
   if (size != known)  // the first version: what later ones append will have defaults
-    fail(message({name, ": struct_size must be ", known, " (see the *_desc_init functions), got ", size}));
+    invalid({name, ": struct_size must be ", known, " (see the *_desc_init functions), got ", size});
 }
 template <class D>
 const D& checked_desc(const D* desc) {
@@ -68,7 +66,7 @@ inline Shape with_spatial(int spatial_dims, int64_t n, int64_t c, int64_t d, int
   return {{n, c, d, h, w}, spatial_dims + 2};
 }
 inline int checked_spatial_dims(int64_t nd) {
-  if (nd < 1 || nd > 3) fail(message({"spatial_dims must be 1, 2 or 3, got ", nd}));
+  if (nd < 1 || nd > 3) invalid({"spatial_dims must be 1, 2 or 3, got ", nd});
   return static_cast<int>(nd);
 }
 
@@ -124,7 +122,7 @@ template <class F>
 void with_type(int dtype, F f) {
   if (dtype == FASTCONV_FLOAT32) return f(float{});
   if (dtype == FASTCONV_FLOAT64) return f(double{});
-  fail(message({"dtype must be FASTCONV_FLOAT32 or FASTCONV_FLOAT64, got ", dtype}));
+  invalid({"dtype must be FASTCONV_FLOAT32 or FASTCONV_FLOAT64, got ", dtype});
 }
 template <class F>
 void with_type_of(const fastconv_array* a, const char* name, F f) {

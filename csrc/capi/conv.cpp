@@ -41,7 +41,7 @@ class Lent {
       : workspace_(memory, size),
         borrowing_(memory ? &workspace_ : nullptr),
         limited_(memory && num_threads() > conv->threads) {
-    if (!memory && size) fail(message({"workspace must not be null where workspace_size is ", size}));
+    if (!memory && size) invalid({"workspace must not be null where workspace_size is ", size});
     if (memory && size < conv->workspace[static_cast<int>(direction)])
       throw WorkspaceTooSmall(size, conv->workspace[static_cast<int>(direction)]);
     if (limited_) previous_ = set_thread_limit(conv->threads);
@@ -259,7 +259,7 @@ fastconv_status fastconv_transpose_size(int64_t from, int64_t kernel, int64_t st
         checked_add(checked_mul(from - 1, stride, "stride"), checked_mul(dilation, kernel - 1, "dilation"), "kernel");
     const int64_t size = checked_add(reach, checked_add(output_padding, 1, "output_padding"), "output_padding") -
                          checked_add(pad_before, pad_after, "padding");
-    if (size < 0) fail(message({"padding (", pad_before, ", ", pad_after, ") leaves nothing of the output"}));
+    if (size < 0) invalid({"padding (", pad_before, ", ", pad_after, ") leaves nothing of the output"});
     *to = size;
   });
 }
@@ -291,7 +291,7 @@ fastconv_status fastconv_conv_forward_packed(const fastconv_conv* conv, const fa
     using T = decltype(t);
     require_pointer(packed, "packed");
     if (!packed->fits(*conv))
-      fail("packed: made for another dtype, algorithm, number of groups or channels, kernel, stride or dilation");
+      invalid({"packed: made for another dtype, algorithm, number of groups or channels, kernel, stride or dilation"});
     const auto vx = input<T>(x, conv->input(), "x");
     const auto vy = output<T>(y, conv->output(), "y");
     const Lent lent(conv, Direction::forward, workspace, workspace_size);

@@ -8,7 +8,7 @@ using namespace fastconv::capi;
 namespace {
 
 PadProblem problem_of(const fastconv_pad_desc& d, const Shape& x) {
-  if (x.rank < 2) fail(message({"x: ndim must be from 2 to 5, got ", x.rank}));
+  if (x.rank < 2) invalid({"x: ndim must be from 2 to 5, got ", x.rank});
   PadProblem p;
   for (int i = 0; i < 5; ++i) p.axis[i].in = x.n[i];
   for (int i = 0; i < x.rank; ++i) {

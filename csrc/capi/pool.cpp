@@ -12,7 +12,7 @@ namespace {
 // A problem without its lists of window starts: those of regular windows get their output sizes.
 PoolProblem sizes_of(const fastconv_pool_desc& d, const Shape& x) {
   const int nd = checked_spatial_dims(d.spatial_dims);
-  if (x.rank != nd + 2) fail(message({"x must have ", nd + 2, " axes, got ", x.rank}));
+  if (x.rank != nd + 2) invalid({"x must have ", nd + 2, " axes, got ", x.rank});
   PoolProblem p;
   p.mb = x.n[0], p.channels = x.n[1];
   const auto windows = enumerator(d.windows, PoolWindows::listed, "windows");
@@ -52,7 +52,7 @@ void list_starts(PoolProblem& p, const int64_t* starts) {
       for (int64_t o = 0; o < a.out; ++o) {
         const int64_t s = a.starts[plane * p.starts_step + o];
         if (s < 0 || s > a.in - a.k || (o > 0 && s < a.starts[plane * p.starts_step + o - 1]))
-          fail(message({"starts must ascend from 0 to ", a.in - a.k, ", got ", s}));
+          invalid({"starts must ascend from 0 to ", a.in - a.k, ", got ", s});
       }
   }
 }
@@ -65,8 +65,8 @@ PoolProblem problem_of(const fastconv_pool_desc* desc, const Shape& x) {
 PoolProblem dense_problem_of(const fastconv_pool_desc* desc, const Shape& x, const char* what) {
   const PoolProblem p = problem_of(desc, x);
   for (const PoolAxis& a : p.axis) {
-    if (a.dilation != 1) fail(message({"dilation must be 1 for ", what, ", got ", a.dilation}));
-    if (a.windows == PoolWindows::listed) fail(message({"windows must be regular or adaptive for ", what}));
+    if (a.dilation != 1) invalid({"dilation must be 1 for ", what, ", got ", a.dilation});
+    if (a.windows == PoolWindows::listed) invalid({"windows must be regular or adaptive for ", what});
   }
   return p;
 }
@@ -91,20 +91,20 @@ Averaging averaging_of(const fastconv_pool_desc& d) {
   return {d.count_include_pad != 0, d.divisor};
 }
 Norm norm_of(const fastconv_pool_desc& d) {
-  if (!(d.norm > 0)) fail(message({"norm must be above 0, got ", std::to_string(d.norm)}));
+  if (!(d.norm > 0)) invalid({"norm must be above 0, got ", std::to_string(d.norm)});
   return {d.norm, d.norm_mean != 0};
 }
 
 Shape channels_pooled(Shape s, int64_t pieces) {
   require_at_least(pieces, 1, "pieces");
-  if (s.n[1] % pieces) fail(message({"pieces=", pieces, " does not divide the ", s.n[1], " channels of x"}));
+  if (s.n[1] % pieces) invalid({"pieces=", pieces, " does not divide the ", s.n[1], " channels of x"});
   s.n[1] /= pieces;
   return s;
 }
 
 void require_same_planes(const Shape& x, const Shape& y) {
   if (x.rank < 3 || x.rank != y.rank || x.n[0] != y.n[0] || x.n[1] != y.n[1])
-    fail("x and y must have 3 to 5 axes and the same batch and channels");
+    invalid({"x and y must have 3 to 5 axes and the same batch and channels"});
 }
 
 }  // namespace
@@ -141,7 +141,7 @@ fastconv_status fastconv_fractional_starts(const fastconv_pool_desc* desc, const
     const int nd = d.spatial_dims;
     const Shape want{{p.mb, p.channels, 1, 1, nd}, 3};
     const int64_t planes = p.mb * p.channels, needed = checked_mul(planes, p.starts_step, "output");
-    if (count != static_cast<size_t>(needed)) fail(message({"count must be ", needed, ", got ", count}));
+    if (count != static_cast<size_t>(needed)) invalid({"count must be ", needed, ", got ", count});
     if (needed) require_pointer(starts, "starts");
     with_type_of(samples, "samples", [&](auto t) {
       using T = decltype(t);
@@ -152,7 +152,7 @@ fastconv_status fastconv_fractional_starts(const fastconv_pool_desc* desc, const
           values.push_back(
               v.data[plane / p.channels * v.stride[0] + plane % p.channels * v.stride[1] + i * v.stride[4]]);
           if (!(values.back() >= 0 && values.back() < 1))
-            fail(message({"samples must lie in [0, 1), got ", std::to_string(values.back())}));
+            invalid({"samples must lie in [0, 1), got ", std::to_string(values.back())});
         }
       const int64_t lacking = 3 - nd;  // axes whose one window the library lists before the caller's
       const std::vector<int64_t> all = fractional_starts<T>(p, nd, values.data());

@@ -38,33 +38,31 @@ int64_t conv_output_size(const ConvAxis& a) {
 }
 
 void validate(const ConvProblem& p) {
-  auto fail = [](const std::string& text) { throw std::invalid_argument(text); };
-  if (p.groups < 1) fail(message({"groups must be at least 1, got ", p.groups}));
+  if (p.groups < 1) invalid({"groups must be at least 1, got ", p.groups});
   const std::pair<const char*, int64_t> sizes[] = {
       {"batch", p.mb}, {"input channels", p.ic}, {"output channels", p.oc}};
   for (const auto& [name, size] : sizes)
-    if (size < 0) fail(message({name, " must not be negative, got ", size}));
-  if (p.ic % p.groups) fail(message({"groups=", p.groups, " does not divide the ", p.ic, " input channels"}));
-  if (p.oc % p.groups) fail(message({"groups=", p.groups, " does not divide the ", p.oc, " output channels"}));
+    if (size < 0) invalid({name, " must not be negative, got ", size});
+  if (p.ic % p.groups) invalid({"groups=", p.groups, " does not divide the ", p.ic, " input channels"});
+  if (p.oc % p.groups) invalid({"groups=", p.groups, " does not divide the ", p.oc, " output channels"});
   static const char* const names[] = {" on the depth axis", " on the height axis", " on the width axis"};
   for (int i = 0; i < 3; ++i) {
     const ConvAxis& a = p.axis[i];
     const char* on = names[i];
-    if (a.in < 0 || a.out < 0)
-      fail(message({"sizes must not be negative, got input ", a.in, " and output ", a.out, on}));
-    if (a.k < 1) fail(message({"weight: the kernel has size ", a.k, on, "; it must be at least 1"}));
-    if (a.stride < 1) fail(message({"stride must be at least 1, got ", a.stride, on}));
-    if (a.dilation < 1) fail(message({"dilation must be at least 1, got ", a.dilation, on}));
+    if (a.in < 0 || a.out < 0) invalid({"sizes must not be negative, got input ", a.in, " and output ", a.out, on});
+    if (a.k < 1) invalid({"weight: the kernel has size ", a.k, on, "; it must be at least 1"});
+    if (a.stride < 1) invalid({"stride must be at least 1, got ", a.stride, on});
+    if (a.dilation < 1) invalid({"dilation must be at least 1, got ", a.dilation, on});
     if (a.pad_before < 0 || a.pad_after < 0)
-      fail(message({"padding must not be negative, got (", a.pad_before, ", ", a.pad_after, ")", on}));
+      invalid({"padding must not be negative, got (", a.pad_before, ", ", a.pad_after, ")", on});
     if (a.mode != Mode::zeros && a.in == 0 && (a.pad_before > 0 || a.pad_after > 0))
-      fail(message(
-          {"padding_mode='", mode_name(a.mode), "' needs at least one value to pad with, but input has size 0", on}));
+      invalid(
+          {"padding_mode='", mode_name(a.mode), "' needs at least one value to pad with, but input has size 0", on});
     if (padded_size(a) < kernel_extent(a))
-      fail(message({"weight: the kernel spans ", kernel_extent(a), " (size ", a.k, ", dilation ", a.dilation,
-                    ") but the padded input has only ", padded_size(a), on}));
+      invalid({"weight: the kernel spans ", kernel_extent(a), " (size ", a.k, ", dilation ", a.dilation,
+               ") but the padded input has only ", padded_size(a), on});
     if (a.out > conv_output_size(a))
-      fail(message({"output size ", a.out, on, " exceeds the ", conv_output_size(a), " positions of the kernel"}));
+      invalid({"output size ", a.out, on, " exceeds the ", conv_output_size(a), " positions of the kernel"});
   }
   auto check_bytes = [&](const char* what, int64_t n, int64_t c, int64_t ConvAxis::*size) {
     int64_t bytes = checked_mul(checked_mul(8, std::max<int64_t>(1, n), what), std::max<int64_t>(1, c), what);

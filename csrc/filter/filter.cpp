@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 #include <string>
 
 #include "base/checked.hpp"
@@ -343,12 +342,11 @@ bool is_empty(const FilterProblem& p) { return p.planes == 0 || p.axis[0].in == 
 }  // namespace
 
 void validate(const FilterProblem& p) {
-  if (p.planes < 0) throw std::invalid_argument(message({"planes must be at least 0, got ", p.planes}));
+  if (p.planes < 0) invalid({"planes must be at least 0, got ", p.planes});
   for (const FilterAxis& a : p.axis) {
-    if (a.in < 0) throw std::invalid_argument(message({"in must be at least 0, got ", a.in}));
-    if (a.size < 1) throw std::invalid_argument(message({"size must be at least 1, got ", a.size}));
-    if (a.before < 0 || a.before >= a.size)
-      throw std::invalid_argument(message({"before must be from 0 to ", a.size - 1, ", got ", a.before}));
+    if (a.in < 0) invalid({"in must be at least 0, got ", a.in});
+    if (a.size < 1) invalid({"size must be at least 1, got ", a.size});
+    if (a.before < 0 || a.before >= a.size) invalid({"before must be from 0 to ", a.size - 1, ", got ", a.before});
     checked_mul(checked_add(a.in, a.size, "size"), 16, "size");
   }
 }

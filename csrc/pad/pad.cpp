@@ -45,23 +45,21 @@ double plane_bytes(const View<T>& v) {
 }  // namespace
 
 void validate(const PadProblem& p) {
-  auto fail = [](const std::string& message) { throw std::invalid_argument("pad: " + message); };
   int64_t size = 8;
   for (const PadAxis& a : p.axis) {
-    auto amounts = [&a] {
-      return "(" + std::to_string(a.before) + ", " + std::to_string(a.after) + ") on an axis of size " +
-             std::to_string(a.in);
+    auto fail = [&a](std::initializer_list<Word> why) {
+      invalid({"pad: (", a.before, ", ", a.after, ") on an axis of size ", a.in, " ", message(why)});
     };
-    if (a.before < -a.in || a.after < -a.in) fail(amounts() + " crops more than there is");
+    if (a.before < -a.in || a.after < -a.in) fail({"crops more than there is"});
     const int64_t out = checked_add(checked_add(a.in, a.before, "pad"), a.after, "pad");
-    if (out < 0) fail(amounts() + " crops more than there is");
+    if (out < 0) fail({"crops more than there is"});
     if (a.mode != Mode::zeros && out > 0 && kept(a).size <= 0)
-      fail(amounts() + " leaves no value for mode='" + mode_name(a.mode) + "' to pad with");
+      fail({"leaves no value for mode='", mode_name(a.mode), "' to pad with"});
     size = checked_mul(size, std::max<int64_t>(out, 1), "pad");
   }
   for (int i = 0; i < 2; ++i)
     if (p.axis[i].mode != Mode::zeros && (p.axis[i].before || p.axis[i].after))
-      fail(message({"mode='", mode_name(p.axis[i].mode), "' pads the last three axes only"}));
+      invalid({"pad: mode='", mode_name(p.axis[i].mode), "' pads the last three axes only"});
 }
 
 template <class T>

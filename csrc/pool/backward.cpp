@@ -1,8 +1,8 @@
 // Gradients of maxima and averages. Averages and maxima of common windows are gathered row by row; others are
 // scattered, a plane a thread, so that every element adds its terms in the order of the outputs.
-#include <string>
 #include <vector>
 
+#include "base/message.hpp"
 #include "pool/divisor.hpp"
 #include "pool/planes.hpp"
 #include "pool/tiles.hpp"
@@ -11,8 +11,7 @@ namespace fastconv {
 namespace {
 
 [[noreturn]] void bad_index(int64_t index, int64_t size) {
-  throw std::invalid_argument("indices holds " + std::to_string(index) + ", which is not in [0, " +
-                              std::to_string(size) + "), the plane's elements");
+  invalid({"indices holds ", index, ", which is not in [0, ", size, "), the plane's elements"});
 }
 
 template <class T>

@@ -1,6 +1,5 @@
 // Maxout: pooling over groups of channels is pooling over the depth axis of a view that calls them so.
-#include <string>
-
+#include "base/message.hpp"
 #include "pool/rows.hpp"
 
 namespace fastconv {
@@ -79,9 +78,8 @@ void channel_max_pool_backward(int64_t pieces, View<const T> dy, View<const T> x
   for_each_element(dy, [=](const T& g, int64_t n, int64_t c, int64_t d, int64_t h, int64_t w) {
     const int64_t winner = *element(indices, n, c, d, h, w), first = c * pieces;
     if (winner < first || winner >= first + pieces)
-      throw std::invalid_argument("indices holds " + std::to_string(winner) + " for output channel " +
-                                  std::to_string(c) + ", whose channels are [" + std::to_string(first) + ", " +
-                                  std::to_string(first + pieces) + ")");
+      invalid({"indices holds ", winner, " for output channel ", c, ", whose channels are [", first, ", ",
+               first + pieces, ")"});
     for (int64_t k = first; k < first + pieces; ++k) *element(dx, n, k, d, h, w) = k == winner ? g : T(0);
   });
 }

@@ -1,6 +1,5 @@
 // Sizes, checks and window starts.
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 
 #include "base/checked.hpp"
@@ -11,29 +10,27 @@
 namespace fastconv {
 namespace {
 
-[[noreturn]] void fail(const std::string& text) { throw std::invalid_argument(text); }
-
 int64_t checked_extent(const PoolAxis& a) {
   return checked_add(checked_mul(a.dilation, a.k - 1, "dilation"), 1, "dilation");
 }
 
 void validate_regular(const PoolAxis& a, const char* on) {
-  if (a.k < 1) fail(message({"kernel_size must be at least 1, got ", a.k, on}));
-  if (a.stride < 1) fail(message({"stride must be at least 1, got ", a.stride, on}));
-  if (a.dilation < 1) fail(message({"dilation must be at least 1, got ", a.dilation, on}));
+  if (a.k < 1) invalid({"kernel_size must be at least 1, got ", a.k, on});
+  if (a.stride < 1) invalid({"stride must be at least 1, got ", a.stride, on});
+  if (a.dilation < 1) invalid({"dilation must be at least 1, got ", a.dilation, on});
   const int64_t extent = checked_extent(a);
   if (a.pad_before < 0 || a.pad_after < 0 || a.pad_before >= extent || a.pad_after >= extent)
-    fail(message({"padding must be from 0 to less than the window's extent ", extent, " (kernel_size ", a.k,
-                  ", dilation ", a.dilation, "), got (", a.pad_before, ", ", a.pad_after, ")", on}));
+    invalid({"padding must be from 0 to less than the window's extent ", extent, " (kernel_size ", a.k, ", dilation ",
+             a.dilation, "), got (", a.pad_before, ", ", a.pad_after, ")", on});
   if (a.out < 1)
-    fail(message({"kernel_size: the window spans ", extent, " but the padded input has only ",
-                  a.in + a.pad_before + a.pad_after, on}));
+    invalid({"kernel_size: the window spans ", extent, " but the padded input has only ",
+             a.in + a.pad_before + a.pad_after, on});
   checked_add(checked_mul(a.out, a.stride, "stride"), checked_add(extent, a.in, "kernel_size"), "kernel_size");
   if (a.dilation > a.in)  // only then can the taps of a window step over the whole input
     for (int64_t o = 0; o < a.out; ++o)
       if (pool_window(a, o).count < 1)
-        fail(message({"dilation ", a.dilation, " with padding (", a.pad_before, ", ", a.pad_after, ") leaves window ",
-                      o, " without an element of the input of size ", a.in, on}));
+        invalid({"dilation ", a.dilation, " with padding (", a.pad_before, ", ", a.pad_after, ") leaves window ", o,
+                 " without an element of the input of size ", a.in, on});
 }
 
 }  // namespace
@@ -55,13 +52,13 @@ void validate(const PoolProblem& p) {
   for (int i = 0; i < 3; ++i) {
     const PoolAxis& a = p.axis[i];
     const char* on = names[i];
-    if (a.in < 1) fail(message({"input has size ", a.in, on, "; it must be at least 1"}));
+    if (a.in < 1) invalid({"input has size ", a.in, on, "; it must be at least 1"});
     if (a.windows == PoolWindows::regular) validate_regular(a, on);
-    if (a.out < 0) fail(message({"output_size must not be negative, got ", a.out, on}));
+    if (a.out < 0) invalid({"output_size must not be negative, got ", a.out, on});
     if (a.windows == PoolWindows::adaptive) checked_mul(checked_add(a.out, 1, what), checked_add(a.in, 1, what), what);
     if (a.windows == PoolWindows::listed && (a.k < 1 || a.k > a.in || a.out > a.in - a.k + 1))
-      fail(message({"kernel_size ", a.k, " and output_size ", a.out, " do not fit an input of size ", a.in, on,
-                    ": kernel_size + output_size - 1 must be at most that"}));
+      invalid({"kernel_size ", a.k, " and output_size ", a.out, " do not fit an input of size ", a.in, on,
+               ": kernel_size + output_size - 1 must be at most that"});
     values = checked_mul(values, std::max<int64_t>(1, a.out), what);
   }
 }
