@@ -575,7 +575,7 @@ constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
   constexpr bool rows = is_power_of_two(MR) || (MR == kMaxDotRows && FASTCONV_VEC_REGISTERS == 32);
-  if constexpr (rows && is_power_of_two(NT) && MR * NT <= kAccumulators<T>) return dot<T, MR, NT>;
+  if constexpr (rows && is_power_of_two(NT) && MR * NT <= kMostAccumulators) return dot<T, MR, NT>;
   else return nullptr;
 }
 

@@ -23,10 +23,10 @@ constexpr WinogradTapKernels<T> of_taps() {
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {kSums<T> / kVectors, kVectors,           pixels<T>,          products<T>,
-          tile_sums<T>,        line_patches<T>,    line_output<T>,     part_weights<T>,
-          strip_weights<T>,    strip_patches<T>,   strip_outputs<T>,   strip_sums<T>,
-          of_taps<T, 2, 6>(),  of_taps<T, 3, 6>(), of_taps<T, 5, 8>(), of_taps<T, 3, 8>()};
+  return {most_tiles(kVectors), kVectors,           pixels<T>,          products<T>,
+          tile_sums<T>,         line_patches<T>,    line_output<T>,     part_weights<T>,
+          strip_weights<T>,     strip_patches<T>,   strip_outputs<T>,   strip_sums<T>,
+          of_taps<T, 2, 6>(),   of_taps<T, 3, 6>(), of_taps<T, 5, 8>(), of_taps<T, 3, 8>()};
 }
 
 }  // namespace

@@ -15,8 +15,13 @@ constexpr int kMostSums = 12, kVectors = 2;
 #else
 constexpr int kMostSums = 8, kVectors = 2;
 #endif
-constexpr int kTiles = 8;  // enough for the processor's pipelines, whatever the number of vectors
-// Half the code for float64, as in kernels/conv.cpp.
+constexpr int kTiles = 8;
+// Tiles of a product: no more than the processor's pipelines take.
+constexpr int64_t most_tiles(int64_t vectors) {
+  const int64_t most = vectors > 1 ? 6 : kTiles;
+  return kMostSums / vectors < most ? kMostSums / vectors : most;
+}
+// Sums over tiles are as quick with fewer for float64, and half the code, as in kernels/conv.cpp.
 template <class T>
 constexpr int kSums = sizeof(T) == 8 && kMostSums > 16 ? 16 : kMostSums;
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
@@ -85,7 +90,7 @@ template <class T>
 using TileSum = void (*)(const T*, int64_t, const T*, T*, int64_t, int64_t, bool);
 template <class T, int NV, int MR>
 constexpr Product<T> product_entry() {
-  if constexpr (MR * NV <= kSums<T> && NV <= kVectors && MR <= kTiles) return product<T, MR, NV>;
+  if constexpr (NV <= kVectors && MR <= most_tiles(NV)) return product<T, MR, NV>;
   else return nullptr;
 }
 #define FASTCONV_ROW(nv)                                                                                           \
@@ -138,7 +143,7 @@ void products(const WinogradProducts<T>& a) {
     const int64_t depth = a.channels - c < kDepth ? a.channels - c : kDepth;
     for (int64_t r = 0, nv; r < a.vectors; r += nv) {
       nv = even_part(a.vectors, kVectors, r);
-      const int64_t tall = kSums<T> / nv < kTiles ? kSums<T> / nv : kTiles;
+      const int64_t tall = most_tiles(nv);
       for (int64_t t = 0, mr; t < a.tiles; t += mr) {
         mr = even_part(a.tiles, tall, t);
         Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector,
