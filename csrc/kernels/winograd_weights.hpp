@@ -7,18 +7,21 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-// taps[t * lanes + m] of R * R taps side by side, for a whole vector of rows
-template <class T, int R>
+// taps[t * lanes + m] of so many taps side by side, a multiple of 8 or one more, for a whole vector of rows
+template <class T, int kCount>
 FASTCONV_INLINE void dense_taps(T* taps, const T* w, int64_t row_stride) {
-  constexpr int VL = kLanes<T>, last = R * R - 1;  // a multiple of 8
+  constexpr int VL = kLanes<T>, last = kCount / 8 * 8;
   using S = Square<T, (FASTCONV_VEC_BYTES < 32 ? FASTCONV_VEC_BYTES : 32)>;
 #pragma GCC unroll 1
   for (int m = 0; m < VL; m += S::N)
 #pragma GCC unroll 1
     for (int t = 0; t < last; t += S::N) S::transpose(taps + t * VL + m, VL, w + m * row_stride + t, row_stride);
+  if constexpr (last < kCount)
 #pragma GCC unroll 16
-  for (int m = 0; m < VL; ++m) taps[last * VL + m] = w[m * row_stride + last];
+    for (int m = 0; m < VL; ++m) taps[last * VL + m] = w[m * row_stride + last];
 }
+
+constexpr int kTapChannels = 8;  // transformed at once
 
 // The step of taps that lie side by side, 1 or -1, for a whole vector of rows; 0 of others.
 template <class T, int R>
@@ -30,14 +33,18 @@ FASTCONV_INLINE int64_t dense_step(const WinogradWeights<T>& a) {
 }
 
 // taps[(c * R * R + t) * lanes + m] of channels [c0, c0 + channels): in the order of the memory where they lie side by
-// side.
+// side, as those of neighbouring channels may.
 template <class T, int R>
 __attribute__((noinline)) void gather_taps(const WinogradWeights<T>& a, int64_t c0, int64_t channels, int64_t step,
                                            T* taps) {
   constexpr int VL = kLanes<T>, kTaps = R * R;
-  for (const T* w = a.w + c0 * a.channel_stride; channels > 0; --channels, w += a.channel_stride, taps += kTaps * VL) {
+  const T* w = a.w + c0 * a.channel_stride;
+  if constexpr (R == 3)
+    if (step == 1 && a.channel_stride == kTaps && channels == kTapChannels)
+      return dense_taps<T, kTapChannels * kTaps>(taps, w + a.tap[0], a.row_stride);
+  for (; channels > 0; --channels, w += a.channel_stride, taps += kTaps * VL) {
     if (step) {
-      if constexpr (R > 2) dense_taps<T, R>(taps, w + a.tap[step < 0 ? kTaps - 1 : 0], a.row_stride);
+      if constexpr (R > 2) dense_taps<T, kTaps>(taps, w + a.tap[step < 0 ? kTaps - 1 : 0], a.row_stride);
     } else {
       for (int t = 0; t < kTaps; ++t)
         for (int64_t m = 0; m < VL; ++m) taps[t * VL + m] = m < a.rows ? w[m * a.row_stride + a.tap[t]] : T(0);
@@ -47,7 +54,7 @@ __attribute__((noinline)) void gather_taps(const WinogradWeights<T>& a, int64_t 
 
 template <class T, int R, int P>
 void weights(const WinogradWeights<T>& a) {
-  constexpr int VL = kLanes<T>, kChunk = 8, kTaps = R * R;
+  constexpr int VL = kLanes<T>, kChunk = kTapChannels, kTaps = R * R;
   const int64_t step = dense_step<T, R>(a), plane = a.plane;
   const int64_t first = step < 0 ? (kTaps - 1) * VL : 0, next = step < 0 ? -VL : VL;
   alignas(64) T taps[kChunk][kTaps * VL];
