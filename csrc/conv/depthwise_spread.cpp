@@ -1,5 +1,7 @@
 #include "conv/depthwise_spread.hpp"
 
+#include <algorithm>
+
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
@@ -7,11 +9,14 @@
 #include "conv/depthwise_lanes.hpp"
 #include "conv/planes.hpp"
 #include "kernels/depthwise.hpp"
+#include "kernels/depthwise_squares.hpp"
 
 namespace fastconv {
 namespace {
 
 constexpr int64_t kStrip = 4 * kBandRows;  // lines of dy at a time
+constexpr int64_t kWide = 256;             // lines of dy, which the processor fetches by itself
+constexpr int64_t kOfMemory = 1 << 21;     // elements of dx that the L3 cache may not have
 
 // dx's rows or columns 2 p - first and 2 p + 1 - first are a pair, which reads dy's p + offset and the next one.
 struct Pairs {
@@ -35,8 +40,7 @@ class Spread {
     const int64_t planes = p_.mb * p_.ic, parts = threads() > 1 ? std::min<int64_t>(planes, 8 * threads()) : 1;
     parallel_tasks(strips() * parts, threads(), [&](int64_t i) {
       const int64_t s = i % strips(), part = i / strips();
-      strip({s * rows_.dy.outputs / strips(), (s + 1) * rows_.dy.outputs / strips()}, part * planes / parts,
-            (part + 1) * planes / parts);
+      strip(fastconv::part(rows_.dy.outputs, strips(), s), fastconv::part(planes, parts, part));
     });
   }
 
@@ -45,59 +49,67 @@ class Spread {
     plan.algorithm = Algorithm::depthwise;
     plan.kernel = in_place_ ? "image rows" : "packed image rows";
     plan.mr = 2;
-    plan.nr = 2 * kernels_.lanes;
+    plan.nr = 2 * lanes_;
     plan.block_channels = 1;
     plan.block_pixels = kStrip * columns_.dy.outputs;
-    plan.workspace_bytes =
-        Arena::rounded_bytes<T>(line_elements(true)) + Arena::rounded_bytes<T>(2 * kBandRows * buffer_row());
+    plan.workspace_bytes = Arena::rounded_bytes<T>(line_elements()) + Arena::rounded_bytes<T>(buffer_elements());
     plan.threads = static_cast<int>(std::min<int64_t>(threads(), p_.mb * p_.ic * strips()));
     plan.cost = static_cast<double>(p_.mb * p_.ic * rows_.dy.outputs) *
-                static_cast<double>(ceil_div(columns_.dy.outputs, kernels_.lanes)) * 14;
+                static_cast<double>(ceil_div(columns_.dy.outputs, lanes_)) * 14;
     return plan;
   }
 
  private:
   int threads() const { return threads_for(2 * p_.macs()); }
   int64_t strips() const { return ceil_div(rows_.dy.outputs, kStrip); }
-  int64_t buffer_row() const { return round_up(columns_.end, kernels_.lanes); }
-  int64_t line_elements(bool packed) const {
-    return packed ? (kStrip + 1) * packed_row_size(columns_.dy, columns_.dy.outputs, kernels_.lanes)
-                  : round_up(columns_.dy.in, kernels_.lanes);
+  bool writes_in_place() const { return dx_.stride[4] == 1; }
+  int64_t buffer_row() const { return round_up(columns_.end, lanes_); }
+  int64_t buffer_elements() const { return 2 * kBandRows * buffer_row(); }
+  int64_t line_elements() const {  // of what is packed
+    return (kStrip + 1) * packed_row_size(columns_.dy, columns_.dy.outputs, lanes_);
   }
 
   // Pairs of rows of some planes (image * channels + channel).
-  void strip(Range rows, int64_t first_plane, int64_t last_plane) const {
+  void strip(Range rows, Range planes) const {
     const int64_t stride[3] = {dy_.stride[1], dy_.stride[3], dy_.stride[4]},
-                  lines_bytes = Arena::rounded_bytes<T>(line_elements(!in_place_));
+                  lines_bytes = Arena::rounded_bytes<T>(line_elements()), first = rows.begin + rows_.dy.offset[0];
+    char* const memory = in_place_ && writes_in_place()
+                             ? nullptr
+                             : Arena::local().reserve(lines_bytes + Arena::rounded_bytes<T>(buffer_elements()));
+    T *const packed = reinterpret_cast<T*>(memory), *const buffer = reinterpret_cast<T*>(memory + lines_bytes);
     PlaneLines<T> lines(rows_.dy, rows, columns_.dy, {0, columns_.dy.outputs}, 1, 1, stride, in_place_);
-    char* memory = Arena::local().reserve(lines_bytes + Arena::rounded_bytes<T>(2 * kBandRows * buffer_row()));
-    T* packed = reinterpret_cast<T*>(memory);
-    lines.clear(packed);
-    Vector<TapRun> runs;
-    lines.add_runs(0, 0, {0, 1}, runs);
-    Vector<const T*> table;
-    SpreadBand<T> b{};
-    b.x = runs[0].x;
-    b.columns = ceil_div(columns_.dy.outputs, kernels_.lanes);
-    b.first = columns_.first;
-    b.end = columns_.end;
-    if (in_place_ && fetch_ahead(columns_.dy.in, p_.mb * p_.ic * p_.out_pixels()))
+    int64_t tap[9];
+    for (int64_t i = 0; i < 9; ++i) tap[i] = i / 3 * w_.stride[3] + i % 3 * w_.stride[4];
+    SquareSpread<T> b{};
+    b.dy_row = dy_.stride[3], b.x = columns_.dy.offset[0], b.width = columns_.dy.in;
+    b.first_line = -first, b.end_line = rows_.dy.in - first;
+    b.tap = tap;
+    b.columns = ceil_div(columns_.dy.outputs, lanes_);
+    b.first = columns_.first, b.end = columns_.end;
+    b.dy_plane = dy_.stride[1], b.w_plane = w_.stride[0], b.dx_plane = dx_.stride[1];
+    if (in_place_ && columns_.dy.in <= kWide && p_.mb * p_.ic * p_.axis[1].in * p_.axis[2].in > kOfMemory)
       b.dy_ahead = kRowsAhead * dy_.stride[3], b.dx_ahead = kRowsAhead * dx_.stride[3];
-    for (int64_t plane = first_plane; plane < last_plane; ++plane) {
+    if (!in_place_) {
+      Vector<TapRun> runs;
+      lines.clear(packed);
+      lines.add_runs(0, 0, {0, 1}, runs);
+      b.dy_row = b.width = lines.row(), b.x = runs[0].x, b.first_line = 0, b.end_line = rows.size() + 1;
+    }
+    const bool at_once = in_place_ && writes_in_place() && (!bias_.data || bias_.stride[0] == 1);
+    for (int64_t plane = planes.begin; plane < planes.end; plane += b.planes) {
       const int64_t n = plane / p_.ic, c = plane % p_.ic;
+      b.planes = at_once ? std::min(planes.end - plane, p_.ic - c) : 1;
       const T* dy = dy_.data + n * dy_.stride[0] + c * dy_.stride[1];
       lines.pack(dy, 0, packed);
-      b.lines = lines.lines(dy, 0, packed, table);
-      b.bias = bias_.data ? bias_.data[c * bias_.stride[0]] : T(0);
-      T w[9];
-      for (int64_t i = 0; i < 9; ++i) w[i] = w_.data[c * w_.stride[0] + i / 3 * w_.stride[3] + i % 3 * w_.stride[4]];
-      b.w = w;
-      add(rows, b, reinterpret_cast<T*>(memory + lines_bytes), dx_.data + n * dx_.stride[0] + c * dx_.stride[1]);
+      b.dy = !in_place_ ? packed : dy + first * dy_.stride[3];
+      b.bias = bias_.data ? bias_.data + c * bias_.stride[0] : nullptr;
+      b.w = w_.data + c * w_.stride[0];
+      add(rows, b, buffer, dx_.data + n * dx_.stride[0] + c * dx_.stride[1]);
     }
   }
 
-  void add(Range rows, SpreadBand<T> b, T* buffer, T* dx) const {
-    const bool in_place = dx_.stride[4] == 1;
+  void add(Range rows, SquareSpread<T> b, T* buffer, T* dx) const {
+    const bool in_place = writes_in_place();
     b.dx_row = in_place ? dx_.stride[3] : buffer_row();
     for (int64_t r = rows.begin, n; r < rows.end; r += n) {
       n = in_place ? rows.size() : std::min<int64_t>(kBandRows, rows.end - r);
@@ -105,18 +117,18 @@ class Spread {
       b.end_row = std::min(2 * n, rows_.end - 2 * r);
       T* const to = dx + (2 * r - rows_.first) * dx_.stride[3];
       b.dx = in_place ? to - columns_.first : buffer;
-      kernels_.spread_band(b);
-      b.lines.line += n;
+      square_kernels<T>().spread(b);
+      b.dy += n * b.dy_row, b.first_line -= n, b.end_line -= n;
       for (int64_t i = b.first_row; !in_place && i < b.end_row; ++i)
-        kernels_.unpack(to + i * dx_.stride[3], dx_.stride[4], buffer + i * buffer_row() + columns_.first, nullptr,
-                        p_.axis[2].in);
+        depthwise_kernels<T>().unpack(to + i * dx_.stride[3], dx_.stride[4], buffer + i * buffer_row() + columns_.first,
+                                      nullptr, p_.axis[2].in);
     }
   }
 
   const ConvProblem& p_;
   View<const T> dy_, w_, bias_;
   View<T> dx_;
-  const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
+  const int64_t lanes_ = depthwise_kernels<T>().lanes;
   const Pairs rows_{p_.axis[1]}, columns_{p_.axis[2]};
   const bool in_place_;
 };
@@ -128,8 +140,7 @@ bool spreads_squares(const ConvProblem& p) {
   const auto suits = [](const ConvAxis& a) {
     return a.k == 3 && a.stride == 2 && a.dilation == 1 && a.mode == Mode::zeros && a.in > 1;
   };
-  return depthwise_kernels<T>().spread_band && p.groups == p.ic && p.groups == p.oc && suits(p.axis[1]) &&
-         suits(p.axis[2]);
+  return square_kernels<T>().spread && p.groups == p.ic && p.groups == p.oc && suits(p.axis[1]) && suits(p.axis[2]);
 }
 
 template <class T>

@@ -4,7 +4,6 @@
 #include "kernels/depthwise_band_dots.hpp"
 #include "kernels/depthwise_bands.hpp"
 #include "kernels/depthwise_line.hpp"
-#include "kernels/depthwise_spread.hpp"
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
@@ -55,12 +54,6 @@ template <class T>
 constexpr int kMostRows = sizeof(T) == 8 ? kBandRows / 2 : kBandRows;
 
 template <class T>
-constexpr auto spread() -> void (*)(const SpreadBand<T>&) {
-  if constexpr (kReadsParts) return spread_band<T>;
-  else return nullptr;
-}
-
-template <class T>
 constexpr DepthwiseKernelsOf<T> make_kernels() {
   constexpr int most = kMostRows<T>;
   return {kLanes<T>,
@@ -69,7 +62,6 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           kReadsParts,
           {band<T, 1>, band<T, 4>, band<T, most>},
           {band_dots<T, 1>, band_dots<T, 4>, band_dots<T, most>},
-          spread<T>(),
           kLineVectors * kLanes<T>,
           kFused ? line<T> : nullptr,
           lane_sums<T>,

@@ -74,22 +74,6 @@ struct BandDots {
   int64_t rows;  // R, of kernels for any
 };
 
-// The input gradient of a square at a stride of two. A pixel of dy and its neighbours to the right and below give two
-// by two of dx, of which there are elements [first, end) of rows [first_row, end_row):
-//   dx[2 r]     [2 j] = bias + w[1, 1] dy[r][j]                          dx[2 r]     [2 j + 1] = bias + w[1, 0] dy[r][j
-//   + 1] + w[1, 2] dy[r][j] dx[2 r + 1] [2 j] = bias + w[0, 1] dy[r + 1][j] + w[2, 1] dy[r][j]   dx[2 r + 1] [2 j + 1]
-//   = bias + w[0, 0] dy[r + 1][j + 1] + ...
-template <class T>
-struct SpreadBand {
-  ImageLines<T> lines;  // of dy, the first at element x
-  int64_t x;
-  const T* w;
-  T* dx;
-  int64_t dx_row, columns, first, end, first_row, end_row;
-  int64_t dy_ahead, dx_ahead;  // as in Band
-  T bias;
-};
-
 //   y[j] = clamp( bias + sum_k w[k] * x[j + k] ),   j in [0, n), k in [0, taps)
 // n is line_outputs at least; x is read by whole vectors. The sum goes in the order of k within a vector's width, then
 // by whole widths.
@@ -112,7 +96,6 @@ struct DepthwiseKernelsOf {
   bool reads_parts;  // of vectors, and so images where they stand
   void (*band[kBands])(const Band<T>&);
   void (*band_dots[kBands])(const BandDots<T>&);
-  void (*spread_band)(const SpreadBand<T>&);  // null where vectors are not read in parts
   int64_t line_outputs;
   void (*line)(const Line<T>&);  // null without fused multiply-add
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)

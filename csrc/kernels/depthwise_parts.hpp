@@ -23,29 +23,26 @@ constexpr bool kReadsParts = true;
 constexpr bool kReadsParts = false;
 #endif
 
-// Some lanes of vectors, the others zero: only they are read, unless a rung cannot; then all may be.
+// Of a vector at element `at` of a line the lanes within it, at most so many, the others zero: only they are read,
+// unless a rung cannot; then all may be.
 template <class T>
-struct Part {
-  LaneRange<T> lanes;
-  Mask<T> keep;
-  // Those of a vector at element `at` of a line that are within it.
-  FASTCONV_INLINE Part(int64_t at, int64_t width, int64_t most = kLanes<T>) : Part(range(at, width, most)) {}
-  FASTCONV_INLINE Vec<T> load(const T* p) const {
-    if constexpr (kReadsParts) return load_lanes(p, lanes);
-    else return keep ? isa_load(p) : Vec<T>{};
-  }
+class Part {
+ public:
+#if defined(__AVX2__)
+  FASTCONV_INLINE Part(int64_t at, int64_t width, int64_t most = kLanes<T>)
+      : lanes_(LaneRange<T>::within(at, 0, width - at < most ? width : at + most)) {}
+  FASTCONV_INLINE Vec<T> load(const T* p) const { return load_lanes(p, lanes_); }
 
  private:
-  struct Range {
-    int64_t first, n;
-  };
-  static FASTCONV_INLINE Vec<T> isa_load(const T* p) { return FASTCONV_ISA_NS::load(p); }
-  static FASTCONV_INLINE Range range(int64_t at, int64_t width, int64_t most) {
-    const int64_t first = at < 0 ? (at < -most ? most : -at) : 0, left = width - at, end = left < most ? left : most;
-    return {first, end > first ? end - first : 0};
-  }
-  FASTCONV_INLINE explicit Part(Range r)
-      : lanes(r.first, r.n), keep(first_lanes<T>(r.first + r.n) & ~first_lanes<T>(r.first)) {}
+  LaneRange<T> lanes_;
+#else
+  FASTCONV_INLINE Part(int64_t at, int64_t width, int64_t most = kLanes<T>)
+      : lanes_(first_lanes<T>(width - at < most ? width - at : most) & ~first_lanes<T>(-at)) {}
+  FASTCONV_INLINE Vec<T> load(const T* p) const { return lanes_ ? FASTCONV_ISA_NS::load(p) : Vec<T>{}; }
+
+ private:
+  Mask<T> lanes_;
+#endif
 };
 // All lanes.
 template <class T>

@@ -64,6 +64,27 @@ struct SquareDots {
   int64_t x_ahead, dy_ahead;
 };
 
+// The input gradient at a stride of two, of each of `planes`. A pixel of dy and its neighbours to the right and below
+// give two by two of dx, of which there are elements [first, end) of rows [first_row, end_row); w[i, k] = w[tap[3 i +
+// k]]:
+//   dx[2 r][2 j]         = bias + w[1, 1] dy[r][j]
+//   dx[2 r][2 j + 1]     = bias + w[1, 0] dy[r][j + 1] + w[1, 2] dy[r][j]
+//   dx[2 r + 1][2 j]     = bias + w[0, 1] dy[r + 1][j] + w[2, 1] dy[r][j]
+//   dx[2 r + 1][2 j + 1] = bias + w[0, 0] dy[r + 1][j + 1] + w[0, 2] dy[r + 1][j] + w[2, 0] dy[r][j + 1] + ...
+// dy[r][j] is element j + x of line r, and zero outside of elements [0, width) and lines [first_line, end_line).
+template <class T>
+struct SquareSpread {
+  const T* dy;
+  int64_t dy_row, x, width, first_line, end_line;
+  const T* w;
+  const int64_t* tap;
+  T* dx;
+  int64_t dx_row, columns, first, end, first_row, end_row;  // columns: vectors of dy
+  const T* bias;                                            // one a plane, or null
+  int64_t planes, dy_plane, w_plane, dx_plane;
+  int64_t dy_ahead, dx_ahead;  // as in SquareRows
+};
+
 template <class T>
 struct SquareKernelsOf {
   bool many_registers;                      // the others are null where they are few, and nothing is folded
@@ -74,6 +95,7 @@ struct SquareKernelsOf {
   void (*small[3])(const SquareRows<T>&);
   void (*dots[2])(const SquareDots<T>&);     // as rows
   void (*small_dots)(const SquareDots<T>&);  // of three taps, as small
+  void (*spread)(const SquareSpread<T>&);    // null where vectors are not read in parts
 };
 
 struct SquareKernels {

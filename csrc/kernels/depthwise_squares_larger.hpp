@@ -54,22 +54,16 @@ struct Waiting {
   }
 };
 
-// The lanes of a vector at element `at` that are in [first, end).
-template <class T>
-FASTCONV_INLINE LaneRange<T> lanes_within(int64_t at, int64_t first, int64_t end) {
-  const auto lane = [at](int64_t e) FASTCONV_LAMBDA { return e < at ? 0 : e - at < kLanes<T> ? e - at : kLanes<T>; };
-  return LaneRange<T>(lane(first), lane(end) > lane(first) ? lane(end) - lane(first) : 0);
-}
-
 template <class T, int K, int C>
 __attribute__((noinline)) void larger_block(const SquareRows<T>& b, T bias, const T* w, int64_t at) {
   constexpr int VL = kLanes<T>;
   constexpr int64_t half = K / 2;
   const SquareLines<T>& lines = b.lines;
-  const LaneRange<T> before = lanes_within<T>(at - VL, b.first, b.end), first = lanes_within<T>(at, b.first, b.end),
-                     last = lanes_within<T>(at + (C - 1) * VL, b.first, b.end),
-                     behind = lanes_within<T>(at + C * VL, b.first, b.end),
-                     stored = lanes_within<T>(at + (C - 1) * VL, 0, lines.width);
+  const LaneRange<T> before = LaneRange<T>::within(at - VL, b.first, b.end),
+                     first = LaneRange<T>::within(at, b.first, b.end),
+                     last = LaneRange<T>::within(at + (C - 1) * VL, b.first, b.end),
+                     behind = LaneRange<T>::within(at + C * VL, b.first, b.end),
+                     stored = LaneRange<T>::within(at + (C - 1) * VL, 0, lines.width);
   Waiting<T, K, C> rows(bias);
   const T* from = lines.x + at - b.before * lines.row;
   T* y = b.y + at;

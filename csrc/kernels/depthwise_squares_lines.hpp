@@ -1,7 +1,7 @@
-// Squares (kernels/depthwise_squares.hpp): the lines of a plane one after the other, and those of the next plane.
+// Squares (kernels/depthwise_squares.hpp): lines and taps of a plane, and what the next plane has.
 #pragma once
 #include "kernels/depthwise_squares.hpp"
-#include "kernels/vec.hpp"
+#include "kernels/masked.hpp"
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
@@ -50,6 +50,19 @@ FASTCONV_INLINE void next_plane(SquareDots<T>& b) {
   b.dw += b.dw_plane;
 }
 
+template <class T>
+FASTCONV_INLINE void next_plane(SquareSpread<T>& b) {
+  b.dy += b.dy_plane;
+  b.w += b.w_plane;
+  b.dx += b.dx_plane;
+  b.bias += b.bias ? 1 : 0;
+}
+template <class T>
+FASTCONV_INLINE void read_taps(const T* w, const int64_t* at, Vec<T> (&tap)[9]) {
+#pragma GCC unroll 9
+  for (int t = 0; t < 9; ++t) tap[t] = splat(w[at[t]]);
+}
+
 // n vectors from p on, to be read or written later: once a cache line.
 template <int n, int kToWrite = 0, class T>
 FASTCONV_INLINE void fetch(const T* p) {
@@ -57,13 +70,13 @@ FASTCONV_INLINE void fetch(const T* p) {
   for (int i = 0; i < n; i += 64 / FASTCONV_VEC_BYTES) __builtin_prefetch(p + i * kLanes<T>, kToWrite);
 }
 // The same of two lines.
-template <int n, class T>
+template <int n, int kToWrite = 0, class T>
 FASTCONV_INLINE void fetch_pair(const T* p, int64_t row) {
 #pragma GCC unroll 2
   for (int r = 0; r < 2; ++r) {
     const T* line = p + r * row;
     __asm__("" : "+r"(line));  // one address, where the compiler would keep one for each vector
-    fetch<n>(line);
+    fetch<n, kToWrite>(line);
   }
 }
 

@@ -76,18 +76,13 @@ struct RowSums {
     y += b.y_row;
   }
 };
-template <class T>
-FASTCONV_INLINE void read_taps(const SquareRows<T>& b, Vec<T> (&tap)[9]) {
-#pragma GCC unroll 9
-  for (int t = 0; t < 9; ++t) tap[t] = splat(b.w[b.tap[t]]);
-}
 
 // A line begins a row of outputs by the first row of taps, goes on with the one above it by the second, and ends the
 // one above both.
 template <class T, int C, bool Folds>
 FASTCONV_INLINE void rows_of_plane(const SquareRows<T>& b, const Block<T>& block, bool adds, bool clamp) {
   Vec<T> tap[9], ending[C], going_on[C], beginning[C];
-  read_taps(b, tap);
+  read_taps(b.w, b.tap, tap);
   constexpr bool folds = Folds;
   const Folded<T> folded(b, block, C);
   RowSums<T, C, Block<T>> rows(b, block, adds, clamp);
@@ -116,7 +111,7 @@ FASTCONV_INLINE void rows_of_plane(const SquareRows<T>& b, const Block<T>& block
 template <class T, int C, bool>
 FASTCONV_INLINE void rows_of_plane(const SquareRows<T>& b, const HalvedBlock<T>& block, bool adds, bool clamp) {
   Vec<T> tap[9], sums[C], next[C];
-  read_taps(b, tap);
+  read_taps(b.w, b.tap, tap);
   RowSums<T, C, HalvedBlock<T>> rows(b, block, adds, clamp);
   rows.begin(sums, 0);
   for_each_pair(b.lines, [&](int64_t r, const T* even, const T* odd) FASTCONV_LAMBDA {

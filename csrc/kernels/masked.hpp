@@ -10,6 +10,8 @@ namespace FASTCONV_ISA_NS {
 // Lanes [first, first + n).
 template <class T>
 struct LaneRange {
+  // Of a vector at element `at`, those that are in [begin, end).
+  static FASTCONV_INLINE LaneRange within(int64_t at, int64_t begin, int64_t end);
 #if defined(__AVX512F__)
   unsigned bits;
   FASTCONV_INLINE LaneRange(int64_t first, int64_t n) : bits(((1u << n) - 1u) << first) {}  // n up to a vector's
@@ -21,6 +23,19 @@ struct LaneRange {
   FASTCONV_INLINE LaneRange(int64_t first, int64_t n) : begin(first), count(n) {}
 #endif
 };
+
+template <class T>
+FASTCONV_INLINE LaneRange<T> LaneRange<T>::within(int64_t at, int64_t begin, int64_t end) {
+  const auto lane = [at](int64_t e) FASTCONV_LAMBDA { return e < at ? 0 : e - at < kLanes<T> ? e - at : kLanes<T>; };
+#if defined(__AVX512F__)
+  LaneRange r(0, lane(end));
+  r.bits &= ~LaneRange(0, lane(begin)).bits;
+  return r;
+#else
+  const int64_t first = lane(begin);
+  return LaneRange(first, lane(end) > first ? lane(end) - first : 0);
+#endif
+}
 
 #if defined(__AVX512F__)
 FASTCONV_INLINE Vec<float> load_lanes(const float* p, LaneRange<float> r) {
