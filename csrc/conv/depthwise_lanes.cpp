@@ -1,18 +1,14 @@
 #include "conv/depthwise_lanes.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
 #include "conv/depthwise.hpp"
-#include "conv/depthwise_spread.hpp"
-#include "conv/depthwise_squares.hpp"
-#include "conv/fft_plan.hpp"
 #include "conv/lane_planes.hpp"
+#include "conv/lane_segments.hpp"
 #include "kernels/depthwise.hpp"
-#include "kernels/depthwise_squares.hpp"
 
 namespace fastconv {
 namespace {
@@ -85,18 +81,17 @@ class Task {
         w_(roles.w, columns),
         x_stride_{call.x.stride[1], call.x.stride[3], call.x.stride[4]},
         packed_(h_, w_, roles.channels, x_stride_),
-        kernel_w_(p.axis[2].k) {
+        segments_(h_, w_, roles.channels, {packed_.channel_size(), packed_.row()}, cuts.chunk_rows,
+                  kernels_of_lanes_.outputs) {
     const bool backward = direction == Direction::backward_input;
     const View<const T>& w = call.w;
     w_row_ = w.stride[backward ? 1 : 0];
     w_group_ = w.stride[0] * (backward ? roles.channels : roles.rows);
     taps_ = roles.channels * p.taps();
     for (int64_t k = 0; k < roles.channels * p.axis[1].k; ++k)
-      for (int64_t v = 0; v < kernel_w_; ++v) place_.push_back(static_cast<int32_t>(k * kernel_w_ + w_.place(v)));
+      for (int64_t v = 0; v < p.axis[2].k; ++v) place_.push_back(static_cast<int32_t>(k * p.axis[2].k + w_.place(v)));
     add_stretches({roles.channels, p.axis[1].k, p.axis[2].k}, {w.stride[backward ? 0 : 1], w.stride[3], w.stride[4]}, 0,
                   0, weights_);
-    kernel_size_ = p.taps();
-    list_segments();
   }
 
   static int64_t weight_vectors(const ConvProblem& p, const Roles& roles) { return roles.channels * p.taps() + 1; }
@@ -113,29 +108,16 @@ class Task {
       T* y_planes[kMostLanes];
       int64_t row = g * lanes % roles_.rows, group = g * lanes / roles_.rows % groups_,
               image = g * lanes / roles_.rows / groups_;
-      const T *x_at = x_plane(image, group), *w_at = call_.w.data + group * w_group_ + row * w_row_;
-      T* y_at = y_plane(image, group * roles_.rows + row);
-      const T* bias = call_.bias.data ? call_.bias.data + (group * roles_.rows + row) * call_.bias.stride[0] : nullptr;
       for (int64_t l = 0; l < lanes; ++l) {
-        x_planes[l] = x_at;
-        w_planes[l] = w_at;
-        y_planes[l] = y_at;
-        w[taps_ * lanes + l] = bias ? *bias : T(0);
+        const int64_t out = group * roles_.rows + row;
+        x_planes[l] = call_.x.data + image * call_.x.stride[0] + group * roles_.channels * call_.x.stride[1];
+        w_planes[l] = call_.w.data + group * w_group_ + row * w_row_;
+        y_planes[l] = call_.y.data + image * call_.y.stride[0] + out * call_.y.stride[1] +
+                      strip_.begin * call_.y.stride[3] + columns_.begin * call_.y.stride[4];
+        w[taps_ * lanes + l] = call_.bias.data ? call_.bias.data[out * call_.bias.stride[0]] : T(0);
         if (l + 1 >= count) continue;  // lanes to spare repeat the last plane
-        w_at += w_row_;
-        y_at += call_.y.stride[1];
-        if (bias) bias += call_.bias.stride[0];
-        if (++row < roles_.rows) continue;
-        row = 0;
-        x_at += roles_.channels * call_.x.stride[1];
-        w_at += w_group_ - roles_.rows * w_row_;
-        if (++group < groups_) continue;
-        group = 0;
-        ++image;
-        x_at = x_plane(image, 0);
-        w_at = call_.w.data;
-        y_at = y_plane(image, 0);
-        bias = call_.bias.data;
+        if (++row == roles_.rows) row = 0, ++group;
+        if (group == groups_) group = 0, ++image;
       }
       packed_.pack(x_planes, count, x);
       kernels_of_lanes_.pack(
@@ -145,22 +127,13 @@ class Task {
   }
 
  private:
-  const T* x_plane(int64_t image, int64_t group) const {
-    return call_.x.data + image * call_.x.stride[0] + group * roles_.channels * call_.x.stride[1];
-  }
-  T* y_plane(int64_t image, int64_t out) const {
-    return call_.y.data + image * call_.y.stride[0] + out * call_.y.stride[1] + strip_.begin * call_.y.stride[3] +
-           columns_.begin * call_.y.stride[4];
-  }
-
   void sum(const T* x, const T* w, T* y, T* const* y_planes, int64_t count) {
     const int64_t lanes = kernels_.lanes, width = columns_.size();
-    LaneSums<T> s{x, w, w + taps_ * lanes, runs_.data(), nullptr, 0, nullptr, call_.clamp, call_.low, call_.high};
+    LaneSums<T> s{x, w, w + taps_ * lanes, segments_.runs(), nullptr, 0, nullptr, call_.clamp, call_.low, call_.high};
     for (int64_t r = 0; r < strip_.size(); r += cuts_.chunk_rows) {
       const int64_t rows = std::min(cuts_.chunk_rows, strip_.size() - r);
-      const size_t chunk = static_cast<size_t>(r / cuts_.chunk_rows);
-      s.segments = segments_.data() + first_segment_[chunk];
-      s.segment_count = first_segment_[chunk + 1] - first_segment_[chunk];
+      s.segments = segments_.first(r / cuts_.chunk_rows);
+      s.segment_count = segments_.count(r / cuts_.chunk_rows);
       s.y = y - r * width * lanes;
       kernels_of_lanes_.sums(s);
       if (stretches_.empty() || cuts_.chunk_rows < strip_.size()) {  // else they are those of the planes before
@@ -170,74 +143,6 @@ class Task {
       }
       kernels_of_lanes_.unpack({y_planes, count, stretches_.data(), static_cast<int64_t>(stretches_.size()), y, lanes});
     }
-  }
-
-  // The runs of rows that sum `h`, for columns that sum `w`.
-  Range list_runs(const Vector<LaneEntries::Source>& h, const Vector<LaneEntries::Run>& w) {
-    const int64_t first = static_cast<int64_t>(runs_.size());
-    for (int64_t c = 0; c < roles_.channels; ++c)
-      for (const LaneEntries::Source& u : h)
-        for (const LaneEntries::Run& v : w)
-          runs_.push_back({static_cast<int32_t>(c * packed_.channel_size() + u.entry * packed_.row() + v.entry),
-                           static_cast<int32_t>(c * kernel_size_ + u.tap * kernel_w_ + v.place),
-                           static_cast<int32_t>(v.taps)});
-    return {first, static_cast<int64_t>(runs_.size())};
-  }
-
-  void list_segments() {
-    struct Lists {  // of rows that sum alike
-      Vector<LaneEntries::Source> h;
-      Vector<Range> residues, extras;  // of each residue of the width, and of each column to which padding adds
-    };
-    Vector<Lists> lists;
-    Vector<int64_t> extra_columns;
-    Vector<LaneSegment> adding;  // of a chunk, after its others
-    for (const LaneAxis::Extra& e : roles_.w.extras)
-      if (const int64_t at = e.output - columns_.begin;
-          at >= 0 && at < columns_.size() && (extra_columns.empty() || extra_columns.back() != at))
-        extra_columns.push_back(at);
-    const int64_t period = w_.period(), width = columns_.size();
-    for (int64_t r = 0; r < strip_.size(); ++r) {
-      if (r % cuts_.chunk_rows == 0) first_segment_.push_back(static_cast<int64_t>(segments_.size()));
-      auto h = h_.sources(r);
-      auto alike = std::find_if(lists.begin(), lists.end(), [&](const Lists& l) { return l.h == h; });
-      if (alike == lists.end()) {
-        Lists list;
-        list.h = h;
-        for (int64_t q = 0; q < period; ++q) list.residues.push_back(list_runs(h, w_.runs(q)));
-        for (int64_t column : extra_columns) {
-          Vector<LaneEntries::Run> extra;
-          w_.for_each_extra(column, [&](const LaneEntries::Source& e) {
-            extra.push_back({w_.place(e.tap), e.entry, 1});
-          });
-          list.extras.push_back(list_runs(h, extra));
-        }
-        lists.push_back(std::move(list));
-        alike = lists.end() - 1;
-      }
-      const auto segment = [&](int64_t number, int64_t column, int64_t outputs, Range runs, bool adds) {
-        return LaneSegment{static_cast<int32_t>(h_.number(r) * packed_.row() + number),
-                           static_cast<int32_t>(r * width + column),
-                           static_cast<int32_t>(period),
-                           static_cast<int32_t>(runs.begin),
-                           static_cast<int32_t>(runs.size()),
-                           static_cast<int16_t>(outputs),
-                           adds};
-      };
-      for (int64_t q = 0; q < std::min(period, width); ++q) {
-        const int64_t n = ceil_div(width - q, period), part = lane_outputs(n, kernels_of_lanes_.outputs);
-        for (int64_t i = 0; i < n; i += part) {
-          const int64_t begin = std::min(i, n - part);
-          segments_.push_back(segment(begin, q + begin * period, part, alike->residues[static_cast<size_t>(q)], false));
-        }
-      }
-      for (size_t i = 0; i < extra_columns.size(); ++i)
-        adding.push_back(segment(w_.number(extra_columns[i]), extra_columns[i], 1, alike->extras[i], true));
-      if ((r + 1) % cuts_.chunk_rows && r + 1 < strip_.size()) continue;
-      segments_.insert(segments_.end(), adding.begin(), adding.end());
-      adding.clear();
-    }
-    first_segment_.push_back(static_cast<int64_t>(segments_.size()));
   }
 
   const Roles& roles_;
@@ -250,104 +155,13 @@ class Task {
   LaneEntries h_, w_;
   int64_t x_stride_[3];
   LanePlanes<T> packed_;
-  int64_t kernel_w_, kernel_size_ = 1, w_row_ = 0, w_group_ = 0, taps_ = 1;
+  LaneSegments segments_;
+  int64_t w_row_ = 0, w_group_ = 0, taps_ = 1;
   Vector<LaneStretch> weights_, stretches_;
-  Vector<LaneRun> runs_;
   Vector<int32_t> place_;  // of the weights
-  Vector<LaneSegment> segments_;
-  Vector<int64_t> first_segment_;  // of each chunk, and the end
 };
-
-// Nanoseconds of one image, measured where vectors have 16 lanes.
-class Costs {
- public:
-  Costs(const ConvProblem& p, Direction direction)
-      : p_(p),
-        h_(p.axis[1]),
-        w_(p.axis[2]),
-        backward_(direction == Direction::backward_input),
-        weight_(direction == Direction::backward_weight),
-        zeros_(h_.mode == Mode::zeros && w_.mode == Mode::zeros),
-        channels_((backward_ ? p.oc : p.ic) / p.groups),
-        planes_(backward_ ? p.ic : p.oc),
-        width_(backward_ ? w_.in : w_.out),
-        height_(static_cast<double>(backward_ ? h_.in : h_.out)),
-        x_(static_cast<double>(channels_ * (backward_ ? h_.out * w_.out : h_.in * w_.in))),
-        depth_(static_cast<double>(channels_ * p.taps()) / static_cast<double>(backward_ ? h_.stride * w_.stride : 1)) {
-  }
-
-  // A product, and an element's way through a transpose.
-  double in_lanes(int64_t lanes) const {
-    const double product = w_.k == 1 ? 0.25 : 0.12,  // of one column of taps, each loads its own inputs
-        block = height_ * static_cast<double>(width_) * (product * depth_ + 1.75) + 1.45 * x_;
-    return 400 + static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
-  }
-  template <class T>
-  double in_rows() const {
-    return static_cast<double>(planes_) * plane<T>(static_cast<double>(depthwise_kernels<T>().lanes));
-  }
-
- private:
-  // A product, a vector and a plane, and what is packed of x.
-  template <class T>
-  double plane(double lanes) const {
-    const double vectors = height_ * std::ceil(static_cast<double>(width_) / lanes);
-    if (h_.k > 3 && !weight_ && (zeros_ || !backward_) && sums_squares<T>(h_, w_, channels_))
-      return 0.123 * depth_ * vectors + 0.5 * depth_ + 5 + (zeros_ ? 0 : 1.2 * x_ / lanes + 60);
-    const bool squares = h_.k == 3 && sums_squares<T>(h_, w_, p_.ic / p_.groups);
-    if (squares && (weight_     ? square_kernels<T>().dots[w_.stride - 1] != nullptr
-                    : backward_ ? w_.stride == 1 && (zeros_ || folds_squares<T>(p_))
-                                : true))
-      return static_cast<double>(channels_) * ((w_.stride == 1 ? 1.3
-                                                : weight_      ? 3.3
-                                                               : 2.7) *
-                                                   vectors +
-                                               (weight_ ? 12 : 5));
-    if (backward_ && spreads_squares<T>(p_))
-      return 4 * static_cast<double>(ceil_div(h_.in, 2)) * std::ceil(static_cast<double>(width_) / (2 * lanes)) + 35;
-    const double packed = w_.stride > 2 ? 0.9 * x_ : w_.stride == 1 && zeros_ ? 0 : 1.2 * x_ / lanes;
-    // Where registers are few, a square's weights are loaded again.
-    if (weight_) return vectors * (squares ? 0.43 * depth_ : 0.18 * depth_ + 2.2) + 60 + 2 * depth_ + packed;
-    const double step = squares ? static_cast<double>(w_.stride) : 1;  // so many vectors of lines are read
-    const double all = vectors * (0.13 * depth_ + 1.6) * step + 40 + packed;
-    if (!backward_) return all;
-    return all * (w_.stride == 1 ? 1 : w_.stride == 2 ? 1.35 : 2.4) * (zeros_ ? 1 : w_.stride == 1 ? 2 : 2.4);
-  }
-
-  const ConvProblem& p_;
-  const ConvAxis &h_, &w_;
-  const bool backward_, weight_, zeros_;
-  const int64_t channels_, planes_, width_;  // of a group's x, and of y
-  const double height_, x_, depth_;
-};
-
-template <class T>
-bool lanes_pay(const ConvProblem& p, Direction direction) {
-  constexpr int64_t kMostChannels = 4;
-  const int64_t lanes = depthwise_kernels<T>().lanes, channels = p.ic / p.groups, rows = p.oc / p.groups;
-  if (std::min(channels, rows) > 1 || channels * rows > kMostChannels) return false;
-  const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight;
-  if (2 * (backward ? p.ic : p.oc) <= lanes) return false;
-  if (p.axis[1].out < 2 || p.axis[1].k < 2) return true;  // no rows to speak of
-  if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p)) return false;
-  const Costs costs(p, direction);
-  return costs.in_lanes(lanes) < costs.in_rows<T>();
-}
 
 }  // namespace
-
-template <class T>
-bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm) {
-  constexpr int64_t kMostTaps = 2048, kFourier = 160;  // of a kernel that Fourier transforms may take less time for
-  if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
-  const ConvAxis& d = p.axis[0];
-  if (d.in != 1 || d.out != 1 || d.k != 1 || d.pad_before != 0 || p.macs() == 0 || p.axis[1].in * p.axis[2].in == 0)
-    return false;
-  const int64_t taps = p.taps() * std::max(p.ic, p.oc) / p.groups;
-  if (p.taps() == 1 || taps > kMostTaps || !lanes_pay<T>(p, direction)) return false;
-  return direction == Direction::backward_weight || p.taps() < kFourier || !may_use_fft(p, algorithm) ||
-         !choose_fft<T>(algorithm, fft_axes(p), false).applies();
-}
 
 template <class T>
 void run_lanes(const ConvProblem& p, Direction direction, const LaneCall<T>& call) {
@@ -389,7 +203,6 @@ ConvPlan plan_lanes(const ConvProblem& p, Direction direction) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                               \
-  template bool use_lanes<T>(const ConvProblem&, Direction, Algorithm);       \
   template void run_lanes(const ConvProblem&, Direction, const LaneCall<T>&); \
   template ConvPlan plan_lanes<T>(const ConvProblem&, Direction);
 FASTCONV_INSTANTIATE(float)

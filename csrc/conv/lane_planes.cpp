@@ -85,6 +85,14 @@ Vector<LaneEntries::Source> LaneEntries::sources(int64_t output) const {
   return kept;
 }
 
+Vector<int64_t> LaneEntries::extra_outputs() const {
+  Vector<int64_t> all;
+  for (const LaneAxis::Extra& e : axis_.extras)
+    if (const int64_t at = e.output - cut_.begin; at >= 0 && at < cut_.size() && (all.empty() || all.back() != at))
+      all.push_back(at);
+  return all;
+}
+
 void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first,
                    Vector<LaneStretch>& stretches) {
   int64_t n[3] = {1, 1, 1}, s[3] = {0, 0, 1};

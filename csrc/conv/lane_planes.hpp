@@ -39,6 +39,7 @@ class LaneEntries {
   int64_t count() const { return static_cast<int64_t>(source_.size()); }
   int64_t outputs() const { return cut_.size(); }
   int64_t period() const { return axis_.period; }
+  int64_t kernel() const { return axis_.kernel; }
   int64_t number(int64_t output) const { return output / axis_.period; }  // of an output of the cut, among its residue
   int64_t entry(size_t t) const {
     return layout_.segment[t] * layout_.width + layout_.shift[t];
@@ -49,7 +50,8 @@ class LaneEntries {
   Vector<Run> runs(int64_t residue) const;
   // What one output sums, in the order of the taps: nothing that is zero, but what padding adds.
   Vector<Source> sources(int64_t output) const;
-  // What padding adds to an output.
+  // Outputs to which padding adds, and what it adds to one.
+  Vector<int64_t> extra_outputs() const;
   template <class F>
   void for_each_extra(int64_t output, F f) const {
     auto e = std::lower_bound(axis_.extras.begin(), axis_.extras.end(), output + cut_.begin,
