@@ -22,12 +22,4 @@ DepthwisePlan plan_squares(const DepthwiseSum<T>& sum);
 template <class T>
 void run_squares(const DepthwiseSum<T>& sum, const DepthwisePlan& plan);
 
-// Whether the weight gradient is one of three by three taps, for which there is a kernel.
-template <class T>
-bool has_square_gradient(const ConvProblem& p);
-template <class T>
-void squares_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw);
-template <class T>
-ConvPlan plan_squares_weight(const ConvProblem& p);
-
 }  // namespace fastconv

@@ -9,7 +9,7 @@
 #include "conv/depthwise.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_lanes_weight.hpp"
-#include "conv/depthwise_squares.hpp"
+#include "conv/depthwise_squares_weight.hpp"
 #include "conv/planes.hpp"
 #include "conv/sum_parts.hpp"
 #include "kernels/depthwise.hpp"
