@@ -26,7 +26,8 @@ struct PoolStrip {
   void* scratch;  // kPoolScratch elements
 };
 
-// Input rows [first_row, last_row) of the gradient of an average, columns [first, last) of each, in some planes.
+// Input rows [first_row, last_row) of every depth of the gradient of an average, columns [first, last) of each, in some
+// planes.
 template <class T>
 struct AvgGradStrip {
   const PoolAxis* axis;
@@ -37,7 +38,7 @@ struct AvgGradStrip {
   const T *plane_weight, *row_weight;  // what an output of the axis counts
   const T* weight;  // likewise of the outputs from the first one of avg_grad_outputs, readable in whole vectors
   T* dx;            // of the first column
-  int64_t dx_row;
+  int64_t dx_depth, dx_row;
   void* scratch;  // avg_grad_scratch elements
 };
 
@@ -91,7 +92,7 @@ FASTCONV_WINDOW PoolCover avg_grad_outputs(const PoolAxis& w, int64_t first, int
   return {m - (w.k - 1) / w.stride, (last - 1 + w.pad_before) / w.stride + 1};
 }
 FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns) {
-  return outputs + 3 * columns + 4 * kPoolSlack;  // with what reaches each of the columns
+  return outputs + 5 * columns + 4 * kPoolSlack;  // with what reaches each of the columns
 }
 
 // out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for `count` runs.

@@ -44,34 +44,42 @@ void spread_phases(const T* line, int64_t k, int64_t count, T* row) {
   }
 }
 
-// Of a column: its first output in a line, and how many reach it.
+// Columns next to each other that the same outputs reach: how many they are, where in a line the first two outputs
+// stand (a zero where there is none: no branch that could be mispredicted), and how many follow.
 struct Reached {
-  int32_t first, count;
+  int32_t columns, first, second, more;
 };
-void list_reached(const PoolAxis& w, PoolCover outputs, int64_t first, int64_t last, Reached* to) {
-  for (int64_t i = first; i < last; ++i) to[i - first] = {};
-  for (int64_t o = outputs.first; o < outputs.last; ++o) {
-    const PoolWindow window = pool_window(w, o);
-    int64_t i = window.start > first ? window.start : first, end = window.start + window.count;
-    for (end = end < last ? end : last; i < end; ++i)
-      if (to[i - first].count++ == 0) to[i - first].first = static_cast<int32_t>(o - outputs.first);
+// Returns how many runs of such columns there are; outputs are counted from `base`, and `none` is a zero.
+int64_t list_reached(const PoolAxis& w, int64_t base, int64_t none, int64_t first, int64_t last, Reached* to) {
+  const Reached* begin = to;
+  for (int64_t i = first; i < last; ++to) {
+    const PoolCover cover = pool_cover(w, i);
+    const int64_t end = pool_cover_end(w, cover), stop = end < last ? end : last, count = cover.last - cover.first;
+    *to = {static_cast<int32_t>(stop - i), static_cast<int32_t>(count > 0 ? cover.first - base : none),
+           static_cast<int32_t>(count > 1 ? cover.first + 1 - base : none), static_cast<int32_t>(count - 2)};
+    i = stop;
   }
+  return to - begin;
 }
 template <class T>
-void spread_windows(const T* line, const Reached* reached, int64_t columns, T* row) {
-  for (int64_t i = 0; i < columns; ++i) {
-    const T* from = line + reached[i].first;
-    T sum = 0;
-    for (int32_t left = reached[i].count; left > 0; --left) sum += *from++;
-    row[i] = sum;
+void spread_windows(const T* line, const Reached* reached, int64_t runs, T* row) {
+  for (const Reached* stop = reached + runs; reached < stop; row += reached++->columns) {
+    const T* from = line + reached->second;
+    T sum = line[reached->first] + *from;
+    for (int32_t left = reached->more; left > 0; --left) sum += *++from;
+    for (int64_t i = 0; i < reached->columns; i += kLanes<T>) store(row + i, splat(sum));
   }
 }
 
-// One copy for all, as few rows need it: windows over the rows behind those under `c`, of which j is the first.
-__attribute__((noinline)) PoolCover next_cover(const PoolAxis& h, int64_t j, PoolCover c) {
-  return j > 0 ? pool_next_cover(h, j, c) : pool_cover(h, 0);
+// One copy each, as few rows need them: windows over what lies behind those under `c`, of which j is the first; and
+// where that ends.
+__attribute__((noinline)) PoolCover next_cover(const PoolAxis& a, int64_t j, PoolCover c) {
+  return pool_next_cover(a, j, c);
 }
-__attribute__((noinline)) int64_t cover_end(const PoolAxis& h, PoolCover c) { return pool_cover_end(h, c); }
+__attribute__((noinline)) int64_t cover_end(const PoolAxis& a, PoolCover c, int64_t last) {
+  const int64_t end = pool_cover_end(a, c);
+  return end < last ? end : last;
+}
 
 // GCC, asked for small code, leaves this out; instructions of the oldest rung, and the caller's, would then be up to
 // five times as slow, as they keep what the upper lanes hold.
@@ -96,36 +104,42 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
   T* line = static_cast<T*>(g.scratch);  // what output base + j gives to each of its columns
   T* buffer = line + (stop - base) + kPoolSlack;
   auto* reached = reinterpret_cast<Reached*>(buffer + columns + 2 * kPoolSlack);
-  if (!zipped) list_reached(w, {from, to}, g.first, g.last, reached);
+  const int64_t runs = zipped ? 0 : list_reached(w, from, stop - base, g.first, g.last, reached);
   for (int64_t j = base; j < from; ++j) line[j - base] = 0;
   for (int64_t j = to > from ? to : from; j < stop + kLanes<T>; ++j) line[j - base] = 0;
 
+  const PoolCover first_planes = pool_cover(d, 0), first_rows = pool_cover(h, g.first_row);
+  const int64_t overrun = g.dx_row == columns ? (g.last_row - g.first_row) * columns : 0;
   for (int64_t plane = 0; plane < g.planes; ++plane) {
     const T* dy = g.dy + plane * g.dy_plane;
-    T* dx = g.dx + plane * g.dx_plane;
-    const T* end = dx + (g.dx_row == columns ? (g.last_row - g.first_row) * columns : columns);
-    int64_t i = g.first_row / h.in, j = g.first_row % h.in;
-    PoolCover planes = pool_cover(d, i), rows = pool_cover(h, j);
-    for (int64_t row = g.first_row; row < g.last_row;) {
-      for (int64_t o = from; o < to; o += kLanes<T>) {
-        const LaneRange<T> lanes(0, to - o < kLanes<T> ? to - o : kLanes<T>);
-        Vec<T> sum{};
-        for (int64_t a = planes.first; a < planes.last; ++a)
-          for (int64_t b = rows.first; b < rows.last; ++b)
-            sum +=
-                load_lanes(dy + a * g.plane_step + b * g.row_step + o, lanes) * (g.plane_weight[a] * g.row_weight[b]);
-        store(line + (o - base), sum * load(g.weight + o - from));
+    T* depth = g.dx + plane * g.dx_plane;
+    PoolCover planes = first_planes;
+    for (int64_t i = 0, i_stop; i < d.in; planes = next_cover(d, i, planes)) {
+      PoolCover rows = first_rows;
+      T* dx = depth;
+      i_stop = cover_end(d, planes, d.in);
+      for (int64_t j = g.first_row; j < g.last_row; rows = next_cover(h, j, rows)) {
+        for (int64_t o = from; o < to; o += kLanes<T>) {
+          const LaneRange<T> lanes(0, to - o < kLanes<T> ? to - o : kLanes<T>);
+          Vec<T> sum{};
+          for (int64_t a = planes.first; a < planes.last; ++a)
+            for (int64_t b = rows.first; b < rows.last; ++b)
+              sum +=
+                  load_lanes(dy + a * g.plane_step + b * g.row_step + o, lanes) * (g.plane_weight[a] * g.row_weight[b]);
+          store(line + (o - base), sum * load(g.weight + o - from));
+        }
+        if (!zipped) spread_windows(line, reached, runs, buffer);
+        else if (w.stride == 1) spread_phases<T, 1>(line, w.k, places, buffer);
+        else spread_phases<T, 2>(line, w.k, places, buffer);
+        for (const int64_t j_stop = cover_end(h, rows, g.last_row); j < j_stop; ++j, dx += g.dx_row) {
+          T* alike = dx;
+          const T* end = depth + overrun;
+          for (int64_t n = i; n < i_stop; ++n, alike += g.dx_depth, end += g.dx_depth)
+            copy_row<T>(alike, buffer + shift, columns, end > alike + columns ? end : alike + columns);
+        }
       }
-      if (!zipped) spread_windows(line, reached, columns, buffer);
-      else if (w.stride == 1) spread_phases<T, 1>(line, w.k, places, buffer);
-      else spread_phases<T, 2>(line, w.k, places, buffer);
-      const int64_t stop = cover_end(h, rows), left = g.last_row - row;
-      for (int64_t alike = stop - j < left ? stop - j : left; alike > 0; --alike, ++row, ++j, dx += g.dx_row) {
-        copy_row<T>(dx, buffer + shift, columns, end);
-        if (g.dx_row != columns) end += g.dx_row;
-      }
-      if (j == h.in) j = 0, planes = pool_cover(d, ++i);
-      rows = next_cover(h, j, rows);
+      depth += (i_stop - i) * g.dx_depth;
+      i = i_stop;
     }
   }
   clear_upper_lanes();

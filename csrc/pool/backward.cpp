@@ -166,10 +166,10 @@ struct AvgWeights {
 template <class T>
 void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, const View<const T>& dy,
                          const View<T>& dx) {
-  const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  const PoolAxis &h = p.axis[1], &w = p.axis[2];
   const Vector<T> plane_weights = weights_of.all(0), row_weights = weights_of.all(1);
   const int64_t columns = std::min(w.in, kPoolSpan);
-  BlockGrid grid{p.mb * p.channels, d.in, h.in, w.in, 1, columns};
+  BlockGrid grid{p.mb * p.channels, 1, h.in, w.in, 1, columns};
   cut_rows(grid, h.in, bytes_moved<T>(p));
   const int64_t bound = cover_bound(w, columns),
                 outputs = (is_regular(w) ? bound : std::min(w.out, bound)) + kPoolSlack;
@@ -190,8 +190,8 @@ void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, 
       const bool whole = grid.size() == grid.planes * grid.segments();
       g.planes = whole ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
       g.planes = std::min(g.planes, grid.planes - b.plane);
-      g.first_row = b.d * h.in + b.h;
-      g.last_row = g.first_row + b.h_end - b.h;
+      g.first_row = b.h;
+      g.last_row = b.h_end;
       g.first = b.w;
       g.last = b.w_end;
       if (listed != b.segment) weights_of.list(b.w, b.w_end, weights);
@@ -199,7 +199,8 @@ void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, 
       g.dy = plane_of(p, dy, b.plane);
       g.plane_step = dy.stride[2];
       g.row_step = dy.stride[3];
-      g.dx = plane_of(p, dx, b.plane) + b.d * dx.stride[2] + b.h * dx.stride[3] + b.w * dx.stride[4];
+      g.dx = plane_of(p, dx, b.plane) + b.h * dx.stride[3] + b.w * dx.stride[4];
+      g.dx_depth = dx.stride[2];
       g.dx_row = dx.stride[3];
       pool_functions<T>().avg_grad(g);
     }
