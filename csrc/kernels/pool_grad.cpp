@@ -49,15 +49,27 @@ void spread_phases(const T* line, int64_t k, int64_t count, T* row) {
 struct Reached {
   int32_t columns, first, second, more;
 };
+__attribute__((noinline)) PoolReach reach_at(const PoolAxis& w, int64_t o) {
+  return o < w.out ? pool_reach(w, o) : PoolReach{w.in, w.in};
+}
 // Returns how many runs of such columns there are; outputs are counted from `base`, and `none` is a zero.
 int64_t list_reached(const PoolAxis& w, int64_t base, int64_t none, int64_t first, int64_t last, Reached* to) {
   const Reached* begin = to;
-  for (int64_t i = first; i < last; ++to) {
-    const PoolCover cover = pool_cover(w, i);
-    const int64_t end = pool_cover_end(w, cover), stop = end < last ? end : last, count = cover.last - cover.first;
-    *to = {static_cast<int32_t>(stop - i), static_cast<int32_t>(count > 0 ? cover.first - base : none),
-           static_cast<int32_t>(count > 1 ? cover.first + 1 - base : none), static_cast<int32_t>(count - 2)};
-    i = stop;
+  PoolCover c = pool_cover(w, first);
+  PoolReach oldest = reach_at(w, c.first), next = reach_at(w, c.last);
+  for (int64_t i = first; i < last;) {
+    const int64_t count = c.last - c.first;
+    if (next.first <= i) {
+      next = reach_at(w, ++c.last);
+    } else if (count > 0 && oldest.last <= i) {
+      oldest = reach_at(w, ++c.first);
+    } else {
+      const int64_t end = count > 0 && oldest.last < next.first ? oldest.last : next.first,
+                    stop = end < last ? end : last;
+      *to++ = {static_cast<int32_t>(stop - i), static_cast<int32_t>(count > 0 ? c.first - base : none),
+               static_cast<int32_t>(count > 1 ? c.first + 1 - base : none), static_cast<int32_t>(count - 2)};
+      i = stop;
+    }
   }
   return to - begin;
 }
