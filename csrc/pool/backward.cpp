@@ -187,9 +187,7 @@ void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, 
     g.dx_plane = dx.stride[1];
     for (int64_t i = begin, listed = -1; i < end; i += g.planes) {
       const Block b = block_of(grid, i);
-      const bool whole = grid.size() == grid.planes * grid.segments();
-      g.planes = whole ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
-      g.planes = std::min(g.planes, grid.planes - b.plane);
+      g.planes = grid.alike(i, end, p.channels);
       g.first_row = b.h;
       g.last_row = b.h_end;
       g.first = b.w;

@@ -50,13 +50,19 @@ const int64_t* gather_elements(const T* dy, const int64_t* index, int64_t n, T* 
 
 template <class T>
 void raise(const T* x, int64_t n, T power, T* to) {
-  if (power == 0 || power == 1 || power == 2 || power == 3)
-    for (int64_t i = 0; i < n; ++i) {
-      const T e = std::abs(x[i]);
-      to[i] = (power > 0 ? e : T(1)) * (power > 1 ? e : T(1)) * (power > 2 ? e : T(1));
-    }
-  else
+  const T whole = std::floor(power), part = power - whole;
+  if (whole < 0 || whole > 8 || !(part == 0 || part == T(0.5))) {
     for (int64_t i = 0; i < n; ++i) to[i] = std::pow(std::abs(x[i]), power);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const T e = std::abs(x[i]);
+    to[i] = (whole > 0 ? e : T(1)) * (whole > 1 ? e : T(1)) * (whole > 2 ? e : T(1));
+  }
+  for (int times = 3; times < whole; ++times)
+    for (int64_t i = 0; i < n; ++i) to[i] *= std::abs(x[i]);
+  if (part > 0)
+    for (int64_t i = 0; i < n; ++i) to[i] *= std::sqrt(std::abs(x[i]));
 }
 
 template <class T>
@@ -66,19 +72,28 @@ bool are_safe(const T* sums, int64_t n) {
   return !bad;
 }
 
+// visit(root), root(sum) being the power-th root: a loop for each way to take it.
+template <class T, class Visit>
+void with_root(T power, Visit visit) {
+  if (power == 2) visit([](T sum) { return std::sqrt(sum); });
+  else if (power == 4) visit([](T sum) { return std::sqrt(std::sqrt(sum)); });
+  else if (power != 1) visit([=](T sum) { return std::pow(sum, 1 / power); });
+}
+
 template <class T>
 void take_roots(T* sums, int64_t n, T power) {
-  if (power == 2)
-    for (int64_t i = 0; i < n; ++i) sums[i] = std::sqrt(sums[i]);
-  else if (power != 1)
-    for (int64_t i = 0; i < n; ++i) sums[i] = std::pow(sums[i], 1 / power);
+  with_root(power, [=](auto root) {
+    for (int64_t i = 0; i < n; ++i) sums[i] = root(sums[i]);
+  });
 }
 
 template <class T>
 bool take_weights(const T* sums, int64_t n, T power, T* dy) {
   if (power == 1) return true;
   int bad = 0;
-  for (int64_t i = 0; i < n; ++i) dy[i] *= power == 2 ? 1 / std::sqrt(sums[i]) : std::pow(sums[i], 1 / power - 1);
+  with_root(power, [=](auto root) {
+    for (int64_t i = 0; i < n; ++i) dy[i] *= root(sums[i]) / sums[i];
+  });
   for (int64_t i = 0; i < n; ++i) bad |= !((dy[i] == 0) | is_within_range(std::abs(dy[i])));
   return !bad;
 }

@@ -77,8 +77,7 @@ void run_strips(const Pooling<T>& c) {
   const int64_t columns = outputs_within(p.axis[2], kPoolSpan);
   BlockGrid grid{p.mb * p.channels, p.axis[0].out, p.axis[1].out, p.axis[2].out, 1, columns};
   cut_rows(grid, grid.heights, bytes_moved<T>(p));
-  const bool runs =  // of whole planes
-      p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]) && grid.whole_planes();
+  const bool runs = p.starts_step == 0 && (!marked || c.index.stride[1] == c.y.stride[1]);
   const PoolFunctions<T>& f = pool_functions<T>();
   const PoolStripFunction<T> kernel = !c.max ? f.sum : marked ? f.max_index : f.max;
   share_out(grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
@@ -91,7 +90,7 @@ void run_strips(const Pooling<T>& c) {
     g.y_plane = c.y.stride[1];
     for (int64_t i = begin; i < end; i += g.planes) {
       const Block b = block_of(grid, i);
-      g.planes = runs ? std::min(end - i, p.channels - b.plane % p.channels) : 1;
+      g.planes = runs ? grid.alike(i, end, p.channels) : 1;
       if (p.starts_step > 0)
         for (int a = 0; a < 3; ++a) axes[a] = of_plane(p.axis[a], b.plane * p.starts_step);
       g.depth = b.d;

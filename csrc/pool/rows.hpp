@@ -139,7 +139,12 @@ struct BlockGrid {
   int64_t cuts() const { return ceil_div(heights, rows); }
   int64_t segments() const { return ceil_div(widths, columns); }
   int64_t size() const { return planes * depths * cuts() * segments(); }
-  bool whole_planes() const { return size() == planes; }
+  // Blocks from the i-th on that are whole planes, or columns of them, and alike but for the plane; one otherwise.
+  int64_t alike(int64_t i, int64_t end, int64_t channels) const {
+    if (size() != planes * segments()) return 1;
+    const int64_t plane = i % planes;
+    return std::min({end - i, channels - plane % channels, planes - plane});
+  }
 };
 struct Block {
   int64_t segment, plane, d, h, h_end, w, w_end;
