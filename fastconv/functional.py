@@ -6,7 +6,7 @@ axes. Arguments are normalised and checked in the compiled core, so that a small
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -185,9 +185,12 @@ def _make_grad_bias(nd: int) -> Any:
 _NEEDS = ("input", "weight", "bias")
 
 
-def _check_needs(needs: Sequence[str]) -> None:
-    if isinstance(needs, str) or not hasattr(needs, "__iter__") or any(n not in _NEEDS for n in needs):
+def _checked(needs: Iterable[str]) -> tuple[str, ...]:
+    """``needs`` as a tuple: an iterator can be looked at once."""
+    names: tuple[Any, ...] = tuple(needs) if hasattr(needs, "__iter__") else (needs,)
+    if isinstance(needs, str) or any(n not in _NEEDS for n in names):
         raise ValueError(f"needs must hold some of {_NEEDS}, got {needs!r}")
+    return names
 
 
 def _make_backward(nd: int) -> Any:
@@ -205,9 +208,9 @@ def _make_backward(nd: int) -> Any:
         padding_mode: Modes = "zeros",
         flip: bool = False,
         algorithm: str = "auto",
-        needs: Sequence[str] = _NEEDS,
+        needs: Iterable[str] = _NEEDS,
     ) -> ConvGrads:
-        _check_needs(needs)
+        needs = _checked(needs)
         options: dict[str, Any] = {"padding_mode": padding_mode, "flip": flip, "algorithm": algorithm}
         steps = (stride, padding, dilation, groups)
         return ConvGrads(
@@ -283,9 +286,9 @@ def _make_transpose_backward(nd: int) -> Any:
         padding_mode: Modes = "zeros",
         flip: bool = False,
         algorithm: str = "auto",
-        needs: Sequence[str] = _NEEDS,
+        needs: Iterable[str] = _NEEDS,
     ) -> ConvGrads:
-        _check_needs(needs)
+        needs = _checked(needs)
         want = tuple(n in needs for n in _NEEDS)
         steps = (stride, padding, output_padding, groups, dilation)
         return ConvGrads(*backward(nd, grad_output, input, weight, *steps, padding_mode, flip, *want, algorithm))

@@ -242,7 +242,9 @@ def test_backward_computes_what_is_needed(case: Case, needs: tuple[str, ...], dt
             assert got is None
 
 
-@pytest.mark.parametrize("needs", [["weight"], {"weight"}, ("weight", "weight")], ids=repr)
+@pytest.mark.parametrize(
+    "needs", [["weight"], {"weight"}, ("weight", "weight"), iter(["weight"])], ids=lambda n: type(n).__name__
+)
 def test_needs_may_be_any_collection(needs: Any) -> None:
     x, w = np.ones((1, 2, 5)), np.ones((3, 2, 3))
     grads = fc.conv1d_backward(np.ones((1, 3, 3)), x, w, needs=needs)

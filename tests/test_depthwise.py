@@ -300,3 +300,16 @@ def test_small_volumes_and_many_channels_are_left_to_others(direction: str) -> N
 
 def test_auto_takes_volumes_of_few_outputs() -> None:
     assert fc.explain((1, 16, 8, 40, 40), (1, 16, 3, 3, 3), padding=1)["algorithm"] == "depthwise"
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "winograd", "fft", "depthwise", "reference"])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_no_channels_to_sum(groups: int, algorithm: str) -> None:
+    """Then there is no line either, and the direct engine writes biases and zeros."""
+    x, w = np.zeros((2, 0, 7, 9), np.float32), np.zeros((6, 0, 3, 3), np.float32)
+    bias = np.arange(6, dtype=np.float32)
+    y = fc.conv2d(x, w, bias, 2, 1, 1, groups, algorithm=algorithm)
+    assert_exact(y, np.broadcast_to(bias[:, None, None], (2, 6, 4, 5)), np.float32)
+    assert fc.explain(x.shape, w.shape, 2, 1, 1, groups, algorithm=algorithm)["algorithm"] in ("direct", "reference")
+    dx = fc.conv2d_grad_input(y[:, :0], np.zeros((0, 2, 3, 3), np.float32), (7, 9), 2, 1, algorithm=algorithm)
+    assert_exact(dx, np.zeros((2, 2, 7, 9)), np.float32)

@@ -13,7 +13,7 @@ void append(Vector<int64_t>& to, const Vector<int64_t>& from) { to.insert(to.end
 // The view of a line as an image: each row `columns` elements long, neighbouring outputs `step` elements apart.
 template <class T>
 View<T> rows_of(const LineRows& line, View<T> view, int64_t first, int64_t step, int64_t columns) {
-  view.data += first * view.stride[4];
+  view.data = moved(view.data, first * view.stride[4]);
   view.shape[3] = line.rows;
   view.stride[3] = line.row * step * view.stride[4];
   view.shape[4] = columns;
@@ -26,7 +26,9 @@ template <class T>
 bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const Piece* odd) {
   if (c.algorithm != Algorithm::automatic && c.algorithm != Algorithm::depthwise) return false;
   const AxisMap &d = box.d.map, &h = box.h.map, &w = box.w.map;
-  if (d.taps() == 0 || d.tabulated() || h.tabulated() || w.tabulated() || box.w.step != (odd ? 2 : 1)) return false;
+  if (c.rows.channels * d.taps() * h.taps() == 0 || d.tabulated() || h.tabulated() || w.tabulated() ||
+      box.w.step != (odd ? 2 : 1))
+    return false;
   const int64_t taps = d.taps() * h.taps() * (w.taps() + (odd ? odd->map.taps() : 0)),
                 width = w.outputs + (odd ? odd->map.outputs : 0);
   if (c.algorithm == Algorithm::depthwise) return c.rows.channels * taps <= kMostDepthwiseTaps;
@@ -69,7 +71,7 @@ DepthwisePiece<T>::DepthwisePiece(const Operands<T>& c, const View<const T>& x, 
   sum_.w_channel = c.rows.channel_stride();
   sum_.d_tap = c.tap_offsets(0, box.d);
   const int64_t first = sum_.d_tap[0];
-  sum_.weights += first;
+  sum_.weights = moved(sum_.weights, first);
   for (int64_t& t : sum_.d_tap) t -= first;
   sum_.h_tap = c.tap_offsets(1, h);
   sum_.w_tap = c.tap_offsets(2, w);

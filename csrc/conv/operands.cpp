@@ -32,7 +32,7 @@ template <class T>
 View<T> Operands<T>::y_of(const PieceBox& box) const {
   View<T> part = y;
   for (int i = 0; i < 3; ++i) {
-    part.data += box[i].begin * y.stride[2 + i];
+    part.data = moved(part.data, box[i].begin * y.stride[2 + i]);
     part.shape[2 + i] = box[i].map.outputs;
     part.stride[2 + i] *= box[i].step;
   }

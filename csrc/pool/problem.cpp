@@ -84,7 +84,7 @@ std::vector<int64_t> fractional_starts(PoolProblem& p, int nd, const T* samples)
   int64_t offset = 0;
   for (PoolAxis& a : p.axis) {
     a.windows = PoolWindows::listed;
-    a.starts = starts.data() + offset;
+    a.starts = starts.empty() ? nullptr : starts.data() + offset;
     offset += a.out;
   }
   return starts;
