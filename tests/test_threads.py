@@ -231,3 +231,16 @@ def test_errors_in_threads_stay_there() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(bad, range(64)))) == 1
+
+
+def test_python_ends_while_daemon_threads_compute() -> None:
+    """A thread that comes back from a kernel when Python is over waits; it aborts nothing."""
+    program = f"""{LARGE_CALL}
+import threading, time
+def forever():
+    while True: work(0)
+for _ in range(4): threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.2)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/message.hpp"
+#include "bindings/unlocked.hpp"
 #include "fastconv/tensor.hpp"
 
 namespace fastconv {
@@ -60,7 +61,7 @@ View<T> view_of(A& a, int nd, int lead) {
 // object.
 template <class F>
 void run_released(bool f64, F&& f) {
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   if (f64) f(double{});
   else f(float{});
 }
