@@ -122,7 +122,17 @@ def test_static_library_hides_what_is_inside() -> None:
 @posix_only
 def test_headers_stand_alone(tmp_path: Path) -> None:
     compiler = tool("c++", "g++", "clang++")
-    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", f"-I{fc.get_include()}"]
+    flags = [
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Wconversion",
+        "-Wshadow",
+        "-Werror",
+        "-fsyntax-only",
+        f"-I{fc.get_include()}",
+    ]
     for header in sorted((Path(fc.get_include()) / "fastconv").glob("*.h*")):
         source = tmp_path / f"{header.stem}.cpp"
         source.write_text(f'#include "fastconv/{header.name}"\n#include "fastconv/{header.name}"\n')
@@ -253,9 +263,12 @@ def test_project_in_c_alone(tmp_path: Path) -> None:
     cmake = (
         "project(user LANGUAGES C)\nfind_package(fastconv 0.1 REQUIRED)\n"
         "add_executable(user main.c)\ntarget_link_libraries(user PRIVATE fastconv::fastconv)\n"
+        "add_executable(fixed main.c)\ntarget_link_libraries(fixed PRIVATE fastconv::static)\n"
     )
     folder = project(tmp_path / "user", cmake, main__c=ABI_PROGRAM)
-    run(cmake_build(folder, tmp_path / "build", f"-Dfastconv_DIR={fc.get_cmake_dir()}") / "user")
+    build = cmake_build(folder, tmp_path / "build", f"-Dfastconv_DIR={fc.get_cmake_dir()}")
+    run(build / "user")
+    run(build / "fixed")
 
 
 @posix_only

@@ -44,7 +44,8 @@ struct ConvProblem {
   int64_t taps() const { return axis[0].k * axis[1].k * axis[2].k; }
   int64_t out_pixels() const { return axis[0].out * axis[1].out * axis[2].out; }
   double macs() const {
-    return static_cast<double>(mb) * oc * (ic / groups) * static_cast<double>(taps()) * out_pixels();
+    const auto number = [](int64_t n) { return static_cast<double>(n); };
+    return number(mb) * number(oc) * number(ic / groups) * number(taps()) * number(out_pixels());
   }
 };
 
