@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/checked.hpp"
 #include "conv/depthwise_piece.hpp"
 #include "conv/depthwise_squares.hpp"
 #include "conv/direct_piece.hpp"
@@ -19,6 +20,8 @@ namespace {
 // ends to others.
 template <class T>
 using PiecePlan = std::variant<WinogradPiece<T>, FftPiece<T>, DepthwisePiece<T>, DirectPiece<T>>;
+
+constexpr int64_t kPassBytes = 2 << 20;  // of y, which several pieces pass over
 
 // The choice: it looks at one image and at no thread.
 template <class T>
@@ -55,9 +58,10 @@ class Pieces {
       WinogradPiece<T> plan(c_, box, ends);
       return follow(box, plan);
     }
-    const bool skips = fill_if_skipped(p);
     Piece both[2];
     const bool phases = WinogradPiece<T>::find_phases(c_, axis, both);
+    if (const int64_t images = images_at_once(p); !phases && !total_ && images < p.mb) return in_turns(p, images);
+    const bool skips = fill_if_skipped(p);
     if (phases) {
       const PieceBox box{axis[0].set[0], both[0], both[1]};
       WinogradPiece<T> plan(c_, box, axis);
@@ -69,6 +73,26 @@ class Pieces {
       for (; i < ws.size(); ++i)
         if (const PieceBox box{d, h, ws[i]}; !skips || box.taps() > 0) piece(box);
     });
+  }
+
+  // Images whose elements stay in the cache while the pieces of a stride, one after another, write to the same lines;
+  // with weights that are little beside them. Pieces look at one image alone: no bit changes.
+  int64_t images_at_once(const ConvProblem& p) const {
+    const ConvAxis& w = p.axis[2];
+    if (w.stride == 1 || w.in == 1) return p.mb;
+    const int64_t image = c_.y.size() / p.mb, least = 4 * c_.rows.w.size();
+    return ceil_div(std::max(least, kPassBytes / static_cast<int64_t>(sizeof(T))), image);
+  }
+  void in_turns(const ConvProblem& p, int64_t images) {
+    for (int64_t n = 0; n < p.mb; n += images) {
+      ConvProblem q = p;
+      q.mb = std::min(images, p.mb - n);
+      Operands<T> some = c_;
+      some.x.data += n * some.x.stride[0];
+      some.y.data += n * some.y.stride[0];
+      some.x.shape[0] = some.y.shape[0] = q.mb;
+      Pieces(some).backward(q);
+    }
   }
 
   // Squares with what padding adds by one plan. False if padding adds nothing, or it is another sum.
