@@ -13,7 +13,7 @@ from cases import Case
 import fastconv as fc
 
 CASES = [
-    *[Case((1, 1), (1, 1), ic=ic, oc=oc, batch=3) for ic in (63, 64, 65, 1024, 1025, 2100) for oc in (1, 2, 7)],
+    *[Case((1, 1), (1, 1), ic=ic, oc=oc, batch=3) for ic in (1, 15, 16, 65, 1024, 1025, 2100) for oc in (1, 2, 7)],
     *[Case((5, 4), (5, 4), ic=ic, oc=129, batch=n) for ic in (4, 13) for n in (1, 5, 33)],
     Case((80,), (80,), ic=1, oc=260, batch=66),
     Case((3, 2, 5), (3, 2, 5), ic=40, oc=17, batch=2),
@@ -37,7 +37,9 @@ def random(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.random.default_rng(5).standard_normal(shape).astype(dtype)
 
 
-@pytest.mark.parametrize(("ic", "oc", "size"), [(1300, 1, 1), (70, 135, 1), (16, 120, 5), (300, 40, 2), (1, 2, 8)])
+@pytest.mark.parametrize(
+    ("ic", "oc", "size"), [(1300, 1, 1), (3, 5, 1), (70, 135, 1), (16, 120, 5), (300, 40, 2), (1, 2, 8)]
+)
 def test_same_bits(dtype: Any, ic: int, oc: int, size: int) -> None:
     x, w, b = random((35, ic, size, size), dtype), random((oc, ic, size, size), dtype), random((oc,), dtype)
     assert fc.explain(x.shape, w.shape, dtype=dtype)["kernel"] == "dot products"

@@ -17,7 +17,6 @@ constexpr int64_t kDepthBytes = 4096;  // of a row at a time: a tile's rows of w
 constexpr int64_t kImages = 32;        // as many images in the L2 cache,
 constexpr int64_t kRows = 128;         // and their sums with so many rows of weights as well
 constexpr int64_t kTile = 4;           // images, and rows of weights, of a tile at most
-constexpr int64_t kLeastDepth = 64;    // of sums that repay adding up lanes
 constexpr int64_t kSmall = 1024;       // products of an image whose gradient may be left to others,
 constexpr int64_t kTiny = 2048;        // and of all images: conv/tiny.cpp
 
@@ -197,8 +196,7 @@ template <class T>
 bool use_dense_layer(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   if ((algorithm != Algorithm::automatic && algorithm != Algorithm::direct) || !is_dense_layer(p) || p.macs() == 0)
     return false;
-  const int64_t depth = p.ic * p.taps();
-  return direction == Direction::forward ? depth >= kLeastDepth : depth * p.oc >= kSmall || p.macs() > kTiny;
+  return direction == Direction::forward || p.ic * p.taps() * p.oc >= kSmall || p.macs() > kTiny;
 }
 
 template <class T>

@@ -43,7 +43,7 @@ class Pieces {
   explicit Pieces(const Operands<T>& c, ConvPlan* total = nullptr) : c_(c), total_(total) {}
 
   void all(const ConvProblem& p, Direction direction) {
-    if (c_.images() * c_.rows.groups * c_.rows.rows == 0) return;
+    if (c_.y.size() == 0) return;
     if (direction == Direction::backward_input) return backward(p);
     const Piece d = forward_piece(p.axis[0]), h = forward_piece(p.axis[1]), w = forward_piece(p.axis[2]);
     piece({d, h, w});
