@@ -1,10 +1,5 @@
 #include "capi/conv.hpp"
 
-#include <algorithm>
-#include <cstdio>
-
-#include "base/message.hpp"
-#include "base/workspace.hpp"
 #include "conv/workspace_size.hpp"
 #include "fastconv/runtime.hpp"
 
@@ -34,64 +29,6 @@ ConvProblem problem_of(const fastconv_conv_desc& d, int nd) {
   return p;
 }
 
-// The caller's memory for the length of a call, on no more threads than it was measured for; without any, nothing.
-class Lent {
- public:
-  Lent(const fastconv_conv* conv, Direction direction, void* memory, size_t size)
-      : workspace_(memory, size),
-        borrowing_(memory ? &workspace_ : nullptr),
-        limited_(memory && num_threads() > conv->threads) {
-    if (!memory && size) invalid({"workspace must not be null where workspace_size is ", size});
-    if (memory && size < conv->workspace[static_cast<int>(direction)])
-      throw WorkspaceTooSmall(size, conv->workspace[static_cast<int>(direction)]);
-    if (limited_) previous_ = set_thread_limit(conv->threads);
-  }
-  ~Lent() {
-    if (limited_) set_thread_limit(previous_);
-  }
-  Lent(const Lent&) = delete;
-
- private:
-  Workspace workspace_;
-  Borrowing borrowing_;
-  bool limited_;
-  int previous_ = 0;
-};
-
-std::string explanation(const ConvPlan& p) {
-  std::string s;
-  auto line = [&](const char* key, const Word& value) { s += message({key, ": ", value, "\n"}); };
-  auto real = [](double v) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.6g", v);
-    return std::string(text);
-  };
-  line("algorithm", algorithm_name(p.algorithm));
-  line("kernel", p.kernel);
-  line("isa", isa_name());
-  line("lanes", p.lanes);
-  line("mr", p.mr);
-  line("nr", p.nr);
-  line("block_channels", p.block_channels);
-  line("block_pixels", p.block_pixels);
-  line("workspace_bytes", p.workspace_bytes);
-  line("shared_bytes", p.shared_bytes);
-  line("threads", p.threads);
-  line("macs", real(p.macs));
-  line("bytes", real(p.bytes));
-  line("cost", real(p.cost));
-  return s;
-}
-
-// f(T{}) for a handle's element type.
-template <class F>
-fastconv_status on(const fastconv_conv* conv, F f) {
-  return guarded([&] {
-    require_pointer(conv, "conv");
-    with_type(conv->dtype, f);
-  });
-}
-
 fastconv_status copy_shape(const fastconv_conv* conv, Shape (fastconv_conv::*which)() const, int64_t* shape) {
   return guarded([&] {
     require_pointer(conv, "conv");
@@ -100,36 +37,6 @@ fastconv_status copy_shape(const fastconv_conv* conv, Shape (fastconv_conv::*whi
     for (int i = 0; i < s.rank; ++i) shape[i] = s.n[s.axis(i)];
   });
 }
-
-}  // namespace
-
-struct fastconv_packed {
-  ConvProblem problem;
-  int dtype;
-  Algorithm algorithm;
-  virtual ~fastconv_packed() = default;
-  virtual size_t bytes() const = 0;
-  fastconv_packed(const fastconv_conv& c) : problem(c.problem), dtype(c.dtype), algorithm(c.algorithm) {}
-
-  bool fits(const fastconv_conv& c) const {
-    const ConvProblem &p = problem, &q = c.problem;
-    bool same = dtype == c.dtype && algorithm == c.algorithm && p.groups == q.groups && p.ic == q.ic && p.oc == q.oc;
-    for (int i = 0; i < 3; ++i)
-      same = same && p.axis[i].k == q.axis[i].k && p.axis[i].stride == q.axis[i].stride &&
-             p.axis[i].dilation == q.axis[i].dilation;
-    return same;
-  }
-};
-
-namespace {
-
-template <class T>
-struct PackedOf final : fastconv_packed {
-  PackedWeights<T> weights;
-  PackedOf(const fastconv_conv& c, View<const T> w, View<const T> bias)
-      : fastconv_packed(c), weights(c.problem, w, bias, c.algorithm) {}
-  size_t bytes() const override { return static_cast<size_t>(weights.bytes()); }
-};
 
 }  // namespace
 
@@ -261,56 +168,6 @@ fastconv_status fastconv_transpose_size(int64_t from, int64_t kernel, int64_t st
                          checked_add(pad_before, pad_after, "padding");
     if (size < 0) invalid({"padding (", pad_before, ", ", pad_after, ") leaves nothing of the output"});
     *to = size;
-  });
-}
-
-fastconv_status fastconv_packed_create(const fastconv_conv* conv, const fastconv_array* w, const fastconv_array* bias,
-                                       fastconv_packed** packed) {
-  return on(conv, [&](auto t) {
-    using T = decltype(t);
-    require_pointer(packed, "packed");
-    *packed = nullptr;
-    const auto vw = input<T>(w, conv->weight(), "w");
-    *packed = new PackedOf<T>(*conv, vw, optional_input<T>(bias, vector_shape(conv->problem.oc), "bias"));
-  });
-}
-void fastconv_packed_free(fastconv_packed* packed) { delete packed; }
-
-fastconv_status fastconv_packed_bytes(const fastconv_packed* packed, size_t* bytes) {
-  return guarded([&] {
-    require_pointer(packed, "packed");
-    require_pointer(bytes, "bytes");
-    *bytes = packed->bytes();
-  });
-}
-
-fastconv_status fastconv_conv_forward_packed(const fastconv_conv* conv, const fastconv_array* x,
-                                             const fastconv_packed* packed, const fastconv_array* y, void* workspace,
-                                             size_t workspace_size) {
-  return on(conv, [&](auto t) {
-    using T = decltype(t);
-    require_pointer(packed, "packed");
-    if (!packed->fits(*conv))
-      invalid({"packed: made for another dtype, algorithm, number of groups or channels, kernel, stride or dilation"});
-    const auto vx = input<T>(x, conv->input(), "x");
-    const auto vy = output<T>(y, conv->output(), "y");
-    const Lent lent(conv, Direction::forward, workspace, workspace_size);
-    conv_forward_packed<T>(conv->problem, vx, static_cast<const PackedOf<T>*>(packed)->weights, vy, conv->activation);
-  });
-}
-
-fastconv_status fastconv_conv_explain(const fastconv_conv* conv, int direction, char* buffer, size_t size,
-                                      size_t* needed) {
-  return on(conv, [&](auto t) {
-    if (size) require_pointer(buffer, "buffer");
-    const auto way = enumerator(direction, Direction::backward_weight, "direction");
-    const std::string s = explanation(plan_conv<decltype(t)>(conv->problem, way, conv->algorithm));
-    if (size) {
-      const size_t n = std::min(size - 1, s.size());
-      std::memcpy(buffer, s.data(), n);
-      buffer[n] = 0;
-    }
-    if (needed) *needed = s.size() + 1;
   });
 }
 
