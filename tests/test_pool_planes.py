@@ -89,3 +89,16 @@ def test_nothing_is_read_beyond_the_row() -> None:
         want = fc.max_pool2d(np.ascontiguousarray(x), k, s, pad)
         np.testing.assert_array_equal(fc.max_pool2d(x, k, s, pad), want)
         assert not np.isnan(want).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [1, 3, 19])
+def test_a_gradient_whose_rows_are_upside_down(width: int, dtype: Any) -> None:
+    """Nothing is written between the rows or behind them."""
+    x, grad = values((2, 3, 7, width), dtype), values((2, 3, 3, width), dtype)
+    pads = {"kernel_size": (3, 1), "stride": (2, 1)}
+    want = fc.avg_pool2d_backward(grad, x, **pads)
+    wide = np.full((2, 3, 16, width), 77, dtype)
+    fc.avg_pool2d_backward(grad, x, **pads, out=wide[:, :, 14:0:-2])
+    np.testing.assert_array_equal(wide[:, :, 14:0:-2], want)
+    assert (wide[:, :, 15::-2] == 77).all() and (wide[:, :, 0] == 77).all()

@@ -145,9 +145,9 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
         else spread_phases<T, 2>(line, w.k, places, buffer);
         for (const int64_t j_stop = cover_end(h, rows, g.last_row); j < j_stop; ++j, dx += g.dx_row) {
           T* alike = dx;
-          const T* end = depth + overrun;
+          const T* end = overrun ? depth + overrun : dx + columns;
           for (int64_t n = i; n < i_stop; ++n, alike += g.dx_depth, end += g.dx_depth)
-            copy_row<T>(alike, buffer + shift, columns, end > alike + columns ? end : alike + columns);
+            copy_row<T>(alike, buffer + shift, columns, end);
         }
       }
       depth += (i_stop - i) * g.dx_depth;
