@@ -4,6 +4,7 @@
 #include "isa/table.hpp"
 #include "kernels/masked.hpp"
 #include "kernels/pack.hpp"
+#include "kernels/registers.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/transpose.hpp"
 #include "kernels/vec.hpp"
@@ -12,20 +13,10 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-// Registers left for accumulators beside a row of b and one broadcast; without fused multiply-add a product needs one
-// too.
-#if FASTCONV_VEC_REGISTERS == 32
-constexpr int kMostAccumulators = 24, kRows = 8;
-#elif defined(__FMA__)
-constexpr int kMostAccumulators = 12, kRows = 4;
-#else
-constexpr int kMostAccumulators = 8, kRows = 4;
-#endif
-// float64 has tiles of one or two vectors alone: as quick where sums are deep, and half as much code.
+constexpr int kRows = FASTCONV_VEC_REGISTERS == 32 ? 8 : 4;
+// float64 has tiles of one or two vectors alone, for the same reason as kSums.
 template <class T>
 constexpr int kWidest = sizeof(T) == 8 ? 2 : kMaxVectors;
-template <class T>
-constexpr int kAccumulators = sizeof(T) == 8 && kMostAccumulators > 16 ? 16 : kMostAccumulators;
 
 // The edge of a run: the tile goes through a buffer, so that the hot code stores whole vectors only.
 template <class T>
@@ -555,7 +546,7 @@ T sum(const T* src, int64_t stride, int64_t n) {
 }
 
 template <class T, int MR, int NV>
-constexpr bool kFits = MR* NV <= kAccumulators<T>&& NV <= kWidest<T>;
+constexpr bool kFits = MR* NV <= kSums<T>&& NV <= kWidest<T>;
 constexpr bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 template <class T, int MR, int NV>
 constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
@@ -575,7 +566,7 @@ constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
   constexpr bool rows = is_power_of_two(MR) || (MR == kMaxDotRows && FASTCONV_VEC_REGISTERS == 32);
-  if constexpr (rows && is_power_of_two(NT) && MR * NT <= kMostAccumulators) return dot<T, MR, NT>;
+  if constexpr (rows && is_power_of_two(NT) && MR * NT <= kMostSums) return dot<T, MR, NT>;
   else return nullptr;
 }
 
@@ -585,13 +576,13 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
   { outer_entry<T, mr, 1>(), outer_entry<T, mr, 2>(), outer_entry<T, mr, 3>() }
 template <class T>
 constexpr auto pixel_entry() -> void (*)(const TileRun<T>&) {
-  if constexpr (sizeof(T) == 4) return tile_and_pixel<T, kRows, kMostAccumulators / kRows>;
+  if constexpr (sizeof(T) == 4) return tile_and_pixel<T, kRows, kMostSums / kRows>;
   else return nullptr;
 }
 template <class T>
 constexpr ConvKernelsOf<T> make_kernels() {
   return {kLanes<T>,
-          kAccumulators<T>,
+          kSums<T>,
           kWidest<T>,
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),

@@ -1,29 +1,19 @@
 // Register tiles of the products of transformed values (kernels/winograd.hpp).
 #pragma once
-#include "kernels/vec.hpp"
+#include "kernels/registers.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-// Registers left for sums beside NV vectors of u and one broadcast; without fused multiply-add a product needs one too.
-#if FASTCONV_VEC_REGISTERS == 32
-constexpr int kMostSums = 24, kVectors = 4;
-#elif defined(__FMA__)
-constexpr int kMostSums = 12, kVectors = 2;
-#else
-constexpr int kMostSums = 8, kVectors = 2;
-#endif
+constexpr int kVectors = FASTCONV_VEC_REGISTERS == 32 ? 4 : 2;
 constexpr int kTiles = 8;
 // Tiles of a product: no more than the processor's pipelines take.
 constexpr int64_t most_tiles(int64_t vectors) {
   const int64_t most = vectors > 1 ? 6 : kTiles;
   return kMostSums / vectors < most ? kMostSums / vectors : most;
 }
-// Sums over tiles are as quick with fewer for float64, and half the code, as in kernels/conv.cpp.
-template <class T>
-constexpr int kSums = sizeof(T) == 8 && kMostSums > 16 ? 16 : kMostSums;
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
 
 // acc[t][r] += u[r] v[t], the latter's values Step apart.
