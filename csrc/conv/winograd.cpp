@@ -14,7 +14,8 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block
-constexpr int64_t kOwnBytes = 768 << 10;     // transformed weights of a task
+constexpr int64_t kOwnBytes = 448 << 10;     // transformed weights of a task, in the L2 cache beside its inputs;
+constexpr int64_t kPartsBytes = 768 << 10;   // of all parts of a kernel
 constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weights are read once for each
 constexpr int64_t kMostBytes = 12 << 20;     // transformed input of a block, whatever the number of channels
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
@@ -325,9 +326,9 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   plan.depth = s.channels;
   if (plan.transforms_weights || (flat && s.shape.parts() > 1))
     plan.depth = std::min(
-        s.channels,
-        round_up(kOwnBytes / item / (planes * s.shape.slices / s.shape.results() * std::max(kRowsAtOnce, lanes<T>())),
-                 lanes<T>()));
+        s.channels, round_up((s.shape.parts() > 1 ? kPartsBytes : kOwnBytes) / item /
+                                 (planes * s.shape.slices / s.shape.results() * std::max(kRowsAtOnce, lanes<T>())),
+                             lanes<T>()));
   plan.workspace_bytes = Sizes<T>(s, plan).total();
   return plan;
 }

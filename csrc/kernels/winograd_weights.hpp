@@ -39,7 +39,7 @@ __attribute__((noinline)) void gather_taps(const WinogradWeights<T>& a, int64_t 
                                            T* taps) {
   constexpr int VL = kLanes<T>, kTaps = R * R;
   const T* w = a.w + c0 * a.channel_stride;
-  if constexpr (R == 3)
+  if constexpr (R == 3 && sizeof(T) == 4)
     if (step == 1 && a.channel_stride == kTaps && channels == kTapChannels)
       return dense_taps<T, kTapChannels * kTaps>(taps, w + a.tap[0], a.row_stride);
   for (; channels > 0; --channels, w += a.channel_stride, taps += kTaps * VL) {
