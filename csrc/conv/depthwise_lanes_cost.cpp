@@ -28,13 +28,15 @@ class Costs {
         width_(backward_ ? w_.in : w_.out),
         height_(static_cast<double>(backward_ ? h_.in : h_.out)),
         x_(static_cast<double>(channels_ * (backward_ ? h_.out * w_.out : h_.in * w_.in))),
+        y_(height_ * static_cast<double>(width_)),
         depth_(static_cast<double>(channels_ * p.taps()) / static_cast<double>(backward_ ? h_.stride * w_.stride : 1)) {
   }
 
   // A product, and an element's way through a transpose.
   double in_lanes(int64_t lanes) const {
     const double product = w_.k == 1 ? 0.25 : 0.12,  // of one column of taps, each loads its own inputs
-        block = height_ * static_cast<double>(width_) * (product * depth_ + 1.75) + 1.45 * x_;
+        block = y_ * product * depth_ + transposes(y_, 1.75) +
+                static_cast<double>(channels_) * transposes(x_ / static_cast<double>(channels_), 1.45);
     return 400 + static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
   }
   template <class T>
@@ -43,6 +45,13 @@ class Costs {
   }
 
  private:
+  // Elements of a plane: more where planes side by side do not fit the L2 cache, or their lines one set of the L1
+  // cache.
+  static double transposes(double plane, double element) {
+    constexpr double kLarge = 1 << 13, kSet = 1 << 10;
+    return plane * (element + (plane > kLarge ? 0.65 : 0) + (std::fmod(plane, kSet) == 0 ? 0.8 : 0));
+  }
+
   // A product, a vector and a plane, and what is packed of x.
   template <class T>
   double plane(double lanes) const {
@@ -60,11 +69,16 @@ class Costs {
                                                (weight_ ? 12 : 5));
     if (backward_ && spreads_squares<T>(p_))
       return 4 * static_cast<double>(ceil_div(h_.in, 2)) * std::ceil(static_cast<double>(width_) / (2 * lanes)) + 35;
-    const double packed = w_.stride > 2 ? 0.9 * x_ : w_.stride == 1 && zeros_ ? 0 : 1.2 * x_ / lanes;
-    // Where registers are few, a square's weights are loaded again.
-    if (weight_) return vectors * (squares ? 0.43 * depth_ : 0.18 * depth_ + 2.2) + 60 + 2 * depth_ + packed;
+    const double packed = w_.stride > 2                            ? 0.9 * x_
+                          : w_.stride == 1 && zeros_               ? 0
+                          : w_.stride == 1 || backward_ || weight_ ? 1.2 * x_ / lanes
+                                                                   : 1.8 * x_ / lanes;
+    // A vector of x meets all taps above one another, or but one; where registers are few, a square's weights are
+    // loaded again.
+    const double product = h_.k > 1 ? 1 : 3.5;
+    if (weight_) return vectors * (squares ? 0.43 * depth_ : 0.18 * product * depth_ + 2.2) + 60 + 2 * depth_ + packed;
     const double step = squares ? static_cast<double>(w_.stride) : 1;  // so many vectors of lines are read
-    const double all = vectors * (0.13 * depth_ + 1.6) * step + 40 + packed;
+    const double all = vectors * (0.13 * product * depth_ + 1.6) * step + 40 + packed;
     if (!backward_) return all;
     return all * (w_.stride == 1 ? 1 : w_.stride == 2 ? 1.35 : 2.4) * (zeros_ ? 1 : w_.stride == 1 ? 2 : 2.4);
   }
@@ -73,7 +87,7 @@ class Costs {
   const ConvAxis &h_, &w_;
   const bool backward_, weight_, zeros_;
   const int64_t channels_, planes_, width_;  // of a group's x, and of y
-  const double height_, x_, depth_;
+  const double height_, x_, y_, depth_;
 };
 
 template <class T>
@@ -83,7 +97,7 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   if (std::min(channels, rows) > 1 || channels * rows > kMostChannels) return false;
   const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight;
   if (2 * (backward ? p.ic : p.oc) <= lanes) return false;
-  if (p.axis[1].out < 2 || p.axis[1].k < 2) return true;  // no rows to speak of
+  if (p.axis[1].out < 2) return true;  // no rows to speak of
   if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p)) return false;
   const Costs costs(p, direction);
   return costs.in_lanes(lanes) < costs.in_rows<T>();
