@@ -175,6 +175,12 @@ SPREAD = [
     Case((4, 18, 20), (3, 3, 3), padding=1, batch=5, ic=3, oc=2),
     Case((7, 30, 24), (3, 3, 3), padding=(2, 1, 1), mode="reflect", batch=5, oc=3),
     Case((3, 40, 40), (3, 3, 3), padding=1, batch=5, ic=16),
+    # Rows of taps: in lanes, or in rows where the image is wide or its planes lie in one set of the cache.
+    *[Case((h, w), (1, 3), padding=(0, 1), batch=5, groups=17) for h, w in ((20, 30), (32, 32), (16, 200))],
+    # Few pairs of channels, of one group or of several.
+    *[Case((12, 17), k, batch=5, ic=8, oc=8) for k in ((3, 3), (1, 3), (3, 1))],
+    *[Case((12, 17), (3, 3), padding=1, batch=5, groups=4, ic=ic, oc=oc) for ic, oc in ((2, 2), (8, 4))],
+    *[Case((12, 17), (2, 2), batch=5, groups=4, ic=4, oc=ic) for ic in (2, 4)],
 ]
 
 
@@ -231,6 +237,8 @@ PIECES = [
     Case((4, 11, 12), (5, 3, 3), (3, 1, 1), ((1, 1), (0, 0), (1, 1)), batch=2, groups=3),
     Case((3, 11, 12), (3, 3, 3), (3, 2, 2), groups=3),
     Case((3, 1, 2500), (3, 1, 6), (3, 1, 1), groups=2),
+    # A stride of two in a dx that is fetched ahead.
+    Case((230, 230), (3, 3), 2, 1, groups=41),
 ]
 
 
@@ -290,6 +298,29 @@ def test_auto_takes_it(direction: str, x: tuple[int, ...], w: tuple[int, ...], o
     asked = fc.explain(x, w, direction=direction, algorithm="depthwise", **options)
     assert asked["workspace_bytes"] == plan["workspace_bytes"] > 0
     assert fc.explain(x, w, direction=direction, algorithm="direct", **options)["algorithm"] == "direct"
+
+
+@pytest.mark.parametrize(
+    ("direction", "ic", "oc", "kernel"),
+    [
+        ("forward", 8, 8, (3, 3)),
+        ("forward", 2, 4, (3, 1)),
+        ("forward", 8, 2, (1, 3)),
+        ("grad_input", 1, 8, (3, 3)),
+        ("grad_input", 4, 4, (2, 2)),
+        ("grad_weight", 8, 2, (3, 3)),
+        ("grad_weight", 2, 2, (1, 3)),
+    ],
+)
+def test_auto_takes_it_for_few_pairs_of_channels(direction: str, ic: int, oc: int, kernel: tuple[int, int]) -> None:
+    def algorithm(groups: int) -> str:
+        x, w = (1, ic * groups, 28, 28), (oc * groups, ic, *kernel)
+        return str(fc.explain(x, w, groups=groups, padding="same", direction=direction)["algorithm"])
+
+    if fc.explain((1, 1, 9, 9), (1, 1, 3, 3))["isa"] == "v4":  # has registers for it
+        assert algorithm(1) == "depthwise"
+        if kernel != (3, 3):
+            assert algorithm(16) == "direct"
 
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])

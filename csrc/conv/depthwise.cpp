@@ -211,7 +211,8 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
   constexpr int64_t kFewRows = 6, kSomeRows = 8, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024,
-                    kManyTaps = 25;
+                    kManyTaps = 25, kLeastImage = 64, kFewChannels = 8, kFewPairs = 4, kPairs = 16, kPairsOfMany = 9,
+                    kPairsOfSquares = 64, kSeveralTaps = 5, kImage = 4096;
   const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
   const int64_t pixels = s.height * s.width;
   if (s.volume) {
@@ -220,7 +221,19 @@ bool depthwise_pays(const DepthwiseShape& s) {
     if (!registers && (s.channels == 1 || s.rows > 1)) return false;
   }
   if (s.height < 2 || s.taps < 2 || s.channels * s.taps > kMostDepthwiseTaps) return false;
-  if (s.kernel_height < 2) return s.rows == 1 && s.channels == 1 && s.height > 8 && pixels > kSmallImage;
+  const int64_t pairs = s.rows * s.channels;
+  const bool quick = registers && s.stride == 1 && !s.volume;  // nothing is packed
+  if (s.kernel_height < 2) {
+    if (!quick || s.groups > 1) return pairs == 1 && s.height > kBandRows && pixels > kSmallImage;
+    const bool few = s.taps < kSeveralTaps;
+    return s.height >= kBandRows &&
+           (pairs <= (few ? kPairsOfMany : kFewPairs) || (s.rows <= (few ? 2 : 1) && s.channels <= kFewChannels));
+  }
+  if (quick && pixels >= kLeastImage) {
+    if (s.squares && pairs <= (s.groups > 1 || sizeof(T) == 8 ? kPairs : kPairsOfSquares)) return true;
+    const bool few = s.rows <= kSquare || (s.rows <= kSomeRows && pixels <= kImage);
+    if (s.groups == 1 && few && pairs <= (s.taps < kManyTaps ? kPairs : kPairsOfMany)) return true;
+  }
   if (s.stride == 1 && pixels > kTinyImage) {
     if (registers && s.rows <= kOfManyChannels) return true;  // nothing is packed
     if (s.squares && s.rows <= kSquare && s.channels <= kSquare) return true;

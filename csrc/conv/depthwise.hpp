@@ -55,6 +55,7 @@ constexpr int64_t kMostDepthwiseTaps = 2048;  // of all channels of a group
 
 // What decides whether the tile is worth more than the packed one, whose rows are output channels.
 struct DepthwiseShape {
+  int64_t groups;
   int64_t channels, rows;  // of a group
   int64_t taps;            // of a channel
   int64_t kernel_height;

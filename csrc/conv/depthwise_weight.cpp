@@ -27,10 +27,17 @@ constexpr int64_t kMostDepth = 2048;        // taps of an output channel
 constexpr int64_t kFewRows = 2;             // of a group, for which its channels are not worth packing
 
 // Measured against the packed tiles: few products of channels, or one channel of a small image.
-bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool squares, bool many_registers) {
+bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool squares, bool many_registers,
+                   bool single) {
   constexpr int64_t kFewChannels = 4, kSeveralRows = 4, kSomeRows = 8, kMoreRows = 16, kTinyImage = 64,
-                    kOwnKernel = 400, kSmallImage = 1024;
+                    kOwnKernel = 400, kSmallImage = 1024, kPairs = 16, kManyTaps = 25;
   if (p.axis[1].out < 2) return false;
+  if (many_registers && p.groups > 1 && !squares && rows > 1 && channels > 1) return false;
+  if (many_registers && single && p.groups == 1 && channels <= kSomeRows) {
+    if (p.axis[1].k < 2) return p.axis[1].out >= kBandRows && (rows == 1 || rows * channels <= kFewChannels);
+    if (squares) return rows < kSeveralRows || rows * channels <= kPairs;
+    if (rows <= kFewRows && (p.taps() < kManyTaps || p.out_pixels() > kSmallImage)) return true;
+  }
   if (p.axis[1].k < 2) return rows == 1 && channels == 1 && p.axis[1].out > 8 && p.out_pixels() > kSmallImage;
   if (many_registers && p.groups == 1 && !squares && rows >= kSeveralRows) return false;  // dots, six rows at a time
   if (squares && channels > 1 && rows > 1 && p.out_pixels() <= kTinyImage) return false;
@@ -263,7 +270,8 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
   return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) ||
-         gradient_pays(channels, rows, p, has_square_gradient<T>(p), conv_kernels<T>().dot[kMaxDotRows - 1][0]);
+         gradient_pays(channels, rows, p, has_square_gradient<T>(p), conv_kernels<T>().dot[kMaxDotRows - 1][0],
+                       sizeof(T) == sizeof(float));
 }
 
 template <class T>
