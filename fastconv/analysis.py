@@ -14,6 +14,7 @@ from math import prod
 
 import numpy as np
 
+from fastconv.checks import check_whole, whole_numbers
 from fastconv.padding import named_pads
 
 Axes = int | Sequence[int]
@@ -68,7 +69,7 @@ class Cost:
 
 
 def _per_axis(name: str, value: Axes, axes: int, least: int) -> tuple[int, ...]:
-    sizes = (value,) * axes if isinstance(value, int | np.integer) else tuple(value)
+    sizes = (value,) * axes if isinstance(value, int | np.integer) else whole_numbers(name, value)
     if len(sizes) != axes or any(size < least for size in sizes):
         raise ValueError(f"{name} must be {axes} numbers of at least {least}, or one for all axes, got {value!r}")
     return sizes
@@ -77,8 +78,8 @@ def _per_axis(name: str, value: Axes, axes: int, least: int) -> tuple[int, ...]:
 def _pads(padding: Padding, sizes: Sequence[int], reaches: Sequence[int], strides: Sequence[int]) -> list[Pair]:
     if isinstance(padding, str):
         return [named_pads(padding, len(sizes), *axis) for axis in zip(sizes, reaches, strides, strict=True)]
-    given = [padding] * len(sizes) if isinstance(padding, int | np.integer) else list(padding)
-    pads = [[p, p] if isinstance(p, int | np.integer) else list(p) for p in given]
+    given = padding if isinstance(padding, Sequence | np.ndarray) else [padding] * len(sizes)
+    pads = [[p, p] if isinstance(p, int | np.integer) else whole_numbers("padding", p) for p in given]
     if len(pads) != len(sizes) or any(len(pair) != 2 or min(pair) < 0 for pair in pads):
         raise ValueError(f"padding must be {len(sizes)} numbers or pairs of at least 0, got {padding!r}")
     return [(before, after) for before, after in pads]
@@ -147,24 +148,26 @@ def _geometry(
     dilation: Axes,
     groups: int,
 ) -> _Geometry:
+    input_shape, weight_shape = whole_numbers("input_shape", input_shape), whole_numbers("weight_shape", weight_shape)
+    check_whole(1, groups=groups)
     nd = len(weight_shape) - 2
     if nd < 1 or any(size < 1 for size in weight_shape):
-        raise ValueError(f"weight_shape must be (O, C / groups, *kernel), all positive, got {tuple(weight_shape)}")
+        raise ValueError(f"weight_shape must be (O, C / groups, *kernel), all positive, got {weight_shape}")
     if len(input_shape) not in (nd + 1, nd + 2) or any(size < 0 for size in input_shape):
-        raise ValueError(f"input_shape must be (N, C, *{nd} sizes) or (C, *{nd} sizes), got {tuple(input_shape)}")
+        raise ValueError(f"input_shape must be (N, C, *{nd} sizes) or (C, *{nd} sizes), got {input_shape}")
     batch = input_shape[0] if len(input_shape) == nd + 2 else 1
     channels, sizes = input_shape[-nd - 1], input_shape[-nd:]
-    if groups < 1 or weight_shape[0] % groups or channels != groups * weight_shape[1]:
+    if weight_shape[0] % groups or channels != groups * weight_shape[1]:
         raise ValueError(
-            f"groups must divide the channels, got groups={groups}, input_shape={tuple(input_shape)}, "
-            f"weight_shape={tuple(weight_shape)}"
+            f"groups must divide the channels, got groups={groups}, input_shape={input_shape}, "
+            f"weight_shape={weight_shape}"
         )
-    kernel = tuple(weight_shape[2:])
+    kernel = weight_shape[2:]
     strides, dilations = _per_axis("stride", stride, nd, 1), _per_axis("dilation", dilation, nd, 1)
     pads = _pads(padding, sizes, [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)], strides)
     axes = tuple(Axis(n, k, s, d, *p) for n, k, s, d, p in zip(sizes, kernel, strides, dilations, pads, strict=True))
     if any(axis.outputs < 1 for axis in axes):
-        raise ValueError(f"kernel {kernel} does not fit input_shape {tuple(input_shape)} with padding {padding!r}")
+        raise ValueError(f"kernel {kernel} does not fit input_shape {input_shape} with padding {padding!r}")
     return _Geometry(batch, channels, weight_shape[0], groups, axes)
 
 
@@ -238,11 +241,8 @@ def locally_connected_cost(
 
 def dense_cost(in_features: int, out_features: int, batch: int = 1, *, bias: bool = True) -> Cost:
     """Cost of a dense layer: ``in_features * out_features`` weights, each used once a sample."""
-    if in_features < 1 or out_features < 1 or batch < 0:
-        raise ValueError(
-            f"in_features and out_features must be positive and batch not negative, got {in_features}, "
-            f"{out_features}, {batch}"
-        )
+    check_whole(1, in_features=in_features, out_features=out_features)
+    check_whole(0, batch=batch)
     pairs = in_features * out_features
     return Cost(
         inputs=batch * in_features,

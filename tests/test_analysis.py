@@ -169,3 +169,19 @@ def test_receptive_field_is_the_support_of_the_gradient(layers: list[tuple[int, 
 def test_errors_name_the_argument(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: analysis.conv_cost(3, (2, 1, 3, 3)), "input_shape must be a sequence of integers, got 3"),
+        (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3.0)), r"weight_shape must be a sequence .*3\.0"),
+        (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), stride=1.5), "stride must be .*1.5"),
+        (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), padding=None), "padding must be .*None"),
+        (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), groups="1"), "groups must be an integer, got '1'"),
+        (lambda: analysis.dense_cost(4.0, 4), "in_features must be an integer, got 4.0"),
+    ],
+)
+def test_other_types_are_named_too(call: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call()  # type: ignore[operator]

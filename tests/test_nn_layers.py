@@ -360,6 +360,32 @@ def test_wrong_arguments(make: Callable[[], object], message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Conv2d("3", 4, 3), "in_channels must be an integer, got '3'"),
+        (lambda: nn.ConvTranspose1d(3, None, 3), "out_channels must be an integer, got None"),
+        (lambda: nn.Conv3d(3, 4, 3, groups=1.0), "groups must be an integer, got 1.0"),
+        (lambda: nn.LocallyConnected2d(True, 1, 3, 3), "in_channels must be an integer, got True"),
+        (lambda: nn.Linear(2, 3.0), "out_features must be an integer, got 3.0"),
+        (lambda: nn.Maxout(2, 3, "2"), "pieces must be an integer, got '2'"),
+        (lambda: nn.BatchNorm2d([3]), r"num_features must be an integer, got \[3\]"),
+        (lambda: nn.BatchNorm2d(3, eps=None), "eps must be a number, got None"),
+        (lambda: nn.Dropout("0.5"), "p must be a number, got '0.5'"),
+        (lambda: nn.Dropout(rng=7), "rng must be a numpy.random.Generator or None, got 7"),
+        (lambda: nn.FractionalMaxPool2d(2, 3, rng=7), "rng must be .* got 7"),
+        (lambda: nn.Softmax(temperature="1"), "temperature must be a number, got '1'"),
+        (lambda: nn.LeakyReLU(None), "negative_slope must be a number, got None"),
+        (lambda: nn.ELU("1"), "alpha must be a number, got '1'"),
+        (lambda: nn.L2("1"), "strength must be a number, got '1'"),
+        (lambda: nn.CrossEntropyLoss(label_smoothing=None), "label_smoothing must be a number, got None"),
+    ],
+)
+def test_arguments_of_other_types(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
 def test_max_pool_takes_ceil_mode_by_name() -> None:
     """PyTorch's fifth argument is return_indices."""
     with pytest.raises(TypeError, match="positional"):

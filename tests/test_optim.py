@@ -212,6 +212,8 @@ def test_schedules() -> None:
         (lambda: optim.SGD(parameters(), momentum=1), "momentum must be in"),
         (lambda: optim.SGD(parameters(), nesterov=True), "nesterov needs"),
         (lambda: optim.Adam(parameters(), betas=(0.9, 1)), r"betas\[1\] must be in"),
+        (lambda: optim.Adam(parameters(), betas=(0.9,)), r"betas must be two numbers, got \(0.9,\)"),
+        (lambda: optim.AdamW(parameters(), betas=0.9), "betas must be two numbers, got 0.9"),
         (lambda: optim.StepLR(optim.SGD(parameters()), 0), "step_size"),
         (lambda: optim.CosineAnnealingLR(optim.SGD(parameters()), 0), "T_max"),
         (lambda: optim.clip_grad_norm_([], -1), "max_norm"),

@@ -52,6 +52,8 @@ def test_messages_instead_of_tracebacks(
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"not this")
     assert main(["train", "--data", "mnist"]) == 2
     assert "fastconv train: " in capsys.readouterr().err
+    assert main(["train", "--augment", "flip", "none"]) == 2
+    assert "--augment none goes with nothing else, got flip none" in capsys.readouterr().err
     assert main(["train", "--data", "digits", "--model", "lenet5"]) == 2
     assert "lenet5 needs images of 16x16 or more, got 8x8" in capsys.readouterr().err
     assert run(tmp_path / "nan", "--lr", "1e30", "--epochs", "1") == 1

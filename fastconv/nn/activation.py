@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastconv import _core
+from fastconv.checks import check_generator, check_numbers
 from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Reused, laid_as
 
@@ -39,6 +40,7 @@ class LeakyReLU(Module):
     """``x`` where positive, ``negative_slope * x`` elsewhere; ``LeakyReLU(0.1)`` is ``max(0.1 x, x)``."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
+        check_numbers(negative_slope=negative_slope)
         self.negative_slope = negative_slope
 
     def forward(self, x: Array) -> Array:
@@ -57,6 +59,7 @@ class ELU(Module):
     """``x`` where positive, ``alpha (exp(x) - 1)`` elsewhere (Clevert et al., 2015)."""
 
     def __init__(self, alpha: float = 1.0) -> None:
+        check_numbers(alpha=alpha)
         self.alpha = alpha
 
     def forward(self, x: Array) -> Array:
@@ -131,6 +134,7 @@ class Softmax(Module):
     """
 
     def __init__(self, dim: int = 1, temperature: float = 1.0) -> None:
+        check_numbers(temperature=temperature)
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}")
         self.dim, self.temperature = dim, temperature
@@ -179,6 +183,8 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
+        check_numbers(p=p)
+        check_generator(rng)
         if not 0 <= p < 1:
             raise ValueError(f"p must be in [0, 1), got {p}")
         self.p = p

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastconv import functional
+from fastconv.checks import check_whole
 from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
 
@@ -24,10 +25,9 @@ def per_axis(value: Axes, nd: int, name: str) -> tuple[int, ...]:
 
 
 def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:
-    if groups < 1 or in_channels < 1 or out_channels < 1 or in_channels % groups or out_channels % groups:
-        raise ValueError(
-            f"in_channels {in_channels} and out_channels {out_channels} must be positive multiples of groups {groups}"
-        )
+    check_whole(1, in_channels=in_channels, out_channels=out_channels, groups=groups)
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(f"groups {groups} must divide in_channels {in_channels} and out_channels {out_channels}")
 
 
 class _ConvBase(Module):
@@ -200,6 +200,7 @@ class LocallyConnected2d(Module):
         stride: Axes = 1,
         bias: bool = True,
     ) -> None:
+        check_whole(1, in_channels=in_channels, out_channels=out_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.input_size = per_axis(input_size, 2, "input_size")
         self.kernel_size = per_axis(kernel_size, 2, "kernel_size")

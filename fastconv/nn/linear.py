@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from fastconv import _core, functional
+from fastconv.checks import check_whole
 from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
 
@@ -56,8 +57,7 @@ class Linear(Module):
     fuses_relu = True
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        if in_features < 1 or out_features < 1:
-            raise ValueError(f"in_features and out_features must be positive, got {in_features} and {out_features}")
+        check_whole(1, in_features=in_features, out_features=out_features)
         weight = np.empty((out_features, in_features), np.float32)
         self.weight = Parameter(init.default_(weight, in_features), "weight")
         self.bias = Parameter(init.default_(np.empty(out_features, np.float32), in_features), "bias") if bias else None
@@ -115,8 +115,7 @@ class Maxout(Module):
     """
 
     def __init__(self, in_features: int, out_features: int, pieces: int = 2, bias: bool = True) -> None:
-        if pieces < 1:
-            raise ValueError(f"pieces must be at least 1, got {pieces}")
+        check_whole(1, out_features=out_features, pieces=pieces)
         self.out_features, self.pieces = out_features, pieces
         self.linear = Linear(in_features, out_features * pieces, bias)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.checks import check_numbers
 from fastconv.nn.activation import log_softmax, sigmoid
 from fastconv.nn.module import Array, Parameter
 
@@ -64,6 +65,7 @@ class CrossEntropyLoss(Loss):
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
+        check_numbers(label_smoothing=label_smoothing)
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
         self.label_smoothing = label_smoothing
@@ -152,6 +154,7 @@ class Penalty:
     """
 
     def __init__(self, strength: float) -> None:
+        check_numbers(strength=strength)
         if not strength >= 0:
             raise ValueError(f"strength must not be negative, got {strength}")
         self.strength = strength

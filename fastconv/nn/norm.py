@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastconv import _core
+from fastconv.checks import check_numbers, check_whole
 from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
 
 
@@ -25,6 +26,8 @@ class _BatchNorm(Module):
     dims: ClassVar[tuple[int, ...]]
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
+        check_whole(1, num_features=num_features)
+        check_numbers(eps=eps, momentum=momentum)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32), "weight") if affine else None
         self.bias = Parameter(np.zeros(num_features, np.float32), "bias") if affine else None

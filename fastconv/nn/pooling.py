@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastconv import pooling
+from fastconv.checks import check_generator
 from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Reused
 
@@ -147,6 +148,7 @@ class _FractionalMaxPool(_WinnerPool):
         rng: np.random.Generator | None = None,
     ) -> None:
         super().__init__(kernel_size, output_size=output_size, output_ratio=output_ratio)
+        check_generator(rng)
         self.rng = rng or init.generator()
 
     def forward(self, x: Array) -> Array:

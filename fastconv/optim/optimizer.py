@@ -121,6 +121,8 @@ class Adam(Optimizer):
         *,
         l1: float = 0.0,
     ) -> None:
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ValueError(f"betas must be two numbers, got {betas!r}")
         _below_one(**{"betas[0]": betas[0], "betas[1]": betas[1]})
         _at_least_zero(eps=eps)
         self.betas, self.eps = betas, eps

@@ -50,6 +50,8 @@ def _augmentation(options: argparse.Namespace, training: data.Dataset) -> Any:
     pixels = 1 if options.data == "digits" else 2
     steps = {"shift": data.shift(pixels, fill=float(training.x.min())), "flip": data.flip()}
     wanted = options.augment or _AUGMENT.get((options.model, options.data), ())
+    if "none" in wanted and set(wanted) != {"none"}:
+        raise ValueError(f"--augment none goes with nothing else, got {' '.join(wanted)}")
     chosen = [steps[name] for name in wanted if name != "none"]
     return data.compose(*chosen) if chosen else None
 

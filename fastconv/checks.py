@@ -1,0 +1,41 @@
+"""Numbers that callers give: an error names the argument and shows its value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_whole(least: int, **values: Any) -> None:
+    """Raises TypeError for a value that is no integer, ValueError for one below ``least``."""
+    for name, value in values.items():
+        if not _is_whole(value):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def check_numbers(**values: Any) -> None:
+    """Raises TypeError for a value that is no real number."""
+    for name, value in values.items():
+        if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+
+
+def check_generator(rng: Any) -> None:
+    """Raises TypeError unless ``rng`` is None or a generator of numpy's."""
+    if not isinstance(rng, np.random.Generator | None):
+        raise TypeError(f"rng must be a numpy.random.Generator or None, got {rng!r}")
+
+
+def whole_numbers(name: str, value: Any) -> tuple[int, ...]:
+    """``value`` as a tuple. Raises TypeError unless it is a sequence of integers."""
+    if isinstance(value, Sequence | np.ndarray) and all(map(_is_whole, value)):
+        return tuple(value)
+    raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
