@@ -6,8 +6,10 @@
 #include "base/parallel.hpp"
 #include "conv/block.hpp"
 #include "conv/correlation.hpp"
+#include "conv/depthwise.hpp"
 #include "conv/fft.hpp"
 #include "conv/operands.hpp"
+#include "conv/strided_cost.hpp"
 #include "kernels/conv.hpp"
 
 namespace fastconv {
@@ -22,6 +24,7 @@ constexpr int64_t kDeep = 128;               // channels of dy
 constexpr int64_t kCollides = 4096;          // bytes: lines at multiples of it share a set of the L1 cache
 constexpr int64_t kLeastChannels = 16;       // shorter sums do not repay adding their results up
 constexpr int64_t kFew = 12;                 // channels of dx: more fill tiles of their own, and Winograd's
+constexpr int64_t kSome = 32;                // the same with a stride
 constexpr double kAdding = 0.3;              // channels of dy, a byte of a vector
 // Without a stride, beside the tiles of few rows:
 constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
@@ -398,8 +401,20 @@ class PatchSum {
 double with_adding(const ConvProblem& p, int64_t bytes) {
   return 1 + kAdding * static_cast<double>(bytes) / static_cast<double>(p.oc / p.groups);
 }
+
+// Elements of dx and lines of them, an image.
+double elements(const ConvProblem& p) {
+  return static_cast<double>(p.ic * p.axis[0].in) * static_cast<double>(p.axis[1].in * p.axis[2].in);
+}
+double lines(const ConvProblem& p) { return static_cast<double>(p.ic * p.axis[0].in * p.axis[1].in); }
+
+// Of an image. What adding with a stride takes is fitted, as strided_pieces_cost is.
 double cost(const ConvProblem& p, const Machine& m) {
-  return p.macs() / (2 * m.lanes) * with_adding(p, m.lanes * m.size);
+  const double patches = static_cast<double>(p.ic / p.groups * p.taps() * p.out_pixels()) * p.groups,
+               products = patches * static_cast<double>(p.oc / p.groups) / (2 * m.lanes);
+  if (p.axis[2].stride == 1) return products * with_adding(p, m.lanes * m.size);
+  return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) +
+         55 * static_cast<double>(p.axis[2].stride) * lines(p) + 8000;
 }
 
 // Whether each axis keeps its size under three taps, or has one: squares read dy where it stands.
@@ -421,14 +436,34 @@ bool beats_tiles(const ConvProblem& p, const Machine& m) {
   return with_adding(p, m.lanes * m.size) * static_cast<double>(p.out_pixels()) < tiles * static_cast<double>(pixels);
 }
 
+// Whether they are quicker than a piece for each residue of a stride.
+bool beats_pieces(const ConvProblem& p, const Machine& m) {
+  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  if (p.ic / p.groups > kSome && !are_apart(p)) return false;
+  const double products = p.macs() / static_cast<double>(p.mb) / (2 * m.lanes);
+  return cost(p, m) <
+         strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), d.stride * h.stride * w.stride);
+}
+
 bool suits(const ConvProblem& p, const Machine& machine) {
-  if (p.taps() == 1 || p.oc / p.groups < kLeastChannels || p.mb * p.ic * p.out_pixels() == 0) return false;
+  if (p.taps() == 1 || p.mb * p.ic * p.oc * p.out_pixels() == 0) return false;
   for (const ConvAxis& a : p.axis)
-    if (a.stride > a.k || (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0)) return false;
-  if (are_apart(p)) return true;
-  if (p.ic / p.groups > kFew || (p.axis[2].stride == 1 && !beats_tiles(p, machine))) return false;
+    if (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0) return false;
+  const bool pays = p.axis[2].stride > 1
+                        ? beats_pieces(p, machine)
+                        : p.oc / p.groups >= kLeastChannels && p.ic / p.groups <= kFew && beats_tiles(p, machine);
+  if (!pays) return false;
   const Patches s(p, machine);
   return s.rows() * s.plane * s.size <= kMostBytes;
+}
+
+// Whether a depthwise sum takes the two phases of a stride together.
+template <class T>
+bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
+  const ConvAxis &h = p.axis[1], &w = p.axis[2];
+  return algorithm == Algorithm::automatic && w.stride == 2 && p.oc / p.groups < kLeastChannels &&
+         depthwise_pays<T>({p.oc / p.groups, p.ic / p.groups, p.axis[0].k * ceil_div(h.k, h.stride) * w.k, h.k, h.in,
+                            w.in, 1, false, !is_plane(p.axis[0])});
 }
 
 template <class T>
@@ -437,7 +472,7 @@ bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
   FftAxes axes = fft_axes(p);
   std::swap(axes.channels, axes.rows);
   const FftPlan plan = choose_fft<T>(algorithm, axes, false);
-  return plan.applies() && plan.cost * static_cast<double>(p.mb) < cost(p, machine<T>());
+  return plan.applies() && plan.cost < cost(p, machine<T>());
 }
 
 void describe(const Patches& s, const Machine& machine, ConvPlan& plan) {
@@ -448,7 +483,7 @@ void describe(const Patches& s, const Machine& machine, ConvPlan& plan) {
   plan.block_channels = s.oc;
   plan.block_pixels = s.strip * s.line;
   plan.threads = s.threads;
-  plan.cost = cost(s.p, machine);
+  plan.cost = cost(s.p, machine) * static_cast<double>(s.p.mb);
 }
 
 }  // namespace
@@ -456,7 +491,7 @@ void describe(const Patches& s, const Machine& machine, ConvPlan& plan) {
 template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
   return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, machine<T>()) &&
-         !is_fourier<T>(p, algorithm);
+         !is_fourier<T>(p, algorithm) && !is_depthwise<T>(p, algorithm);
 }
 
 template <class T>

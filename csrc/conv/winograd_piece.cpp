@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "conv/strided_cost.hpp"
 #include "conv/winograd_border.hpp"
 
 namespace fastconv {
@@ -37,6 +38,20 @@ WinogradShape shape_of(const Operands<T>& c, const PieceBox& box) {
   large.side = kWinogradLargeIn;
   const auto cost = [&](const WinogradShape& s) { return image_cost(c, box, s) + 0.75 * weight_cost(c, s); };
   return cost(large) < cost(shape) ? large : shape;
+}
+
+// Of an image by the direct algorithm, in the same measure.
+template <class T>
+double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64_t (&outputs)[3]) {
+  constexpr double kMeasured = 1.5;  // cycles of phases, an estimated one
+  const WeightRows<T>& w = c.rows;
+  const double all = static_cast<double>(w.groups * w.rows), per_cycle = 2 * conv_kernels<T>().lanes;
+  if (!shape.phases)
+    return shape.products() * all * w.channels * outputs[0] * outputs[1] * outputs[2] / (per_cycle * 0.85);
+  const double images = static_cast<double>(c.images()), lines = all * c.y.shape[2] * c.y.shape[3];
+  const double products = all * static_cast<double>(w.w.shape[2] * w.w.shape[3] * w.w.shape[4]) *
+                          static_cast<double>(c.x.size()) / (images * w.groups);
+  return strided_pieces_cost(products / per_cycle, w.rows, lines, lines * c.y.shape[4], 4) / kMeasured;
 }
 
 // Of the four phases of a stride of two; `box` has the taps that any of them has.
@@ -97,9 +112,8 @@ bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const Win
   if (c.algorithm == Algorithm::winograd) return true;
   const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
   if (!large_enough_for_winograd(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return false;
-  const double direct = static_cast<double>(shape.products() * w.groups * w.rows) * w.channels * outputs[0] *
-                        outputs[1] * outputs[2] / (2 * conv_kernels<T>().lanes * 0.85);
-  return image_cost(c, box, shape) + (c.transformed(shape.large()) ? 0 : weight_cost(c, shape)) < direct;
+  return image_cost(c, box, shape) + (c.transformed(shape.large()) ? 0 : weight_cost(c, shape)) <
+         direct_cost(c, shape, outputs);
 }
 
 template <class T>
