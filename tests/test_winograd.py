@@ -56,7 +56,19 @@ FURTHER = [  # two and five taps, taps apart, slices of taps
     Case((9, 8, 7), (3, 3, 3), padding=(2, 1, 2), dilation=(2, 1, 2), groups=2, ic=18, oc=5, flip=True),
     Case((7, 6, 9), (4, 5, 5), padding=(2, 2, 2), ic=5, oc=33),
 ]
-BORDERS = [  # padding by one, whose share of the input gradient the blocks at the border compute
+BORDERS = [  # padding whose share of the input gradient tiles add where it came from
+    *[
+        Case(size, (5, 5), padding=2, mode=m, batch=2, ic=9, oc=18)
+        for m in MODES
+        for size in [(3, 5), (27, 14), (6, 63)]
+    ],
+    *[Case((29, 36), (3, 3), padding=d, dilation=d, mode=m, ic=9, oc=18) for m in MODES for d in (2, 8)],
+    *[Case((9, 7), (3, 3), padding=((11, 16), (20, 9)), mode=m, ic=9, oc=18) for m in MODES],  # more than there is
+    *[Case((13, 12), (2, 2), padding=1, mode=m, ic=9, oc=18) for m in MODES],
+    # several blocks, which add to the same lines: next to one another, at both ends, apart
+    *[Case((110, 68), (5, 5), padding=(3, 2), mode=m, batch=2, ic=18, oc=17) for m in ("reflect", "circular")],
+    Case((75, 74), (3, 3), padding=9, dilation=9, mode="reflect", ic=17, oc=18),
+    Case((3, 67, 70), (2, 3, 3), padding=(1, 2, 1), mode="circular", ic=17, oc=18),
     *[
         Case(size, (3, 3), padding=1, mode=m, batch=2, ic=9, oc=18)
         for m in MODES
@@ -163,6 +175,17 @@ def test_threads_and_batch_change_no_bit(case: Case, dtype: Any) -> None:
     for i in range(5):
         assert_same_bits(alone.forward(x[i], w, b, algorithm="winograd"), y[i])
         assert_same_bits(alone.grad_input(g[i], w, algorithm="winograd"), dx[i])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(13, 14), (70, 93)], ids=str)
+def test_gradients_are_added_to_outputs_of_any_layout(size: tuple[int, int], mode: str, dtype: Any) -> None:
+    case = Case(size, (3, 3), padding=2, mode=mode, batch=2, ic=17, oc=18)
+    _, w, _, g = random(case, dtype)
+    dx = case.grad_input(g, w, algorithm="winograd")
+    out = np.full((2, *size, 17), np.nan, dtype).transpose(0, 3, 1, 2)
+    assert_same_bits(case.grad_input(g, w, algorithm="winograd", out=out), dx)
+    assert_same_bits(case.grad_input(g, w, algorithm="winograd", out=np.full_like(dx, np.nan)[:, :, ::-1, ::-1]), dx)
 
 
 @pytest.mark.skipif(fc.explain((1, 1, 5), (1, 1, 1))["isa"] == "v2", reason="has no large tiles")

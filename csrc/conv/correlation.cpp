@@ -54,12 +54,6 @@ void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<c
   run_pieces(p, Direction::forward, operands);
 }
 
-// Whether padding adds to some of an input gradient: it does so last, and the activation comes after it.
-bool padding_adds(const ConvProblem& p) {
-  const auto adds = [](const ConvAxis& a) { return a.mode != Mode::zeros && a.pad_before + a.pad_after > 0; };
-  return std::any_of(p.axis, p.axis + 3, adds);
-}
-
 }  // namespace
 
 template <class T>
@@ -97,9 +91,9 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::dense:
       if (run_dense_gradient(w, dy, dx)) break;
       [[fallthrough]];
-    case Way::pieces: {
+    case Way::pieces: {  // what padding adds comes last, and the activation behind it
       Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
-      clamped = operands.clamps = operands.clamps && !padding_adds(p);
+      clamped = operands.clamps = operands.clamps && !std::any_of(p.axis, p.axis + 3, padding_adds);
       run_pieces(p, Direction::backward_input, operands);
     }
   }

@@ -51,13 +51,8 @@ class Pieces {
 
  private:
   void backward(const ConvProblem& p) {
-    if (squares_with_folds(p) || spread_with_zeros(p)) return;
+    if (squares_with_folds(p) || winograd_with_folds(p) || spread_with_zeros(p)) return;
     const BackwardPieces axis[3] = {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])};
-    if (Vector<WinogradEnd> ends[2]; WinogradPiece<T>::find_ends(c_, axis, ends)) {
-      const PieceBox box{axis[0].set[0], axis[1].set[0], axis[2].set[0]};
-      WinogradPiece<T> plan(c_, box, ends);
-      return follow(box, plan);
-    }
     Piece both[2];
     const bool phases = WinogradPiece<T>::find_phases(c_, axis, both);
     if (const int64_t images = images_at_once(p); !phases && !total_ && images < p.mb) return in_turns(p, images);
@@ -109,6 +104,24 @@ class Pieces {
     if (WinogradPiece<T>::suits(c_, box) || !DepthwisePiece<T>::suits(c_, box)) return false;
     DepthwisePiece<T> plan = DepthwisePiece<T>(c_, box).with_fold(fold_h, fold_w);
     follow(box, plan);
+    return true;
+  }
+
+  // Winograd's squares with what padding adds to h and w by one plan. False if that is nothing, or it is another sum.
+  bool winograd_with_folds(const ConvProblem& p) {
+    const ConvAxis &h = p.axis[1], &w = p.axis[2];
+    if (!(padding_adds(h) || padding_adds(w)) || p.axis[0].stride > 1) return false;
+    const BackwardPieces d = backward_pieces(p.axis[0]);
+    const Piece forward_h = forward_piece(h), forward_w = forward_piece(w);
+    const PieceBox box{d.set[0], forward_h, forward_w};
+    if (!WinogradPiece<T>::spreads(c_, box)) return false;
+    WinogradPiece<T> plan(c_, box, true);
+    if (!plan.keeps_little()) return false;
+    follow(box, plan);
+    if (d.add.empty()) return true;
+    for (const Piece& pd : d.add)
+      for (const Piece& ph : all_pieces(h, backward_pieces(h)))
+        for (const Piece& pw : all_pieces(w, backward_pieces(w))) piece({pd, ph, pw});
     return true;
   }
 

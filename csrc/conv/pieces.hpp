@@ -29,6 +29,11 @@ Piece forward_piece(const ConvAxis& axis);
 // many, and each input meets each tap once.
 bool circulates(const ConvAxis& axis);
 
+// Whether padding adds something to the adjoint of an axis besides.
+inline bool padding_adds(const ConvAxis& a) {
+  return a.mode != Mode::zeros && a.pad_before + a.pad_after > 0 && !circulates(a);
+}
+
 // The adjoint of an axis: that of zero padding, one piece for each residue of the stride, which sets the outputs, and
 // what the padding adds to some of them.
 struct BackwardPieces {

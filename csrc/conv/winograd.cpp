@@ -5,9 +5,9 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/range.hpp"
-#include "conv/winograd_border.hpp"
 #include "conv/winograd_patches.hpp"
 #include "conv/winograd_slices.hpp"
+#include "conv/winograd_spread.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -93,7 +93,7 @@ void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, i
 // Sizes in bytes of a task's scratch memory.
 template <class T>
 struct Sizes {
-  int64_t v, m, u, border, pixels;
+  int64_t v, m, u, pixels;
   Sizes(const WinogradSum<T>& s, const WinogradPlan& plan) {
     const Layout<T> layout(s, plan);
     const int64_t phases = s.shape.phases ? 2 : 1, rows = s.shape.out(1),
@@ -102,56 +102,52 @@ struct Sizes {
     m = Arena::rounded_bytes<T>(s.shape.planes() * layout.m_plane);
     const int64_t own = plan.chunk * weight_vector(s, plan.depth);
     u = Arena::rounded_bytes<T>(plan.transforms_weights ? own : 0);
-    border = Arena::rounded_bytes<T>(WinogradBorder<T>::elements(s, plan));
     pixels = Arena::rounded_bytes<T>(
         std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across), rows * columns * lanes<T>()));
   }
-  int64_t total() const { return v + m + u + border + pixels; }
+  int64_t total() const { return v + m + u + pixels; }
 };
 
 template <class T>
 struct Tiles {
   const WinogradSum<T>& s;
   const WinogradPlan& plan;
+  const WinogradSpread<T>* spread;  // or null
   const Layout<T> layout{s, plan};
   const int64_t lanes = conv_kernels<T>().lanes;
   const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
 
   struct Scratch {
-    T *v, *m, *u, *border, *pixels;
+    T *v, *m, *u, *pixels;
     explicit Scratch(const Sizes<T>& n) {
       char* memory = Arena::local().reserve(n.total());
       v = reinterpret_cast<T*>(memory);
       m = reinterpret_cast<T*>(memory += n.v);
       u = reinterpret_cast<T*>(memory += n.m);
-      border = reinterpret_cast<T*>(memory += n.u);
-      pixels = reinterpret_cast<T*>(memory + n.border);
+      pixels = reinterpret_cast<T*>(memory + n.u);
     }
   };
 
   // A block of some groups, and part `part` of the rows. The box counts images, outputs along the depth, and tiles.
   void run(const Box& box, Range groups, int64_t part) const {
     const Scratch scratch(Sizes<T>(s, plan));
-    const WinogradPatchesOf<T> source(s.shape, false, s.axis, s.x, box);
+    const WinogradPatchesOf<T> source(s.shape, s.spreads(), s.axis, s.x, box);
     const WinogradBlock block(s.shape, s.axis, box);
     clear_short(block, scratch.m);
     const int64_t vectors = ceil_div(s.rows, lanes), end = (part + 1) * vectors / plan.row_parts;
-    WinogradBorder<T> border(s, plan, box, scratch.border);
     Slices slices(s.axis[0], s.shape.sources());
     for (int64_t g = groups.begin; g < groups.end; ++g) {
       slices.clear();
       for (int64_t o = box.begin[0]; o < box.end[0]; ++o) {
         slices.fetch(o, [&](int64_t slice, int64_t place) {
           source.transform(slice, g * s.channels, s.channels, scratch.pixels, scratch.v + place * layout.v_slice,
-                           layout.v_plane, layout.v_vector, layout.v_slice,
-                           [&](int64_t c, int64_t n) { border.transform(source, c, n, scratch.pixels); });
+                           layout.v_plane, layout.v_vector, layout.v_slice);
         });
         for (int64_t r = part * vectors / plan.row_parts; r < end; r += plan.chunk) {
           const int64_t n = std::min(plan.chunk, end - r);
           for (int64_t c = 0; c < s.channels; c += plan.depth)
-            multiply(block, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, slices.places(), scratch, border);
-          for (int64_t i = 0; i < n; ++i)
-            transform_output(box, block, o, g, r, i, slices.places()[0] >= 0, scratch, border);
+            multiply(block, g, {r, r + n}, {c, std::min(s.channels, c + plan.depth)}, slices.places(), scratch);
+          for (int64_t i = 0; i < n; ++i) transform_output(box, block, o, g, r, i, scratch);
         }
       }
     }
@@ -177,7 +173,7 @@ struct Tiles {
   // All products of some vectors of rows with some channels: of vectors of rows at once or, one by one, of the phases
   // that have a value in a plane.
   void multiply(const WinogradBlock& block, int64_t g, Range rows, Range channels, const Vector<int64_t>& place,
-                const Scratch& scratch, const WinogradBorder<T>& border) const {
+                const Scratch& scratch) const {
     const bool own = plan.transforms_weights, phases = s.shape.phases;
     const int64_t held = own ? channels.size() : s.channels, c0 = own ? 0 : channels.begin;
     const int64_t u_plane = winograd_weight_plane<T>(s.shape.slices * held), u_vector = weight_vector(s, held);
@@ -219,16 +215,15 @@ struct Tiles {
           job.u = u + r * u_vector + i * u_plane + (static_cast<int64_t>(t) * results * held + c0) * lanes;
           job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice + c_vector + tiles.begin * lanes;
           kernels.products(job);
-          border.multiply(i, channels.begin, job);
           job.accumulate = true;
         }
         if (!job.accumulate) std::fill_n(m, (phases ? results : rows.size()) * layout.m_vector, T(0));
       }
   }
 
-  // Vector r + i of rows, the i-th of those multiplied; if anything was.
+  // Vector r + i of rows, the i-th of those multiplied.
   void transform_output(const Box& box, const WinogradBlock& block, int64_t o, int64_t g, int64_t r, int64_t i,
-                        bool multiplied, const Scratch& scratch, WinogradBorder<T>& border) const {
+                        const Scratch& scratch) const {
     WinogradOutput<T> job{};
     const int64_t phases = s.shape.phases ? 2 : 1;
     const int64_t row = (r + i) * lanes, column = phases * s.shape.first(2, box.begin[2]);
@@ -258,10 +253,10 @@ struct Tiles {
       job.tiles.phases = s.shape.phases;
       for (int p = 0; s.shape.phases && p < kWinogradParts; ++p)
         job.tiles.phase[p / 2][p % 2] = (((p / 2 ^ s.flip[0]) * 2) + (p % 2 ^ s.flip[1])) * layout.m_vector / lanes;
-      if (multiplied) border.add_to(job, i, n);
       job.y = s.y.data + (box.image0 + n) * s.y.stride[0] + (g * s.rows + row) * s.y.stride[1] + o * s.y.stride[2] +
               column * s.y.stride[4];
-      output(job);
+      if (spread) spread->add(job, box, box.image0 + n, g * s.rows + row, o);
+      else output(job);
     }
   }
 };
@@ -296,17 +291,18 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   const int64_t down = s.shape.tiles(1, s.axis[1].outputs), across = s.shape.tiles(2, s.axis[2].outputs);
   plan.threads = threads_for(2.0 * static_cast<double>(s.images * s.groups * s.rows) * s.channels * s.shape.products() *
                              deep * s.axis[1].outputs * s.axis[2].outputs);
-  const int64_t least = std::clamp<int64_t>(kMostBytes / item / (planes * channels), 1, kLeastTiles);
+  const int64_t least =
+      std::clamp<int64_t>(kMostBytes / item / (planes * channels), 1, s.spreads() ? 2 * kLeastTiles : kLeastTiles);
   int64_t most = std::max(least, kCacheBytes / item / (planes * (channels + kRowsAtOnce)));
   const int64_t all = s.images * deep * down * across;
-  if (plan.threads > 1 && all >= plan.threads * kLeastTiles) most = std::min(most, ceil_div(all, plan.threads));
-  // Whole rows of outputs. Of an axis with ends, the block at an end has the line that its padding repeats too: the
-  // last one, whose size is rounded up, has two tiles where there are two.
-  const auto at_most = [&](int i, int64_t n) { return s.ends[i - 1].empty() ? n : std::max<int64_t>(1, n - 1); };
-  plan.across = std::min(across, round_up(cut(across, most), s.shape.step[2]));
-  plan.parts[2] = std::min(ceil_div(across, plan.across), at_most(2, across));
-  plan.across = std::max(plan.across, ceil_div(across, plan.parts[2]));
-  plan.parts[1] = std::min(even_parts(down, std::max<int64_t>(1, most / plan.across), plan.threads), at_most(1, down));
+  if (plan.threads > 1 && all >= plan.threads * kLeastTiles && !s.spreads())
+    most = std::min(most, ceil_div(all, plan.threads));
+  // Whole rows of outputs. Where blocks add to the same lines, they depend on one image alone, and are large; two for
+  // two threads.
+  plan.across = s.spreads() ? across : std::min(across, round_up(cut(across, most), s.shape.step[2]));
+  plan.parts[2] = ceil_div(across, plan.across);
+  plan.parts[1] = even_parts(down, std::max<int64_t>(1, most / plan.across), s.spreads() ? 2 : plan.threads);
+  if (s.spreads() && plan.parts[1] == 1 && down * across > kLeastTiles) plan.parts[1] = std::min<int64_t>(2, down);
   plan.down = ceil_div(down, plan.parts[1]);
   if (plan.across == across && plan.down == down && deep == 1)
     plan.image_parts = even_parts(s.images, std::max<int64_t>(1, most / (down * across)), plan.threads);
@@ -334,10 +330,10 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
 }
 
 template <class T>
-void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
+void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, const WinogradSpread<T>* spread) {
   const int64_t all[3] = {s.axis[0].outputs, s.shape.tiles(1, s.axis[1].outputs), s.shape.tiles(2, s.axis[2].outputs)};
   const int64_t unit[3] = {1, 1, s.shape.step[2]};
-  const Tiles<T> tiles{s, plan};
+  const Tiles<T> tiles{s, plan, spread};
   const auto run_one = [&](int64_t task) {
     Box box{};
     const int64_t rows = task % plan.row_parts;
@@ -358,13 +354,14 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan) {
   const int64_t all_tasks = plan.blocks() * plan.group_parts * plan.row_parts;
   // The rows are a task's last digit.
   parallel_tasks_apart(all_tasks, plan.splits_rows ? plan.row_parts : all_tasks, plan.threads, run_one);
+  if (spread) spread->add_kept(plan.threads);
 }
 
 #define FASTCONV_INSTANTIATE(T)                                   \
   template int64_t winograd_weight_size(const WinogradSum<T>&);   \
   template void winograd_weights(const WinogradSum<T>&, int, T*); \
   template WinogradPlan plan_winograd(const WinogradSum<T>&);     \
-  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&);
+  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&, const WinogradSpread<T>*);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

@@ -85,14 +85,6 @@ const char* winograd_name(const WinogradShape& shape);
 // five: the axis of `both`, with the taps that either has. False if they are no such.
 bool winograd_phases(const AxisMap& even, const AxisMap& odd, AxisMap& both);
 
-// An end of an axis whose padding by one adds to an input gradient: the first of three taps reaches the padding behind
-// the axis from the last source coordinate, the last tap the padding before it from the first one.
-// conv/winograd_border.hpp
-struct WinogradEnd {
-  bool behind;
-  int64_t source, target;  // coordinates of x and, where the padding came from, of y
-};
-
 // y[n, g * rows + m, o] = clamp( bias + sum_{c, t} w[g, m, c, t] * x[n, g * channels + c] at (o, t) ), the offsets of h
 // and w in ascending order.
 template <class T>
@@ -112,7 +104,10 @@ struct WinogradSum {
   const T* bias = nullptr;
   bool clamp = false;
   T low = 0, high = 0;
-  Vector<WinogradEnd> ends[2];  // of h and w; for 3x3 taps side by side
+  // Where h and w are those of a forward pass from y to x, whose adjoint this is (conv/winograd_spread.hpp): what each
+  // tile of x adds to. Then axis[1] and axis[2] only count the lines of x.
+  const AxisMap* to[2] = {};
+  bool spreads() const { return to[0]; }
 };
 
 struct WinogradPlan {
@@ -141,7 +136,10 @@ void winograd_weights(const WinogradSum<T>& s, int threads, T* u);
 template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s);
 template <class T>
-void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan);
+class WinogradSpread;
+// `spread`: of a sum that spreads, or null.
+template <class T>
+void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, const WinogradSpread<T>* spread);
 
 // Elements from plane to plane: an odd number of cache lines, so that the planes' values of a tile spread over the sets
 // of the L1 cache.

@@ -7,6 +7,11 @@
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
+namespace {
+
+constexpr int64_t kNone = INT32_MIN;  // no line
+
+}  // namespace
 
 WinogradBlock::WinogradBlock(const WinogradShape& shape, const AxisMap* axis, const Box& box)
     : images(box.images()), side(shape.side) {
@@ -36,23 +41,24 @@ Range WinogradBlock::in_plane(int64_t plane) const {
 }
 
 PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end,
-                       bool gradient) {
-  constexpr int64_t none = INT32_MIN;
+                       bool gradient, bool spreads) {
   const int64_t output = shape.first(i, first), lines = gradient ? shape.out(i) : shape.in(i) / axis.stride;
   const auto line_of = [&](int64_t line, bool is_short) {
     if (!is_short) return line;
     if (!gradient) return line == lines - 1 ? 3 : line > 2 ? 2 - line % 2 : line;
     const int64_t last = lines - 1 - shape.lacking();
-    return line == lines - 1 ? last : line < last ? line : none;
+    return line == lines - 1 ? last : line < last ? line : kNone;
   };
+  const int64_t most = spreads ? axis.outputs - 1 - output + (shape.taps - 1) * shape.step[i] : INT32_MAX;
   at.reserve(static_cast<size_t>((end - first) * lines * axis.stride));
   for (int64_t tile = first; tile < end; ++tile) {
     const int64_t from = shape.first(i, tile) - output;
     const bool is_short = tile == shape.tiles(i, axis.outputs) - 1 && shape.ends_short(i, axis.outputs);
     for (int64_t part = 0; part < axis.stride; ++part)
-      for (int64_t line = 0; line < lines; ++line)
-        at.push_back(static_cast<int32_t>(
-            std::max(none, (from + line_of(line, is_short) * shape.step[i]) * axis.stride + part)));
+      for (int64_t line = 0; line < lines; ++line) {
+        const int64_t l = (from + line_of(line, is_short) * shape.step[i]) * axis.stride + part;
+        at.push_back(static_cast<int32_t>(l > most ? kNone : std::max(kNone, l)));
+      }
   }
   find(axis, output);
 }
@@ -62,7 +68,7 @@ void PatchLines::find(const AxisMap& axis, int64_t first) {
   int64_t begin = axis.in, end = 0;
   coordinate.reserve(at.size());
   for (int32_t line : at) {
-    const int64_t i = map_coordinate(axis.mode, low + line, axis.in);
+    const int64_t i = line == kNone ? -1 : map_coordinate(axis.mode, low + line, axis.in);
     coordinate.push_back(i);
     if (i >= 0) begin = std::min(begin, i), end = std::max(end, i + 1);
   }
@@ -143,8 +149,8 @@ void WinogradPatchesOf<T>::transform_one(int64_t d, int64_t c, int64_t channels,
   job.column_lines = static_cast<int64_t>(w.at.size()) / job.tiles.across;
   job.lines = std::min<int64_t>(kStripIn, job.vertical ? job.row_lines : job.column_lines);
   for (int64_t p = 0; p < parts; ++p, job.v += part) {
-    job.row = rows() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride() * shape.side);
-    job.column = columns() + (shape.strip ? (shape.strip == 2) * p * shape.taps : p % shape.stride() * shape.side);
+    job.row = h.at.data() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride() * shape.side);
+    job.column = w.at.data() + (shape.strip ? (shape.strip == 2) * p * shape.taps : p % shape.stride() * shape.side);
     make_patches(job);
   }
 }

@@ -16,13 +16,12 @@ struct PatchLines {
   Vector<int64_t> coordinate;
   Vector<int32_t> at;  // of each line of each patch, its position among them; -1 for zeros
 
-  // The lines of the patches of tiles [first, end): of inputs or, if `gradient`, of outputs.
-  PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, bool gradient);
+  // The lines of the patches of tiles [first, end): of inputs or, if `gradient`, of outputs. If `spreads`, of inputs
+  // that any output reads, be they in a patch or not.
+  PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end, bool gradient,
+             bool spreads = false);
 
   int64_t size() const { return static_cast<int64_t>(coordinate.size()); }
-  int64_t position(int64_t c) const {
-    return std::lower_bound(coordinate.begin(), coordinate.end(), c) - coordinate.begin();
-  }
 
   // Calls f(coordinate, count, position) for each run of coordinates side by side.
   template <class F>
@@ -67,28 +66,14 @@ class WinogradPatchesOf {
 
   // Value i of tile t of channel c0 + c at depth d goes to v + i * plane + c / lanes * vector + t * lanes + c % lanes,
   // that of a kernel's part p to p * part behind it.
-  // then(c / lanes, n) is called behind each vector c of channels of image n, while `pixels` holds it.
-  template <class F>
-  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector, int64_t part,
-                 F then) const {
+  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector,
+                 int64_t part = 0) const {
     const int64_t lanes = conv_kernels<T>().lanes;
     std::fill_n(pixels + h.size() * w.size() * lanes, w.size() * lanes, T(0));
     for (int64_t c = 0; c < channels; c += lanes)
-      for (int64_t n = 0; n < box.images(); ++n) {
+      for (int64_t n = 0; n < box.images(); ++n)
         transform_one(d, c0 + c, std::min(lanes, channels - c), n, pixels, v + c / lanes * vector, plane, part);
-        then(c / lanes, n);
-      }
   }
-  void transform(int64_t d, int64_t c0, int64_t channels, T* pixels, T* v, int64_t plane, int64_t vector,
-                 int64_t part = 0) const {
-    transform(d, c0, channels, pixels, v, plane, vector, part, [](int64_t, int64_t) {});
-  }
-
-  // Elements from the first pixel to a line of the source, and to those that the patches read.
-  int64_t row_of(int64_t coordinate) const { return h.position(coordinate) * w.size() * conv_kernels<T>().lanes; }
-  int64_t column_of(int64_t coordinate) const { return w.position(coordinate) * conv_kernels<T>().lanes; }
-  const int32_t* rows() const { return h.at.data(); }
-  const int32_t* columns() const { return w.at.data(); }  // negative for zeros
 
  private:
   // A vector of channels of an image, to the first of its tiles at v.

@@ -1,14 +1,16 @@
 #include "conv/winograd_piece.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "conv/strided_cost.hpp"
-#include "conv/winograd_border.hpp"
+#include "conv/winograd_spread.hpp"
 
 namespace fastconv {
 namespace {
 
+constexpr int64_t kKeptBytes = 1 << 20;
 constexpr int64_t kWeightBytes = 64 << 20;  // transformed at a time, if there is but one group
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
@@ -116,17 +118,21 @@ bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const Win
          direct_cost(c, shape, outputs);
 }
 
+// Where outputs are fewer than taps are apart, some of y may have none.
 template <class T>
-bool WinogradPiece<T>::find_ends(const Operands<T>& c, const BackwardPieces (&axis)[3],
-                                 Vector<WinogradEnd> (&ends)[2]) {
-  const BackwardPieces &d = axis[0], &h = axis[1], &w = axis[2];
-  if (h.add.empty() && w.add.empty()) return false;
-  if (d.set.size() != 1 || h.set.size() != 1 || w.set.size() != 1 || !d.add.empty() ||
-      !suits(c, {d.set[0], h.set[0], w.set[0]}))
-    return false;
-  const WinogradShape shape = shape_of(c, {d.set[0], h.set[0], w.set[0]});
-  if (shape.strip || shape.products() != 9 || shape.step[1] * shape.step[2] != 1) return false;
-  return find_winograd_ends(h, ends[0]) && find_winograd_ends(w, ends[1]);
+bool WinogradPiece<T>::spreads(const Operands<T>& c, const PieceBox& box) {
+  const WinogradShape shape = shape_of(c, box);
+  for (int i : {1, 2})
+    if (box[i].map.outputs < shape.step[i]) return false;
+  return !shape.strip && shape.split == 1 && winograd_kernels<T>().of(shape.taps, shape.side).spread &&
+         !c.first_bias() && pays(c, box, shape);
+}
+
+template <class T>
+bool WinogradPiece<T>::keeps_little() const {
+  const int64_t bytes = WinogradSpread<T>(sum_, plan_).kept_bytes() / sum_.images;
+  return bytes <= kKeptBytes ||
+         8 * bytes <= c_.y.shape[2] * c_.y.shape[3] * c_.y.shape[4] * sum_.rows * static_cast<int64_t>(sizeof(T));
 }
 
 template <class T>
@@ -153,7 +159,7 @@ WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const
 }
 
 template <class T>
-WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const Vector<WinogradEnd>* ends) : c_(c) {
+WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, bool spreads) : c_(c) {
   Vector<int64_t> tap[3];
   for (int i = 0; i < 3; ++i) {
     Piece piece = ascending(box[i]);
@@ -167,8 +173,12 @@ WinogradPiece<T>::WinogradPiece(const Operands<T>& c, const PieceBox& box, const
   for (int i : {0, 1})
     for (size_t t = 0; t < 6; ++t) sum_.part_tap[i][t % 2][t / 2] = t < tap[i + 1].size() ? tap[i + 1][t] : kNoTap;
   sum_.shape = shape_of(c_, box);
-  sum_.y = c_.y_of(box);
-  for (int i = 0; ends && i < 2; ++i) sum_.ends[i] = ends[i];
+  sum_.y = spreads ? c_.y : c_.y_of(box);
+  for (int i = 1; spreads && i < 3; ++i) {
+    sum_.to[i - 1] = &box[i].map;
+    sum_.axis[i] = {};
+    sum_.axis[i].outputs = sum_.axis[i].in = box[i].map.outputs;
+  }
   start();
 }
 
@@ -218,12 +228,17 @@ void WinogradPiece<T>::run() {
 // The weights are transformed once for all blocks, or, where there is but one, by the tasks as they come to them.
 template <class T>
 void WinogradPiece<T>::run_rows() {
-  if (needs_weights()) {
-    T* u = reinterpret_cast<T*>(Arena::shared().reserve(Arena::rounded_bytes<T>(weight_elements())));
+  std::optional<WinogradSpread<T>> spread;
+  if (sum_.spreads()) spread.emplace(sum_, plan_);
+  const int64_t weights = needs_weights() ? Arena::rounded_bytes<T>(weight_elements()) : 0;
+  char* const memory = Arena::shared().reserve(weights + (spread ? spread->kept_bytes() : 0));
+  if (spread) spread->kept_at = reinterpret_cast<T*>(memory + weights);
+  if (weights) {
+    T* u = reinterpret_cast<T*>(memory);
     winograd_weights(sum_, plan_.threads, u);
     sum_.u = u;
   }
-  run_winograd(sum_, plan_);
+  run_winograd(sum_, plan_, spread ? &*spread : nullptr);
 }
 
 template <class T>
@@ -253,7 +268,8 @@ ConvPlan WinogradPiece<T>::describe() const {
   plan.block_channels = sum_.channels;
   plan.block_pixels = plan_.images * plan_.deep * plan_.down * plan_.across * sum_.shape.out(1) * sum_.shape.out(2);
   plan.workspace_bytes = plan_.workspace_bytes;
-  if (needs_weights()) plan.shared_bytes = weight_elements() * static_cast<int64_t>(sizeof(T));
+  if (sum_.spreads()) plan.shared_bytes = WinogradSpread<T>(sum_, plan_).kept_bytes();
+  if (needs_weights()) plan.shared_bytes += weight_elements() * static_cast<int64_t>(sizeof(T));
   plan.threads = plan_.threads;
   plan.cost = static_cast<double>(sum_.images) * winograd_cost<T>(sum_.shape, w.groups, w.rows, w.channels, outputs) +
               weight_cost(c_, sum_.shape);

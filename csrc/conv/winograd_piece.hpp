@@ -13,17 +13,19 @@ class WinogradPiece {
   // batch are computed alike.
   static bool suits(const Operands<T>& c, const PieceBox& box);
 
-  // Of an input gradient whose pieces these are: the ends of h and w whose border is all that padding adds. False where
-  // there is no padding, or more than that, or where the algorithm does not suit the one other piece.
-  static bool find_ends(const Operands<T>& c, const BackwardPieces (&axis)[3], Vector<WinogradEnd> (&ends)[2]);
+  // Whether the algorithm transposed suits an input gradient, so that it adds what padding adds to h and w, which are
+  // those of the forward pass in `box`.
+  static bool spreads(const Operands<T>& c, const PieceBox& box);
 
   // Of an input gradient with a stride of two: the pieces of h and w with all four phases, if the algorithm suits. What
   // padding adds is left to others.
   static bool find_phases(const Operands<T>& c, const BackwardPieces (&axis)[3], Piece (&both)[2]);
   WinogradPiece(const Operands<T>& c, const PieceBox& box, const BackwardPieces (&axis)[3]);
 
-  // `ends`: those of h and w, or null.
-  WinogradPiece(const Operands<T>& c, const PieceBox& box, const Vector<WinogradEnd>* ends = nullptr);
+  // Whether what blocks keep for others (conv/winograd_spread.hpp) is little beside an image, or in all.
+  bool keeps_little() const;
+  // If it `spreads`, h and w are those of the forward pass.
+  WinogradPiece(const Operands<T>& c, const PieceBox& box, bool spreads = false);
 
   void run();
   ConvPlan describe() const;

@@ -18,15 +18,20 @@ constexpr WinogradTapKernels<T> of_taps() {
   constexpr int N = P + 1 - R;
   if constexpr (R == 3 && P == 8 && !kLargeTiles) return {};
   else if constexpr (R == 2 && sizeof(T) == 8)
-    return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, nullptr, nullptr};
-  else return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, patches<T, N, P>, weight_sums<T, R, P>};
+    return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, nullptr, nullptr, nullptr};
+  else
+    return {patches<T, P, P>,
+            weights<T, R, P>,
+            output<T, N, P>,
+            patches<T, N, P>,
+            P == 8 && !kLargeTiles ? nullptr : spread<T, P>,
+            weight_sums<T, R, P>};
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {most_tiles(kVectors), kVectors,           pixels<T>,          products<T>,
-          tile_sums<T>,         line_patches<T>,    line_output<T>,     part_weights<T>,
-          strip_weights<T>,     strip_patches<T>,   strip_outputs<T>,   strip_sums<T>,
-          of_taps<T, 2, 6>(),   of_taps<T, 3, 6>(), of_taps<T, 5, 8>(), of_taps<T, 3, 8>()};
+  return {most_tiles(kVectors), kVectors,           pixels<T>,          products<T>,        tile_sums<T>,
+          scatter_pixels<T>,    part_weights<T>,    strip_weights<T>,   strip_patches<T>,   strip_outputs<T>,
+          strip_sums<T>,        of_taps<T, 2, 6>(), of_taps<T, 3, 6>(), of_taps<T, 5, 8>(), of_taps<T, 3, 8>()};
 }
 
 }  // namespace

@@ -118,14 +118,6 @@ struct WinogradTileSums {
   bool accumulate;
 };
 
-// Of a block's outputs, those of rows [row, row + rows) and columns [column, column + columns) to which src is added,
-// which has one vector for each.
-template <class T>
-struct WinogradAddition {
-  const T* src;
-  int64_t row, rows, column, columns;
-};
-
 // y[l * y_channel + h * y_row + w * y_step] = clamp( bias[l] + (A^T m A)[i, j] ) for the channels l and the outputs
 // h = first_row(r) + i * row_apart < rows, w = first_column(s) + j * column_apart < columns of tile s of row r, which
 // is number t and whose value i stands at m + plane * i + t * lanes. As many tiles as outputs are apart begin one after
@@ -146,8 +138,6 @@ struct WinogradOutput {
   bool clamp;
   T low, high;
   T* pixels;
-  const WinogradAddition<T>* additions;  // behind the clamp; of three taps alone
-  int64_t addition_count;
   bool vertical;  // of strips,
   int strip;      // and their N
 };
@@ -166,23 +156,19 @@ struct WinogradSums {
   int64_t taps, part_taps;
 };
 
-// One dimension: v[j * plane + t * lanes + c] = (B^T d)_j of the six pixels d at src + line[6 t], ..., which are zero
-// where that is negative. Large tiles are strips here.
+// What WinogradPatches of P lines reads, the other way round: (B m B^T)(h, w) of tile s of row r, which is number t and
+// whose value i stands at m + plane * i + t * lanes, is added to pixels + row[h] + column[P * s + w], for one r. The
+// rows whose bit h of `fresh` is set are so many elements of zeros before.
 template <class T>
-struct WinogradLinePatches {
-  const T* src;
-  const int32_t* line;
-  int64_t tiles;
-  T* v;
-  int64_t plane;
-};
-// pixels[(N t + j) * lanes + l] = (A^T m)_j, value i of tile t standing at m + plane * i + t * lanes.
-template <class T>
-struct WinogradLineOutput {
+struct WinogradAddends {
   const T* m;
-  int64_t plane, tiles;
+  int64_t plane;
+  WinogradTiles tiles;
+  int64_t r;
+  const int32_t *row, *column;
   T* pixels;
-  bool large;
+  unsigned fresh;
+  int64_t elements;
 };
 
 template <class T>
@@ -191,6 +177,7 @@ struct WinogradTapKernels {
   void (*weights)(const WinogradWeights<T>&);
   void (*output)(const WinogradOutput<T>&);
   void (*gradient_patches)(const WinogradPatches<T>&);
+  void (*spread)(const WinogradAddends<T>&);
   void (*weight_sums)(const WinogradSums<T>&);
 };
 
@@ -200,14 +187,14 @@ struct WinogradKernelsOf {
   void (*pixels)(const WinogradPixels<T>&);
   void (*products)(const WinogradProducts<T>&);
   void (*tile_sums)(const WinogradTileSums<T>&);
-  void (*line_patches)(const WinogradLinePatches<T>&);
-  void (*line_output)(const WinogradLineOutput<T>&);
+  // y[l * y_channel + p * y_step] = src[p * lanes + l] for `count` pixels p of the channels l of an output.
+  void (*scatter_pixels)(const WinogradOutput<T>&, T* y, const T* src, int64_t count);
   void (*part_weights)(const WinogradPartWeights<T>&);
   void (*strip_weights)(const WinogradStripWeights<T>&);
   void (*strip_patches)(const WinogradPatches<T>&);
   void (*strip_output)(const WinogradOutput<T>&);
   void (*strip_sums)(const WinogradSums<T>&);
-  WinogradTapKernels<T> two, three, five;  // of two taps no weight gradient of doubles
+  WinogradTapKernels<T> two, three, five;  // of two taps no gradients of doubles
   WinogradTapKernels<T> large;             // of three taps; null on rungs that do without
 
   const WinogradTapKernels<T>& of(int taps, int points) const {

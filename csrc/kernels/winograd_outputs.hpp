@@ -57,22 +57,6 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
   });
 }
 
-// To `rows` rows from `row` on.
-template <class T>
-__attribute__((noinline)) void add_more(const WinogradOutput<T>& a, int64_t row, int64_t rows, int64_t pitch) {
-  constexpr int VL = kLanes<T>;
-  for (int64_t k = 0; k < a.addition_count; ++k) {
-    const WinogradAddition<T>& add = a.additions[k];
-    for (int64_t i = 0; i < rows; ++i) {
-      if (row + i < add.row || row + i >= add.row + add.rows) continue;
-      const T* src = add.src + (row + i - add.row) * add.columns * VL;
-      T* to = a.pixels + i * pitch + add.column * VL;
-      for (int64_t c = 0; c < add.columns * VL; c += VL)
-        store(to + c, load(static_cast<const T*>(to + c)) + load(src + c));
-    }
-  }
-}
-
 // The outputs of a strip.
 template <class T>
 FASTCONV_INLINE void output_strip(const WinogradOutput<T>& a, const T* m, T* to, int64_t step) {
@@ -104,7 +88,6 @@ FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int6
       tile(a.m + number_of(a.tiles, r, s) * VL, a.pixels + first(s, wide, a.column_apart) * VL, pitch, step, last_row,
            (wide - 1 - (s >> a.tiles.phases < a.tiles.whole_across ? 0 : lacking)) * step);
     }
-    if (a.addition_count) add_more(a, r * high, high, pitch);
     const int64_t h = first(a.tile_row + r, high, a.row_apart), left = (a.rows - h + a.row_apart - 1) / a.row_apart;
     const int64_t rows = left < high ? left : high;
     T* y = a.y + h * a.y_row;
@@ -129,22 +112,31 @@ void strip_outputs(const WinogradOutput<T>& a) {
                    FASTCONV_LAMBDA { output_strip(a, m, to, a.vertical ? row : column); });
 }
 
+// The sums of a row of tiles added to the pixels that their patches would read. Two lines of a short tile may be one.
 template <class T, int P>
-FASTCONV_INLINE void line_outputs(const WinogradLineOutput<T>& a) {
-  constexpr int VL = kLanes<T>, N = P - 2;
-  for (int64_t t = 0; t < a.tiles; ++t) {
-    Vec<T> m[P], y[N];
+void spread(const WinogradAddends<T>& a) {
+  for (int i = 0; i < P; ++i)
+    for (int64_t e = 0; a.fresh >> i & 1 && e < a.elements; e += kLanes<T>) store(a.pixels + a.row[i] + e, Vec<T>{});
+  const int32_t* column = a.column;
+  for (int64_t s = 0; s < a.tiles.across; ++s, column += P) {
+    const T* m = a.m + number_of(a.tiles, a.r, s) * kLanes<T>;
+    Vec<T> half[P][P];  // [column of the tile][row of the patch]
+    each<P, kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
+      Vec<T> in[P];
 #pragma GCC unroll 8
-    for (int i = 0; i < P; ++i) m[i] = load(a.m + i * a.plane + t * VL);
-    output_transform<T>(m, y);
+      for (int i = 0; i < P; ++i) in[i] = load(m + (i * P + j) * a.plane);
+      input_transform_back<T>(in, half[j]);
+    });
+    each<P, kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+      Vec<T> line[P], out[P];
 #pragma GCC unroll 8
-    for (int j = 0; j < N; ++j) store(a.pixels + (N * t + j) * VL, y[j]);
+      for (int j = 0; j < P; ++j) line[j] = half[j][i];
+      input_transform_back<T>(line, out);
+      T* to = a.pixels + a.row[i];
+#pragma GCC unroll 8
+      for (int j = 0; j < P; ++j) store(to + column[j], load(static_cast<const T*>(to + column[j])) + out[j]);
+    });
   }
-}
-template <class T>
-void line_output(const WinogradLineOutput<T>& a) {
-  if (kLargeTiles && a.large) line_outputs<T, 8>(a);
-  else line_outputs<T, 6>(a);
 }
 
 }  // namespace

@@ -90,19 +90,6 @@ void patches(const WinogradPatches<T>& a) {
     }
 }
 
-template <class T>
-void line_patches(const WinogradLinePatches<T>& a) {
-  constexpr int VL = kLanes<T>;
-  for (int64_t t = 0; t < a.tiles; ++t) {
-    Vec<T> d[6], v[6];
-#pragma GCC unroll 8
-    for (int i = 0; i < 6; ++i) d[i] = a.line[6 * t + i] >= 0 ? load(a.src + a.line[6 * t + i]) : Vec<T>{};
-    input_transform<T>(d, v);
-#pragma GCC unroll 8
-    for (int j = 0; j < 6; ++j) store(a.v + j * a.plane + t * VL, v[j]);
-  }
-}
-
 }  // namespace
 }  // namespace FASTCONV_ISA_NS
 }  // namespace fastconv

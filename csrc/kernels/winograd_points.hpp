@@ -63,6 +63,31 @@ FASTCONV_INLINE void input_transform(const Vec<T> (&d)[6], Vec<T> (&v)[6]) {
   v[5] = T(4) * d[1] - T(5) * d[3] + d[5];
 }
 
+// out = B in
+template <class T>
+FASTCONV_INLINE void input_transform_back(const Vec<T> (&m)[6], Vec<T> (&d)[6]) {
+  const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+  d[0] = m[0];
+  d[1] = T(2.0 / 3) * difference - T(1.0 / 12) * difference2 + T(4) * m[5];
+  d[2] = T(2.0 / 3) * sum - T(1.0 / 24) * sum2 - T(1.25) * m[0];
+  d[3] = T(1.0 / 12) * difference2 - T(1.0 / 6) * difference - T(5) * m[5];
+  d[4] = T(1.0 / 24) * sum2 - T(1.0 / 6) * sum + T(0.25) * m[0];
+  d[5] = m[5];
+}
+template <class T>
+FASTCONV_INLINE void input_transform_back(const Vec<T> (&m)[8], Vec<T> (&d)[8]) {
+  const Vec<T> sum[3] = {m[1] + m[2], m[3] + m[4], m[5] + m[6]};
+  const Vec<T> difference[3] = {m[1] - m[2], m[3] - m[4], m[5] - m[6]};
+  d[0] = m[0];
+  d[1] = difference[0] + T(0.5) * difference[1] + T(2) * difference[2] - m[7];
+  d[2] = sum[0] + T(0.25) * sum[1] + T(4) * sum[2] - T(5.25) * m[0];
+  d[3] = T(-4.25) * difference[0] - T(2.5) * (difference[1] + difference[2]) + T(5.25) * m[7];
+  d[4] = T(-4.25) * sum[0] - T(1.25) * sum[1] - T(5) * sum[2] + T(5.25) * m[0];
+  d[5] = difference[0] + T(2) * difference[1] + T(0.5) * difference[2] - T(5.25) * m[7];
+  d[6] = sum[0] + sum[1] + sum[2] - m[0];
+  d[7] = m[7];
+}
+
 // out = A^T in, and G^T in but for its divisors.
 template <class T, int N>
 FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N]) {

@@ -90,7 +90,8 @@ PlaneSteps plane_steps(const View<T>& v) {
 
 // y[o] = x[map(o)], or value where an axis maps to none.
 template <class T>
-void gather_plane(const PlaneMap& map, const T* x, PlaneSteps xs, T value, T* y, PlaneSteps ys) {
+__attribute__((noinline)) void gather_plane(const PlaneMap& map, const T* x, PlaneSteps xs, T value, T* y,
+                                            PlaneSteps ys) {
   for (int64_t d = 0; d < map.d.out; ++d)
     for (int64_t h = 0; h < map.h.out; ++h) {
       const int64_t sd = map.d.source(d), sh = map.h.source(h);
@@ -102,7 +103,7 @@ void gather_plane(const PlaneMap& map, const T* x, PlaneSteps xs, T value, T* y,
 
 // dx[map(o)] += dy[o], in the order of o.
 template <class T>
-void scatter_plane(const PlaneMap& map, const T* dy, PlaneSteps ys, T* dx, PlaneSteps xs) {
+__attribute__((noinline)) void scatter_plane(const PlaneMap& map, const T* dy, PlaneSteps ys, T* dx, PlaneSteps xs) {
   for (int64_t d = 0; d < map.d.out; ++d)
     for (int64_t h = 0; h < map.h.out; ++h) {
       const int64_t sd = map.d.source(d), sh = map.h.source(h);
@@ -116,7 +117,7 @@ T* plane_of(const View<T>& v, int64_t n, int64_t c) {
 }
 
 template <class T>
-void fill_plane(const View<T>& v, int64_t n, int64_t c, T value) {
+__attribute__((noinline)) void fill_plane(const View<T>& v, int64_t n, int64_t c, T value) {
   for (int64_t d = 0; d < v.shape[2]; ++d)
     for (int64_t h = 0; h < v.shape[3]; ++h)
       fill_row(plane_of(v, n, c) + d * v.stride[2] + h * v.stride[3], v.stride[4], v.shape[4], value);
