@@ -46,8 +46,21 @@ def backwards(a: Any) -> Any:
     return np.ascontiguousarray(a[..., ::-1])[..., ::-1]
 
 
-LAYOUTS = [channels_last, some_channels, rows_apart, every_second, cropped, backwards]
-SHAPES = [(2, 37, 5, 9), (1, 3, 13, 20), (3, 18, 1, 7), (2, 1, 6, 6), (2, 5, 11), (1, 16, 64), (2, 20, 4, 5, 3)]
+def upside_down(a: Any) -> Any:
+    return np.ascontiguousarray(a[..., ::-1, :])[..., ::-1, :]
+
+
+LAYOUTS = [upside_down, channels_last, some_channels, rows_apart, every_second, cropped, backwards]
+SHAPES = [
+    (2, 3, 7, 43),
+    (2, 37, 5, 9),
+    (1, 3, 13, 20),
+    (3, 18, 1, 7),
+    (2, 1, 6, 6),
+    (2, 5, 11),
+    (1, 16, 64),
+    (2, 20, 4, 5, 3),
+]
 
 
 def pools(nd: int) -> list[tuple[Any, Any, dict[str, Any]]]:
@@ -133,3 +146,21 @@ def test_bad_positions_among_channels_last() -> None:
     at[0, 16, 1, 1] = 99
     with pytest.raises(ValueError, match="99"):
         fc.max_pool2d_backward(y, np.ones((1, 17, 4, 4), np.float32), 2, indices=channels_last(at))
+
+
+def test_columns_behind_the_last_window() -> None:
+    """Where a row is long enough for segments of its own that no window reaches."""
+    x = np.ones((1, 2, 9000), np.float32)
+    for step in (3, 4500, 8000):
+        y = fc.avg_pool1d(x, 2, step)
+        dx = fc.avg_pool1d_backward(np.ones_like(y), x, 2, step)
+        want = np.zeros_like(x)
+        for o in range(y.shape[-1]):
+            want[..., o * step : o * step + 2] = 0.5
+        np.testing.assert_array_equal(dx, want)
+
+
+def test_a_padded_depth_of_one_counts_its_one_element() -> None:
+    x = np.ones((1, 1, 1, 4, 6))
+    y = fc.avg_pool3d(x, (5, 1, 2), (7, 1, 2), (3, 0, 0), count_include_pad=False)
+    np.testing.assert_array_equal(y, np.ones((1, 1, 1, 4, 3)))

@@ -110,7 +110,7 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
   const int64_t columns = g.last - g.first;
   const bool zipped = is_zipped(w);
   const PoolCover outputs = avg_grad_outputs(w, g.first, g.last);
-  const int64_t base = outputs.first, stop = outputs.last;
+  const int64_t base = outputs.first, stop = outputs.last > base ? outputs.last : base;  // or none, behind the last one
   const int64_t from = base < 0 ? 0 : base, to = stop < w.out ? stop : w.out;
   const int64_t shift = zipped ? (g.first + w.pad_before) % w.stride : 0, places = stop - base - (w.k - 1) / w.stride;
   T* line = static_cast<T*>(g.scratch);  // what output base + j gives to each of its columns

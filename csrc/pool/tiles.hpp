@@ -13,7 +13,7 @@ bool is_dense_plane(const View<T>& v) {
 inline bool is_tiled(const PoolAxis& a) { return is_inside(a) && a.k == a.stride && a.dilation == 1 && a.out > 0; }
 inline bool is_tiled(const PoolProblem& p) {
   const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-  return d.in == 1 && d.out == 1 && is_tiled(h) && is_tiled(w) && (w.k == 2 || w.k == 4);
+  return d.in == 1 && is_whole(d) && is_tiled(h) && is_tiled(w) && (w.k == 2 || w.k == 4);
 }
 inline bool is_tiled_whole(const PoolProblem& p) {
   return is_tiled(p) && p.axis[1].in == p.axis[1].k * p.axis[1].out && p.axis[2].in == p.axis[2].k * p.axis[2].out;
