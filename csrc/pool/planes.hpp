@@ -1,8 +1,8 @@
 // Arrays as kernels take them: planes whose rows are dense, or that are dense themselves. Those laid out otherwise are
 // copied, some planes at a time, to such memory or back from it; channels next to each other are transposed.
 #pragma once
-#include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "pool/rows.hpp"
 
@@ -30,6 +30,11 @@ AnyView any_view(const View<T>& v, bool rows_suffice) {
   return any;
 }
 
+template <class... T, class Task, size_t... i>
+void with_types(Task& task, const PoolProblem& p, const AnyView* views, std::index_sequence<i...>) {
+  task(p, views[i].template as<T>()...);
+}
+
 using PlanesTask = void (*)(void* context, const PoolProblem& p, const AnyView* views);
 bool in_dense_planes(const PoolProblem& p, AnyView* views, int count, PlanesTask task, void* context);
 
@@ -46,9 +51,7 @@ bool in_dense_planes(const PoolProblem& p, unsigned rows, Task task, const View<
   return in_dense_planes(
       p, any, sizeof...(T),
       [](void* context, const PoolProblem& some, const AnyView* v) {
-        // Initialised in this order, left to right.
-        std::tuple<View<T>...> typed{(v++)->template as<T>()...};
-        std::apply([&](const auto&... all) { (*static_cast<Task*>(context))(some, all...); }, typed);
+        with_types<T...>(*static_cast<Task*>(context), some, v, std::index_sequence_for<T...>{});
       },
       &task);
 }
