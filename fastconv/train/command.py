@@ -125,6 +125,13 @@ def _run(options: argparse.Namespace) -> int:
     )
     checkpoint.save(model, place / "model.safetensors")
     history.save(place / "history.json")
+    _tell(place, model, history, test)
+    print(f"written to {place}/")
+    return 130 if history.stopped == "interrupted" else 0
+
+
+def _tell(place: Path, model: nn.Module, history: History, test: data.Dataset) -> None:
+    """What came of it, on the terminal and as pictures in ``place``."""
     if history.stopped:
         print(history.stopped)
     if history.profile is not None:
@@ -133,8 +140,6 @@ def _run(options: argparse.Namespace) -> int:
     seconds = sum(history["seconds"])
     print(f"test: accuracy {found['accuracy']:.2%}, loss {found['loss']:.4f}; {len(history)} epochs in {seconds:.1f} s")
     _draw(place, model, history, test)
-    print(f"written to {place}/")
-    return 130 if history.stopped == "interrupted" else 0
 
 
 def _draw(place: Path, model: nn.Module, history: History, test: data.Dataset) -> None:
