@@ -118,12 +118,15 @@ bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const Win
          direct_cost(c, shape, outputs);
 }
 
-// Where outputs are fewer than taps are apart, some of y may have none.
+// Every element of y is to be read by some output: where these are fewer than taps are apart, or than could be, some
+// may not be.
 template <class T>
 bool WinogradPiece<T>::spreads(const Operands<T>& c, const PieceBox& box) {
   const WinogradShape shape = shape_of(c, box);
   for (int i : {1, 2})
-    if (box[i].map.outputs < shape.step[i]) return false;
+    if (const AxisMap& map = box[i].map;
+        map.outputs < shape.step[i] || map.outputs + map.offset.back() < map.in || map.offset.front() > 0)
+      return false;
   return !shape.strip && shape.split == 1 && winograd_kernels<T>().of(shape.taps, shape.side).spread &&
          !c.first_bias() && pays(c, box, shape);
 }
