@@ -39,6 +39,11 @@ CASES = [
     Case((41, 43), (3, 3), (2, 2), (2, 3), (3, 2), ic=11, oc=20),
     Case((23, 61), (1, 5), (1, 2), (0, 2), ic=3, oc=32),
     Case((61, 23), (5, 1), (2, 1), (2, 0), ic=4, oc=32),
+    # a stride longer than the kernel, few channels of dy, many of dx
+    *[Case((23, n), (2, 3), 4, p, ic=2, oc=oc, batch=2) for n in (40, 43) for p in (0, 1) for oc in (3, 48)],
+    Case((31, 50), (2, 2), (3, 5), ic=3, oc=40, groups=1, batch=3),
+    Case((26, 34), (3, 3), 3, 1, ic=29, oc=5, groups=2, batch=2),
+    Case((70,), (3,), 7, 1, ic=2, oc=64),
 ]
 
 

@@ -1,0 +1,112 @@
+// Whether an input gradient is summed by patches.
+#include "conv/depthwise.hpp"
+#include "conv/fft.hpp"
+#include "conv/patches.hpp"
+#include "conv/patches_plan.hpp"
+#include "conv/strided_cost.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kMostBytes = 4 << 20;  // of patches that are kept
+constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up
+constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own, and Winograd's
+constexpr int64_t kSome = 32;            // the same with a stride
+constexpr double kAdding = 0.3;          // channels of dy, a byte of a vector
+// Without a stride, beside the tiles of few rows:
+constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
+constexpr int64_t kSquareChannels = 3;      // squares of three taps read dy again for each,
+constexpr int64_t kSquareBytes = 6 << 20;   // and so much comes slowly
+
+// What adding makes of the cost of the products: as long as a vector is added, a sum could go on so many channels.
+double with_adding(const ConvProblem& p, int64_t bytes) {
+  return 1 + kAdding * static_cast<double>(bytes) / static_cast<double>(p.oc / p.groups);
+}
+
+// Lines of dx and their elements, an image.
+double lines(const ConvProblem& p) { return static_cast<double>(p.ic * p.axis[0].in) * p.axis[1].in; }
+double elements(const ConvProblem& p) { return lines(p) * p.axis[2].in; }
+
+}  // namespace
+
+// What adding with a stride takes is fitted, as strided_pieces_cost is.
+double patches_cost(const ConvProblem& p, const PatchMachine& m) {
+  const double patches = static_cast<double>(p.ic * p.taps()) * static_cast<double>(p.out_pixels()),
+               products = patches * static_cast<double>(p.oc / p.groups) / (2 * m.lanes);
+  if (p.axis[2].stride == 1) return products * with_adding(p, m.lanes * m.size);
+  return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) +
+         55 * static_cast<double>(p.axis[2].stride) * lines(p) + 8000;
+}
+
+namespace {
+
+// Whether each axis keeps its size under three taps, or has one: squares read dy where it stands.
+bool are_squares(const ConvProblem& p) {
+  const auto keeps = [](const ConvAxis& a) {
+    return a.k == 3 && a.dilation == 1 && a.pad_before == 1 && a.out == a.in;
+  };
+  return p.axis[0].in == 1 && p.axis[0].k == 1 && keeps(p.axis[1]) && keeps(p.axis[2]);
+}
+
+// Whether patches are quicker than the tiles whose rows are channels of dx, which they hardly fill, and which multiply
+// by the zeros around dy as well unless a batch is in lanes. Small images' lines are added in parts of vectors, however
+// short those are. Looks at one image alone.
+bool beats_tiles(const ConvProblem& p, const PatchMachine& m) {
+  const int64_t ic = p.ic / p.groups, pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
+  if (ic <= kSquareChannels && are_squares(p)) return ic * p.oc / p.groups * pixels * m.size > kSquareBytes;
+  const double tiles = 1.15 + 3.5 / static_cast<double>(ic);
+  if (p.axis[0].in == 1 && ic * pixels * m.lanes * m.size <= kBatchBytes) return with_adding(p, 64) < tiles;
+  return with_adding(p, m.lanes * m.size) * static_cast<double>(p.out_pixels()) < tiles * static_cast<double>(pixels);
+}
+
+// Whether they are quicker than a piece for each residue of a stride.
+bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
+  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  if (p.ic / p.groups > kSome && !are_apart(p)) return false;
+  const double products = p.macs() / static_cast<double>(p.mb) / (2 * m.lanes);
+  return patches_cost(p, m) <
+         strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), d.stride * h.stride * w.stride);
+}
+
+bool suits(const ConvProblem& p, const PatchMachine& machine) {
+  if (p.taps() == 1 || p.mb * p.ic * p.oc * p.out_pixels() == 0) return false;
+  for (const ConvAxis& a : p.axis)
+    if (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0) return false;
+  const bool pays = p.axis[2].stride > 1
+                        ? beats_pieces(p, machine)
+                        : p.oc / p.groups >= kLeastChannels && p.ic / p.groups <= kFew && beats_tiles(p, machine);
+  if (!pays) return false;
+  const Patches s(p, machine);
+  return s.rows() * s.plane * s.size <= kMostBytes;
+}
+
+// Whether a depthwise sum takes the two phases of a stride together.
+template <class T>
+bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
+  const ConvAxis &h = p.axis[1], &w = p.axis[2];
+  return algorithm == Algorithm::automatic && w.stride == 2 && p.oc / p.groups < kLeastChannels &&
+         depthwise_pays<T>({p.groups, p.oc / p.groups, p.ic / p.groups, p.axis[0].k * ceil_div(h.k, h.stride) * w.k,
+                            h.k, h.in, w.in, 1, false, !is_plane(p.axis[0])});
+}
+
+template <class T>
+bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
+  if (p.axis[2].stride > 1 || !may_use_fft(p, algorithm)) return false;
+  FftAxes axes = fft_axes(p);
+  std::swap(axes.channels, axes.rows);
+  const FftPlan plan = choose_fft<T>(algorithm, axes, false);
+  return plan.applies() && plan.cost < patches_cost(p, patch_machine<T>());
+}
+
+}  // namespace
+
+template <class T>
+bool use_patches(const ConvProblem& p, Algorithm algorithm) {
+  return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, patch_machine<T>()) &&
+         !is_fourier<T>(p, algorithm) && !is_depthwise<T>(p, algorithm);
+}
+
+template bool use_patches<float>(const ConvProblem&, Algorithm);
+template bool use_patches<double>(const ConvProblem&, Algorithm);
+
+}  // namespace fastconv

@@ -1,0 +1,112 @@
+#include "conv/patches_plan.hpp"
+
+#include "base/parallel.hpp"
+#include "conv/block.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr int64_t kBytes = 384 << 10;        // of patches at a time, in the L2 cache, if they are of whole lines
+constexpr int64_t kWeightBytes = 256 << 10;  // of some channels, beside them
+constexpr int64_t kInputBytes = 1 << 20;     // of dy, where it must be copied
+constexpr int64_t kDeepBytes = 1 << 20;      // of patches of deep sums at a time
+constexpr int64_t kDeep = 128;               // channels of dy
+
+}  // namespace
+
+bool are_apart(const ConvProblem& p) {
+  return std::all_of(p.axis, p.axis + 3, [](const ConvAxis& a) { return a.stride == a.k && a.dilation == 1; });
+}
+
+Patches::Patches(const ConvProblem& problem, const PatchMachine& m)
+    : p(problem),
+      axis{PatchAxis(p.axis[0]), PatchAxis(p.axis[1]), PatchAxis(p.axis[2])},
+      cut(axis[0].out > 1   ? 0
+          : axis[1].out > 1 ? 1
+                            : 2),
+      ic(p.ic / p.groups),
+      oc(p.oc / p.groups),
+      line(p.out_pixels() / axis[cut].out) {
+  const int64_t out = axis[cut].out, carried = axis[cut].carried();
+  size = m.size;
+  for (int i = 0; i < 3; ++i) map[i].outputs = map[i].in = axis[i].out;
+  deep = are_apart(p) && oc > kDeep;
+  const int64_t few = deep ? ic : std::min(kWeightBytes / oc, kBytes / (carried + 1) / line) / (size * p.taps());
+  channels = std::clamp<int64_t>(few, 1, ic);
+  channels = ceil_div(ic, ceil_div(ic, channels));
+  strip = (deep ? kDeepBytes / all_rows() : std::min(kBytes / rows(), kInputBytes / oc)) / (size * line);
+  strip = std::clamp(strip, std::min(out, carried + 1), out);
+  kept = strip < out ? round_up(strip + carried, strip) : out;
+  mr = static_cast<int>(ceil_div(rows(), ceil_div(rows(), m.rows)));
+  nr = std::min(m.vectors, m.accumulators / mr);
+  threads = threads_for(2 * p.macs());
+  const int64_t least = 4 * carried + 1;
+  parts = p.mb * chunks() < 4 * threads ? std::min<int64_t>(threads, ceil_div(out, least)) : 1;
+  if (cut == 2 && strip < out) {  // lines have no seam
+    parts = std::max(parts, ceil_div(out, std::max(strip, least)));
+    kept = strip = ceil_div(out, parts) + carried;
+  }
+  plane = (ceil_div(kept * line, 16) | 1) * 16;
+  if (deep && strip == out) images = std::clamp<int64_t>(kDeepBytes / (all_rows() * plane * size), 1, p.mb);
+}
+
+ConvProblem Patches::product(int64_t mb, int64_t outputs) const {
+  ConvProblem q;
+  q.mb = mb;
+  q.groups = p.groups;
+  q.ic = all_rows();
+  q.oc = p.oc;
+  for (int i = 0; i < 3; ++i) q.axis[i].in = q.axis[i].out = i == cut ? outputs : axis[i].out;
+  return q;
+}
+
+Patches::Memory Patches::memory() const {
+  const auto rounded = [](int64_t bytes) { return Arena::rounded_bytes<char>(bytes); };
+  Memory m{};
+  m.patches = deep ? 0 : rounded((oc * (ceil_div(strip * line, 16) | 1) * 16 + Block<double>::kSlack) * size);
+  m.line = m.patches + (deep ? 0 : rounded(rows() * plane * size));
+  m.places = m.line + rounded(line_elements() * size);
+  m.offsets = m.places + rounded(axis[0].k * axis[1].k * static_cast<int64_t>(sizeof(int64_t)));
+  m.end = m.offsets + rounded(2 * oc * static_cast<int64_t>(sizeof(int32_t)));
+  return m;
+}
+
+int64_t Patches::find_places(const PatchPart& part, int64_t y, int64_t z, int64_t* places) const {
+  const auto& [d, h, w] = part.window;
+  const auto place = [&](int i, int64_t output) {
+    return i == cut ? part.place(part.window[i].outputs.begin + output, kept) : output;
+  };
+  int64_t count = 0;
+  for (int64_t i = 0; i < axis[0].k; ++i) {
+    const int64_t od = d.output(axis[0], y, i);
+    if (od < 0) continue;
+    for (int64_t j = 0; j < axis[1].k; ++j)
+      if (const int64_t oh = h.output(axis[1], z, j); oh >= 0)
+        places[count++] =
+            (i * axis[1].k + j) * axis[2].k * plane + (place(0, od) * axis[1].out + place(1, oh)) * w.outputs.size();
+  }
+  return count;
+}
+
+void Patches::add_taps(const PatchWindow& window, int64_t b, Vector<LineTap>& taps) const {
+  const PatchAxis& w = axis[2];
+  for (int64_t t = 0; t < w.k; ++t) {
+    const int64_t at = window.elements.begin + b + w.pad_before - t * w.dilation - window.outputs.begin * w.stride;
+    if (floor_mod(at, w.stride)) continue;
+    const int64_t output = floor_div(at, w.stride);
+    const LineTap tap{t * plane + output, -output, window.outputs.size() - output};
+    if (tap.begin < ceil_div(window.elements.size(), w.stride) && tap.end > 0) taps.push_back(tap);
+  }
+}
+
+bool Patches::stands(const Vector<LineTap>& taps, int64_t n) const {
+  const int64_t s = axis[2].stride;
+  bool one = s > 1 && static_cast<int64_t>(taps.size()) == s;
+  for (int64_t b = 0; one && b < s; ++b) {
+    const LineTap& t = taps[static_cast<size_t>(b)];
+    one &= t.src == taps[0].src + b * plane && t.begin <= 0 && t.end >= ceil_div(n - b, s);
+  }
+  return one;
+}
+
+}  // namespace fastconv

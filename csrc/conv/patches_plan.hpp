@@ -1,0 +1,118 @@
+// How an input gradient by patches (conv/patches.hpp) is cut up: the same for both types of elements but for their
+// size.
+#pragma once
+#include <algorithm>
+
+#include "base/checked.hpp"
+#include "base/range.hpp"
+#include "base/workspace.hpp"
+#include "conv/axis.hpp"
+#include "fastconv/conv.hpp"
+#include "kernels/conv.hpp"
+
+namespace fastconv {
+
+// An axis: output o meets element o * stride + t * dilation - pad_before with tap t.
+struct PatchAxis : ConvAxis {
+  explicit PatchAxis(const ConvAxis& a) : ConvAxis(a) {}
+  // Outputs before `o` that the elements from first_open(o) on meet.
+  int64_t carried() const { return (k - 1) * dilation / stride; }
+  // The first element that output o or a later one meets.
+  int64_t first_open(int64_t o) const { return o >= out ? in : std::clamp<int64_t>(o * stride - pad_before, 0, in); }
+};
+
+// Of an axis, outputs whose patches are at hand, and elements that they alone meet.
+struct PatchWindow {
+  Range outputs, elements;
+  // Which of the outputs meets an element with tap t, counted from their first; -1: none.
+  int64_t output(const PatchAxis& a, int64_t element, int64_t t) const {
+    const int64_t at = element + a.pad_before - t * a.dilation - outputs.begin * a.stride;
+    return at < 0 || at % a.stride || at / a.stride >= outputs.size() ? -1 : at / a.stride;
+  }
+};
+
+// What a task is at: its window, and the first output of the cut axis whose patches it has.
+struct PatchPart {
+  PatchWindow window[3];
+  int64_t first = 0;
+  int64_t place(int64_t output, int64_t kept) const { return (output - first) % kept; }
+};
+
+// What there is to know of the kernels without knowing the type of an element.
+struct PatchMachine {
+  int64_t size;
+  int lanes, rows, vectors, accumulators;
+};
+template <class T>
+PatchMachine patch_machine() {
+  const ConvKernelsOf<T>& k = conv_kernels<T>();
+  return {sizeof(T), k.lanes, k.rows, k.vectors, k.accumulators};
+}
+
+// Whether patches lie side by side.
+bool are_apart(const ConvProblem& p);
+
+// How a gradient is cut up. None of it changes a bit of the result.
+struct Patches {
+  ConvProblem p;
+  PatchAxis axis[3];
+  AxisMap map[3];    // of outputs, each once
+  int64_t size;      // bytes of an element
+  int cut;           // the axis that images are cut across
+  int64_t ic, oc;    // of a group
+  int64_t line;      // outputs of a place on that axis
+  int64_t channels;  // of dx, a task
+  int64_t strip;     // outputs of the cut axis at a time,
+  int64_t kept;      // and whose patches are kept: output o's at place o % kept of a part
+  int64_t plane;     // elements of the patches of a channel and tap: an odd number of cache lines
+  int mr, nr;        // register tile
+  int threads;
+  int64_t parts;  // of the cut axis, for the threads' sake
+  // Patches that lie apart and are many or deep sums: an image's product is a pointwise gradient of its own.
+  bool deep;
+  int64_t images = 1;  // at a time
+
+  Patches(const ConvProblem& problem, const PatchMachine& m);
+  // The product of deep sums.
+  ConvProblem product(int64_t mb, int64_t outputs) const;
+
+  int64_t all_rows() const { return p.ic * p.taps(); }
+  int64_t rows() const { return channels * p.taps(); }
+  // Channels of dx are done in chunks, each of one group.
+  int64_t chunks() const { return p.groups * ceil_div(ic, channels); }
+  int64_t group_of(int64_t chunk) const { return chunk / ceil_div(ic, channels); }
+  Range channels_of(int64_t chunk) const { return part(ic, ceil_div(ic, channels), chunk % ceil_div(ic, channels)); }
+  int64_t weights() const { return deep ? 0 : chunks() * rows() * oc; }
+  // Shared scratch elements: weights, packed and, where they do not stand so, side by side, and patches of deep sums.
+  int64_t shared() const { return weights() + p.oc * ic * p.taps() + (deep ? images * all_rows() * plane : 0); }
+  int64_t line_elements() const { return axis[2].stride * ceil_div(axis[2].in, axis[2].stride); }
+
+  // Scratch memory of a task, where its parts begin: a copy of dy's lines, patches, a line of dx, places and offsets.
+  struct Memory {
+    int64_t patches, line, places, offsets, end;  // bytes
+  };
+  Memory memory() const;
+
+  // All outputs and elements.
+  PatchPart whole() const {
+    PatchPart all{};
+    for (int i = 0; i < 3; ++i) all.window[i] = {{0, axis[i].out}, {0, axis[i].in}};
+    return all;
+  }
+  // Of a strip's outputs [o, end) of the cut axis, in a part that completes elements from `opened` on.
+  PatchWindow window(int64_t first, int64_t opened, int64_t o, int64_t end) const {
+    const PatchAxis& a = axis[cut];
+    return {{std::max(first, o - a.carried()), end}, {std::max(opened, a.first_open(o)), a.first_open(end)}};
+  }
+  // Where the patches stand that meet line (y, z) of dx by taps of the other axes; returns how many.
+  int64_t find_places(const PatchPart& part, int64_t y, int64_t z, int64_t* places) const;
+  // The taps along the width that elements of residue b meet.
+  void add_taps(const PatchWindow& window, int64_t b, Vector<LineTap>& taps) const;
+  // Whether each of a line's n elements meets one tap, its neighbour the next one.
+  bool stands(const Vector<LineTap>& taps, int64_t n) const;
+};
+
+// Of an image, in cycles.
+double patches_cost(const ConvProblem& p, const PatchMachine& m);
+
+}  // namespace fastconv
