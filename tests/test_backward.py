@@ -284,3 +284,13 @@ def test_finite_differences(case: Case, rng: np.random.Generator) -> None:
     close: dict[str, Any] = {"rtol": 1e-6, "atol": 1e-6}
     np.testing.assert_allclose(case.grad_input(back, w), numeric_gradient(lambda v: loss(v, w), x), **close)
     np.testing.assert_allclose(case.grad_weight(back, x), numeric_gradient(lambda v: loss(x, v), w), **close)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5, 0), (2, 3, 0, 4), (0, 3, 5, 4), (3, 0, 5, 4)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_images_without_elements_have_gradients(shape: tuple[int, ...], stride: int) -> None:
+    x, w = np.ones(shape, np.float32), np.ones((4, shape[1], 2, 3), np.float32)
+    y = fc.conv2d(x, w, None, stride, 3)
+    grads = fc.conv2d_backward(np.ones_like(y), x, w, stride, 3)
+    assert grads.input.shape == shape and grads.input.size == 0
+    assert_exact(grads.weight, np.zeros_like(w), np.float32)

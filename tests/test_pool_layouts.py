@@ -164,3 +164,15 @@ def test_a_padded_depth_of_one_counts_its_one_element() -> None:
     x = np.ones((1, 1, 1, 4, 6))
     y = fc.avg_pool3d(x, (5, 1, 2), (7, 1, 2), (3, 0, 0), count_include_pad=False)
     np.testing.assert_array_equal(y, np.ones((1, 1, 1, 4, 3)))
+
+
+@pytest.mark.parametrize("axis", range(5))
+@pytest.mark.parametrize("width", [1, 2, 7, 20])
+def test_gradients_go_to_reversed_axes(width: int, axis: int) -> None:
+    """Rows before one another: what a row's last vector spills must not reach a row that is done."""
+    x = np.zeros((2, 3, 4, 9, width))
+    options = ((2, 3, 1), (2, 2, 2))
+    dy = np.arange(np.prod(fc.avg_pool3d(x, *options).shape), dtype=np.float64).reshape(2, 3, 2, 4, -1)
+    expected = fc.avg_pool3d_backward(dy, x, *options)
+    out = np.flip(np.full_like(x, np.nan), axis)
+    np.testing.assert_array_equal(fc.avg_pool3d_backward(dy, x, *options, out=out), expected)

@@ -83,7 +83,7 @@ class Pieces {
       ConvProblem q = p;
       q.mb = std::min(images, p.mb - n);
       Operands<T> some = c_;
-      some.x.data += n * some.x.stride[0];
+      some.x.data = moved(some.x.data, n * some.x.stride[0]);
       some.y.data += n * some.y.stride[0];
       some.x.shape[0] = some.y.shape[0] = q.mb;
       Pieces(some).backward(q);
