@@ -212,7 +212,7 @@ template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
   constexpr int64_t kFewRows = 6, kSomeRows = 8, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024,
                     kManyTaps = 25, kLeastImage = 64, kFewChannels = 8, kFewPairs = 4, kPairs = 16, kPairsOfMany = 9,
-                    kPairsOfSquares = 64, kSeveralTaps = 5, kImage = 4096;
+                    kPairsOfSquares = 64, kPairsOfDoubles = 12, kSeveralTaps = 5, kImage = 4096;
   const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
   const int64_t pixels = s.height * s.width;
   if (s.volume) {
@@ -230,9 +230,12 @@ bool depthwise_pays(const DepthwiseShape& s) {
            (pairs <= (few ? kPairsOfMany : kFewPairs) || (s.rows <= (few ? 2 : 1) && s.channels <= kFewChannels));
   }
   if (quick && pixels >= kLeastImage) {
-    if (s.squares && pairs <= (s.groups > 1 || sizeof(T) == 8 ? kPairs : kPairsOfSquares)) return true;
-    const bool few = s.rows <= kSquare || (s.rows <= kSomeRows && pixels <= kImage);
-    if (s.groups == 1 && few && pairs <= (s.taps < kManyTaps ? kPairs : kPairsOfMany)) return true;
+    const bool single = sizeof(T) == 4, few = s.rows <= kSquare || (s.rows <= kSomeRows && pixels <= kImage);
+    const int64_t of_squares = s.groups > 1 ? kPairs : single ? kPairsOfSquares : kPairsOfDoubles;
+    const int64_t most = s.taps >= kManyTaps ? (single ? kSeveralTaps + s.width / 16 : kSquare)
+                         : s.squares         ? std::clamp(s.width / 2, kPairsOfMany, of_squares)
+                                             : kPairs;
+    if (pairs <= most && (s.squares || (s.groups == 1 && few))) return true;
   }
   if (s.stride == 1 && pixels > kTinyImage) {
     if (registers && s.rows <= kOfManyChannels) return true;  // nothing is packed
