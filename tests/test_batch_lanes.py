@@ -27,6 +27,7 @@ CASES = [
     Case((7, 1), (3, 3), (2, 1), 1, ic=12, oc=18, batch=39),
     Case((1, 1), (1, 1), ic=70, oc=21, batch=150),
     Case((8, 8), (3, 3), padding=1, ic=8, oc=8, batch=16, mode="reflect"),
+    *[Case((4, 4), (3, 3), padding=1, ic=8, oc=oc, batch=19) for oc in (331, 1025, 1300)],  # rows in one to five parts
 ]
 
 
@@ -52,6 +53,15 @@ def test_an_image_alone_has_the_same_bits(dtype: Any, threads: int, stride: int)
     for n in (0, 15, 16, 36):
         assert_same_bits(y[n], fc.conv2d(x[n], w, b, activation="relu", **options))
         assert_same_bits(dx[n], fc.conv2d_grad_input(y[n], w, x.shape[1:], **options))
+
+
+def test_many_channels_of_an_image_alone(dtype: Any) -> None:
+    x, w = random((21, 20, 4, 4), dtype), random((700, 20, 3, 3), dtype)
+    for threads in (1, 3):
+        with fc.threads(threads):
+            y = fc.conv2d(x, w, padding=1)
+            for n in (0, 15, 20):
+                assert_same_bits(y[n], fc.conv2d(x[n], w, padding=1))
 
 
 def test_plan() -> None:

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kInputBytes = 320 << 10;   // of a vector of images, some channels at a time, in the L2 cache
 constexpr int64_t kOutputBytes = 320 << 10;  // beside its sums
+constexpr int64_t kMostParts = 4;            // of these, each of which packs all inputs; of 1x1 kernels one
 constexpr int64_t kMostTerms = 1 << 14;      // of all lists of taps
 constexpr int64_t kLeastDepth = 64;          // shorter sums do not repay transposing their results
 
@@ -238,14 +239,20 @@ bool plain(const AxisMap& a) {
   return a.mode == Mode::zeros && !a.tabulated() && a.taps() > 0 && a.in > 0 && a.outputs > 0;
 }
 
+// Of the rows, whose sums are in the cache.
+template <class T>
+int64_t output_parts(const GatherSum<T>& s) {
+  const int64_t row = s.axis[1].outputs * s.axis[2].outputs * conv_kernels<T>().lanes * static_cast<int64_t>(sizeof(T));
+  return ceil_div(s.rows * row, kOutputBytes);
+}
+
 template <class T>
 bool applies(const GatherSum<T>& s) {
   const AxisMap& d = s.axis[0];
-  const int64_t lanes = conv_kernels<T>().lanes, depth = s.channels * s.taps(), columns = s.axis[2].outputs;
+  const int64_t lanes = conv_kernels<T>().lanes, depth = s.channels * s.taps();
   return !s.accumulate && s.images >= lanes && s.y.stride[4] == 1 && depth >= kLeastDepth && plain(d) &&
          plain(s.axis[1]) && plain(s.axis[2]) && d.taps() == 1 && d.outputs == 1 && d.in == 1 && d.offset[0] == 0 &&
-         s.rows * s.a_row <= INT32_MAX &&
-         s.rows * s.axis[1].outputs * columns * lanes * static_cast<int64_t>(sizeof(T)) <= kOutputBytes;
+         s.rows * s.a_row <= INT32_MAX && output_parts(s) <= (s.taps() > 1 ? kMostParts : 1);
 }
 
 }  // namespace
@@ -265,10 +272,13 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   const BatchLanes<T> all(s, plan);
   if (all.terms > kMostTerms) return plan;
   plan.threads = threads_for(2 * s.macs());
-  if (vectors < 2 * plan.threads * plan.together) plan.row_parts = std::min<int64_t>(tiles, plan.threads);
+  plan.row_parts = output_parts(s);
+  if (vectors < 2 * plan.threads * plan.together)
+    plan.row_parts = std::min<int64_t>(tiles, round_up(plan.row_parts, plan.threads));
   plan.workspace_bytes = Arena::rounded_bytes<T>(all.input_elements()) + Arena::rounded_bytes<T>(all.output_elements());
   plan.cost = static_cast<double>(s.groups * vectors) *
-                  (all.products() * static_cast<double>(s.rows) / 2 * 1.1 + 6 * all.inputs() + 8 * all.outputs()) +
+                  (all.products() * static_cast<double>(s.rows) / 2 * 1.1 +
+                   6 * static_cast<double>(output_parts(s)) * all.inputs() + 8 * all.outputs()) +
               4 * static_cast<double>(all.terms);
   return plan;
 }
