@@ -338,3 +338,15 @@ def test_no_channels_are_left_to_others() -> None:
     dy, w = np.ones((1, 0, 8, 9), np.float32), np.ones((0, 4, 3, 3), np.float32)
     dx = fc.conv2d_grad_input(dy, w, (1, 4, 8, 9), padding=1, algorithm="winograd")
     np.testing.assert_array_equal(dx, np.zeros((1, 4, 8, 9), np.float32))
+
+
+def test_what_blocks_keep_for_others_is_bounded() -> None:
+    """A large batch goes in turns: images have the bits of one alone, and memory does not grow with their number."""
+    options: dict[str, Any] = {"padding": 1, "padding_mode": "reflect"}
+    rng = np.random.default_rng(2)
+    g, w = rng.standard_normal((35, 16, 20, 600), np.float32), rng.standard_normal((16, 16, 3, 3), np.float32)
+    dx = fc.conv2d_grad_input(g, w, g.shape, **options)
+    for n in (0, 20, 34):
+        np.testing.assert_array_equal(fc.conv2d_grad_input(g[n], w, g.shape[1:], **options), dx[n])
+    plan = fc.explain((1000, 16, 20, 600), w.shape, direction="grad_input", **options)
+    assert plan["algorithm"] == "winograd" and plan["shared_bytes"] < 10 << 20

@@ -116,7 +116,9 @@ class Pieces {
     const PieceBox box{d.set[0], forward_h, forward_w};
     if (!WinogradPiece<T>::spreads(c_, box)) return false;
     WinogradPiece<T> plan(c_, box, true);
-    if (!plan.keeps_little()) return false;
+    const int64_t images = plan.images_at_once();
+    if (images == 0) return false;
+    if (!total_ && images < p.mb) return in_turns(p, images), true;
     follow(box, plan);
     if (d.add.empty()) return true;
     for (const Piece& pd : d.add)

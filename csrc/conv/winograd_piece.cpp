@@ -10,7 +10,7 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kKeptBytes = 1 << 20;
+constexpr int64_t kKeptBytes = 1 << 20, kKeptOfBatch = 8 << 20;
 constexpr int64_t kWeightBytes = 64 << 20;  // transformed at a time, if there is but one group
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
@@ -132,10 +132,11 @@ bool WinogradPiece<T>::spreads(const Operands<T>& c, const PieceBox& box) {
 }
 
 template <class T>
-bool WinogradPiece<T>::keeps_little() const {
+int64_t WinogradPiece<T>::images_at_once() const {
   const int64_t bytes = WinogradSpread<T>(sum_, plan_).kept_bytes() / sum_.images;
-  return bytes <= kKeptBytes ||
-         8 * bytes <= c_.y.shape[2] * c_.y.shape[3] * c_.y.shape[4] * sum_.rows * static_cast<int64_t>(sizeof(T));
+  const bool little = bytes <= kKeptBytes || 8 * bytes <= c_.y.shape[2] * c_.y.shape[3] * c_.y.shape[4] * sum_.rows *
+                                                              static_cast<int64_t>(sizeof(T));
+  return !little ? 0 : bytes == 0 ? sum_.images : std::clamp<int64_t>(kKeptOfBatch / bytes, 1, sum_.images);
 }
 
 template <class T>
@@ -271,7 +272,7 @@ ConvPlan WinogradPiece<T>::describe() const {
   plan.block_channels = sum_.channels;
   plan.block_pixels = plan_.images * plan_.deep * plan_.down * plan_.across * sum_.shape.out(1) * sum_.shape.out(2);
   plan.workspace_bytes = plan_.workspace_bytes;
-  if (sum_.spreads()) plan.shared_bytes = WinogradSpread<T>(sum_, plan_).kept_bytes();
+  if (sum_.spreads()) plan.shared_bytes = WinogradSpread<T>(sum_, plan_).kept_bytes() / sum_.images * images_at_once();
   if (needs_weights()) plan.shared_bytes += weight_elements() * static_cast<int64_t>(sizeof(T));
   plan.threads = plan_.threads;
   plan.cost = static_cast<double>(sum_.images) * winograd_cost<T>(sum_.shape, w.groups, w.rows, w.channels, outputs) +

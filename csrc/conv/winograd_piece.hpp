@@ -22,8 +22,9 @@ class WinogradPiece {
   static bool find_phases(const Operands<T>& c, const BackwardPieces (&axis)[3], Piece (&both)[2]);
   WinogradPiece(const Operands<T>& c, const PieceBox& box, const BackwardPieces (&axis)[3]);
 
-  // Whether what blocks keep for others (conv/winograd_spread.hpp) is little beside an image, or in all.
-  bool keeps_little() const;
+  // Images of which blocks keep little for others (conv/winograd_spread.hpp): none if that is neither little of one,
+  // nor beside it.
+  int64_t images_at_once() const;
   // If it `spreads`, h and w are those of the forward pass.
   WinogradPiece(const Operands<T>& c, const PieceBox& box, bool spreads = false);
 
