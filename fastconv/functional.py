@@ -343,7 +343,7 @@ def explain(
         raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
     nd = np.size(weight_shape) - 2
     if nd not in (1, 2, 3):
-        raise ValueError(f"weight_shape must have 3, 4 or 5 sizes, got {weight_shape!r}")
+        raise ValueError(f"weight_shape must have 3, 4 or 5 sizes, got {weight_shape!r:.120}")
     plan: dict[str, Any] = _core.explain(
         nd, input_shape, weight_shape, stride, padding, dilation, groups, padding_mode, direction, f64, algorithm
     )
