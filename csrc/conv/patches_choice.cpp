@@ -9,6 +9,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kMostBytes = 4 << 20;  // of patches that are kept
+constexpr int64_t kMostLine = 1 << 20;   // of an axis, a dilation and a stride: a line of dx is kept, too
 constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up
 constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own, and Winograd's
 constexpr int64_t kSome = 32;            // the same with a stride
@@ -53,9 +54,10 @@ bool are_squares(const ConvProblem& p) {
 // short those are. Looks at one image alone.
 bool beats_tiles(const ConvProblem& p, const PatchMachine& m) {
   const int64_t ic = p.ic / p.groups, pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
-  if (ic <= kSquareChannels && are_squares(p)) return ic * p.oc / p.groups * pixels * m.size > kSquareBytes;
+  const double bytes = static_cast<double>(ic * m.size) * static_cast<double>(pixels);
+  if (ic <= kSquareChannels && are_squares(p)) return bytes * static_cast<double>(p.oc / p.groups) > kSquareBytes;
   const double tiles = 1.15 + 3.5 / static_cast<double>(ic);
-  if (p.axis[0].in == 1 && ic * pixels * m.lanes * m.size <= kBatchBytes) return with_adding(p, 64) < tiles;
+  if (p.axis[0].in == 1 && bytes * m.lanes <= kBatchBytes) return with_adding(p, 64) < tiles;
   return with_adding(p, m.lanes * m.size) * static_cast<double>(p.out_pixels()) < tiles * static_cast<double>(pixels);
 }
 
@@ -71,7 +73,9 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
 bool suits(const ConvProblem& p, const PatchMachine& machine) {
   if (p.taps() == 1 || p.mb * p.ic * p.oc * p.out_pixels() == 0) return false;
   for (const ConvAxis& a : p.axis)
-    if (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0) return false;
+    if (std::max({a.in, a.out, a.k, a.stride, a.dilation}) > kMostLine ||
+        (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0))
+      return false;
   const bool pays = p.axis[2].stride > 1
                         ? beats_pieces(p, machine)
                         : p.oc / p.groups >= kLeastChannels && p.ic / p.groups <= kFew && beats_tiles(p, machine);
