@@ -9,6 +9,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kFoldBytes = 16 << 20;  // of padded input gradients at a time, unless one is larger
+constexpr double kMostElements = 1e12;    // of one
 
 }  // namespace
 
@@ -24,8 +25,14 @@ Fold::Fold(const ConvProblem& p) : wide(p) {
   }
 }
 
+// In floating point: padding may be of any size.
 bool Fold::widens() const {
-  return pad.axis[2].out() * pad.axis[3].out() * pad.axis[4].out() > pad.axis[2].in * pad.axis[3].in * pad.axis[4].in;
+  double inner = static_cast<double>(wide.ic), outer = inner;
+  for (int i = 2; i < 5; ++i) {
+    inner *= static_cast<double>(pad.axis[i].in);
+    outer *= static_cast<double>(pad.axis[i].out());
+  }
+  return outer > inner && outer < kMostElements;
 }
 
 template <class T>
