@@ -43,19 +43,25 @@ struct DenseCut {
   }
 };
 
-// Axes c, d, h, w as one axis of channels; false if their strides do not allow it.
-template <class T>
-bool flatten_channels(View<T>& v) {
-  int64_t n = 1, step = 0;
-  for (int i = 4; i >= 1; --i) {
-    if (v.shape[i] == 1) continue;
-    if (n == 1) step = v.stride[i];
-    else if (v.stride[i] != step * n) return false;
-    n *= v.shape[i];
+// Axes of both views that follow one another without gaps become one; false if more than three remain. From axis 2 on.
+template <class X, class Y>
+bool join_values(View<X>& x, View<Y>& y) {
+  int at = 4;
+  const auto set = [&x, &y](int to, int64_t n, int64_t x_step, int64_t y_step) {
+    x.shape[to] = y.shape[to] = n;
+    x.stride[to] = x_step;
+    y.stride[to] = y_step;
+  };
+  for (int i = 3; i > 0; --i) {
+    if (x.shape[i] == 1) continue;
+    const int64_t n = x.shape[at];
+    if (n == 1) set(at, x.shape[i], x.stride[i], y.stride[i]);
+    else if (x.stride[i] == n * x.stride[at] && y.stride[i] == n * y.stride[at])
+      set(at, n * x.shape[i], x.stride[at], y.stride[at]);
+    else if (--at > 1) set(at, x.shape[i], x.stride[i], y.stride[i]);
+    else return false;
   }
-  for (int i = 2; i < 5; ++i) v.shape[i] = 1, v.stride[i] = 1;
-  v.shape[1] = n;
-  v.stride[1] = step;
+  while (--at > 1) set(at, 1, 0, 0);
   return true;
 }
 
@@ -66,8 +72,9 @@ struct TermRows {
   bool in_place;
 
   explicit TermRows(const View<const T>& view) : v(view) {
-    in_place =
-        flatten_channels(v) && (v.shape[1] == 1 || v.stride[1] == 1) && std::abs(v.stride[0]) <= INT32_MAX / kTile;
+    View<const T> same = v;
+    in_place = join_values(v, same) && v.shape[2] * v.shape[3] == 1 && (v.shape[4] == 1 || v.stride[4] == 1) &&
+               std::abs(v.stride[0]) <= INT32_MAX / kTile;
     if (!in_place) v = view;
   }
   void copy(int64_t row, Range terms, T* to) const {
@@ -166,28 +173,6 @@ ConvProblem gradient_problem(int64_t n, int64_t m, const int64_t* values) {
   q.oc = m;
   for (int i = 0; i < 3; ++i) q.axis[i].in = q.axis[i].out = values[i];
   return q;
-}
-
-// Axes of both views that follow one another without gaps become one; false if more than three remain. From axis 2 on.
-template <class T>
-bool join_values(View<const T>& x, View<T>& y) {
-  int at = 4;
-  const auto set = [&x, &y](int to, int64_t n, int64_t x_step, int64_t y_step) {
-    x.shape[to] = y.shape[to] = n;
-    x.stride[to] = x_step;
-    y.stride[to] = y_step;
-  };
-  for (int i = 3; i > 0; --i) {
-    if (x.shape[i] == 1) continue;
-    const int64_t n = x.shape[at];
-    if (n == 1) set(at, x.shape[i], x.stride[i], y.stride[i]);
-    else if (x.stride[i] == n * x.stride[at] && y.stride[i] == n * y.stride[at])
-      set(at, n * x.shape[i], x.stride[at], y.stride[at]);
-    else if (--at > 1) set(at, x.shape[i], x.stride[i], y.stride[i]);
-    else return false;
-  }
-  while (--at > 1) set(at, 1, 0, 0);
-  return true;
 }
 
 }  // namespace
