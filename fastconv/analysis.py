@@ -17,6 +17,20 @@ import numpy as np
 from fastconv.checks import check_whole, whole_numbers
 from fastconv.padding import named_pads
 
+__all__ = [
+    "Axis",
+    "Comparison",
+    "Cost",
+    "ReceptiveField",
+    "Window",
+    "compare",
+    "conv_cost",
+    "dense_cost",
+    "locally_connected_cost",
+    "output_shape",
+    "receptive_field",
+]
+
 Axes = int | Sequence[int]
 Padding = int | str | Sequence[int | Sequence[int]]
 Pair = tuple[int, int]
@@ -303,18 +317,26 @@ class ReceptiveField:
     jump: int
 
 
+def _up_to_three(name: str, given: Sequence[int]) -> tuple[int, ...]:
+    numbers = whole_numbers(name, given)
+    if not 1 <= len(numbers) <= 3:
+        raise ValueError(f"{name} must be (kernel, stride, dilation) or the first of these, got {given!r}")
+    return numbers
+
+
 def receptive_field(layers: Iterable[Window | Sequence[int]]) -> ReceptiveField:
     """Receptive field of a stack of convolutions and pools, first layer first, along one axis.
 
     Each layer is a :class:`Window` or ``(kernel, stride, dilation)`` with the last ones left out at will. A layer adds
-    ``dilation * (kernel - 1)`` steps of the spacing that the strides before it have made. Raises ValueError for numbers
-    below 1.
+    ``dilation * (kernel - 1)`` steps of the spacing that the strides before it have made. Raises TypeError for what is
+    no such layer, ValueError for numbers below 1.
     """
+    if not isinstance(layers, Iterable):
+        raise TypeError(f"layers must be an iterable of Window or (kernel, stride, dilation), got {layers!r}")
     size, jump = 1, 1
-    for given in layers:
-        layer = given if isinstance(given, Window) else Window(*given)
-        if min(layer.kernel, layer.stride, layer.dilation) < 1:
-            raise ValueError(f"layers must hold numbers of at least 1, got {given!r}")
+    for i, given in enumerate(layers):
+        layer = given if isinstance(given, Window) else Window(*_up_to_three(f"layers[{i}]", given))
+        check_whole(1, **{f"layers[{i}].{name}": value for name, value in vars(layer).items()})
         size += layer.dilation * (layer.kernel - 1) * jump
         jump *= layer.stride
     return ReceptiveField(size, jump)

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def as_array(name: str, value: Any, dtype: Any = None) -> NDArray[Any]:
+    """``value`` as numpy sees it. Raises TypeError for a masked array, whose mask would be forgotten."""
+    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and masks are not minded: pass its .data or .filled(value)")
+    return np.asarray(value, dtype)
 
 
 def check_whole(least: int, **values: Any) -> None:

@@ -194,7 +194,7 @@ def _checked(needs: Iterable[str]) -> tuple[str, ...]:
 
 
 def _make_backward(nd: int) -> Any:
-    grad_input, grad_weight, grad_bias = _make_grad_input(nd), _make_grad_weight(nd), _make_grad_bias(nd)
+    backward = _core.conv_backward
 
     def conv_backward(
         grad_output: Array,
@@ -211,15 +211,9 @@ def _make_backward(nd: int) -> Any:
         needs: Iterable[str] = _NEEDS,
     ) -> ConvGrads:
         needs = _checked(needs)
-        options: dict[str, Any] = {"padding_mode": padding_mode, "flip": flip, "algorithm": algorithm}
+        want = tuple(n in needs for n in _NEEDS)
         steps = (stride, padding, dilation, groups)
-        return ConvGrads(
-            grad_input(grad_output, weight, view_of(input).shape, *steps, **options) if "input" in needs else None,
-            grad_weight(grad_output, input, view_of(weight).shape[2:], *steps, **options)
-            if "weight" in needs
-            else None,
-            grad_bias(grad_output) if "bias" in needs else None,
-        )
+        return ConvGrads(*backward(nd, grad_output, input, weight, *steps, padding_mode, flip, *want, algorithm))
 
     doc = f"""Gradients of :func:`conv{nd}d`.
 

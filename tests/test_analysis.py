@@ -163,7 +163,9 @@ def test_receptive_field_is_the_support_of_the_gradient(layers: list[tuple[int, 
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), padding=[(1, 2, 3), 0]), r"padding.*\(1, 2, 3\)"),
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), padding="causal"), "causal"),
         (lambda: analysis.dense_cost(0, 4), "in_features"),
-        (lambda: analysis.receptive_field([(3, 0)]), r"layers.*\(3, 0\)"),
+        (lambda: analysis.receptive_field([(3, 0)]), r"layers\[0\].stride must be at least 1, got 0"),
+        (lambda: analysis.receptive_field([(3, 1), ()]), r"layers\[1\] must be \(kernel, .*, got \(\)"),
+        (lambda: analysis.receptive_field([(3, 1, 1, 1)]), r"layers\[0\] must be .*, got \(3, 1, 1, 1\)"),
     ],
 )
 def test_errors_name_the_argument(call: object, message: str) -> None:
@@ -175,6 +177,10 @@ def test_errors_name_the_argument(call: object, message: str) -> None:
     ("call", "message"),
     [
         (lambda: analysis.conv_cost(3, (2, 1, 3, 3)), "input_shape must be a sequence of integers, got 3"),
+        (lambda: analysis.receptive_field(3), r"layers must be an iterable of Window or .*, got 3"),
+        (lambda: analysis.receptive_field([3]), r"layers\[0\] must be a sequence of integers, got 3"),
+        (lambda: analysis.receptive_field([(3, 1.5)]), r"layers\[0\] must be a sequence of integers, got \(3, 1.5\)"),
+        (lambda: analysis.receptive_field([analysis.Window("3")]), r"layers\[0\].kernel must be an integer, got '3'"),
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3.0)), r"weight_shape must be a sequence .*3\.0"),
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), stride=1.5), "stride must be .*1.5"),
         (lambda: analysis.conv_cost((1, 4, 4), (2, 1, 3, 3), padding=None), "padding must be .*None"),

@@ -321,6 +321,45 @@ NAMES: list[Bad] = [
 ]
 
 
+BACKWARD: list[Bad] = [
+    (call, error, message)
+    for needs in ((), ("bias",), ("weight",), ("input",))
+    for call, error, message in (
+        (lambda n=needs: fc.conv2d_backward(G[:, :, :5], X, W, needs=n), ValueError, r"grad_output .*\(2, 6, 5, 7\)"),
+        (lambda n=needs: fc.conv2d_backward(G[:1], X, W, needs=n), ValueError, r"grad_output .*\(1, 6, 6, 7\)"),
+        (lambda n=needs: fc.conv2d_backward(G.astype("f4"), X, W, needs=n), TypeError, r"grad_output .*float32"),
+        (lambda n=needs: fc.conv2d_backward(G, X, W.astype("f4"), needs=n), TypeError, r"weight .*float32"),
+        (lambda n=needs: fc.conv2d_backward(G, X, W[:, :3], needs=n), ValueError, r"weight has 3 channels"),
+        (lambda n=needs: fc.conv2d_backward(G, X, W, "1", needs=n), TypeError, r"stride .*'1'"),
+        (lambda n=needs: fc.conv2d_backward(G, X, W, algorithm="gemm", needs=n), ValueError, r"algorithm .*'gemm'"),
+    )
+]
+
+MASKED = np.ma.masked_array(X, mask=X > 2)
+INDICES = np.ma.masked_array(np.zeros((2, 4, 4, 4), np.int64))
+MASKS: list[Bad] = [
+    (call, TypeError, rf"{name} is a masked array, .*\.filled\(value\)")
+    for call, name in (
+        (lambda: forward(MASKED), "input"),
+        (lambda: forward(w=np.ma.masked_array(W)), "weight"),
+        (lambda: forward(b=np.ma.masked_array(np.ones(6))), "bias"),
+        (lambda: forward(out=np.ma.masked_array(np.empty_like(G))), "out"),
+        (lambda: grad_input(np.ma.masked_array(G)), "grad_output"),
+        (lambda: fc.max_pool2d(MASKED, 2), "input"),
+        (lambda: fc.max_unpool2d(X[:, :, :4, :4], INDICES, 2), "indices"),
+        (lambda: fc.pad(MASKED, (1, 1)), "input"),
+        (lambda: fc.unfold(MASKED, 2), "input"),
+        (lambda: fc.signal.correlate2d(MASKED[0, 0], W[0, 0]), "in1"),
+        (lambda: fc.signal.correlate2d(X[0, 0], np.ma.masked_array(W[0, 0])), "in2"),
+        (lambda: fc.ndimage.uniform_filter(MASKED), "input"),
+        (lambda: fc.ndimage.correlate(X[0, 0], np.ma.masked_array(W[0, 0])), "weights"),
+        (lambda: fc.nn.MSELoss()(X, MASKED), "target"),
+        (lambda: fc.nn.Linear(9, 2).to(np.float64)(MASKED), "input"),
+        (lambda: fc.train.evaluate(fc.nn.Sequential(), (MASKED, np.ones(2)), "mse"), "data"),
+    )
+]
+
+
 def strided(*strides: int) -> Any:
     return np.lib.stride_tricks.as_strided(np.zeros(10_000), (2, 6, 6, 7), strides)
 
@@ -409,6 +448,8 @@ TABLES = {
     "steps": STEPS,
     "padding": PADDING,
     "names": NAMES,
+    "backward": BACKWARD,
+    "masks": MASKS,
     "out": OUT,
     "sizes": SIZES,
 }

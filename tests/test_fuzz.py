@@ -135,6 +135,7 @@ ARGUMENTS: dict[str, tuple[st.SearchStrategy[Any], ...]] = {
     "conv_grad_input": (operands, operands, sizes, *steps, modes, flags, algorithms, outs),
     "conv_grad_weight": (operands, operands, axes, *steps, modes, flags, algorithms, outs),
     "conv_grad_bias": (operands, outs),
+    "conv_backward": (operands, operands, operands, *steps, modes, flags, *needs, algorithms),
     "conv_transpose": (
         *(operands, operands, st.none() | operands),
         *transposed_steps,
@@ -152,6 +153,7 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "conv_grad_input": (G, W, (4, 3), *STEPS, "zeros", False, "auto", None),
     "conv_grad_weight": (G, X, (2, 3), *STEPS, "zeros", False, "auto", None),
     "conv_grad_bias": (G, None),
+    "conv_backward": (G, X, W, *STEPS, "zeros", False, True, True, True, "auto"),
     "conv_transpose": (G, W, None, 1, 0, 0, 2, 1, "zeros", False, None, "auto", None),
     "conv_transpose_backward": (X, G, W, 1, 0, 0, 2, 1, "zeros", False, True, True, True, "auto"),
     "explain": (X.shape, W.shape, *STEPS, "zeros", "forward", True, "auto"),

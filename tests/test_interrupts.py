@@ -81,6 +81,24 @@ def test_training_callback_that_raises(error: type[BaseException]) -> None:
     assert len(train.fit(model, data, epochs=1)["loss"]) == 1
 
 
+def test_interrupt_from_the_keyboard_in_training() -> None:
+    """An epoch that would take hours ends after the batch at hand, and the model works on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    model = nn.Sequential(nn.Conv2d(8, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(1800, 2))
+    n = 1_000_000
+    x = np.broadcast_to(X[0], (n, *X.shape[1:]))
+    start = time.monotonic()
+    try:
+        threading.Timer(0.5, _thread.interrupt_main).start()
+        history = train.fit(model, (x, np.zeros(n, np.int64)), batch_size=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert history.stopped == "interrupted" and len(history) == 0 and not model.training
+    assert time.monotonic() - start < 30
+    works_everywhere()
+    assert len(train.fit(model, (X, np.array([0, 1])), epochs=1)["loss"]) == 1
+
+
 def test_exception_in_a_limit_of_threads() -> None:
     before = fc.get_num_threads()
     with pytest.raises(KeyboardInterrupt), fc.threads(1):

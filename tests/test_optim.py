@@ -224,6 +224,20 @@ def test_wrong_arguments(make: Callable[[], object], message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: optim.SGD(3),  # type: ignore[arg-type]
+        lambda: optim.AdamW(3),  # type: ignore[arg-type]
+        lambda: optim.clip_grad_norm_(3, 1.0),  # type: ignore[arg-type]
+        lambda: optim.clip_grad_value_(3, 1.0),  # type: ignore[arg-type]
+    ],
+)
+def test_parameters_that_cannot_be_gone_through(call: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=r"parameters must be an iterable of fastconv.nn.Parameter, got 3"):
+        call()
+
+
 def test_parameters_that_are_none() -> None:
     with pytest.raises(TypeError, match=r"parameters\[0\] must be a fastconv.nn.Parameter, got ndarray"):
         optim.Adam([np.ones(3)])  # type: ignore[list-item]

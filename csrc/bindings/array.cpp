@@ -19,7 +19,17 @@ bool is_real_float(const py::array& a) {
 
 py::module_ numpy() { return py::module_::import("numpy"); }
 
-// Slow road: things that are not yet an ndarray, and errors.
+// An ndarray itself, and no subclass.
+bool is_plain(py::handle h) {
+  return Py_TYPE(h.ptr()) == reinterpret_cast<PyTypeObject*>(py::detail::npy_api::get().PyArray_Type_);
+}
+
+void refuse_mask(const py::array& a, const char* name) {
+  if (!is_plain(a) && py::isinstance(a, numpy().attr("ma").attr("MaskedArray")))
+    type_error({name, " is a masked array, and masks are not minded: pass its .data or .filled(value)"});
+}
+
+// Slow road: things that are not yet an ndarray, subclasses, and errors.
 py::array convert(py::handle h, const char* name) {
   py::array array = any_array(h, name);
   if (!is_real_float(array))
@@ -128,11 +138,13 @@ py::array any_array(py::handle h, const char* name) {
     else if (py::hasattr(h, "__dlpack__")) a = numpy().attr("from_dlpack")(h);
     else type_error({name, " must be an array, got ", repr_text(py::type::of(h))});
   }
-  return py::reinterpret_borrow<py::array>(a);
+  py::array array = py::reinterpret_borrow<py::array>(a);
+  refuse_mask(array, name);
+  return array;
 }
 
 py::array input_array(py::handle h, const char* name) {
-  if (py::isinstance<py::array>(h)) {
+  if (is_plain(h)) {
     py::array a = py::reinterpret_borrow<py::array>(h);
     if (is_real_float(a) && addressable(a)) return a;
   }
@@ -149,6 +161,7 @@ py::array output_array(py::handle out, bool f64, const int64_t* shape, int rank,
   if (out.is_none()) return new_array(f64, shape, rank);
   if (!py::isinstance<py::array>(out)) type_error({name, " must be a numpy array, got ", repr_text(py::type::of(out))});
   py::array a = py::reinterpret_borrow<py::array>(out);
+  refuse_mask(a, name);
   if (!is_real_float(a) || is_f64(a) != f64)
     type_error({name, " has dtype ", dtype_text(a), ", but the result is ", (f64 ? "float64" : "float32")});
   bool fits = a.ndim() == rank;

@@ -24,7 +24,7 @@ std::string dtype_text(const py::array& a);
 std::string repr_text(py::handle h);
 
 // The argument as numpy sees it, without a copy: an array, or what has __array__, the buffer protocol or DLPack.
-// TypeError otherwise.
+// TypeError otherwise, and for a masked array, whose mask would be forgotten.
 py::array any_array(py::handle h, const char* name);
 
 // The argument as an array of float32 or float64 that the kernels can address: any strides, read-only too.

@@ -5,11 +5,9 @@
 namespace fastconv {
 namespace {
 
-py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride,
-                          py::handle padding, py::handle dilation, py::handle groups, py::handle padding_mode,
-                          py::handle flip, py::handle activation, py::handle algorithm, py::handle out) {
-  ConvCall c(nd, flip);
-  py::array x = input_array(input, "input"), w = input_array(weight, "weight");
+// The problem of input and weight, whose dtypes and shapes must agree.
+void conv_problem(ConvCall& c, const py::array& x, const py::array& w, py::handle stride, py::handle padding,
+                  py::handle dilation, py::handle groups, py::handle padding_mode) {
   require_same_dtype(x, "input", w, "weight");
   c.f64 = is_f64(x);
   c.lead = leading_axes(c, x, "input");
@@ -19,12 +17,20 @@ py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handl
   c.p.ic = x.shape(c.lead - 1);
   c.p.oc = w.shape(0);
   require_channels(c, c.p.ic, w.shape(1));
-  for (int i = 0; i < nd; ++i) c.axes()[i].in = x.shape(c.lead + i);
+  for (int i = 0; i < c.nd; ++i) c.axes()[i].in = x.shape(c.lead + i);
   kernel_from_weight(c, w);
   finish_axes(c, padding, padding_mode);
+  validate(c.p);
+}
+
+py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handle bias, py::handle stride,
+                          py::handle padding, py::handle dilation, py::handle groups, py::handle padding_mode,
+                          py::handle flip, py::handle activation, py::handle algorithm, py::handle out) {
+  ConvCall c(nd, flip);
+  py::array x = input_array(input, "input"), w = input_array(weight, "weight");
+  conv_problem(c, x, w, stride, padding, dilation, groups, padding_mode);
   Activation act = parse_activation(activation);
   Algorithm alg = parse_algorithm(algorithm);
-  validate(c.p);
   py::array b = optional_bias(bias, x, c.p.oc);
   int64_t shape[5];
   int rank = output_shape(c, c.p.oc, true, shape);
@@ -111,6 +117,32 @@ py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::h
   return dw;
 }
 
+// The gradients that are needed of all three.
+py::tuple backward_py(int nd, py::handle grad_output, py::handle input, py::handle weight, py::handle stride,
+                      py::handle padding, py::handle dilation, py::handle groups, py::handle padding_mode,
+                      py::handle flip, bool need_input, bool need_weight, bool need_bias, py::handle algorithm) {
+  ConvCall c(nd, flip);
+  py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input"),
+            w = input_array(weight, "weight");
+  conv_problem(c, x, w, stride, padding, dilation, groups, padding_mode);
+  require_same_dtype(x, "input", g, "grad_output");
+  Algorithm alg = parse_algorithm(algorithm);
+  require_grad_output(c, g, c.p.oc, true);
+  py::array dx = new_like(x, need_input), dw = new_like(w, need_weight);
+  py::object db = py::none();
+  if (need_bias) db = grad_bias_py(nd, g, py::none());
+  run_released(c.f64, [&](auto zero) {
+    using T = decltype(zero);
+    View<const T> gv = view_of<const T>(g, nd, c.lead);
+    if (need_input)
+      conv_backward_input<T>(c.p, gv, oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{},
+                             view_of<T>(dx, nd, c.lead), Activation::none, alg);
+    if (need_weight)
+      conv_backward_weight<T>(c.p, gv, view_of<const T>(x, nd, c.lead), oriented(view_of<T>(dw, nd, 2), c.flip), alg);
+  });
+  return py::make_tuple(dx, dw, db);
+}
+
 }  // namespace
 
 py::array grad_bias_py(int nd, py::handle grad_output, py::handle out) {
@@ -132,11 +164,9 @@ py::array grad_bias_py(int nd, py::handle grad_output, py::handle out) {
 
 void register_conv(py::handle module) {
   static PyMethodDef methods[] = {
-      method<conv_forward_py>("conv_forward"),
-      method<grad_input_py>("conv_grad_input"),
-      method<grad_weight_py>("conv_grad_weight"),
-      method<grad_bias_py>("conv_grad_bias"),
-      {},
+      method<conv_forward_py>("conv_forward"),    method<grad_input_py>("conv_grad_input"),
+      method<grad_weight_py>("conv_grad_weight"), method<grad_bias_py>("conv_grad_bias"),
+      method<backward_py>("conv_backward"),       {},  // the end
   };
   add_methods(module, methods);
 }

@@ -36,6 +36,8 @@ void require_grad_output(const ConvCall& c, const py::array& g, int64_t channels
 
 // None, or an array of the input's dtype.
 py::array optional_bias(py::handle h, const py::array& like, int64_t channels);
+// An array for the gradient with respect to `a`, or None.
+py::array new_like(const py::array& a, bool needed);
 py::array grad_bias_py(int nd, py::handle grad_output, py::handle out);
 
 template <class T>

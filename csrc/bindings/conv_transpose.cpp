@@ -86,27 +86,17 @@ py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input
   transposed_problem(c, x, w, stride, padding, output_padding, groups, dilation, padding_mode);
   Algorithm alg = parse_algorithm(algorithm);
   require_grad_output(c, g, c.p.ic, false);
-  py::object dx = py::none(), dw = py::none(), db = py::none();
-  if (need_input) {
-    int64_t shape[5];
-    int r = output_shape(c, c.p.oc, true, shape);
-    dx = output_array(py::none(), c.f64, shape, r, "out");
-  }
-  if (need_weight) {
-    int64_t shape[5];
-    for (int i = 0; i < nd + 2; ++i) shape[i] = w.shape(i);
-    dw = output_array(py::none(), c.f64, shape, nd + 2, "out");
-  }
+  py::array dx = new_like(x, need_input), dw = new_like(w, need_weight);
+  py::object db = py::none();
   if (need_bias) db = grad_bias_py(nd, g, py::none());
-  py::array ax = py::reinterpret_borrow<py::array>(dx), aw = py::reinterpret_borrow<py::array>(dw);
   run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
     View<const T> gv = view_of<const T>(g, nd, c.lead);
     if (need_input)
       conv_forward<T>(c.p, gv, oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{},
-                      view_of<T>(ax, nd, c.lead), Activation::none, alg);
+                      view_of<T>(dx, nd, c.lead), Activation::none, alg);
     if (need_weight)
-      conv_backward_weight<T>(c.p, view_of<const T>(x, nd, c.lead), gv, oriented(view_of<T>(aw, nd, 2), c.flip), alg);
+      conv_backward_weight<T>(c.p, view_of<const T>(x, nd, c.lead), gv, oriented(view_of<T>(dw, nd, 2), c.flip), alg);
   });
   return py::make_tuple(dx, dw, db);
 }

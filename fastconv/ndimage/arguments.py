@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastconv.checks import as_array
+
 Array = NDArray[Any]
 Output = Array | DTypeLike | None
 WIDEST = 1 << 16  # lines that the core's filters may keep whole, where they wrap around
@@ -45,7 +47,7 @@ class Side(NamedTuple):
 
 def as_image(input: Any) -> Array:
     """``input`` as an array of a dtype that can be filtered."""
-    x = np.asarray(input)
+    x = as_array("input", input)
     if x.dtype.char in "fd" and x.dtype.isnative:
         return x
     if x.dtype.kind in "biu" or x.dtype.str[1:] in ("f4", "f8", "c8", "c16"):

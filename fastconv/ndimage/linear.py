@@ -9,6 +9,7 @@ import numpy as np
 
 from fastconv import _core
 from fastconv._sliding import correlate_blocks, pad_constant
+from fastconv.checks import as_array
 from fastconv.ndimage.arguments import (
     FLOATS,
     MODES,
@@ -104,7 +105,7 @@ def _correlate(
     axes: Any,
     flip: bool,
 ) -> Array:
-    w = np.asarray(weights)
+    w = as_array("weights", weights)
     if output is None and axes is None and type(mode) is str and type(origin) is int:
         plain = _plain(input, w, mode, cval, origin, flip)
         if plain is not None:
@@ -288,7 +289,7 @@ def _plain_line(x: Array, w: Array, axis: int, before: int, mode: str, cval: flo
 def _correlate1d(
     input: Any, weights: Any, axis: int, output: Output, mode: str, cval: Any, origin: int, flip: bool
 ) -> Array:
-    x, w = as_image(input), np.asarray(weights)
+    x, w = as_image(input), as_array("weights", weights)
     axis = one_axis(axis, x.ndim)
     if w.ndim not in (1, 2) or w.size == 0:
         raise ValueError(f"weights must be a line of numbers, or several of them; got shape {w.shape}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.checks import check_numbers
+from fastconv.checks import as_array, check_numbers
 from fastconv.nn.activation import log_softmax, sigmoid
 from fastconv.nn.module import Array, Parameter
 
@@ -74,7 +74,7 @@ class CrossEntropyLoss(Loss):
         if output.ndim != 2:
             raise ValueError(f"output must be (N, C), got shape {output.shape}")
         n, classes = output.shape
-        p = np.asarray(target)
+        p = as_array("target", target)
         if p.ndim != 1:
             _same_shape(output, p)
             p = p.astype(output.dtype, copy=False)
@@ -87,7 +87,7 @@ class CrossEntropyLoss(Loss):
         log_q = log_softmax(output)
         value: float = -float(np.vdot(p, log_q)) / max(n, 1)
         grad = np.exp(log_q, out=log_q)
-        if np.asarray(target).ndim != 1:  # distributions need not sum to exactly one
+        if np.ndim(target) != 1:  # distributions need not sum to exactly one
             grad *= p.sum(axis=1, keepdims=True)
         grad -= p
         grad /= max(n, 1)
@@ -102,7 +102,7 @@ class BCEWithLogitsLoss(Loss):
     """
 
     def forward(self, output: Array, target: Any) -> float:
-        y = np.asarray(target, output.dtype)
+        y = as_array("target", target, output.dtype)
         _same_shape(output, y)
         if y.size and (y.min() < 0 or y.max() > 1):
             raise ValueError(f"target must be in [0, 1], got values from {y.min()} to {y.max()}")
@@ -119,7 +119,7 @@ class KLDivLoss(Loss):
     """
 
     def forward(self, output: Array, target: Any) -> float:
-        p = np.asarray(target, output.dtype)
+        p = as_array("target", target, output.dtype)
         _same_shape(output, p)
         if p.size and p.min() < 0:
             raise ValueError(f"target must hold probabilities, got {p.min()}")
@@ -137,7 +137,7 @@ class MSELoss(Loss):
         self.factor = 0.5 if half else 1.0
 
     def forward(self, output: Array, target: Any) -> float:
-        y = np.asarray(target, output.dtype)
+        y = as_array("target", target, output.dtype)
         _same_shape(output, y)
         count = max(output.size, 1)
         difference = output - y
@@ -201,7 +201,8 @@ def cross_entropy(p: Any, q: Any) -> float:
     """
     p, q = np.asarray(p, float), np.asarray(q, float)
     _same_shape(q, p)
-    return -float((p[p > 0] * np.log(q[p > 0])).sum())
+    with np.errstate(divide="ignore"):
+        return -float((p[p > 0] * np.log(q[p > 0])).sum())
 
 
 def kl_divergence(p: Any, q: Any) -> float:

@@ -11,6 +11,17 @@ from fastconv.nn.module import Array, Parameter
 _ALIGN = 16  # elements: every parameter starts on its own cache line
 
 
+def checked(parameters: Iterable[Parameter]) -> list[Parameter]:
+    """``parameters`` as a list. Raises TypeError for what is no Parameter."""
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"parameters must be an iterable of fastconv.nn.Parameter, got {parameters!r}")
+    result = list(parameters)
+    for i, parameter in enumerate(result):
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"parameters[{i}] must be a fastconv.nn.Parameter, got {type(parameter).__name__}")
+    return result
+
+
 class Flat:
     """One vector ``data`` and one vector ``grad`` that hold every parameter; the parameters become views into them.
 
@@ -18,12 +29,9 @@ class Flat:
     """
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
-        self.parameters = list(parameters)
+        self.parameters = checked(parameters)
         if not self.parameters:
             raise ValueError("parameters must not be empty")
-        for i, parameter in enumerate(self.parameters):
-            if not isinstance(parameter, Parameter):
-                raise TypeError(f"parameters[{i}] must be a fastconv.nn.Parameter, got {type(parameter).__name__}")
         if len({id(p) for p in self.parameters}) != len(self.parameters):
             raise ValueError("parameters must not hold the same parameter twice")
         dtypes = {p.data.dtype for p in self.parameters}

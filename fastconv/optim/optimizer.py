@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from fastconv import _core
 from fastconv.nn.module import Array, Parameter
-from fastconv.optim.flat import Flat
+from fastconv.optim.flat import Flat, checked
 
 
 def _at_least_zero(**values: float) -> None:
@@ -155,17 +155,13 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps, weight_decay, l1=l1)
 
 
-def _gradients(parameters: Iterable[Parameter]) -> Iterator[Array]:
-    return (parameter.grad for parameter in parameters)
-
-
 def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients together so that their common L2 norm is at most ``max_norm``. Returns the norm before.
 
     Raises ValueError for a negative ``max_norm``.
     """
     _at_least_zero(max_norm=max_norm)
-    grads = list(_gradients(parameters))
+    grads = [parameter.grad for parameter in checked(parameters)]
     norm = math.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads))
     if norm > max_norm:
         for grad in grads:
@@ -176,5 +172,5 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
 def clip_grad_value_(parameters: Iterable[Parameter], clip_value: float) -> None:
     """Clip every element of every gradient to ``[-clip_value, clip_value]``. Raises ValueError for a negative one."""
     _at_least_zero(clip_value=clip_value)
-    for grad in _gradients(parameters):
-        np.clip(grad, -clip_value, clip_value, out=grad)
+    for parameter in checked(parameters):
+        np.clip(parameter.grad, -clip_value, clip_value, out=parameter.grad)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.checks import as_array
 from fastconv.functional import Array
 
 Axes = int | Sequence[int] | None
@@ -18,7 +19,7 @@ _INEXACT = ("f4", "f8", "c8", "c16")
 
 def as_numbers(value: Any, name: str, half: bool = False) -> Array:
     """``value`` as an array of a dtype that can be convolved; ``half``: float16 as well, as float32."""
-    a = np.asarray(value)
+    a = as_array(name, value)
     if half and a.dtype == np.float16:
         return a.astype(np.float32)
     if a.dtype.kind in "biu" or a.dtype.str[1:] in _INEXACT:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.checks import as_array
 from fastconv.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, Penalty
 from fastconv.nn.module import Array, Module, Reused
 from fastconv.optim import SGD, Adam, AdamW, Optimizer, Schedule, clip_grad_norm_
@@ -46,7 +47,7 @@ def _checked(name: str, data: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """``data`` as samples and targets. Raises ValueError or TypeError for what a model of ``dtype`` cannot take."""
     if isinstance(data, np.ndarray) or not hasattr(data, "__iter__") or len(parts := tuple(data)) != 2:
         raise TypeError(f"{name} must be a Dataset or a pair (samples, targets), got {type(data).__name__}")
-    x, y = map(np.asarray, parts)
+    x, y = (as_array(name, part) for part in parts)
     if len(x) != len(y) or not len(x):
         raise ValueError(f"{name} must hold as many samples as targets, at least one; got {len(x)} and {len(y)}")
     if x.dtype != dtype:
@@ -88,8 +89,11 @@ class _Trainer:
 
     def gather(self, x: Array, index: Array, rng: np.random.Generator) -> Array:
         """The samples at ``index``, augmented."""
-        place = self._batch.empty((len(index), *x.shape[1:]), x.dtype)
-        batch = np.take(x, index, axis=0, out=place, mode="clip")  # other modes go through a second buffer
+        if x.flags.c_contiguous:
+            place = self._batch.empty((len(index), *x.shape[1:]), x.dtype)
+            batch = np.take(x, index, axis=0, out=place, mode="clip")  # other modes go through a second buffer
+        else:
+            batch = x[index]  # numpy's take would copy all samples first
         return batch if self.augment is None else self.augment(batch, rng).astype(x.dtype, copy=False)
 
     def step(self, x: Array, y: Array) -> tuple[float, Array]:
