@@ -117,34 +117,6 @@ py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::h
   return dw;
 }
 
-// The gradients that are needed of all three.
-py::tuple backward_py(int nd, py::handle grad_output, py::handle input, py::handle weight, py::handle stride,
-                      py::handle padding, py::handle dilation, py::handle groups, py::handle padding_mode,
-                      py::handle flip, bool need_input, bool need_weight, bool need_bias, py::handle algorithm) {
-  ConvCall c(nd, flip);
-  py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input"),
-            w = input_array(weight, "weight");
-  conv_problem(c, x, w, stride, padding, dilation, groups, padding_mode);
-  require_same_dtype(x, "input", g, "grad_output");
-  Algorithm alg = parse_algorithm(algorithm);
-  require_grad_output(c, g, c.p.oc, true);
-  py::array dx = new_like(x, need_input), dw = new_like(w, need_weight);
-  py::object db = py::none();
-  if (need_bias) db = grad_bias_py(nd, g, py::none());
-  run_released(c.f64, [&](auto zero) {
-    using T = decltype(zero);
-    View<const T> gv = view_of<const T>(g, nd, c.lead);
-    if (need_input)
-      conv_backward_input<T>(c.p, gv, oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{},
-                             view_of<T>(dx, nd, c.lead), Activation::none, alg);
-    if (need_weight)
-      conv_backward_weight<T>(c.p, gv, view_of<const T>(x, nd, c.lead), oriented(view_of<T>(dw, nd, 2), c.flip), alg);
-  });
-  return py::make_tuple(dx, dw, db);
-}
-
-}  // namespace
-
 py::array grad_bias_py(int nd, py::handle grad_output, py::handle out) {
   ConvCall c(nd, py::bool_(false));
   py::array g = input_array(grad_output, "grad_output");
@@ -160,6 +132,47 @@ py::array grad_bias_py(int nd, py::handle grad_output, py::handle out) {
     conv_backward_bias<T>(view_of<const T>(g, nd, c.lead), v);
   });
   return db;
+}
+
+// A new array of the shape and dtype of `a`, or None.
+py::array new_like(const py::array& a, bool needed) {
+  if (!needed) return py::reinterpret_borrow<py::array>(py::none());
+  return output_array(py::none(), is_f64(a), reinterpret_cast<const int64_t*>(a.shape()), static_cast<int>(a.ndim()),
+                      "out");
+}
+
+py::tuple backward_py(int nd, py::handle grad_output, py::handle input, py::handle weight, py::handle stride,
+                      py::handle padding, py::handle dilation, py::handle groups, py::handle padding_mode,
+                      py::handle flip, bool need_input, bool need_weight, bool need_bias, py::handle algorithm) {
+  ConvCall c(nd, flip);
+  py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input"),
+            w = input_array(weight, "weight");
+  conv_problem(c, x, w, stride, padding, dilation, groups, padding_mode);
+  return gradients(c, false, g, x, w, {need_input, need_weight, need_bias}, parse_algorithm(algorithm));
+}
+
+}  // namespace
+
+py::tuple gradients(const ConvCall& c, bool transposed, const py::array& g, const py::array& x, const py::array& w,
+                    const Needs& needs, Algorithm algorithm) {
+  require_same_dtype(x, "input", g, "grad_output");
+  require_grad_output(c, g, transposed ? c.p.ic : c.p.oc, !transposed);
+  py::array dx = new_like(x, needs.input), dw = new_like(w, needs.weight);
+  py::object db = py::none();
+  if (needs.bias) db = grad_bias_py(c.nd, g, py::none());
+  run_released(c.f64, [&](auto zero) {
+    using T = decltype(zero);
+    const auto gv = view_of<const T>(g, c.nd, c.lead), xv = view_of<const T>(x, c.nd, c.lead),
+               wv = oriented(view_of<const T>(w, c.nd, 2), c.flip);
+    if (needs.input)
+      (transposed ? conv_forward<T> : conv_backward_input<T>)(c.p, gv, wv, View<const T>{},
+                                                              view_of<T>(dx, c.nd, c.lead), Activation::none,
+                                                              algorithm);
+    if (needs.weight)
+      conv_backward_weight<T>(c.p, transposed ? xv : gv, transposed ? gv : xv,
+                              oriented(view_of<T>(dw, c.nd, 2), c.flip), algorithm);
+  });
+  return py::make_tuple(dx, dw, db);
 }
 
 void register_conv(py::handle module) {

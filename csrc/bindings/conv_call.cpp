@@ -39,12 +39,6 @@ py::array optional_bias(py::handle h, const py::array& like, int64_t channels) {
   return b;
 }
 
-py::array new_like(const py::array& a, bool needed) {
-  if (!needed) return py::reinterpret_borrow<py::array>(py::none());
-  return output_array(py::none(), is_f64(a), reinterpret_cast<const int64_t*>(a.shape()), static_cast<int>(a.ndim()),
-                      "out");
-}
-
 void kernel_from_weight(ConvCall& c, const py::array& w) {
   for (int i = 0; i < c.nd; ++i) c.axes()[i].k = w.shape(2 + i);
 }

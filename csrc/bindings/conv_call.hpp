@@ -36,9 +36,16 @@ void require_grad_output(const ConvCall& c, const py::array& g, int64_t channels
 
 // None, or an array of the input's dtype.
 py::array optional_bias(py::handle h, const py::array& like, int64_t channels);
-// An array for the gradient with respect to `a`, or None.
-py::array new_like(const py::array& a, bool needed);
-py::array grad_bias_py(int nd, py::handle grad_output, py::handle out);
+
+// Which gradients are wanted.
+struct Needs {
+  bool input, weight, bias;
+};
+
+// A tuple of the three, None for what is not needed, of a convolution or of a transposed one: then the problem is that
+// of the convolution which goes the other way, from our output to our input.
+py::tuple gradients(const ConvCall& c, bool transposed, const py::array& g, const py::array& x, const py::array& w,
+                    const Needs& needs, Algorithm algorithm);
 
 template <class T>
 View<const T> bias_view(const py::array& bias) {

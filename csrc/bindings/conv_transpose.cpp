@@ -10,7 +10,9 @@ namespace {
 // The problem whose input gradient a transposed convolution is: its `in` is our output, its `out` our input.
 void transposed_problem(ConvCall& c, const py::array& x, const py::array& w, py::handle stride, py::handle padding,
                         py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode) {
+  require_same_dtype(x, "input", w, "weight");
   const int nd = c.nd;
+  c.f64 = is_f64(x);
   c.lead = leading_axes(c, x, "input");
   if (w.ndim() != nd + 2) bad_rank("weight", w, std::string("(C, O/groups, ") + kernel_letters(nd) + ")");
   read_steps(c, stride, dilation, groups);
@@ -55,8 +57,6 @@ py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::
                                py::handle out) {
   ConvCall c(nd, flip);
   py::array x = input_array(input, "input"), w = input_array(weight, "weight");
-  require_same_dtype(x, "input", w, "weight");
-  c.f64 = is_f64(x);
   transposed_problem(c, x, w, stride, padding, output_padding, groups, dilation, padding_mode);
   Activation act = parse_activation(activation);
   Algorithm alg = parse_algorithm(algorithm);
@@ -72,7 +72,6 @@ py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::
   return y;
 }
 
-// Gradients of the transposed convolution; its output gradient has the shape of our problem's input.
 py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input, py::handle weight, py::handle stride,
                                 py::handle padding, py::handle output_padding, py::handle groups, py::handle dilation,
                                 py::handle padding_mode, py::handle flip, bool need_input, bool need_weight,
@@ -80,25 +79,8 @@ py::tuple transpose_backward_py(int nd, py::handle grad_output, py::handle input
   ConvCall c(nd, flip);
   py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input"),
             w = input_array(weight, "weight");
-  require_same_dtype(x, "input", w, "weight");
-  require_same_dtype(x, "input", g, "grad_output");
-  c.f64 = is_f64(x);
   transposed_problem(c, x, w, stride, padding, output_padding, groups, dilation, padding_mode);
-  Algorithm alg = parse_algorithm(algorithm);
-  require_grad_output(c, g, c.p.ic, false);
-  py::array dx = new_like(x, need_input), dw = new_like(w, need_weight);
-  py::object db = py::none();
-  if (need_bias) db = grad_bias_py(nd, g, py::none());
-  run_released(c.f64, [&](auto zero) {
-    using T = decltype(zero);
-    View<const T> gv = view_of<const T>(g, nd, c.lead);
-    if (need_input)
-      conv_forward<T>(c.p, gv, oriented(view_of<const T>(w, nd, 2), c.flip), View<const T>{},
-                      view_of<T>(dx, nd, c.lead), Activation::none, alg);
-    if (need_weight)
-      conv_backward_weight<T>(c.p, view_of<const T>(x, nd, c.lead), gv, oriented(view_of<T>(dw, nd, 2), c.flip), alg);
-  });
-  return py::make_tuple(dx, dw, db);
+  return gradients(c, true, g, x, w, {need_input, need_weight, need_bias}, parse_algorithm(algorithm));
 }
 
 }  // namespace
