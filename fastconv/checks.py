@@ -9,8 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+def is_whole(value: Any) -> bool:
+    """Whether ``value`` is an integer, and no truth value or span of time, which are integers to Python or numpy."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """``dtype`` as numpy's. Raises TypeError unless it is float32 or float64."""
+    try:
+        result: np.dtype[Any] = np.dtype("V" if dtype is None else dtype)  # None would be float64
+    except (TypeError, ValueError):
+        result = np.dtype("V")
+    if result not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
+    return result
 
 
 def as_array(name: str, value: Any, dtype: Any = None) -> NDArray[Any]:
@@ -23,7 +35,7 @@ def as_array(name: str, value: Any, dtype: Any = None) -> NDArray[Any]:
 def check_whole(least: int, **values: Any) -> None:
     """Raises TypeError for a value that is no integer, ValueError for one below ``least``."""
     for name, value in values.items():
-        if not _is_whole(value):
+        if not is_whole(value):
             raise TypeError(f"{name} must be an integer, got {value!r}")
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -44,6 +56,6 @@ def check_generator(rng: Any) -> None:
 
 def whole_numbers(name: str, value: Any) -> tuple[int, ...]:
     """``value`` as a tuple. Raises TypeError unless it is a sequence of integers."""
-    if isinstance(value, Sequence | np.ndarray) and all(map(_is_whole, value)):
+    if isinstance(value, Sequence | np.ndarray) and all(map(is_whole, value)):
         return tuple(value)
     raise TypeError(f"{name} must be a sequence of integers, got {value!r}")

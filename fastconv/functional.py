@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _core
+from fastconv.checks import float_dtype
 
 Array = NDArray[Any]
 Axes = int | Sequence[int]
@@ -26,13 +27,6 @@ class ConvGrads(NamedTuple):
     input: Array | None
     weight: Array | None
     bias: Array | None
-
-
-def view_of(array: Any) -> Array:
-    """What the compiled core takes for an array as numpy sees it, without a copy: for its shape and dtype."""
-    if hasattr(array, "__dlpack__") and not hasattr(array, "__array__"):
-        return np.from_dlpack(array)
-    return np.asarray(array)
 
 
 _AXES = {1: "W", 2: "H, W", 3: "D, H, W"}
@@ -187,8 +181,11 @@ _NEEDS = ("input", "weight", "bias")
 
 def _checked(needs: Iterable[str]) -> tuple[str, ...]:
     """``needs`` as a tuple: an iterator can be looked at once."""
-    names: tuple[Any, ...] = tuple(needs) if hasattr(needs, "__iter__") else (needs,)
-    if isinstance(needs, str) or any(n not in _NEEDS for n in names):
+    try:
+        names: tuple[Any, ...] = (None,) if isinstance(needs, str) else tuple(needs)
+    except TypeError:
+        names = (None,)
+    if not all(isinstance(name, str) and name in _NEEDS for name in names):
         raise ValueError(f"needs must hold some of {_NEEDS}, got {needs!r}")
     return names
 
@@ -332,10 +329,8 @@ def explain(
 
     Raises ValueError for shapes or values that do not fit, TypeError for another dtype.
     """
-    f64 = np.dtype(np.float64) == dtype
-    if not f64 and np.dtype(np.float32) != dtype:
-        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
-    nd = np.size(weight_shape) - 2
+    f64 = float_dtype(dtype) == np.float64
+    nd = len(weight_shape) - 2 if np.ndim(weight_shape) else 0
     if nd not in (1, 2, 3):
         raise ValueError(f"weight_shape must have 3, 4 or 5 sizes, got {weight_shape!r:.120}")
     plan: dict[str, Any] = _core.explain(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastconv import _core
-from fastconv.functional import Array, view_of
+from fastconv.functional import Array
 
 
 def pad(
@@ -47,7 +47,7 @@ def pad_backward(
     Returns the gradient, shaped as the input: every element is the sum of the places it was copied to, added in one
     order for any number of threads. Raises ValueError or TypeError, as :func:`pad` does.
     """
-    shape: Any = input if isinstance(input, (tuple, list)) else view_of(input).shape
+    shape: Any = input if isinstance(input, (tuple, list)) else _core.as_array(input).shape
     return _core.pad_backward(grad_output, shape, pad, mode, out)
 
 

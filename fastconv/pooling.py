@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv.functional import _AXES, Array, Axes, Padding, _named, view_of
+from fastconv.checks import is_whole
+from fastconv.functional import _AXES, Array, Axes, Padding, _named
 
 OutputSize = int | None | Sequence[int | None]
 
@@ -228,11 +229,11 @@ def _make_adaptive_max_pool(nd: int) -> tuple[Any, Any]:
 
 def _spatial_axes(input: Array, dims: int | None, least: int = 1) -> int:
     """How many spatial axes ``input`` has: ``dims``, or all behind (N, C)."""
-    nd = view_of(input).ndim - 2 if dims is None else dims
-    if not isinstance(nd, (int, np.integer)) or isinstance(nd, bool):
+    nd = _core.as_array(input).ndim - 2 if dims is None else dims
+    if not is_whole(nd):
         raise TypeError(f"dims must be None or an integer, got {dims!r}")
     if nd not in range(least, 4):
-        what = f"dims={dims!r}" if dims is not None else f"input has shape {view_of(input).shape}"
+        what = f"dims={dims!r}" if dims is not None else f"input has shape {_core.as_array(input).shape}"
         raise ValueError(f"{what}: {least} to 3 spatial axes behind (N, C) are needed; an unbatched input needs dims=")
     return nd
 
@@ -282,6 +283,13 @@ def _make_global_max_pool() -> tuple[Any, Any]:
     return _pair(global_max_pool, global_max_pool_backward, "global_max_pool", doc, _INDICES)
 
 
+def _generator(seed: int | np.random.Generator | None) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be what numpy's default_rng takes, got {seed!r}") from error
+
+
 def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
     def settle(
         input: Array,
@@ -291,7 +299,7 @@ def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
         samples: Array | None,
     ) -> tuple[OutputSize, Array]:
         """The output size in numbers, and a sample for every plane and axis."""
-        x = view_of(input)
+        x = _core.as_array(input)
         shape = x.shape
         if (output_size is None) == (output_ratio is None):
             raise ValueError(f"one of output_size and output_ratio is needed, got {output_size!r} and {output_ratio!r}")
@@ -306,7 +314,7 @@ def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
             lead = shape[: len(shape) - nd]
             size = (1, *lead)[-2:] + (nd,) if lead else (1, 1, nd)
             dtype = np.float64 if x.dtype == np.float64 else np.float32
-            samples = np.random.default_rng(seed).random(size, dtype=dtype)
+            samples = _generator(seed).random(size, dtype=dtype)
         elif seed is not None:
             raise ValueError(f"seed={seed!r} has no use when samples are given")
         return output_size, samples

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index
 
 from fastconv import _core
 
 
 def _count(n: object) -> int:
     """``n`` as a number of threads."""
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
+    try:
+        count = index(n) if not isinstance(n, bool) else None  # type: ignore[arg-type]
+    except TypeError:
+        count = None
+    if count is None:
         raise TypeError(f"n must be an integer, got {n!r}")
-    count = int(n.__index__())
     if count < 1:
         raise ValueError(f"n must be at least 1, got {n!r}")
     return min(count, 2**31 - 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from fastconv.functional import Array, Axes, Modes, Padding
 def _dimensions(*sizes: Any) -> int:
     """Number of spatial axes: that of the first argument given per axis, else 2."""
     for size in sizes:
-        if isinstance(size, (Sequence, np.ndarray)) and np.size(size) in (1, 2, 3):
+        if isinstance(size, (tuple, list, np.ndarray)) and np.ndim(size) == 1 and len(size) in (1, 2, 3):
             return len(size)
     return 2
 

@@ -313,8 +313,15 @@ NAMES: list[Bad] = [
     (lambda: explain(dtype=np.int32), TypeError, r"dtype .*int32"),
     (lambda: explain(dtype=">f4"), TypeError, r"dtype .*>f4"),
     (lambda: explain(dtype="what"), TypeError, r"dtype .*'what'"),
+    (lambda: explain(dtype=None), TypeError, r"dtype .*None"),
+    (lambda: explain(dtype=np.ones(2)), TypeError, r"dtype .*array\(\[1., 1.\]\)"),
+    (lambda: fc.nn.Linear(2, 2).to(None), TypeError, r"dtype .*None"),
+    (lambda: fc.nn.Linear(2, 2).to("what"), TypeError, r"dtype .*'what'"),
+    (lambda: fc.explain((2, 4, 8, 9), np.array(4)), ValueError, r"weight_shape .*4"),
     (lambda: fc.explain((2, 4, 8, 9), 4), ValueError, r"weight_shape .*4"),
     (lambda: fc.conv2d_backward(G, X, W, needs=3), ValueError, r"needs .*3"),
+    (lambda: fc.conv2d_backward(G, X, W, needs=np.array(3)), ValueError, r"needs .*array\(3\)"),
+    (lambda: fc.conv2d_backward(G, X, W, needs=X), ValueError, r"needs "),
     (lambda: fc.conv2d_backward(G, X, W, needs="input"), ValueError, r"needs .*'input'"),
     (lambda: fc.conv2d_backward(G, X, W, needs=("input", "grad")), ValueError, r"needs .*'grad'"),
     (lambda: fc.conv_transpose2d_backward(G, XT, WT, needs=["output"]), ValueError, r"needs .*'output'"),
@@ -332,6 +339,32 @@ BACKWARD: list[Bad] = [
         (lambda n=needs: fc.conv2d_backward(G, X, W[:, :3], needs=n), ValueError, r"weight has 3 channels"),
         (lambda n=needs: fc.conv2d_backward(G, X, W, "1", needs=n), TypeError, r"stride .*'1'"),
         (lambda n=needs: fc.conv2d_backward(G, X, W, algorithm="gemm", needs=n), ValueError, r"algorithm .*'gemm'"),
+    )
+]
+
+
+PACKED: list[Bad] = [
+    (lambda: fc.PackedConv2d(W, np.ones(6, "f4")), TypeError, "weight and bias must have one dtype, got float64 and"),
+    (lambda: fc.PackedConv2d(W, np.ones(5)), ValueError, r"bias must have shape \(6,\), got \(5,\)"),
+]
+
+
+class Refuses:
+    """An array that will not be one, as PyTorch's tensors that record gradients."""
+
+    def __array__(self, *_: Any) -> Any:
+        raise RuntimeError("not today")
+
+
+REFUSED: list[Bad] = [
+    (call, TypeError, rf"{name} must be an array, got <class '.*Refuses'>: not today")
+    for call, name in (
+        (lambda: forward(Refuses()), "input"),
+        (lambda: forward(w=Refuses()), "weight"),
+        (lambda: fc.pad_backward(X, Refuses(), (1, 1)), "input"),
+        (lambda: fc.global_avg_pool(Refuses()), "input"),
+        (lambda: fc.max_unpool2d(X, Refuses(), 2), "indices"),
+        (lambda: fc.fractional_max_pool2d(Refuses(), 2, 3), "input"),
     )
 ]
 
@@ -450,6 +483,8 @@ TABLES = {
     "names": NAMES,
     "backward": BACKWARD,
     "masks": MASKS,
+    "refused": REFUSED,
+    "packed": PACKED,
     "out": OUT,
     "sizes": SIZES,
 }

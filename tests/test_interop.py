@@ -141,9 +141,16 @@ class Broken:
         raise ValueError("cannot be had")
 
 
-def test_an_array_that_fails_says_so_itself() -> None:
-    with pytest.raises(ValueError, match="cannot be had"):
+def test_an_array_that_fails_has_the_last_word() -> None:
+    with pytest.raises(TypeError, match=r"input must be an array, got <class '.*Broken'>: cannot be had") as raised:
         fc.conv2d(Broken(), W)
+    assert isinstance(raised.value.__cause__, ValueError)
+
+
+def test_a_tensor_that_records_gradients() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"weight must be an array, got .*Tensor'>: .*requires grad.*detach"):
+        fc.conv2d(X, torch.ones(W.shape, dtype=torch.float64, requires_grad=True))
 
 
 def test_an_array_of_something_else() -> None:

@@ -202,6 +202,13 @@ def test_axes_in_any_order(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("name", ["uniform_filter", "maximum_filter", "minimum_filter"])
+@pytest.mark.parametrize(("size", "origin"), [((3, 1), 1), ((1, 4), (5, -2)), (1, -1)])
+def test_origin_of_a_box_of_one_element(rng: np.random.Generator, name: str, size: Any, origin: Any) -> None:
+    """It leaves its axis as it is, so that one origin does for a box that is long on one axis alone."""
+    agree(name, numbers(rng, (5, 7), "f4"), size, origin=origin)
+
+
 def test_batches_of_edges(rng: np.random.Generator) -> None:
     images = numbers(rng, (3, 6, 7), "f4")
     got = ndimage.gaussian_gradient_magnitude(images, 1.0, axes=(1, 2))  # SciPy smooths across the batch

@@ -91,6 +91,7 @@ VALUE_ERRORS: dict[str, tuple[Call, str]] = {
         lambda: fc.fractional_max_pool2d(X, 2, 3, seed=1, samples=np.zeros((2, 4, 2), np.float32)),
         "seed=1 has no use when samples are given",
     ),
+    "seed": (lambda: fc.fractional_max_pool2d(X, 2, 3, seed=-1), "seed must be .*, got -1"),
     "fractional backward": (lambda: fc.fractional_max_pool2d_backward(Y, X, 2, (3, 4)), "seed, samples or indices"),
     "pieces": (lambda: fc.channel_max_pool(X, 3), "pieces=3 does not divide the 4 channels"),
     "pieces 0": (lambda: fc.channel_max_pool(X, 0), "pieces must be at least 1, got 0"),

@@ -101,6 +101,15 @@ def test_fillvalue(rng: np.random.Generator, name: str, fillvalue: float) -> Non
         agree(getattr(signal, name), getattr(scipy_signal, name), a, b, mode, fillvalue=fillvalue)
 
 
+@pytest.mark.parametrize("kernel", [(11, 0), (0, 3)])
+def test_a_kernel_without_elements(kernel: tuple[int, int]) -> None:
+    for mode in ("full", "same"):
+        for fillvalue in (0, 1.5):
+            got = signal.convolve2d(np.ones((1, 12)), np.ones(kernel), mode, "fill", fillvalue)
+            want = scipy_signal.convolve2d(np.ones((1, 12)), np.ones(kernel), mode, "fill", fillvalue)
+            np.testing.assert_array_equal(got, want, strict=True)
+
+
 def test_a_large_fillvalue_leaves_the_inside_alone(rng: np.random.Generator) -> None:
     x, w = rng.standard_normal((9, 9)).astype(np.float32), np.ones((3, 3), np.float32)
     got = signal.convolve2d(x, w, "same", fillvalue=1e20)

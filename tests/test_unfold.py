@@ -156,6 +156,7 @@ X = np.ones((2, 3, 5, 4), np.float32)
         (lambda: fc.unfold(X, 2**32, 2**32), ValueError, "overflows 64 bits"),
         (lambda: fc.unfold(X.astype(np.int32), 2), TypeError, "input has dtype int32"),
         (lambda: fc.unfold(X, 2, out=X), ValueError, r"out has shape .*, but the result has shape \(2, 12, 12\)"),
+        (lambda: fc.unfold(X, "same"), TypeError, "kernel_size must be .*'same'"),
         (lambda: fc.fold(X, 4, 2), ValueError, r"input must have 2 axes, or 3 with a batch, got shape \(2, 3, 5, 4\)"),
         (lambda: fc.fold(X[0], (4, 4), 2), ValueError, "5 rows, which is no multiple of the 4 taps of kernel_size=2"),
         (lambda: fc.fold(X[0, :, :4], (4, 4), 2), ValueError, r"input must have shape \(3, 4, 9\), got \(3, 4, 4\)"),
@@ -165,6 +166,13 @@ X = np.ones((2, 3, 5, 4), np.float32)
 def test_bad_arguments(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_sizes_without_axes_are_numbers() -> None:
+    x = integers((2, 3, 7, 6))
+    np.testing.assert_array_equal(fc.unfold(x, np.array(2)), fc.unfold(x, 2))
+    columns = fc.unfold(x, 2)
+    np.testing.assert_array_equal(fc.fold(columns, (7, 6), np.array(2)), fc.fold(columns, (7, 6), 2))
 
 
 @pytest.mark.parametrize(

@@ -133,10 +133,18 @@ std::string shape_text(const py::array& a) {
 py::array any_array(py::handle h, const char* name) {
   py::object a = py::reinterpret_borrow<py::object>(h);
   if (!py::isinstance<py::array>(h)) {
-    if (py::hasattr(h, "__array__") || py::hasattr(h, "__array_interface__") || PyObject_CheckBuffer(h.ptr()))
-      a = numpy().attr("asarray")(h);
-    else if (py::hasattr(h, "__dlpack__")) a = numpy().attr("from_dlpack")(h);
-    else type_error({name, " must be an array, got ", repr_text(py::type::of(h))});
+    const std::string need = std::string(name) + " must be an array, got " + repr_text(py::type::of(h));
+    try {
+      if (py::hasattr(h, "__array__") || py::hasattr(h, "__array_interface__") || PyObject_CheckBuffer(h.ptr()))
+        a = numpy().attr("asarray")(h);
+      else if (py::hasattr(h, "__dlpack__")) a = numpy().attr("from_dlpack")(h);
+      else type_error({need});
+    } catch (py::error_already_set& cause) {
+      if (!cause.matches(PyExc_Exception) || cause.matches(PyExc_MemoryError)) throw;
+      const std::string text = need + ": " + static_cast<std::string>(py::str(cause.value()));
+      py::raise_from(cause, PyExc_TypeError, text.c_str());
+      throw py::error_already_set();
+    }
   }
   py::array array = py::reinterpret_borrow<py::array>(a);
   refuse_mask(array, name);

@@ -31,7 +31,7 @@ py::array conv_forward_py(int nd, py::handle input, py::handle weight, py::handl
   conv_problem(c, x, w, stride, padding, dilation, groups, padding_mode);
   Activation act = parse_activation(activation);
   Algorithm alg = parse_algorithm(algorithm);
-  py::array b = optional_bias(bias, x, c.p.oc);
+  py::array b = optional_bias(bias, x, "input", c.p.oc);
   int64_t shape[5];
   int rank = output_shape(c, c.p.oc, true, shape);
   py::array y = output_array(out, c.f64, shape, rank, "out", {&x, &w, b.is_none() ? nullptr : &b});

@@ -30,10 +30,10 @@ void read_steps(ConvCall& c, py::handle stride, py::handle dilation, py::handle 
   c.p.groups = parse_int(groups, 1, "groups");
 }
 
-py::array optional_bias(py::handle h, const py::array& like, int64_t channels) {
+py::array optional_bias(py::handle h, const py::array& like, const char* like_name, int64_t channels) {
   if (h.is_none()) return py::reinterpret_borrow<py::array>(py::none());
   py::array b = input_array(h, "bias");
-  require_same_dtype(like, "input", b, "bias");
+  require_same_dtype(like, like_name, b, "bias");
   if (b.ndim() != 1 || b.shape(0) != channels)
     value_error({"bias must have shape (", channels, ",), got ", shape_text(b)});
   return b;

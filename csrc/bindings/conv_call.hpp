@@ -34,8 +34,8 @@ int output_shape(const ConvCall& c, int64_t channels, bool out_side, int64_t* sh
 // grad_output must have exactly the shape the forward call gives.
 void require_grad_output(const ConvCall& c, const py::array& g, int64_t channels, bool out_side);
 
-// None, or an array of the input's dtype.
-py::array optional_bias(py::handle h, const py::array& like, int64_t channels);
+// None, or an array of the dtype of `like`, which the caller knows as `like_name`.
+py::array optional_bias(py::handle h, const py::array& like, const char* like_name, int64_t channels);
 
 // Which gradients are wanted.
 struct Needs {

@@ -60,7 +60,7 @@ py::array transpose_forward_py(int nd, py::handle input, py::handle weight, py::
   transposed_problem(c, x, w, stride, padding, output_padding, groups, dilation, padding_mode);
   Activation act = parse_activation(activation);
   Algorithm alg = parse_algorithm(algorithm);
-  py::array b = optional_bias(bias, x, c.p.ic);
+  py::array b = optional_bias(bias, x, "input", c.p.ic);
   int64_t shape[5];
   int rank = output_shape(c, c.p.ic, false, shape);
   py::array y = output_array(out, c.f64, shape, rank, "out", {&x, &w, b.is_none() ? nullptr : &b});

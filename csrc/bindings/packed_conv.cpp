@@ -32,7 +32,7 @@ class PackedConv {
       a.out = 1;
     }
     validate(check);
-    py::array b = optional_bias(bias, w, call_.p.oc);
+    py::array b = optional_bias(bias, w, "weight", call_.p.oc);
     Algorithm alg = parse_algorithm(algorithm);
     run_released(call_.f64, [&](auto zero) {
       using T = decltype(zero);

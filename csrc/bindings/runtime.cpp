@@ -1,4 +1,4 @@
-// Threads and build configuration.
+// Threads, build configuration, and arguments as the core sees them.
 #include "fastconv/runtime.hpp"
 
 #include "bindings/function.hpp"
@@ -10,6 +10,8 @@ py::object num_threads_py() { return py::int_(num_threads()); }
 py::object set_thread_limit_py(int n) { return py::int_(set_thread_limit(n)); }
 py::object isa_name_py() { return py::str(isa_name()); }
 py::object threading_backend_py() { return py::str(threading_backend()); }
+
+py::object as_array_py(py::handle input) { return any_array(input, "input"); }
 
 py::object available_isas_py() {
   py::list names;
@@ -27,6 +29,7 @@ void register_runtime(py::handle module) {
       method<isa_name_py>("isa_name"),
       method<available_isas_py>("available_isas"),
       method<threading_backend_py>("threading_backend"),
+      method<as_array_py>("as_array"),
       {},
   };
   add_methods(module, methods);

@@ -107,6 +107,11 @@ def before_of(size: int, origin: Any, reverse: bool = False) -> int:
     raise ValueError(f"origin must be from {low} to {high} for a size of {size}, got {origin!r}")
 
 
+def before_in_box(size: int, origin: Any) -> int:
+    """The same for a box; one of a single element leaves an axis as it is, wherever it is put."""
+    return 0 if size == 1 and isinstance(origin, (int, np.integer)) else before_of(size, origin)
+
+
 def size_of(size: Any) -> int:
     if not isinstance(size, (int, float, np.integer, np.floating)) or not 1 <= size < np.inf:
         raise ValueError(f"size must be at least 1, got {size!r}")
@@ -118,11 +123,10 @@ def sides(ndim: int, axes: Any, size: PerAxis, origin: PerAxis, mode: PerAxis) -
     chosen = some_axes(axes, ndim)
     if type(size) is int and type(origin) is int and type(mode) is str:
         n, name = size_of(size), core_mode(mode)
-        before = before_of(n, origin)
-        return [Side(a, n, before, name) for a in sorted(chosen)] if n > 1 else []
+        return [Side(a, n, before_in_box(n, origin), name) for a in sorted(chosen)] if n > 1 else []
     count = len(chosen)
     sizes = [size_of(n) for n in per_axis(size, count, "size")]
-    befores = [before_of(n, o) for n, o in zip(sizes, per_axis(origin, count, "origin"), strict=True)]
+    befores = [before_in_box(n, o) for n, o in zip(sizes, per_axis(origin, count, "origin"), strict=True)]
     modes = [core_mode(m) for m in per_axis(mode, count, "mode")]
     return sorted(Side(*row) for row in zip(chosen, sizes, befores, modes, strict=True) if row[1] > 1)
 

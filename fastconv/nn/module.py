@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastconv.checks import float_dtype
+
 Array = NDArray[Any]
 Gradient = Any  # an array; None where the caller said that nobody needs it
 
@@ -113,8 +115,7 @@ class Module:
 
     def to(self, dtype: DTypeLike) -> Self:
         """Convert parameters and buffers to float32 or float64. Make optimisers afterwards."""
-        if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+        dtype = float_dtype(dtype)
         for parameter in self.parameters():
             parameter.data = parameter.data.astype(dtype)
             parameter.grad = np.zeros_like(parameter.data)

@@ -95,7 +95,7 @@ def _combine(
     blocks = make_blocks(a, b, axes)
     x = blocks.images
     pads = [(j - 1 - begin, begin + length - i) for (begin, length), i, j in zip(windows, n, k, strict=True)]
-    if fillvalue != 0:
+    if fillvalue != 0 and b.size:
         x = pad_constant(x, pads, fillvalue)
         pads = [(0, 0)] * len(pads)
     y = blocks.unblock(_correlate(x, blocks.kernels, pads, boundary, flip, algorithm))
