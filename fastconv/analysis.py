@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from fastconv.checks import check_whole, whole_numbers
+from fastconv.checks import check_whole, is_whole, members, whole_numbers
 from fastconv.padding import named_pads
 
 __all__ = [
@@ -83,7 +83,7 @@ class Cost:
 
 
 def _per_axis(name: str, value: Axes, axes: int, least: int) -> tuple[int, ...]:
-    sizes = (value,) * axes if isinstance(value, int | np.integer) else whole_numbers(name, value)
+    sizes = (value,) * axes if is_whole(value) else whole_numbers(name, value)
     if len(sizes) != axes or any(size < least for size in sizes):
         raise ValueError(f"{name} must be {axes} numbers of at least {least}, or one for all axes, got {value!r}")
     return sizes
@@ -93,7 +93,7 @@ def _pads(padding: Padding, sizes: Sequence[int], reaches: Sequence[int], stride
     if isinstance(padding, str):
         return [named_pads(padding, len(sizes), *axis) for axis in zip(sizes, reaches, strides, strict=True)]
     given = padding if isinstance(padding, Sequence | np.ndarray) else [padding] * len(sizes)
-    pads = [[p, p] if isinstance(p, int | np.integer) else whole_numbers("padding", p) for p in given]
+    pads = [[p, p] if is_whole(p) else whole_numbers("padding", p) for p in given]
     if len(pads) != len(sizes) or any(len(pair) != 2 or min(pair) < 0 for pair in pads):
         raise ValueError(f"padding must be {len(sizes)} numbers or pairs of at least 0, got {padding!r}")
     return [(before, after) for before, after in pads]
@@ -331,10 +331,8 @@ def receptive_field(layers: Iterable[Window | Sequence[int]]) -> ReceptiveField:
     ``dilation * (kernel - 1)`` steps of the spacing that the strides before it have made. Raises TypeError for what is
     no such layer, ValueError for numbers below 1.
     """
-    if not isinstance(layers, Iterable):
-        raise TypeError(f"layers must be an iterable of Window or (kernel, stride, dilation), got {layers!r}")
     size, jump = 1, 1
-    for i, given in enumerate(layers):
+    for i, given in enumerate(members("layers", layers, "Window or (kernel, stride, dilation)")):
         layer = given if isinstance(given, Window) else Window(*_up_to_three(f"layers[{i}]", given))
         check_whole(1, **{f"layers[{i}].{name}": value for name, value in vars(layer).items()})
         size += layer.dilation * (layer.kernel - 1) * jump

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """Whether ``value`` is an integer, and no truth value or span of time, which are integers to Python or numpy."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
@@ -26,10 +26,35 @@ def float_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def as_array(name: str, value: Any, dtype: Any = None) -> NDArray[Any]:
-    """``value`` as numpy sees it. Raises TypeError for a masked array, whose mask would be forgotten."""
+    """``value`` as numpy sees it. Raises TypeError for no array and a masked one, whose mask would be forgotten."""
     if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and masks are not minded: pass its .data or .filled(value)")
-    return np.asarray(value, dtype)
+    try:
+        return np.asarray(value, dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be an array, got {value!r:.120}: {error}") from error
+
+
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Raises TypeError unless ``value`` is a ``kind`` of fastconv's."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__module__}.{kind.__name__}, got {value!r:.120}")
+
+
+def members(name: str, value: Any, what: str) -> list[Any]:
+    """``value`` as a list. Raises TypeError for what cannot be gone through."""
+    try:
+        return list(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an iterable of {what}, got {value!r:.120}") from None
+
+
+def generator_of(seed: Any) -> np.random.Generator:
+    """numpy's generator of a seed. Raises TypeError or ValueError for what is none."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be what numpy's default_rng takes, got {seed!r:.120}") from error
 
 
 def check_whole(least: int, **values: Any) -> None:
@@ -48,6 +73,11 @@ def check_numbers(**values: Any) -> None:
             raise TypeError(f"{name} must be a number, got {value!r}")
 
 
+def plain(value: Any) -> Any:
+    """numpy's numbers and arrays as Python's, which compare and print as such; others as they are."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
 def check_generator(rng: Any) -> None:
     """Raises TypeError unless ``rng`` is None or a generator of numpy's."""
     if not isinstance(rng, np.random.Generator | None):
@@ -56,6 +86,6 @@ def check_generator(rng: Any) -> None:
 
 def whole_numbers(name: str, value: Any) -> tuple[int, ...]:
     """``value`` as a tuple. Raises TypeError unless it is a sequence of integers."""
-    if isinstance(value, Sequence | np.ndarray) and all(map(is_whole, value)):
+    if isinstance(value, Sequence | np.ndarray) and np.ndim(value) == 1 and all(map(is_whole, value)):
         return tuple(value)
     raise TypeError(f"{name} must be a sequence of integers, got {value!r}")

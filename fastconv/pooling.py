@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv.checks import is_whole
+from fastconv.checks import generator_of, is_whole
 from fastconv.functional import _AXES, Array, Axes, Padding, _named
 
 OutputSize = int | None | Sequence[int | None]
@@ -283,13 +283,6 @@ def _make_global_max_pool() -> tuple[Any, Any]:
     return _pair(global_max_pool, global_max_pool_backward, "global_max_pool", doc, _INDICES)
 
 
-def _generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"seed must be what numpy's default_rng takes, got {seed!r}") from error
-
-
 def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
     def settle(
         input: Array,
@@ -314,7 +307,7 @@ def _make_fractional_max_pool(nd: int) -> tuple[Any, Any]:
             lead = shape[: len(shape) - nd]
             size = (1, *lead)[-2:] + (nd,) if lead else (1, 1, nd)
             dtype = np.float64 if x.dtype == np.float64 else np.float32
-            samples = _generator(seed).random(size, dtype=dtype)
+            samples = generator_of(seed).random(size, dtype=dtype)
         elif seed is not None:
             raise ValueError(f"seed={seed!r} has no use when samples are given")
         return output_size, samples

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.checks import check_kind, check_numbers, generator_of, members
+
 Array = NDArray[Any]
 
 
@@ -17,7 +19,7 @@ class Dataset:
     """x: ``(N, C, ...)`` or ``(N, features)``, float32; y: ``(N,)`` integer labels, or ``(N, ...)`` targets.
 
     ``x, y = dataset`` works, and ``dataset[index]`` with a slice or an index array is a Dataset.
-    Raises ValueError if the lengths differ.
+    Raises TypeError for what is no array, ValueError if the lengths differ.
     """
 
     x: Array
@@ -26,6 +28,9 @@ class Dataset:
     name: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            if not isinstance(getattr(self, name), np.ndarray) or not getattr(self, name).ndim:
+                raise TypeError(f"{name} must be an array with an axis of samples, got {getattr(self, name)!r:.120}")
         if len(self.x) != len(self.y):
             raise ValueError(f"x has {len(self.x)} samples, y has {len(self.y)}")
 
@@ -53,11 +58,14 @@ def split(dataset: Dataset, parts: Sequence[float | int], seed: int = 0, stratif
 
     ``train, valid, test = split(dataset, (0.7, 0.15, 0.15))``
     """
+    check_kind("dataset", dataset, Dataset)
     n = len(dataset)
+    for part in members("parts", parts, "shares or sizes"):
+        check_numbers(parts=part)
     sizes = [round(part * n) if isinstance(part, float | np.floating) else int(part) for part in parts]
     if not sizes or min(sizes) < 0 or sum(sizes) > n + (len(sizes) if sum(parts) <= 1 + 1e-9 else 0):
         raise ValueError(f"parts must be shares of at most 1 in all or sizes of at most {n} in all, got {parts!r}")
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     order = rng.permutation(n)
     if stratify and dataset.y.ndim == 1 and dataset.y.dtype.kind in "iu":
         order = order[_spread(dataset.y[order])]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastconv import functional
-from fastconv.checks import check_whole
+from fastconv.checks import check_whole, is_whole, plain
 from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
 
@@ -18,8 +18,9 @@ Padding = int | str | Sequence[int | Sequence[int]]
 
 def per_axis(value: Axes, nd: int, name: str) -> tuple[int, ...]:
     """``value`` as one positive int per axis."""
-    sizes = tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,) * nd
-    if len(sizes) != nd or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
+    given = plain(value)
+    sizes = tuple(given) if isinstance(given, Sequence) else (given,) * nd
+    if len(sizes) != nd or not all(is_whole(size) and size >= 1 for size in sizes):
         raise ValueError(f"{name} must be a positive int or {nd} of them, got {value!r}")
     return tuple(map(int, sizes))
 
@@ -37,7 +38,7 @@ class _ConvBase(Module):
     def __init__(self, channels: tuple[int, int], weight_shape: tuple[int, ...], bias: bool, options: dict[str, Any]):
         self.in_channels, self.out_channels = channels
         self.kernel_size = weight_shape[2:]
-        self.options = options
+        self.options = {name: plain(value) for name, value in options.items()}
         fan_in, _ = init.fans(weight_shape)
         self.weight = Parameter(init.default_(np.empty(weight_shape, np.float32), fan_in), "weight")
         self.bias = Parameter(init.default_(np.empty(channels[1], np.float32), fan_in), "bias") if bias else None

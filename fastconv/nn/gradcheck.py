@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.checks import as_array, check_kind, check_numbers, check_whole
 from fastconv.nn.loss import Loss
 from fastconv.nn.module import Array, Module
 
@@ -58,7 +59,9 @@ def gradcheck(
     Keep inputs away from kinks: a ReLU at exactly 0 or a tie in a max pool has no derivative.
     Returns True, or raises AssertionError that names the gradient and the place where they differ most.
     """
-    x = np.array(input, np.float64)
+    check_numbers(eps=eps, rtol=rtol, atol=atol)
+    check_whole(0, seed=seed)
+    x = as_array("input", input, np.float64).copy()
     if isinstance(module, Loss):
         loss = module
         loss(x.copy(), target)
@@ -66,6 +69,7 @@ def gradcheck(
         _compare("input", analytic, numerical_gradient(lambda: loss(x, target), x, eps), rtol, atol)
         return True
 
+    check_kind("module", module, Module)
     layer = module.to(np.float64).train()
 
     def forward() -> Array:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastconv.checks import check_generator, generator_of
 from fastconv.nn.module import Array
 
 _generator = np.random.default_rng()
@@ -19,7 +20,7 @@ _generator = np.random.default_rng()
 def manual_seed(seed: int) -> None:
     """Seed the generator that layers made from now on take their initial weights from, and dropout its masks."""
     global _generator
-    _generator = np.random.default_rng(seed)
+    _generator = generator_of(seed)
 
 
 def generator() -> np.random.Generator:
@@ -56,7 +57,10 @@ def _variance_scaling(name: str, variance: Callable[[int, int], float], source: 
     def initialise(array: Array, rng: np.random.Generator | None = None, *, distribution: str = "normal") -> Array:
         if distribution not in ("normal", "uniform"):
             raise ValueError(f"distribution must be 'normal' or 'uniform', got {distribution!r}")
-        std = math.sqrt(variance(*fans(array.shape)))
+        check_generator(rng)
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"array must be a numpy array, got {array!r:.120}")
+        std = math.sqrt(variance(*fans(array.shape))) if array.size else 0.0
         return normal_(array, std, rng) if distribution == "normal" else uniform_(array, math.sqrt(3.0) * std, rng)
 
     initialise.__name__ = initialise.__qualname__ = name

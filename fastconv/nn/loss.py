@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.checks import as_array, check_numbers
+from fastconv.checks import as_array, check_numbers, check_whole
 from fastconv.nn.activation import log_softmax, sigmoid
 from fastconv.nn.module import Array, Parameter
 
@@ -35,6 +35,11 @@ class Loss:
         return grad
 
 
+def _check_output(output: Array) -> None:
+    if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
+        raise TypeError(f"output must be an array of floats, got {output!r:.120}")
+
+
 def _same_shape(output: Array, target: Array) -> None:
     if output.shape != target.shape:
         raise ValueError(f"target must have the output's shape {output.shape}, got {target.shape}")
@@ -42,6 +47,8 @@ def _same_shape(output: Array, target: Array) -> None:
 
 def one_hot(labels: Array, classes: int, dtype: Any = np.float32) -> Array:
     """``(N,)`` integers in ``[0, classes)`` to ``(N, classes)`` of 0 and 1. Raises ValueError for other labels."""
+    labels = as_array("labels", labels)
+    check_whole(0, classes=classes)
     check_labels(labels, classes)
     encoded = np.zeros((len(labels), classes), dtype)
     encoded[np.arange(len(labels)), labels] = 1
@@ -71,6 +78,7 @@ class CrossEntropyLoss(Loss):
         self.label_smoothing = label_smoothing
 
     def forward(self, output: Array, target: Any) -> float:
+        _check_output(output)
         if output.ndim != 2:
             raise ValueError(f"output must be (N, C), got shape {output.shape}")
         n, classes = output.shape
@@ -102,6 +110,7 @@ class BCEWithLogitsLoss(Loss):
     """
 
     def forward(self, output: Array, target: Any) -> float:
+        _check_output(output)
         y = as_array("target", target, output.dtype)
         _same_shape(output, y)
         if y.size and (y.min() < 0 or y.max() > 1):
@@ -119,6 +128,7 @@ class KLDivLoss(Loss):
     """
 
     def forward(self, output: Array, target: Any) -> float:
+        _check_output(output)
         p = as_array("target", target, output.dtype)
         _same_shape(output, p)
         if p.size and p.min() < 0:
@@ -137,6 +147,7 @@ class MSELoss(Loss):
         self.factor = 0.5 if half else 1.0
 
     def forward(self, output: Array, target: Any) -> float:
+        _check_output(output)
         y = as_array("target", target, output.dtype)
         _same_shape(output, y)
         count = max(output.size, 1)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastconv import pooling
-from fastconv.checks import check_generator
+from fastconv.checks import check_generator, plain
 from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Reused
 
@@ -22,7 +22,8 @@ class _Pool(Module):
     function: ClassVar[str]  # name of the function in fastconv.pooling; its gradient is <name>_backward
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.arguments, self.options = arguments, options
+        self.arguments = tuple(map(plain, arguments))
+        self.options = {name: plain(value) for name, value in options.items()}
         self._forward = getattr(pooling, self.function)
         self._backward = getattr(pooling, f"{self.function}_backward")
         self._out, self._grad_input = Reused(), Reused()
@@ -79,8 +80,8 @@ class _MaxPool(_WinnerPool):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
-        plain = (kernel_size, stride, padding, dilation) in ((2, None, 0, 1), (2, 2, 0, 1))
-        self.keeps_indices = not (plain and self.function == "max_pool2d")  # its kernel finds winners again at once
+        usual = (*self.arguments, *self.options.values()) in ((2, None, 0, 1, ceil_mode), (2, 2, 0, 1, ceil_mode))
+        self.keeps_indices = not (usual and self.function == "max_pool2d")  # its kernel finds winners again at once
 
 
 class _AvgPool(_Pool):

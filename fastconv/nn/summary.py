@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import analysis
+from fastconv.checks import check_kind, whole_numbers
 from fastconv.nn.conv import LocallyConnected2d, _Conv, _ConvTranspose
 from fastconv.nn.hooks import layer_by_layer, observed
 from fastconv.nn.linear import Linear
@@ -93,6 +94,8 @@ def summary(model: Module, input_shape: Sequence[int]) -> Summary:
     The receptive field is exact for layers in a row, but behind a transposed convolution with a stride it is an upper
     bound; in a branch it is that of the branch.
     """
+    check_kind("model", model, Module)
+    input_shape = whole_numbers("input_shape", input_shape)
     dtype = next((p.data.dtype for p in model.parameters()), np.dtype(np.float32))
     fields = _Fields(len(input_shape) - 1)
     found: list[LayerSummary] = []

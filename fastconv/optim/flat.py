@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from fastconv.checks import members
 from fastconv.nn.module import Array, Parameter
 
 _ALIGN = 16  # elements: every parameter starts on its own cache line
@@ -13,9 +14,7 @@ _ALIGN = 16  # elements: every parameter starts on its own cache line
 
 def checked(parameters: Iterable[Parameter]) -> list[Parameter]:
     """``parameters`` as a list. Raises TypeError for what is no Parameter."""
-    if not isinstance(parameters, Iterable):
-        raise TypeError(f"parameters must be an iterable of fastconv.nn.Parameter, got {parameters!r}")
-    result = list(parameters)
+    result = members("parameters", parameters, "fastconv.nn.Parameter")
     for i, parameter in enumerate(result):
         if not isinstance(parameter, Parameter):
             raise TypeError(f"parameters[{i}] must be a fastconv.nn.Parameter, got {type(parameter).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from fastconv.checks import check_kind, check_numbers, check_whole
 from fastconv.optim.optimizer import Optimizer
 
 
@@ -11,6 +12,7 @@ class Schedule:
     """Sets ``optimizer.lr`` to ``rate(epoch)``; the rate it finds there at first is the base."""
 
     def __init__(self, optimizer: Optimizer) -> None:
+        check_kind("optimizer", optimizer, Optimizer)
         self.optimizer = optimizer
         self.base_lr = optimizer.lr
         self.epoch = 0
@@ -33,8 +35,8 @@ class StepLR(Schedule):
     """Times ``gamma`` every ``step_size`` epochs."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        if step_size < 1:
-            raise ValueError(f"step_size must be at least 1, got {step_size}")
+        check_whole(1, step_size=step_size)
+        check_numbers(gamma=gamma)
         super().__init__(optimizer)
         self.step_size, self.gamma = step_size, gamma
 
@@ -46,8 +48,8 @@ class CosineAnnealingLR(Schedule):
     """Half a cosine from the base rate down to ``eta_min`` in ``T_max`` epochs (Loshchilov and Hutter, 2017)."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
-        if T_max < 1:
-            raise ValueError(f"T_max must be at least 1, got {T_max}")
+        check_whole(1, T_max=T_max)
+        check_numbers(eta_min=eta_min)
         super().__init__(optimizer)
         self.T_max, self.eta_min = T_max, eta_min
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.checks import as_array
+from fastconv.checks import as_array, check_kind, check_numbers, check_whole, is_whole, members
 from fastconv.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, Penalty
 from fastconv.nn.module import Array, Module, Reused
 from fastconv.optim import SGD, Adam, AdamW, Optimizer, Schedule, clip_grad_norm_
@@ -38,7 +38,7 @@ Augment = Callable[[Array, np.random.Generator], Array]
 def _chosen(name: str, value: Any, table: dict[str, Any], kind: type, *arguments: Any) -> Any:
     if isinstance(value, kind):
         return value
-    if value not in table:
+    if not isinstance(value, str) or value not in table:
         raise ValueError(f"{name} must be a {kind.__name__} or one of {', '.join(table)}, got {value!r}")
     return table[value](*arguments)
 
@@ -58,12 +58,13 @@ def _checked(name: str, data: Any, dtype: np.dtype[Any]) -> tuple[Array, Array]:
 
 
 def _dtype(model: Module) -> np.dtype[Any]:
+    check_kind("model", model, Module)
     return next((p.data.dtype for p in model.parameters()), np.dtype(np.float32))
 
 
 def _positive(**values: int) -> None:
     for name, value in values.items():
-        if not isinstance(value, int | np.integer) or value < 1:
+        if not is_whole(value) or value < 1:
             raise ValueError(f"{name} must be at least 1, got {value!r}")
 
 
@@ -151,6 +152,9 @@ def predict(model: Module, x: Array, batch_size: int = 256) -> Array:
     x: ``(N, ...)``, of the model's dtype; the result has N rows. Raises ValueError for a batch size below 1.
     """
     _positive(batch_size=batch_size)
+    check_kind("model", model, Module)
+    if not isinstance(x, np.ndarray) or not x.ndim:
+        raise TypeError(f"x must be an array (N, ...), got {x!r:.120}")
     training = model.training
     model.eval()
     try:
@@ -214,6 +218,17 @@ def fit(
     Raises ValueError or TypeError for data that do not fit, FloatingPointError if the loss is not finite.
     """
     _positive(epochs=epochs, batch_size=batch_size)
+    check_whole(0, seed=seed)
+    if schedule is not None:
+        check_kind("schedule", schedule, Schedule)
+    for i, callback in enumerate(members("callbacks", callbacks, "Callback")):
+        check_kind(f"callbacks[{i}]", callback, Callback)
+    for i, penalty in enumerate(members("penalties", penalties, "Penalty")):
+        check_kind(f"penalties[{i}]", penalty, Penalty)
+    if not (augment is None or callable(augment)):
+        raise TypeError(f"augment must be a function of samples and a generator, got {augment!r}")
+    if clip_norm is not None:
+        check_numbers(clip_norm=clip_norm)
     x, y = _checked("train", train, _dtype(model))
     if valid is not None:
         valid = _checked("valid", valid, _dtype(model))

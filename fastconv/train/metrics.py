@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.checks import members
 from fastconv.nn.module import Array
 
 Metric = Callable[[Array, Array], float]
@@ -90,10 +91,10 @@ METRICS: dict[str, Metric] = {
 def resolve(metrics: Any) -> dict[str, Metric]:
     """Names or functions to ``{name: function}``. Raises ValueError for a name that is not in ``METRICS``."""
     chosen: dict[str, Metric] = {}
-    for metric in metrics:
+    for metric in members("metrics", metrics, "names or functions"):
         if callable(metric):
             chosen[getattr(metric, "__name__", repr(metric))] = metric
-        elif metric in METRICS:
+        elif isinstance(metric, str) and metric in METRICS:
             chosen[metric] = METRICS[metric]
         else:
             raise ValueError(f"metrics must be functions or among {', '.join(METRICS)}, got {metric!r}")
