@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastconv import analysis, data, nn, optim, train
+from fastconv import analysis, data, ndimage, nn, optim, signal, train
 
 OUT, LABELS = np.ones((3, 2), np.float32), np.array([0, 1, 1])
 SET = data.Dataset(np.ones((6, 4), np.float32), np.arange(6) % 2)
@@ -67,6 +67,8 @@ MISTAKES: list[tuple[Call, type[Exception], str]] = [
     (lambda: fit(clip_norm="1"), TypeError, "clip_norm must be a number, got '1'"),
     (lambda: fit(seed=None), TypeError, "seed must be an integer, got None"),
     (lambda: fit(batch_size=np.timedelta64(1)), ValueError, "batch_size must be at least 1, got"),
+    (lambda: ndimage.uniform_filter(OUT, axes=1.5), TypeError, "axes must be .*, got 1.5"),
+    (lambda: signal.convolve(OUT, OUT, axes=1.5), TypeError, "axes must be .*, got 1.5"),  # type: ignore[arg-type]
     (lambda: analysis.conv_cost(np.array(2), (1, 1, 1)), TypeError, r"input_shape must be .*, got array\(2\)"),  # type: ignore[arg-type]
 ]
 

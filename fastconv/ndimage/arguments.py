@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv.checks import as_array
+from fastconv.checks import as_array, members
 
 Array = NDArray[Any]
 Output = Array | DTypeLike | None
@@ -81,7 +81,7 @@ def some_axes(axes: Any, ndim: int) -> tuple[int, ...]:
     """``axes`` counted from 0; None is all of them."""
     if axes is None:
         return tuple(range(ndim))
-    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
+    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(members("axes", axes, "axes"))
     result = tuple(one_axis(a, ndim, "axes") for a in given)
     if len(set(result)) != len(result):
         raise ValueError(f"axes must be different, got {axes!r}")

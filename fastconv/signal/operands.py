@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.checks import as_array
+from fastconv.checks import as_array, members
 from fastconv.functional import Array
 
 Axes = int | Sequence[int] | None
@@ -31,7 +31,7 @@ def normalized_axes(axes: Axes, ndim: int) -> tuple[int, ...]:
     """``axes`` counted from 0; None is all of them."""
     if axes is None:
         return tuple(range(ndim))
-    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
+    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(members("axes", axes, "axes"))
     result = tuple(a + ndim if isinstance(a, (int, np.integer)) and a < 0 else a for a in given)
     if any(a not in range(ndim) for a in result) or len(set(result)) != len(result):
         raise ValueError(f"axes must be different axes of an array with {ndim} axes, got {axes!r}")
