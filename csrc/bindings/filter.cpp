@@ -15,12 +15,6 @@ py::array dense_array(py::handle h, const char* name) {
   return py::array::ensure(a, py::array::c_style);
 }
 
-double parse_value(py::handle h) {
-  const double v = PyFloat_AsDouble(h.ptr());
-  if (v == -1.0 && PyErr_Occurred()) throw py::error_already_set();
-  return v;
-}
-
 Filter parse_filter(py::handle h) {
   static const struct {
     const char* name;
@@ -55,7 +49,7 @@ struct Planes {
     FilterAxis& a = p.axis[axis];
     a.before = parse_int(before, 0, "before");
     a.mode = parse_mode(mode, "mode");
-    a.value = parse_value(value);
+    a.value = parse_number(value, "value");
   }
 };
 
