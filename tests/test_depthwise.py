@@ -122,6 +122,12 @@ CASES = [
     Case((7, 5, 6), (4, 3, 3), (4, 1, 1), ((0, 3), (1, 1), (0, 2)), (3, 1, 1), mode="circular"),
     Case((9, 4, 5), (4, 2, 3), (5, 1, 1), ((0, 3), (2, 2), (1, 2)), (3, 1, 2), groups=3),
     Case((150, 40), (5, 5), padding=2, groups=67),
+    # larger squares of several channels: what the channels before have summed is gone on with
+    *[Case((21, 19), (5, 5), padding=2, mode=mode, batch=2, groups=2, ic=3, oc=2) for mode in MODES],
+    *[Case((9, 35), (7, 7), padding=3, mode=mode, ic=2, oc=3) for mode in MODES],
+    Case((2, 70), (5, 5), padding=((2, 2), (1, 3)), ic=5),
+    Case((260, 33), (5, 5), padding=2, ic=3, oc=2),
+    Case((300, 300), (7, 7), padding=3, mode="reflect", ic=6),
     # Dilation: bands of every so many-th row, fewer rows than that, lines where they stand and packed.
     *[Case((h, 20), (3, 2), padding=(d, 1), dilation=(d, 1), groups=3, oc=2) for d in (2, 3, 7) for h in (5, 17, 40)],
     *[Case((150, 40), (5, 5), padding=4, dilation=2, mode=mode, groups=2) for mode in MODES],
@@ -169,6 +175,8 @@ SPREAD = [
     Case((2500,), (31,), padding=15, batch=5, groups=4),
     Case((65,), (20,), padding=9, batch=5, groups=2),
     Case((300, 30), (7, 7), padding=3, mode="reflect", batch=5),
+    Case((40, 23), (5, 5), padding=2, batch=5, ic=6),
+    Case((170, 23), (7, 7), padding=3, mode="replicate", batch=5, ic=3, oc=2),
     Case((6, 5), (3, 3), batch=5, ic=3),
     Case((30, 20), (3, 3), padding=3, dilation=3, batch=5, groups=3),
     Case((135, 131), (3, 3), padding=1, batch=5, groups=11),

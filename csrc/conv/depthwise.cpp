@@ -55,7 +55,7 @@ bool sums_squares(const DepthwiseSum<T>& s) {
 template <class T>
 bool has_square_kernel(int64_t taps, int64_t stride, int64_t channels) {
   const SquareKernelsOf<T>& kernels = square_kernels<T>();
-  if (taps == 5 || taps == 7) return stride == 1 && channels == 1 && kernels.larger[taps / 2 - 2];
+  if (taps == 5 || taps == 7) return stride == 1 && kernels.larger[taps / 2 - 2];
   return taps == 3 && (stride == 1 || (stride == 2 && channels == 1)) && kernels.rows[stride - 1];
 }
 
@@ -232,10 +232,11 @@ bool depthwise_pays(const DepthwiseShape& s) {
   if (quick && pixels >= kLeastImage) {
     const bool single = sizeof(T) == 4, few = s.rows <= kSquare || (s.rows <= kSomeRows && pixels <= kImage);
     const int64_t of_squares = s.groups > 1 ? kPairs : single ? kPairsOfSquares : kPairsOfDoubles;
-    const int64_t most = s.taps >= kManyTaps ? (single ? kSeveralTaps + s.width / 16 : kSquare)
+    const int64_t most = s.taps >= kManyTaps ? (single || s.squares ? kSeveralTaps + s.width / 16 : kSquare)
                          : s.squares         ? std::clamp(s.width / 2, kPairsOfMany, of_squares)
                                              : kPairs;
-    if (pairs <= most && (s.squares || (s.groups == 1 && few))) return true;
+    const bool squares = s.squares && (s.channels == 1 || s.kernel_height == 3);  // larger ones of one channel
+    if (pairs <= most && (squares || (s.groups == 1 && few))) return true;
   }
   if (s.stride == 1 && pixels > kTinyImage) {
     if (registers && s.rows <= kOfManyChannels) return true;  // nothing is packed

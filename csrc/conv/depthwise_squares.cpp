@@ -12,6 +12,8 @@
 namespace fastconv {
 namespace {
 
+constexpr int64_t kPackedBytes = 512 << 10;  // of several channels: the L2 cache, unless strips are low
+
 bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t pad, Mode mode) {
   constexpr int64_t kLeast = 5, kMost = 8;
   return in == outputs && in >= kLeast && in <= kMost && pad == taps / 2 && mode == Mode::zeros;
@@ -138,8 +140,9 @@ DepthwisePlan plan_squares(const DepthwiseSum<T>& s) {
   DepthwisePlan p;
   p.in_place = squares_in_place(s.h, s.w, s.x.stride[4]);
   p.strip = square_strip<T>(s.h, s.w);
-  p.workspace_bytes = (p.in_place ? 0 : most_packed_bytes<T>(s.w, s.channels, p.strip)) +
-                      Arena::rounded_bytes<T>(p.strip * s.w.outputs);
+  const auto packed = [&] { return most_packed_bytes<T>(s.w, s.channels, p.strip); };
+  while (!p.in_place && s.channels > 1 && p.strip > 2 * kSquareRows && packed() > kPackedBytes) p.strip /= 2;
+  p.workspace_bytes = (p.in_place ? 0 : packed()) + Arena::rounded_bytes<T>(p.strip * s.w.outputs);
   p.threads = threads_for(operations(s));
   if (p.threads > 1)  // for the threads' sake: changes no sum
     while (p.strip > kSquareRows && s.images * s.groups * ceil_div(s.h.outputs, p.strip) < 4 * p.threads)

@@ -43,7 +43,7 @@ struct SquareRows {
   int64_t channels, x_channel, w_channel;     // of a plane
   int64_t x_ahead, y_ahead;                   // elements to what is worth fetching, or zero
   SquareFold fold;
-  // Of squares of five and seven taps, which have one channel and do not fold: lines [-before, rows + after) stand
+  // Of squares of five and seven taps, which do not fold: lines [-before, rows + after) stand
   // `row` apart and have elements [first, end); all else is zeros.
   int64_t before, after, first, end;
   bool turns;  // taps are a kernel's from its last to its first: small images are turned instead
@@ -89,7 +89,7 @@ template <class T>
 struct SquareKernelsOf {
   bool many_registers;                      // the others are null where they are few, and nothing is folded
   void (*rows[2])(const SquareRows<T>&);    // at a stride of one and of two
-  void (*larger[2])(const SquareRows<T>&);  // of five and of seven taps; float64 has none
+  void (*larger[2])(const SquareRows<T>&);  // of five and of seven taps, float64: of five
   // Of three, five and seven taps, of images that are as large as their outputs and nothing but zeros around them: up
   // to eight lines of up to eight elements. Rows of an even and of an odd number are summed apart, column by column.
   void (*small[3])(const SquareRows<T>&);
