@@ -151,6 +151,8 @@ py::array any_array(py::handle h, const char* name) {
   return array;
 }
 
+bool is_plain_array(py::handle h) { return is_plain(h) && is_real_float(py::reinterpret_borrow<py::array>(h)); }
+
 py::array input_array(py::handle h, const char* name) {
   if (is_plain(h)) {
     py::array a = py::reinterpret_borrow<py::array>(h);

@@ -31,6 +31,9 @@ py::array any_array(py::handle h, const char* name);
 // TypeError for another dtype, and as above.
 py::array input_array(py::handle h, const char* name);
 
+// Whether it is an ndarray, and of no type derived from that, of float32 or float64.
+bool is_plain_array(py::handle h);
+
 inline bool is_f64(const py::array& a) { return a.itemsize() == 8; }
 
 // TypeError unless both arrays have one dtype.

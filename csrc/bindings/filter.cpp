@@ -2,6 +2,7 @@
 // plane.
 #include "fastconv/filter.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "bindings/function.hpp"
@@ -72,6 +73,29 @@ struct Taps {
   }
 };
 
+py::array run_axes(const Planes& planes, Filter filter, const void* height, const void* width) {
+  const void* x = planes.x.data();
+  py::array y = planes.y;
+  void* to = y.mutable_data();
+  run_released(is_f64(planes.x), [&](auto zero) {
+    using T = decltype(zero);
+    filter_axes<T>(planes.p, filter, static_cast<const T*>(x), static_cast<const T*>(height),
+                   static_cast<const T*>(width), static_cast<T*>(to));
+  });
+  return y;
+}
+
+py::array run_taps(const Planes& planes, const py::array& kernel) {
+  const void *x = planes.x.data(), *weights = kernel.data();
+  py::array y = planes.y;
+  void* to = y.mutable_data();
+  run_released(is_f64(planes.x), [&](auto zero) {
+    using T = decltype(zero);
+    filter_taps<T>(planes.p, static_cast<const T*>(x), static_cast<const T*>(weights), static_cast<T*>(to));
+  });
+  return y;
+}
+
 py::array filter_axes_py(py::handle input, py::handle kind, py::handle height, py::handle width,
                          py::handle height_before, py::handle width_before, py::handle height_mode,
                          py::handle width_mode, py::handle height_value, py::handle width_value) {
@@ -81,14 +105,7 @@ py::array filter_axes_py(py::handle input, py::handle kind, py::handle height, p
                         {width, planes.x, filter == Filter::weigh, planes.p.axis[1], "width"}};
   planes.set_ends(0, height_before, height_mode, height_value);
   planes.set_ends(1, width_before, width_mode, width_value);
-  const void *x = planes.x.data(), *wh = taps[0].weights, *ww = taps[1].weights;
-  void* y = planes.y.mutable_data();
-  run_released(is_f64(planes.x), [&](auto zero) {
-    using T = decltype(zero);
-    filter_axes<T>(planes.p, filter, static_cast<const T*>(x), static_cast<const T*>(wh), static_cast<const T*>(ww),
-                   static_cast<T*>(y));
-  });
-  return planes.y;
+  return run_axes(planes, filter, taps[0].weights, taps[1].weights);
 }
 
 py::array filter_taps_py(py::handle input, py::handle kernel, py::handle height_before, py::handle width_before,
@@ -100,13 +117,74 @@ py::array filter_taps_py(py::handle input, py::handle kernel, py::handle height_
   for (int i = 0; i < 2; ++i) planes.p.axis[i].size = w.shape(i);
   planes.set_ends(0, height_before, height_mode, value);
   planes.set_ends(1, width_before, width_mode, value);
-  const void *x = planes.x.data(), *weights = w.data();
-  void* y = planes.y.mutable_data();
-  run_released(is_f64(planes.x), [&](auto zero) {
-    using T = decltype(zero);
-    filter_taps<T>(planes.p, static_cast<const T*>(x), static_cast<const T*>(weights), static_cast<T*>(y));
-  });
-  return planes.y;
+  return run_taps(planes, w);
+}
+
+// The common cases of ndimage without detours: one plane, and options that are as they are by default or much like
+// that. What is not one of them is None.
+
+constexpr int64_t kWidest = 1 << 16;  // lines that are kept whole, where they wrap around
+
+bool is_plain_plane(py::handle h) {
+  if (!is_plain_array(h)) return false;
+  const auto a = py::reinterpret_borrow<py::array>(h);
+  return a.ndim() == 2 && a.size() > 0 && a.shape(1) <= kWidest;
+}
+
+struct Ends {
+  bool plain = false;
+  Mode mode = Mode::zeros;
+  double value = 0;
+  int64_t before[2] = {0, 0};
+
+  // Of a kernel of so many elements; `turned`: which convolves, and whose elements are in the opposite order.
+  Ends(int64_t height, int64_t width, bool turned, py::handle mode_name, py::handle cval, py::handle origin) {
+    if (mode_name.is_none() || !PyLong_CheckExact(origin.ptr())) return;
+    if (PyFloat_CheckExact(cval.ptr())) value = PyFloat_AS_DOUBLE(cval.ptr());
+    else if (int wide; !PyLong_CheckExact(cval.ptr()) || (value = PyLong_AsLongAndOverflow(cval.ptr(), &wide), wide))
+      return;
+    int overflow;
+    const int64_t shift = PyLong_AsLongAndOverflow(origin.ptr(), &overflow), sizes[2] = {height, width};
+    for (int i = 0; i < 2; ++i) {
+      if (overflow || shift > sizes[i] || shift < -sizes[i]) return;
+      before[i] = turned ? (sizes[i] - 1) / 2 - shift : sizes[i] / 2 + shift;
+      if (before[i] < 0 || before[i] >= sizes[i]) return;
+    }
+    mode = parse_mode(mode_name, "mode");
+    plain = true;
+  }
+  void set(FilterAxis& a, int64_t size, int i) const {
+    a.size = size, a.before = before[i], a.mode = mode, a.value = value;
+  }
+};
+
+py::object correlate_plane_py(py::handle input, py::handle kernel, bool turned, py::handle mode, py::handle cval,
+                              py::handle origin) {
+  constexpr int64_t kFewTaps = 9,  // a plane under so many is filtered tap by tap
+      kSmall = 1024;               // elements of planes and kernels that a convolution would take longer to begin with
+  if (!is_plain_plane(input) || !is_plain_plane(kernel)) return py::none();
+  const auto x = py::reinterpret_borrow<py::array>(input), given = py::reinterpret_borrow<py::array>(kernel);
+  if (x.itemsize() != given.itemsize() || (given.size() > kFewTaps && std::max(x.size(), given.size()) > kSmall))
+    return py::none();
+  const Ends ends(given.shape(0), given.shape(1), turned, mode, cval, origin);
+  if (!ends.plain) return py::none();
+  Planes planes(input);
+  const py::array w = dense_array(kernel, "kernel");
+  for (int i = 0; i < 2; ++i) ends.set(planes.p.axis[i], w.shape(i), i);
+  return run_taps(planes, w);
+}
+
+py::object filter_box_py(py::handle input, py::handle kind, py::handle size, py::handle mode, py::handle cval,
+                         py::handle origin) {
+  if (!is_plain_plane(input)) return py::none();
+  const int64_t n = parse_int(size, 1, "size");
+  const Ends ends(n, n, false, mode, cval, origin);
+  if (!ends.plain) return py::none();
+  const Filter filter = parse_filter(kind);
+  Planes planes(input);
+  for (int i = 0; i < 2; ++i) ends.set(planes.p.axis[i], n, i);
+  if (filter == Filter::mean) planes.p.axis[1].value *= static_cast<double>(n);  // there is a sum of them already
+  return run_axes(planes, filter, nullptr, nullptr);
 }
 
 }  // namespace
@@ -115,6 +193,8 @@ void register_filter(py::handle module) {
   static PyMethodDef methods[] = {
       method<filter_axes_py>("filter_axes"),
       method<filter_taps_py>("filter_taps"),
+      method<correlate_plane_py>("correlate_plane"),
+      method<filter_box_py>("filter_box"),
       {},
   };
   add_methods(module, methods);

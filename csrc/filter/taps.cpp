@@ -16,6 +16,8 @@ class TapsFilter {
  public:
   TapsFilter(const FilterProblem& p, const T* x, const T* weights, T* y)
       : p_(p), lines_(p, x, y, std::max(kFilterColumns, 4 * p.axis[1].size)) {
+    const auto most = static_cast<size_t>(std::max<int64_t>(1, p.axis[0].size * p.axis[1].size));
+    taps_.reserve(most), weights_.reserve(most);
     for (int64_t i = 0; i < p.axis[0].size; ++i)
       for (int64_t j = 0; j < p.axis[1].size; ++j)
         if (const T w = weights[i * p.axis[1].size + j]; w != 0) taps_.push_back({i, j}), weights_.push_back(w);
@@ -38,9 +40,12 @@ class TapsFilter {
     int64_t known = from;  // the next place of the height to be read
     for (int64_t r = from; r < to; ++r) {
       for (; known < r + kh; ++known) read(plane, known, c, line(known));
-      for (int64_t t = 0; t < count; ++t) {
-        const Tap& tap = taps_[static_cast<size_t>(t)];
-        table[t] = line(r + tap.i) + tap.j;
+      const T** entry = table;
+      const T* under = nullptr;
+      int64_t i = -1;
+      for (const Tap& tap : taps_) {
+        if (tap.i != i) i = tap.i, under = line(r + i);
+        *entry++ = under + tap.j;
       }
       filter_functions<T>().weigh({table, weights_.data(), count, 1, lines_.output(plane, r, c), 0, c.count(), T(1)});
     }

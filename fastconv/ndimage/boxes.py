@@ -69,17 +69,17 @@ def plain_box(
     kind: str, input: Any, size: Any, output: Any, mode: Any, cval: Any, origin: Any, axes: Any
 ) -> Array | None:
     """The common case without detours: a plane under a square box. None where it is not that."""
-    if output is not None or axes is not None or type(size) is not int or type(origin) is not int:
-        return None
-    if not is_plain(input) or input.ndim != 2 or not 1 < size <= _LONGEST:
+    if output is not None or axes is not None or type(size) is not int or not 1 < size <= _LONGEST:
         return None
     name = MODES.get(mode) if type(mode) is str else None
-    before = size // 2 + origin
-    if name is None or type(cval) not in (int, float) or not 0 <= before < size:
+    y = _core.filter_box(input, kind, size, name, cval, origin)
+    if y is not None:
+        return y
+    if name is None or not is_plain(input) or input.ndim != 2 or input.dtype in FLOATS or type(origin) is not int:
         return None
-    if input.dtype in FLOATS:
-        beyond = cval * size if kind == "mean" else cval
-        return _core.filter_axes(input, kind, size, size, before, before, name, name, cval, beyond)
+    before = size // 2 + origin
+    if type(cval) not in (int, float) or not 0 <= before < size:
+        return None
     x = input.astype(np.float64)
     if kind != "mean":  # whose cval must fit the dtype
         if name == "zeros" and cval != 0:

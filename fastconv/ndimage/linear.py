@@ -35,8 +35,6 @@ from fastconv.ndimage.boxes import fits_core, plane_of
 Pads = list[tuple[int, int]]
 
 WEIGHED = 96  # longer lines than this are left to the convolution, which has Fourier transforms
-_FEW_TAPS = 9  # planes under so many are filtered tap by tap
-_SMALL = 1024  # elements of planes and kernels up to which a convolution would take longer to begin
 
 
 def padded_correlation(
@@ -105,8 +103,13 @@ def _correlate(
     axes: Any,
     flip: bool,
 ) -> Array:
+    common = output is None and axes is None and type(mode) is str
+    if common and not flip:
+        plain = _core.correlate_plane(input, weights, False, MODES.get(mode), cval, origin)
+        if plain is not None:
+            return plain
     w = as_array("weights", weights)
-    if output is None and axes is None and type(mode) is str and type(origin) is int:
+    if common and type(origin) is int:
         plain = _plain(input, w, mode, cval, origin, flip)
         if plain is not None:
             return plain
@@ -137,17 +140,12 @@ def _plain(x: Any, w: Array, mode: str, cval: Any, origin: int, flip: bool) -> A
         return None
     dtype = x.dtype
     short = dtype not in FLOATS
-    if nd == 2 and type(cval) in (int, float) and (w.size <= _FEW_TAPS or max(w.size, x.size) <= _SMALL):
-        height, width = w.shape
-        rows, columns = before_of(height, origin, flip), before_of(width, origin, flip)
-        if short:
-            if not _moderate(w):
-                return None
-            x = x.astype(np.float64)
-        if x.dtype != w.dtype:
-            w = w.astype(x.dtype)
-        y = _core.filter_taps(x, w[::-1, ::-1] if flip else w, rows, columns, name, name, cval)
-        return whole(y, dtype) if short else y
+    if nd == 2 and (not short or _moderate(w)):
+        floats = x.astype(np.float64) if short else x
+        kernel = (w[::-1, ::-1] if flip else w).astype(floats.dtype, copy=False)
+        y = _core.correlate_plane(floats, kernel, flip, name, cval, origin)
+        if y is not None:
+            return whole(y, dtype) if short else y
     if short or (name == "zeros" and cval != 0):
         return None
     pads = []
