@@ -54,6 +54,14 @@ class Block {
 
   bool in_place() const { return in_place_; }
 
+  // The same outputs of the next images.
+  void next_images() {
+    const int64_t n = box_.images();
+    x_.data += n * x_.stride[0];
+    box_.image0 += n;
+    box_.image1 += n;
+  }
+
   // Leaves out the last `pixels` outputs of each image, if each is a line of one tap: then the images begin at whole
   // vectors, and no more than is wanted passes through the caches. left_out() is where they stand in x, side by side.
   void leave_out(int64_t pixels);

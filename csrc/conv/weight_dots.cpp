@@ -68,12 +68,20 @@ void WeightSum<T>::add_dots(int64_t g, const Task& t, const Block<T>& block, con
       }
 }
 
+// Some blocks. One that differs from the last in its images alone is made of it.
 template <class T>
-void WeightSum<T>::accumulate_dots(const Task& t, const Box& b, bool first, const Scratch& s) const {
-  const Block<T> block(axis, b, expand, x, 0);
-  block.clear(t.c.size(), s.block);
-  for (int64_t g = t.g.begin; g < t.g.end; ++g)
-    add_dots(g, t, block, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
+void WeightSum<T>::accumulate_dots(const Task& t, Range some, const Scratch& s) const {
+  int64_t i = some.begin;
+  while (i < some.end) {
+    const Box b = box(i);
+    Block<T> block(axis, b, expand, x, 0);
+    block.clear(t.c.size(), s.block);
+    for (const bool whole = b.pixels() == images * p.out_pixels();; block.next_images()) {
+      for (int64_t g = t.g.begin; g < t.g.end; ++g)
+        add_dots(g, t, block, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), i == some.begin, s);
+      if (++i == some.end || !whole || box(i).images() < images) break;
+    }
+  }
 }
 
 template <class T>
@@ -84,8 +92,8 @@ void WeightSum<T>::store_dots(T* sums, Range o, Range c) const {
     for (int64_t i : at) dw.data[m * dw.stride[0] + c.begin * dw.stride[1] + i] = *sums++;
 }
 
-template void WeightSum<float>::accumulate_dots(const Task&, const Box&, bool, const Scratch&) const;
-template void WeightSum<double>::accumulate_dots(const Task&, const Box&, bool, const Scratch&) const;
+template void WeightSum<float>::accumulate_dots(const Task&, Range, const Scratch&) const;
+template void WeightSum<double>::accumulate_dots(const Task&, Range, const Scratch&) const;
 template void WeightSum<float>::store_dots(float*, Range, Range) const;
 template void WeightSum<double>::store_dots(double*, Range, Range) const;
 

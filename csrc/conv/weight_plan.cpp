@@ -11,6 +11,7 @@ constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
+constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
 }  // namespace
 
@@ -27,7 +28,8 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
   ic = p.ic / p.groups;
   taps = p.taps();
   const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
-  dots = cycles(true, pixels_of_all) < cycles(false, pixels_of_all);
+  expand[2] = dots_cycles(pixels_of_all, true) < dots_cycles(pixels_of_all, false);
+  dots = dots_cycles(pixels_of_all, expand[2]) < outer_cycles(pixels_of_all);
   threads = threads_for(2 * p.macs());
   cut_outputs_and_channels();
   grow_block();
@@ -59,6 +61,7 @@ void WeightPlan::grow_block() {
   const int64_t pixels =
       std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? kDotPixels : kMostPixels));
   auto fits = [&](int64_t n, const int64_t* e) {
+    if (dots && n > 1 && n * p.out_pixels() > kDotImages) return false;
     return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
   };
   extent[2] = std::min(p.axis[2].out, pixels);
@@ -95,20 +98,29 @@ int64_t WeightPlan::block_elements(int64_t n, const int64_t* e) const {
 }
 
 // Estimated cycles of a group for so many pixels: the products, by how well they fill the vectors and the tile, what
-// dy takes to be read or transposed, and storing the sums.
-double WeightPlan::cycles(bool with_dots, double pixels) const {
+// dy takes to be read or transposed, and storing the sums. Of `joined` rows x is packed once for each tap of the width.
+double WeightPlan::dots_cycles(double pixels, bool joined) const {
+  const double sums = static_cast<double>(oc * ic * taps), wide = static_cast<double>(lanes),
+               width = static_cast<double>(p.axis[2].out), plane = static_cast<double>(p.axis[1].out) * width,
+               row = joined || joined_rows() ? plane : width,
+               calls = pixels / std::min<double>(plane, joined ? kDotPixels : kDotPixels / 2);
+  const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
+  const double residues = static_cast<double>(ic) * (steps - 1);
+  const double copies = joined ? 10 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
+  return sums * (pixels / row * (0.65 * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels +
+         copies;
+}
+
+double WeightPlan::outer_cycles(double pixels) const {
   const double sums = static_cast<double>(oc * ic * taps), wide = static_cast<double>(lanes);
-  if (with_dots) {
-    const double plane = static_cast<double>(p.axis[1].out * p.axis[2].out),
-                 row = joined_rows() ? plane : static_cast<double>(p.axis[2].out);
-    const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
-    const double residues = static_cast<double>(ic) * (steps - 1);
-    const double calls = pixels / std::min<double>(plane, kDotPixels / 2);
-    return sums * (pixels / row * (0.65 * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels;
-  }
   const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, lanes));
   return sums * (pixels / (2 * wide * (oc > lanes ? 0.95 : 0.65)) + (turned ? 2 : 12) / wide) / fill +
          0.27 * pixels * static_cast<double>(oc);
+}
+
+double WeightPlan::cost(int64_t n) const {
+  const double pixels = static_cast<double>(n * p.out_pixels());
+  return static_cast<double>(p.groups) * (dots ? dots_cycles(pixels, expand[2]) : outer_cycles(pixels));
 }
 
 Box WeightPlan::box(int64_t i) const {

@@ -34,7 +34,7 @@ struct WeightPlan {
   Box box(int64_t i) const;
   int64_t sum_elements() const { return channels * taps * width; }
   // Estimated cycles for so many images.
-  double cost(int64_t n) const { return p.groups * cycles(dots, static_cast<double>(n * p.out_pixels())); }
+  double cost(int64_t n) const;
 
   const ConvProblem p;
   const int64_t lanes, item;
@@ -52,10 +52,11 @@ struct WeightPlan {
   int64_t images = 1, extent[3] = {1, 1, 1};  // of a block
   int64_t parts = 1;                          // of the sum over pixels
   int threads;
-  const bool expand[3] = {false, false, false};
+  bool expand[3] = {false, false, false};  // dots: axes packed once for each tap, rows of outputs without gaps
 
  private:
-  double cycles(bool with_dots, double pixels) const;
+  double dots_cycles(double pixels, bool joined) const;
+  double outer_cycles(double pixels) const;
   void cut_outputs_and_channels();
   int64_t worth_while_block() const;
   void grow_block();

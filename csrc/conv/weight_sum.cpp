@@ -38,9 +38,8 @@ WeightSum<T>::Scratch::Scratch(const WeightSum& w) {
 
 template <class T>
 void WeightSum<T>::accumulate(const Task& t, Range some, const Scratch& s) const {
-  for (int64_t i = some.begin; i < some.end; ++i)
-    if (dots) accumulate_dots(t, box(i), i == some.begin, s);
-    else accumulate_outer(t, box(i), i == some.begin, s);
+  if (dots) return accumulate_dots(t, some, s);
+  for (int64_t i = some.begin; i < some.end; ++i) accumulate_outer(t, box(i), i == some.begin, s);
 }
 
 template <class T>

@@ -68,7 +68,7 @@ class WeightSum : public WeightPlan {
   int64_t tallest(int64_t vectors) const { return std::min<int64_t>(kMaxOuterRows, kernels.accumulators / vectors); }
 
   // Pixels as vectors: sums[((o * channels + c) * taps + t) * lanes + lane].
-  void accumulate_dots(const Task& t, const Box& b, bool first, const Scratch& s) const;
+  void accumulate_dots(const Task& t, Range some, const Scratch& s) const;
   void add_dots(int64_t g, const Task& t, const Block<T>& block, const T* packed, bool first, const Scratch& s) const;
   void multiply_dots(DotTile<T> tile, const Task& t, bool joined, const T* next, const Scratch& s) const;
   void copy_rows(const T* from, int64_t tall, int64_t height, int64_t n, T* to) const;
