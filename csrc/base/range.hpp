@@ -27,5 +27,15 @@ inline int64_t even_parts(int64_t n, int64_t most, int threads) {
 }
 // Of n things, as many as there is a kernel for where those come for 1, 2, 4 ... at a time.
 inline int64_t power_of_two_within(int64_t n) { return int64_t{1} << (63 - __builtin_clzll(static_cast<uint64_t>(n))); }
+// The largest number of [least, most] that f says yes to, as it does to all smaller ones; of `least` it is not asked.
+template <class F>
+int64_t largest(int64_t least, int64_t most, F f) {
+  while (least < most) {
+    const int64_t middle = least + (most - least + 1) / 2;
+    if (f(middle)) least = middle;
+    else most = middle - 1;
+  }
+  return least;
+}
 
 }  // namespace fastconv

@@ -27,8 +27,10 @@ struct SharedShape {
 SharedShape shared_shape(const AxisMap& map) {
   auto [lo, hi] = std::minmax_element(map.offset.begin(), map.offset.end());
   SharedShape s{*lo, 0, (*hi - *lo) / map.stride};
-  if (map.stride == 1) {
-    s.segments = 1;
+  if (map.stride <= 64) {
+    uint64_t residues = 0;
+    for (int64_t off : map.offset) residues |= uint64_t{1} << ((off - s.low) % map.stride);
+    s.segments = __builtin_popcountll(residues);
     return s;
   }
   Vector<int64_t> residues;
@@ -74,6 +76,7 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
   l.segment.resize(static_cast<size_t>(taps));
   l.shift.resize(static_cast<size_t>(taps));
   l.source.resize(static_cast<size_t>(l.entries()));
+  l.inner.reserve(static_cast<size_t>(l.segments));
   if (taps == 0) return l;
   const bool shared = !map.tabulated() && !expand && worth_sharing(map, shared_shape(map), n);
   if (shared) {
@@ -112,6 +115,7 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
 
 Vector<PackRun> entry_runs(const AxisLayout& layout, int64_t segment_stride, int64_t source_stride) {
   Vector<PackRun> runs;
+  runs.reserve(static_cast<size_t>(layout.segments));
   for (int64_t s = 0; s < layout.segments; ++s) {
     const int64_t* source = layout.source.data() + s * layout.width;
     const Range inner = layout.inner[static_cast<size_t>(s)];

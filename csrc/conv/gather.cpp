@@ -55,14 +55,17 @@ template <class T>
 double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
   const double row_tiles = static_cast<double>(ceil_div(s.rows, mr) * mr);
+  LayoutSize sizes[3][2];
+  for (int i = 0; i < 3; ++i)
+    for (bool expand : {false, true}) sizes[i][expand] = layout_size(s.axis[i], n[i], expand);
   double best = -1;
   for (int e = 0; e <= 3; ++e) {
     bool expand[3] = {e >= 3, e >= 2, e >= 1};
     LayoutSize l[3];
     bool changes = e == 0;
     for (int i = 0; i < 3; ++i) {
-      l[i] = layout_size(s.axis[i], n[i], expand[i]);
-      changes |= expand[i] && l[i].width != layout_size(s.axis[i], n[i], false).width;
+      l[i] = sizes[i][expand[i]];
+      changes |= expand[i] && l[i].width != sizes[i][0].width;
     }
     if (!changes) continue;
     int64_t sweeps;  // vectors of one image
@@ -210,17 +213,16 @@ void grow_block(const GatherSum<T>& s, int64_t channels, GatherPlan& plan) {
   while (extent[2] > 64 && !fits(1, extent)) extent[2] = ceil_div(extent[2], 2);
   for (int axis : {1, 0}) {
     if (axis == 0 && extent[1] < n[1]) break;
-    while (extent[axis] < n[axis]) {
-      int64_t more[3] = {extent[0], extent[1], extent[2]};
-      ++more[axis];
-      if (!few(1, more) || !fits(1, more)) break;
-      ++extent[axis];
-    }
+    extent[axis] = largest(1, n[axis], [&](int64_t more) {
+      int64_t e[3] = {extent[0], extent[1], extent[2]};
+      e[axis] = more;
+      return few(1, e) && fits(1, e);
+    });
     if (axis == 1 && extent[1] < n[1]) extent[1] -= extent[1] % (plan.lines = whole_lines(s, plan));
     extent[axis] = std::min(n[axis], plan.unit(axis) * ceil_div(plan.units(axis, n[axis]), plan.parts(axis, n[axis])));
   }
   if (extent[0] == n[0] && extent[1] == n[1] && extent[2] == n[2])
-    while (plan.images < s.images && few(plan.images + 1, extent) && fits(plan.images + 1, extent)) ++plan.images;
+    plan.images = largest(1, s.images, [&](int64_t more) { return few(more, extent) && fits(more, extent); });
   plan.images = ceil_div(s.images, plan.image_parts(s.images));
 }
 

@@ -68,15 +68,14 @@ void WeightPlan::grow_block() {
   while (extent[2] > 16 && !fits(1, extent)) extent[2] = ceil_div(extent[2], 2);
   for (int i : {1, 0}) {
     if (i == 0 && extent[1] < p.axis[1].out) break;
-    while (extent[i] < p.axis[i].out) {
-      int64_t more[3] = {extent[0], extent[1], extent[2]};
-      ++more[i];
-      if (!fits(1, more)) break;
-      ++extent[i];
-    }
+    extent[i] = largest(1, p.axis[i].out, [&](int64_t more) {
+      int64_t e[3] = {extent[0], extent[1], extent[2]};
+      e[i] = more;
+      return fits(1, e);
+    });
   }
   if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
-    while (images < p.mb && fits(images + 1, extent)) ++images;
+    images = largest(1, p.mb, [&](int64_t more) { return fits(more, extent); });
   parts = std::min(parts, blocks());
 }
 
