@@ -214,18 +214,27 @@ class Pixels {
 
   // Are `across` vectors over the gaps between rows, in tiles as wide as may be, quicker than row by row? They are
   // copied once more.
-  bool sweep_pays(int64_t across, int64_t rows, int64_t n) const {
-    const int64_t one = ceil_div(n, lanes);
+  bool sweep_pays(int64_t across, const Vector<Row>& rows) const {
     const double depth = static_cast<double>(channels * s.taps());
-    const double copies = 0.5 * plan.mr * static_cast<double>(rows * n) / depth;
-    return static_cast<double>(across) * vector_cost(plan.nr) + copies <
-           static_cast<double>(rows * one) * vector_cost(std::min<int64_t>(one, plan.nr));
+    double swept = static_cast<double>(across) * vector_cost(plan.nr), one_by_one = 0;
+    for (const Row& row : rows) {
+      const int64_t one = ceil_div(row.n, lanes);
+      swept += 0.5 * plan.mr * static_cast<double>(row.n) / depth;
+      one_by_one += static_cast<double>(one) * vector_cost(std::min<int64_t>(one, plan.nr));
+    }
+    return swept < one_by_one;
   }
 
-  // The rows of the box's outputs, but for the tail.
+  // A single row of `a` goes down images.
+  bool takes_images() const { return s.rows == 1 && block.box().extent(1) > 1 && !s.tail && is_direct(); }
+  // Whether tiles can write y.
+  bool is_direct() const { return (s.y.stride[4] == 1 || block.box().extent(2) == 1) && !s.whole_w; }
+
+  // The rows of the box's outputs, but for the tail. Those that follow one another in the block and in y are one.
   Vector<Row> find_rows() const {
     const Box& box = block.box();
     const int64_t n = box.extent(2);
+    const bool joins = s.y.stride[4] == 1 && !s.whole_w && !s.tail && !takes_images();
     Vector<Row> rows;
     rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * box.extent(1)));
     for (int64_t i = 0; i < box.images(); ++i)
@@ -233,11 +242,12 @@ class Pixels {
         for (int64_t h = 0; h < box.extent(1); ++h) {
           const int64_t count = n - (s.tail ? tail.in_row(box.begin[0] + d, box.begin[1] + h) : 0);
           const int64_t below = 2 * (box.begin[1] + h) + 1 < s.whole_h ? s.y.stride[3] / 2 : 0;
-          if (count)
-            rows.push_back({block.position(i, d, h, 0),
-                            (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
-                                (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4],
-                            count, below});
+          const Row row{block.position(i, d, h, 0),
+                        (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
+                            (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4],
+                        count, below};
+          if (joins && !rows.empty() && joined(rows.back(), row)) rows.back().n += count;
+          else if (count) rows.push_back(row);
         }
     return rows;
   }
@@ -256,10 +266,9 @@ class Pixels {
     for (size_t i = 0; i + 1 < stretch.size(); ++i)
       across +=
           ceil_div(rows[stretch[i + 1] - 1].position + rows[stretch[i + 1] - 1].n - rows[stretch[i]].position, lanes);
-    const bool sweep = sweep_pays(across, static_cast<int64_t>(rows.size()), n);
-    const bool direct = (s.y.stride[4] == 1 || n == 1) && !s.whole_w;
+    const bool sweep = sweep_pays(across, rows), direct = is_direct();
 
-    if (direct && s.rows == 1 && height > 1 && !s.tail) {
+    if (takes_images()) {
       for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height))
         panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0, 0});
     } else if (!sweep && direct) {
@@ -296,14 +305,15 @@ class Pixels {
   void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, bool sweep) {
     auto add = [&](size_t first, size_t last) {  // rows [first, last)
       const int64_t start = rows[first].position;
+      size_t next = first;  // the first that a panel meets
       cut(rows[last - 1].position + rows[last - 1].n - start, [&](int64_t p0, int64_t p1) {
         Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0,
                     panels.edges, static_cast<int32_t>(panels.segments.size()),  0};
-        for (size_t r = first; r < last; ++r) {
+        while (rows[next].position + rows[next].n <= start + p0) ++next;
+        for (size_t r = next; r < last && rows[r].position < start + p1; ++r) {
           const int64_t begin = std::max(p0, rows[r].position - start),
                         end = std::min(p1, rows[r].position + rows[r].n - start),
                         column = begin - rows[r].position + start;
-          if (begin >= end) continue;
           panels.segments.push_back(
               {rows[r].y + column * s.y.stride[4], static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin),
                std::min(2 * (end - begin), s.whole_w - 2 * (block.box().begin[2] + column)), rows[r].below});

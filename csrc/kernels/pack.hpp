@@ -1,5 +1,5 @@
-// Packing of lines, element by element at a constant step (kernels/conv.hpp): strides of two and four by whole vectors,
-// of which the lanes that are not wanted are left out.
+// Packing of lines, element by element at a constant step (kernels/conv.hpp): strides of two, three and four by whole
+// vectors, of which the lanes that are not wanted are left out.
 #pragma once
 #include "kernels/conv.hpp"
 #include "kernels/masked.hpp"
@@ -12,13 +12,17 @@ namespace FASTCONV_ISA_NS {
 template <class T, int S>
 FASTCONV_INLINE Vec<T> load_spaced(const T* p) {
   if constexpr (S == 1) return load(p);
+  else if constexpr (S == 3) return third_lanes(load(p), load(p + kLanes<T>), load(p + 2 * kLanes<T>));
   else return even_lanes(load_spaced<T, S / 2>(p), load_spaced<T, S / 2>(p + S / 2 * kLanes<T>));
 }
 // The same, of `n` elements of which nothing beyond is read.
 template <class T, int S>
 FASTCONV_INLINE Vec<T> load_spaced(const T* p, int64_t n) {
-  constexpr int64_t kHalf = S / 2 * kLanes<T>;
-  if constexpr (S == 1) return load_lanes(p, LaneRange<T>(0, n < 0 ? 0 : n < kLanes<T> ? n : kLanes<T>));
+  constexpr int64_t VL = kLanes<T>, kHalf = S / 2 * VL;
+  if constexpr (S == 1) return load_lanes(p, LaneRange<T>(0, n < 0 ? 0 : n < VL ? n : VL));
+  else if constexpr (S == 3)
+    return third_lanes(load_spaced<T, 1>(p, n), load_spaced<T, 1>(p + VL, n - VL),
+                       load_spaced<T, 1>(p + 2 * VL, n - 2 * VL));
   else return even_lanes(load_spaced<T, S / 2>(p, n), load_spaced<T, S / 2>(p + kHalf, n - kHalf));
 }
 
@@ -107,6 +111,7 @@ void pack(const PackChannel<T>& c) {
       const int64_t n = run.length, step = run.step;
       if (step == 1) pack_spaced<1>(first, end, run, dst, src);
       else if (step == 2) pack_spaced<2>(first, end, run, dst, src);
+      else if (step == 3) pack_spaced<3>(first, end, run, dst, src);
       else if (step == 4) pack_spaced<4>(first, end, run, dst, src);
       else
         for (const PackLine* line = first; line != end; ++line)

@@ -56,7 +56,7 @@ FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_
     }
 }
 
-// dst[p * C + c] = src[c * channel_stride + p]: two lines or four zipped. Returns how many pixels it did.
+// dst[p * C + c] = src[c * channel_stride + p]: two, three or four lines zipped. Returns how many pixels it did.
 template <int C, class T>
 FASTCONV_INLINE int64_t zip_lines(T* dst, const T* src, int64_t channel_stride, int64_t pixels) {
   int64_t p = 0;
@@ -72,6 +72,10 @@ FASTCONV_INLINE int64_t zip_lines(T* dst, const T* src, int64_t channel_stride, 
         store(dst + 2 * i * kLanes<T>, zip_low(even[i], odd[i]));
         store(dst + (2 * i + 1) * kLanes<T>, zip_high(even[i], odd[i]));
       }
+    } else if constexpr (C == 3) {
+      store(dst, zip_three<0>(v[0], v[1], v[2]));
+      store(dst + kLanes<T>, zip_three<1>(v[0], v[1], v[2]));
+      store(dst + 2 * kLanes<T>, zip_three<2>(v[0], v[1], v[2]));
     } else {
       store(dst, zip_low(v[0], v[1]));
       store(dst + kLanes<T>, zip_high(v[0], v[1]));
@@ -112,6 +116,7 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
   } else {
     int64_t p = 0;
     if (pixel_stride == 1 && ldd == channels && channels == 4) p = zip_lines<4>(dst, src, channel_stride, pixels);
+    if (pixel_stride == 1 && ldd == channels && channels == 3) p = zip_lines<3>(dst, src, channel_stride, pixels);
     if (pixel_stride == 1 && ldd == channels && channels == 2) p = zip_lines<2>(dst, src, channel_stride, pixels);
     for (; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride];
