@@ -1,6 +1,7 @@
 #include "conv/winograd.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -21,6 +22,9 @@ constexpr int64_t kMostBytes = 12 << 20;     // transformed input of a block, wh
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
 constexpr int64_t kRowsAtOnce = 64;          // of products
 constexpr int64_t kVectorsApart = 2;         // of rows: at least so many a thread, where rows are split
+constexpr int64_t kMostCopies = 4;           // of the transformed weights, one a thread,
+constexpr int64_t kCopiesBytes = 16 << 20;   // of all of them,
+constexpr int64_t kCopiesTiles = 32;         // and tiles for each
 
 template <class T>
 int64_t lanes() {
@@ -113,6 +117,7 @@ struct Tiles {
   const WinogradSum<T>& s;
   const WinogradPlan& plan;
   const WinogradSpread<T>* spread;  // or null
+  const T* const all_u;             // the transformed weights, if tasks do not make their own
   const Layout<T> layout{s, plan};
   const int64_t lanes = conv_kernels<T>().lanes;
   const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
@@ -177,7 +182,7 @@ struct Tiles {
     const bool own = plan.transforms_weights, phases = s.shape.phases;
     const int64_t held = own ? channels.size() : s.channels, c0 = own ? 0 : channels.begin;
     const int64_t u_plane = winograd_weight_plane<T>(s.shape.slices * held), u_vector = weight_vector(s, held);
-    const T* u = own ? scratch.u : s.u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
+    const T* u = own ? scratch.u : all_u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
     if (own)
       for (int64_t r = rows.begin; r < rows.end; ++r)
         transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
@@ -279,6 +284,21 @@ void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
   });
 }
 
+namespace {
+
+// No thread is to read weights that another transforms: where caches are apart, lines that both have had are slow to
+// write again. Either each transforms all weights or, of few tiles, those of its own rows and all of the source.
+template <class T>
+void keep_apart(const WinogradSum<T>& s, int64_t all_tiles, WinogradPlan& plan) {
+  const int64_t pairs = s.rows * s.shape.slices, threads = plan.threads;
+  if (threads <= kMostCopies && all_tiles >= threads * kCopiesTiles && 2 * all_tiles > 3 * pairs &&
+      threads * winograd_weight_size(s) <= kCopiesBytes / static_cast<int64_t>(sizeof(T)))
+    plan.copies = plan.threads;
+  else plan.splits_rows = ceil_div(s.rows, lanes<T>()) >= kVectorsApart * threads && all_tiles < 4 * pairs;
+}
+
+}  // namespace
+
 template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   WinogradPlan plan;
@@ -295,24 +315,25 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
       std::clamp<int64_t>(kMostBytes / item / (planes * channels), 1, s.spreads() ? 2 * kLeastTiles : kLeastTiles);
   int64_t most = std::max(least, kCacheBytes / item / (planes * (channels + kRowsAtOnce)));
   const int64_t all = s.images * deep * down * across;
-  if (plan.threads > 1 && all >= plan.threads * kLeastTiles && !s.spreads())
-    most = std::min(most, ceil_div(all, plan.threads));
+  if (plan.threads > 1 && !s.u && s.groups == 1) keep_apart(s, all, plan);
+  const int sharing = plan.splits_rows ? 1 : plan.threads;  // the blocks
+  if (sharing > 1 && all >= sharing * (plan.copies > 1 ? kCopiesTiles : kLeastTiles) && !s.spreads())
+    most = std::min(most, ceil_div(all, sharing));
   // Whole rows of outputs. Where blocks add to the same lines, they depend on one image alone, and are large; two for
   // two threads.
   plan.across = s.spreads() ? across : std::min(across, round_up(cut(across, most), s.shape.step[2]));
   plan.parts[2] = ceil_div(across, plan.across);
-  plan.parts[1] = even_parts(down, std::max<int64_t>(1, most / plan.across), s.spreads() ? 2 : plan.threads);
+  plan.parts[1] = even_parts(down, std::max<int64_t>(1, most / plan.across), s.spreads() ? 2 : sharing);
   if (s.spreads() && plan.parts[1] == 1 && down * across > kLeastTiles) plan.parts[1] = std::min<int64_t>(2, down);
   plan.down = ceil_div(down, plan.parts[1]);
   if (plan.across == across && plan.down == down && deep == 1)
-    plan.image_parts = even_parts(s.images, std::max<int64_t>(1, most / (down * across)), plan.threads);
+    plan.image_parts = even_parts(s.images, std::max<int64_t>(1, most / (down * across)), sharing);
   else plan.image_parts = s.images;
   plan.images = ceil_div(s.images, plan.image_parts);
-  if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(plan.threads, plan.blocks())));
+  if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(sharing, plan.blocks())));
   plan.parts[0] = ceil_div(deep, plan.deep);
-  plan.group_parts = std::min(s.groups, ceil_div(plan.threads, plan.blocks()));
-  plan.splits_rows = plan.threads > 1 && !s.u && s.groups == 1 && vectors >= kVectorsApart * plan.threads &&
-                     all < 4 * s.rows * s.shape.slices;
+  if (plan.blocks() < plan.copies) plan.copies = 1;
+  plan.group_parts = std::min(s.groups, ceil_div(sharing, plan.blocks()));
   plan.row_parts =
       plan.splits_rows ? plan.threads : std::min(vectors, ceil_div(plan.threads, plan.blocks() * plan.group_parts));
   const bool flat = s.axis[0].taps() == 1;
@@ -330,11 +351,10 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
 }
 
 template <class T>
-void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, const WinogradSpread<T>* spread) {
+void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, T* u, const WinogradSpread<T>* spread) {
   const int64_t all[3] = {s.axis[0].outputs, s.shape.tiles(1, s.axis[1].outputs), s.shape.tiles(2, s.axis[2].outputs)};
   const int64_t unit[3] = {1, 1, s.shape.step[2]};
-  const Tiles<T> tiles{s, plan, spread};
-  const auto run_one = [&](int64_t task) {
+  const auto run_one = [&](const Tiles<T>& tiles, int64_t task) {
     Box box{};
     const int64_t rows = task % plan.row_parts;
     task /= plan.row_parts;
@@ -351,9 +371,22 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, const Winog
     box.image1 = images.end;
     tiles.run(box, groups, rows);
   };
-  const int64_t all_tasks = plan.blocks() * plan.group_parts * plan.row_parts;
-  // The rows are a task's last digit.
-  parallel_tasks_apart(all_tasks, plan.splits_rows ? plan.row_parts : all_tasks, plan.threads, run_one);
+  const int64_t tasks = plan.blocks() * plan.group_parts * plan.row_parts;
+  if (plan.copies > 1) {
+    const int64_t size = winograd_weight_size(s);
+    std::atomic<int64_t> next{plan.copies};
+    parallel_tasks(plan.copies, plan.threads, [&](int64_t copy) {
+      const Tiles<T> tiles{s, plan, spread, u + copy * size};
+      if (copy < tasks) winograd_weights(s, 1, u + copy * size);
+      for (int64_t i = copy; i < tasks; i = next.fetch_add(1, std::memory_order_relaxed)) run_one(tiles, i);
+    });
+  } else {
+    if (u) winograd_weights(s, plan.threads, u);
+    const Tiles<T> tiles{s, plan, spread, u ? u : s.u};
+    // The rows are a task's last digit.
+    parallel_tasks_apart(tasks, plan.splits_rows ? plan.row_parts : tasks, plan.threads,
+                         [&](int64_t task) { run_one(tiles, task); });
+  }
   if (spread) spread->add_kept(plan.threads);
 }
 
@@ -361,7 +394,7 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, const Winog
   template int64_t winograd_weight_size(const WinogradSum<T>&);   \
   template void winograd_weights(const WinogradSum<T>&, int, T*); \
   template WinogradPlan plan_winograd(const WinogradSum<T>&);     \
-  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&, const WinogradSpread<T>*);
+  template void run_winograd(const WinogradSum<T>&, const WinogradPlan&, T*, const WinogradSpread<T>*);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

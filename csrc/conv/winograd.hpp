@@ -94,7 +94,7 @@ struct WinogradSum {
   int64_t images = 1, groups = 1, channels = 1, rows = 1;
   View<const T> x;
   View<T> y;
-  const T* u = nullptr;  // winograd_weights of the weights; or null, and they are transformed as they are needed
+  const T* u = nullptr;  // winograd_weights of the weights, or null
   const T* w = nullptr;
   int64_t w_group = 0, w_row = 0, w_channel = 0;
   Vector<int64_t> slice;            // from w to each slice of taps along the depth
@@ -118,6 +118,7 @@ struct WinogradPlan {
   // Each thread does some rows of all blocks: it transforms the source anew, but reads no weights that another has just
   // written, which takes longer where caches are apart and tiles few.
   bool splits_rows = false;
+  int copies = 1;                   // of the transformed weights: each of so many threads has its own
   int64_t chunk = 1;                // vectors of rows whose products are made at a time
   int64_t depth = 1;                // channels at a time
   bool transforms_weights = false;  // of such a chunk when it comes to it
@@ -137,9 +138,10 @@ template <class T>
 WinogradPlan plan_winograd(const WinogradSum<T>& s);
 template <class T>
 class WinogradSpread;
+// `u`: memory for the plan's copies of the transformed weights, or null where tasks transform them or `s` has them;
 // `spread`: of a sum that spreads, or null.
 template <class T>
-void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, const WinogradSpread<T>* spread);
+void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, T* u, const WinogradSpread<T>* spread);
 
 // Elements from plane to plane: an odd number of cache lines, so that the planes' values of a tile spread over the sets
 // of the L1 cache.

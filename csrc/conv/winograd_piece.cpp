@@ -234,15 +234,10 @@ template <class T>
 void WinogradPiece<T>::run_rows() {
   std::optional<WinogradSpread<T>> spread;
   if (sum_.spreads()) spread.emplace(sum_, plan_);
-  const int64_t weights = needs_weights() ? Arena::rounded_bytes<T>(weight_elements()) : 0;
+  const int64_t weights = weight_bytes();
   char* const memory = Arena::shared().reserve(weights + (spread ? spread->kept_bytes() : 0));
   if (spread) spread->kept_at = reinterpret_cast<T*>(memory + weights);
-  if (weights) {
-    T* u = reinterpret_cast<T*>(memory);
-    winograd_weights(sum_, plan_.threads, u);
-    sum_.u = u;
-  }
-  run_winograd(sum_, plan_, spread ? &*spread : nullptr);
+  run_winograd(sum_, plan_, weights ? reinterpret_cast<T*>(memory) : nullptr, spread ? &*spread : nullptr);
 }
 
 template <class T>
@@ -273,7 +268,7 @@ ConvPlan WinogradPiece<T>::describe() const {
   plan.block_pixels = plan_.images * plan_.deep * plan_.down * plan_.across * sum_.shape.out(1) * sum_.shape.out(2);
   plan.workspace_bytes = plan_.workspace_bytes;
   if (sum_.spreads()) plan.shared_bytes = WinogradSpread<T>(sum_, plan_).kept_bytes() / sum_.images * images_at_once();
-  if (needs_weights()) plan.shared_bytes += weight_elements() * static_cast<int64_t>(sizeof(T));
+  plan.shared_bytes += weight_bytes();
   plan.threads = plan_.threads;
   plan.cost = static_cast<double>(sum_.images) * winograd_cost<T>(sum_.shape, w.groups, w.rows, w.channels, outputs) +
               weight_cost(c_, sum_.shape);

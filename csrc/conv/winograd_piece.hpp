@@ -37,7 +37,11 @@ class WinogradPiece {
 
  private:
   int64_t weight_elements() const { return winograd_weight_size(sum_); }
-  bool needs_weights() const { return !c_.transformed(sum_.shape.large()) && !plan_.transforms_weights; }
+  // Of the transformed weights, where they are neither at hand nor made by the tasks.
+  int64_t weight_bytes() const {
+    const bool none = c_.transformed(sum_.shape.large()) || plan_.transforms_weights;
+    return none ? 0 : Arena::rounded_bytes<T>(plan_.copies * weight_elements());
+  }
   static bool pays(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape);
   void start();
   void plan();
