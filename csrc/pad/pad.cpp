@@ -23,9 +23,13 @@ PlaneAxis axis_map(const PadAxis& a) {
   return PlaneAxis(a.mode, k.size, a.out(), 1, -a.before - k.first);
 }
 
+// Of the gradient, where each element of x went that was not lost.
+PlaneAxis inverse_map(const PadAxis& a) { return PlaneAxis(Mode::zeros, a.out(), a.in, 1, a.before); }
+
 struct PadMaps {
   PlaneAxis d, h, w;
-  explicit PadMaps(const PadProblem& p) : d(axis_map(p.axis[2])), h(axis_map(p.axis[3])), w(axis_map(p.axis[4])) {}
+  PadMaps(const PadProblem& p, PlaneAxis map(const PadAxis&))
+      : d(map(p.axis[2])), h(map(p.axis[3])), w(map(p.axis[4])) {}
   PlaneMap plane() const { return {d, h, w}; }
 };
 
@@ -66,7 +70,7 @@ template <class T>
 void pad(const PadProblem& p, View<const T> x, T value, View<T> y) {
   validate(p);
   if (y.size() == 0) return;
-  const PadMaps maps(p);
+  const PadMaps maps(p, axis_map);
   for_each_plane(y.shape[0], y.shape[1], plane_bytes(y), [&](int64_t n, int64_t c) {
     const int64_t sn = n - p.axis[0].before, sc = c - p.axis[1].before;
     if (sn >= 0 && sn < x.shape[0] && sc >= 0 && sc < x.shape[1])
@@ -79,12 +83,14 @@ template <class T>
 void pad_backward(const PadProblem& p, View<const T> dy, View<T> dx) {
   validate(p);
   if (dx.size() == 0) return;
-  const PadMaps maps(dy.size() > 0 ? p : PadProblem{});
+  const PadMaps inverse(p, inverse_map), maps(dy.size() > 0 ? p : PadProblem{}, axis_map);
   for_each_plane(dx.shape[0], dx.shape[1], plane_bytes(dx) + plane_bytes(dy), [&](int64_t n, int64_t c) {
-    fill_plane(dx, n, c, T(0));
     const int64_t on = n + p.axis[0].before, oc = c + p.axis[1].before;
-    if (dy.size() > 0 && on >= 0 && on < dy.shape[0] && oc >= 0 && oc < dy.shape[1])
-      scatter_plane(maps.plane(), plane_of(dy, on, oc), plane_steps(dy), origin(p, dx, n, c), plane_steps(dx));
+    if (on < 0 || on >= dy.shape[0] || oc < 0 || oc >= dy.shape[1]) return fill_plane(dx, n, c, T(0));
+    const T* from = plane_of(dy, on, oc);
+    gather_plane(inverse.plane(), from, plane_steps(dy), T(0), plane_of(dx, n, c), plane_steps(dx));
+    if (maps.plane().margins())
+      scatter_plane(maps.plane(), from, plane_steps(dy), origin(p, dx, n, c), plane_steps(dx), true);
   });
 }
 
