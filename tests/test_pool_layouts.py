@@ -60,6 +60,9 @@ SHAPES = [
     (2, 5, 11),
     (1, 16, 64),
     (2, 20, 4, 5, 3),
+    (2, 70, 4, 4),
+    (3, 20, 6, 7),
+    (5, 37, 3, 3),
 ]
 
 
@@ -79,6 +82,8 @@ def pools(nd: int) -> list[tuple[Any, Any, dict[str, Any]]]:
         (*pair("adaptive_max"), {"output_size": (1,) * (nd - 1) + (4,)}),
         (*pair("adaptive_avg"), {"output_size": 1}),
         (*pair("adaptive_max"), {"output_size": 1}),
+        (*pair("avg"), {**window, "divisor_override": 5}),
+        (*pair("avg"), {"kernel_size": 2, "ceil_mode": True, "count_include_pad": False}),
     ]
 
 

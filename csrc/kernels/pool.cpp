@@ -9,6 +9,7 @@
 #include "kernels/masked.hpp"
 #include "kernels/pool_grad.hpp"
 #include "kernels/pool_ops.hpp"
+#include "kernels/pool_pixels.hpp"
 #include "kernels/pool_tiles.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
@@ -462,9 +463,16 @@ void fill_runs(const T* values, int64_t values_step, T factor, T* to, int64_t st
 
 template <class T>
 constexpr PoolFunctions<T> functions() {
-  return {kLanes<T>,          pool_strip<Max, T>, pool_strip<MaxIndex, T>,
-          pool_strip<Sum, T>, join_runs<Max, T>,  join_runs<Sum, T>,
-          fill_runs<T>,       PoolGrads<T>::avg,  &PoolTileTable<T>::functions};
+  return {kLanes<T>,
+          pool_strip<Max, T>,
+          pool_strip<MaxIndex, T>,
+          pool_strip<Sum, T>,
+          join_runs<Max, T>,
+          join_runs<Sum, T>,
+          fill_runs<T>,
+          PoolGrads<T>::avg,
+          &PoolTileTable<T>::functions,
+          &PoolPixelTable<T>::functions};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

@@ -73,6 +73,32 @@ struct PoolHalvesGrad {
   int64_t planes, rows, columns;
 };
 
+// What is joined at a place of an axis, or of two: taps [first, first + count) of a list.
+struct PoolPlace {
+  int64_t to, index;  // where the result goes, and its position
+  int64_t first, count;
+  double divisor;
+};
+struct PoolTap {
+  int64_t at, position;  // where it stands in memory, and in its plane
+  double weight;
+  float narrow;  // the same
+};
+struct PoolTaps {
+  const PoolPlace* place;
+  const PoolTap* taps;
+};
+// Planes side by side: at all places of some rows (of all depths) the taps of rows and of columns are joined.
+struct PoolPixels {
+  PoolTaps rows, columns;
+  int64_t first_row, last_row, width, planes;
+  const void* x;  // elements of the kernel's type
+  void* y;        // or null, where positions alone are wanted
+  int64_t* index;
+  double factor;  // of sums, which are divided otherwise
+  bool divided;
+};
+
 constexpr int64_t kPoolSpan = 2048;  // columns of a row that are joined at a time
 constexpr int64_t kPoolSlack = 64;   // elements that whole vectors may touch beyond a line's end
 constexpr int64_t kPoolPicked = 16;  // largest stride whose elements are picked from vectors
@@ -111,6 +137,15 @@ struct PoolTileFunctions {
   bool (*halve_grad[2])(const PoolHalvesGrad<T>&);
 };
 
+struct PoolPixelFunctions {
+  int64_t lanes;
+  void (*max)(const PoolPixels&);
+  void (*max_index)(const PoolPixels&);
+  void (*sum)(const PoolPixels&);
+  // y = the sum of all n pixels, `step` elements apart, over the divisor.
+  void (*sum_all)(const void* x, int64_t step, int64_t n, int64_t planes, double divisor, void* y);
+};
+
 template <class T>
 struct PoolFunctions {
   int64_t lanes;
@@ -120,6 +155,7 @@ struct PoolFunctions {
   void (*fill_runs)(const T* values, int64_t values_step, T factor, T* to, int64_t step, int64_t count, int64_t n);
   void (*avg_grad)(const AvgGradStrip<T>&);
   const PoolTileFunctions<T>* tiles;
+  const PoolPixelFunctions* pixels;
 };
 
 struct PoolKernels {

@@ -5,6 +5,7 @@
 
 #include "kernels/edges.hpp"
 #include "kernels/masked.hpp"
+#include "kernels/pool_ops.hpp"
 #include "kernels/shuffle.hpp"
 
 namespace fastconv {
@@ -91,14 +92,6 @@ __attribute__((noinline)) PoolCover next_cover(const PoolAxis& a, int64_t j, Poo
 __attribute__((noinline)) int64_t cover_end(const PoolAxis& a, PoolCover c, int64_t last) {
   const int64_t end = pool_cover_end(a, c);
   return end < last ? end : last;
-}
-
-// GCC, asked for small code, leaves this out; instructions of the oldest rung, and the caller's, would then be up to
-// five times as slow, as they keep what the upper lanes hold.
-FASTCONV_INLINE void clear_upper_lanes() {
-#if defined(__AVX__)
-  __builtin_ia32_vzeroupper();
-#endif
 }
 
 }  // namespace

@@ -2,17 +2,14 @@
 // scattered, a plane a thread, so that every element adds its terms in the order of the outputs.
 #include <vector>
 
-#include "base/message.hpp"
 #include "pool/divisor.hpp"
+#include "pool/pixels.hpp"
 #include "pool/planes.hpp"
 #include "pool/tiles.hpp"
+#include "pool/weights.hpp"
 
 namespace fastconv {
 namespace {
-
-[[noreturn]] void bad_index(int64_t index, int64_t size) {
-  invalid({"indices holds ", index, ", which is not in [0, ", size, "), the plane's elements"});
-}
 
 template <class T>
 T* plane_at(const View<T>& v, int64_t i) {
@@ -80,8 +77,9 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
                        View<T> dx) {
   PoolProblem p = normal_form(problem);
   if (indices.data) x = {};
-  if (in_dense_planes(p, 2, max_pool_backward<T>, dy, x, indices, dx)) return;
   if (is_even(p, dy) && is_even(p, x) && is_even(p, indices) && is_even(p, dx)) join_batch(p);
+  if (max_pool_pixels_backward(p, any_view(dy), any_view(x), any_view(indices), any_view(dx))) return;
+  if (in_dense_planes(p, 2, max_pool_backward<T>, dy, x, indices, dx)) return;
   if (max_pool_halves_backward(p, dy, x, indices, dx)) return;
   if (indices.data) return scatter_given(dy, indices, dx, true);
   // The winners of some planes, found again.
@@ -138,30 +136,6 @@ int64_t cover_bound(const PoolAxis& a, int64_t n) {
   return is_regular(a) ? (n + a.k) / a.stride + 2 : (n + 1) * ceil_div(a.out, a.in) + 2;
 }
 
-// What outputs count, where windows may count differently: a factor an output of each axis.
-template <class T>
-struct AvgWeights {
-  const PoolProblem& p;
-  Averaging averaging;
-  T scale = averaging.divisor ? T(1) / static_cast<T>(averaging.divisor) : T(1);  // of the width's
-  T of(int axis, int64_t o) const {
-    return averaging.divisor ? T(1) : T(1) / static_cast<T>(pool_divisor(p.axis[axis], o, averaging.count_include_pad));
-  }
-  Vector<T> all(int axis) const {
-    Vector<T> weights(static_cast<size_t>(p.axis[axis].out));
-    for (int64_t o = 0; o < p.axis[axis].out; ++o) weights[static_cast<size_t>(o)] = of(axis, o);
-    return weights;
-  }
-  // Of the outputs of the width that reach columns [first, last), and kSpare that are not there.
-  static constexpr int64_t kSpare = 16;
-  void list(int64_t first, int64_t last, T* to) const {
-    const PoolAxis& w = p.axis[2];
-    const PoolCover o = avg_grad_outputs(w, first, last);
-    for (int64_t j = std::max<int64_t>(o.first, 0); j < std::min(o.last, w.out); ++j) *to++ = scale * of(2, j);
-    std::fill_n(to, kSpare, T(0));
-  }
-};
-
 // Rows of dx, cut into blocks.
 template <class T>
 void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, const View<const T>& dy,
@@ -213,16 +187,17 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
   const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (dx.size() == 0) return;
   if (dy.size() == 0) return clear(p, dx);
+  if (is_even(p, dy) && is_even(p, dx)) join_batch(p);
+  const double divisor = common_divisor(p, divisor_of(averaging));
+  auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
+  if (!is_whole(p) && divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w))
+    return avg_pool<T>(transposed(p), {false, static_cast<int64_t>(divisor)}, dy, dx);
+  if (avg_pool_pixels_backward(p, averaging, any_view(dy), any_view(dx))) return;
   auto some = [&](const PoolProblem& g, View<const T> from, View<T> to) { avg_pool_backward(g, averaging, from, to); };
   if (in_dense_planes(p, is_whole(p) ? 0 : 3, some, dy, dx)) return;
-  if (is_even(p, dy) && is_even(p, dx)) join_batch(p);
   const AvgWeights<T> weights{p, averaging};
   const T row_weight = weights.of(0, 0) * weights.of(1, 0), column_weight = weights.scale * weights.of(2, 0);
   if (is_whole(p)) return avg_whole_backward(p, dy, row_weight * column_weight, dx);
-  const double divisor = common_divisor(p, divisor_of(averaging));
-  auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
-  if (divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w))
-    return avg_pool<T>(transposed(p), {false, static_cast<int64_t>(divisor)}, dy, dx);
   if (!avg_pool_tiles_backward(p, dy, dx, row_weight, column_weight)) avg_strips_backward(p, weights, dy, dx);
 }
 

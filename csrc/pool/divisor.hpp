@@ -26,4 +26,9 @@ inline double common_divisor(const PoolProblem& p, const Divisor& divisor) {
   return value;
 }
 
+inline bool is_power_of_two(double v) {
+  int exponent;
+  return std::frexp(v, &exponent) == 0.5;
+}
+
 }  // namespace fastconv

@@ -49,6 +49,17 @@ const int64_t* gather_elements(const T* dy, const int64_t* index, int64_t n, T* 
 }
 
 template <class T>
+const int64_t* scatter_lines(const T* dy, int64_t dy_step, const int64_t* index, int64_t index_step, int64_t outputs,
+                             int64_t planes, T* dx, int64_t dx_step, int64_t size) {
+  for (; outputs > 0; --outputs, dy += dy_step, index += index_step)
+    for (int64_t c = 0; c < planes; ++c) {
+      if (static_cast<uint64_t>(index[c]) >= static_cast<uint64_t>(size)) return index + c;
+      dx[index[c] * dx_step + c] += dy[c];
+    }
+  return nullptr;
+}
+
+template <class T>
 void raise(const T* x, int64_t n, T power, T* to) {
   const T whole = std::floor(power), part = power - whole;
   if (whole < 0 || whole > 8 || !(part == 0 || part == T(0.5))) {
@@ -106,14 +117,16 @@ void times_signed(const T* x, const T* size, int64_t n, T* dx) {
   }
 }
 
-#define FASTCONV_ELEMENTS(T)                                                                                   \
-  template const int64_t* scatter_planes(const T* const*, const int64_t* const*, T* const*, int64_t, int64_t); \
-  template const int64_t* scatter_elements(const T*, const int64_t*, int64_t, T*, int64_t, bool);              \
-  template const int64_t* gather_elements(const T*, const int64_t*, int64_t, T*, int64_t);                     \
-  template void raise(const T*, int64_t, T, T*);                                                               \
-  template bool are_safe(const T*, int64_t);                                                                   \
-  template void take_roots(T*, int64_t, T);                                                                    \
-  template bool take_weights(const T*, int64_t, T, T*);                                                        \
+#define FASTCONV_ELEMENTS(T)                                                                                       \
+  template const int64_t* scatter_planes(const T* const*, const int64_t* const*, T* const*, int64_t, int64_t);     \
+  template const int64_t* scatter_elements(const T*, const int64_t*, int64_t, T*, int64_t, bool);                  \
+  template const int64_t* scatter_lines(const T*, int64_t, const int64_t*, int64_t, int64_t, int64_t, T*, int64_t, \
+                                        int64_t);                                                                  \
+  template const int64_t* gather_elements(const T*, const int64_t*, int64_t, T*, int64_t);                         \
+  template void raise(const T*, int64_t, T, T*);                                                                   \
+  template bool are_safe(const T*, int64_t);                                                                       \
+  template void take_roots(T*, int64_t, T);                                                                        \
+  template bool take_weights(const T*, int64_t, T, T*);                                                            \
   template void times_signed(const T*, const T*, int64_t, T*);
 FASTCONV_ELEMENTS(float)
 FASTCONV_ELEMENTS(double)

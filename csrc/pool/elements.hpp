@@ -14,6 +14,10 @@ const int64_t* scatter_planes(const T* const* dy, const int64_t* const* index, T
 // dx[index[i]] += dy[i], or = dy[i], likewise.
 template <class T>
 const int64_t* scatter_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size, bool add);
+// dx[index[i] * dx_step + c] += dy[i] for the c-th of `planes` elements side by side, likewise.
+template <class T>
+const int64_t* scatter_lines(const T* dy, int64_t dy_step, const int64_t* index, int64_t index_step, int64_t outputs,
+                             int64_t planes, T* dx, int64_t dx_step, int64_t size);
 // dx[i] = dy[index[i]], likewise.
 template <class T>
 const int64_t* gather_elements(const T* dy, const int64_t* index, int64_t n, T* dx, int64_t size);

@@ -1,6 +1,7 @@
 // Forward pooling: planes cut into strips of rows for the row kernels, or windows as long runs.
 #include "pool/direct.hpp"
 #include "pool/divisor.hpp"
+#include "pool/pixels.hpp"
 #include "pool/planes.hpp"
 #include "pool/rows.hpp"
 #include "pool/tiles.hpp"
@@ -17,11 +18,6 @@ struct Pooling {
   bool max;
   Divisor divisor;
 };
-
-bool is_power_of_two(double v) {
-  int exponent;
-  return std::frexp(v, &exponent) == 0.5;
-}
 
 // The divisors of a strip's outputs.
 template <class T>
@@ -176,7 +172,6 @@ template <class T>
 void run(Pooling<T> c) {
   const PoolAxis* a = c.p.axis;
   if (c.y.shape[0] * c.y.shape[1] * a[0].out * a[1].out * a[2].out == 0) return;
-  if (is_even(c.p, c.x) && is_even(c.p, c.y) && is_even(c.p, c.index)) join_batch(c.p);
   if (is_whole(c.p)) return run_whole(c);
   const bool far = c.index.data && sizeof(T) == 4 && static_cast<double>(a[0].in) * a[1].in * a[2].in >= INT32_MAX;
   if (far || reach_bound(a[2], 1) > kPoolSpan) return run_direct(c);
@@ -193,7 +188,9 @@ unsigned rows_of_x(const PoolProblem& p) { return !is_whole(p); }
 
 template <class T>
 void max_pool(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> indices) {
-  const PoolProblem p = normal_form(problem);
+  PoolProblem p = normal_form(problem);
+  if (is_even(p, x) && is_even(p, y) && is_even(p, indices)) join_batch(p);
+  if (max_pool_pixels(p, any_view(x), any_view(y), any_view(indices))) return;
   const bool alike = !indices.data || indices.stride[3] == y.stride[3];
   if (!in_dense_planes(p, rows_of_x(p) | (alike ? 6 : 0), max_pool<T>, x, y, indices))
     run<T>({p, x, y, indices, true, {}});
@@ -201,7 +198,9 @@ void max_pool(const PoolProblem& problem, View<const T> x, View<T> y, View<int64
 
 template <class T>
 void avg_pool(const PoolProblem& problem, Averaging averaging, View<const T> x, View<T> y) {
-  const PoolProblem p = normal_form(problem);
+  PoolProblem p = normal_form(problem);
+  if (is_even(p, x) && is_even(p, y)) join_batch(p);
+  if (avg_pool_pixels(p, divisor_of(averaging), any_view(x), any_view(y))) return;
   auto some = [&](const PoolProblem& g, View<const T> from, View<T> to) { avg_pool(g, averaging, from, to); };
   if (!in_dense_planes(p, rows_of_x(p) | 2, some, x, y)) run<T>({p, x, y, {}, false, divisor_of(averaging)});
 }

@@ -5,13 +5,24 @@
 namespace fastconv {
 namespace {
 
-bool suits(const AnyView& v) {
+bool suits(PlaneLayout layout, const AnyView& v) {
   const View<char>& view = v.view;
+  if (v.internal) return false;
   if (!view.data || view.size() == 0) return true;
+  if (layout == PlaneLayout::pixels) return view.stride[1] == 1;
   return v.rows_suffice ? view.stride[4] == 1 || view.shape[4] == 1 : plane_box(view, view.data).dense();
 }
 int64_t plane_size(const AnyView& v) { return v.view.shape[2] * v.view.shape[3] * v.view.shape[4]; }
 int64_t plane_bytes(const AnyView& v) { return round_up(plane_size(v) * v.bytes, 8); }
+
+// The first plane; rows one behind the other are one.
+template <class T>
+Box<T> joined_rows(const View<T>& v) {
+  Box<T> box = plane_box(v, v.data);
+  for (int a = 1; a >= 0 && (box.shape[a] == 1 || box.step[a] == box.shape[2] * box.step[2]); --a)
+    box.shape[2] *= box.shape[a], box.shape[a] = 1;
+  return box;
+}
 
 // Some planes of a view to dense memory, or back from it.
 template <class T>
@@ -30,10 +41,7 @@ void move_planes(const AnyView& any, T* dense, bool back) {
   constexpr int64_t kPixels = 32 / sizeof(T);
   const auto transpose = conv_kernels<T>().pack_transposed;
   const int64_t step = v.stride[4];
-  Box<T> pixels = plane_box(v, v.data);
-  for (int a = 1; a >= 0 && (pixels.shape[a] == 1 || pixels.step[a] == pixels.shape[2] * step); --a)
-    pixels.shape[2] *= pixels.shape[a], pixels.shape[a] = 1;  // rows one behind the other are one
-  pixels.for_rows(0, size, [&](T* row, int64_t n) {
+  joined_rows(v).for_rows(0, size, [&](T* row, int64_t n) {
     for (int64_t i = 0; i < n; i += kPixels) {
       const int64_t pixels = std::min(kPixels, n - i);
       if (back) transpose(row + i * step, step, dense + i, size, 1, pixels, channels, channels);
@@ -42,58 +50,87 @@ void move_planes(const AnyView& any, T* dense, bool back) {
     dense += n;
   });
 }
-void move_planes(const AnyView& any, char* dense, bool back) {
-  if (any.bytes == 4) move_planes(any, reinterpret_cast<float*>(dense), back);
-  else move_planes(any, reinterpret_cast<double*>(dense), back);  // positions too, whose bits are moved only
+// Likewise of planes whose rows are dense, to planes side by side.
+template <class T>
+void move_pixels(const AnyView& any, T* pixel, bool back) {
+  const View<T> v = any.as<T>();
+  const int64_t channels = v.shape[1];
+  const auto transpose = conv_kernels<T>().pack_transposed;
+  joined_rows(v).for_rows(0, plane_size(any), [&](T* row, int64_t n) {
+    if (back) transpose(row, v.stride[1], pixel, channels, 1, channels, n, n);
+    else transpose(pixel, channels, row, v.stride[1], v.stride[4], n, channels, channels);
+    pixel += n * channels;
+  });
+}
+template <class T>
+void move_image(PlaneLayout layout, const AnyView& any, char* copy, bool back) {
+  if (layout == PlaneLayout::pixels) move_pixels(any, reinterpret_cast<T*>(copy), back);
+  else move_planes(any, reinterpret_cast<T*>(copy), back);
+}
+void move(PlaneLayout layout, AnyView any, char* copy, bool back) {
+  const auto function = any.bytes == 4 ? move_image<float> : move_image<double>;  // positions too: bits are moved only
+  for (int64_t n = 0; n < any.view.shape[0]; ++n) {
+    function(layout, any, copy, back);
+    any.view.data += any.view.stride[0] * any.bytes;
+    copy += any.view.shape[1] * plane_size(any) * any.bytes;
+  }
 }
 
 // Where such planes stand, or their copy.
-AnyView planes_at(const AnyView& v, int64_t n, int64_t c, int64_t channels, char* copy) {
+struct PlaneBox {
+  int64_t n, images, c, channels;
+};
+AnyView planes_at(PlaneLayout layout, const AnyView& v, const PlaneBox& b, char* copy) {
   AnyView some = v;
-  if (v.view.data) some.view.data += (n * v.view.stride[0] + c * v.view.stride[1]) * v.bytes;
-  some.view.shape[0] = 1, some.view.shape[1] = channels;
+  if (v.view.data) some.view.data += (b.n * v.view.stride[0] + b.c * v.view.stride[1]) * v.bytes;
+  some.view.shape[0] = b.images, some.view.shape[1] = b.channels;
   if (!copy) return some;
   some.view.data = copy;
-  for (int64_t axis = 4, step = 1; axis >= 0; --axis) some.view.stride[axis] = step, step *= some.view.shape[axis];
+  constexpr int kInwards[2][5] = {{4, 3, 2, 1, 0}, {1, 4, 3, 2, 0}};
+  int64_t step = 1;
+  for (int axis : kInwards[layout == PlaneLayout::pixels]) some.view.stride[axis] = step, step *= some.view.shape[axis];
   return some;
 }
 
 }  // namespace
 
-bool in_dense_planes(const PoolProblem& p, AnyView* views, int count, PlanesTask task, void* context) {
-  constexpr int64_t kBytes = 1 << 18, kLine = 16;  // of copies at a time, but of as many planes as a cache line holds,
-  constexpr int64_t kMost = 1 << 25;               // unless they are huge
+bool in_layout(PlaneLayout layout, const PoolProblem& p, AnyView* views, int count, PlanesTask task, void* context) {
+  // Of copies at a time, but of as many planes as a cache line holds, unless they are huge.
+  const int64_t most = layout == PlaneLayout::pixels ? 1 << 19 : 1 << 18, line = 16, huge = 1 << 25;
   int64_t each = 0;
   double bytes = 0;
   for (int i = 0; i < count; ++i)
-    if (!suits(views[i])) {
+    if (!suits(layout, views[i])) {
       each += plane_bytes(views[i]);
       bytes += static_cast<double>(views[i].view.size() * views[i].bytes);
     }
   if (each == 0) return false;
-  const int64_t some = std::max<int64_t>(1, std::min(std::max(kLine, kBytes / each / kLine * kLine), kMost / each));
+  const int64_t some = std::max<int64_t>(1, std::min(std::max(line, most / each / line * line), huge / each));
   const int64_t channels = std::min(p.channels, some), groups = ceil_div(p.channels, channels);
-  share_out(p.mb * groups, 2 * bytes, [&](int64_t begin, int64_t end) {
-    const ScratchMemory<char> memory(channels * each);
+  const int64_t images = std::max<int64_t>(1, std::min(p.mb, some / p.channels));
+  share_out(ceil_div(p.mb, images) * groups, 2 * bytes, [&](int64_t begin, int64_t end) {
+    const ScratchMemory<char> memory(images * channels * each);
     for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / groups * images, c = i % groups * channels;
+      const PlaneBox box{n, std::min(images, p.mb - n), c, std::min(channels, p.channels - c)};
       PoolProblem g = p;
-      const int64_t n = i / groups, c = i % groups * channels;
-      g.mb = 1;
-      g.channels = std::min(channels, p.channels - c);
+      g.mb = box.images;
+      g.channels = box.channels;
       for (PoolAxis& a : g.axis) a = of_plane(a, (n * p.channels + c) * p.starts_step);
-      AnyView some_of[4];
+      AnyView some_of[5];
       char* next = memory.data();
       for (int j = 0; j < count; ++j) {
-        char* copy = suits(views[j]) ? nullptr : next;
-        some_of[j] = planes_at(views[j], n, c, g.channels, copy);
+        char* copy = suits(layout, views[j]) ? nullptr : next;
+        some_of[j] = planes_at(layout, views[j], box, copy);
         if (!copy) continue;
-        next += g.channels * plane_bytes(views[j]);
-        if (!views[j].written) move_planes(planes_at(views[j], n, c, g.channels, nullptr), copy, false);
+        next += box.images * box.channels * plane_bytes(views[j]);
+        if (!views[j].written && !views[j].internal)
+          move(layout, planes_at(layout, views[j], box, nullptr), copy, false);
       }
       task(context, g, some_of);
       for (int j = 0; j < count; ++j)
-        if (views[j].written && !suits(views[j]))
-          move_planes(planes_at(views[j], n, c, g.channels, nullptr), some_of[j].view.data, true);
+        if (views[j].written && !views[j].internal && !suits(layout, views[j]))
+          move(layout, planes_at(layout, views[j], box, nullptr), some_of[j].view.data, true);
     }
   });
   return true;

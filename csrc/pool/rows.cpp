@@ -1,6 +1,12 @@
 #include "pool/rows.hpp"
 
+#include "base/message.hpp"
+
 namespace fastconv {
+
+void bad_index(int64_t index, int64_t size) {
+  invalid({"indices holds ", index, ", which is not in [0, ", size, "), the plane's elements"});
+}
 
 void share_out(int64_t total, double bytes, ShareTask task, void* context) {
   if (total == 0) return;

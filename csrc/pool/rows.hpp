@@ -85,6 +85,8 @@ bool is_even(const PoolProblem& p, const View<T>& v) {
 }
 inline void join_batch(PoolProblem& p) { p.channels *= p.mb, p.mb = 1; }
 
+[[noreturn]] void bad_index(int64_t index, int64_t size);
+
 // task(first, last) for shares of `total` units of work.
 using ShareTask = void (*)(void* context, int64_t first, int64_t last);
 void share_out(int64_t total, double bytes, ShareTask task, void* context);  // without a type

@@ -1,0 +1,209 @@
+#include "pool/pixels.hpp"
+
+#include "pool/planes.hpp"
+#include "pool/taps.hpp"
+#include "pool/tiles.hpp"
+#include "pool/weights.hpp"
+
+namespace fastconv {
+namespace {
+
+const PoolPixelFunctions& functions_of(int64_t bytes) {
+  return *(bytes == 4 ? kernels().pool->f32.pixels : kernels().pool->f64.pixels);
+}
+
+char* image_of(const AnyView& v, int64_t n) {
+  return v.view.data ? v.view.data + n * v.view.stride[0] * v.bytes : nullptr;
+}
+
+// Pixels of x joined to those of y.
+struct PixelPool {
+  const PoolProblem& p;
+  AxisTaps axis[3];
+  const AnyView &x, &y, *index = nullptr;
+  double factor = 1;
+  bool divided = false;
+
+  PixelPool(const PoolProblem& problem, AxisTaps (*taps)(const PoolAxis&), const AnyView& from, const AnyView& to)
+      : p(problem), axis{taps(p.axis[0]), taps(p.axis[1]), taps(p.axis[2])}, x(from), y(to) {
+    for (int a = 0; a < 3; ++a) axis[a].at_step = x.view.stride[2 + a], axis[a].to_step = y.view.stride[2 + a];
+  }
+  void find(const AnyView& to) {
+    index = &to;
+    for (int a = 0; a < 3; ++a) axis[a].index_step = to.view.stride[2 + a];
+    axis[2].position_step = 1;
+    axis[1].position_step = p.axis[2].in;
+    axis[0].position_step = p.axis[2].in * p.axis[1].in;
+  }
+  void run(void (*kernel)(const PoolPixels&)) const {
+    AxisTaps one_place(1);
+    one_place.at.push_back(0);
+    one_place.first[1] = 1;
+    const TapList rows(axis[0], axis[1], x.bytes), columns(one_place, axis[2], x.bytes);
+    const auto height = static_cast<int64_t>(rows.places.size());
+    const double bytes = static_cast<double>(x.bytes / 4) * bytes_moved<float>(p);
+    share_out(p.mb * height, bytes, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end;) {
+        const int64_t n = i / height, row = i % height, stop = std::min(height, row + end - i);
+        auto* positions = index ? reinterpret_cast<int64_t*>(image_of(*index, n)) : nullptr;
+        kernel({rows.list(), columns.list(), row, stop, axis[2].places, p.channels, image_of(x, n), image_of(y, n),
+                positions, factor, divided});
+        i += stop - row;
+      }
+    });
+  }
+};
+
+// From one pixel to the next.
+int64_t pixel_step(const View<char>& v) {
+  return v.shape[4] > 1 ? v.stride[4] : v.shape[3] > 1 ? v.stride[3] : v.stride[2];
+}
+// Whether pixels lie evenly apart, or will once they are copied.
+bool is_even_box(const View<char>& v) {
+  if (v.stride[1] != 1) return true;
+  int64_t next = pixel_step(v);
+  for (int a = 4; a >= 2; --a) {
+    if (v.shape[a] > 1 && v.stride[a] != next) return false;
+    next *= v.shape[a];
+  }
+  return true;
+}
+
+// Whether windows are small enough to be joined one by one, and lists of them beside the images; and planes have at
+// most `vectors` of elements, by measurement, or enough of them lie side by side already.
+bool takes_pixels(const PoolProblem& p, int64_t vectors, const AnyView* views, int count) {
+  if (p.starts_step > 0) return false;
+  double copied = 0, copied_else = 0;  // bytes of views that are not laid out so, and of those that are
+  for (int i = 0; i < count; ++i) {
+    const View<char>& v = views[i].view;
+    const bool side_by_side = v.stride[1] == 1 && v.shape[1] > 1;
+    if (v.size() == 0) return false;
+    if (!v.data) continue;
+    if (!side_by_side && v.stride[4] != 1) return false;
+    (side_by_side ? copied_else : copied) += static_cast<double>(v.size()) * static_cast<double>(views[i].bytes);
+  }
+  double in = 1, visits = 1, listed[3];
+  for (int i = 0; i < 3; ++i) {
+    const PoolAxis& a = p.axis[i];
+    const double taps =
+        static_cast<double>(a.out) * static_cast<double>(reach_bound(a, 1)) / static_cast<double>(a.dilation);
+    in *= static_cast<double>(a.in);
+    visits *= taps;
+    listed[i] = taps + static_cast<double>(a.in + a.out);
+  }
+  const double planes = static_cast<double>(p.mb) * static_cast<double>(p.channels);
+  if (in >= INT32_MAX || visits > 32 * in || 4 * (listed[0] * listed[1] + listed[2]) > planes * in) return false;
+  const int64_t lanes = functions_of(views[0].bytes).lanes;
+  return (p.channels >= lanes && in <= static_cast<double>(vectors * lanes)) || copied < 2.5 * copied_else;
+}
+
+// With kernels for windows side by side (pool/tiles.hpp) as the other way.
+int64_t vectors_of(const PoolProblem& p, int64_t otherwise) { return is_tiled(p) ? 2 : otherwise; }
+
+// One window over all of a plane.
+void sum_whole(const PoolProblem& p, double divisor, const AnyView& x, const AnyView& y) {
+  const int64_t pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
+  share_out(p.mb, bytes_moved<float>(p), [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n)
+      functions_of(x.bytes).sum_all(image_of(x, n), pixel_step(x.view), pixels, p.channels, divisor, image_of(y, n));
+  });
+}
+
+// What outputs count in the gradient of an average; one window's weights are one number.
+template <class T>
+void weigh(const PoolProblem& p, const Averaging& averaging, AxisTaps (&axis)[3]) {
+  const AvgWeights<T> weights{p, averaging};
+  for (int a = 0; a < 3; ++a) axis[a].weight = weights.template all<double>(a);
+  if (!is_whole(p)) return;
+  const T row = weights.of(0, 0) * weights.of(1, 0), all = row * (weights.scale * weights.of(2, 0));
+  axis[0].weight[0] = all, axis[1].weight[0] = axis[2].weight[0] = 1;
+}
+
+// Gradients of positions anywhere: those of one pixel after the other.
+template <class T>
+void scatter_pixels(const PoolProblem& p, const AnyView& dy, const AnyView& index, const AnyView& dx) {
+  const auto pixels = [](const AnyView& v) { return v.view.shape[2] * v.view.shape[3] * v.view.shape[4]; };
+  const int64_t step = pixel_step(dx.view), size = pixels(dx), together = step == p.channels ? size : 1;
+  share_out(p.mb, bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      T* to = reinterpret_cast<T*>(image_of(dx, n));
+      for (int64_t i = 0; i < size; i += together) std::fill_n(to + i * step, together * p.channels, T(0));
+      const int64_t* wrong = scatter_lines(reinterpret_cast<const T*>(image_of(dy, n)), pixel_step(dy.view),
+                                           reinterpret_cast<const int64_t*>(image_of(index, n)), pixel_step(index.view),
+                                           pixels(dy), p.channels, to, step, size);
+      if (wrong) bad_index(*wrong, size);
+    }
+  });
+}
+
+}  // namespace
+
+bool max_pool_pixels(const PoolProblem& p, AnyView x, AnyView y, AnyView index) {
+  AnyView views[] = {x, y, index};
+  const int count = index.view.data ? 3 : 2;
+  if (!takes_pixels(p, count == 3 ? 12 : is_whole(p) ? 0 : vectors_of(p, 6), views, count)) return false;
+  in_pixels(p, views, count, [&](const PoolProblem& g, const AnyView* v) {
+    PixelPool pool(g, inputs_of, v[0], v[1]);
+    if (count == 3) pool.find(v[2]);
+    pool.run(count == 3 ? functions_of(x.bytes).max_index : functions_of(x.bytes).max);
+  });
+  return true;
+}
+
+bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, AnyView y) {
+  AnyView views[] = {x, y};
+  const PoolAxis& w = p.axis[2];
+  const double common = common_divisor(p, divisor);
+  const bool listed = !is_regular(w) || w.stride > kPoolPicked;  // whose long windows are summed by vectors
+  if (!takes_pixels(p, is_whole(p) ? 0 : vectors_of(p, 6), views, 2)) return false;
+  if (is_whole(p) ? p.axis[0].in * p.axis[1].in * w.in > kPoolRun || !is_even_box(x.view)
+                  : listed && reach_bound(w, 1) >= 2 * functions_of(x.bytes).lanes)
+    return false;
+  in_pixels(p, views, 2, [&](const PoolProblem& g, const AnyView* v) {
+    if (is_whole(g)) return sum_whole(g, common, v[0], v[1]);
+    PixelPool pool(g, inputs_of, v[0], v[1]);
+    pool.divided = !is_power_of_two(common);
+    if (!pool.divided) pool.factor = 1 / common;
+    for (int a = 0; a < 3 && pool.divided; ++a) {
+      Vector<double>& list = pool.axis[a].divisor;
+      list.assign(static_cast<size_t>(g.axis[a].out), a == 0 ? common : 1);
+      for (int64_t o = 0; o < g.axis[a].out && common == 0; ++o)
+        list.data()[o] = static_cast<double>(pool_divisor(g.axis[a], o, divisor.with_padding));
+    }
+    pool.run(functions_of(x.bytes).sum);
+  });
+  return true;
+}
+
+bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, AnyView dy, AnyView dx) {
+  AnyView views[] = {dy, dx};
+  if (!takes_pixels(p, is_whole(p) ? 0 : vectors_of(p, 24), views, 2)) return false;
+  in_pixels(p, views, 2, [&](const PoolProblem& g, const AnyView* v) {
+    PixelPool pool(g, outputs_of, v[0], v[1]);
+    (dx.bytes == 4 ? weigh<float> : weigh<double>)(g, averaging, pool.axis);
+    pool.run(functions_of(dx.bytes).sum);
+  });
+  return true;
+}
+
+bool max_pool_pixels_backward(const PoolProblem& p, AnyView dy, AnyView x, AnyView index, AnyView dx) {
+  const bool given = index.view.data;
+  AnyView views[] = {dy, index, dx, x};
+  if (!takes_pixels(p, given ? 1 : vectors_of(p, 12), views, 4)) return false;
+  if (!is_even_box(dy.view) || !is_even_box(dx.view) || (given && !is_even_box(index.view))) return false;
+  if (!given && p.channels < functions_of(dx.bytes).lanes) return false;
+  if (!given) std::copy_n(dy.view.shape, 5, views[1].view.shape);
+  in_pixels(p, views, given ? 3 : 4, [&](const PoolProblem& g, const AnyView* v) {
+    if (!given) {
+      AnyView none = v[0];
+      none.view.data = nullptr;
+      PixelPool pool(g, inputs_of, v[3], none);
+      pool.find(v[1]);
+      pool.run(functions_of(dx.bytes).max_index);
+    }
+    (dx.bytes == 4 ? scatter_pixels<float> : scatter_pixels<double>)(g, v[0], v[1], v[2]);
+  });
+  return true;
+}
+
+}  // namespace fastconv
