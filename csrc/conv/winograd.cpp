@@ -182,19 +182,17 @@ struct Tiles {
     const bool own = plan.transforms_weights, phases = s.shape.phases;
     const int64_t held = own ? channels.size() : s.channels, c0 = own ? 0 : channels.begin;
     const int64_t u_plane = winograd_weight_plane<T>(s.shape.slices * held), u_vector = weight_vector(s, held);
-    const T* u = own ? scratch.u : all_u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector;
     if (own)
       for (int64_t r = rows.begin; r < rows.end; ++r)
         transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
-    // Slices side by side are multiplied at once, where no vector of channels has lanes to spare.
-    const bool joins = channels.size() == s.channels && s.channels % lanes == 0 && !phases;
-    const int64_t results = s.shape.results(), c_vector = channels.begin / lanes * layout.v_vector;
+    const T* u = (own ? scratch.u : all_u + (g * ceil_div(s.rows, lanes) + rows.begin) * u_vector) + c0 * lanes;
+    const int64_t results = s.shape.results();
     WinogradProducts<T> job{};
     job.vectors = rows.size();
     job.u_vector = u_vector;
     job.v_vector = layout.v_vector;
     job.m_vector = layout.m_vector;
-    for (int64_t r = 0; r < (phases ? rows.size() : 1); ++r)
+    for (int64_t r = 0; r < (phases ? rows.size() : 1); ++r, u += u_vector)
       for (int64_t i = 0; i < s.shape.planes(); ++i) {
         const Range tiles = block.in_plane(i);
         const unsigned missing = s.shape.missing(i);
@@ -208,22 +206,28 @@ struct Tiles {
         job.accumulate = channels.begin > 0;
         job.tiles = tiles.size();
         job.m = m + tiles.begin * lanes;
-        const auto absent = [&](size_t t) {
-          return place[t] < 0 || (missing && !phases && missing >> t % kWinogradParts & 1);
-        };
-        for (size_t t = 0, n; t < place.size(); t += n) {
-          n = 1;
-          if (absent(t)) continue;
-          while (joins && t + n < place.size() && place[t + n] == place[t] + static_cast<int64_t>(n) && !absent(t + n))
-            ++n;
-          job.channels = static_cast<int64_t>(n) * channels.size();
-          job.u = u + r * u_vector + i * u_plane + (static_cast<int64_t>(t) * results * held + c0) * lanes;
-          job.v = scratch.v + i * layout.v_plane + place[t] * layout.v_slice + c_vector + tiles.begin * lanes;
-          kernels.products(job);
-          job.accumulate = true;
-        }
+        const T* v = scratch.v + i * layout.v_plane + channels.begin / lanes * layout.v_vector + tiles.begin * lanes;
+        multiply_slices(job, u + i * u_plane, results * held * lanes, v, place, phases ? 0 : missing, channels.size());
         if (!job.accumulate) std::fill_n(m, (phases ? results : rows.size()) * layout.m_vector, T(0));
       }
+  }
+
+  // A plane's products of all slices that are there, `u_slice` elements of weights each. Those side by side are
+  // multiplied at once, where no vector of channels has lanes to spare.
+  void multiply_slices(WinogradProducts<T>& job, const T* u, int64_t u_slice, const T* v, const Vector<int64_t>& place,
+                       unsigned missing, int64_t channels) const {
+    const bool joins = channels == s.channels && s.channels % lanes == 0 && !s.shape.phases;
+    const auto absent = [&](size_t t) { return place[t] < 0 || (missing >> t % kWinogradParts & 1); };
+    for (size_t t = 0, n; t < place.size(); t += n) {
+      n = 1;
+      if (absent(t)) continue;
+      while (joins && t + n < place.size() && place[t + n] == place[t] + static_cast<int64_t>(n) && !absent(t + n)) ++n;
+      job.channels = static_cast<int64_t>(n) * channels;
+      job.u = u + static_cast<int64_t>(t) * u_slice;
+      job.v = v + place[t] * layout.v_slice;
+      kernels.products(job);
+      job.accumulate = true;
+    }
   }
 
   // Vector r + i of rows, the i-th of those multiplied.

@@ -1,11 +1,9 @@
 #include "conv/winograd_piece.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "conv/strided_cost.hpp"
-#include "conv/winograd_spread.hpp"
 
 namespace fastconv {
 namespace {
@@ -133,7 +131,7 @@ bool WinogradPiece<T>::spreads(const Operands<T>& c, const PieceBox& box) {
 
 template <class T>
 int64_t WinogradPiece<T>::images_at_once() const {
-  const int64_t bytes = WinogradSpread<T>(sum_, plan_).kept_bytes() / sum_.images;
+  const int64_t bytes = kept_bytes() / sum_.images;
   const bool little = bytes <= kKeptBytes || 8 * bytes <= c_.y.shape[2] * c_.y.shape[3] * c_.y.shape[4] * sum_.rows *
                                                               static_cast<int64_t>(sizeof(T));
   return !little ? 0 : bytes == 0 ? sum_.images : std::clamp<int64_t>(kKeptOfBatch / bytes, 1, sum_.images);
@@ -203,6 +201,7 @@ void WinogradPiece<T>::start() {
   sum_.low = c_.low;
   sum_.high = c_.high;
   plan();
+  if (sum_.spreads()) spread_.emplace(sum_, plan_);
 }
 
 template <class T>
@@ -232,12 +231,10 @@ void WinogradPiece<T>::run() {
 // The weights are transformed once for all blocks, or, where there is but one, by the tasks as they come to them.
 template <class T>
 void WinogradPiece<T>::run_rows() {
-  std::optional<WinogradSpread<T>> spread;
-  if (sum_.spreads()) spread.emplace(sum_, plan_);
   const int64_t weights = weight_bytes();
-  char* const memory = Arena::shared().reserve(weights + (spread ? spread->kept_bytes() : 0));
-  if (spread) spread->kept_at = reinterpret_cast<T*>(memory + weights);
-  run_winograd(sum_, plan_, weights ? reinterpret_cast<T*>(memory) : nullptr, spread ? &*spread : nullptr);
+  char* const memory = Arena::shared().reserve(weights + kept_bytes());
+  if (spread_) spread_->kept_at = reinterpret_cast<T*>(memory + weights);
+  run_winograd(sum_, plan_, weights ? reinterpret_cast<T*>(memory) : nullptr, spread_ ? &*spread_ : nullptr);
 }
 
 template <class T>
@@ -267,8 +264,8 @@ ConvPlan WinogradPiece<T>::describe() const {
   plan.block_channels = sum_.channels;
   plan.block_pixels = plan_.images * plan_.deep * plan_.down * plan_.across * sum_.shape.out(1) * sum_.shape.out(2);
   plan.workspace_bytes = plan_.workspace_bytes;
-  if (sum_.spreads()) plan.shared_bytes = WinogradSpread<T>(sum_, plan_).kept_bytes() / sum_.images * images_at_once();
-  plan.shared_bytes += weight_bytes();
+  plan.shared_bytes = weight_bytes();
+  if (spread_) plan.shared_bytes += kept_bytes() / sum_.images * images_at_once();
   plan.threads = plan_.threads;
   plan.cost = static_cast<double>(sum_.images) * winograd_cost<T>(sum_.shape, w.groups, w.rows, w.channels, outputs) +
               weight_cost(c_, sum_.shape);

@@ -1,8 +1,11 @@
 // A piece of a correlation by Winograd's algorithm (conv/winograd.hpp), with as many rows' weights transformed at a
 // time as memory is given for.
 #pragma once
+#include <optional>
+
 #include "conv/operands.hpp"
 #include "conv/winograd.hpp"
+#include "conv/winograd_spread.hpp"
 
 namespace fastconv {
 
@@ -27,6 +30,7 @@ class WinogradPiece {
   int64_t images_at_once() const;
   // If it `spreads`, h and w are those of the forward pass.
   WinogradPiece(const Operands<T>& c, const PieceBox& box, bool spreads = false);
+  WinogradPiece(const WinogradPiece&) = delete;  // `spread_` refers to `sum_`
 
   void run();
   ConvPlan describe() const;
@@ -48,9 +52,12 @@ class WinogradPiece {
   bool next();  // the rows after these, if there are any
   void run_rows();
 
+  int64_t kept_bytes() const { return spread_ ? spread_->kept_bytes() : 0; }
+
   const Operands<T>& c_;
   WinogradSum<T> sum_;  // of the rows whose turn it is
   WinogradPlan plan_;
+  std::optional<WinogradSpread<T>> spread_;  // of a sum that spreads
   int64_t first_row_ = 0, rows_at_once_;
 };
 

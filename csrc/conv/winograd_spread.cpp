@@ -12,6 +12,15 @@ namespace {
 
 constexpr int64_t kWholeBytes = 32 << 10;  // lines of a block that are written together
 
+// The first place that is free in row r of tiles, taken until row `last`.
+int64_t take_place(Vector<int64_t>& until, int64_t r, int64_t last) {
+  size_t place = 0;
+  while (place < until.size() && until[place] >= r) ++place;
+  if (place == until.size()) until.push_back(last);
+  else until[place] = last;
+  return static_cast<int64_t>(place);
+}
+
 }  // namespace
 
 // `whole`: elements of such lines.
@@ -27,7 +36,7 @@ SpreadLines::SpreadLines(const WinogradShape& shape, const AxisMap* const (&to)[
   pitch = (columns.size() + some) * lanes;
   blocks_.reserve(static_cast<size_t>(parts));
   for (int64_t i = 0; i < parts; ++i)
-    blocks_.push_back(lines_of(shape, *to[0], part(shape.tiles(1, to[0]->outputs), parts, i), whole));
+    blocks_.push_back(block_of(shape, *to[0], part(shape.tiles(1, to[0]->outputs), parts, i), whole));
 }
 
 const SpreadLines::Block& SpreadLines::block(int64_t begin) const {
@@ -36,19 +45,26 @@ const SpreadLines::Block& SpreadLines::block(int64_t begin) const {
   return *b;
 }
 
-// Few lines stand one behind the other until the block's end; of more, each comes to the first free place. Lines and
-// columns of a patch that are none of y's stand behind all.
-SpreadLines::Block SpreadLines::lines_of(const WinogradShape& shape, const AxisMap& to, Range tiles, int64_t most) {
-  PatchLines h(to, shape, 1, tiles.begin, tiles.end, false, true);
-  const bool whole = h.size() * pitch <= most;
+// The lines of y that a block's patches read, each until the block's last row of tiles; those that an earlier block has
+// written are kept.
+Vector<SpreadLines::Line> SpreadLines::lines_of(const PatchLines& h, int64_t last) {
   Vector<Line> lines;
   lines.reserve(h.coordinate.size());
   for (int64_t line : h.coordinate) {
     char& seen = written_[static_cast<size_t>(line)];
-    lines.push_back({line, seen ? static_cast<int64_t>(kept.size()) : -1, tiles.size() - 1, -1});
+    lines.push_back({line, seen ? static_cast<int64_t>(kept.size()) : -1, last, -1});
     if (seen) kept.push_back(line);
     seen = true;
   }
+  return lines;
+}
+
+// Few lines stand one behind the other until the block's end; of more, each comes to the first free place. Lines and
+// columns of a patch that are none of y's stand behind all.
+SpreadLines::Block SpreadLines::block_of(const WinogradShape& shape, const AxisMap& to, Range tiles, int64_t most) {
+  const PatchLines h(to, shape, 1, tiles.begin, tiles.end, false, true);
+  const bool whole = h.size() * pitch <= most;
+  Vector<Line> lines = lines_of(h, tiles.size() - 1);
   const int64_t all = static_cast<int64_t>(h.at.size()), side = shape.side;
   const auto line_at = [&](int64_t i) {
     const int32_t line = h.at[static_cast<size_t>(i)];
@@ -57,20 +73,16 @@ SpreadLines::Block SpreadLines::lines_of(const WinogradShape& shape, const AxisM
   for (int64_t i = 0; i < all && !whole; ++i)
     if (Line* line = line_at(i)) line->last = i / side;
   Block block{tiles.begin, {}, Vector<unsigned>(static_cast<size_t>(tiles.size())), {}};
-  Vector<int64_t> until(whole ? lines.size() : 0);  // the last row of tiles that takes a place
+  Vector<int64_t> until;  // the last row of tiles that takes a place
   for (int64_t i = 0; i < all; ++i) {
     Line* const line = line_at(i);
     if (!line || line->at >= 0) continue;
     const int64_t r = i / side;
     block.fresh[static_cast<size_t>(r)] |= 1u << i % side;
-    size_t place = whole ? static_cast<size_t>(line - lines.data()) : 0;
-    while (!whole && place < until.size() && until[place] >= r) ++place;
-    if (place == until.size()) until.push_back(0);
-    until[place] = line->last;
-    line->at = static_cast<int64_t>(place) * pitch;
+    line->at = pitch * (whole ? line - lines.data() : take_place(until, r, line->last));
   }
-  const int64_t none = static_cast<int64_t>(until.size()) * pitch;
-  block.ends.reserve(lines.size());
+  const int64_t none = pitch * (whole ? static_cast<int64_t>(lines.size()) : static_cast<int64_t>(until.size()));
+  block.at.reserve(h.at.size());
   for (int64_t i = 0; i < all; ++i) {
     Line* const line = line_at(i);
     block.at.push_back(static_cast<int32_t>(line ? line->at : none));

@@ -38,7 +38,8 @@ class SpreadLines {
   Vector<int64_t> kept;  // coordinates of lines
 
  private:
-  Block lines_of(const WinogradShape& shape, const AxisMap& to, Range tiles, int64_t whole);
+  Vector<Line> lines_of(const PatchLines& h, int64_t last);
+  Block block_of(const WinogradShape& shape, const AxisMap& to, Range tiles, int64_t whole);
 
   Vector<char> written_;  // of the lines of y
   Vector<Block> blocks_;
