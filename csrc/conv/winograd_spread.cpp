@@ -34,6 +34,8 @@ SpreadLines::SpreadLines(const WinogradShape& shape, const AxisMap* const (&to)[
     column = static_cast<int32_t>((column < 0 ? columns.size() : column) * lanes);
   }
   pitch = (columns.size() + some) * lanes;
+  head = tail = pitch;
+  if (shape.taps == 3) find_inner(shape.side, lanes);
   blocks_.reserve(static_cast<size_t>(parts));
   for (int64_t i = 0; i < parts; ++i)
     blocks_.push_back(block_of(shape, *to[0], part(shape.tiles(1, to[0]->outputs), parts, i), whole));
@@ -43,6 +45,28 @@ const SpreadLines::Block& SpreadLines::block(int64_t begin) const {
   const Block* b = blocks_.data();
   while (b->begin != begin) ++b;
   return *b;
+}
+
+// Of tiles that overlap by two columns.
+void SpreadLines::find_inner(int64_t side, int64_t lanes) {
+  const int64_t tiles = static_cast<int64_t>(columns.at.size()) / side;
+  Vector<char> seen(static_cast<size_t>(pitch / lanes));
+  const auto at = [&](int64_t tile, int64_t i) { return columns.at[static_cast<size_t>(tile * side + i)]; };
+  const auto mark = [&](int64_t tile) {
+    for (int64_t i = 0; i < side; ++i) seen[static_cast<size_t>(at(tile, i) / lanes)] = true;
+  };
+  const auto is_first = [&](int64_t tile) {
+    for (int64_t i = 2; i < side; ++i)
+      if (at(tile, i) != at(1, 2) + ((tile - 1) * (side - 2) + i - 2) * lanes ||
+          seen[static_cast<size_t>(at(tile, i) / lanes)])
+        return false;
+    return at(tile, side - 1) < columns.size() * lanes;
+  };
+  mark(0);
+  for (inner = 1; inner < tiles && is_first(inner); ++inner) mark(inner);
+  if (inner == 1) return;
+  head = at(1, 2);
+  tail = at(inner - 1, side - 1) + lanes;
 }
 
 // The lines of y that a block's patches read, each until the block's last row of tiles; those that an earlier block has
@@ -117,7 +141,7 @@ void WinogradSpread<T>::add(const WinogradOutput<T>& job, const Box& box, int64_
     winograd_kernels<T>()
         .of(s_.shape.taps, s_.shape.side)
         .spread({job.m, job.plane, job.tiles, r, block.at.data() + r * side, lines_.columns.at.data(), job.pixels,
-                 block.fresh[static_cast<size_t>(r)], pitch});
+                 block.fresh[static_cast<size_t>(r)], pitch, lines_.inner, lines_.head, lines_.tail});
     while (end != ends && end->last == r) {
       const Line& line = *end++;
       const WinogradOutput<T>& to = line.place < 0 ? job : kept;

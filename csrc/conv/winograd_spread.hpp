@@ -33,11 +33,14 @@ class SpreadLines {
   };
   const Block& block(int64_t begin) const;
 
-  PatchLines columns;    // `at` made elements, too
-  int64_t pitch;         // from line to line of pixels
+  PatchLines columns;  // `at` made elements, too
+  int64_t pitch;       // from line to line of pixels
+  // Tiles [1, inner) are the first to add to their columns from the third on, the elements [head, tail).
+  int64_t inner = 0, head = 0, tail = 0;
   Vector<int64_t> kept;  // coordinates of lines
 
  private:
+  void find_inner(int64_t side, int64_t lanes);
   Vector<Line> lines_of(const PatchLines& h, int64_t last);
   Block block_of(const WinogradShape& shape, const AxisMap& to, Range tiles, int64_t whole);
 

@@ -158,7 +158,8 @@ struct WinogradSums {
 
 // What WinogradPatches of P lines reads, the other way round: (B m B^T)(h, w) of tile s of row r, which is number t and
 // whose value i stands at m + plane * i + t * lanes, is added to pixels + row[h] + column[P * s + w], for one r. The
-// rows whose bit h of `fresh` is set are so many elements of zeros before.
+// rows whose bit h of `fresh` is set are new: so many elements, zeros before. Tiles s in [1, inner) are the first to
+// add to their columns from the third on, which are the elements [head, tail) together.
 template <class T>
 struct WinogradAddends {
   const T* m;
@@ -168,7 +169,7 @@ struct WinogradAddends {
   const int32_t *row, *column;
   T* pixels;
   unsigned fresh;
-  int64_t elements;
+  int64_t elements, inner, head, tail;
 };
 
 template <class T>

@@ -112,13 +112,19 @@ void strip_outputs(const WinogradOutput<T>& a) {
                    FASTCONV_LAMBDA { output_strip(a, m, to, a.vertical ? row : column); });
 }
 
+template <class T>
+FASTCONV_INLINE void clear(T* to, int64_t begin, int64_t end) {
+  for (int64_t e = begin; e < end; e += kLanes<T>) store(to + e, Vec<T>{});
+}
+
 // The sums of a row of tiles added to the pixels that their patches would read. Two lines of a short tile may be one.
 template <class T, int P>
 void spread(const WinogradAddends<T>& a) {
   for (int i = 0; i < P; ++i)
-    for (int64_t e = 0; a.fresh >> i & 1 && e < a.elements; e += kLanes<T>) store(a.pixels + a.row[i] + e, Vec<T>{});
+    if (a.fresh >> i & 1) clear(a.pixels + a.row[i], 0, a.head), clear(a.pixels + a.row[i], a.tail, a.elements);
   const int32_t* column = a.column;
   for (int64_t s = 0; s < a.tiles.across; ++s, column += P) {
+    const unsigned fresh = s > 0 && s < a.inner ? a.fresh : 0;
     const T* m = a.m + number_of(a.tiles, a.r, s) * kLanes<T>;
     Vec<T> half[P][P];  // [column of the tile][row of the patch]
     each<P, kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
@@ -133,8 +139,18 @@ void spread(const WinogradAddends<T>& a) {
       for (int j = 0; j < P; ++j) line[j] = half[j][i];
       input_transform_back<T>(line, out);
       T* to = a.pixels + a.row[i];
+      const auto add = [&](int j) FASTCONV_LAMBDA {
+        store(to + column[j], load(static_cast<const T*>(to + column[j])) + out[j]);
+      };
+      add(0), add(1);
+      if (fresh >> i & 1) {
+        to += column[2];
 #pragma GCC unroll 8
-      for (int j = 0; j < P; ++j) store(to + column[j], load(static_cast<const T*>(to + column[j])) + out[j]);
+        for (int j = 2; j < P; ++j) store(to + (j - 2) * kLanes<T>, out[j]);
+      } else {
+#pragma GCC unroll 8
+        for (int j = 2; j < P; ++j) add(j);
+      }
     });
   }
 }
