@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/parallel.hpp"
 #include "conv/activation.hpp"
 #include "conv/dense_layer.hpp"
 #include "conv/depthwise_lanes.hpp"
@@ -28,6 +29,23 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
   if (backward && use_spread<T>(p, algorithm)) return Way::spread;
   if (backward && use_patches<T>(p, algorithm)) return Way::patches;
   return Way::pieces;
+}
+
+constexpr int64_t kMappedBytes = 32 << 20;  // malloc asks the system for memory anew for each array as large
+constexpr int64_t kHugePage = 2 << 20;
+
+// A new page is zeroed by the thread that first writes to it, while others that do wait for it. Threads that go side by
+// side through a result would wait for each other at every huge one; hence they share them out beforehand.
+template <class T>
+void touch_pages(const View<T>& y) {
+  const int64_t bytes = y.size() * static_cast<int64_t>(sizeof(T));
+  const int threads = bytes < kMappedBytes ? 1 : threads_for(static_cast<double>(bytes));
+  if (threads == 1) return;
+  for (int64_t i = 4, all = 1; i >= 0; all *= y.shape[i--])
+    if (y.shape[i] > 1 && y.stride[i] != all) return;
+  char* const first = reinterpret_cast<char*>(y.data) + -reinterpret_cast<uintptr_t>(y.data) % kHugePage;
+  const int64_t pages = (reinterpret_cast<char*>(y.data) + bytes - first) / kHugePage;
+  parallel_tasks(pages, threads, [&](int64_t i) { *static_cast<volatile char*>(first + i * kHugePage) = 0; });
 }
 
 template <class T>
@@ -59,6 +77,7 @@ void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<c
 template <class T>
 void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
                        Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
+  touch_pages(y);
   if (!may_be_tiny<T>(p, Direction::forward, algorithm) || !run_tiny(p, x, w, bias, y, activation))
     correlate_larger(p, x, w, bias, y, activation, algorithm, ready);
   if (!is_clamp(activation)) apply_activation(activation, y);
@@ -68,6 +87,7 @@ template <class T>
 void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
                         Activation activation, Algorithm algorithm) {
   bool clamped = false;
+  touch_pages(dx);
   if (may_be_tiny<T>(p, Direction::backward_input, algorithm) && run_tiny_gradient(p, dy, w, bias, dx, activation)) {
     if (!is_clamp(activation)) apply_activation(activation, dx);
     return;
