@@ -28,9 +28,8 @@ class SquareGradient {
         channels_(p.ic / p.groups),
         rows_(p.oc / p.groups),
         threads_(threads_for(2 * p.macs())) {
-    const bool few = p.groups < kFewSums;
     parts_ = parts_of_sums(p.groups, p.mb * ceil_div(h_.outputs, kSquareRows), 2 * p.macs());
-    strips_ = ceil_div(h_.outputs, few ? high_strip() : square_strip<T>(h_, w_));
+    strips_ = ceil_div(h_.outputs, std::max(high_strip(), square_strip<T>(h_, w_)));
     strips_ = std::max(strips_, ceil_div(parts_, std::max<int64_t>(1, p.mb)));
     const int64_t h_tap[3] = {0, dw.stride[3], 2 * dw.stride[3]}, w_tap[3] = {0, dw.stride[4], 2 * dw.stride[4]};
     tap_ = tap_offsets(h_, w_, h_tap, w_tap);
@@ -75,7 +74,7 @@ class SquareGradient {
     SquareDots<T> b{};
   };
 
-  // Rows of a strip of few sums: many, since lanes are added up for each block of its columns.
+  // Rows of a strip of a large plane: many, since lanes are added up for each block of its columns.
   int64_t high_strip() const {
     constexpr int64_t kHighRows = 96, kPackedBytes = 1 << 20;
     int64_t rows = kHighRows;
