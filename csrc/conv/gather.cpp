@@ -15,9 +15,11 @@ namespace {
 
 constexpr int64_t kBlockBytes = 288 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
 constexpr int64_t kPanelBytes =
-    96 << 10;                      // of which a panel, read a few vectors at a time, may take this, twice if of one tap
-constexpr int64_t kManyRows = 96;  // of `a`, for which all channels are packed at once if they fit
-constexpr double kStoreCost = 0.6;         // cycles to transpose an output of a columns tile
+    96 << 10;  // of which a panel, read a few vectors at a time, may take this, twice if of one tap
+template <class T>
+constexpr int64_t kManyRows = sizeof(T) == 8 ? 64
+                                             : 96;  // of `a`, for which all channels are packed at once if they fit
+constexpr double kStoreCost = 0.6;                  // cycles to transpose an output of a columns tile
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
 constexpr int64_t kStreamed = 8;           // channels at a time of a large x of which a single tile of rows is made
@@ -116,6 +118,14 @@ int64_t least_channels(const GatherSum<T>& s) {
   return ceil_div(kLeastBytes / static_cast<int64_t>(sizeof(T)), std::max<int64_t>(1, s.taps()));
 }
 
+// Elements of a block of so many channels: where those are all of a deep sum of one tap, as many of float64 as of
+// float32.
+template <class T>
+int64_t most_elements(const GatherSum<T>& s, const GatherPlan& plan, int64_t channels) {
+  const bool deep = s.taps() == 1 && !plan.columns && channels > least_channels(s);
+  return kBlockBytes / static_cast<int64_t>(deep ? sizeof(float) : sizeof(T));
+}
+
 // Channels of which a panel takes its share of the cache.
 template <class T>
 int64_t panel_channels(const GatherSum<T>& s, const GatherPlan& plan) {
@@ -189,9 +199,9 @@ int64_t wanted_channels(const GatherSum<T>& s, const GatherPlan& plan) {
   if (plan.columns) return std::min(s.channels, columns_channels(s, plan));
   if (streams(s, plan)) return std::min(s.channels, kStreamed);
   // All channels at once, even of fewer pixels, if panels of them fit: then y is written once and never read.
-  const bool fit = s.channels <= panel_channels(s, plan) &&
-                   s.channels * kOneRunPixels <= kBlockBytes / static_cast<int64_t>(sizeof(T));
-  return s.taps() == 1 && s.rows >= kManyRows && fit ? s.channels : std::min(s.channels, least_channels(s));
+  const bool fit =
+      s.channels <= panel_channels(s, plan) && s.channels * kOneRunPixels <= most_elements(s, plan, s.channels);
+  return s.taps() == 1 && s.rows >= kManyRows<T> && fit ? s.channels : std::min(s.channels, least_channels(s));
 }
 
 // Elements of a block, a channel.
@@ -206,7 +216,7 @@ void grow_block(const GatherSum<T>& s, int64_t channels, GatherPlan& plan) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs}, pixels = wanted_pixels(s, plan);
   auto& extent = plan.extent;
   auto fits = [&](int64_t images, const int64_t(&e)[3]) {
-    return channels * block_size(s, plan, images, e) <= kBlockBytes / static_cast<int64_t>(sizeof(T));
+    return channels * block_size(s, plan, images, e) <= most_elements(s, plan, channels);
   };
   auto few = [&](int64_t images, const int64_t(&e)[3]) { return images * e[0] * e[1] * e[2] <= pixels; };
   extent[2] = std::min<int64_t>(n[2], 2048);
@@ -229,7 +239,7 @@ void grow_block(const GatherSum<T>& s, int64_t channels, GatherPlan& plan) {
 // Channels of a block of its size, at least `few`.
 template <class T>
 int64_t block_channels(const GatherSum<T>& s, int64_t few, const GatherPlan& plan) {
-  const int64_t room = kBlockBytes / static_cast<int64_t>(sizeof(T)) / block_size(s, plan, plan.images, plan.extent);
+  const int64_t room = most_elements(s, plan, few) / block_size(s, plan, plan.images, plan.extent);
   const int64_t more = !plan.columns ? panel_channels(s, plan) : s.packed ? 2 * few : few;
   const bool all = !plan.columns && ceil_div(s.rows, plan.mr) <= 2;  // that there is room for
   if (!streams(s, plan)) few = all ? room : std::max(few, std::min(room, more));
