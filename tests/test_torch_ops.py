@@ -92,6 +92,8 @@ TRANSPOSE_OPTIONS: dict[str, dict[str, Any]] = {
     "groups": {"groups": 2, "stride": 2},
     "dilation": {"dilation": 2, "padding": 1},
     "output padding of a stride": {"dilation": 3, "stride": 2, "output_padding": 2},
+    "output padding of what padding takes": {"dilation": 2, "padding": 1, "output_padding": 1},
+    "output padding of more than it takes": {"dilation": 3, "padding": 1, "output_padding": 2},
 }
 
 
@@ -239,8 +241,17 @@ def test_transposed_options_that_do_not_go_together() -> None:
     x, w = integers(1, 3, 5, 5), integers(3, 4, 3, 3)
     with pytest.raises(ValueError, match="output_padding must be 0 with padding='same', got 1"):
         ft.conv_transpose2d(x, w, stride=2, padding="same", output_padding=1)
-    with pytest.raises(ValueError, match="output_padding must be less than stride with padding_mode, got 2"):
-        ft.conv_transpose2d(x, w, stride=2, dilation=3, output_padding=2, padding_mode="circular")
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "circular"])
+@pytest.mark.parametrize(("stride", "padding"), [(1, 1), (2, 0), (1, (0, 2))])
+def test_transposed_output_padding_of_a_stride_in_every_mode(mode: str, stride: int, padding: Any) -> None:
+    leaves = [t.double().requires_grad_() for t in (integers(2, 2, 4, 5), integers(2, 3, 2, 3))]
+    options: Any = {"stride": stride, "padding": padding, "dilation": 3, "output_padding": 2, "padding_mode": mode}
+    expected = fc.conv_transpose2d(*(t.detach().numpy() for t in leaves), **options)
+    assert_same(ft.conv_transpose2d(*leaves, **options).detach(), torch.from_numpy(expected))
+    assert torch.autograd.gradcheck(lambda x, w: ft.conv_transpose2d(x, w, **options), leaves)
+    assert torch.autograd.gradgradcheck(lambda x, w: ft.conv_transpose2d(x, w, **options), leaves)
 
 
 def test_causal_and_flipped() -> None:

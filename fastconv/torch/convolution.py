@@ -222,22 +222,20 @@ def _conv_transpose_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> 
     ctx.output_padding = output_padding
 
 
-def _reached(grad: Tensor, output_padding: Sequence[int], stride: Sequence[int]) -> Tensor:
-    """The part of the output that any input can reach: output_padding of a stride or more adds what none does."""
-    for axis, (extra, step) in enumerate(zip(output_padding, stride, strict=True), grad.dim() - len(stride)):
-        beyond = extra // step * step
-        grad = grad.narrow(axis, 0, grad.shape[axis] - beyond) if beyond else grad
-    return grad
+def _lengthened(x: Tensor, by: Sequence[int]) -> Tensor:
+    """The spatial axes with zeros behind them, or shortened where the amount is negative."""
+    return torch.nn.functional.pad(x, [end for n in reversed(by) for end in (0, n)]) if any(by) else x
 
 
 def _conv_transpose_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     x, weight, output = ctx.saved_tensors
     grad = _before_activation(ctx, grad, output)
-    reached = _reached(grad, ctx.output_padding, ctx.steps[0])
+    # With an output_padding of a stride or more the output has room for more inputs than there are.
+    more = [extra // step for extra, step in zip(ctx.output_padding, ctx.steps[0], strict=True)]
     needs_input, needs_weight, needs_bias, *others = ctx.needs_input_grad
     return (
-        conv(reached, weight, None, *ctx.steps, None) if needs_input else None,
-        conv_grad_weight(x, reached, ctx.kernel, *ctx.steps) if needs_weight else None,
+        _lengthened(conv(grad, weight, None, *ctx.steps, None), [-n for n in more]) if needs_input else None,
+        conv_grad_weight(_lengthened(x, more), grad, ctx.kernel, *ctx.steps) if needs_weight else None,
         _bias_gradient(grad, len(ctx.spatial)) if needs_bias else None,
         *[None] * len(others),
     )

@@ -74,8 +74,6 @@ def _make_conv_transpose(nd: int) -> Any:
             if any(extra):
                 raise ValueError(f"output_padding must be 0 with padding={padding!r}, got {output_padding!r}")
             extra = tuple(max(s - d * (k - 1) - 1, 0) for s, d, k in zip(steps, spread, kernel, strict=True))
-        if padding_mode != "zeros" and any(e >= s for e, s in zip(extra, steps, strict=True)):
-            raise ValueError(f"output_padding must be less than stride with padding_mode, got {output_padding!r}")
         options = (extra, steps, sides, spread, groups, joined(padding_mode), flip, algorithm, activation)
         result: Tensor = convolution.conv_transpose(input, weight, bias, *options)
         return result
