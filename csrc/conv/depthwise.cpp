@@ -212,9 +212,13 @@ template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
   constexpr int64_t kFewRows = 6, kSomeRows = 8, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024,
                     kManyTaps = 25, kLeastImage = 64, kFewChannels = 8, kFewPairs = 4, kPairs = 16, kPairsOfMany = 9,
-                    kPairsOfSquares = 64, kPairsOfDoubles = 12, kSeveralTaps = 5, kImage = 4096;
+                    kPairsOfSquares = 64, kPairsOfDoubles = 12, kSeveralTaps = 5, kImage = 4096, kTermsInTurn = 16,
+                    kTermsOfVolume = 6;
   const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
   const int64_t pixels = s.height * s.width;
+  if (s.in_turn && s.height > 1 && s.kernel_height > 1 && (!s.volume || pixels > kTinyImage) &&
+      s.channels * s.taps <= 2 * (s.volume ? kTermsOfVolume : kTermsInTurn))
+    return true;
   if (s.volume) {
     if (s.stride > 1 || pixels <= kTinyImage || s.rows > (s.channels > 1 ? kOfManyChannels - 1 : kFewRows))
       return false;

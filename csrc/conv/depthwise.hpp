@@ -63,6 +63,7 @@ struct DepthwiseShape {
   int64_t stride;         // of inputs, along the width
   bool squares;           // which have a kernel of their own (sums_squares)
   bool volume;            // read plane by plane
+  bool in_turn = false;   // two phases along the width, which other tiles would write in steps
 };
 template <class T>
 bool depthwise_pays(const DepthwiseShape& s);  // measured, not derived

@@ -34,7 +34,7 @@ bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const P
   if (c.algorithm == Algorithm::depthwise) return c.rows.channels * taps <= kMostDepthwiseTaps;
   const bool plane = is_plane(d), squares = plane && sums_squares<T>(h, w, c.rows.channels, odd ? 2 : 1);
   return depthwise_pays<T>({c.rows.groups, c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3],
-                            h.outputs * box.h.step, width, w.stride, squares, !plane});
+                            h.outputs * box.h.step, width, w.stride, squares, !plane, odd != nullptr});
 }
 
 template <class T>
