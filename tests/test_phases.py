@@ -31,6 +31,9 @@ CASES = [
     Case((7, 18, 21), (3, 3, 3), 2, 1, ic=18, oc=24),
     Case((500,), (9,), 2, 4, ic=24, oc=40, batch=2),
     Case((20, 1), (3, 1), 2, (1, 0), ic=40, oc=40, batch=9),
+    Case((41, 59), (4, 4), 2, 1, ic=30, oc=4, batch=2),  # few channels to many: depthwise tiles
+    Case((37, 64), (2, 5), 2, (0, 2), ic=46, oc=6, groups=2, mode="symmetric"),
+    Case((9, 18, 21), (2, 2, 2), 2, ic=19, oc=3),
 ]
 
 
