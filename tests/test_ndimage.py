@@ -209,6 +209,21 @@ def test_origin_of_a_box_of_one_element(rng: np.random.Generator, name: str, siz
     agree(name, numbers(rng, (5, 7), "f4"), size, origin=origin)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "c8"])
+def test_channels_of_pictures(rng: np.random.Generator, mode: str, dtype: str) -> None:
+    for shape, axis, size in product([(37, 41, 3), (3, 700, 2), (900, 6), (4200, 1)], [0, -2], [3, 8]):
+        x, w, kind = numbers(rng, shape, dtype), integers(rng, (size,), np.float64), np.dtype(dtype).kind
+        agree("correlate1d", x, w, axis, mode=mode, cval=3.0, origin=-1)
+        agree("convolve1d", x, w, axis, mode=mode, cval=0.0)
+        if kind != "u":  # which is rounded after sums of another order
+            agree("gaussian_filter1d", x, 1.3, axis, mode=mode, cval=2.0)
+        if kind != "c":
+            agree("maximum_filter1d", x, size, axis, mode=mode, cval=9, origin=1)
+        if kind != "c" or mode not in ("constant", "grid-constant"):
+            agree("uniform_filter1d", x, size, axis, mode=mode, cval=2.0, origin=-1)
+
+
 def test_batches_of_edges(rng: np.random.Generator) -> None:
     images = numbers(rng, (3, 6, 7), "f4")
     got = ndimage.gaussian_gradient_magnitude(images, 1.0, axes=(1, 2))  # SciPy smooths across the batch

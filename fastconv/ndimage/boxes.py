@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv.ndimage.arguments import FLOATS, MODES, WIDEST, Array, Side, is_plain, whole
+from fastconv.ndimage.arguments import FLOATS, MODES, SMALL, WIDEST, Array, Side, is_plain, whole
 from fastconv.ndimage.running import continuation, running
 
 Pair = tuple[int, int]
@@ -19,6 +19,7 @@ PlaneFilter = Callable[[Array, Side, Side], Array]
 
 _NOTHING = Side(0, 1, 0, "zeros")
 _JOINS: dict[str, Any] = {"mean": np.add, "maximum": np.maximum, "minimum": np.minimum}
+_NARROW = 32  # bytes
 _LONGEST = 512  # boxes that the core takes: it keeps as many lines
 
 
@@ -45,6 +46,11 @@ def fits_core(x: Array, height: Side, width: Side) -> bool:
     return height.size <= _LONGEST and width.size <= _LONGEST and not wraps
 
 
+def is_narrow(x: Array, inner: int) -> bool:
+    """Whether rows of so many elements, the channels of a picture's pixels, are too short to fill vectors."""
+    return inner * x.itemsize <= _NARROW and x.size >= SMALL
+
+
 def plane_of(x: Array) -> Array:
     """The same elements with no more axes than the core takes."""
     return x if x.ndim <= 8 else x.reshape(-1, *x.shape[-2:])
@@ -53,7 +59,7 @@ def plane_of(x: Array) -> Array:
 def box_planes(kind: str, cval: float, x: Array, height: Side, width: Side) -> Array:
     """The ``"mean"``, ``"maximum"`` or ``"minimum"`` under a box, of planes of floats."""
     beyond = cval * height.size if kind == "mean" else cval  # what there would be a sum of already
-    if fits_core(x, height, width):
+    if fits_core(x, height, width) and not (width.size == 1 < height.size and is_narrow(x, x.shape[-1])):
         sides = height.size, width.size, height.before, width.before, height.mode, width.mode
         return _core.filter_axes(plane_of(x), kind, *sides, cval, beyond).reshape(x.shape)
     planes = x.reshape(-1, *x.shape[-2:])

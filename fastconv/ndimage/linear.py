@@ -30,7 +30,8 @@ from fastconv.ndimage.arguments import (
     whole,
     working_dtype,
 )
-from fastconv.ndimage.boxes import fits_core, plane_of
+from fastconv.ndimage.boxes import fits_core, is_narrow, plane_of
+from fastconv.ndimage.running import continuation, continue_lines
 
 Pads = list[tuple[int, int]]
 
@@ -53,6 +54,9 @@ def along_axis(
     """Lines of ``x`` under kernels ``(K, k)`` of its dtype; ``(K, *x.shape)``. Arrays in order are not copied."""
     n, inner = x.shape[axis], prod(x.shape[axis + 1 :])
     pads = (before, w.shape[1] - 1 - before)
+    if inner > 1 and x.dtype in FLOATS and w.shape[1] <= WEIGHED and is_narrow(x, inner):
+        y = _along_pixels(x.reshape(-1, n, inner), w, pads, mode, cval, flip, algorithm)
+        return y.reshape(len(w), *x.shape)
     if inner == 1:
         block, kernels, amounts, modes = x.reshape(1, 1, -1, n), w[:, None, None], [(0, 0), pads], ["zeros", mode]
     else:
@@ -60,6 +64,17 @@ def along_axis(
         modes = [mode, "zeros"]
     y = padded_correlation(block, kernels, amounts, modes, cval, flip, algorithm)
     return y.swapaxes(0, 1).reshape(len(w), *x.shape)
+
+
+def _along_pixels(x: Array, w: Array, pads: tuple[int, int], mode: str, cval: Any, flip: bool, algorithm: str) -> Array:
+    """Lines ``(N, n, inner)`` of few elements a pixel: as long lines under kernels whose taps lie a pixel apart."""
+    count, n, inner = x.shape
+    wide = np.empty((count, n + sum(pads), inner), x.dtype)
+    ends = None if mode == "zeros" else continuation(n, *pads, mode)
+    continue_lines(x, pads[0], ends, cval, wide)
+    lines, kernels = wide.reshape(1, 1, count, -1), w[:, None, None]
+    y: Array = _core.conv_forward(2, lines, kernels, None, 1, 0, (1, inner), 1, "zeros", flip, None, algorithm, None)
+    return y
 
 
 def _is_whole(w: Array) -> bool:
@@ -166,7 +181,8 @@ def _moderate(w: Array) -> bool:
 def weigh_planes(cval: float, x: Array, height: Side, width: Side) -> Array:
     """Planes of floats under the product of two lines of weights."""
     taps: list[Any] = [1 if s.weights is None else s.weights.astype(x.dtype, copy=False) for s in (height, width)]
-    if fits_core(x, height, width) and max(height.size, width.size) <= WEIGHED:
+    narrow = width.weights is None and is_narrow(x, x.shape[-1])
+    if fits_core(x, height, width) and max(height.size, width.size) <= WEIGHED and not narrow:
         sides = height.before, width.before, height.mode, width.mode
         return _core.filter_axes(plane_of(x), "weigh", *taps, *sides, cval, cval).reshape(x.shape)
     for axis, side, weights in ((x.ndim - 2, height, taps[0]), (x.ndim - 1, width, taps[1])):
@@ -274,6 +290,8 @@ def _plain_line(x: Array, w: Array, axis: int, before: int, mode: str, cval: flo
         return None
     short = x.dtype not in FLOATS
     if x.ndim > 8 or (short and not _moderate(w)):
+        return None
+    if axis < x.ndim - 1 and is_narrow(x, x.shape[-1]):
         return None
     floats = x.astype(np.float64) if short else x
     w = w.astype(floats.dtype)

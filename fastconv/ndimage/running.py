@@ -26,6 +26,15 @@ def continuation(n: int, before: int, after: int, mode: str) -> Array:
     return np.minimum(q, 2 * n - 1 - q if mode == "symmetric" else 2 * n - 2 - q) if n > 1 else q * 0
 
 
+def continue_lines(x: Array, before: int, ends: Array | None, cval: Any, to: Array) -> None:
+    """Lines ``(N, n, inner)`` into the middle of longer ones; beyond their ends what :func:`continuation` says, or
+    ``cval``."""
+    n = x.shape[1]
+    to[:, before : before + n] = x
+    to[:, :before] = cval if ends is None else x[:, ends[:before]]
+    to[:, before + n :] = cval if ends is None else x[:, ends[before + n :]]
+
+
 def _extreme(join: Join, buffers: list[Array], count: int, size: int, step: int) -> Array:
     """Windows of ``size`` elements, ``step`` apart; joining an element twice does no harm."""
     line, spare = buffers[0][:count], buffers[1]
@@ -79,9 +88,7 @@ def running(join: Join, x: Array, side: Side, cval: Any = 0, out: Array | None =
             count, _, width = block.shape
             flat = buffers[0][: count * length * width]
             line = flat.reshape(count, length, width)
-            line[:, before : before + n] = block
-            line[:, :before] = cval if ends is None else block[:, ends[:before]]
-            line[:, before + n :] = cval if ends is None else block[:, ends[before + n :]]
+            continue_lines(block, before, ends, cval, line)
             # Windows that run from one line into the next are made too, and left out: one long line costs less.
             joined = reduce(join, buffers, flat.size, size, width)
             _unfold(joined, length * width, result[first : first + lines, :, left : left + wide])
