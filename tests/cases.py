@@ -319,6 +319,10 @@ UGLY = [
     Case((11, 13), (11, 13), ic=2, oc=3),  # kernel as large as the image
     Case((31, 37), (3, 3), 1, 1, batch=2, ic=3, oc=5),
     Case((19, 97), (7, 7), 2, 3, ic=3, oc=4),
+    *(
+        Case((9, 33 * s + 5), (s, s), s, p, ic=3, oc=17) for s in (2, 3, 4, 5, 9) for p in (0, 1)
+    ),  # windows side by side
+    *(Case((7, 70), (1, 2), (1, s), ic=5, oc=20) for s in (2, 3, 4)),
     Case((1, 97), (1, 31), 1, "same", ic=2, oc=2),
     Case((97, 1), (31, 1), 1, "same", ic=2, oc=2),
     Case((9, 10), (3, 3), 1, 8, mode="zeros", ic=1, oc=1),  # whole output rows see only padding

@@ -1,8 +1,9 @@
-"""Input gradients of a stride of two, whose even and odd columns are computed together, or spread between each other or
-zeros: exact for integers, the same bits for any number of threads and alone as in a batch, into any memory."""
+"""Input gradients of a stride, whose phases are computed together, or spread between each other or zeros, or zipped:
+exact for integers, the same bits for any number of threads and alone as in a batch, into any memory."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,19 @@ CASES = [
     Case((37, 64), (2, 5), 2, (0, 2), ic=46, oc=6, groups=2, mode="symmetric"),
     Case((9, 18, 21), (2, 2, 2), 2, ic=19, oc=3),
 ]
+ZIPPED = [
+    Case((9, 67), (3, 3), 3, 1, batch=2, ic=17, oc=19),
+    Case((12, 30), (3, 3), 3, ic=48, oc=40, batch=17),
+    Case((10, 149), (5, 7), (2, 3), 2, groups=2, ic=18, oc=26),
+    Case((13, 43), (4, 4), 4, (0, 3), ic=40, oc=33, batch=3),
+    Case((11, 95), (7, 5), 4, 2, ic=35, oc=21),
+    Case((8, 100), (2, 2), 2, 1, ic=35, oc=18, batch=2),
+    Case((64,), (6,), 4, 1, ic=34, oc=34),
+    Case((4, 6, 41), (3, 3, 3), (1, 2, 3), 1, ic=34, oc=18),
+    Case((12, 45), (3, 3), 3, 2, ic=34, oc=18, mode="reflect"),
+    Case((9, 64), (3, 5), (2, 3), 3, (2, 2), ic=34, oc=18),
+]
+CASES += ZIPPED
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -49,14 +63,17 @@ def test_exact(case: Case, dtype: Any) -> None:
         assert_exact(np.ascontiguousarray(out.view), want, dtype)
 
 
-@pytest.mark.parametrize("case", CASES[:9], ids=str)
+@pytest.mark.parametrize("case", CASES[:9] + ZIPPED, ids=str)
 def test_same_bits(case: Case, dtype: Any) -> None:
     rng = np.random.default_rng(3)
     g, w = (rng.standard_normal(shape).astype(dtype) for shape in (case.output_shape, case.weight_shape))
     want = case.grad_input(g, w)
     with fc.threads(3):
         assert_same_bits(case.grad_input(g, w), want)
-    alone = Case(case.sizes, case.kernel, case.stride, case.padding, groups=case.groups, ic=case.ic, oc=case.oc)
+    apart = Guarded(case.input_shape, dtype, (1, 1, *(1,) * (case.nd - 1), 2))
+    case.grad_input(g, w, out=apart.view)
+    assert_same_bits(np.ascontiguousarray(apart.view), want)
+    alone = replace(case, batch=1)
     for n in range(len(g)):
         assert_same_bits(alone.grad_input(g[n : n + 1], w), want[n : n + 1])
 

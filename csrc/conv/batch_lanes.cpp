@@ -12,6 +12,8 @@ constexpr int64_t kInputBytes = 320 << 10;   // of a vector of images, some chan
 constexpr int64_t kOutputBytes = 320 << 10;  // beside its sums
 constexpr int64_t kMostParts = 4;            // of these, each of which packs all inputs; of 1x1 kernels one
 constexpr int64_t kMostTerms = 1 << 14;      // of all lists of taps
+constexpr double kTile = 1.1;                // what tiles cost beside their products,
+constexpr double kNarrowTile = 1.6;          // those of a single vector
 constexpr int64_t kLeastDepth = 64;          // shorter sums do not repay transposing their results
 
 // Taps [begin, end) that meet the input, for outputs [first, first + count) of an axis or any of them.
@@ -276,8 +278,9 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   if (vectors < 2 * plan.threads * plan.together)
     plan.row_parts = std::min<int64_t>(tiles, round_up(plan.row_parts, plan.threads));
   plan.workspace_bytes = Arena::rounded_bytes<T>(all.input_elements()) + Arena::rounded_bytes<T>(all.output_elements());
+  const double tile = is_line(s) && plan.together == 1 ? kNarrowTile : kTile;
   plan.cost = static_cast<double>(s.groups * vectors) *
-                  (all.products() * static_cast<double>(s.rows) / 2 * 1.1 +
+                  (all.products() * static_cast<double>(s.rows) / 2 * tile +
                    6 * static_cast<double>(output_parts(s)) * all.inputs() + 8 * all.outputs()) +
               4 * static_cast<double>(all.terms);
   return plan;

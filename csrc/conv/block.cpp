@@ -10,7 +10,8 @@ namespace {
 // Channels an odd number of cache lines apart spread over all sets of the L1 cache.
 int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
 
-constexpr int64_t kFillElements = 32;  // written in the time that a short stretch of zeros takes
+constexpr int64_t kFarBytes = 512 << 10;  // of lines in steps, which the processor does not fetch by itself
+constexpr int64_t kFillElements = 32;     // written in the time that a short stretch of zeros takes
 
 // All sources of an entry.
 void sources_of(const AxisLayout& l, int64_t entry, Vector<int64_t>& out) {
@@ -213,6 +214,7 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
     job.run_count = static_cast<int64_t>(runs.size());
     if (job.line_count && job.run_count) kernel(job);
   };
+  job.ahead = box_.images() * channels * x_.stride[1] * static_cast<int64_t>(sizeof(T)) > kFarBytes ? x_.stride[1] : 0;
   for (int64_t c = 0; c < channels; ++c) {
     job.dst = dst + c * channel_stride_;
     job.src = x_.data + (c0 + c) * x_.stride[1];

@@ -128,7 +128,7 @@ class SquareGradient {
     b.dy_row = dy_.stride[3];
     if (!dy_in_place()) {
       const PackRun row{0, static_cast<int32_t>(w_.outputs), 0, dy_.stride[4]};
-      conv_kernels<T>().pack({t.packed_dy, dy, t.lines.data(), rows, &row, 1});
+      conv_kernels<T>().pack({t.packed_dy, dy, t.lines.data(), rows, &row, 1, 0});
       b.dy = t.packed_dy;
       b.dy_row = w_.outputs;
     }

@@ -11,7 +11,7 @@
 namespace fastconv {
 namespace {
 
-constexpr double kBatchGain = 1.25;  // what vectors along a batch save besides their cost: edges of tiles
+constexpr double kBatchGain = 1.1;  // what vectors along a batch save besides their cost: edges of tiles
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include "conv/correlation.hpp"
 #include "conv/operands.hpp"
 #include "conv/patches_plan.hpp"
+#include "conv/phase_lines.hpp"
 
 namespace fastconv {
 namespace {
@@ -185,9 +186,7 @@ class PatchSum {
   }
   // A line of dx from those of its residues.
   void zip(const T* from, int64_t pitch, int64_t n, T* to) const {
-    const int64_t s = s_.axis[2].stride, whole = n / s, step = dx_.stride[4];
-    if (step == 1) kernels_.pack_transposed(to, s, from, pitch, 1, whole, s, s);
-    for (int64_t x = step == 1 ? whole * s : 0; x < n; ++x) to[x * step] = from[x % s * pitch + x / s];
+    zip_line(from, pitch, s_.axis[2].stride, n, to, dx_.stride[4]);
   }
 
   const Patches& s_;

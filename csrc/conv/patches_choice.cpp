@@ -14,6 +14,7 @@ constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding the
 constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own, and Winograd's
 constexpr int64_t kSome = 32;            // the same with a stride
 constexpr double kAdding = 0.3;          // channels of dy, a byte of a vector
+constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride
 // Without a stride, beside the tiles of few rows:
 constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
 constexpr int64_t kSquareChannels = 3;      // squares of three taps read dy again for each,
@@ -66,8 +67,11 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (p.ic / p.groups > kSome && !are_apart(p)) return false;
   const double products = p.macs() / static_cast<double>(p.mb) / (2 * m.lanes);
+  double passes = 1;  // over the weights, of which a piece takes a few taps
+  for (const ConvAxis& a : p.axis) passes *= static_cast<double>(std::min(a.k, a.stride));
   return patches_cost(p, m) <
-         strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), d.stride * h.stride * w.stride);
+         strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), d.stride * h.stride * w.stride) +
+             kWeightPass * passes * static_cast<double>(p.oc / p.groups * p.ic * p.taps());
 }
 
 bool suits(const ConvProblem& p, const PatchMachine& machine) {

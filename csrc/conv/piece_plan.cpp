@@ -9,6 +9,7 @@
 #include "conv/depthwise_squares.hpp"
 #include "conv/direct_piece.hpp"
 #include "conv/fft_piece.hpp"
+#include "conv/phase_lines.hpp"
 #include "conv/phase_pair.hpp"
 #include "conv/plan_parts.hpp"
 #include "conv/winograd_piece.hpp"
@@ -34,6 +35,14 @@ PiecePlan<T> plan_piece(const Operands<T>& c, const PieceBox& box) {
     return Plan(std::in_place_type<DepthwisePiece<T>>, c, line, box);
   if (DepthwisePiece<T>::suits(c, box)) return Plan(std::in_place_type<DepthwisePiece<T>>, c, box);
   return Plan(std::in_place_type<DirectPiece<T>>, c, box);
+}
+
+// Whether that is the direct engine, whatever else of the box it takes.
+template <class T>
+bool takes_direct(const Operands<T>& c, const PieceBox& box) {
+  if (WinogradPiece<T>::suits(c, box) || plan_fft_piece(c, box).applies()) return false;
+  const LineRows line(box.h, box.w);
+  return !(line.rows && DepthwisePiece<T>::suits(c, {box.d, line.h, line.w})) && !DepthwisePiece<T>::suits(c, box);
 }
 
 // Plans one piece after another, and runs each plan or, if there is a `total`, adds its description to that.
@@ -65,6 +74,7 @@ class Pieces {
     for_each_row_of_pieces(p, axis, [&](const Piece& d, const Piece& h, const Vector<Piece>& ws) {
       if (phases && !ws.empty() && !PieceBox{d, h, ws[0]}.adds()) return;
       size_t i = ws.size() > 1 && both_phases({d, h, ws[0]}, {d, h, ws[1]}) ? 2 : 0;
+      if (i == 0 && lines_of_phases(d, h, ws)) return;
       for (; i < ws.size(); ++i)
         if (const PieceBox box{d, h, ws[i]}; !skips || box.taps() > 0) piece(box);
     });
@@ -179,6 +189,28 @@ class Pieces {
     return plan.applies();
   }
 
+  // All phases of a row of pieces by the direct engine, of which y's lines are zipped. False if they are none, or
+  // better computed one by one.
+  bool lines_of_phases(const Piece& d, const Piece& h, const Vector<Piece>& ws) {
+    if (!PhaseLines<T>::suits(c_, d, h, ws)) return false;
+    for (const Piece& w : ws)
+      if (!takes_direct(c_, {d, h, w})) return false;
+    const PhaseLines<T> lines(c_, d, h, ws);
+    const ScratchMemory<T> memory(total_ ? 0 : lines.elements());
+    ConvPlan all;
+    for (int64_t i = 0; i < lines.ways(); ++i) {
+      const Operands<T> own = lines.operands(i, memory.data());
+      const Piece w = lines.w(i);
+      DirectPiece<T> plan(own, {lines.d(), lines.h(), w});
+      if (total_) add_part(all, plan.describe(), i == 0);
+      else plan.run();
+    }
+    if (!total_) return lines.zip(memory.data()), true;
+    all.shared_bytes += Arena::rounded_bytes<T>(lines.elements());
+    describe({d, h, ws[0]}, all);
+    return true;
+  }
+
   void piece(const PieceBox& box) {
     if (box.outputs() == 0 || (total_ && box.taps() == 0)) return;  // what only fills is not worth a word
     PiecePlan<T> plan = plan_piece(c_, box);
@@ -197,7 +229,10 @@ class Pieces {
   template <class Engine>
   void follow(const PieceBox& box, Engine& plan) {
     if (!total_) return plan.run();
-    add_part(*total_, plan.describe(), box.outputs() > most_);
+    describe(box, plan.describe());
+  }
+  void describe(const PieceBox& box, const ConvPlan& plan) {
+    add_part(*total_, plan, box.outputs() > most_);
     most_ = std::max(most_, box.outputs());
   }
 

@@ -119,7 +119,8 @@ void PlaneLines<T>::pack(const T* x, int64_t plane, T* memory, int64_t slice) {
   if (in_place_) return;
   PackChannel<T> c{nullptr,       nullptr,
                    lines_.data(), static_cast<int64_t>(lines_.size()),
-                   runs_.data(),  static_cast<int64_t>(runs_.size())};
+                   runs_.data(),  static_cast<int64_t>(runs_.size()),
+                   x_channel_};
   const auto pack_channels = [&](T* to, const T* from, int64_t step) {
     for (c.dst = to, c.src = from; c.dst < to + channels_ * channel_size_; c.dst += step * channel_size_) {
       if (from) conv_kernels<T>().pack(c), c.src += x_channel_;

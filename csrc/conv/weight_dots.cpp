@@ -8,9 +8,8 @@ namespace fastconv {
 // Rows of dy, of some output channels, one behind the other.
 template <class T>
 void WeightSum<T>::copy_rows(const T* from, int64_t tall, int64_t height, int64_t n, T* to) const {
-  for (int64_t o = 0; o < tall; ++o)
-    for (int64_t r = 0; r < height; ++r)
-      for (int64_t w = 0; w < n; ++w) *to++ = from[o * dy.stride[1] + r * dy.stride[3] + w * dy.stride[4]];
+  for (int64_t r = 0; r < height; ++r)
+    kernels.pack_transposed(to + r * n, height * n, from + r * dy.stride[3], dy.stride[4], dy.stride[1], tall, n, n);
 }
 
 // sums[((o * channels + c) * taps + t) * lanes + lane], behind which come the rows of dy at `next`. Where rows are

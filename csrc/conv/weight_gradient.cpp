@@ -53,7 +53,8 @@ View<const T> without_spaces(const ConvProblem& p, const View<const T>& x, T* to
   const int64_t plane = p.out_pixels();
   parallel_tasks(p.mb * p.ic, threads_for(static_cast<double>(spaced_elements(p))), [&](int64_t i) {
     const T* from = x.data + i / p.ic * x.stride[0] + i % p.ic * x.stride[1];
-    conv_kernels<T>().pack({to + i * plane, from, lines.data(), static_cast<int64_t>(lines.size()), &run, 1});
+    conv_kernels<T>().pack(
+        {to + i * plane, from, lines.data(), static_cast<int64_t>(lines.size()), &run, 1, x.stride[1]});
   });
   View<const T> dense{to, {p.mb, p.ic, d.out, h.out, w.out}, {p.ic * plane, plane, h.out * w.out, w.out, 1}};
   return dense;

@@ -73,7 +73,7 @@ void WeightSum<T>::add_parts(Task t, int64_t k, T* sums) const {
   const PackLine line{0, 0};
   const PackRun run{0, static_cast<int32_t>(own.size() * each), 0, 1};
   for (int64_t i = 1; i < parts; ++i)
-    kernels.pack_add({sums, sums + i * group_count * sum_elements(), &line, 1, &run, 1});
+    kernels.pack_add({sums, sums + i * group_count * sum_elements(), &line, 1, &run, 1, 0});
   range = {range.begin + own.begin, range.begin + own.end};
   write(t, sums);
 }

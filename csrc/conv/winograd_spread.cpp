@@ -172,7 +172,7 @@ void WinogradSpread<T>::add_kept(int threads) const {
                kept[k] * s_.y.stride[3];
         static constexpr PackLine line{0, 0};
         const PackRun run{0, static_cast<int32_t>(static_cast<int64_t>(n) * columns), 0, 1};
-        if (s_.y.stride[4] == 1) conv_kernels<T>().pack_add({y, from, &line, 1, &run, 1});
+        if (s_.y.stride[4] == 1) conv_kernels<T>().pack_add({y, from, &line, 1, &run, 1, 0});
         else
           for (int64_t w = 0; w < columns; ++w) y[w * s_.y.stride[4]] += from[w];
       }

@@ -125,6 +125,7 @@ struct PackChannel {
   int64_t line_count;
   const PackRun* runs;
   int64_t run_count;
+  int64_t ahead;  // elements on to what will be packed next and should be fetched, if src is gone along in steps; or 0
 };
 
 // The sum of stretches of lines, each tap's of all rows:

@@ -1,9 +1,10 @@
-// Packing of lines, element by element at a constant step (kernels/conv.hpp): strides of two, three and four by whole
-// vectors, of which the lanes that are not wanted are left out.
+// Packing of lines, element by element at a constant step (kernels/conv.hpp): strides of two to four by whole vectors,
+// of which the lanes that are not wanted are left out.
 #pragma once
 #include "kernels/conv.hpp"
 #include "kernels/masked.hpp"
 #include "kernels/shuffle.hpp"
+#include "kernels/transpose.hpp"
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
@@ -12,7 +13,7 @@ namespace FASTCONV_ISA_NS {
 template <class T, int S>
 FASTCONV_INLINE Vec<T> load_spaced(const T* p) {
   if constexpr (S == 1) return load(p);
-  else if constexpr (S == 3) return third_lanes(load(p), load(p + kLanes<T>), load(p + 2 * kLanes<T>));
+  else if constexpr (S == 3) return third_lanes<0>(load(p), load(p + kLanes<T>), load(p + 2 * kLanes<T>));
   else return even_lanes(load_spaced<T, S / 2>(p), load_spaced<T, S / 2>(p + S / 2 * kLanes<T>));
 }
 // The same, of `n` elements of which nothing beyond is read.
@@ -21,19 +22,22 @@ FASTCONV_INLINE Vec<T> load_spaced(const T* p, int64_t n) {
   constexpr int64_t VL = kLanes<T>, kHalf = S / 2 * VL;
   if constexpr (S == 1) return load_lanes(p, LaneRange<T>(0, n < 0 ? 0 : n < VL ? n : VL));
   else if constexpr (S == 3)
-    return third_lanes(load_spaced<T, 1>(p, n), load_spaced<T, 1>(p + VL, n - VL),
-                       load_spaced<T, 1>(p + 2 * VL, n - 2 * VL));
+    return third_lanes<0>(load_spaced<T, 1>(p, n), load_spaced<T, 1>(p + VL, n - VL),
+                          load_spaced<T, 1>(p + 2 * VL, n - 2 * VL));
   else return even_lanes(load_spaced<T, S / 2>(p, n), load_spaced<T, S / 2>(p + kHalf, n - kHalf));
 }
 
-// Lines [line, end) of one run. The last vector of a line is cut, as what it would read may not be there.
+// Lines [line, end) of one run, fetching what is `ahead` of them unless they are dense or that is 0. The last vector of
+// a line is cut, as what it would read may not be there.
 template <int S, class T>
-FASTCONV_INLINE void pack_spaced(const PackLine* line, const PackLine* end, const PackRun& run, T* dst, const T* src) {
-  constexpr int64_t VL = kLanes<T>;
+FASTCONV_INLINE void pack_spaced(const PackLine* line, const PackLine* end, const PackRun& run, T* dst, const T* src,
+                                 int64_t ahead) {
+  constexpr int64_t VL = kLanes<T>, kLine = 64 / sizeof(T);
   const int64_t n = run.length, whole = S == 1 ? n / VL * VL : (n - 1) / VL * VL, left = n - whole;
   for (; line != end; ++line) {
     T* d = dst + line->dst;
     const T* s = src + line->src;
+    for (int64_t j = 0; S > 1 && ahead && j < S * n; j += kLine) __builtin_prefetch(s + ahead + j);
     for (int64_t j = 0; j < whole; j += VL) store(d + j, load_spaced<T, S>(s + S * j));
 #if defined(__AVX2__)
     if (left) store_lanes(d + whole, load_spaced<T, S>(s + S * whole, S * (left - 1) + 1), LaneRange<T>(0, left));
@@ -45,15 +49,23 @@ FASTCONV_INLINE void pack_spaced(const PackLine* line, const PackLine* end, cons
   }
 }
 
-// v[k] = elements k, k + S, ... of S vectors at p.
+// v[k] = elements k, k + S, ... of S vectors at p, and fetches those `ahead`.
 template <int S, class T>
-FASTCONV_INLINE void load_apart(const T* p, Vec<T>* v) {
+FASTCONV_INLINE void load_apart(const T* p, int64_t ahead, Vec<T>* v) {
   if constexpr (S == 1) {
     v[0] = load(p);
+    __builtin_prefetch(p + ahead);
+  } else if constexpr (S == 3) {
+    Vec<T> u[3];
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; ++k) load_apart<1>(p + k * kLanes<T>, ahead, u + k);
+    v[0] = third_lanes<0>(u[0], u[1], u[2]);
+    v[1] = third_lanes<1>(u[0], u[1], u[2]);
+    v[2] = third_lanes<2>(u[0], u[1], u[2]);
   } else {
     Vec<T> low[S / 2], high[S / 2];
-    load_apart<S / 2>(p, low);
-    load_apart<S / 2>(p + S / 2 * kLanes<T>, high);
+    load_apart<S / 2>(p, ahead, low);
+    load_apart<S / 2>(p + S / 2 * kLanes<T>, ahead, high);
 #pragma GCC unroll 2
     for (int k = 0; k < S / 2; ++k) {
       v[k] = even_lanes(low[k], high[k]);
@@ -63,29 +75,44 @@ FASTCONV_INLINE void load_apart(const T* p, Vec<T>* v) {
 }
 
 // Runs of every S-th element that together are all elements: they are read once. Returns how many elements of each it
-// did, whole vectors, and 0 if the runs are no such ones.
+// did, and 0 if the runs are no such ones, or shorter than a vector.
 template <int S, class T>
-FASTCONV_INLINE int64_t pack_apart(const PackLine* line, const PackLine* end, const PackRun* run, T* dst,
-                                   const T* src) {
-  const int64_t whole = run->length / kLanes<T> * kLanes<T>;
-  int64_t first = run->src;
-  for (int i = 1; i < S; ++i) first = run[i].src < first ? run[i].src : first;
+FASTCONV_INLINE int64_t pack_apart(const PackLine* line, const PackLine* end, const PackRun* run, T* dst, const T* src,
+                                   int64_t ahead) {
+  int64_t first = run->src, n = run->length;
+  for (int i = 1; i < S; ++i) {
+    first = run[i].src < first ? run[i].src : first;
+    n = run[i].length < n ? run[i].length : n;
+  }
   T* to[S] = {};
   for (int i = 0; i < S; ++i) {
     const int64_t k = run[i].src - first;
-    if (run[i].step != S || run[i].length != run->length || k >= S) return 0;
+    if (run[i].step != S || k >= S) return 0;
     to[k] = dst + run[i].dst;
   }
-  for (int k = 0; k < S; ++k)
-    if (!to[k]) return 0;
-  for (; line != end; ++line)
-    for (int64_t j = 0; j < whole; j += kLanes<T>) {
+  bool all = n >= kLanes<T>;
+  for (int k = 0; k < S; ++k) all &= to[k] != nullptr;
+  for (; all && line != end; ++line)
+    by_blocks<T>(n, [&](int64_t j) FASTCONV_LAMBDA {
       Vec<T> v[S];
-      load_apart<S>(src + line->src + first + S * j, v);
+      load_apart<S>(src + line->src + first + S * j, ahead, v);
 #pragma GCC unroll 4
       for (int k = 0; k < S; ++k) store(to[k] + line->dst + j, v[k]);
-    }
-  return whole;
+    });
+  return all ? n : 0;
+}
+
+// The same of a longer step, by transposes; the runs must be in the order of what they read.
+template <class T>
+FASTCONV_INLINE int64_t pack_across(const PackLine* line, const PackLine* end, const PackRun* run, T* dst,
+                                    const T* src) {
+  const int64_t step = run->step, n = run->length, apart = run[1].dst - run->dst;
+  for (int64_t i = 1; i < step; ++i)
+    if (run[i].step != step || run[i].length != n || run[i].src != run->src + i || run[i].dst != run->dst + i * apart)
+      return 0;
+  for (; line != end; ++line)
+    pack_transposed(dst + line->dst + run->dst, apart, src + line->src + run->src, step, 1, step, n, n);
+  return n;
 }
 
 template <class T>
@@ -98,9 +125,14 @@ void pack(const PackChannel<T>& c) {
     for (int64_t i = 0; i < c.run_count; ++i, --together) {
       PackRun run = c.runs[i];  // in registers: what is stored cannot change it
       if (together <= 0) {
-        const bool four = run.step == 4 && c.run_count - i >= 4;
-        done = four ? pack_apart<4>(first, end, c.runs + i, c.dst, c.src) : 0;
-        together = done ? 4 : 1;
+        const int64_t step = run.step, runs = c.run_count - i;
+        done = runs < step ? 0
+               : step == 2 ? pack_apart<2>(first, end, c.runs + i, c.dst, c.src, c.ahead)
+               : step == 3 ? pack_apart<3>(first, end, c.runs + i, c.dst, c.src, c.ahead)
+               : step == 4 ? pack_apart<4>(first, end, c.runs + i, c.dst, c.src, c.ahead)
+               : step > 4  ? pack_across(first, end, c.runs + i, c.dst, c.src)
+                           : 0;
+        together = done ? step : 1;
       }
       run.dst += static_cast<int32_t>(done);
       run.src += done * run.step;
@@ -109,10 +141,10 @@ void pack(const PackChannel<T>& c) {
       T* const dst = c.dst + run.dst;
       const T* const src = c.src + run.src;
       const int64_t n = run.length, step = run.step;
-      if (step == 1) pack_spaced<1>(first, end, run, dst, src);
-      else if (step == 2) pack_spaced<2>(first, end, run, dst, src);
-      else if (step == 3) pack_spaced<3>(first, end, run, dst, src);
-      else if (step == 4) pack_spaced<4>(first, end, run, dst, src);
+      if (step == 1) pack_spaced<1>(first, end, run, dst, src, 0);
+      else if (step == 2) pack_spaced<2>(first, end, run, dst, src, c.ahead);
+      else if (step == 3) pack_spaced<3>(first, end, run, dst, src, c.ahead);
+      else if (step == 4) pack_spaced<4>(first, end, run, dst, src, c.ahead);
       else
         for (const PackLine* line = first; line != end; ++line)
           for (int64_t j = 0; j < n; ++j) dst[line->dst + j] = src[line->src + j * step];

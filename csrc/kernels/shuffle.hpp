@@ -45,11 +45,11 @@ FASTCONV_INLINE V zip_high(V a, V b) {
   return zipped<1>(a, b, LanesOf<V>{});
 }
 
-template <class V, int... I>
+template <int kFirst, class V, int... I>
 FASTCONV_INLINE V every_third(V a, V b, V c, LaneList<I...>) {
   constexpr int n = sizeof...(I);
-  const V two = __builtin_shufflevector(a, b, (3 * I < 2 * n ? 3 * I : 0)...);
-  return __builtin_shufflevector(two, c, (3 * I < 2 * n ? I : 3 * I - n)...);
+  const V two = __builtin_shufflevector(a, b, (3 * I + kFirst < 2 * n ? 3 * I + kFirst : 0)...);
+  return __builtin_shufflevector(two, c, (3 * I + kFirst < 2 * n ? I : 3 * I + kFirst - n)...);
 }
 template <int kThird, class V, int... I>
 FASTCONV_INLINE V zipped(V a, V b, V c, LaneList<I...>) {
@@ -57,10 +57,10 @@ FASTCONV_INLINE V zipped(V a, V b, V c, LaneList<I...>) {
   const V two = __builtin_shufflevector(a, b, ((first + I) / 3 + (first + I) % 3 % 2 * n)...);
   return __builtin_shufflevector(two, c, ((first + I) % 3 == 2 ? n + (first + I) / 3 : I)...);
 }
-// Lanes 0, 3, 6, ... of three vectors.
-template <class V>
+// Every third lane of three vectors, from lane kFirst on.
+template <int kFirst, class V>
 FASTCONV_INLINE V third_lanes(V a, V b, V c) {
-  return every_third(a, b, c, LanesOf<V>{});
+  return every_third<kFirst>(a, b, c, LanesOf<V>{});
 }
 // a0 b0 c0 a1 b1 c1 ..., the part kThird of it.
 template <int kThird, class V>

@@ -56,11 +56,15 @@ FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_
     }
 }
 
-// dst[p * C + c] = src[c * channel_stride + p]: two, three or four lines zipped. Returns how many pixels it did.
+// dst[p * C + c] = src[c * channel_stride + p]: two, three or four lines zipped, if they have a vector. Returns how
+// many pixels it did.
 template <int C, class T>
 FASTCONV_INLINE int64_t zip_lines(T* dst, const T* src, int64_t channel_stride, int64_t pixels) {
-  int64_t p = 0;
-  for (; p + kLanes<T> <= pixels; p += kLanes<T>, dst += C * kLanes<T>) {
+  constexpr int64_t VL = kLanes<T>;
+  T* const begin = dst;
+  for (int64_t i = 0; i < pixels && pixels >= VL; i += VL) {  // the last ones end with the line
+    const int64_t p = i < pixels - VL ? i : pixels - VL;
+    dst = begin + C * p;
     Vec<T> v[C];
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) v[c] = load(src + c * channel_stride + p);
@@ -81,7 +85,7 @@ FASTCONV_INLINE int64_t zip_lines(T* dst, const T* src, int64_t channel_stride, 
       store(dst + kLanes<T>, zip_high(v[0], v[1]));
     }
   }
-  return p;
+  return pixels >= VL ? pixels : 0;
 }
 
 // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
