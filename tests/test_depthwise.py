@@ -259,6 +259,19 @@ def test_every_piece_of_an_input_gradient_is_written(case: Case, algorithm: str,
     assert_exact(case.grad_input(g, w, algorithm=algorithm, out=out), expected, dtype)
 
 
+@pytest.mark.parametrize("padding", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [(3, 2), (2, 2), (9, 2), (2, 5)])
+def test_a_single_pair_of_columns_of_any_layout(size: tuple[int, int], padding: int, dtype: Any) -> None:
+    w = np.arange(1, 10, dtype=dtype).reshape(1, 1, 3, 3)
+    shape = fc.conv2d(np.zeros((1, 1, *size), dtype), w, stride=2, padding=padding).shape
+    dy = np.arange(1, 1 + np.prod(shape), dtype=dtype).reshape(shape)
+    apart = np.repeat(dy, 2, axis=-1)[..., ::2]
+    for g in (dy, apart):
+        dx = fc.conv2d_grad_input(g, w, size, stride=2, padding=padding)
+        expected = fc.conv2d_grad_input(dy, w, size, stride=2, padding=padding, algorithm="reference")
+        np.testing.assert_array_equal(dx, expected)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("width", [5, 7, 20])
 def test_an_infinity_stays_where_it_is(width: int, stride: int, dtype: Any) -> None:

@@ -65,8 +65,11 @@ class Spread {
   bool writes_in_place() const { return dx_.stride[4] == 1; }
   int64_t buffer_row() const { return round_up(columns_.end, lanes_); }
   int64_t buffer_elements() const { return 2 * kBandRows * buffer_row(); }
+  int64_t packed_columns() const {  // of a single pair, what it reads would be packed apart
+    return std::max<int64_t>(2, columns_.dy.outputs);
+  }
   int64_t line_elements() const {  // of what is packed
-    return (kStrip + 1) * packed_row_size(columns_.dy, columns_.dy.outputs, lanes_);
+    return (kStrip + 1) * packed_row_size(columns_.dy, packed_columns(), lanes_);
   }
 
   // Pairs of rows of some planes (image * channels + channel).
@@ -77,7 +80,7 @@ class Spread {
                              ? nullptr
                              : Arena::local().reserve(lines_bytes + Arena::rounded_bytes<T>(buffer_elements()));
     T *const packed = reinterpret_cast<T*>(memory), *const buffer = reinterpret_cast<T*>(memory + lines_bytes);
-    PlaneLines<T> lines(rows_.dy, rows, columns_.dy, {0, columns_.dy.outputs}, 1, 1, stride, in_place_);
+    PlaneLines<T> lines(rows_.dy, rows, columns_.dy, {0, packed_columns()}, 1, 1, stride, in_place_);
     int64_t tap[9];
     for (int64_t i = 0; i < 9; ++i) tap[i] = i / 3 * w_.stride[3] + i % 3 * w_.stride[4];
     SquareSpread<T> b{};
