@@ -185,6 +185,14 @@ SPREAD = [
     Case((3, 40, 40), (3, 3, 3), padding=1, batch=5, ic=16),
     # Rows of taps: in lanes, or in rows where the image is wide or its planes lie in one set of the cache.
     *[Case((h, w), (1, 3), padding=(0, 1), batch=5, groups=17) for h, w in ((20, 30), (32, 32), (16, 200))],
+    # Planes times numbers: whole, in pieces, several channels of a group, one pixel.
+    Case((12, 17), (1, 1), batch=5, groups=37),
+    Case((130, 131), (1, 1), batch=5, groups=3),
+    *[Case((12, 17), (1, 1), batch=5, groups=5, ic=ic, oc=oc) for ic, oc in ((2, 1), (1, 4), (2, 4))],
+    *[Case((60, 60), (1, 1), batch=5, groups=2, ic=ic, oc=oc) for ic, oc in ((4, 1), (1, 3))],
+    Case((1, 1), (1, 1), batch=5, groups=40),
+    # A stride of three, of fewer channels than lanes.
+    Case((40, 37), (3, 3), stride=3, padding=1, batch=5, groups=8),
     # Few pairs of channels, of one group or of several.
     *[Case((12, 17), k, batch=5, ic=8, oc=8) for k in ((3, 3), (1, 3), (3, 1))],
     *[Case((12, 17), (3, 3), padding=1, batch=5, groups=4, ic=ic, oc=oc) for ic, oc in ((2, 2), (8, 4))],

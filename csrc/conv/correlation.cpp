@@ -7,6 +7,7 @@
 #include "conv/dense_layer.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_line.hpp"
+#include "conv/depthwise_scale.hpp"
 #include "conv/depthwise_spread.hpp"
 #include "conv/fold.hpp"
 #include "conv/patches.hpp"
@@ -16,13 +17,14 @@
 namespace fastconv {
 namespace {
 
-// A problem is taken whole by one of the first six, or piece by piece.
-enum class Way : uint8_t { dense, folded, line, lanes, spread, patches, pieces };
+// A problem is taken whole by one of the first seven, or piece by piece.
+enum class Way : uint8_t { dense, scale, folded, line, lanes, spread, patches, pieces };
 
 template <class T>
 Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
   const bool backward = direction == Direction::backward_input;
   if (!(backward && biased) && use_dense_layer<T>(p, direction, algorithm)) return Way::dense;
+  if (is_scale(p, direction, algorithm)) return Way::scale;
   if (backward && !biased && Fold(p).pays<T>(algorithm)) return Way::folded;
   if (use_line<T>(p, direction, algorithm)) return Way::line;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
@@ -60,6 +62,9 @@ void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<c
   switch (choose_way<T>(p, Direction::forward, algorithm, bias.data)) {
     case Way::dense:
       return run_dense_layer(p, call);
+    case Way::scale:
+      if (run_scale(p, Direction::forward, call)) return;
+      break;
     case Way::line:
       return run_line(p, Direction::forward, call);
     case Way::lanes:
@@ -92,7 +97,8 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     if (!is_clamp(activation)) apply_activation(activation, dx);
     return;
   }
-  switch (choose_way<T>(p, Direction::backward_input, algorithm, bias.data)) {
+  const Way way = choose_way<T>(p, Direction::backward_input, algorithm, bias.data);
+  switch (way) {
     case Way::folded:
       Fold(p).run(dy, w, dx, algorithm);
       break;
@@ -109,7 +115,10 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
       run_patches(p, dy, w, bias, dx);
       break;
     case Way::dense:
-      if (run_dense_gradient(w, dy, dx)) break;
+    case Way::scale:
+      if (way == Way::dense ? run_dense_gradient(w, dy, dx)
+                            : run_scale<T>(p, Direction::backward_input, {dy, w, bias, dx}))
+        break;
       [[fallthrough]];
     case Way::pieces: {  // what padding adds comes last, and the activation behind it
       Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
@@ -122,7 +131,8 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
 
 template <class T>
 ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm algorithm) {
-  switch (choose_way<T>(p, direction, algorithm, false)) {
+  const Way way = choose_way<T>(p, direction, algorithm, false);
+  switch (way) {
     case Way::dense:
       return plan_dense_layer<T>(p, direction);
     case Way::folded:
@@ -135,10 +145,13 @@ ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm a
       return plan_spread<T>(p);
     case Way::patches:
       return plan_patches<T>(p);
+    case Way::scale:
     case Way::pieces:
       break;
   }
-  return describe_pieces(p, direction, Operands<T>::imagined(p, direction, algorithm));
+  ConvPlan plan = describe_pieces(p, direction, Operands<T>::imagined(p, direction, algorithm));
+  if (way == Way::scale) plan_scale<T>(p, direction, plan);
+  return plan;
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                              \

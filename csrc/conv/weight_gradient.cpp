@@ -5,6 +5,7 @@
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "conv/dense_layer.hpp"
+#include "conv/depthwise_scale.hpp"
 #include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
 #include "conv/weight_sum.hpp"
@@ -99,6 +100,7 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   if (p.oc * p.ic == 0) return;
   if (p.mb * p.out_pixels() == 0) return fill_zeros(dw);
   if (use_dense_layer<T>(p, Direction::backward_weight, algorithm) && run_dense_gradient(x, turned(dy), dw)) return;
+  if (is_scale(p, Direction::backward_weight, algorithm)) return scale_weight_gradient(p, dy, x, dw);
   if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
   if (const FftPlan plan = fourier_plan<T>(p, algorithm); plan.applies())
     return run_fft_gradient(fft_axes(p), dy, x, fft_weights(p, dw), plan);
@@ -115,6 +117,11 @@ template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_dense_layer<T>(p, Direction::backward_weight, algorithm))
     return plan_dense_layer<T>(p, Direction::backward_weight);
+  if (is_scale(p, Direction::backward_weight, algorithm)) {
+    ConvPlan plan;
+    plan_scale<T>(p, Direction::backward_weight, plan);
+    return plan;
+  }
   if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);
   if (const FftPlan plan = fourier_plan<T>(p, algorithm); plan.applies())
     return describe_fft(plan, static_cast<double>(p.mb));

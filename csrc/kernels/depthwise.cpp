@@ -4,6 +4,7 @@
 #include "kernels/depthwise_band_dots.hpp"
 #include "kernels/depthwise_bands.hpp"
 #include "kernels/depthwise_line.hpp"
+#include "kernels/depthwise_scale.hpp"
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
@@ -65,6 +66,8 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           {band_dots<T, 1>, band_dots<T, 4>, band_dots<T, most>},
           kLineVectors * kLanes<T>,
           kFused ? line<T> : nullptr,
+          scale<T>,
+          plane_dots<T>,
           lane_sums<T>,
           unpack<T>};
 }

@@ -88,6 +88,34 @@ struct Line {
   T low, high;
 };
 
+//   y[g, r][i] = clamp( bias[g * rows + r] + sum_c w[g, r, c] * x[g, c][i] ),   i in [0, n)
+// in the order of c. A null bias is zero.
+template <class T>
+struct ScaledPlanes {
+  const T* x;
+  int64_t x_group, x_channel;
+  T* y;
+  int64_t y_group, y_row;
+  const T* w;
+  int64_t w_group, w_row, w_channel;
+  const T* bias;
+  int64_t bias_step;
+  int64_t groups, rows, channels, n;
+  bool clamp;
+  T low, high;
+};
+
+//   sums[((g * rows + r) * channels + c) * lanes + l] += sum of dy[g, r][i] * x[g, c][i],   i in [0, n), lanes apart
+template <class T>
+struct PlaneDots {
+  const T* x;
+  int64_t x_group, x_channel;
+  const T* dy;
+  int64_t dy_group, dy_row;
+  int64_t groups, rows, channels, n;
+  T* sums;
+};
+
 template <class T>
 struct DepthwiseKernelsOf {
   int lanes;
@@ -98,6 +126,8 @@ struct DepthwiseKernelsOf {
   void (*band_dots[kBands])(const BandDots<T>&);
   int64_t line_outputs;
   void (*line)(const Line<T>&);  // null without fused multiply-add
+  void (*scale)(const ScaledPlanes<T>&);
+  void (*plane_dots)(const PlaneDots<T>&);
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
   // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i].
