@@ -37,7 +37,8 @@ class Costs {
     const double product = w_.k == 1 ? 0.25 : 0.12,  // of one column of taps, each loads its own inputs
         block = y_ * product * depth_ + transposes(y_, 1.75) +
                 static_cast<double>(channels_) * transposes(x_ / static_cast<double>(channels_), 1.45);
-    return 400 + static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
+    return 400 + (w_.stride > 2 ? x_ : 0) +
+           static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
   }
   template <class T>
   double in_rows() const {
@@ -45,6 +46,12 @@ class Costs {
   }
 
  private:
+  // Of x, what taps read across a stride of more than two.
+  double picked() const {
+    const auto read = [](const ConvAxis& a) { return std::min(1.0, static_cast<double>(a.k) / a.stride); };
+    return 0.25 * x_ * read(h_) * read(w_);
+  }
+
   // Elements of a plane: more where planes side by side do not fit the L2 cache, or their lines one set of the L1
   // cache.
   static double transposes(double plane, double element) {
@@ -69,7 +76,7 @@ class Costs {
                                                (weight_ ? 12 : 5));
     if (backward_ && spreads_squares<T>(p_))
       return 4 * static_cast<double>(ceil_div(h_.in, 2)) * std::ceil(static_cast<double>(width_) / (2 * lanes)) + 35;
-    const double packed = w_.stride > 2                            ? 0.9 * x_
+    const double packed = w_.stride > 2                            ? picked()
                           : w_.stride == 1 && zeros_               ? 0
                           : w_.stride == 1 || backward_ || weight_ ? 1.2 * x_ / lanes
                                                                    : 1.8 * x_ / lanes;
@@ -96,7 +103,7 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const int64_t lanes = depthwise_kernels<T>().lanes, channels = p.ic / p.groups, rows = p.oc / p.groups;
   if (std::min(channels, rows) > 1 || channels * rows > kMostChannels) return false;
   const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight;
-  if (2 * (backward ? p.ic : p.oc) <= lanes) return false;
+  if (2 * (backward ? p.ic : p.oc) <= lanes && p.axis[2].stride <= 2) return false;
   if (p.axis[1].out < 2) return true;  // no rows to speak of
   if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p)) return false;
   const Costs costs(p, direction);
