@@ -6,6 +6,7 @@
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
 #include "conv/depthwise.hpp"
+#include "conv/depthwise_gradient.hpp"
 #include "conv/depthwise_squares.hpp"
 #include "conv/square_image.hpp"
 #include "conv/sum_parts.hpp"
@@ -16,18 +17,13 @@ namespace {
 // Gradients of some groups' weights. Where they are few, the sum over images and strips goes in parts, whose number the
 // problem alone decides.
 template <class T>
-class SquareGradient {
+class SquareGradient : DepthwiseGradient<T> {
+  using Common = DepthwiseGradient<T>;
+  using Common::p_, Common::dy_, Common::x_, Common::dw_, Common::h_, Common::w_, Common::channels_, Common::rows_,
+      Common::threads_;
+
  public:
-  SquareGradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw)
-      : p_(p),
-        dy_(dy),
-        x_(x),
-        dw_(dw),
-        h_(forward_axis(p.axis[1])),
-        w_(forward_axis(p.axis[2])),
-        channels_(p.ic / p.groups),
-        rows_(p.oc / p.groups),
-        threads_(threads_for(2 * p.macs())) {
+  SquareGradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) : Common(p, dy, x, dw) {
     parts_ = parts_of_sums(p.groups, p.mb * ceil_div(h_.outputs, kSquareRows), 2 * p.macs());
     strips_ = ceil_div(h_.outputs, std::max(high_strip(), square_strip<T>(h_, w_)));
     strips_ = std::max(strips_, ceil_div(parts_, std::max<int64_t>(1, p.mb)));
@@ -145,12 +141,7 @@ class SquareGradient {
   }
 
   static constexpr int64_t kInTurn[9] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
-  const ConvProblem& p_;
-  View<const T> dy_, x_;
-  View<T> dw_;
-  AxisMap h_, w_;
-  int64_t channels_, rows_, strips_, parts_ = 1;
-  int threads_;
+  int64_t strips_, parts_ = 1;
   Vector<int64_t> tap_;
   void (*const dots_)(const SquareDots<T>&) = has_small_squares<T>(p_) ? square_kernels<T>().small_dots
                                                                        : square_kernels<T>().dots[h_.stride - 1];

@@ -7,6 +7,7 @@
 #include "base/parallel.hpp"
 #include "base/workspace.hpp"
 #include "conv/depthwise.hpp"
+#include "conv/depthwise_gradient.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_lanes_weight.hpp"
 #include "conv/depthwise_squares_weight.hpp"
@@ -47,19 +48,14 @@ bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool sq
 }
 
 template <class T>
-class Gradient {
+class Gradient : DepthwiseGradient<T> {
+  using Common = DepthwiseGradient<T>;
+  using Common::p_, Common::dy_, Common::x_, Common::dw_, Common::h_, Common::w_, Common::channels_, Common::rows_,
+      Common::threads_;
+
  public:
   Gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw)
-      : p_(p),
-        dy_(dy),
-        x_(x),
-        dw_(dw),
-        h_(forward_axis(p.axis[1])),
-        w_(forward_axis(p.axis[2])),
-        channels_(p.ic / p.groups),
-        rows_(p.oc / p.groups),
-        depth_(channels_ * p.taps()),
-        order_(tap_order(h_.offset, h_.stride)) {
+      : Common(p, dy, x, dw), depth_(channels_ * p.taps()), order_(tap_order(h_.offset, h_.stride)) {
     const bool collide =
         x.stride[3] * static_cast<int64_t>(sizeof(T)) % 4096 == 0;  // all lines of a band, in the L1 cache
     in_place_ = read_in_place<T>(w_, x.stride[4]) && rows_ <= kFewRows && !collide;
@@ -76,7 +72,6 @@ class Gradient {
     if (in_place_ && p.mb > 1)
       planes_ = std::max(planes_, std::min(p.groups / (2 * kFewSums), kSumBytes / (2 * rows_ * depth_ * kernels_.lanes *
                                                                                    static_cast<int64_t>(sizeof(T)))));
-    threads_ = threads_for(2 * p.macs());
     parts_ = parts_of_sums(batches(), units(), 2 * p.macs());
     for (int64_t c = 0; c < channels_; ++c)
       for (int64_t t = 0; t < w_.taps(); ++t)
@@ -247,17 +242,12 @@ class Gradient {
     for (int64_t i : position_) to[i] = *sums++;
   }
 
-  const ConvProblem& p_;
-  View<const T> dy_, x_;
-  View<T> dw_;
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
-  AxisMap h_, w_;
-  int64_t channels_, rows_, depth_;  // depth: taps of an output channel
+  int64_t depth_;  // depth: taps of an output channel
   Vector<int64_t> order_, position_;
   AxisMap identity_h_ = identity_axis(h_.outputs), identity_w_ = identity_axis(w_.outputs);  // dy packed
   bool in_place_ = false;
   int64_t planes_ = 1, strip_ = 1, cuts_ = 1, parts_ = 1;
-  int threads_ = 1;
 };
 
 }  // namespace
