@@ -14,8 +14,7 @@ namespace {
 
 constexpr int64_t kPiece = 8192;        // elements of a plane at a time: all that meet one another stay in the L1 cache
 constexpr int64_t kMostPairs = 8;       // of channels of x and of y, in a group
-constexpr int64_t kFewRows = 2;         // which are written one after the other: more by a tile,
-constexpr int64_t kSmallPlane = 512;    // but for small planes
+constexpr int64_t kSmallPlane = 512;    // several rows are written one after the other: of larger planes, by a tile
 constexpr int64_t kSumBytes = 8 << 10;  // of vectors of sums of planes in turn
 
 // Channels that are neighbours in memory are lanes as they are, if they are enough of them.
@@ -66,7 +65,7 @@ bool is_scale(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   if (!plain || channels * rows > kMostPairs) return false;
   if (direction == Direction::backward_weight) return true;
   if (direction == Direction::backward_input) std::swap(channels, rows);
-  return rows == 1 || (channels == 1 && (rows <= kFewRows || p.out_pixels() <= kSmallPlane));
+  return rows == 1 || (channels == 1 && p.out_pixels() <= kSmallPlane);
 }
 
 template <class T>
