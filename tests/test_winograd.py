@@ -177,6 +177,18 @@ def test_threads_and_batch_change_no_bit(case: Case, dtype: Any) -> None:
         assert_same_bits(alone.grad_input(g[i], w, algorithm="winograd"), dx[i])
 
 
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_weights_of_some_rows_at_a_time_change_no_bit(mode: str) -> None:
+    case = Case((52, 49), (3, 3), padding=1, mode=mode, ic=260, oc=250)
+    x, w, b, g = random(case, np.float32)
+    results = []
+    for n in (1, 2):  # one thread goes over the rows twice
+        with fc.threads(n):
+            results.append((case.forward(x, w, b), case.grad_input(g, w)))
+    for one, two in zip(*results, strict=True):
+        assert_same_bits(one, two)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [(13, 14), (70, 93)], ids=str)
 def test_gradients_are_added_to_outputs_of_any_layout(size: tuple[int, int], mode: str, dtype: Any) -> None:

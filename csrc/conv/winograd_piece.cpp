@@ -9,7 +9,9 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kKeptBytes = 1 << 20, kKeptOfBatch = 8 << 20;
-constexpr int64_t kWeightBytes = 64 << 20;  // transformed at a time, if there is but one group
+// Transformed at a time, if there is but one group: at most; and by one thread what stays in the cache of the third
+// level, if that is of rows enough to repay that the source is transformed anew.
+constexpr int64_t kWeightBytes = 64 << 20, kCachedBytes = 9 << 20, kCachedRows = 128;
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
 constexpr int64_t kMostReady = 256 * 256;
@@ -90,11 +92,13 @@ int find_parts(const BackwardPieces& axis, const AxisMap& both, int64_t stride, 
 }
 
 template <class T>
-int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape) {
+int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape, int threads) {
   const WeightRows<T>& w = c.rows;
   if (w.groups > 1 || c.transformed(shape.large())) return w.rows;
   const int64_t row_bytes = shape.planes() * shape.slices * w.channels * static_cast<int64_t>(sizeof(T));
-  return std::min(w.rows, std::max<int64_t>(8, kWeightBytes / row_bytes / 8 * 8));
+  const int64_t cached = kCachedBytes / row_bytes;
+  const int64_t most = threads > 1 || cached < kCachedRows ? kWeightBytes / row_bytes : cached;
+  return std::min(w.rows, round_up(ceil_div(w.rows, ceil_div(w.rows, std::max<int64_t>(8, most))), 8));
 }
 
 }  // namespace
@@ -190,7 +194,7 @@ void WinogradPiece<T>::start() {
   sum_.images = c_.images();
   sum_.groups = w.groups;
   sum_.channels = w.channels;
-  sum_.rows = rows_at_once_ = rows_at_once(c_, sum_.shape);
+  sum_.rows = rows_at_once_ = w.rows;
   sum_.x = c_.x;
   sum_.w = w.w.data;
   sum_.w_group = w.group_stride();
@@ -201,6 +205,10 @@ void WinogradPiece<T>::start() {
   sum_.low = c_.low;
   sum_.high = c_.high;
   plan();
+  if (const int64_t rows = rows_at_once(c_, sum_.shape, plan_.threads); weight_bytes() > 0 && rows < w.rows) {
+    sum_.rows = rows_at_once_ = rows;
+    plan();
+  }
   if (sum_.spreads()) spread_.emplace(sum_, plan_);
 }
 
