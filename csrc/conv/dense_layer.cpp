@@ -98,7 +98,9 @@ class DenseLayer {
         for (int64_t r = 0; r < n; ++r)
           sums[r] = sums[r] < call_.low ? call_.low : sums[r] > call_.high ? call_.high : sums[r];
       T* y = call_.y.data + i * call_.y.stride[0] + rows.begin * step;
-      for (int64_t r = 0; r < n; ++r) y[r * step] = sums[r];
+      if (step == 1) std::copy_n(sums, n, y);
+      else
+        for (int64_t r = 0; r < n; ++r) y[r * step] = sums[r];
     }
   }
 

@@ -1,0 +1,58 @@
+"""Few channels: lines packed, zipped and spread by strides of two to five, whose vectors end at any column; rows that
+follow one another in one tile; the weight gradient's blocks, which go from image to image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from arrays import assert_exact, assert_same_bits
+from cases import Case
+
+import fastconv as fc
+
+WIDTHS = [5, 12, 17, 31, 33, 48, 65, 98, 131, 197]
+STRIDES = [
+    *[Case((7, w), (3, 3), s, 1, ic=5, oc=2, batch=2) for s in (2, 3, 4, 5) for w in WIDTHS],
+    *[Case((9, w), (2, 3), (1, s), ic=2, oc=17, batch=2) for s in (3, 4) for w in WIDTHS],
+    *[Case((w,), (1,), s, ic=4, oc=3, batch=3) for s in (2, 3, 4) for w in WIDTHS],
+    *[Case((w,), (4,), s, ic=3, oc=20) for s in (3, 4) for w in WIDTHS],
+]
+ROWS = [
+    *[
+        Case((h, w), (1, 1), ic=8, oc=5, batch=n)
+        for h, w in ((13, 8), (5, 3), (1, 7), (7, 7), (11, 16))
+        for n in (1, 5)
+    ],
+    *[Case((40, 8), (5, 5), 4, ic=2, oc=4, batch=n) for n in (1, 16)],
+    *[Case((h, 6), (3, 1), padding=(1, 0), ic=9, oc=24, batch=3) for h in (3, 9, 20)],
+]
+IMAGES = [
+    *[Case((10, 9), (3, 3), padding=p, ic=1, oc=32, batch=n) for p in (0, 1) for n in (1, 2, 13, 37)],
+    *[Case((26, 27), (5, 3), (s, 1), 2, ic=2, oc=6, batch=5) for s in (1, 2)],
+    *[Case((20, 33), (3, 5), padding=2, ic=2, oc=7, batch=7, mode=m) for m in ("reflect", "circular")],
+    Case((4, 6, 5), (2, 3, 3), padding=1, ic=2, oc=5, batch=6),
+    Case((18, 18), (3, 3), padding=1, ic=4, oc=6, groups=2, batch=9),
+]
+
+
+@pytest.mark.parametrize("case", [*STRIDES, *ROWS, *IMAGES], ids=str)
+def test_exact(case: Case, dtype: Any) -> None:
+    x, w, b, g = case.data(dtype)
+    assert_exact(case.forward(x, w, b, algorithm="direct"), case.expected_output(x, w, b), dtype)
+    assert_exact(case.grad_input(g, w, algorithm="direct"), case.expected_grad_input(g, w), dtype)
+    assert_exact(case.grad_weight(g, x, algorithm="direct"), case.expected_grad_weight(g, x), dtype)
+
+
+@pytest.mark.parametrize("shape", [(64, 1, 28, 28), (5, 3, 31, 30)])
+def test_weight_gradient_of_any_thread_count(shape: tuple[int, ...], dtype: Any) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal(shape).astype(dtype)
+    g = rng.standard_normal((shape[0], 6, shape[2] - 2, shape[3] - 2)).astype(dtype)
+    sums = []
+    for threads in (1, 2, 3):
+        with fc.threads(threads):
+            sums.append(fc.conv2d_grad_weight(g, x, (3, 3)))
+    assert_same_bits(sums[1], sums[0])
+    assert_same_bits(sums[2], sums[0])
