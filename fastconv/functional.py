@@ -179,15 +179,17 @@ def _make_grad_bias(nd: int) -> Any:
 _NEEDS = ("input", "weight", "bias")
 
 
-def _checked(needs: Iterable[str]) -> tuple[str, ...]:
-    """``needs`` as a tuple: an iterator can be looked at once."""
+def _wanted(needs: Iterable[str]) -> tuple[bool, ...]:
+    """Which of the three gradients ``needs`` asks for."""
+    if needs is _NEEDS:
+        return True, True, True
     try:
         names: tuple[Any, ...] = (None,) if isinstance(needs, str) else tuple(needs)
     except TypeError:
         names = (None,)
     if not all(isinstance(name, str) and name in _NEEDS for name in names):
         raise ValueError(f"needs must hold some of {_NEEDS}, got {needs!r}")
-    return names
+    return tuple(name in names for name in _NEEDS)
 
 
 def _make_backward(nd: int) -> Any:
@@ -207,8 +209,7 @@ def _make_backward(nd: int) -> Any:
         algorithm: str = "auto",
         needs: Iterable[str] = _NEEDS,
     ) -> ConvGrads:
-        needs = _checked(needs)
-        want = tuple(n in needs for n in _NEEDS)
+        want = _wanted(needs)
         steps = (stride, padding, dilation, groups)
         return ConvGrads(*backward(nd, grad_output, input, weight, *steps, padding_mode, flip, *want, algorithm))
 
@@ -279,8 +280,7 @@ def _make_transpose_backward(nd: int) -> Any:
         algorithm: str = "auto",
         needs: Iterable[str] = _NEEDS,
     ) -> ConvGrads:
-        needs = _checked(needs)
-        want = tuple(n in needs for n in _NEEDS)
+        want = _wanted(needs)
         steps = (stride, padding, output_padding, groups, dilation)
         return ConvGrads(*backward(nd, grad_output, input, weight, *steps, padding_mode, flip, *want, algorithm))
 

@@ -96,6 +96,13 @@ def test_numpy_s_sizes_are_sizes() -> None:
     assert nn.MaxPool2d(two).keeps_indices is nn.MaxPool2d(2).keeps_indices
 
 
+def test_one_metric() -> None:
+    assert train.evaluate(model(), SET, metrics="accuracy").keys() == {"loss", "accuracy"}  # no sequence of letters
+    assert train.evaluate(model(), SET, metrics=train.metrics.f1).keys() == {"loss", "f1"}
+    with pytest.raises(ValueError, match="metrics must be .*, got 'accurate'"):
+        train.evaluate(model(), SET, metrics="accurate")
+
+
 def test_labels_in_a_list() -> None:
     np.testing.assert_array_equal(nn.one_hot([1, 0], 2), [[0, 1], [1, 0]])  # type: ignore[arg-type]
 

@@ -89,8 +89,10 @@ METRICS: dict[str, Metric] = {
 
 
 def resolve(metrics: Any) -> dict[str, Metric]:
-    """Names or functions to ``{name: function}``. Raises ValueError for a name that is not in ``METRICS``."""
+    """Names or functions, or one of them, to ``{name: function}``. Raises ValueError for a name not in ``METRICS``."""
     chosen: dict[str, Metric] = {}
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = (metrics,)
     for metric in members("metrics", metrics, "names or functions"):
         if callable(metric):
             chosen[getattr(metric, "__name__", repr(metric))] = metric
