@@ -213,6 +213,16 @@ def test_workspace_is_bounded(case: Case, direction: str, dtype: Any) -> None:
     assert 0 < plan["workspace_bytes"] <= WORKSPACE and plan["shared_bytes"] <= SHARED
 
 
+@pytest.mark.parametrize("direction", ["forward", "grad_input"])
+def test_long_lines_under_many_taps(direction: str, dtype: Any) -> None:
+    def plan(channels: int, n: int, k: int, groups: int) -> Any:
+        shapes = (1, channels, n), (channels, channels // groups, k)
+        return fc.explain(*shapes, groups=groups, direction=direction, dtype=dtype)["algorithm"]
+
+    assert plan(1, 100_000, 500, 1) == plan(16, 20_000, 500, 16) == plan(8, 50_000, 47, 1) == "fft"
+    assert plan(1, 2_000, 64, 1) != "fft" != plan(16, 2_000, 31, 1)
+
+
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
 def test_planning_does_not_grow_with_the_kernel(direction: str, dtype: Any) -> None:
     def seconds() -> float:

@@ -7,6 +7,7 @@
 #include "base/range.hpp"
 #include "base/workspace.hpp"
 #include "conv/depthwise.hpp"
+#include "conv/fft_plan.hpp"
 #include "conv/index_map.hpp"
 #include "kernels/depthwise.hpp"
 
@@ -69,6 +70,21 @@ Range inner_outputs(const LineAxis& l, Range outputs) {
   return inner;
 }
 
+template <class T>
+double line_cost(const ConvProblem& p) {
+  return p.macs() / depthwise_kernels<T>().lanes * 0.6;
+}
+
+// Whether Fourier transforms take clearly less time, with what they need before they begin.
+template <class T>
+bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
+  constexpr double kBefore = 40e3;
+  const double line = line_cost<T>(p) / static_cast<double>(p.mb);
+  if (line < 3 * kBefore || !may_use_fft(p, algorithm)) return false;  // not worth a plan
+  const FftPlan plan = choose_fft<T>(algorithm, fft_axes(p), false);
+  return plan.applies() && plan.cost + kBefore < 0.8 * line;
+}
+
 }  // namespace
 
 template <class T>
@@ -82,7 +98,7 @@ bool use_line(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   if (a.stride != 1 || a.dilation != 1 || a.k < 2 || a.k > kMostTaps) return false;
   if (direction == Direction::backward_input && a.mode != Mode::zeros) return false;
   const LineAxis line(a, direction);
-  if (a.k > kFewTaps && use_lanes<T>(p, direction, algorithm)) return false;
+  if (a.k > kFewTaps && (use_lanes<T>(p, direction, algorithm) || is_fourier<T>(p, algorithm))) return false;
   // What conv/tiny.cpp sums takes its taps in turn.
   return line.outputs >= depthwise_kernels<T>().line_outputs && line.outputs * line.taps > kTiny;
 }
@@ -145,7 +161,7 @@ ConvPlan plan_line(const ConvProblem& p, Direction direction) {
   plan.block_pixels = l.piece();
   plan.workspace_bytes = bytes<T>(l);
   plan.threads = static_cast<int>(std::min<int64_t>(threads_for(2 * p.macs()), p.mb * p.groups * l.pieces));
-  plan.cost = p.macs() / depthwise_kernels<T>().lanes * 0.6;
+  plan.cost = line_cost<T>(p);
   return plan;
 }
 

@@ -171,8 +171,10 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
                    planes_transformed(a, p, p.depth_chunk) * (c.load + c.transform);
   const double dy = steps * rows * static_cast<double>(chunks) * (c.load + c.transform);
   const double far = beyond_cache(static_cast<double>(p.row_chunk * p.depth_chunk * p.inner_chunk * bytes));
+  // What is cut into parts is written and read once more, from beyond the L2 cache.
   p.cost = a.groups * (x + dy + steps * rows * terms * (c.accumulate * (1 + 1.5 * far) + 60) +
-                       rows * terms * (c.transform + c.store));
+                       rows * terms * (c.transform + c.store)) +
+           0.1 * static_cast<double>(p.shared_bytes) / static_cast<double>(std::max<int64_t>(a.images, 1));
 }
 
 template <class T>

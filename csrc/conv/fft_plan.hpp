@@ -61,7 +61,7 @@ struct FftPlan {
 // microsecond; few taps gain little by it.
 inline bool may_use_fft(Algorithm algorithm, double taps, double macs) {
   return algorithm == Algorithm::fft ||
-         (algorithm == Algorithm::automatic && taps >= 49 && macs >= (taps < 64 ? 8e6 : 1e6));
+         (algorithm == Algorithm::automatic && taps >= 32 && macs >= (taps < 64 ? 8e6 : 1e6));
 }
 inline bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
   return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));
