@@ -212,7 +212,7 @@ template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
   constexpr int64_t kFewRows = 6, kSomeRows = 8, kOfManyChannels = 3, kSquare = 4, kTinyImage = 256, kSmallImage = 1024,
                     kManyTaps = 25, kLeastImage = 64, kFewChannels = 8, kFewPairs = 4, kPairs = 16, kPairsOfMany = 9,
-                    kPairsOfSquares = 64, kPairsOfDoubles = 12, kSeveralTaps = 5, kImage = 4096, kTermsInTurn = 16,
+                    kPairsOfSquares = 64, kPairsOfDoubles = 12, kSeveralTaps = 5, kImage = 4096, kTermsInTurn = 8,
                     kTermsOfVolume = 6;
   const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
   const int64_t pixels = s.height * s.width;
