@@ -12,6 +12,7 @@ void register_conv_transpose(py::handle module);
 void register_packed_conv(py::handle module);
 void register_explain(py::handle module);
 void register_pool(py::handle module);
+void register_unpool(py::handle module);
 void register_pad(py::handle module);
 void register_layers(py::handle module);
 void register_filter(py::handle module);
@@ -22,7 +23,7 @@ int fill(PyObject* module) {
   try {
     isa_name();  // a processor or a FASTCONV_ISA that cannot work fails here, at import
     for (auto add : {register_runtime, register_conv, register_conv_transpose, register_packed_conv, register_explain,
-                     register_pool, register_pad, register_layers, register_filter})
+                     register_pool, register_unpool, register_pad, register_layers, register_filter})
       add(module);
     return 0;
   } catch (const std::runtime_error& error) {
