@@ -31,16 +31,24 @@ void share_planes(const View<const T>& dy, const View<T>& dx, Task task) {
 // are, because neighbouring windows often share a winner, and each addition would wait for the one before.
 template <class T>
 void scatter_given(const View<const T>& dy, const View<const int64_t>& indices, const View<T>& dx, bool add) {
-  const int64_t outputs = plane_size(dy), size = plane_size(dx);
+  const int64_t outputs = plane_size(dy), size = plane_size(dx), channels = dx.shape[1];
+  const bool adjacent = dx.stride[1] == size && (dx.shape[0] == 1 || dx.stride[0] == channels * size);
+  const int64_t together =
+      adjacent ? ceil_div(kPoolRun, std::max<int64_t>(1, size)) : 1;  // planes that are cleared at a time
   share_planes(dy, dx, [&](int64_t begin, int64_t end) {
     const T* from[kScattered];
     const int64_t* index[kScattered];
     T *to[kScattered], zero = 0;
-    for (int64_t i = begin; i < end;) {
+    for (int64_t i = begin, cleared = begin; i < end;) {
       const int count = add && end - i >= kScattered ? kScattered : 1;
       for (int j = 0; j < count; ++j, ++i) {
-        from[j] = plane_at(dy, i), index[j] = plane_at(indices, i), to[j] = plane_at(dx, i);
-        pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], size, 1, size);
+        const int64_t n = i / channels, c = i - n * channels;  // one division for all views
+        auto plane = [&](const auto& v) { return v.data + n * v.stride[0] + c * v.stride[1]; };
+        from[j] = plane(dy), index[j] = plane(indices), to[j] = plane(dx);
+        if (i < cleared) continue;
+        const int64_t some = std::min(together, end - i);
+        pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], 0, 1, some * size);
+        cleared += some;
       }
       const int64_t* wrong = count > 1 ? scatter_planes(from, index, to, outputs, size)
                                        : scatter_elements(from[0], index[0], outputs, to[0], size, add);
