@@ -415,7 +415,7 @@ constexpr PoolFunctions<T> functions() {
           PoolRuns<T>::fill,
           PoolGrads<T>::avg,
           &PoolTileTable<T>::functions,
-          &PoolPixelTable<T>::functions};
+          sizeof(T) == 4 ? &PoolPixelTable<float>::functions : nullptr};
 }
 
 const PoolKernels kPoolKernels = {functions<float>(), functions<double>()};

@@ -155,7 +155,7 @@ struct PoolFunctions {
   void (*fill_runs)(const T* values, int64_t values_step, T factor, T* to, int64_t step, int64_t count, int64_t n);
   void (*avg_grad)(const AvgGradStrip<T>&);
   const PoolTileFunctions<T>* tiles;
-  const PoolPixelFunctions* pixels;
+  const PoolPixelFunctions* pixels;  // null for double, which would double their bytes
 };
 
 struct PoolKernels {

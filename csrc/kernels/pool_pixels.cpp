@@ -154,7 +154,6 @@ const PoolPixelFunctions PoolPixelTable<T>::functions = {kLanes<T>, join_pixels<
                                                          join_pixels<Largest<T, MaxIndex>, T>,
                                                          join_pixels<Weighed<T>, T>, sum_pixels<T>};
 template struct PoolPixelTable<float>;
-template struct PoolPixelTable<double>;
 
 }  // namespace FASTCONV_ISA_NS
 }  // namespace fastconv

@@ -8,9 +8,7 @@
 namespace fastconv {
 namespace {
 
-const PoolPixelFunctions& functions_of(int64_t bytes) {
-  return *(bytes == 4 ? kernels().pool->f32.pixels : kernels().pool->f64.pixels);
-}
+const PoolPixelFunctions& functions() { return *kernels().pool->f32.pixels; }
 
 char* image_of(const AnyView& v, int64_t n) {
   return v.view.data ? v.view.data + n * v.view.stride[0] * v.bytes : nullptr;
@@ -72,7 +70,7 @@ bool is_even_box(const View<char>& v) {
 // Whether windows are small enough to be joined one by one, and lists of them beside the images; and planes have at
 // most `vectors` of elements, by measurement, or enough of them lie side by side already.
 bool takes_pixels(const PoolProblem& p, int64_t vectors, const AnyView* views, int count) {
-  if (p.starts_step > 0) return false;
+  if (p.starts_step > 0 || views[0].bytes != 4) return false;  // kernels of float alone
   double copied = 0, copied_else = 0;  // bytes of views that are not laid out so, and of those that are
   for (int i = 0; i < count; ++i) {
     const View<char>& v = views[i].view;
@@ -93,7 +91,7 @@ bool takes_pixels(const PoolProblem& p, int64_t vectors, const AnyView* views, i
   }
   const double planes = static_cast<double>(p.mb) * static_cast<double>(p.channels);
   if (in >= INT32_MAX || visits > 32 * in || 4 * (listed[0] * listed[1] + listed[2]) > planes * in) return false;
-  const int64_t lanes = functions_of(views[0].bytes).lanes;
+  const int64_t lanes = functions().lanes;
   return (p.channels >= lanes && in <= static_cast<double>(vectors * lanes)) || copied < 2.5 * copied_else;
 }
 
@@ -105,7 +103,7 @@ void sum_whole(const PoolProblem& p, double divisor, const AnyView& x, const Any
   const int64_t pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
   share_out(p.mb, bytes_moved<float>(p), [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
-      functions_of(x.bytes).sum_all(image_of(x, n), pixel_step(x.view), pixels, p.channels, divisor, image_of(y, n));
+      functions().sum_all(image_of(x, n), pixel_step(x.view), pixels, p.channels, divisor, image_of(y, n));
   });
 }
 
@@ -145,7 +143,7 @@ bool max_pool_pixels(const PoolProblem& p, AnyView x, AnyView y, AnyView index) 
   in_pixels(p, views, count, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, inputs_of, v[0], v[1]);
     if (count == 3) pool.find(v[2]);
-    pool.run(count == 3 ? functions_of(x.bytes).max_index : functions_of(x.bytes).max);
+    pool.run(count == 3 ? functions().max_index : functions().max);
   });
   return true;
 }
@@ -157,7 +155,7 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
   const bool listed = !is_regular(w) || w.stride > kPoolPicked;  // whose long windows are summed by vectors
   if (!takes_pixels(p, is_whole(p) ? 0 : vectors_of(p, 6), views, 2)) return false;
   if (is_whole(p) ? p.axis[0].in * p.axis[1].in * w.in > kPoolRun || !is_even_box(x.view)
-                  : listed && reach_bound(w, 1) >= 2 * functions_of(x.bytes).lanes)
+                  : listed && reach_bound(w, 1) >= 2 * functions().lanes)
     return false;
   in_pixels(p, views, 2, [&](const PoolProblem& g, const AnyView* v) {
     if (is_whole(g)) return sum_whole(g, common, v[0], v[1]);
@@ -170,7 +168,7 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
       for (int64_t o = 0; o < g.axis[a].out && common == 0; ++o)
         list.data()[o] = static_cast<double>(pool_divisor(g.axis[a], o, divisor.with_padding));
     }
-    pool.run(functions_of(x.bytes).sum);
+    pool.run(functions().sum);
   });
   return true;
 }
@@ -180,8 +178,8 @@ bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, 
   if (!takes_pixels(p, is_whole(p) ? 0 : vectors_of(p, 24), views, 2)) return false;
   in_pixels(p, views, 2, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, outputs_of, v[0], v[1]);
-    (dx.bytes == 4 ? weigh<float> : weigh<double>)(g, averaging, pool.axis);
-    pool.run(functions_of(dx.bytes).sum);
+    weigh<float>(g, averaging, pool.axis);
+    pool.run(functions().sum);
   });
   return true;
 }
@@ -191,7 +189,7 @@ bool max_pool_pixels_backward(const PoolProblem& p, AnyView dy, AnyView x, AnyVi
   AnyView views[] = {dy, index, dx, x};
   if (!takes_pixels(p, given ? 1 : vectors_of(p, 12), views, 4)) return false;
   if (!is_even_box(dy.view) || !is_even_box(dx.view) || (given && !is_even_box(index.view))) return false;
-  if (!given && p.channels < functions_of(dx.bytes).lanes) return false;
+  if (!given && p.channels < functions().lanes) return false;
   if (!given) std::copy_n(dy.view.shape, 5, views[1].view.shape);
   in_pixels(p, views, given ? 3 : 4, [&](const PoolProblem& g, const AnyView* v) {
     if (!given) {
@@ -199,9 +197,9 @@ bool max_pool_pixels_backward(const PoolProblem& p, AnyView dy, AnyView x, AnyVi
       none.view.data = nullptr;
       PixelPool pool(g, inputs_of, v[3], none);
       pool.find(v[1]);
-      pool.run(functions_of(dx.bytes).max_index);
+      pool.run(functions().max_index);
     }
-    (dx.bytes == 4 ? scatter_pixels<float> : scatter_pixels<double>)(g, v[0], v[1], v[2]);
+    scatter_pixels<float>(g, v[0], v[1], v[2]);
   });
   return true;
 }
