@@ -24,7 +24,7 @@ template <class T>
 Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
   const bool backward = direction == Direction::backward_input;
   if (!(backward && biased) && use_dense_layer<T>(p, direction, algorithm)) return Way::dense;
-  if (is_scale(p, direction, algorithm)) return Way::scale;
+  if (use_scale<T>(p, direction, algorithm)) return Way::scale;
   if (backward && !biased && Fold(p).pays<T>(algorithm)) return Way::folded;
   if (use_line<T>(p, direction, algorithm)) return Way::line;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
@@ -117,7 +117,7 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
     case Way::dense:
     case Way::scale:
       if (way == Way::dense ? run_dense_gradient(w, dy, dx)
-                            : run_scale<T>(p, Direction::backward_input, {dy, w, bias, dx}))
+                            : run_scale(p, Direction::backward_input, LaneCall<T>{dy, w, bias, dx}))
         break;
       [[fallthrough]];
     case Way::pieces: {  // what padding adds comes last, and the activation behind it
@@ -150,7 +150,7 @@ ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm a
       break;
   }
   ConvPlan plan = describe_pieces(p, direction, Operands<T>::imagined(p, direction, algorithm));
-  if (way == Way::scale) plan_scale<T>(p, direction, plan);
+  if (way == Way::scale) plan_scale(p, direction, plan);
   return plan;
 }
 

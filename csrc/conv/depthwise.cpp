@@ -216,7 +216,7 @@ bool depthwise_pays(const DepthwiseShape& s) {
                     kTermsOfVolume = 6;
   const bool registers = square_kernels<T>().many_registers;  // enough of them for all taps of a square
   const int64_t pixels = s.height * s.width;
-  if (s.in_turn && s.height > 1 && s.kernel_height > 1 && (!s.volume || pixels > kTinyImage) &&
+  if (s.in_turn && s.height > 1 && s.kernel_height > 1 && pixels > kTinyImage &&
       s.channels * s.taps <= 2 * (s.volume ? kTermsOfVolume : kTermsInTurn))
     return true;
   if (s.volume) {

@@ -17,7 +17,7 @@ GatherSum<T> direct_sum(const Operands<T>& c, const PieceBox& box) {
   s.y = c.y_of(box);
   s.accumulate = box.adds();
   s.bias = s.accumulate ? nullptr : c.first_bias();
-  s.spreads = c.y.stride[4] == 1 && box.w.step > 1;
+  s.spreads = c.y.stride[4] == 1 && box.w.step == 2;
   s.whole_h = box.h.whole;
   s.whole_w = box.w.whole;
   s.clamp = c.clamps;

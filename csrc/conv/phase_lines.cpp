@@ -8,7 +8,8 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kMostWays = 4;
-constexpr int64_t kLeastColumns = 10;  // of a phase: fewer do not repay planes of their own
+constexpr int64_t kLeastColumns = 20;     // of a phase: fewer do not repay planes of their own
+constexpr int64_t kMostBytes = 16 << 20;  // of all phases: scratch memory is bounded
 
 Piece on_its_own(const Piece& piece) {
   Piece p = piece;
@@ -32,7 +33,8 @@ bool PhaseLines<T>::suits(const Operands<T>& c, const Piece& d, const Piece& h, 
   bool suits =
       ways >= 2 && ways <= kMostWays && c.y.stride[4] == 1 && !d.adds && !h.adds && ws[0].map.outputs >= kLeastColumns;
   for (const Piece& w : ws) suits &= !w.adds && w.step == ways && w.map.taps() > 0;
-  return suits && d.map.taps() * h.map.taps() > 0;
+  return suits && d.map.taps() * h.map.taps() > 0 &&
+         PhaseLines(c, d, h, ws).elements() * static_cast<int64_t>(sizeof(T)) <= kMostBytes;
 }
 
 template <class T>

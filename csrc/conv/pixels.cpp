@@ -369,7 +369,7 @@ class Pixels {
     for (const Segment* g = begin; store && g != end; ++g) {
       if (s.whole_w) kernels.spread_zeros(y + g->y, row, own + g->at, pitch, mr, g->wide, g->below);
       else if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
-      else if (s.spreads) kernels.spread_tile(y + g->y, row, own + g->at, pitch, mr, g->length, step);
+      else if (s.spreads) kernels.spread_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
           for (int64_t i = 0; i < g->length; ++i) y[g->y + m * row + i * step] = own[m * pitch + g->at + i];

@@ -1,6 +1,7 @@
 #include "conv/weight_gradient.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -100,7 +101,8 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
   if (p.oc * p.ic == 0) return;
   if (p.mb * p.out_pixels() == 0) return fill_zeros(dw);
   if (use_dense_layer<T>(p, Direction::backward_weight, algorithm) && run_dense_gradient(x, turned(dy), dw)) return;
-  if (is_scale(p, Direction::backward_weight, algorithm)) return scale_weight_gradient(p, dy, x, dw);
+  if constexpr (std::is_same_v<T, float>)
+    if (is_scale(p, Direction::backward_weight, algorithm)) return scale_weight_gradient(p, dy, x, dw);
   if (use_winograd_weight<T>(p, algorithm)) return winograd_weight_gradient(p, dy, x, dw);
   if (const FftPlan plan = fourier_plan<T>(p, algorithm); plan.applies())
     return run_fft_gradient(fft_axes(p), dy, x, fft_weights(p, dw), plan);
@@ -117,9 +119,9 @@ template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (use_dense_layer<T>(p, Direction::backward_weight, algorithm))
     return plan_dense_layer<T>(p, Direction::backward_weight);
-  if (is_scale(p, Direction::backward_weight, algorithm)) {
+  if (use_scale<T>(p, Direction::backward_weight, algorithm)) {
     ConvPlan plan;
-    plan_scale<T>(p, Direction::backward_weight, plan);
+    plan_scale(p, Direction::backward_weight, plan);
     return plan;
   }
   if (use_winograd_weight<T>(p, algorithm)) return plan_winograd_weight<T>(p);

@@ -30,25 +30,25 @@ __attribute__((noinline)) void copy_tile(T* dst, int64_t ldd, const T* src, int6
   }
 }
 
-template <int S, class T>
-__attribute__((noinline)) void spread_rows(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows,
-                                           int64_t columns) {
-  constexpr int64_t VL = kLanes<T>;
-  const bool one_by_one = FASTCONV_VEC_BYTES < 64 && columns <= VL;
-  for (int64_t m = 0; m < rows; ++m, dst += ldd, src += lds)
-    if (one_by_one)
-      for (int64_t i = 0; i < columns; ++i) dst[S * i] = src[i];
-    else
-      for (int64_t i = 0; i < columns; i += VL) spread_lanes<S>(dst + S * i, src + i, S * (columns - i - 1) + 1);
-}
-
 template <class T>
-void spread_tile(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns, int64_t step) {
-  if (step == 2) return spread_rows<2>(dst, ldd, src, lds, rows, columns);
-  if (step == 3) return spread_rows<3>(dst, ldd, src, lds, rows, columns);
-  if (step == 4) return spread_rows<4>(dst, ldd, src, lds, rows, columns);
-  for (int64_t m = 0; m < rows; ++m, dst += ldd, src += lds)
-    for (int64_t i = 0; i < columns; ++i) dst[step * i] = src[i];
+void spread_tile(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns) {
+  constexpr int VL = kLanes<T>;
+  for (int64_t m = 0; m < rows; ++m, dst += ldd, src += lds) {
+    if (columns <= VL) {
+      for (int64_t i = 0; i < columns; ++i) dst[2 * i] = src[i];
+      continue;
+    }
+    for (int64_t i = 0; i + VL < columns; i += VL) {
+      T* d = dst + 2 * i;
+      const Vec<T> v = load(src + i), between = odd_lanes(load(d), load(d + VL));
+      store(d, zip_low(v, between));
+      store(d + VL, zip_high(v, between));
+    }
+    T* d = dst + 2 * (columns - VL) - 1;  // ends with the last element
+    const Vec<T> v = load(src + columns - VL), between = even_lanes(load(d), load(d + VL));
+    store(d, zip_low(between, v));
+    store(d + VL, zip_high(between, v));
+  }
 }
 
 template <class T>

@@ -180,11 +180,10 @@ struct ConvKernelsOf {
   void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride,
                           int64_t pixels, int64_t channels, int64_t padded);
   void (*copy_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
-  // dst[m * ldd + step * i] = src[m * lds + i], i in [0, columns): what lies between is left as it was, or read and
-  // written back. Reads of src may pass the last column by a vector.
-  void (*spread_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns, int64_t step);
-  // The same with a step of two and zeros between, in all of `wide` = 2 * columns or 2 * columns - 1 elements and,
-  // unless that is 0, in as many `below` elements further on. Reads of src may pass the last column by a vector.
+  // dst[m * ldd + 2 * i] = src[m * lds + i], i in [0, columns): what lies between is read and written back as it was.
+  void (*spread_tile)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t columns);
+  // The same with zeros between, in all of `wide` = 2 * columns or 2 * columns - 1 elements and, unless that is 0, in
+  // as many `below` elements further on. Reads of src may pass the last column by a vector.
   void (*spread_zeros)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t wide, int64_t below);
   void (*add_lines)(const LinesSum<T>&);
   void (*tiny)(const TinyConv<T>&);

@@ -66,8 +66,8 @@ constexpr DepthwiseKernelsOf<T> make_kernels() {
           {band_dots<T, 1>, band_dots<T, 4>, band_dots<T, most>},
           kLineVectors * kLanes<T>,
           kFused ? line<T> : nullptr,
-          scale<T>,
-          plane_dots<T>,
+          kFused && sizeof(T) == 4 ? scale<T> : nullptr,
+          kFused && sizeof(T) == 4 ? plane_dots<T> : nullptr,
           lane_sums<T>,
           unpack<T>};
 }

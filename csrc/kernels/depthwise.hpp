@@ -125,9 +125,9 @@ struct DepthwiseKernelsOf {
   void (*band[kBands])(const Band<T>&);
   void (*band_dots[kBands])(const BandDots<T>&);
   int64_t line_outputs;
-  void (*line)(const Line<T>&);  // null without fused multiply-add
-  void (*scale)(const ScaledPlanes<T>&);
-  void (*plane_dots)(const PlaneDots<T>&);
+  void (*line)(const Line<T>&);             // null without fused multiply-add
+  void (*scale)(const ScaledPlanes<T>&);    // null without fused multiply-add, and in float64
+  void (*plane_dots)(const PlaneDots<T>&);  // the same
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
   // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i].

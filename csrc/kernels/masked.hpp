@@ -108,33 +108,6 @@ struct RowPart {
   }
 };
 
-// Bits first, first + step, ... of a vector's.
-constexpr unsigned every_bit(int step, int64_t first) {
-  unsigned bits = 0;
-  for (; first < 16; first += step) bits |= 1u << first;
-  return bits;
-}
-// p[S * i] = src[i], of `n` elements at p that end with such a one: what is between stays as it is. A vector of src.
-template <int S, int K = 0, class T>
-FASTCONV_INLINE void spread_lanes(T* p, const T* src, int64_t n) {
-  constexpr int64_t VL = kLanes<T>, kFirst = (S - K * VL % S) % S;
-  if constexpr (K < S) {
-    if (n <= 0) return;
-#if defined(__AVX512F__)
-    constexpr unsigned kBits = every_bit(S, kFirst);
-    LaneRange<T> lanes(0, n < VL ? n : VL);
-    lanes.bits &= kBits;
-    const Vec<T> v = load(src);
-    store_lanes(p, put_between<S, K>(v, v, LanesOf<Vec<T>>{}), lanes);
-#else
-    if (n >= VL) store(p, put_between<S, K>(load(src), load(static_cast<const T*>(p)), LanesOf<Vec<T>>{}));
-    else
-      for (int64_t i = kFirst; i < n; i += S) p[i] = src[(K * VL + i) / S];
-#endif
-    spread_lanes<S, K + 1>(p + VL, src, n - VL);
-  }
-}
-
 // Arrays of more than the L2 cache holds are read, and written, a fifth to a third faster than the
 // processor fetches them by itself.
 template <int kToWrite = 0, class T>

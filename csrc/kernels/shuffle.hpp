@@ -68,13 +68,6 @@ FASTCONV_INLINE V zip_three(V a, V b, V c) {
   return zipped<kThird>(a, b, c, LanesOf<V>{});
 }
 
-// Vector K of those that have a lane of v as every S-th element, from the first on, and lanes of `old` between.
-template <int S, int K, class V, int... I>
-FASTCONV_INLINE V put_between(V v, V old, LaneList<I...>) {
-  constexpr int n = sizeof...(I), first = K * n;
-  return __builtin_shufflevector(v, old, ((first + I) % S == 0 ? (first + I) / S : n + I)...);
-}
-
 // Lanes S and on of a, then those of b.
 #if defined(__AVX512F__) && \
     !defined(__clang__)  // GCC would take the permutation, which needs an index and overwrites it
