@@ -98,13 +98,25 @@ Borrowing::Borrowing(Workspace* workspace)
 Borrowing::~Borrowing() { innermost_ = outer_; }
 Workspace* Borrowing::current() noexcept { return innermost_ ? innermost_->workspace_ : nullptr; }
 
-void* take_table(Workspace* from, size_t count, size_t item) {
-  if (count > PTRDIFF_MAX / item) throw std::bad_alloc();
-  return from ? from->take(count * item) : ::operator new(count* item);
+namespace {
+
+struct alignas(std::max_align_t) Origin {
+  Workspace* workspace;  // null: the heap
+  size_t bytes;
+};
+
+}  // namespace
+
+void* take_table(size_t count, size_t item) {
+  if (count > (PTRDIFF_MAX - sizeof(Origin)) / item) throw std::bad_alloc();
+  const Origin origin{Borrowing::current(), sizeof(Origin) + count * item};
+  void* const memory = origin.workspace ? origin.workspace->take(origin.bytes) : ::operator new(origin.bytes);
+  return new (memory) Origin(origin) + 1;
 }
-void give_table_back(Workspace* from, void* table, size_t bytes) noexcept {
-  if (from) from->give_back(table, bytes);
-  else ::operator delete(table);
+void give_table_back(void* table) noexcept {
+  Origin* const origin = static_cast<Origin*>(table) - 1;
+  if (origin->workspace) origin->workspace->give_back(origin, origin->bytes);
+  else ::operator delete(origin);
 }
 
 }  // namespace fastconv

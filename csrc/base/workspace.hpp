@@ -95,37 +95,30 @@ class Borrowing {
   Arena local_, shared_;
 };
 
-// Memory of a table: from the workspace, or where that is null, from the heap.
-void* take_table(Workspace* from, size_t count, size_t item);
-void give_table_back(Workspace* from, void* table, size_t bytes) noexcept;
+// Memory of a table of a call, from the same place as its arenas: the workspace, or the heap. Where it came from stands
+// before it.
+void* take_table(size_t count, size_t item);
+void give_table_back(void* table) noexcept;
 
-// Tables of a call, from the same place as its arenas.
 template <class T>
 class ScratchAllocator {
  public:
   using value_type = T;
-  using propagate_on_container_move_assignment = std::true_type;
-  using propagate_on_container_swap = std::true_type;
 
-  ScratchAllocator() noexcept : from_(Borrowing::current()) {}
+  ScratchAllocator() = default;
   template <class U>
-  ScratchAllocator(const ScratchAllocator<U>& other) noexcept : from_(other.from()) {}
+  ScratchAllocator(const ScratchAllocator<U>&) noexcept {}
 
-  T* allocate(size_t n) { return static_cast<T*>(take_table(from_, n, sizeof(T))); }
-  void deallocate(T* p, size_t n) noexcept { give_table_back(from_, p, n * sizeof(T)); }
-  ScratchAllocator select_on_container_copy_construction() const { return {}; }
-  Workspace* from() const { return from_; }
+  T* allocate(size_t n) { return static_cast<T*>(take_table(n, sizeof(T))); }
+  void deallocate(T* p, size_t) noexcept { give_table_back(p); }
   template <class U>
-  bool operator==(const ScratchAllocator<U>& other) const {
-    return from_ == other.from();
+  bool operator==(const ScratchAllocator<U>&) const {
+    return true;
   }
   template <class U>
-  bool operator!=(const ScratchAllocator<U>& other) const {
-    return from_ != other.from();
+  bool operator!=(const ScratchAllocator<U>&) const {
+    return false;
   }
-
- private:
-  Workspace* from_;
 };
 template <class T>
 using Vector = std::vector<T, ScratchAllocator<T>>;
@@ -134,15 +127,13 @@ using Vector = std::vector<T, ScratchAllocator<T>>;
 template <class T>
 class ScratchMemory {
  public:
-  explicit ScratchMemory(int64_t n) : size_(static_cast<size_t>(n)), data_(allocator_.allocate(size_)) {}
+  explicit ScratchMemory(int64_t n) : data_(static_cast<T*>(take_table(static_cast<size_t>(n), sizeof(T)))) {}
   ScratchMemory(const ScratchMemory&) = delete;
-  ~ScratchMemory() { allocator_.deallocate(data_, size_); }
+  ~ScratchMemory() { give_table_back(data_); }
   T* data() const { return data_; }
 
  private:
-  ScratchAllocator<T> allocator_;
-  size_t size_;
-  T* data_;
+  T* const data_;
 };
 
 }  // namespace fastconv

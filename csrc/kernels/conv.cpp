@@ -578,8 +578,10 @@ FASTCONV_INLINE void tiny_lines(const TinyConv<T>& p, Sums& sums) {
 template <class T>
 void tiny(const TinyConv<T>& p) {
 #if defined(__AVX2__)  // which reads parts of vectors
-  TinyVector<T> vector(p);
-  if (vector.suits()) return tiny_lines(p, vector);
+  if constexpr (sizeof(T) == 4) {
+    TinyVector<T> vector(p);
+    if (vector.suits()) return tiny_lines(p, vector);
+  }
 #endif
   TinySums<T> sums(p);
   tiny_lines(p, sums);

@@ -8,6 +8,8 @@
 namespace fastconv {
 namespace {
 
+constexpr int64_t kFoundAgain = 784;  // pixels of planes whose maxima are sought a second time: in more, row by row
+
 const PoolPixelFunctions& functions() { return *kernels().pool->f32.pixels; }
 
 char* image_of(const AnyView& v, int64_t n) {
@@ -189,7 +191,8 @@ bool max_pool_pixels_backward(const PoolProblem& p, AnyView dy, AnyView x, AnyVi
   AnyView views[] = {dy, index, dx, x};
   if (!takes_pixels(p, given ? 1 : vectors_of(p, 12), views, 4)) return false;
   if (!is_even_box(dy.view) || !is_even_box(dx.view) || (given && !is_even_box(index.view))) return false;
-  if (!given && p.channels < functions().lanes) return false;
+  if (!given && (p.channels < functions().lanes || p.axis[0].in * p.axis[1].in * p.axis[2].in > kFoundAgain))
+    return false;
   if (!given) std::copy_n(dy.view.shape, 5, views[1].view.shape);
   in_pixels(p, views, given ? 3 : 4, [&](const PoolProblem& g, const AnyView* v) {
     if (!given) {
