@@ -11,6 +11,7 @@ constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
+constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
 }  // namespace
@@ -28,7 +29,7 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
   ic = p.ic / p.groups;
   taps = p.taps();
   const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
-  expand[2] = dots_cycles(pixels_of_all, true) < dots_cycles(pixels_of_all, false);
+  expand[2] = kJoining * dots_cycles(pixels_of_all, true) < dots_cycles(pixels_of_all, false);
   dots = dots_cycles(pixels_of_all, expand[2]) < outer_cycles(pixels_of_all);
   threads = threads_for(2 * p.macs());
   cut_outputs_and_channels();
