@@ -164,12 +164,13 @@ py::object correlate_plane_py(py::handle input, py::handle kernel, bool turned, 
       kSmall = 1024;               // elements of planes and kernels that a convolution would take longer to begin with
   if (!is_plain_plane(input) || !is_plain_plane(kernel)) return py::none();
   const auto x = py::reinterpret_borrow<py::array>(input), given = py::reinterpret_borrow<py::array>(kernel);
-  if (x.itemsize() != given.itemsize() || (given.size() > kFewTaps && std::max(x.size(), given.size()) > kSmall))
-    return py::none();
+  if (given.size() > kFewTaps && std::max(x.size(), given.size()) > kSmall) return py::none();
   const Ends ends(given.shape(0), given.shape(1), turned, mode, cval, origin);
   if (!ends.plain) return py::none();
   Planes planes(input);
-  const py::array w = dense_array(kernel, "kernel");
+  py::array w = dense_array(kernel, "kernel");
+  if (is_f64(w) && !is_f64(x)) w = py::array_t<float, py::array::c_style | py::array::forcecast>(w);
+  if (is_f64(x) && !is_f64(w)) w = py::array_t<double, py::array::c_style | py::array::forcecast>(w);
   for (int i = 0; i < 2; ++i) ends.set(planes.p.axis[i], w.shape(i), i);
   return run_taps(planes, w);
 }
