@@ -34,13 +34,19 @@ void read_unpooled(PoolCall& c, py::handle kernel_size, py::handle stride, py::h
                    ", got ", repr_text(output_size)});
   }
 }
+
+// The indices, which have the input's shape.
+py::array input_positions(const PoolCall& c, py::handle indices) {
+  int64_t shape[5];
+  c.input_shape(shape);
+  return index_array(indices, shape, c.rank(), true);
+}
+
 py::object max_unpool_py(int nd, py::handle input, py::handle indices, py::handle kernel_size, py::handle stride,
                          py::handle padding, py::handle output_size, py::handle out) {
   PoolCall c(nd, input);
   read_unpooled(c, kernel_size, stride, padding, output_size);
-  int64_t shape[5];
-  c.input_shape(shape);
-  py::array at = index_array(indices, shape, c.rank(), true);
+  py::array at = input_positions(c, indices);
   const View<const int64_t> index = view_of<const int64_t>(at, nd, c.lead);
   return pool_forward(c, false, out, [&](auto x, auto y, auto) { max_unpool(x, index, y); });
 }
@@ -49,9 +55,7 @@ py::array max_unpool_backward_py(int nd, py::handle grad_output, py::handle inpu
                                  py::handle out) {
   PoolCall c(nd, input);
   read_unpooled(c, kernel_size, stride, padding, output_size);
-  int64_t shape[5];
-  c.input_shape(shape);
-  py::array at = index_array(indices, shape, c.rank(), true);
+  py::array at = input_positions(c, indices);
   const View<const int64_t> index = view_of<const int64_t>(at, nd, c.lead);
   return pool_backward(c, grad_output, py::none(), out,
                        [&](auto dy, auto, auto, auto dx) { max_unpool_backward(dy, index, dx); });

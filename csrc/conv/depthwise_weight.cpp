@@ -210,8 +210,6 @@ class Gradient : DepthwiseGradient<T> {
     b.columns = ceil_div(unit.columns.size(), kernels_.lanes);
     b.last = unit.columns.size() - (b.columns - 1) * kernels_.lanes;
     b.sums = sums;
-    if (in_place_ && fetch_ahead(w_.in, p_.mb * p_.ic * p_.axis[1].in * w_.in))
-      b.x_ahead = kRowsAhead * x_.stride[3], b.dy_ahead = kRowsAhead * b.dy_row;
     const int64_t dy_row = b.dy_row;
     unit.x->for_each_band(unit.rows.size(), kernels_.rows, false, lines,
                           [&](int64_t r, int64_t step, int64_t rows, int64_t kernel, const T* const* line) {

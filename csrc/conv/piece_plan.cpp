@@ -24,25 +24,42 @@ using PiecePlan = std::variant<WinogradPiece<T>, FftPiece<T>, DepthwisePiece<T>,
 
 constexpr int64_t kPassBytes = 2 << 20;  // of y, which several pieces pass over
 
-// The choice: it looks at one image and at no thread.
+enum class Engine : uint8_t { winograd, fft, line, depthwise, direct };
+
+// The choice: it looks at one image and at no thread. The plan is that of transforms, if they are it.
+template <class T>
+Engine choose_engine(const Operands<T>& c, const PieceBox& box, FftPlan& fft) {
+  if (WinogradPiece<T>::suits(c, box)) return Engine::winograd;
+  fft = plan_fft_piece(c, box);
+  if (fft.applies()) return Engine::fft;
+  if (const LineRows line(box.h, box.w); line.rows && DepthwisePiece<T>::suits(c, {box.d, line.h, line.w}))
+    return Engine::line;
+  return DepthwisePiece<T>::suits(c, box) ? Engine::depthwise : Engine::direct;
+}
+
+template <class T>
+bool takes_direct(const Operands<T>& c, const PieceBox& box) {
+  FftPlan fft;
+  return choose_engine(c, box, fft) == Engine::direct;
+}
+
 template <class T>
 PiecePlan<T> plan_piece(const Operands<T>& c, const PieceBox& box) {
   using Plan = PiecePlan<T>;
-  if (WinogradPiece<T>::suits(c, box)) return Plan(std::in_place_type<WinogradPiece<T>>, c, box);
-  if (const FftPlan fft = plan_fft_piece(c, box); fft.applies())
-    return Plan(std::in_place_type<FftPiece<T>>, c, box, fft);
-  if (const LineRows line(box.h, box.w); line.rows && DepthwisePiece<T>::suits(c, {box.d, line.h, line.w}))
-    return Plan(std::in_place_type<DepthwisePiece<T>>, c, line, box);
-  if (DepthwisePiece<T>::suits(c, box)) return Plan(std::in_place_type<DepthwisePiece<T>>, c, box);
+  FftPlan fft;
+  switch (choose_engine(c, box, fft)) {
+    case Engine::winograd:
+      return Plan(std::in_place_type<WinogradPiece<T>>, c, box);
+    case Engine::fft:
+      return Plan(std::in_place_type<FftPiece<T>>, c, box, fft);
+    case Engine::line:
+      return Plan(std::in_place_type<DepthwisePiece<T>>, c, LineRows(box.h, box.w), box);
+    case Engine::depthwise:
+      return Plan(std::in_place_type<DepthwisePiece<T>>, c, box);
+    case Engine::direct:
+      break;
+  }
   return Plan(std::in_place_type<DirectPiece<T>>, c, box);
-}
-
-// Whether that is the direct engine, whatever else of the box it takes.
-template <class T>
-bool takes_direct(const Operands<T>& c, const PieceBox& box) {
-  if (WinogradPiece<T>::suits(c, box) || plan_fft_piece(c, box).applies()) return false;
-  const LineRows line(box.h, box.w);
-  return !(line.rows && DepthwisePiece<T>::suits(c, {box.d, line.h, line.w})) && !DepthwisePiece<T>::suits(c, box);
 }
 
 // Plans one piece after another, and runs each plan or, if there is a `total`, adds its description to that.

@@ -9,8 +9,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kPackingRows = 160;  // reading x where it stands, across cache lines, costs them more than packing
-constexpr int64_t kFarApart =
-    8192;  // bytes: at such steps from channel to channel it costs any number of tiles but one
+constexpr int64_t kFarApart = 8192;    // bytes from channel to channel: then it costs any number of tiles but one
 constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kLargeBytes = 1 << 20;   // of an x that streams
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block

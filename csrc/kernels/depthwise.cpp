@@ -10,8 +10,8 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-// Lane i: the sum of vector i's lanes, added as add_lanes does. Every second vector first, from `step` vectors apart
-// on.
+// Lane i: the sum of vector i's lanes, added as add_lanes does. Every second vector first,
+// from `step` vectors apart on.
 template <class T, int N = kLanes<T>, int step = 1>
 FASTCONV_INLINE Vec<T> sums_of_vectors(const T* v) {
   if constexpr (N == 1) {

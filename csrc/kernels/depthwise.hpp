@@ -68,7 +68,6 @@ struct BandDots {
   int64_t run_count, taps;
   const T* dy;
   int64_t dy_row;
-  int64_t x_ahead, dy_ahead;  // as in Band
   int64_t columns, last;
   T* sums;
   int64_t rows;  // R, of kernels for any
