@@ -111,6 +111,35 @@ def test_a_disturbed_rival_leaves_no_ratio() -> None:
     assert ratio(row, ("torch",)) == 3.0
 
 
+def test_tables_of_the_pages() -> None:
+    from peerbench import pages
+    from peerbench.report import Report
+
+    slower, quicker = _row("forward", fastconv=8.0, torch=6.0, ncnn=9.0), _row("grad_input", fastconv=1.0, torch=3.0)
+    run: Any = Report("a command", None, "best", rows=[slower, quicker])  # type: ignore[arg-type]
+    tables = pages.tables(run)
+    assert "peers-threads" not in tables
+    assert tables["peers-behind"].splitlines()[2:] == ["| dense-3x3 | `a` | forward | 0.75 |"]
+    assert "| dense-3x3 | forward | 1 | 0 | 0 | `a` 0.30 |" in tables["peers-aims"]
+    assert "| dense-3x3 | 0.75 | 3 |  |" in pages.family_means(run, 1)
+    two = _row("grad_input", fastconv=0.6, torch=3.0)
+    two.threads = 2
+    run.rows.append(two)
+    assert pages.tables(run)["peers-scaling"].splitlines()[2:] == ["| `a` | input gradient | 1e+03 | 1.67 |"]
+
+
+def test_a_table_is_pasted_between_its_marks(tmp_path: Path) -> None:
+    from paste_tables import paste
+
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- table: a -->\nold\n<!-- end: a -->\n<!-- table: b -->\nkept\n<!-- end: b -->\n")
+    assert paste(page, "a", "| \\1 new |\n")
+    assert not paste(page, "c", "| lost |\n")
+    assert page.read_text() == (
+        "before\n<!-- table: a -->\n| \\1 new |\n<!-- end: a -->\n<!-- table: b -->\nkept\n<!-- end: b -->\n"
+    )
+
+
 def test_waiting_for_a_processor_is_seen() -> None:
     from peerbench.adapters import Call
     from peerbench.worker import measure

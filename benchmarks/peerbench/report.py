@@ -56,7 +56,8 @@ def columns(rows: Iterable[Row]) -> list[str]:
     return [p.name for p in PEERS if p.name in present]
 
 
-def _number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
+    """Three digits, or all before the point."""
     if value is None:
         return ""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
@@ -65,9 +66,9 @@ def _number(value: float | None) -> str:
 def cells(row: Row, names: list[str]) -> list[str]:
     """One line of the table, as :func:`header` names it."""
     problem = parse(row.line)
-    rates = [_rate(row, n, problem.flops) for n in names]
+    rates = [rate(row, n) for n in names]
     tail = (ratio(row, RIVALS), ratio(row, RIVALS, "fastconv-packed"), _roof(row), margin(row))
-    return [problem.name, str(problem), row.direction, str(row.threads), *rates, *map(_number, tail)]
+    return [problem.name, str(problem), row.direction, str(row.threads), *rates, *map(format_number, tail)]
 
 
 def _roof(row: Row) -> float | None:
@@ -75,13 +76,15 @@ def _roof(row: Row) -> float | None:
     return row.roofline / mine if mine and row.quiet(["fastconv"]) else None
 
 
-def _rate(row: Row, name: str, flops: int) -> str:
+def rate(row: Row, name: str) -> str:
+    """GFLOP/s of a peer, with a mark if they are wrong or were disturbed."""
     outcome = row.outcomes.get(name)
     if outcome is None or outcome.unsupported:
         return ""
     if outcome.failure:
         return "failed"
-    return _number(flops / outcome.seconds / 1e9) + "!" * outcome.mismatch + "~" * (not outcome.quiet)
+    gflops = parse(row.line).flops / outcome.seconds / 1e9
+    return format_number(gflops) + "!" * outcome.mismatch + "~" * (not outcome.quiet)
 
 
 def header(names: list[str]) -> list[str]:
@@ -107,14 +110,14 @@ def means(rows: list[Row]) -> Cells:
 def _group(rows: list[Row]) -> list[str]:
     def mean(value: Callable[[Row], float | None]) -> str:
         values = [v for v in map(value, rows) if v is not None]
-        return _number(geometric_mean(values)) if values else ""
+        return format_number(geometric_mean(values)) if values else ""
 
     margins = [m for m in map(margin, rows) if m is not None]
     best = [r for r in (ratio(row, RIVALS) for row in rows) if r is not None]
     return [
         mean(lambda row: ratio(row, RIVALS)),
         mean(lambda row: ratio(row, RIVALS, "fastconv-packed")),
-        _number(min(best, default=None)),
+        format_number(min(best, default=None)),
         mean(_roof),
         f"{sum(m >= 1 for m in margins)}/{len(margins)}" if margins else "",
     ]
@@ -157,12 +160,15 @@ def speedups(report: Report) -> Cells:
     for (line, direction), times in by_row.items():
         low, high = min(times), max(times)
         if high > low and times[low] >= 1e-3:
-            table.append([parse(line).name, direction, f"{times[low] * 1e3:.3g}", _number(times[low] / times[high])])
+            quicker = format_number(times[low] / times[high])
+            table.append([parse(line).name, direction, f"{times[low] * 1e3:.3g}", quicker])
     return table
 
 
-def _table(head: list[str], body: Cells) -> str:
-    lines = [head, ["---"] * len(head), *body]
+def markdown_table(head: list[str], body: Cells, left: int | None = None) -> str:
+    """A table; columns after the first ``left`` are numbers, and end at one place."""
+    rule = ["---" if left is None or i < left else "---:" for i in range(len(head))]
+    lines = [head, rule, *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -195,7 +201,7 @@ def markdown(report: Report) -> str:
     ]
     footprints = [f"{f >> 10} KiB" for f in next(iter(report.machine.bandwidth.values()))]
     behind = [
-        [parse(r.line).name, r.direction, str(r.threads), _number(q)]
+        [parse(r.line).name, r.direction, str(r.threads), format_number(q)]
         for r in report.rows
         if (q := ratio(r, RIVALS)) is not None and q < 1
     ]
@@ -204,20 +210,20 @@ def markdown(report: Report) -> str:
         f"`{report.command}`\n",
         f"{report.machine.cpu}; rung: {report.isa}. Peak ({report.machine.method}): {peak}.\n",
         "Copy bandwidth in GB/s by a thread's footprint (read and write counted):\n",
-        _table(["threads", *footprints], copies),
+        markdown_table(["threads", *footprints], copies),
         LEGEND,
         "## Geometric means\n",
-        _table(MEANS_HEADER, means(report.rows)),
+        markdown_table(MEANS_HEADER, means(report.rows)),
         "## Targets\n",
         SHORT_LEGEND,
-        _table(SHORT_HEADER, short(report.rows)),
+        markdown_table(SHORT_HEADER, short(report.rows)),
         "## Rows\n",
-        _table(header(names), [cells(row, names) for row in report.rows]),
+        markdown_table(header(names), [cells(row, names) for row in report.rows]),
     ]
     if behind:
-        parts += ["## Behind the best peer\n", _table(["name", "direction", "thr", "ratio"], behind)]
+        parts += ["## Behind the best peer\n", markdown_table(["name", "direction", "thr", "ratio"], behind)]
     if scaling := speedups(report):
-        parts += ["## Threads\n", _table(["name", "direction", "ms on one", "speed-up"], scaling)]
+        parts += ["## Threads\n", markdown_table(["name", "direction", "ms on one", "speed-up"], scaling)]
     parts += ["## What a call includes\n", *(f"- **{p.name}**: {p.includes}\n" for p in PEERS if p.name in names)]
     parts += ["\nVersions: " + ", ".join(f"{k} {v}" for k, v in report.versions.items()) + "\n"]
     if notes := _notes(report):
