@@ -26,7 +26,6 @@ class BlockShape {
  public:
   int64_t channel_stride() const { return channel_stride_; }
   int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
-  const Vector<int32_t>& tap_offset() const { return tap_offset_; }
   int64_t width(int axis) const { return layout_[axis].width; }
   const Box& box() const { return box_; }
 

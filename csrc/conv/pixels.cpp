@@ -292,6 +292,5 @@ void run_pixels(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, R
   template void run_pixels(const GatherSum<T>&, const GatherPlan&, const Box&, Range, Range);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv
