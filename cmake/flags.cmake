@@ -18,14 +18,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   set(FASTCONV_PLAIN_STRAIGHT ${FASTCONV_PLAIN} -fira-region=one)
 endif()
 
-# For what is looked at once a call. GCC would copy and clear memory by string instructions, which take their time to begin.
+# For what is looked at once a call.
 set(FASTCONV_SMALL -Os)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND FASTCONV_SMALL -fno-schedule-insns2)  # what is not shuffled repeats itself, and packs the better
-endif()
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
-  list(APPEND FASTCONV_SMALL -mmemcpy-strategy=unrolled_loop:256:noalign,libcall:-1:noalign
-    -mmemset-strategy=unrolled_loop:256:noalign,libcall:-1:noalign)
 endif()
 
 # fastconv_options(TARGET FLAG...): GCC's spelling of flags; clang-cl, which speaks Microsoft's, hands them on to clang.
@@ -44,6 +40,8 @@ function(fastconv_flags target)
   fastconv_options(${target} -Wall -Wextra -Wno-psabi -fno-math-errno)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     fastconv_options(${target} -fno-gnu-unique)  # the static library's copies of the standard library's tables would clash
+    # Functions that the linker sorts by name, so that those for float32 and float64 pack as one; constants without a symbol each.
+    fastconv_options(${target} -ffunction-sections -fno-merge-constants)
   endif()
   if(FASTCONV_WERROR)
     fastconv_options(${target} -Werror)

@@ -18,6 +18,16 @@ def integers(rng: np.random.Generator, shape: Sequence[int], dtype: Any, low: in
     return rng.integers(low, high + 1, size=tuple(shape)).astype(dtype)
 
 
+def numbers(rng: np.random.Generator, shape: Sequence[int], dtype: Any, low: int = -3, high: int = 3) -> Array:
+    """The same of any dtype: complex, bool, unsigned from 0 on."""
+    kind = np.dtype(dtype).kind
+    if kind == "c":
+        return integers(rng, shape, dtype) + 1j * integers(rng, shape, dtype)
+    if kind == "b":
+        return rng.integers(0, 2, shape).astype(bool)
+    return integers(rng, shape, dtype, 0 if kind == "u" else low, high)
+
+
 def assert_exact(got: Any, expected: Array, dtype: Any) -> None:
     assert type(got) is np.ndarray
     assert got.dtype == dtype
@@ -48,6 +58,16 @@ class Guarded:
 
     def assert_intact(self) -> None:
         assert (self.everything[self.outside] == GUARD).all(), "wrote outside of the array"
+
+
+def written(
+    function: Callable[..., Any], shape: Sequence[int], steps: Sequence[int] | None, *args: Any, **options: Any
+) -> Array:
+    """What a call writes to such an array, of its arguments' dtype; and that it writes nothing else."""
+    out = Guarded(shape, args[0].dtype, steps)
+    function(*args, **options, out=out.view)
+    out.assert_intact()
+    return np.ascontiguousarray(out.view)
 
 
 def _spread(a: Array, steps: Sequence[int]) -> Array:

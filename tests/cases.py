@@ -368,3 +368,13 @@ MODE_CASES = [
     ),
     *(Case((9, 7), (3, 3), 1, 1, 2, mode=mode, groups=8, batch=2) for mode in MODES),
 ]
+
+# Whose arguments are laid out in all ways.
+LAYOUT_CASES = [
+    Case((7, 19), (3, 3), 1, 1, batch=2, ic=3, oc=5),
+    Case((7, 18), (3, 2), 2, ((1, 3), (0, 9)), mode=("reflect", "circular"), batch=2, groups=2, ic=2, oc=3),
+    Case((9, 17), (3, 3), 1, 1, batch=1, groups=6),
+    Case((9, 17), (1, 1), batch=2, ic=17, oc=9),
+    Case((35,), (5,), 1, "same", batch=2, ic=4, oc=3),
+    Case((3, 5, 7), (3, 3, 3), 1, 1, mode="symmetric", batch=None, ic=2, oc=3, flip=True),
+]

@@ -9,7 +9,7 @@ import numpy as np
 import oracle
 import pytest
 from arrays import LAYOUTS, Array, Guarded, assert_exact, integers
-from cases import CONV, EMPTY, MODE_CASES, UGLY, Case, sample
+from cases import CONV, EMPTY, LAYOUT_CASES, MODE_CASES, UGLY, Case, sample
 
 import fastconv as fc
 
@@ -113,15 +113,6 @@ def test_no_input_channels_leave_the_bias(dtype: Any) -> None:
 
 
 # --- memory of the arguments ------------------------------------------------------------------------------------------
-
-LAYOUT_CASES = [
-    Case((7, 19), (3, 3), 1, 1, batch=2, ic=3, oc=5),
-    Case((7, 18), (3, 2), 2, ((1, 3), (0, 9)), mode=("reflect", "circular"), batch=2, groups=2, ic=2, oc=3),
-    Case((9, 17), (3, 3), 1, 1, batch=1, groups=6),
-    Case((9, 17), (1, 1), batch=2, ic=17, oc=9),
-    Case((35,), (5,), 1, "same", batch=2, ic=4, oc=3),
-    Case((3, 5, 7), (3, 3, 3), 1, 1, mode="symmetric", batch=None, ic=2, oc=3, flip=True),
-]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arrays import LAYOUTS, Array, Guarded, assert_exact, assert_same_bits
+from arrays import LAYOUTS, Array, assert_exact, assert_same_bits, written
 from cases import Case, sample
 from oracle import MODES
 from test_determinism import random, vars_of
@@ -230,16 +230,13 @@ def test_threads_batch_and_layout_change_no_bit(case: Case, algorithm: str, dtyp
 @pytest.mark.parametrize("case", [c for c in SPREAD if c.nd == 2], ids=str)
 def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], dtype: Any) -> None:
     x, w, b, g = case.data(dtype)
-    calls: tuple[tuple[Callable[[Array], Any], tuple[int, ...]], ...] = (
-        (lambda out: case.forward(x, w, b, algorithm="depthwise", out=out), case.output_shape),
-        (lambda out: case.grad_input(g, w, algorithm="depthwise", out=out), case.input_shape),
-        (lambda out: case.grad_weight(g, x, algorithm="depthwise", out=out), case.weight_shape),
+    calls: tuple[tuple[Callable[..., Any], tuple[int, ...], tuple[Array, ...]], ...] = (
+        (case.forward, case.output_shape, (x, w, b)),
+        (case.grad_input, case.input_shape, (g, w)),
+        (case.grad_weight, case.weight_shape, (g, x)),
     )
-    for call, shape in calls:
-        guarded = Guarded(shape, dtype, steps)
-        call(guarded.view)
-        guarded.assert_intact()
-        assert_same_bits(np.ascontiguousarray(guarded.view), call(np.empty(shape, dtype)))
+    for call, shape, args in calls:
+        assert_same_bits(written(call, shape, steps, *args, algorithm="depthwise"), call(*args, algorithm="depthwise"))
 
 
 PIECES = [

@@ -8,6 +8,7 @@ from importlib import import_module
 from itertools import product
 from typing import Any
 
+import arrays
 import numpy as np
 import pytest
 from arrays import LAYOUTS, integers
@@ -23,12 +24,7 @@ SHAPES = [(1,), (2,), (7,), (1, 1), (5, 6), (1, 8), (9, 2), (3, 4, 5), (2, 1, 3)
 
 
 def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
-    kind = np.dtype(dtype).kind
-    if kind == "c":
-        return integers(rng, shape, dtype) + 1j * integers(rng, shape, dtype)
-    if kind == "b":
-        return rng.integers(0, 2, shape).astype(bool)
-    return integers(rng, shape, dtype, 0 if kind == "u" else -40, 100)
+    return arrays.numbers(rng, shape, dtype, -40, 100)
 
 
 def agree(name: str, *args: Any, **options: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arrays import LAYOUTS, integers
+from arrays import LAYOUTS, integers, numbers
 
 import fastconv
 from fastconv import signal
@@ -34,16 +34,6 @@ SHAPES = [  # of in1 and in2
     ((2, 2, 2), (3, 4, 5)),
     ((3, 2, 4), (1, 3, 1)),
 ]
-
-
-def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
-    kind = np.dtype(dtype).kind
-    if kind == "c":
-        return integers(rng, shape, dtype) + 1j * integers(rng, shape, dtype)
-    if kind == "b":
-        return rng.integers(0, 2, shape).astype(bool)
-    low = 0 if kind == "u" else -3
-    return integers(rng, shape, dtype, low, 3)
 
 
 def agree(ours: Any, theirs: Any, *args: Any, **options: Any) -> None:

@@ -73,27 +73,28 @@ struct Taps {
   }
 };
 
-py::array run_axes(const Planes& planes, Filter filter, const void* height, const void* width) {
+// filter(x, y), in the type of the planes.
+template <class F>
+py::array run(const Planes& planes, F filter) {
   const void* x = planes.x.data();
   py::array y = planes.y;
   void* to = y.mutable_data();
   run_released(is_f64(planes.x), [&](auto zero) {
     using T = decltype(zero);
-    filter_axes<T>(planes.p, filter, static_cast<const T*>(x), static_cast<const T*>(height),
-                   static_cast<const T*>(width), static_cast<T*>(to));
+    filter(static_cast<const T*>(x), static_cast<T*>(to));
   });
   return y;
 }
 
-py::array run_taps(const Planes& planes, const py::array& kernel) {
-  const void *x = planes.x.data(), *weights = kernel.data();
-  py::array y = planes.y;
-  void* to = y.mutable_data();
-  run_released(is_f64(planes.x), [&](auto zero) {
-    using T = decltype(zero);
-    filter_taps<T>(planes.p, static_cast<const T*>(x), static_cast<const T*>(weights), static_cast<T*>(to));
+py::array run_axes(const Planes& planes, Filter filter, const void* height, const void* width) {
+  return run(planes, [&](const auto* x, auto* y) {
+    filter_axes(planes.p, filter, x, static_cast<decltype(x)>(height), static_cast<decltype(x)>(width), y);
   });
-  return y;
+}
+
+py::array run_taps(const Planes& planes, const py::array& kernel) {
+  const void* weights = kernel.data();
+  return run(planes, [&](const auto* x, auto* y) { filter_taps(planes.p, x, static_cast<decltype(x)>(weights), y); });
 }
 
 py::array filter_axes_py(py::handle input, py::handle kind, py::handle height, py::handle width,

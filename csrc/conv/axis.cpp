@@ -24,7 +24,7 @@ struct SharedShape {
   int64_t low, segments, reach;  // smallest offset, residues in use, largest shift
 };
 
-SharedShape shared_shape(const AxisMap& map) {
+SharedShape shape_of(const AxisMap& map) {
   auto [lo, hi] = std::minmax_element(map.offset.begin(), map.offset.end());
   SharedShape s{*lo, 0, (*hi - *lo) / map.stride};
   if (map.stride <= 64) {
@@ -40,8 +40,11 @@ SharedShape shared_shape(const AxisMap& map) {
   return s;
 }
 
-bool worth_sharing(const AxisMap& map, const SharedShape& s, int64_t outputs) {
-  return s.segments * (outputs + s.reach) < map.taps() * outputs || map.taps() == 1;
+// Of no segments where the layout is none, or an expanded one is smaller.
+SharedShape shared_shape(const AxisMap& map, int64_t outputs, bool expand) {
+  if (map.offset.empty() || map.tabulated() || expand) return {};
+  const SharedShape s = shape_of(map);
+  return s.segments * (outputs + s.reach) < map.taps() * outputs || map.taps() == 1 ? s : SharedShape{};
 }
 
 // The sources first, first + stride, ... of n entries; returns those within the input, which are found without a look
@@ -58,39 +61,33 @@ Range fill_sources(const AxisMap& map, int64_t first, int64_t n, int64_t* source
 }  // namespace
 
 LayoutSize layout_size(const AxisMap& map, int64_t outputs, bool expand) {
-  if (!map.offset.empty() && !map.tabulated() && !expand) {
-    SharedShape s = shared_shape(map);
-    if (worth_sharing(map, s, outputs)) return {s.segments, outputs + s.reach};
-  }
-  return {map.taps(), outputs};
+  const SharedShape s = shared_shape(map, outputs, expand);
+  return s.segments ? LayoutSize{s.segments, outputs + s.reach} : LayoutSize{map.taps(), outputs};
 }
 
 AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expand) {
   AxisLayout l;
   const int64_t n = end - begin, taps = map.taps();
-  const LayoutSize size = layout_size(map, n, expand);
+  const SharedShape shared = shared_shape(map, n, expand);
   l.outputs = n;
-  l.segments = size.segments;
-  l.width = size.width;
+  l.segments = shared.segments ? shared.segments : taps;
+  l.width = n + shared.reach;
   l.step = map.stride;
   l.segment.resize(static_cast<size_t>(taps));
   l.shift.resize(static_cast<size_t>(taps));
   l.source.resize(static_cast<size_t>(l.entries()));
   l.inner.reserve(static_cast<size_t>(l.segments));
-  if (taps == 0) return l;
-  const bool shared = !map.tabulated() && !expand && worth_sharing(map, shared_shape(map), n);
-  if (shared) {
-    const int64_t low = shared_shape(map).low;
+  if (shared.segments) {
     Vector<int64_t> residues;  // in order of first use
     for (int64_t t = 0; t < taps; ++t) {
-      const int64_t u = map.offset[static_cast<size_t>(t)] - low, residue = u % map.stride;
+      const int64_t u = map.offset[static_cast<size_t>(t)] - shared.low, residue = u % map.stride;
       auto at = std::find(residues.begin(), residues.end(), residue);
       if (at == residues.end()) at = residues.insert(at, residue);
       l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(at - residues.begin());
       l.shift[static_cast<size_t>(t)] = static_cast<int32_t>(u / map.stride);
     }
     for (int64_t s = 0; s < l.segments; ++s)
-      l.inner.push_back(fill_sources(map, begin * map.stride + low + residues[static_cast<size_t>(s)], l.width,
+      l.inner.push_back(fill_sources(map, begin * map.stride + shared.low + residues[static_cast<size_t>(s)], l.width,
                                      l.source.data() + s * l.width));
     return l;
   }

@@ -302,6 +302,5 @@ void run_batch_lanes(const GatherSum<T>& s, const BatchPlan& plan) {
   template void run_batch_lanes(const GatherSum<T>&, const BatchPlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

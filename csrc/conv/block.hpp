@@ -21,17 +21,11 @@ struct Box {  // outputs [begin, end) of each axis, and images
   int64_t pixels() const { return images() * extent(0) * extent(1) * extent(2); }
 };
 
-template <class T>
-class Block {
+// Where everything stands: of elements of any type.
+class BlockShape {
  public:
-  // A block may be x itself if the `past` elements behind its last line, which tiles read, are x's too. Where many rows
-  // read it, a copy is worth while that is `aligned`: there only if it has one tap and its lines begin at vectors.
-  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, int64_t past,
-        bool aligned = false);
-
   int64_t channel_stride() const { return channel_stride_; }
   int64_t taps() const { return static_cast<int64_t>(tap_offset_.size()); }
-  const Vector<int32_t>& tap_offset() const { return tap_offset_; }
   int64_t width(int axis) const { return layout_[axis].width; }
   const Box& box() const { return box_; }
 
@@ -46,18 +40,12 @@ class Block {
   int64_t elements(int64_t channels) const { return in_place_ ? 0 : channels * channel_stride_ + kSlack; }
   static constexpr int64_t kSlack = (kMaxVectors + 1) * 16;
 
-  // clear() writes the zeros of a block, pack() the other values: channels [c0, c0 + channels) of x. A block that is
-  // packed again needs no clearing: its zeros stand where they stood. pack() returns where the block is: dst, or x
-  // itself where its memory is such a block already (whole rows without padding or stride).
-  void clear(int64_t channels, T* dst) const;
-  const T* pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
-
   bool in_place() const { return in_place_; }
 
   // The same outputs of the next images.
   void next_images() {
     const int64_t n = box_.images();
-    x_.data += n * x_.stride[0];
+    x_.data += n * x_.stride[0] * bytes_;
     box_.image0 += n;
     box_.image1 += n;
   }
@@ -66,20 +54,16 @@ class Block {
   // vectors, and no more than is wanted passes through the caches. left_out() is where they stand in x, side by side.
   void leave_out(int64_t pixels);
   bool leaves_out() const { return leaves_out_; }
-  const T* left_out(int64_t c, int64_t image) const {
-    return x_.data + c * x_.stride[1] + lines_[static_cast<size_t>(image)].src + runs_[0].src + runs_[0].length;
-  }
 
- private:
-  void find_lines();
-  void join_lines();
-  bool stands_in_x(int64_t past, bool aligned) const;
+ protected:
+  BlockShape(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const char>& x, int64_t bytes,
+             int64_t past, bool aligned);
+  // Whether there is but a line an image, as those of a 1x1 kernel are: all channels of a line are copied at once.
   bool copies_lines() const;
-  void copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
-  void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 
   Box box_;
-  View<const T> x_;
+  View<const char> x_;  // strides count elements
+  int64_t bytes_;       // of one
   AxisLayout layout_[3];
   Vector<int32_t> tap_offset_;
   int64_t image_ = 0, plane_ = 0, channel_stride_ = 0;
@@ -88,6 +72,42 @@ class Block {
   Vector<int32_t> empty_lines_;  // lines of zeros
   Vector<PackRun> gaps_;         // zeros within the other lines
   bool in_place_ = false, leaves_out_ = false;
+
+ private:
+  void find_lines();
+  void join_lines();
+  bool stands_in_x(int64_t past, bool aligned) const;
+};
+
+template <class T>
+class Block : public BlockShape {
+ public:
+  // A block may be x itself if the `past` elements behind its last line, which tiles read, are x's too. Where many rows
+  // read it, a copy is worth while that is `aligned`: there only if it has one tap and its lines begin at vectors.
+  Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, int64_t past,
+        bool aligned = false)
+      : BlockShape(axes, box, expand, of_bytes(x), sizeof(T), past, aligned) {}
+
+  // clear() writes the zeros of a block, pack() the other values: channels [c0, c0 + channels) of x. A block that is
+  // packed again needs no clearing: its zeros stand where they stood. pack() returns where the block is: dst, or x
+  // itself where its memory is such a block already (whole rows without padding or stride).
+  void clear(int64_t channels, T* dst) const;
+  const T* pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
+
+  const T* left_out(int64_t c, int64_t image) const {
+    return x() + c * x_.stride[1] + lines_[static_cast<size_t>(image)].src + runs_[0].src + runs_[0].length;
+  }
+
+ private:
+  static View<const char> of_bytes(const View<const T>& x) {
+    View<const char> v;
+    v.data = reinterpret_cast<const char*>(x.data);
+    for (int i = 0; i < 5; ++i) v.shape[i] = x.shape[i], v.stride[i] = x.stride[i];
+    return v;
+  }
+  const T* x() const { return reinterpret_cast<const T*>(x_.data); }
+  void copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
+  void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 };
 
 // Elements a channel of the block takes.

@@ -265,6 +265,5 @@ void run_columns_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2], c
                                  int64_t, int64_t);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

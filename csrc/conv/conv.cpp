@@ -135,6 +135,5 @@ ConvPlan plan_conv(const ConvProblem& p, Direction direction, Algorithm algorith
   template ConvPlan plan_conv<T>(const ConvProblem&, Direction, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -162,6 +162,5 @@ ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm a
                                    Activation, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

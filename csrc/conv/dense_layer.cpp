@@ -182,6 +182,5 @@ ConvPlan plan_dense_layer(const ConvProblem& p, Direction direction) {
   template ConvPlan plan_dense_layer<T>(const ConvProblem&, Direction);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -337,6 +337,5 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

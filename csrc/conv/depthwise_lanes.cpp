@@ -207,6 +207,5 @@ ConvPlan plan_lanes(const ConvProblem& p, Direction direction) {
   template ConvPlan plan_lanes<T>(const ConvProblem&, Direction);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -174,6 +174,5 @@ ConvPlan plan_lanes_weight(const ConvProblem& p) {
   template ConvPlan plan_lanes_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

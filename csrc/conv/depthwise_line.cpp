@@ -171,6 +171,5 @@ ConvPlan plan_line(const ConvProblem& p, Direction direction) {
   template ConvPlan plan_line<T>(const ConvProblem&, Direction);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -172,6 +172,5 @@ ConvPlan plan_spread(const ConvProblem& p) {
   template ConvPlan plan_spread<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -177,6 +177,5 @@ bool has_small_squares(const ConvProblem& p) {
   template bool has_small_squares<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

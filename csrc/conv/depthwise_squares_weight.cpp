@@ -171,6 +171,5 @@ ConvPlan plan_squares_weight(const ConvProblem& p) {
   template ConvPlan plan_squares_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -285,6 +285,5 @@ ConvPlan plan_depthwise_weight(const ConvProblem& p) {
   template ConvPlan plan_depthwise_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

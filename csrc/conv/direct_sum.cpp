@@ -79,6 +79,5 @@ bool better_in_place(const GatherSum<T>& s, const WeightRows<T>& rows, const Tap
   template bool better_in_place(const GatherSum<T>&, const WeightRows<T>&, const TapBox&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -160,6 +160,5 @@ void run_fft_gradient(const FftAxes& axes, View<const T> dy, View<const T> x, co
   template void run_fft_gradient(const FftAxes&, View<const T>, View<const T>, const FftWeights<T>&, const FftPlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

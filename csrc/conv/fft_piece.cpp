@@ -36,6 +36,5 @@ FftPiece<T>::FftPiece(const Operands<T>& c, const PieceBox& box, const FftPlan& 
   template class FftPiece<T>;
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -7,7 +7,6 @@
 #include "base/parallel.hpp"
 #include "base/range.hpp"
 #include "conv/fft_taps.hpp"
-#include "kernels/conv.hpp"
 
 namespace fastconv {
 namespace {
@@ -65,13 +64,12 @@ Vector<Cut> cuts(const AxisMap& map, const FftTaps& t) {
 }
 
 // Estimated cycles of the parts of the work, by complex vectors of a tile; fitted to measurements.
-template <class T>
 struct Costs {
   double transform, load, store, multiply, accumulate;
-  explicit Costs(const FftPlan& p) {
+  Costs(FftElement element, const FftPlan& p) {
     const double points = static_cast<double>(p.rows * p.columns), kept = static_cast<double>(p.kept * p.columns),
-                 each = 1.0 / conv_kernels<T>().lanes;
-    const double megabytes = 2e-6 * kept * sizeof(T);
+                 each = 1.0 / static_cast<double>(element.lanes);
+    const double megabytes = 2e-6 * kept * static_cast<double>(element.bytes);
     const double miss = 1 + std::max(0.0, 0.15 * std::log2(4 * megabytes));  // several spectra share the L2 cache
     const double passes = (static_cast<double>(p.rows * p.width) + kept) / 2;
     transform = passes * each * miss * (3.3 * std::log2(points) + (p.line ? 12 : p.real ? 18 : 8)) + (p.line ? 0 : 250);
@@ -104,9 +102,8 @@ double planes_transformed(const FftAxes& a, const FftPlan& p, int64_t taps) {
 }
 
 // The chunks of a plan whose tiles are given, its memory and its cost.
-template <class T>
-void complete_forward(const FftAxes& a, FftPlan& p) {
-  const int64_t bytes = p.spectrum() * static_cast<int64_t>(sizeof(T)), inner = p.terms / a.axis[0].taps(),
+void complete_forward(FftElement element, const FftAxes& a, FftPlan& p) {
+  const int64_t bytes = p.spectrum() * element.bytes, inner = p.terms / a.axis[0].taps(),
                 most = std::max<int64_t>(1, kWorkspaceBytes / bytes - 2);
   p.inner_chunk = std::min(inner, most);
   p.depth_chunk = 1;
@@ -121,7 +118,7 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
   p.planes = planes_kept(a, p.depth_chunk, p.batch);
   p.workspace_bytes = spectra(p.batch) * bytes + p.table_bytes();
   p.shared_bytes = p.group_chunk * p.row_chunk * chunk * bytes;
-  const Costs<T> c(p);
+  const Costs c(element, p);
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const double far = beyond_cache(static_cast<double>(p.row_chunk * chunk * bytes));  // of the transformed weights
@@ -138,9 +135,8 @@ void complete_forward(const FftAxes& a, FftPlan& p) {
                        rows * terms * (c.load * (1 + 1.5 * far) + c.transform));
 }
 
-template <class T>
-void complete_gradient(const FftAxes& a, FftPlan& p) {
-  const int64_t bytes = p.spectrum() * static_cast<int64_t>(sizeof(T)), inner = p.terms / a.axis[0].taps(),
+void complete_gradient(FftElement element, const FftAxes& a, FftPlan& p) {
+  const int64_t bytes = p.spectrum() * element.bytes, inner = p.terms / a.axis[0].taps(),
                 most = kWorkspaceBytes / bytes;
   auto needs = [&](int64_t rows, int64_t terms, int64_t depth) {
     return 1 + rows + planes_kept(a, depth) * terms + rows * depth * terms;
@@ -162,7 +158,7 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
             ceil_div(inner, p.inner_chunk);
   p.parts = power_of_two_within(std::max<int64_t>(1, std::min(a.images * p.steps() / 2, kLeastParts / p.tasks)));
   p.shared_bytes = p.parts > 1 ? p.tasks * p.parts * p.row_chunk * p.depth_chunk * p.inner_chunk * bytes : 0;
-  const Costs<T> c(p);
+  const Costs c(element, p);
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const int64_t depth_chunks = ceil_div(a.axis[0].taps(), p.depth_chunk),
@@ -177,13 +173,12 @@ void complete_gradient(const FftAxes& a, FftPlan& p) {
            0.1 * static_cast<double>(p.shared_bytes) / static_cast<double>(std::max<int64_t>(a.images, 1));
 }
 
-template <class T>
-FftPlan plan_fft(const FftAxes& a, bool gradient) {
+FftPlan plan_fft(FftElement element, const FftAxes& a, bool gradient) {
   FftPlan best;
   if (a.channels * a.rows == 0) return best;
   for (const AxisMap& map : a.axis)
     if (map.tabulated() || map.taps() == 0 || map.outputs == 0 || !evenly_spaced(map)) return best;
-  const int64_t most = kSpectrumBytes / static_cast<int64_t>(2 * sizeof(T)) / (gradient ? 2 : 1);
+  const int64_t most = kSpectrumBytes / (2 * element.bytes) / (gradient ? 2 : 1);
   const FftTaps h_taps(a.axis[1]), w_taps(a.axis[2]);
   auto consider = [&](bool line, int64_t rows, int64_t columns, const Cut* h, const Cut& w) {
     FftPlan p;
@@ -201,10 +196,10 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
     for (bool real : {false, true}) {
       if (real && line) continue;
       p.real = real;
-      if (real) p.kept = round_up(rows / 2 + 1, conv_kernels<T>().lanes);
-      if (real) p.width = round_up(columns / 2, conv_kernels<T>().lanes);
-      if (gradient) complete_gradient<T>(a, p);
-      else complete_forward<T>(a, p);
+      if (real) p.kept = round_up(rows / 2 + 1, element.lanes);
+      if (real) p.width = round_up(columns / 2, element.lanes);
+      if (gradient) complete_gradient(element, a, p);
+      else complete_forward(element, a, p);
       if (p.cost < best.cost) best = p;
     }
   };
@@ -216,7 +211,7 @@ FftPlan plan_fft(const FftAxes& a, bool gradient) {
     const int64_t columns = int64_t(1) << static_cast<int>(std::log2(n)) / 2;
     if (n / columns <= kFftMost) consider(true, n / columns, columns, nullptr, Cut(a.axis[2], w_taps, n));
   }
-  best.threads = threads_for(best.cost * static_cast<double>(a.images) * 2 * conv_kernels<T>().lanes);
+  best.threads = threads_for(best.cost * static_cast<double>(a.images) * 2 * static_cast<double>(element.lanes));
   return best;
 }
 
@@ -235,14 +230,13 @@ FftAxes fft_axes(const ConvProblem& p) {
           p.oc / p.groups};
 }
 
-template <class T>
-FftPlan choose_fft(Algorithm algorithm, const FftAxes& a, bool gradient, double least_direct) {
-  const FftPlan plan = plan_fft<T>(a, gradient);
+FftPlan choose_fft(FftElement element, Algorithm algorithm, const FftAxes& a, bool gradient, double least_direct) {
+  const FftPlan plan = plan_fft(element, a, gradient);
   if (algorithm == Algorithm::fft) return plan;
   double macs = static_cast<double>(a.groups * a.rows) * static_cast<double>(a.channels);
   for (const AxisMap& map : a.axis) macs *= static_cast<double>(map.taps()) * static_cast<double>(map.outputs);
   const double share = a.rows > 1 ? std::min(0.85, 0.17 * static_cast<double>(a.rows) + 0.14) : gradient ? 0.36 : 0.45;
-  const double direct = std::max(least_direct, macs / (2 * conv_kernels<T>().lanes * share));
+  const double direct = std::max(least_direct, macs / (static_cast<double>(2 * element.lanes) * share));
   return plan.cost < 0.78 * direct ? plan : FftPlan{};
 }
 
@@ -259,8 +253,5 @@ ConvPlan describe_fft(const FftPlan& part, double images) {
   plan.cost = images * part.cost;
   return plan;
 }
-
-template FftPlan choose_fft<float>(Algorithm, const FftAxes&, bool, double);
-template FftPlan choose_fft<double>(Algorithm, const FftAxes&, bool, double);
 
 }  // namespace fastconv

@@ -66,11 +66,18 @@ inline bool may_use_fft(Algorithm algorithm, double taps, double macs) {
 inline bool may_use_fft(const ConvProblem& p, Algorithm algorithm) {
   return p.macs() > 0 && may_use_fft(algorithm, static_cast<double>(p.taps()), p.macs() / static_cast<double>(p.mb));
 }
+// What a plan knows of the type.
+struct FftElement {
+  int64_t bytes, lanes;  // of a real number, and in a vector
+};
 // The plan where `algorithm` asks for it, or leaves the choice open and it is clearly cheaper; else one that does not
 // apply. `gradient`: of the weight gradient (dy in y's place). The direct algorithm takes `least_direct` cycles an
 // image or more.
+FftPlan choose_fft(FftElement element, Algorithm algorithm, const FftAxes& axes, bool gradient, double least_direct);
 template <class T>
-FftPlan choose_fft(Algorithm algorithm, const FftAxes& axes, bool gradient, double least_direct = 0);
+FftPlan choose_fft(Algorithm algorithm, const FftAxes& axes, bool gradient, double least_direct = 0) {
+  return choose_fft({sizeof(T), conv_kernels<T>().lanes}, algorithm, axes, gradient, least_direct);
+}
 ConvPlan describe_fft(const FftPlan& part, double images);
 
 }  // namespace fastconv

@@ -80,6 +80,5 @@ ConvPlan Fold::describe(Algorithm algorithm) const {
   template ConvPlan Fold::describe<T>(Algorithm) const;
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -361,6 +361,5 @@ void run_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2]) {
   template void run_pair(const GatherSum<T>(&)[2], const GatherPlan(&)[2]);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -8,58 +8,20 @@
 
 namespace fastconv {
 
-template <>
-const ConvKernelsOf<float>& conv_kernels<float>() {
-  return kernels().conv->f32;
-}
-template <>
-const ConvKernelsOf<double>& conv_kernels<double>() {
-  return kernels().conv->f64;
-}
-
-template <>
-const WinogradKernelsOf<float>& winograd_kernels<float>() {
-  return kernels().winograd->f32;
-}
-template <>
-const WinogradKernelsOf<double>& winograd_kernels<double>() {
-  return kernels().winograd->f64;
-}
-
-template <>
-const FftKernelsOf<float>& fft_kernels<float>() {
-  return kernels().fft->f32;
-}
-template <>
-const FftKernelsOf<double>& fft_kernels<double>() {
-  return kernels().fft->f64;
-}
-
-template <>
-const DepthwiseKernelsOf<float>& depthwise_kernels<float>() {
-  return kernels().depthwise->f32;
-}
-template <>
-const DepthwiseKernelsOf<double>& depthwise_kernels<double>() {
-  return kernels().depthwise->f64;
-}
-
-template <>
-const SquareKernelsOf<float>& square_kernels<float>() {
-  return kernels().squares->f32;
-}
-template <>
-const SquareKernelsOf<double>& square_kernels<double>() {
-  return kernels().squares->f64;
-}
-
-template <>
-const LaneKernelsOf<float>& lane_kernels<float>() {
-  return kernels().lanes->f32;
-}
-template <>
-const LaneKernelsOf<double>& lane_kernels<double>() {
-  return kernels().lanes->f64;
-}
+#define FASTCONV_OF_BOTH_TYPES(Kernels, function, family) \
+  template <>                                             \
+  const Kernels<float>& function<float>() {               \
+    return kernels().family->f32;                         \
+  }                                                       \
+  template <>                                             \
+  const Kernels<double>& function<double>() {             \
+    return kernels().family->f64;                         \
+  }
+FASTCONV_OF_BOTH_TYPES(ConvKernelsOf, conv_kernels, conv)
+FASTCONV_OF_BOTH_TYPES(WinogradKernelsOf, winograd_kernels, winograd)
+FASTCONV_OF_BOTH_TYPES(FftKernelsOf, fft_kernels, fft)
+FASTCONV_OF_BOTH_TYPES(DepthwiseKernelsOf, depthwise_kernels, depthwise)
+FASTCONV_OF_BOTH_TYPES(SquareKernelsOf, square_kernels, squares)
+FASTCONV_OF_BOTH_TYPES(LaneKernelsOf, lane_kernels, lanes)
 
 }  // namespace fastconv

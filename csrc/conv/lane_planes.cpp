@@ -132,8 +132,7 @@ struct Firsts {
 
 }  // namespace
 
-template <class T>
-LanePlanes<T>::LanePlanes(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3])
+LaneLayout::LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3])
     : channels_(channels), row_(w.count()), channel_size_(h.count() * row_ + 1), x_channel_(x_stride[0]) {
   const Firsts lines(h.source()), columns(w.source());
   const int64_t width = columns.high - columns.low, nowhere = channel_size_ - 1;

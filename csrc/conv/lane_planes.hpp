@@ -71,24 +71,30 @@ class LaneEntries {
 void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first,
                    Vector<LaneStretch>& stretches);
 
-// Packs `channels` images, each of h.count() rows of w.count() vectors and one vector that nothing reads.
-template <class T>
-class LanePlanes {
+// `channels` images, each of h.count() rows of w.count() vectors and one vector that nothing reads.
+class LaneLayout {
  public:
-  LanePlanes(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3]);
+  LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3]);
   int64_t row() const { return row_; }
   int64_t channel_size() const { return channel_size_; }
   int64_t vectors() const { return channels_ * channel_size_; }
-  void clear(T* dst) const;  // what no value will be packed to: the same vectors image after image
-  // Planes behind `count` repeat the last one.
-  void pack(const T* const* planes, int64_t count, T* dst) const;
 
- private:
+ protected:
   int64_t channels_, row_, channel_size_, x_channel_;
   Vector<LaneStretch> stretches_;
   Vector<int32_t> place_;
   Vector<LaneCopy> copies_;
   Vector<LaneCopy> zeros_;
+};
+
+// Packs them.
+template <class T>
+class LanePlanes : public LaneLayout {
+ public:
+  using LaneLayout::LaneLayout;
+  void clear(T* dst) const;  // what no value will be packed to: the same vectors image after image
+  // Planes behind `count` repeat the last one.
+  void pack(const T* const* planes, int64_t count, T* dst) const;
 };
 
 }  // namespace fastconv

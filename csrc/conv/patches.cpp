@@ -234,6 +234,5 @@ ConvPlan plan_patches(const ConvProblem& p) {
   template ConvPlan plan_patches<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

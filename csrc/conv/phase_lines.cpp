@@ -33,8 +33,11 @@ bool PhaseLines<T>::suits(const Operands<T>& c, const Piece& d, const Piece& h, 
   bool suits =
       ways >= 2 && ways <= kMostWays && c.y.stride[4] == 1 && !d.adds && !h.adds && ws[0].map.outputs >= kLeastColumns;
   for (const Piece& w : ws) suits &= !w.adds && w.step == ways && w.map.taps() > 0;
-  return suits && d.map.taps() * h.map.taps() > 0 &&
-         PhaseLines(c, d, h, ws).elements() * static_cast<int64_t>(sizeof(T)) <= kMostBytes;
+  return suits && d.map.taps() * h.map.taps() > 0;
+}
+template <class T>
+bool PhaseLines<T>::fits() const {
+  return elements() * static_cast<int64_t>(sizeof(T)) <= kMostBytes;
 }
 
 template <class T>

@@ -16,6 +16,7 @@ class PhaseLines {
   // Of one piece of the other axes, and all of the width.
   PhaseLines(const Operands<T>& c, const Piece& d, const Piece& h, const Vector<Piece>& ws);
   static bool suits(const Operands<T>& c, const Piece& d, const Piece& h, const Vector<Piece>& ws);
+  bool fits() const;  // into the memory that scratch may take
 
   int64_t ways() const { return ways_; }
   int64_t elements() const { return ways_ * pitch_; }

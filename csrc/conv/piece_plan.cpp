@@ -210,9 +210,10 @@ class Pieces {
   // better computed one by one.
   bool lines_of_phases(const Piece& d, const Piece& h, const Vector<Piece>& ws) {
     if (!PhaseLines<T>::suits(c_, d, h, ws)) return false;
+    const PhaseLines<T> lines(c_, d, h, ws);
+    if (!lines.fits()) return false;
     for (const Piece& w : ws)
       if (!takes_direct(c_, {d, h, w})) return false;
-    const PhaseLines<T> lines(c_, d, h, ws);
     const ScratchMemory<T> memory(total_ ? 0 : lines.elements());
     ConvPlan all;
     for (int64_t i = 0; i < lines.ways(); ++i) {
@@ -289,6 +290,5 @@ void make_ready(const ConvProblem& p, const Operands<T>& c, ReadyWeights<T>& to)
   template void make_ready(const ConvProblem&, const Operands<T>&, ReadyWeights<T>&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

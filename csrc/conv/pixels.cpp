@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
+#include "conv/panels.hpp"
 #include "conv/tail.hpp"
 
 namespace fastconv {
@@ -14,30 +15,6 @@ constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a ve
 constexpr int64_t kLargeBytes = 1 << 20;   // of an x that streams
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
 constexpr int64_t kRowsBytes = 384 << 10;  // rows of `a` that pass by all panels before the next, in the L2 cache
-
-// A part of a box that one register tile covers, a panel of pixels for all rows of `a`.
-struct Panel {
-  enum Kind : int8_t {
-    straight,  // consecutive pixels in the block and in y
-    edged,     // anything else: computed into a buffer, from where segments are copied to y
-    image,     // whole rows of an image, for a single row of `a`
-  } kind;
-  int8_t vectors;  // of the tile; a straight panel may be many tiles long
-  int64_t position, pixels, y;
-  int64_t height;                   // image rows, of image
-  int64_t edge;                     // place among the edged panels' columns
-  int32_t first_segment, segments;  // of edged
-};
-struct Segment {
-  int64_t y;
-  int32_t at, length;   // in the buffer
-  int64_t wide, below;  // in y with zeros between, and elements to the line of zeros behind
-};
-struct Panels {
-  Vector<Panel> list;
-  Vector<Segment> segments;
-  int64_t edges = 0;  // columns of all edged panels
-};
 
 // The outputs of some row tiles inside a box. A panel of the packed block stays in the L1 cache while all rows of `a`
 // pass by; with shallow sums a row tile goes along the rows of y instead.
@@ -53,7 +30,7 @@ class Pixels {
     if (tail.count()) block.leave_out(s.tail);
     row0 = row_tile.front().first;
     row_count = row_tile.back().first + row_tile.back().count - row0;
-    make_panels();
+    panels = Panels(rules(), find_rows());
     plan_edges();
     place();
     takes_along = tail_has_panels();
@@ -66,9 +43,6 @@ class Pixels {
 
  private:
   using RowTile = GatherPlan::RowTile;
-  struct Row {
-    int64_t position, y, n, below;
-  };
   // Some channels of a group, the first of which are packed at b.
   struct Part {
     int64_t g, c0;
@@ -194,35 +168,6 @@ class Pixels {
     return t.dots ? kernels.tile_and_pixel : kernels.tile[mr - 1][vectors - 1];
   }
   bool shallow() const { return !s.tail && channels * s.taps() < kShallow; }
-  static bool joined(const Row& a, const Row& b) { return b.position - a.position == a.n && b.y - a.y == a.n; }
-
-  // Cuts [0, pixels) into panels of at most plan.nr vectors, of even width; calls f(begin, end).
-  template <class F>
-  void cut(int64_t pixels, F f) const {
-    const int64_t vectors = ceil_div(pixels, lanes), count = ceil_div(vectors, plan.nr);
-    for (int64_t i = 0; i < count; ++i)
-      f(i * vectors / count * lanes, std::min(pixels, (i + 1) * vectors / count * lanes));
-  }
-
-  // Cycles of a vector's multiply-adds in a tile of so many: half a cycle each, if neither loads nor the latency of a
-  // sum take longer.
-  double vector_cost(int64_t vectors) const {
-    const double v = static_cast<double>(vectors), mr = static_cast<double>(plan.mr);
-    return std::max({mr * v, mr + v, 8.0}) / (2 * v);
-  }
-
-  // Are `across` vectors over the gaps between rows, in tiles as wide as may be, quicker than row by row? They are
-  // copied once more.
-  bool sweep_pays(int64_t across, const Vector<Row>& rows) const {
-    const double depth = static_cast<double>(channels * s.taps());
-    double swept = static_cast<double>(across) * vector_cost(plan.nr), one_by_one = 0;
-    for (const Row& row : rows) {
-      const int64_t one = ceil_div(row.n, lanes);
-      swept += 0.5 * plan.mr * static_cast<double>(row.n) / depth;
-      one_by_one += static_cast<double>(one) * vector_cost(std::min<int64_t>(one, plan.nr));
-    }
-    return swept < one_by_one;
-  }
 
   // A single row of `a` goes down images.
   bool takes_images() const { return s.rows == 1 && block.box().extent(1) > 1 && !s.tail && is_direct(); }
@@ -230,103 +175,31 @@ class Pixels {
   bool is_direct() const { return (s.y.stride[4] == 1 || block.box().extent(2) == 1) && !s.whole_w; }
 
   // The rows of the box's outputs, but for the tail. Those that follow one another in the block and in y are one.
-  Vector<Row> find_rows() const {
+  Vector<PixelRow> find_rows() const {
     const Box& box = block.box();
     const int64_t n = box.extent(2);
     const bool joins = s.y.stride[4] == 1 && !s.whole_w && !s.tail && !takes_images();
-    Vector<Row> rows;
+    Vector<PixelRow> rows;
     rows.reserve(static_cast<size_t>(box.images() * box.extent(0) * box.extent(1)));
     for (int64_t i = 0; i < box.images(); ++i)
       for (int64_t d = 0; d < box.extent(0); ++d)
         for (int64_t h = 0; h < box.extent(1); ++h) {
           const int64_t count = n - (s.tail ? tail.in_row(box.begin[0] + d, box.begin[1] + h) : 0);
           const int64_t below = 2 * (box.begin[1] + h) + 1 < s.whole_h ? s.y.stride[3] / 2 : 0;
-          const Row row{block.position(i, d, h, 0),
-                        (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
-                            (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4],
-                        count, below};
-          if (joins && !rows.empty() && joined(rows.back(), row)) rows.back().n += count;
+          const PixelRow row{block.position(i, d, h, 0),
+                             (box.image0 + i) * s.y.stride[0] + (box.begin[0] + d) * s.y.stride[2] +
+                                 (box.begin[1] + h) * s.y.stride[3] + box.begin[2] * s.y.stride[4],
+                             count, below};
+          if (joins && !rows.empty() && rows.back().joins(row)) rows.back().n += count;
           else if (count) rows.push_back(row);
         }
     return rows;
   }
 
-  void make_panels() {
-    const int64_t n = block.box().extent(2), height = block.box().extent(1);
-    const Vector<Row> rows = find_rows();
-    if (rows.empty()) return;
-    // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by
-    // row?
-    Vector<size_t> stretch{0};
-    for (size_t r = 1; r < rows.size(); ++r)
-      if (rows[r].position - rows[r - 1].position - rows[r - 1].n >= lanes) stretch.push_back(r);
-    stretch.push_back(rows.size());
-    int64_t across = 0;
-    for (size_t i = 0; i + 1 < stretch.size(); ++i)
-      across +=
-          ceil_div(rows[stretch[i + 1] - 1].position + rows[stretch[i + 1] - 1].n - rows[stretch[i]].position, lanes);
-    const bool sweep = sweep_pays(across, rows), direct = is_direct();
-
-    if (takes_images()) {
-      for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(height))
-        panels.list.push_back({Panel::image, 1, rows[r].position, n, rows[r].y, height, 0, 0, 0});
-    } else if (!sweep && direct) {
-      add_straight(rows);
-    } else {
-      bool whole = direct;  // all rows follow one another, but for tails: no segments are needed
-      for (size_t r = 1; r < rows.size(); ++r) whole &= joined(rows[r - 1], rows[r]) || rows[r - 1].n < n;
-      if (whole) add_straight(rows);
-      else add_edged(rows, stretch, sweep);
-    }
-  }
-
-  // Rows that follow one another in the block and in y are one run: two panels, of tiles as wide as may be and of tiles
-  // a vector narrower, where sums are shallow; else a panel a tile.
-  void add_straight(const Vector<Row>& rows) {
-    for (size_t r = 0, count; r < rows.size(); r += count) {
-      for (count = 1; r + count < rows.size() && joined(rows[r + count - 1], rows[r + count]);) ++count;
-      const int64_t pixels = rows[r + count - 1].position + rows[r + count - 1].n - rows[r].position;
-      auto add = [&](int64_t p0, int64_t p1, int64_t vectors) {
-        panels.list.push_back({Panel::straight, static_cast<int8_t>(vectors), rows[r].position + p0, p1 - p0,
-                               rows[r].y + p0, 0, 0, 0, 0});
-      };
-      if (shallow()) {
-        const int64_t all = ceil_div(pixels, lanes), tiles = ceil_div(all, plan.nr), wide = ceil_div(all, tiles);
-        const int64_t end = std::min(pixels, (all - tiles * (wide - 1)) * wide * lanes);
-        add(0, end, wide);
-        if (end < pixels) add(end, pixels, wide - 1);
-      } else {
-        cut(pixels, [&](int64_t p0, int64_t p1) { add(p0, p1, ceil_div(p1 - p0, lanes)); });
-      }
-    }
-  }
-
-  void add_edged(const Vector<Row>& rows, const Vector<size_t>& stretch, bool sweep) {
-    auto add = [&](size_t first, size_t last) {  // rows [first, last)
-      const int64_t start = rows[first].position;
-      size_t next = first;  // the first that a panel meets
-      cut(rows[last - 1].position + rows[last - 1].n - start, [&](int64_t p0, int64_t p1) {
-        Panel panel{Panel::edged, static_cast<int8_t>(ceil_div(p1 - p0, lanes)), start + p0, p1 - p0, 0, 0,
-                    panels.edges, static_cast<int32_t>(panels.segments.size()),  0};
-        while (rows[next].position + rows[next].n <= start + p0) ++next;
-        for (size_t r = next; r < last && rows[r].position < start + p1; ++r) {
-          const int64_t begin = std::max(p0, rows[r].position - start),
-                        end = std::min(p1, rows[r].position + rows[r].n - start),
-                        column = begin - rows[r].position + start;
-          panels.segments.push_back(
-              {rows[r].y + column * s.y.stride[4], static_cast<int32_t>(begin - p0), static_cast<int32_t>(end - begin),
-               std::min(2 * (end - begin), s.whole_w - 2 * (block.box().begin[2] + column)), rows[r].below});
-          ++panel.segments;
-        }
-        if (!panel.segments) return;
-        panels.edges += panel.vectors * lanes;
-        panels.list.push_back(panel);
-      });
-    };
-    if (sweep)
-      for (size_t i = 0; i + 1 < stretch.size(); ++i) add(stretch[i], stretch[i + 1]);
-    else
-      for (size_t r = 0; r < rows.size(); ++r) add(r, r + 1);
+  PanelRules rules() const {
+    const Box& box = block.box();
+    return {lanes,         plan.mr,       plan.nr,   channels * s.taps(), box.begin[2], box.extent(2),
+            box.extent(1), s.y.stride[4], s.whole_w, shallow(),           is_direct(),  takes_images()};
   }
 
   // Where channels come in several blocks, the buffer of the edged panels keeps the sums of all of them, so that y is
@@ -419,6 +292,5 @@ void run_pixels(const GatherSum<T>& s, const GatherPlan& plan, const Box& box, R
   template void run_pixels(const GatherSum<T>&, const GatherPlan&, const Box&, Range, Range);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -175,6 +175,5 @@ void SquareImage<T>::reach(SquareRows<T>& b) const {
   template class SquareImage<T>;
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

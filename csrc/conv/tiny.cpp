@@ -136,6 +136,5 @@ bool run_tiny(const ConvProblem& p, const View<const T>& x, const View<const T>&
                                   const View<const T>&, const View<T>&, Activation);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -141,6 +141,5 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   template ConvPlan plan_weight_gradient<T>(const ConvProblem&, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

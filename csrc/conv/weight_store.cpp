@@ -46,6 +46,5 @@ void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channe
   template void store_weight_sums(const T*, int64_t, Range, Range, View<T>);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

@@ -401,6 +401,5 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, T* u, const
   template void run_winograd(const WinogradSum<T>&, const WinogradPlan&, T*, const WinogradSpread<T>*);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

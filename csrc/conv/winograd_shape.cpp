@@ -120,6 +120,5 @@ double winograd_weight_cost(const WinogradShape& shape, int64_t groups, int64_t 
   template double winograd_weight_cost<T>(const WinogradShape&, int64_t, int64_t, int64_t, bool);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

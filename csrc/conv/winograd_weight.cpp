@@ -350,6 +350,5 @@ ConvPlan plan_winograd_weight(const ConvProblem& p) {
   template ConvPlan plan_winograd_weight<T>(const ConvProblem&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

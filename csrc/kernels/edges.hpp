@@ -7,13 +7,6 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-// Up to a vector from p, n elements of which matter; nothing at or beyond `end` is read.
-template <class T>
-FASTCONV_INLINE Vec<T> load_some(const T* p, int64_t n, const T* end) {
-  if (end - p >= kLanes<T>) return load(p);
-  if (n >= kLanes<T>) return load(p);
-  return n > 0 ? load_lanes(p, LaneRange<T>(0, n)) : Vec<T>{};
-}
 // The first n lanes to p (n < a vector's), and nothing else.
 template <class T>
 FASTCONV_INLINE void store_part(T* p, Vec<T> v, int64_t n) {

@@ -73,6 +73,5 @@ void adam_step(T* w, const T* g, T* mean, T* square, int64_t n, const AdamRule<T
   template void adam_step(T*, const T*, T*, T*, int64_t, const AdamRule<T>&);
 FASTCONV_LAYERS(float)
 FASTCONV_LAYERS(double)
-#undef FASTCONV_LAYERS
 
 }  // namespace fastconv

@@ -99,6 +99,5 @@ void pad_backward(const PadProblem& p, View<const T> dy, View<T> dx) {
   template void pad_backward(const PadProblem&, View<const T>, View<T>);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

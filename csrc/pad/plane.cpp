@@ -149,6 +149,5 @@ void fill_plane(const View<T>& v, int64_t n, int64_t c, T value) {
   template void fill_plane(const View<T>&, int64_t, int64_t, T);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

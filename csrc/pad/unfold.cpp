@@ -70,6 +70,5 @@ void fold(const ConvProblem& p, View<const T> columns, View<T> dx) {
   template void fold(const ConvProblem&, View<const T>, View<T>);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
-#undef FASTCONV_INSTANTIATE
 
 }  // namespace fastconv

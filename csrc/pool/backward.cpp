@@ -12,10 +12,6 @@ namespace fastconv {
 namespace {
 
 template <class T>
-T* plane_at(const View<T>& v, int64_t i) {
-  return v.data + i / v.shape[1] * v.stride[0] + i % v.shape[1] * v.stride[1];
-}
-template <class T>
 int64_t plane_size(const View<T>& v) {
   return v.shape[2] * v.shape[3] * v.shape[4];
 }
@@ -42,9 +38,8 @@ void scatter_given(const View<const T>& dy, const View<const int64_t>& indices, 
     for (int64_t i = begin, cleared = begin; i < end;) {
       const int count = add && end - i >= kScattered ? kScattered : 1;
       for (int j = 0; j < count; ++j, ++i) {
-        const int64_t n = i / channels, c = i - n * channels;  // one division for all views
-        auto plane = [&](const auto& v) { return v.data + n * v.stride[0] + c * v.stride[1]; };
-        from[j] = plane(dy), index[j] = plane(indices), to[j] = plane(dx);
+        const PlaneCursor at(channels, i);
+        from[j] = at.of(dy), index[j] = at.of(indices), to[j] = at.of(dx);
         if (i < cleared) continue;
         const int64_t some = std::min(together, end - i);
         pool_functions<T>().fill_runs(&zero, 0, T(1), to[j], 0, 1, some * size);
@@ -85,7 +80,7 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
                        View<T> dx) {
   PoolProblem p = normal_form(problem);
   if (indices.data) x = {};
-  if (is_even(p, dy) && is_even(p, x) && is_even(p, indices) && is_even(p, dx)) join_batch(p);
+  join_batch(p, dy, x, indices, dx);
   if (max_pool_pixels_backward(p, any_view(dy), any_view(x), any_view(indices), any_view(dx))) return;
   if (in_dense_planes(p, 2, max_pool_backward<T>, dy, x, indices, dx)) return;
   if (max_pool_halves_backward(p, dy, x, indices, dx)) return;
@@ -195,7 +190,7 @@ void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<con
   const PoolAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (dx.size() == 0) return;
   if (dy.size() == 0) return clear(p, dx);
-  if (is_even(p, dy) && is_even(p, dx)) join_batch(p);
+  join_batch(p, dy, dx);
   const double divisor = common_divisor(p, divisor_of(averaging));
   auto is_stepless = [](const PoolAxis& a) { return is_regular(a) && a.stride == 1; };
   if (!is_whole(p) && divisor > 0 && is_stepless(d) && is_stepless(h) && is_stepless(w))
@@ -231,8 +226,9 @@ void max_unpool_backward(View<const T> dy, View<const int64_t> indices, View<T> 
   auto gather = [](const PoolProblem&, const auto& from, const auto& at, const auto& to) {
     share_planes(from, to, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
+        const PlaneCursor plane(to.shape[1], i);
         const int64_t* wrong =
-            gather_elements(plane_at(from, i), plane_at(at, i), plane_size(to), plane_at(to, i), plane_size(from));
+            gather_elements(plane.of(from), plane.of(at), plane_size(to), plane.of(to), plane_size(from));
         if (wrong) bad_index(*wrong, plane_size(from));
       }
     });

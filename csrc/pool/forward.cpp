@@ -189,7 +189,7 @@ unsigned rows_of_x(const PoolProblem& p) { return !is_whole(p); }
 template <class T>
 void max_pool(const PoolProblem& problem, View<const T> x, View<T> y, View<int64_t> indices) {
   PoolProblem p = normal_form(problem);
-  if (is_even(p, x) && is_even(p, y) && is_even(p, indices)) join_batch(p);
+  join_batch(p, x, y, indices);
   if (max_pool_pixels(p, any_view(x), any_view(y), any_view(indices))) return;
   const bool alike = !indices.data || indices.stride[3] == y.stride[3];
   if (!in_dense_planes(p, rows_of_x(p) | (alike ? 6 : 0), max_pool<T>, x, y, indices))
@@ -199,7 +199,7 @@ void max_pool(const PoolProblem& problem, View<const T> x, View<T> y, View<int64
 template <class T>
 void avg_pool(const PoolProblem& problem, Averaging averaging, View<const T> x, View<T> y) {
   PoolProblem p = normal_form(problem);
-  if (is_even(p, x) && is_even(p, y)) join_batch(p);
+  join_batch(p, x, y);
   if (avg_pool_pixels(p, divisor_of(averaging), any_view(x), any_view(y))) return;
   auto some = [&](const PoolProblem& g, View<const T> from, View<T> to) { avg_pool(g, averaging, from, to); };
   if (!in_dense_planes(p, rows_of_x(p) | 2, some, x, y)) run<T>({p, x, y, {}, false, divisor_of(averaging)});

@@ -117,7 +117,7 @@ void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) 
   PoolProblem p = problem;
   auto some = [&](const PoolProblem& g, View<const T> from, View<T> to) { lp_pool(g, norm, from, to); };
   if (in_dense_planes(p, 0, some, x, y)) return;
-  if (is_even(p, x) && is_even(p, y)) join_batch(p);
+  join_batch(p, x, y);
   for_each_group<T>(p, LpGroup<T>::bytes(p, 1, 1), [&](const PlaneGroup& group) {
     const LpGroup<T> g(group, norm, x);
     const View<T> to = group.of(y);
@@ -176,7 +176,7 @@ void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, V
     lp_pool_backward(g, norm, gradient, from, to);
   };
   if (in_dense_planes(p, 0, some, dy, x, dx)) return;
-  if (is_even(p, dy) && is_even(p, x) && is_even(p, dx)) join_batch(p);
+  join_batch(p, dy, x, dx);
   for_each_group<T>(p, LpGroup<T>::bytes(p, 2, 2), [&](const PlaneGroup& group) {
     const LpGroup<T> g(group, norm, x);
     const int64_t channels = group.p.channels;

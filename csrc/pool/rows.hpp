@@ -71,19 +71,22 @@ T* plane_of(const PoolProblem& p, const View<T>& v, int64_t plane) {
 // Where a plane is in a view, without a division for each view.
 struct PlaneCursor {
   int64_t n, c;
-  PlaneCursor(const PoolProblem& p, int64_t plane) : n(plane / p.channels), c(plane % p.channels) {}
+  PlaneCursor(int64_t channels, int64_t plane) : n(plane / channels), c(plane % channels) {}
   template <class T>
   T* of(const View<T>& v) const {
     return v.data + n * v.stride[0] + c * v.stride[1];
   }
 };
 
-// A batch whose planes lie evenly apart is one image.
+// A batch whose planes lie evenly apart in all views is one image.
 template <class T>
 bool is_even(const PoolProblem& p, const View<T>& v) {
   return !v.data || v.stride[0] == p.channels * v.stride[1];
 }
-inline void join_batch(PoolProblem& p) { p.channels *= p.mb, p.mb = 1; }
+template <class... V>
+void join_batch(PoolProblem& p, const V&... views) {
+  if ((is_even(p, views) && ...)) p.channels *= p.mb, p.mb = 1;
+}
 
 [[noreturn]] void bad_index(int64_t index, int64_t size);
 

@@ -34,7 +34,7 @@ template <class Task>
 void for_each_run(const PoolProblem& p, double bytes, bool joined, Task task) {
   share_out(p.mb * p.channels, bytes, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last;) {
-      const PlaneCursor at(p, i);
+      const PlaneCursor at(p.channels, i);
       const int64_t count = joined ? std::min(last - i, p.channels - at.c) : 1;
       task(at, count);
       i += count;
