@@ -63,6 +63,7 @@ bool parse_bool(py::handle h, const char* name) {
 }
 
 py::tuple tuple_of(py::handle h, const char* name, const char* need) {
+  if (!PySequence_Check(h.ptr())) bad_type(name, need, h);  // a set has no order
   auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
   if (!items) refuse(name, need, h);
   return items;
