@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastconv import _core
-from fastconv.checks import check_generator, check_numbers
+from fastconv.checks import as_floats, check_generator, check_numbers, is_whole
 from fastconv.nn import init
 from fastconv.nn.module import Array, Gradient, Module, Reused, laid_as
 
@@ -20,6 +20,7 @@ class ReLU(Module):
         self._out = Reused()
 
     def forward(self, x: Array) -> Array:
+        x = as_floats("input", x)
         y: Array = np.maximum(x, 0, out=self._out.like(x))
         self._save(y)
         return y
@@ -44,6 +45,7 @@ class LeakyReLU(Module):
         self.negative_slope = negative_slope
 
     def forward(self, x: Array) -> Array:
+        x = as_floats("input", x)
         slope: Array = np.where(x > 0, 1, self.negative_slope).astype(x.dtype)
         self._save(slope)
         return x * slope
@@ -60,16 +62,17 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0) -> None:
         check_numbers(alpha=alpha)
-        self.alpha = alpha
+        self.alpha = float(alpha)  # of numpy's kinds a number would decide the result's dtype
 
     def forward(self, x: Array) -> Array:
-        negative = self.alpha * np.expm1(np.minimum(x, 0))
-        self._save((x > 0, negative))
-        return np.where(x > 0, x, negative)
+        x = as_floats("input", x)
+        below, y = x <= 0, self.alpha * np.expm1(np.minimum(x, 0))
+        self._save((below, y))
+        return np.where(below, y, x)
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        positive, negative = self._take_saved()
-        return np.multiply(grad, np.where(positive, 1, negative + self.alpha), out=grad)
+        below, y = self._take_saved()
+        return np.multiply(grad, np.where(below, y + self.alpha, 1), out=grad)
 
     def describe(self) -> str:
         return f"alpha={self.alpha}"
@@ -77,7 +80,7 @@ class ELU(Module):
 
 def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))`` of every element, without overflow at either end; a new array of the shape of ``x``."""
-    y: Array = np.tanh(0.5 * x)
+    y: Array = np.tanh(0.5 * as_floats("x", x))
     y *= 0.5
     y += 0.5
     return y
@@ -90,7 +93,7 @@ class _FromOutput(Module):
     slope: Callable[[Array], Array]
 
     def forward(self, x: Array) -> Array:
-        y = type(self).function(x)
+        y = type(self).function(as_floats("input", x))
         self._save(y)
         return y
 
@@ -114,6 +117,7 @@ class Tanh(_FromOutput):
 
 def log_softmax(x: Array, axis: int = 1) -> Array:
     """``x - log sum exp(x)`` along ``axis``, shifted by the maximum so that nothing overflows; shaped as ``x``."""
+    x = as_floats("x", x)
     shifted: Array = x - x.max(axis=axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return shifted
@@ -121,9 +125,16 @@ def log_softmax(x: Array, axis: int = 1) -> Array:
 
 def softmax(x: Array, axis: int = 1) -> Array:
     """``exp(x) / sum exp(x)`` along ``axis``, shifted likewise; shaped as ``x``."""
+    x = as_floats("x", x)
     y: Array = np.exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
     return y
+
+
+def _axis(dim: int) -> int:
+    if not is_whole(dim):
+        raise TypeError(f"dim must be an integer, got {dim!r}")
+    return dim
 
 
 class Softmax(Module):
@@ -137,9 +148,10 @@ class Softmax(Module):
         check_numbers(temperature=temperature)
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}")
-        self.dim, self.temperature = dim, temperature
+        self.dim, self.temperature = _axis(dim), temperature
 
     def forward(self, x: Array) -> Array:
+        x = as_floats("input", x)
         y = softmax(x / self.temperature, self.dim).astype(x.dtype, copy=False)
         self._save(y)
         return y
@@ -157,7 +169,7 @@ class LogSoftmax(Module):
     """``log(Softmax(x))`` along ``dim``: what :class:`KLDivLoss` takes."""
 
     def __init__(self, dim: int = 1) -> None:
-        self.dim = dim
+        self.dim = _axis(dim)
 
     def forward(self, x: Array) -> Array:
         y = log_softmax(x, self.dim)

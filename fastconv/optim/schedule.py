@@ -27,6 +27,7 @@ class Schedule:
 
     def go_to(self, epoch: int) -> None:
         """As after ``epoch`` steps."""
+        check_whole(0, epoch=epoch)
         self.epoch = epoch
         self.optimizer.lr = self.rate(epoch)
 
