@@ -396,6 +396,22 @@ def test_inputs_that_are_no_arrays_of_floats(make: Callable[[], nn.Module], x: o
         make()(x)
 
 
+@pytest.mark.parametrize("name", ["relu", "elu", "softmax", "dropout", "maxout", "batchnorm1d", "linear", "flatten"])
+def test_gradients_that_do_not_fit(name: str) -> None:
+    make, shape = LAYERS[name]
+    for change in (
+        lambda g: g[:1],
+        lambda g: g[0],
+        lambda g: np.ones((9, *g.shape[1:])),
+        lambda g: g.T,
+        lambda g: None,
+    ):
+        layer = make().to(np.float64)
+        y = layer(spread(*shape))
+        with pytest.raises((TypeError, ValueError), match="^grad must"):
+            layer.backward(change(np.ones(y.shape)))
+
+
 def test_locally_connected_refuses_another_dtype() -> None:
     with pytest.raises(TypeError, match="input is float64, the layer is float32"):
         nn.LocallyConnected2d(1, 1, 2, 1)(np.ones((1, 1, 2, 2)))

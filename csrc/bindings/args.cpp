@@ -63,8 +63,9 @@ bool parse_bool(py::handle h, const char* name) {
 }
 
 py::tuple tuple_of(py::handle h, const char* name, const char* need) {
-  if (!PySequence_Check(h.ptr())) bad_type(name, need, h);  // a set has no order
-  auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
+  const bool ordered = PySequence_Check(h.ptr()) != 0;  // a set is not
+  auto items = py::reinterpret_steal<py::tuple>(ordered ? PySequence_Tuple(h.ptr())
+                                                        : PyErr_Format(PyExc_TypeError, "not a sequence"));
   if (!items) refuse(name, need, h);
   return items;
 }

@@ -10,7 +10,7 @@ import numpy as np
 from fastconv import _core
 from fastconv.checks import as_floats, check_generator, check_numbers, is_whole
 from fastconv.nn import init
-from fastconv.nn.module import Array, Gradient, Module, Reused, laid_as
+from fastconv.nn.module import Array, Gradient, Module, Reused, as_grad, laid_as
 
 
 class ReLU(Module):
@@ -32,7 +32,7 @@ class ReLU(Module):
     def backward(self, grad: Gradient, need_input_grad: bool = True, sums: Array | None = None) -> Gradient:
         """sums: where to write the sum of each channel's gradient, which is that of a bias before this layer."""
         y = self._take_saved()
-        grad = laid_as(grad, y)
+        grad = laid_as(as_grad(grad, y.shape, y), y)
         _core.relu_grad(grad, y, sums)
         return grad
 
@@ -51,7 +51,9 @@ class LeakyReLU(Module):
         return x * slope
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return np.multiply(grad, self._take_saved(), out=grad)
+        slope = self._take_saved()
+        grad = as_grad(grad, slope.shape, slope)
+        return np.multiply(grad, slope, out=grad)
 
     def describe(self) -> str:
         return f"{self.negative_slope}"
@@ -72,6 +74,7 @@ class ELU(Module):
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         below, y = self._take_saved()
+        grad = as_grad(grad, y.shape, y)
         return np.multiply(grad, np.where(below, y + self.alpha, 1), out=grad)
 
     def describe(self) -> str:
@@ -98,7 +101,9 @@ class _FromOutput(Module):
         return y
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return np.multiply(grad, type(self).slope(self._take_saved()), out=grad)
+        y = self._take_saved()
+        grad = as_grad(grad, y.shape, y)
+        return np.multiply(grad, type(self).slope(y), out=grad)
 
 
 class Sigmoid(_FromOutput):
@@ -158,6 +163,7 @@ class Softmax(Module):
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         y = self._take_saved()
+        grad = as_grad(grad, y.shape, y)
         inner = (grad * y).sum(axis=self.dim, keepdims=True)
         return (grad - inner) * y / self.temperature
 
@@ -178,6 +184,7 @@ class LogSoftmax(Module):
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         y = self._take_saved()
+        grad = as_grad(grad, y.shape, y)
         return grad - np.exp(y) * grad.sum(axis=self.dim, keepdims=True)
 
 
@@ -218,7 +225,7 @@ class Dropout(Module):
         seed, y = self._take_saved()
         if seed is None:
             return grad
-        grad = laid_as(grad, y)
+        grad = laid_as(as_grad(grad, y.shape, y), y)
         _core.dropout(grad, grad, seed, self.p)
         return grad
 
@@ -234,4 +241,5 @@ class Flatten(Module):
         return x.reshape(len(x), math.prod(x.shape[1:]))
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return grad.reshape(self._take_saved())
+        shape = self._take_saved()
+        return as_grad(grad, (shape[0], math.prod(shape[1:]))).reshape(shape)

@@ -10,7 +10,7 @@ import numpy as np
 from fastconv.checks import check_kind
 from fastconv.nn.activation import Dropout, ReLU
 from fastconv.nn.conv import _Conv
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Array, Gradient, Module, as_grad
 from fastconv.nn.norm import _BatchNorm
 
 
@@ -158,9 +158,11 @@ class Residual(Module):
         y = self.body.forward(x)
         if y.shape != direct.shape:
             raise ValueError(f"body gives shape {y.shape}, the short cut {direct.shape}: they must be equal")
+        self._save(y.shape)
         return y + direct
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        grad = as_grad(grad, self._take_saved())
         direct = grad.copy()  # backward may overwrite what it is given
         if self.shortcut is not None:
             direct = self.shortcut.backward(direct, need_input_grad)
@@ -185,11 +187,13 @@ class Concat(Module):
         outputs = [branch.forward(x) for branch in self.branches]
         if any(y.ndim < 2 for y in outputs):
             raise ValueError(f"branches must give (N, C, ...), got shapes {[y.shape for y in outputs]}")
-        self._save(np.cumsum([y.shape[1] for y in outputs])[:-1])
-        return np.concatenate(outputs, axis=1)
+        whole = np.concatenate(outputs, axis=1)
+        self._save((np.cumsum([y.shape[1] for y in outputs])[:-1], whole.shape))
+        return whole
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        pieces = np.split(grad, self._take_saved(), axis=1)
+        ends, shape = self._take_saved()
+        pieces = np.split(as_grad(grad, shape), ends, axis=1)
         grads = [
             branch.backward(np.ascontiguousarray(piece), need_input_grad)
             for branch, piece in zip(self.branches, pieces, strict=True)

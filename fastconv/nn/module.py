@@ -184,6 +184,16 @@ def require_dtype(x: Array, like: Array) -> None:
         raise TypeError(f"input is {x.dtype}, the layer is {like.dtype}: convert one (model.to)")
 
 
+def as_grad(grad: Any, shape: tuple[int, ...], like: Array | None = None) -> Array:
+    """``grad`` as an array of the output's shape, and of the dtype of ``like``. Raises ValueError or TypeError."""
+    array = as_floats("grad", grad)
+    if array.shape != shape:
+        raise ValueError(f"grad must have the output's shape {shape}, got {array.shape}")
+    if like is not None and array.dtype != like.dtype:
+        raise TypeError(f"grad must have the output's dtype {like.dtype}, got {array.dtype}")
+    return array
+
+
 def laid_as(array: Array, like: Array) -> Array:
     """``array``, in memory in the order of ``like``, which has its shape and no gaps; copied only if it is not yet."""
     if array.strides == like.strides:

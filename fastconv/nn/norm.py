@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv import _core
 from fastconv.checks import check_numbers, check_whole
-from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused, require_dtype
+from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused, as_grad, require_dtype
 
 
 class _BatchNorm(Module):
@@ -50,7 +50,7 @@ class _BatchNorm(Module):
         mean, var = self.running_mean, self.running_var
         if self.training:
             mean, var = np.empty_like(mean), np.empty_like(var)
-            self._save((rows, mean, var))
+            self._save((rows, mean, var, x.shape))
         y = self._out.empty(rows.shape, rows.dtype)
         _core.batch_norm(rows, y, *self._affine(), mean, var, self.eps, self.training, activation == "relu")
         if self.training:
@@ -79,15 +79,15 @@ class _BatchNorm(Module):
         return scale, self.bias.data - mean * scale
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        x, mean, var = self._take_saved()
-        rows = self._rows(grad)
+        x, mean, var, shape = self._take_saved()
+        rows = self._rows(as_grad(grad, shape, x))
         weight, _ = self._affine()
         grad_weight, grad_bias = np.empty_like(mean), np.empty_like(mean)
         _core.batch_norm_grad(rows, x, weight, mean, var, self.eps, grad_weight, grad_bias)
         if self.weight is not None and self.bias is not None:
             self.weight.grad[...] = grad_weight
             self.bias.grad[...] = grad_bias
-        return self._like_input(rows, grad.shape) if need_input_grad else None
+        return self._like_input(rows, shape) if need_input_grad else None
 
     def describe(self) -> str:
         return f"{self.num_features}"
