@@ -8,6 +8,8 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
 
 def is_whole(value: Any) -> TypeGuard[int]:
     """Whether ``value`` is an integer, and no truth value or span of time, which are integers to Python or numpy."""
@@ -20,7 +22,7 @@ def float_dtype(dtype: Any) -> np.dtype[Any]:
         result: np.dtype[Any] = np.dtype("V" if dtype is None else dtype)  # None would be float64
     except (TypeError, ValueError):
         result = np.dtype("V")
-    if result not in (np.dtype(np.float32), np.dtype(np.float64)):
+    if result not in _FLOATS:
         raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
     return result
 
@@ -35,8 +37,17 @@ def as_array(name: str, value: Any, dtype: Any = None) -> NDArray[Any]:
         raise TypeError(f"{name} must be an array, got {value!r:.120}: {error}") from error
 
 
+def as_floats(name: str, value: Any) -> NDArray[Any]:
+    """``value`` as numpy sees it. Raises TypeError unless it is an array of float32 or float64."""
+    array = as_array(name, value)
+    if array.dtype not in _FLOATS:
+        got = f"dtype {array.dtype}" if isinstance(value, np.ndarray) else f"{value!r:.120}"
+        raise TypeError(f"{name} must be an array of float32 or float64, got {got}")
+    return array
+
+
 def check_kind(name: str, value: Any, kind: type) -> None:
-    """Raises TypeError unless ``value`` is a ``kind`` of fastconv's."""
+    """Raises TypeError unless ``value`` is a ``kind``."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a {kind.__module__}.{kind.__name__}, got {value!r:.120}")
 

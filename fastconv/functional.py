@@ -42,7 +42,7 @@ _OPTIONS = """
         amount works, with as many bounces or wraps as it takes; the input is never copied into a padded array.
     flip: True for the true convolution (kernel reversed), False for the cross-correlation of network libraries.
     algorithm: ``"auto"``, ``"direct"``, ``"winograd"``, ``"fft"``, ``"depthwise"`` (few channels a group) or
-        ``"reference"`` (naive loops, double accumulators)."""
+        ``"reference"`` (naive loops, double accumulators). What one cannot do is left to ``"direct"``."""
 
 _RAISES = """
     Raises ValueError for shapes or values that do not fit, TypeError for a dtype that is not float32 or float64 or

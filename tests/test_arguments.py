@@ -34,8 +34,32 @@ MISTAKES: list[tuple[Call, type[Exception], str]] = [
     (lambda: nn.MSELoss()([[1.0]], [[1.0]]), TypeError, r"output must be an array of floats, got \[\[1.0\]\]"),  # type: ignore[arg-type]
     (lambda: nn.BCEWithLogitsLoss()(OUT, "yes"), TypeError, "target must be an array, got 'yes'"),
     (lambda: nn.manual_seed(-1), ValueError, "seed must be .*, got -1"),
-    (lambda: nn.init.he_([[1.0]]), TypeError, r"array must be a numpy array, got \[\[1.0\]\]"),
+    (lambda: nn.init.he_([[1.0]]), TypeError, r"array must be a numpy array of floats, got \[\[1.0\]\]"),
     (lambda: nn.init.he_(OUT.copy(), 3), TypeError, "rng must be .*, got 3"),
+    (lambda: nn.init.normal_(np.zeros(3, int), 1.0), TypeError, r"array must be a .* of floats, got array\(\[0, 0, 0"),
+    (lambda: nn.init.uniform_(OUT.copy(), np.nan), ValueError, "bound must be finite .*, got nan"),
+    (lambda: nn.init.uniform_(OUT.copy(), 1.0, 3), TypeError, "rng must be .*, got 3"),  # type: ignore[arg-type]
+    (lambda: nn.init.default_(OUT.copy(), 1.5), TypeError, "fan_in must be an integer, got 1.5"),  # type: ignore[arg-type]
+    (lambda: nn.init.fans("ab"), TypeError, "shape must be a sequence of integers, got 'ab'"),  # type: ignore[arg-type]
+    (lambda: nn.Parameter("w"), TypeError, "data must be an array of float32 or float64, got 'w'"),  # type: ignore[arg-type]
+    (lambda: nn.L2(0.1)([OUT]), TypeError, r"parameters\[0\] must be a fastconv.nn.Parameter, got ndarray"),  # type: ignore[list-item]
+    (lambda: nn.softmax(LABELS), TypeError, "x must be an array of float32 or float64, got dtype int64"),
+    (lambda: nn.Softmax(None), TypeError, "dim must be an integer, got None"),  # type: ignore[arg-type]
+    (lambda: nn.BatchNorm2d(3, eps=-1), ValueError, "eps must not be negative, got -1"),
+    (lambda: nn.Residual(3), TypeError, "body must be a fastconv.nn.module.Module, got 3"),  # type: ignore[arg-type]
+    (lambda: nn.Residual(model(), "x"), TypeError, "shortcut must be a .*Module, got 'x'"),  # type: ignore[arg-type]
+    (lambda: nn.Concat(model(), None), TypeError, r"branches\[1\] must be a .*Module, got None"),  # type: ignore[arg-type]
+    (lambda: nn.Concat(nn.Tanh())(OUT[0]), ValueError, r"branches must give \(N, C, ...\), got shapes \[\(2,\)\]"),
+    (lambda: model().seed(3), TypeError, "rng must be a .*Generator, got 3"),  # type: ignore[arg-type]
+    (lambda: model().load_state_dict(3), TypeError, "state must be a collections.abc.Mapping, got 3"),  # type: ignore[arg-type]
+    (lambda: sgd().load_state_dict([]), TypeError, r"state must be a collections.abc.Mapping, got \[\]"),  # type: ignore[arg-type]
+    (
+        lambda: model().load_state_dict({"0.weight": np.zeros((2, 4), complex), "0.bias": np.zeros(2)}),
+        TypeError,
+        r"state\['0.weight'\] has dtype complex128, the model has float32",
+    ),
+    (lambda: nn.numerical_gradient(lambda: 1.0, [1.0]), TypeError, r"array must be a numpy.ndarray, got \[1.0\]"),  # type: ignore[arg-type]
+    (lambda: nn.gradcheck(nn.Tanh(), OUT, eps=0), ValueError, "eps must be above 0, got 0"),
     (lambda: nn.gradcheck(3, OUT), TypeError, "module must be a fastconv.nn.module.Module, got 3"),  # type: ignore[arg-type]
     (lambda: nn.gradcheck(model(), OUT, eps="1"), TypeError, "eps must be a number, got '1'"),  # type: ignore[arg-type]
     (lambda: nn.summary(None, (4,)), TypeError, "model must be a fastconv.nn.module.Module, got None"),  # type: ignore[arg-type]
@@ -44,6 +68,7 @@ MISTAKES: list[tuple[Call, type[Exception], str]] = [
     (lambda: optim.StepLR(sgd(), 1.5), TypeError, "step_size must be an integer, got 1.5"),  # type: ignore[arg-type]
     (lambda: optim.StepLR(sgd(), 1, "0.1"), TypeError, "gamma must be a number, got '0.1'"),  # type: ignore[arg-type]
     (lambda: optim.CosineAnnealingLR(sgd(), None), TypeError, "T_max must be an integer, got None"),  # type: ignore[arg-type]
+    (lambda: optim.StepLR(sgd(), 1).go_to(-1), ValueError, "epoch must be at least 0, got -1"),
     (lambda: optim.StepLR(0.1, 1), TypeError, "optimizer must be a fastconv.optim.optimizer.Optimizer, got 0.1"),  # type: ignore[arg-type]
     (lambda: data.Dataset([1, 2], LABELS), TypeError, r"x must be an array .*, got \[1, 2\]"),  # type: ignore[arg-type]
     (lambda: data.split((OUT, LABELS), (0.5,)), TypeError, "dataset must be a fastconv.data.dataset.Dataset, got"),  # type: ignore[arg-type]

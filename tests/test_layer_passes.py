@@ -36,6 +36,18 @@ def test_relu_gradient_and_its_sums(dtype: type, shape: tuple[int, ...]) -> None
     np.testing.assert_array_equal(sums, expected.sum(axis=(0, *range(2, len(shape)))))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [3, 61])
+def test_relu_gradient_passes_through_nan(dtype: type, n: int) -> None:
+    """As in PyTorch: what is not known to be below 0 keeps its gradient."""
+    y = RNG.choice(np.array([-1, 0, 1, np.inf, np.nan], dtype), n)
+    y[0] = np.nan
+    grad, sums = np.ones((1, 1, n), dtype), np.empty(1, dtype)
+    _core.relu_grad(grad, y.reshape(1, 1, n), sums)
+    np.testing.assert_array_equal(grad[0, 0], ~(y <= 0))
+    assert sums == np.count_nonzero(~(y <= 0))
+
+
 def test_relu_gradient_refuses_sums_it_cannot_give() -> None:
     grad = np.zeros((3, 4, 5))
     with pytest.raises(ValueError, match="sums must be writeable and hold 4"):

@@ -125,6 +125,17 @@ def test_derivatives(rng: np.random.Generator, mode: str, dtype: str) -> None:
         agree("laplace", numbers(rng, (6, 7), dtype), np.float64, mode=mode)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+@pytest.mark.parametrize("name", ["sobel", "prewitt", "laplace"])
+def test_derivatives_as_integers(rng: np.random.Generator, name: str, mode: str) -> None:
+    """SciPy cuts off the fractions of every step, not those of the result alone."""
+    for shape in SHAPES:
+        x = 5 * rng.standard_normal(shape)
+        for output in ("i2", "i4"):
+            agree(name, x, output=np.dtype(output), mode=mode)
+        agree(name, numbers(rng, shape, "i2"), mode=mode, cval=1.5)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes(rng: np.random.Generator, dtype: str) -> None:
     x, signed = numbers(rng, (6, 7), dtype), np.array([[1, -2, 1], [3, 0, -5], [1, 1, 1]])
@@ -371,6 +382,8 @@ ERRORS = [
     (ValueError, "cval must be a number, got 'a'", "gaussian_filter", (PLANE, 1), {"mode": "constant", "cval": "a"}),
     (ValueError, "cval must be a number, got 'a'", "minimum_filter", (PLANE, 2), {"mode": "constant", "cval": "a"}),
     (ValueError, "cval must be a number, got 'a'", "correlate", (PLANE, PLANE), {"mode": "constant", "cval": "a"}),
+    (ValueError, "cval must be a number, got 'a'", "minimum_filter", (PLANE, 2), {"cval": "a"}),
+    (ValueError, "cval must be a number, got 'a'", "sobel", (PLANE,), {"cval": "a"}),
     (ValueError, "cval must be a number, got None", "convolve1d", (PLANE, [1, 2]), {"cval": None}),
     (ValueError, "sigma must be at least 0, got nan", "gaussian_filter", (PLANE, np.nan), {}),
     (ValueError, "sigma must be at least 0, got inf", "gaussian_filter1d", (PLANE, np.inf), {}),
@@ -378,6 +391,8 @@ ERRORS = [
     (ValueError, "truncate must be at least 0, got -1", "gaussian_filter", (PLANE, 1), {"truncate": -1}),
     (ValueError, "truncate must be a number, got 'a'", "gaussian_filter", (PLANE, 1), {"truncate": "a"}),
     (TypeError, "output must be an array, a dtype or None, got 'zz'", "sobel", (PLANE,), {"output": "zz"}),
+    (TypeError, r"output must be an array or a dtype of numbers, got \[\]", "laplace", (PLANE,), {"output": []}),
+    (TypeError, "output must be an array or a dtype of numbers, got 'S3'", "correlate", (PLANE,) * 2, {"output": "S3"}),
     (ValueError, r"size must be one value or one per axis \(2\)", "maximum_filter", (PLANE, [1, 2, 3]), {}),
     (ValueError, "one of size and footprint", "maximum_filter", (PLANE,), {}),
     (ValueError, "footprint must have 2 axes.*an element that", "minimum_filter", (PLANE,), {"footprint": [[0]]}),

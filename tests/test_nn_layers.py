@@ -386,6 +386,58 @@ def test_arguments_of_other_types(make: Callable[[], object], message: str) -> N
         make()
 
 
+ELEMENTWISE = [nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Softmax, nn.LogSoftmax]
+
+
+@pytest.mark.parametrize("make", [*ELEMENTWISE, lambda: nn.Linear(3, 2)])
+@pytest.mark.parametrize("x", [None, "abc", [["a"]], np.arange(6).reshape(2, 3), np.ma.ones((2, 3)), np.float16([[1]])])
+def test_inputs_that_are_no_arrays_of_floats(make: Callable[[], nn.Module], x: object) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^(input|x) (is|has|must)"):
+        make()(x)
+
+
+@pytest.mark.parametrize("name", ["relu", "elu", "softmax", "dropout", "maxout", "batchnorm1d", "linear", "flatten"])
+def test_gradients_that_do_not_fit(name: str) -> None:
+    make, shape = LAYERS[name]
+    for change in (
+        lambda g: g[:1],
+        lambda g: g[0],
+        lambda g: np.ones((9, *g.shape[1:])),
+        lambda g: g.T,
+        lambda g: None,
+    ):
+        layer = make().to(np.float64)
+        y = layer(spread(*shape))
+        with pytest.raises((TypeError, ValueError), match="^grad must"):
+            layer.backward(change(np.ones(y.shape)))
+
+
+def test_locally_connected_refuses_another_dtype() -> None:
+    with pytest.raises(TypeError, match="input is float64, the layer is float32"):
+        nn.LocallyConnected2d(1, 1, 2, 1)(np.ones((1, 1, 2, 2)))
+
+
+def test_inputs_of_other_libraries() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.ones(1, 2, 4, 4)
+    model = nn.Sequential(nn.ReLU(), nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 2))
+    np.testing.assert_array_equal(model(x), model(x.numpy()))
+
+
+def test_numbers_of_numpy_do_not_decide_the_dtype() -> None:
+    x = np.ones((2, 3, 4, 4), np.float32)
+    assert nn.ELU(np.float64(0.5))(-x).dtype == np.float32
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2, eps=np.float64(1e-3))).eval()
+    assert model(x).dtype == np.float32
+
+
+@pytest.mark.parametrize("make", [nn.ReLU, nn.ELU])
+def test_gradients_pass_through_nan(make: Callable[[], nn.Module]) -> None:
+    layer = make()
+    assert np.isnan(layer(np.array([np.nan, 2.0]))).tolist() == [True, False]
+    assert layer.backward(np.array([3.0, 4.0])).tolist() == [3, 4]
+
+
 def test_max_pool_takes_ceil_mode_by_name() -> None:
     """PyTorch's fifth argument is return_indices."""
     with pytest.raises(TypeError, match="positional"):
@@ -393,7 +445,7 @@ def test_max_pool_takes_ceil_mode_by_name() -> None:
 
 
 def test_sequential_takes_modules_only() -> None:
-    with pytest.raises(TypeError, match=r"layers\[1\] must be a fastconv.nn.Module, got int"):
+    with pytest.raises(TypeError, match=r"layers\[1\] must be a fastconv.nn.module.Module, got 3"):
         nn.Sequential(nn.ReLU(), 3)
 
 

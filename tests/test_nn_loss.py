@@ -65,6 +65,22 @@ def test_extreme_logits_do_not_overflow() -> None:
     assert nn.BCEWithLogitsLoss()(x, np.float32([[0, 1]])) == 1000
 
 
+def test_a_class_that_is_ruled_out() -> None:
+    x = np.array([[0.0, -np.inf, 0.0], [-np.inf, 2.0, -np.inf]])
+    loss = nn.CrossEntropyLoss()
+    np.testing.assert_allclose(loss(x, np.array([2, 1])), np.log(2) / 2)
+    np.testing.assert_allclose(loss.backward(), [[0.25, 0, -0.25], [0, 0, 0]])
+    assert loss(x, np.array([1, 1])) == np.inf
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_binary_loss_of_the_nearly_certain(sign: int) -> None:
+    x = np.float32([[20 * sign]])
+    y = np.float32([[sign > 0]])
+    np.testing.assert_allclose(nn.BCEWithLogitsLoss()(x, y), np.exp(-20), rtol=1e-6)
+    assert nn.BCEWithLogitsLoss()(sign * np.float32([[np.inf]]), np.float32([[0.5]])) == np.inf
+
+
 def test_minimiser_of_the_cross_entropy_is_the_maximum_likelihood_estimate() -> None:
     """One logit vector for all samples: gradient descent must end at the class frequencies."""
     labels = np.repeat([0, 1, 2], [5, 2, 3])

@@ -222,6 +222,7 @@ X = np.ones((2, 3, 5), np.float32)
         ((X, (1, 1), "mirror"), ValueError, "mode must be one of .* got 'mirror'"),
         ((X, (1, 1), 3), TypeError, "mode must be one of .* got 3"),
         ((X, (1, 1), "reflect", 2.0), ValueError, r"value is for mode='constant' alone, got value=2.*'reflect'"),
+        ((X, {1, 2}), TypeError, r"pad must be a flat sequence of .*, got \{1, 2\}"),
         ((X, (1, 1), "constant", "2"), TypeError, "value must be a number, got '2'"),
         ((X.astype(int), (1, 1)), TypeError, "input has dtype int64; float32 or float64"),
         ((X.reshape((1,) * 6 + X.shape), (1, 1)), ValueError, "input must have at most 8 axes"),

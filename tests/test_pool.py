@@ -186,6 +186,18 @@ def test_lp_pool_of_special_values() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mean", [False, True])
+def test_lp_gradient_beside_an_infinity(dtype: Any, mean: bool) -> None:
+    """What is finite has no share of an infinite norm."""
+    x = np.array([[[np.inf, 1, 3, -4, 2, -np.inf]]], dtype)
+    dx = fc.lp_pool1d_backward(np.ones((1, 1, 3), dtype), x, 2, 2, mean=mean)
+    share = np.array([3, -4]) / (5 * np.sqrt(2) if mean else 5)
+    np.testing.assert_allclose(dx[0, 0], [np.nan, 0, *share, 0, np.nan], rtol=1e-6)
+    ones = fc.lp_pool1d_backward(np.ones((1, 1, 3), dtype), x, 1, 2, mean=mean)
+    np.testing.assert_allclose(ones[0, 0] * (2 if mean else 1), [1, 1, 1, -1, 1, -1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("spatial", "size"),
     [

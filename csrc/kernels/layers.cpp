@@ -104,7 +104,7 @@ double sum(const T* x, int64_t n) {
 
 template <class T>
 double relu_grad(T* g, const T* y, int64_t n) {
-  auto kept = [](Vec<T> grad, Vec<T> out) FASTCONV_LAMBDA { return out > 0 ? grad : Vec<T>{}; };
+  auto kept = [](Vec<T> grad, Vec<T> out) FASTCONV_LAMBDA { return out <= 0 ? Vec<T>{} : grad; };
   return summed<T>(
       n,
       [&](int64_t i) FASTCONV_LAMBDA {

@@ -9,7 +9,7 @@ namespace fastconv {
 // Arrays of n elements; those of one call do not overlap unless they are equal. Sums run in one order for a given n.
 template <class T>
 struct LayerFunctions {
-  double (*relu_grad)(T* g, const T* y, int64_t n);  // g = y > 0 ? g : 0; returns the sum of it
+  double (*relu_grad)(T* g, const T* y, int64_t n);  // g = y <= 0 ? 0 : g; returns the sum of it
   // y = x * scale where the hash of (key, index) is at least `threshold`, else 0; y may be x. n is below 2^32.
   void (*dropout)(const T* x, T* y, int64_t n, const DropoutKey& key, uint32_t threshold, T scale);
   void (*sgd)(T* w, const T* g, T* velocity, int64_t n, const SgdRule<T>& rule);

@@ -7,7 +7,7 @@
 
 namespace fastconv {
 
-// g = y > 0 ? g : 0.
+// g = y <= 0 ? 0 : g.
 template <class T>
 FASTCONV_API void relu_grad(T* g, const T* y, int64_t n);
 // The same of (mb, channels, length), and for each channel the sum of what is left: the gradient of a bias.

@@ -8,12 +8,12 @@
 namespace fastconv {
 namespace {
 
-// norm = largest * root, root = (sum (|x| / largest)^p (/ count))^(1/p).
+// norm = largest * root, root = (sum (|x| / largest)^p (/ count))^(1/p); 1 where the largest is the norm.
 template <class T>
 struct LpNorm {
   T largest;
   T root;
-  T value() const { return largest == 0 || std::isinf(largest) ? largest : largest * root; }
+  T value() const { return largest * root; }
 };
 
 template <class T>
@@ -23,7 +23,7 @@ LpNorm<T> lp_window(const WindowBox<T>& window, Norm norm) {
     if (std::isnan(x) || std::abs(x) > result.largest) result.largest = std::abs(x);
     return false;
   });
-  if (!(result.largest > 0) || std::isinf(norm.p)) return result;
+  if (!(result.largest > 0) || std::isinf(result.largest) || std::isinf(norm.p)) return result;
   const T p = static_cast<T>(norm.p);
   T sum = 0;
   window.for_each([&](T x, int64_t) {

@@ -137,6 +137,8 @@ def output_dtype(output: Output, x: Array, is_complex: bool = False) -> np.dtype
         dtype = x.dtype if output is None else output.dtype if isinstance(output, np.ndarray) else np.dtype(output)
     except TypeError as error:
         raise TypeError(f"output must be an array, a dtype or None, got {output!r}") from error
+    if dtype.kind not in "biufc":
+        raise TypeError(f"output must be an array or a dtype of numbers, got {output!r:.120}")
     if not is_complex or dtype.kind == "c":
         return dtype
     if isinstance(output, np.ndarray):

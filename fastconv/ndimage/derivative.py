@@ -23,6 +23,7 @@ from fastconv.ndimage.arguments import (
     one_axis,
     output_dtype,
     per_axis,
+    require_number,
     some_axes,
     whole,
 )
@@ -55,6 +56,12 @@ def _plain(name: str, input: Any, axis: Any, output: Any, mode: Any, cval: Any, 
     return whole(_core.filter_taps(x, _kernel(name, axis, x.dtype), 1, 1, padding, padding, 0), input.dtype)
 
 
+def _in_one(x: Array, dtype: np.dtype[Any], cval: Any) -> bool:
+    """Whether it makes no difference that SciPy stores what comes between two steps in the result's dtype."""
+    require_number(cval, "cval")
+    return dtype.kind in "bfc" or (x.dtype.kind in "iu" and dtype.kind in "iu" and bool(cval == np.trunc(cval)))
+
+
 def _separable(
     input: Any, lines: dict[int, Sequence[float]], output: Output, mode: PerAxis, cval: Any, axes: Any
 ) -> Array:
@@ -62,8 +69,10 @@ def _separable(
     x = as_image(input)
     modes = dict(zip(sorted(lines), per_axis(mode, len(lines), "mode"), strict=True))
     # One after the other, each result is continued by cval: not what the product of the kernels sees.
+    dtype = output_dtype(output, x, x.dtype.kind == "c")
+    in_one = _in_one(x, dtype, cval)
     constant = cval != 0 and any(core_mode(m) == "zeros" for m in modes.values())
-    if len(lines) <= _DENSE and not constant:
+    if len(lines) <= _DENSE and in_one and not constant:
         order = sorted(lines)
         kernel = np.asarray(lines[order[0]], np.float64)
         for a in order[1:]:
@@ -71,7 +80,6 @@ def _separable(
         whole = len(order) == x.ndim
         one_mode = modes[order[0]] if len(set(modes.values())) == 1 else list(modes.values())
         return correlate(x, kernel, output, one_mode, axes=None if whole else order)
-    dtype = output_dtype(output, x, x.dtype.kind == "c")
     for a, line in lines.items():
         x = correlate1d(x, line, a, dtype, modes[a], cval)
     return deliver(x, output, dtype)
@@ -173,11 +181,11 @@ def laplace(
     x = as_image(input)
     chosen = some_axes(axes, x.ndim)
     modes = per_axis(mode, len(chosen), "mode")
-    if len(chosen) == 2:
+    dtype = output_dtype(output, x, x.dtype.kind == "c")
+    if len(chosen) == 2 and _in_one(x, dtype, cval):
         cross = np.array(_CROSS, np.float64)
         one_mode = modes[0] if modes[0] == modes[1] else modes
         return correlate(x, cross, output, one_mode, cval, axes=None if x.ndim == 2 else chosen)
-    dtype = output_dtype(output, x, x.dtype.kind == "c")
     parts = [
         partial(correlate1d, weights=(1, -2, 1), axis=a, mode=m, cval=cval) for a, m in zip(chosen, modes, strict=True)
     ]

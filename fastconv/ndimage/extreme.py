@@ -79,11 +79,11 @@ def _shaped(x: Array, footprint: Array, axes: tuple[int, ...], boxes: list[Side]
 
 def _filled(x: Array, boxes: list[Side], cval: Any) -> tuple[Array, Any]:
     """``x``, and ``cval`` as a value of its dtype. Short integers become float64 where theirs has no such value."""
-    if not any(side.mode == "zeros" for side in boxes):
-        return x, 0
     require_number(cval, "cval")
     if np.iscomplexobj(cval):
         raise ValueError(f"cval must be a real number, got {cval!r}")
+    if not any(side.mode == "zeros" for side in boxes):
+        return x, 0
     if x.dtype.kind != "f":
         low, high = (0, 1) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
         if low <= cval <= high and (x.dtype.itemsize == 8 or cval == int(cval)):

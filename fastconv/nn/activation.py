@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from fastconv import _core
-from fastconv.checks import check_generator, check_numbers
+from fastconv.checks import as_floats, check_generator, check_numbers, is_whole
 from fastconv.nn import init
-from fastconv.nn.module import Array, Gradient, Module, Reused, laid_as
+from fastconv.nn.module import Array, Gradient, Module, Reused, as_grad, laid_as
 
 
 class ReLU(Module):
@@ -20,6 +20,7 @@ class ReLU(Module):
         self._out = Reused()
 
     def forward(self, x: Array) -> Array:
+        x = as_floats("input", x)
         y: Array = np.maximum(x, 0, out=self._out.like(x))
         self._save(y)
         return y
@@ -31,7 +32,7 @@ class ReLU(Module):
     def backward(self, grad: Gradient, need_input_grad: bool = True, sums: Array | None = None) -> Gradient:
         """sums: where to write the sum of each channel's gradient, which is that of a bias before this layer."""
         y = self._take_saved()
-        grad = laid_as(grad, y)
+        grad = laid_as(as_grad(grad, y.shape, y), y)
         _core.relu_grad(grad, y, sums)
         return grad
 
@@ -44,12 +45,15 @@ class LeakyReLU(Module):
         self.negative_slope = negative_slope
 
     def forward(self, x: Array) -> Array:
+        x = as_floats("input", x)
         slope: Array = np.where(x > 0, 1, self.negative_slope).astype(x.dtype)
         self._save(slope)
         return x * slope
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return np.multiply(grad, self._take_saved(), out=grad)
+        slope = self._take_saved()
+        grad = as_grad(grad, slope.shape, slope)
+        return np.multiply(grad, slope, out=grad)
 
     def describe(self) -> str:
         return f"{self.negative_slope}"
@@ -60,16 +64,18 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0) -> None:
         check_numbers(alpha=alpha)
-        self.alpha = alpha
+        self.alpha = float(alpha)  # of numpy's kinds a number would decide the result's dtype
 
     def forward(self, x: Array) -> Array:
-        negative = self.alpha * np.expm1(np.minimum(x, 0))
-        self._save((x > 0, negative))
-        return np.where(x > 0, x, negative)
+        x = as_floats("input", x)
+        below, y = x <= 0, self.alpha * np.expm1(np.minimum(x, 0))
+        self._save((below, y))
+        return np.where(below, y, x)
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        positive, negative = self._take_saved()
-        return np.multiply(grad, np.where(positive, 1, negative + self.alpha), out=grad)
+        below, y = self._take_saved()
+        grad = as_grad(grad, y.shape, y)
+        return np.multiply(grad, np.where(below, y + self.alpha, 1), out=grad)
 
     def describe(self) -> str:
         return f"alpha={self.alpha}"
@@ -77,7 +83,7 @@ class ELU(Module):
 
 def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))`` of every element, without overflow at either end; a new array of the shape of ``x``."""
-    y: Array = np.tanh(0.5 * x)
+    y: Array = np.tanh(0.5 * as_floats("x", x))
     y *= 0.5
     y += 0.5
     return y
@@ -90,12 +96,14 @@ class _FromOutput(Module):
     slope: Callable[[Array], Array]
 
     def forward(self, x: Array) -> Array:
-        y = type(self).function(x)
+        y = type(self).function(as_floats("input", x))
         self._save(y)
         return y
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return np.multiply(grad, type(self).slope(self._take_saved()), out=grad)
+        y = self._take_saved()
+        grad = as_grad(grad, y.shape, y)
+        return np.multiply(grad, type(self).slope(y), out=grad)
 
 
 class Sigmoid(_FromOutput):
@@ -114,6 +122,7 @@ class Tanh(_FromOutput):
 
 def log_softmax(x: Array, axis: int = 1) -> Array:
     """``x - log sum exp(x)`` along ``axis``, shifted by the maximum so that nothing overflows; shaped as ``x``."""
+    x = as_floats("x", x)
     shifted: Array = x - x.max(axis=axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return shifted
@@ -121,9 +130,16 @@ def log_softmax(x: Array, axis: int = 1) -> Array:
 
 def softmax(x: Array, axis: int = 1) -> Array:
     """``exp(x) / sum exp(x)`` along ``axis``, shifted likewise; shaped as ``x``."""
+    x = as_floats("x", x)
     y: Array = np.exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
     return y
+
+
+def _axis(dim: int) -> int:
+    if not is_whole(dim):
+        raise TypeError(f"dim must be an integer, got {dim!r}")
+    return dim
 
 
 class Softmax(Module):
@@ -137,15 +153,17 @@ class Softmax(Module):
         check_numbers(temperature=temperature)
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}")
-        self.dim, self.temperature = dim, temperature
+        self.dim, self.temperature = _axis(dim), temperature
 
     def forward(self, x: Array) -> Array:
+        x = as_floats("input", x)
         y = softmax(x / self.temperature, self.dim).astype(x.dtype, copy=False)
         self._save(y)
         return y
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         y = self._take_saved()
+        grad = as_grad(grad, y.shape, y)
         inner = (grad * y).sum(axis=self.dim, keepdims=True)
         return (grad - inner) * y / self.temperature
 
@@ -157,7 +175,7 @@ class LogSoftmax(Module):
     """``log(Softmax(x))`` along ``dim``: what :class:`KLDivLoss` takes."""
 
     def __init__(self, dim: int = 1) -> None:
-        self.dim = dim
+        self.dim = _axis(dim)
 
     def forward(self, x: Array) -> Array:
         y = log_softmax(x, self.dim)
@@ -166,6 +184,7 @@ class LogSoftmax(Module):
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         y = self._take_saved()
+        grad = as_grad(grad, y.shape, y)
         return grad - np.exp(y) * grad.sum(axis=self.dim, keepdims=True)
 
 
@@ -206,7 +225,7 @@ class Dropout(Module):
         seed, y = self._take_saved()
         if seed is None:
             return grad
-        grad = laid_as(grad, y)
+        grad = laid_as(as_grad(grad, y.shape, y), y)
         _core.dropout(grad, grad, seed, self.p)
         return grad
 
@@ -222,4 +241,5 @@ class Flatten(Module):
         return x.reshape(len(x), math.prod(x.shape[1:]))
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        return grad.reshape(self._take_saved())
+        shape = self._take_saved()
+        return as_grad(grad, (shape[0], math.prod(shape[1:]))).reshape(shape)

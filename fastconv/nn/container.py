@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.checks import check_kind
 from fastconv.nn.activation import Dropout, ReLU
 from fastconv.nn.conv import _Conv
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Array, Gradient, Module, as_grad
 from fastconv.nn.norm import _BatchNorm
 
 
@@ -101,8 +102,7 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module) -> None:
         for i, layer in enumerate(layers):
-            if not isinstance(layer, Module):
-                raise TypeError(f"layers[{i}] must be a fastconv.nn.Module, got {type(layer).__name__}")
+            check_kind(f"layers[{i}]", layer, Module)
         self.layers = layers
         self.fused = True
         self._steps = _plan(layers)
@@ -148,6 +148,9 @@ class Residual(Module):
     """
 
     def __init__(self, body: Module, shortcut: Module | None = None) -> None:
+        check_kind("body", body, Module)
+        if shortcut is not None:
+            check_kind("shortcut", shortcut, Module)
         self.body, self.shortcut = body, shortcut
 
     def forward(self, x: Array) -> Array:
@@ -155,9 +158,11 @@ class Residual(Module):
         y = self.body.forward(x)
         if y.shape != direct.shape:
             raise ValueError(f"body gives shape {y.shape}, the short cut {direct.shape}: they must be equal")
+        self._save(y.shape)
         return y + direct
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
+        grad = as_grad(grad, self._take_saved())
         direct = grad.copy()  # backward may overwrite what it is given
         if self.shortcut is not None:
             direct = self.shortcut.backward(direct, need_input_grad)
@@ -174,15 +179,21 @@ class Concat(Module):
     def __init__(self, *branches: Module) -> None:
         if not branches:
             raise ValueError("branches must hold at least one module")
+        for i, branch in enumerate(branches):
+            check_kind(f"branches[{i}]", branch, Module)
         self.branches = branches
 
     def forward(self, x: Array) -> Array:
         outputs = [branch.forward(x) for branch in self.branches]
-        self._save(np.cumsum([y.shape[1] for y in outputs])[:-1])
-        return np.concatenate(outputs, axis=1)
+        if any(y.ndim < 2 for y in outputs):
+            raise ValueError(f"branches must give (N, C, ...), got shapes {[y.shape for y in outputs]}")
+        whole = np.concatenate(outputs, axis=1)
+        self._save((np.cumsum([y.shape[1] for y in outputs])[:-1], whole.shape))
+        return whole
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        pieces = np.split(grad, self._take_saved(), axis=1)
+        ends, shape = self._take_saved()
+        pieces = np.split(as_grad(grad, shape), ends, axis=1)
         grads = [
             branch.backward(np.ascontiguousarray(piece), need_input_grad)
             for branch, piece in zip(self.branches, pieces, strict=True)

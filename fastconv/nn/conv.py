@@ -10,7 +10,7 @@ import numpy as np
 from fastconv import functional
 from fastconv.checks import check_whole, is_whole, plain
 from fastconv.nn import init
-from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
+from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused, as_grad, require_dtype
 
 Axes = int | Sequence[int]
 Padding = int | str | Sequence[int | Sequence[int]]
@@ -227,6 +227,7 @@ class LocallyConnected2d(Module):
     def forward(self, x: Array) -> Array:
         if x.ndim != 4 or x.shape[1:] != (self.in_channels, *self.input_size):
             raise ValueError(f"input must be (N, {self.in_channels}, {self.input_size}), got shape {x.shape}")
+        require_dtype(x, self.weight.data)
         n = len(x)
         positions, taps, _ = self.weight.data.shape
         patches = self._windows(x).reshape(positions, n, taps)
@@ -237,6 +238,7 @@ class LocallyConnected2d(Module):
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         x, patches = self._take_saved()
         n = len(x)
+        grad = as_grad(grad, (n, self.out_channels, *self.out_size), x)
         if self.bias is not None:
             grad.sum(axis=0, out=self.bias.grad)
         by_position = grad.reshape(n, self.out_channels, len(self.weight.data)).transpose(2, 0, 1)

@@ -14,6 +14,10 @@ from fastconv.nn.module import Array, Module
 
 def numerical_gradient(function: Callable[[], float], array: Array, eps: float = 1e-6) -> Array:
     """``d function() / d array`` by central differences: ``(f(a + eps) - f(a - eps)) / (2 eps)``, one at a time."""
+    check_kind("array", array, np.ndarray)  # itself, as function looks at it
+    check_numbers(eps=eps)
+    if not eps > 0:
+        raise ValueError(f"eps must be above 0, got {eps}")
     grad = np.empty_like(array)
     for index in np.ndindex(array.shape):
         kept = array[index]

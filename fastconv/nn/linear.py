@@ -9,7 +9,7 @@ import numpy as np
 from fastconv import _core, functional
 from fastconv.checks import check_whole
 from fastconv.nn import init
-from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
+from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused, as_grad, require_dtype
 
 _FEW = 16  # samples: BLAS is quicker at fewer, but its bits may depend on its threads, so never while training
 
@@ -68,8 +68,7 @@ class Linear(Module):
         weight = self.weight.data
         if x.shape[-1:] != weight.shape[1:]:
             raise ValueError(f"input must have {weight.shape[1]} features on its last axis, got shape {x.shape}")
-        if x.dtype != weight.dtype:
-            raise TypeError(f"input is {x.dtype}, the layer is {weight.dtype}: convert one (model.to)")
+        require_dtype(x, weight)
         self._save(x)
         rows = as_rows(x)
         bias = None if self.bias is None else self.bias.data
@@ -89,6 +88,7 @@ class Linear(Module):
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         x = self._take_saved()
+        grad = as_grad(grad, (*x.shape[:-1], len(self.weight.data)), x)
         grads, rows = as_rows(grad), as_rows(x)
         product(grads.T, self._rows(rows), self.weight.grad)
         if self.bias is not None:
@@ -127,6 +127,7 @@ class Maxout(Module):
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         winner, shape = self._take_saved()
+        grad = as_grad(grad, shape[:-1])
         pieces = np.zeros(shape, grad.dtype)
         np.put_along_axis(pieces, winner, grad[..., None], axis=-1)
         return self.linear.backward(pieces.reshape(*shape[:-2], self.out_features * self.pieces), need_input_grad)

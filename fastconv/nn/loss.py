@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.checks import as_array, check_numbers, check_whole
+from fastconv.checks import as_array, as_floats, check_numbers, check_whole
 from fastconv.nn.activation import log_softmax, sigmoid
-from fastconv.nn.module import Array, Parameter
+from fastconv.nn.module import Array, Parameter, checked
 
 
 class Loss:
@@ -36,8 +36,9 @@ class Loss:
 
 
 def _check_output(output: Array) -> None:
-    if not isinstance(output, np.ndarray) or output.dtype.kind != "f":
+    if not isinstance(output, np.ndarray):
         raise TypeError(f"output must be an array of floats, got {output!r:.120}")
+    as_floats("output", output)
 
 
 def _same_shape(output: Array, target: Array) -> None:
@@ -82,7 +83,7 @@ class CrossEntropyLoss(Loss):
         if output.ndim != 2:
             raise ValueError(f"output must be (N, C), got shape {output.shape}")
         n, classes = output.shape
-        p = as_array("target", target)
+        p = labels = as_array("target", target)
         if p.ndim != 1:
             _same_shape(output, p)
             p = p.astype(output.dtype, copy=False)
@@ -90,12 +91,14 @@ class CrossEntropyLoss(Loss):
             p = one_hot(p, classes, output.dtype)
         else:
             raise ValueError(f"target has {len(p)} labels for {n} outputs")
+        log_q = log_softmax(output)
         if self.label_smoothing:
             p = (1 - self.label_smoothing) * p + self.label_smoothing / classes
-        log_q = log_softmax(output)
-        value: float = -float(np.vdot(p, log_q)) / max(n, 1)
+        one_each = labels.ndim == 1 and not self.label_smoothing
+        terms = log_q[np.arange(n), labels] if one_each else p * log_q  # infinite logits of other classes have no part
+        value: float = -float(terms.sum(dtype=np.float64)) / max(n, 1)
         grad = np.exp(log_q, out=log_q)
-        if np.ndim(target) != 1:  # distributions need not sum to exactly one
+        if labels.ndim != 1:  # distributions need not sum to exactly one
             grad *= p.sum(axis=1, keepdims=True)
         grad -= p
         grad /= max(n, 1)
@@ -116,7 +119,8 @@ class BCEWithLogitsLoss(Loss):
         if y.size and (y.min() < 0 or y.max() > 1):
             raise ValueError(f"target must be in [0, 1], got values from {y.min()} to {y.max()}")
         count = max(output.size, 1)
-        value = float((np.logaddexp(0, output) - y * output).sum()) / count
+        size = np.abs(output)  # of what is on the wrong side, and a rest that does not overflow
+        value = float((size * np.where(output > 0, 1 - y, y) + np.log1p(np.exp(-size))).sum()) / count
         self._grad = (sigmoid(output) - y) / count
         return value
 
@@ -173,7 +177,7 @@ class Penalty:
     def __call__(self, parameters: Iterable[Parameter]) -> float:
         """The penalty's value; its gradient is added to every ``parameter.grad``."""
         total = 0.0
-        for parameter in parameters:
+        for parameter in checked(parameters):
             if parameter.data.ndim > 1:
                 total += self._add(parameter.data, parameter.grad)
         return self.strength * total

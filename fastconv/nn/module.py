@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv.checks import float_dtype
+from fastconv.checks import as_array, as_floats, check_kind, float_dtype, members
 
 Array = NDArray[Any]
 Gradient = Any  # an array; None where the caller said that nobody needs it
@@ -25,12 +25,21 @@ class Parameter:
     __slots__ = ("data", "grad", "name")
 
     def __init__(self, data: Array, name: str = "weight") -> None:
-        self.data = data
-        self.grad = np.zeros_like(data)
+        self.data: Array = as_floats("data", data)
+        self.grad = np.zeros_like(self.data)
         self.name = name
 
     def __repr__(self) -> str:
         return f"Parameter({self.name}, shape={self.data.shape}, dtype={self.data.dtype})"
+
+
+def checked(parameters: Iterable[Parameter]) -> list[Parameter]:
+    """``parameters`` as a list. Raises TypeError for what is no Parameter."""
+    result = members("parameters", parameters, "fastconv.nn.Parameter")
+    for i, parameter in enumerate(result):
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"parameters[{i}] must be a fastconv.nn.Parameter, got {type(parameter).__name__}")
+    return result
 
 
 class Module:
@@ -62,7 +71,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}.backward")
 
     def __call__(self, x: Array) -> Array:
-        return self.forward(x)
+        return self.forward(as_array("input", x))
 
     # What backward needs, kept only while training ------------------------------------------------------------------
 
@@ -126,6 +135,7 @@ class Module:
 
     def seed(self, rng: np.random.Generator) -> None:
         """Let every layer that draws random numbers draw them from ``rng``."""
+        check_kind("rng", rng, np.random.Generator)
         for _, module in self.named_modules():
             if hasattr(module, "rng"):
                 module.rng = rng
@@ -141,16 +151,23 @@ class Module:
         return state
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy ``state`` into this module. Raises ValueError if a name or a shape differs."""
+        """Copy ``state`` into this module.
+
+        Raises ValueError if a name or a shape differs, TypeError for what is no mapping or no array of real numbers.
+        """
+        check_kind("state", state, Mapping)
         own = self.state_dict()
         if own.keys() != state.keys():
             missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
             raise ValueError(f"state does not fit the model: missing {missing}, unexpected {extra}")
+        given = {name: as_array(f"state[{name!r}]", state[name]) for name in own}
         for name, array in own.items():
-            if array.shape != state[name].shape:
-                raise ValueError(f"state[{name!r}] has shape {state[name].shape}, the model has {array.shape}")
+            if array.shape != given[name].shape:
+                raise ValueError(f"state[{name!r}] has shape {given[name].shape}, the model has {array.shape}")
+            if not np.can_cast(given[name].dtype, array.dtype, "same_kind"):
+                raise TypeError(f"state[{name!r}] has dtype {given[name].dtype}, the model has {array.dtype}")
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = given[name]
 
     def __repr__(self) -> str:
         parts = ", ".join(repr(child) for _, child in self.children())
@@ -159,6 +176,22 @@ class Module:
     def describe(self) -> str:
         """The arguments that matter, for printing."""
         return ""
+
+
+def require_dtype(x: Array, like: Array) -> None:
+    """Raises TypeError unless an input has the dtype of a layer's array."""
+    if x.dtype != like.dtype:
+        raise TypeError(f"input is {x.dtype}, the layer is {like.dtype}: convert one (model.to)")
+
+
+def as_grad(grad: Any, shape: tuple[int, ...], like: Array | None = None) -> Array:
+    """``grad`` as an array of the output's shape, and of the dtype of ``like``. Raises ValueError or TypeError."""
+    array = as_floats("grad", grad)
+    if array.shape != shape:
+        raise ValueError(f"grad must have the output's shape {shape}, got {array.shape}")
+    if like is not None and array.dtype != like.dtype:
+        raise TypeError(f"grad must have the output's dtype {like.dtype}, got {array.dtype}")
+    return array
 
 
 def laid_as(array: Array, like: Array) -> Array:

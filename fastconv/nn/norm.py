@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv import _core
 from fastconv.checks import check_numbers, check_whole
-from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused
+from fastconv.nn.module import Array, Gradient, Module, Parameter, Reused, as_grad, require_dtype
 
 
 class _BatchNorm(Module):
@@ -28,7 +28,9 @@ class _BatchNorm(Module):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
         check_whole(1, num_features=num_features)
         check_numbers(eps=eps, momentum=momentum)
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        if not eps >= 0:
+            raise ValueError(f"eps must not be negative, got {eps}")
+        self.num_features, self.eps, self.momentum = num_features, float(eps), float(momentum)
         self.weight = Parameter(np.ones(num_features, np.float32), "weight") if affine else None
         self.bias = Parameter(np.zeros(num_features, np.float32), "bias") if affine else None
         self.running_mean = np.zeros(num_features, np.float32)
@@ -43,13 +45,12 @@ class _BatchNorm(Module):
             )
         if self.training and x.size < 2 * self.num_features:
             raise ValueError(f"training needs at least two values a channel, got input of shape {x.shape}")
-        if x.dtype != self.running_mean.dtype:
-            raise TypeError(f"input is {x.dtype}, the layer is {self.running_mean.dtype}: convert one (model.to)")
+        require_dtype(x, self.running_mean)
         rows = self._rows(x)
         mean, var = self.running_mean, self.running_var
         if self.training:
             mean, var = np.empty_like(mean), np.empty_like(var)
-            self._save((rows, mean, var))
+            self._save((rows, mean, var, x.shape))
         y = self._out.empty(rows.shape, rows.dtype)
         _core.batch_norm(rows, y, *self._affine(), mean, var, self.eps, self.training, activation == "relu")
         if self.training:
@@ -78,15 +79,15 @@ class _BatchNorm(Module):
         return scale, self.bias.data - mean * scale
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
-        x, mean, var = self._take_saved()
-        rows = self._rows(grad)
+        x, mean, var, shape = self._take_saved()
+        rows = self._rows(as_grad(grad, shape, x))
         weight, _ = self._affine()
         grad_weight, grad_bias = np.empty_like(mean), np.empty_like(mean)
         _core.batch_norm_grad(rows, x, weight, mean, var, self.eps, grad_weight, grad_bias)
         if self.weight is not None and self.bias is not None:
             self.weight.grad[...] = grad_weight
             self.bias.grad[...] = grad_bias
-        return self._like_input(rows, grad.shape) if need_input_grad else None
+        return self._like_input(rows, shape) if need_input_grad else None
 
     def describe(self) -> str:
         return f"{self.num_features}"

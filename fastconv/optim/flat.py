@@ -6,19 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fastconv.checks import members
-from fastconv.nn.module import Array, Parameter
+from fastconv.nn.module import Array, Parameter, checked
 
 _ALIGN = 16  # elements: every parameter starts on its own cache line
-
-
-def checked(parameters: Iterable[Parameter]) -> list[Parameter]:
-    """``parameters`` as a list. Raises TypeError for what is no Parameter."""
-    result = members("parameters", parameters, "fastconv.nn.Parameter")
-    for i, parameter in enumerate(result):
-        if not isinstance(parameter, Parameter):
-            raise TypeError(f"parameters[{i}] must be a fastconv.nn.Parameter, got {type(parameter).__name__}")
-    return result
 
 
 class Flat:

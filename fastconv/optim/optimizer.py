@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from fastconv import _core
-from fastconv.nn.module import Array, Parameter
-from fastconv.optim.flat import Flat, checked
+from fastconv.checks import check_kind
+from fastconv.nn.module import Array, Parameter, checked
+from fastconv.optim.flat import Flat
 
 
 def _at_least_zero(**values: float) -> None:
@@ -64,7 +65,8 @@ class Optimizer:
         return {**self.state, "steps": np.array(self.steps), "lr": np.array(self.lr, np.float64)}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Raises ValueError if ``state`` is another optimiser's or for other parameters."""
+        """Raises ValueError if ``state`` is another optimiser's or for other parameters, TypeError if it is none."""
+        check_kind("state", state, Mapping)
         expected = {name: array.shape for name, array in self.state_dict().items()}
         given = {name: np.shape(array) for name, array in state.items()}
         if expected != given:

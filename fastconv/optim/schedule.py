@@ -27,6 +27,7 @@ class Schedule:
 
     def go_to(self, epoch: int) -> None:
         """As after ``epoch`` steps."""
+        check_whole(0, epoch=epoch)
         self.epoch = epoch
         self.optimizer.lr = self.rate(epoch)
 
@@ -45,7 +46,8 @@ class StepLR(Schedule):
 
 
 class CosineAnnealingLR(Schedule):
-    """Half a cosine from the base rate down to ``eta_min`` in ``T_max`` epochs (Loshchilov and Hutter, 2017)."""
+    """Half a cosine from the base rate down to ``eta_min`` in ``T_max`` epochs (Loshchilov and Hutter, 2017), and no
+    way up again, as PyTorch's has."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
         check_whole(1, T_max=T_max)
