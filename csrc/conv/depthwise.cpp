@@ -49,7 +49,7 @@ int64_t buffer_size(const DepthwiseSum<T>& s, int64_t outputs) {
 
 template <class T>
 bool sums_squares(const DepthwiseSum<T>& s) {
-  return is_plane(s.d) && sums_squares<T>(s.h, s.w, s.channels, s.phases);
+  return sums_squares<T>(s.d, s.h, s.w, s.channels, s.phases);
 }
 
 template <class T>
@@ -219,6 +219,7 @@ bool depthwise_pays(const DepthwiseShape& s) {
   if (s.in_turn && s.height > 1 && s.kernel_height > 1 && pixels > kTinyImage &&
       s.channels * s.taps <= 2 * (s.volume ? kTermsOfVolume : kTermsInTurn))
     return true;
+  if (s.volume && s.squares && s.rows <= (registers ? kSquare : 1) && s.width > kSquare) return true;
   if (s.volume) {
     if (s.stride > 1 || pixels <= kTinyImage || s.rows > (s.channels > 1 ? kOfManyChannels - 1 : kFewRows))
       return false;
@@ -252,19 +253,20 @@ bool depthwise_pays(const DepthwiseShape& s) {
 }
 
 template <class T>
-bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases) {
+bool sums_squares(const AxisMap& d, const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases) {
   const auto neighbours = [&h](const AxisMap& a) {
     const auto [low, high] = std::minmax_element(a.offset.begin(), a.offset.end());
     return a.taps() == h.taps() && *high - *low == a.taps() - 1 && a.outputs > 1;
   };
-  return phases == 1 && h.stride == w.stride && has_square_kernel<T>(h.taps(), w.stride, channels) && neighbours(h) &&
-         neighbours(w);
+  return phases == 1 && (is_plane(d) || (channels == 1 && d.mode == Mode::zeros)) && h.stride == w.stride &&
+         has_square_kernel<T>(h.taps(), w.stride, channels) && neighbours(h) && neighbours(w);
 }
 
 template <class T>
-bool sums_squares(const ConvAxis& h, const ConvAxis& w, int64_t channels) {
+bool sums_squares(const ConvAxis& d, const ConvAxis& h, const ConvAxis& w, int64_t channels) {
   const auto neighbours = [&h](const ConvAxis& a) { return a.k == h.k && a.dilation == 1 && a.out > 1; };
-  return h.stride == w.stride && has_square_kernel<T>(h.k, w.stride, channels) && neighbours(h) && neighbours(w);
+  return (is_plane(d) || (channels == 1 && d.mode == Mode::zeros)) && h.stride == w.stride &&
+         has_square_kernel<T>(h.k, w.stride, channels) && neighbours(h) && neighbours(w);
 }
 
 template <class T>
@@ -329,11 +331,11 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
   });
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                    \
-  template bool depthwise_pays<T>(const DepthwiseShape&);                          \
-  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, int64_t);        \
-  template bool sums_squares<T>(const AxisMap&, const AxisMap&, int64_t, int64_t); \
-  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                   \
+#define FASTCONV_INSTANTIATE(T)                                                                    \
+  template bool depthwise_pays<T>(const DepthwiseShape&);                                          \
+  template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, const ConvAxis&, int64_t);       \
+  template bool sums_squares<T>(const AxisMap&, const AxisMap&, const AxisMap&, int64_t, int64_t); \
+  template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                                   \
   template void run_depthwise(const DepthwiseSum<T>&, const DepthwisePlan&);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

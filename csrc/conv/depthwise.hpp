@@ -73,12 +73,13 @@ inline bool is_plane(const AxisMap& d) { return d.in == 1 && d.outputs == 1 && d
 inline bool is_plane(const ConvAxis& d) { return d.in == 1 && d.out == 1 && d.k == 1 && d.pad_before == 0; }
 
 // Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel,
-// two. Or of five by five or (float32) seven by seven, of stride one.
+// two. Or of five by five or (float32) seven by seven, of stride one. Of a volume whose depth nothing but zeros pads, a
+// channel's taps of the depth are the kernel's channels.
 template <class T>
-bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
+bool sums_squares(const AxisMap& d, const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
 // The same of a forward call.
 template <class T>
-bool sums_squares(const ConvAxis& h, const ConvAxis& w, int64_t channels);
+bool sums_squares(const ConvAxis& d, const ConvAxis& h, const ConvAxis& w, int64_t channels);
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& sum);

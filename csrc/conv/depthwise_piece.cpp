@@ -32,7 +32,7 @@ bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const P
   const int64_t taps = d.taps() * h.taps() * (w.taps() + (odd ? odd->map.taps() : 0)),
                 width = w.outputs + (odd ? odd->map.outputs : 0);
   if (c.algorithm == Algorithm::depthwise) return c.rows.channels * taps <= kMostDepthwiseTaps;
-  const bool plane = is_plane(d), squares = plane && sums_squares<T>(h, w, c.rows.channels, odd ? 2 : 1);
+  const bool plane = is_plane(d), squares = sums_squares<T>(d, h, w, c.rows.channels, odd ? 2 : 1);
   const bool in_turn = odd && w.taps() > 0 && odd->map.taps() > 0;
   return depthwise_pays<T>({c.rows.groups, c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3],
                             h.outputs * box.h.step, width, w.stride, squares, !plane, in_turn});
