@@ -55,7 +55,6 @@ constexpr int64_t kMostDepthwiseTaps = 2048;  // of all channels of a group
 
 // What decides whether the tile is worth more than the packed one, whose rows are output channels.
 struct DepthwiseShape {
-  int64_t groups;
   int64_t channels, rows;  // of a group
   int64_t taps;            // of a channel
   int64_t kernel_height;
@@ -64,9 +63,10 @@ struct DepthwiseShape {
   bool squares;           // which have a kernel of their own (sums_squares)
   bool volume;            // read plane by plane
   bool in_turn = false;   // two phases along the width, which other tiles would write in steps
+  bool folds = false;     // with what padding adds, which others add in pieces
 };
 template <class T>
-bool depthwise_pays(const DepthwiseShape& s);  // measured, not derived
+bool depthwise_pays(const DepthwiseShape& s);
 
 // Whether a sum is of planes, and not of a volume.
 inline bool is_plane(const AxisMap& d) { return d.in == 1 && d.outputs == 1 && d.taps() == 1 && d.offset[0] == 0; }

@@ -31,8 +31,8 @@ bool squares(const ConvProblem& p) {
 template <class T>
 bool suits_depthwise(const ConvProblem& p) {
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
-  return depthwise_pays<T>({p.groups, p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride,
-                            squares<T>(p), !is_plane(p.axis[0])});
+  return depthwise_pays<T>(
+      {p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride, squares<T>(p), !is_plane(p.axis[0])});
 }
 
 template <class T>
