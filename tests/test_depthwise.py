@@ -143,6 +143,15 @@ CASES = [
     Case((3, 70, 40), (3, 3, 3), padding=1, ic=33, oc=2),
     Case((6, 21, 19), (3, 5, 5), padding=((2, 0), (2, 2), (0, 3)), mode=("circular", "zeros", "reflect"), oc=4),
     Case((3, 9, 7), (2, 3, 3), padding=1, batch=3, groups=90),
+    # Squares of a volume, the taps of its depth one after another: slices that read nothing, steps of any size, planes
+    # packed and where they stand, more of them than are packed together.
+    *[
+        Case((5, 9, 18), (kd, k, k), (sd, s, s), (kd, pad, pad), (dd, 1, 1), batch=2, groups=19, oc=oc)
+        for kd, sd, dd, oc in ((3, 1, 1, 1), (2, 2, 1, 2), (3, 1, 3, 1), (1, 1, 1, 1), (3, 3, 2, 1))
+        for k, s, pad in ((3, 1, 1), (3, 1, 2), (3, 2, 1), (5, 1, 2))
+    ],
+    Case((7, 150, 40), (3, 3, 3), padding=(1, 2, 1), groups=3),
+    *[Case((4, 9, 17), (3, 3, 3), padding=1, mode=("zeros", mode, mode), groups=3) for mode in MODES],
     *[c for c in sample(77, 300) if c.nd >= 2 and c.ic * c.oc <= 4],
 ]
 
@@ -183,6 +192,8 @@ SPREAD = [
     Case((4, 18, 20), (3, 3, 3), padding=1, batch=5, ic=3, oc=2),
     Case((7, 30, 24), (3, 3, 3), padding=(2, 1, 1), mode="reflect", batch=5, oc=3),
     Case((3, 40, 40), (3, 3, 3), padding=1, batch=5, ic=16),
+    *[Case((5, 12, 17), (3, 3, 3), s, (2, 1, 1), batch=5, groups=18) for s in (1, 2)],
+    Case((6, 20, 30), (5, 5, 5), padding=(2, 2, 0), dilation=(2, 1, 1), batch=5, groups=3, oc=2),
     # Rows of taps: in lanes, or in rows where the image is wide or its planes lie in one set of the cache.
     *[Case((h, w), (1, 3), padding=(0, 1), batch=5, groups=17) for h, w in ((20, 30), (32, 32), (16, 200))],
     # Planes times numbers: whole, in pieces, several channels of a group, one pixel.
@@ -351,12 +362,16 @@ def test_auto_takes_it_for_few_pairs_of_channels(direction: str, ic: int, oc: in
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
 def test_small_volumes_and_many_channels_are_left_to_others(direction: str) -> None:
-    assert fc.explain((1, 3, 5, 6, 7), (3, 1, 3, 3, 3), groups=3, direction=direction)["algorithm"] == "direct"
+    assert fc.explain((1, 3, 5, 6, 4), (3, 1, 3, 3, 3), groups=3, direction=direction)["algorithm"] == "direct"
     assert fc.explain((1, 64, 20, 20), (48, 64, 5, 5), direction=direction)["algorithm"] != "depthwise"
 
 
 def test_auto_takes_volumes_of_few_outputs() -> None:
     assert fc.explain((1, 16, 8, 40, 40), (1, 16, 3, 3, 3), padding=1)["algorithm"] == "depthwise"
+    if fc.explain((1, 1, 9, 9), (1, 1, 3, 3))["isa"] in ("v3", "v4"):  # has kernels for squares
+        for stride in (1, 2):
+            plan = fc.explain((1, 16, 8, 14, 14), (16, 1, 3, 3, 3), stride, 1, groups=16)
+            assert (plan["algorithm"], plan["kernel"]) == ("depthwise", "image rows")
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "direct", "winograd", "fft", "depthwise", "reference"])

@@ -55,7 +55,6 @@ constexpr int64_t kMostDepthwiseTaps = 2048;  // of all channels of a group
 
 // What decides whether the tile is worth more than the packed one, whose rows are output channels.
 struct DepthwiseShape {
-  int64_t groups;
   int64_t channels, rows;  // of a group
   int64_t taps;            // of a channel
   int64_t kernel_height;
@@ -64,21 +63,23 @@ struct DepthwiseShape {
   bool squares;           // which have a kernel of their own (sums_squares)
   bool volume;            // read plane by plane
   bool in_turn = false;   // two phases along the width, which other tiles would write in steps
+  bool folds = false;     // with what padding adds, which others add in pieces
 };
 template <class T>
-bool depthwise_pays(const DepthwiseShape& s);  // measured, not derived
+bool depthwise_pays(const DepthwiseShape& s);
 
 // Whether a sum is of planes, and not of a volume.
 inline bool is_plane(const AxisMap& d) { return d.in == 1 && d.outputs == 1 && d.taps() == 1 && d.offset[0] == 0; }
 inline bool is_plane(const ConvAxis& d) { return d.in == 1 && d.out == 1 && d.k == 1 && d.pad_before == 0; }
 
 // Whether the sum is of three by three neighbouring taps, and by the kernel for those: of stride one, or, of a channel,
-// two. Or of five by five or (float32) seven by seven, of stride one.
+// two. Or of five by five or (float32) seven by seven, of stride one. Of a volume whose depth nothing but zeros pads, a
+// channel's taps of the depth are the kernel's channels.
 template <class T>
-bool sums_squares(const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
+bool sums_squares(const AxisMap& d, const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases);
 // The same of a forward call.
 template <class T>
-bool sums_squares(const ConvAxis& h, const ConvAxis& w, int64_t channels);
+bool sums_squares(const ConvAxis& d, const ConvAxis& h, const ConvAxis& w, int64_t channels);
 
 template <class T>
 DepthwisePlan plan_depthwise(const DepthwiseSum<T>& sum);

@@ -63,9 +63,9 @@ class Costs {
   template <class T>
   double plane(double lanes) const {
     const double vectors = height_ * std::ceil(static_cast<double>(width_) / lanes);
-    if (h_.k > 3 && !weight_ && (zeros_ || !backward_) && sums_squares<T>(h_, w_, channels_))
+    if (h_.k > 3 && !weight_ && (zeros_ || !backward_) && sums_squares<T>(p_.axis[0], h_, w_, channels_))
       return 0.123 * depth_ * vectors + 0.5 * depth_ + 5 + (zeros_ ? 0 : 1.2 * x_ / lanes + 60);
-    const bool squares = h_.k == 3 && sums_squares<T>(h_, w_, p_.ic / p_.groups);
+    const bool squares = h_.k == 3 && sums_squares<T>(p_.axis[0], h_, w_, p_.ic / p_.groups);
     if (squares && (weight_     ? square_kernels<T>().dots[w_.stride - 1] != nullptr
                     : backward_ ? w_.stride == 1 && (zeros_ || folds_squares<T>(p_))
                                 : true))

@@ -23,7 +23,7 @@ View<T> rows_of(const LineRows& line, View<T> view, int64_t first, int64_t step,
 }  // namespace
 
 template <class T>
-bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const Piece* odd) {
+bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const Piece* odd, bool folds) {
   if (c.algorithm != Algorithm::automatic && c.algorithm != Algorithm::depthwise) return false;
   const AxisMap &d = box.d.map, &h = box.h.map, &w = box.w.map;
   if (c.rows.channels * d.taps() * h.taps() == 0 || d.tabulated() || h.tabulated() || w.tabulated() ||
@@ -32,10 +32,10 @@ bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const P
   const int64_t taps = d.taps() * h.taps() * (w.taps() + (odd ? odd->map.taps() : 0)),
                 width = w.outputs + (odd ? odd->map.outputs : 0);
   if (c.algorithm == Algorithm::depthwise) return c.rows.channels * taps <= kMostDepthwiseTaps;
-  const bool plane = is_plane(d), squares = plane && sums_squares<T>(h, w, c.rows.channels, odd ? 2 : 1);
+  const bool squares = sums_squares<T>(d, h, w, c.rows.channels, odd ? 2 : 1);
   const bool in_turn = odd && w.taps() > 0 && odd->map.taps() > 0;
-  return depthwise_pays<T>({c.rows.groups, c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3],
-                            h.outputs * box.h.step, width, w.stride, squares, !plane, in_turn});
+  return depthwise_pays<T>({c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3], h.outputs * box.h.step, width,
+                            w.stride, squares, !is_plane(d), in_turn, folds});
 }
 
 template <class T>

@@ -12,8 +12,8 @@ template <class T>
 class DepthwisePiece {
  public:
   // Whether it applies and pays. It looks at one image and at no thread. `odd`: the phase that is to be computed
-  // together with box.w, or null.
-  static bool suits(const Operands<T>& c, const PieceBox& box, const Piece* odd = nullptr);
+  // together with box.w, or null. `folds`: by with_fold().
+  static bool suits(const Operands<T>& c, const PieceBox& box, const Piece* odd = nullptr, bool folds = false);
 
   DepthwisePiece(const Operands<T>& c, const PieceBox& box, const Piece* odd = nullptr);
   // The outputs [line.begin, line.end()) of a piece of the width.

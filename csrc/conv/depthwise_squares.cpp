@@ -1,6 +1,7 @@
 #include "conv/depthwise_squares.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
@@ -21,7 +22,7 @@ bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t pad, Mode 
 
 template <class T>
 double operations(const DepthwiseSum<T>& s) {
-  return 2.0 * static_cast<double>(s.images * s.groups * s.rows * s.channels * s.h.taps() * s.w.taps()) * s.h.outputs *
+  return 2.0 * static_cast<double>(s.planes() * s.rows * s.lines() * s.h.taps() * s.w.taps()) * s.h.outputs *
          s.w.outputs;
 }
 
@@ -32,7 +33,8 @@ auto small_kernel(const DepthwiseSum<T>& s) -> void (*)(const SquareRows<T>&) {
     return is_small_axis(a.in, a.outputs, a.taps(), -*std::min_element(a.offset.begin(), a.offset.end()), a.mode);
   };
   const bool folds = s.h_fold.first >= 0 || s.w_fold.first >= 0;
-  if (s.w.stride > 1 || s.channels > 1 || folds || !fits(s.h) || !fits(s.w) || operations(s) <= 4096 * s.images)
+  if (s.w.stride > 1 || s.channels > 1 || !is_plane(s.d) || folds || !fits(s.h) || !fits(s.w) ||
+      operations(s) <= 4096 * s.images)
     return nullptr;
   return square_kernels<T>().small[s.w.taps() / 2 - 1];
 }
@@ -45,7 +47,7 @@ class Strips {
       : s_(sum),
         strip_(plan.strip),
         strips_(ceil_div(sum.h.outputs, plan.strip)),
-        image_(sum.h, sum.w, sum.x, sum.channels, sum.groups, plan.strip),
+        image_(sum.h, sum.w, sum.x, sum.channels, sum.groups, plan.strip, sum.d.taps()),
         stores_in_place_(sum.y.stride[4] == 1),
         tap_(tap_offsets(sum.h, sum.w, sum.h_tap.data(), sum.w_tap.data())),
         small_(small_kernel(sum)) {
@@ -55,31 +57,36 @@ class Strips {
       packed_ = reinterpret_cast<T*>(memory);
       buffer_ = reinterpret_cast<T*>(memory + packed);
     } else {
-      const int64_t elements = s_.images * s_.groups * s_.channels * s_.h.in * s_.w.in;
+      const int64_t elements = s_.images * s_.groups * s_.channels * s_.d.in * s_.h.in * s_.w.in;
       b_.x_ahead = square_ahead(s_.w, strip_, s_.h.stride * s_.x.stride[3], elements);
       b_.y_ahead = square_ahead(s_.w, strip_, s_.y.stride[3], elements);
     }
     b_.tap = tap_.data();
     b_.y_row = stores_in_place_ ? s_.y.stride[3] : s_.w.outputs;
     b_.turns = s_.turns;
-    b_.clamp = s_.clamp, b_.low = s_.low, b_.high = s_.high;
+    b_.low = s_.low, b_.high = s_.high;
     b_.channels = s_.channels, b_.w_channel = s_.w_channel;
     b_.planes = 1;
     b_.x_plane = s_.channels * s_.x.stride[1], b_.w_plane = s_.w_group, b_.y_plane = s_.rows * s_.y.stride[1];
   }
 
   // Units: all groups of a strip, then those of the next, where they are packed together, else all strips of a group.
+  // The slices of a volume come one after another, each of all groups that are packed together.
   void sum(Range units) {
-    const bool planes_at_once = image_.in_place() && stores_in_place_ && s_.rows == 1 && strips_ == 1,
+    const int64_t slices = s_.d.outputs;
+    const bool planes_at_once = image_.in_place() && stores_in_place_ && s_.rows == 1 && strips_ == 1 && is_plane(s_.d),
                across = image_.together() > 1;
     for (int64_t u = units.begin; u < units.end; u += b_.planes) {
-      const int64_t n = u / (s_.groups * strips_), i = u % (s_.groups * strips_);
-      const int64_t g = across ? i % s_.groups : i / strips_;
+      const int64_t n = u / (s_.groups * slices * strips_), i = u / slices % (s_.groups * strips_);
+      int64_t g = across ? i % s_.groups : i / strips_, slice = u % slices;
+      if (across && slices > 1) {
+        const int64_t first = g - g % image_.together(), count = std::min(s_.groups - first, image_.together()),
+                      j = (g - first) * slices + slice;
+        g = first + j % count, slice = j / count;
+      }
       if (planes_at_once) b_.planes = std::min(s_.groups - g, units.end - u);
       take(part(s_.h.outputs, strips_, across ? i / s_.groups : i % strips_));
-      image_.read(s_.x.data + n * s_.x.stride[0], g);
-      b_.lines = image_.channel(0);
-      for (int64_t o = 0; o < s_.rows; ++o) sum_row(n, g, o);
+      for (int64_t o = 0; o < s_.rows; ++o) sum_row(n, g, slice, o);
     }
   }
 
@@ -94,19 +101,45 @@ class Strips {
     image_.reach(b_);
   }
 
-  // Row o of the group's.
-  void sum_row(int64_t n, int64_t g, int64_t o) {
-    const int64_t out = g * s_.rows + o;
-    T* const y = s_.y.data + n * s_.y.stride[0] + out * s_.y.stride[1] + rows_.begin * s_.y.stride[3];
+  // Row o of the group's: of a volume a sum over what the taps of its depth find, all of them at once where it stands.
+  void sum_row(int64_t n, int64_t g, int64_t slice, int64_t o) {
+    const int64_t out = g * s_.rows + o, step = s_.d.taps() > 1 ? s_.d.offset[1] - s_.d.offset[0] : 1;
+    T* const y =
+        s_.y.data + n * s_.y.stride[0] + out * s_.y.stride[1] + slice * s_.y.stride[2] + rows_.begin * s_.y.stride[3];
     b_.y = stores_in_place_ ? y : buffer_;
     b_.bias = s_.bias ? s_.bias + out : nullptr;
-    b_.w = s_.weights + g * s_.w_group + o * s_.w_row;
-    if (small_) small_(b_);
-    else if (s_.h.taps() == 3) square_kernels<T>().rows[s_.h.stride - 1](b_);
-    else square_kernels<T>().larger[s_.h.taps() / 2 - 2](b_);
+    const auto source = [&](int64_t t) { return slice * s_.d.stride + s_.d.offset[static_cast<size_t>(t)]; };
+    Range taps{0, s_.d.taps()};
+    while (taps.size() > 0 && (source(taps.begin) < 0 || source(taps.begin) >= s_.d.in)) ++taps.begin;
+    while (taps.size() > 0 && (source(taps.end - 1) < 0 || source(taps.end - 1) >= s_.d.in)) --taps.end;
+    if (taps.size() == 0) return fill(y, b_.bias ? *b_.bias : T(0));
+    const int64_t at_once = image_.in_place() ? taps.size() : 1;
+    if (!is_plane(s_.d)) {
+      b_.channels = at_once;
+      b_.x_channel = step * s_.x.stride[2];
+      b_.w_channel = s_.d.taps() > 1 ? s_.d_tap[1] : 0;
+    }
+    for (int64_t t = taps.begin; t < taps.end; t += at_once) {
+      const int64_t place = floor_mod(floor_div(source(t), std::abs(step)), s_.d.taps());
+      image_.read(s_.x.data + n * s_.x.stride[0] + source(t) * s_.x.stride[2], g, place);
+      b_.lines = image_.channel(0);
+      b_.w = s_.weights + g * s_.w_group + o * s_.w_row + s_.d_tap[static_cast<size_t>(t)];
+      b_.adds = t > taps.begin;
+      b_.clamp = s_.clamp && t + at_once == taps.end;
+      if (small_) small_(b_);
+      else if (s_.h.taps() == 3) square_kernels<T>().rows[s_.h.stride - 1](b_);
+      else square_kernels<T>().larger[s_.h.taps() / 2 - 2](b_);
+    }
     for (int64_t r = 0; !stores_in_place_ && r < rows_.size(); ++r)
       depthwise_kernels<T>().unpack(y + r * s_.y.stride[3], s_.y.stride[4], buffer_ + r * b_.y_row, nullptr,
                                     s_.w.outputs);
+  }
+
+  // Outputs that read nothing.
+  void fill(T* y, T value) const {
+    if (s_.clamp) value = std::clamp(value, s_.low, s_.high);
+    for (int64_t r = 0; r < rows_.size(); ++r, y += s_.y.stride[3])
+      for (int64_t j = 0; j < s_.w.outputs; ++j) y[j * s_.y.stride[4]] = value;
   }
 
   const DepthwiseSum<T>& s_;
@@ -140,12 +173,12 @@ DepthwisePlan plan_squares(const DepthwiseSum<T>& s) {
   DepthwisePlan p;
   p.in_place = squares_in_place(s.h, s.w, s.x.stride[4]);
   p.strip = square_strip<T>(s.h, s.w);
-  const auto packed = [&] { return most_packed_bytes<T>(s.w, s.channels, p.strip); };
-  while (!p.in_place && s.channels > 1 && p.strip > 2 * kSquareRows && packed() > kPackedBytes) p.strip /= 2;
+  const auto packed = [&] { return most_packed_bytes<T>(s.w, s.channels, s.d.taps(), p.strip); };
+  while (!p.in_place && s.lines() > 1 && p.strip > 2 * kSquareRows && packed() > kPackedBytes) p.strip /= 2;
   p.workspace_bytes = (p.in_place ? 0 : packed()) + Arena::rounded_bytes<T>(p.strip * s.w.outputs);
   p.threads = threads_for(operations(s));
   if (p.threads > 1)  // for the threads' sake: changes no sum
-    while (p.strip > kSquareRows && s.images * s.groups * ceil_div(s.h.outputs, p.strip) < 4 * p.threads)
+    while (p.strip > kSquareRows && s.planes() * ceil_div(s.h.outputs, p.strip) < 4 * p.threads)
       p.strip = std::max(kSquareRows, ceil_div(p.strip, 2));
   p.cost = operations(s) / static_cast<double>(s.w.outputs) *
            static_cast<double>(ceil_div(s.w.outputs, depthwise_kernels<T>().lanes)) * 0.3;
@@ -154,7 +187,7 @@ DepthwisePlan plan_squares(const DepthwiseSum<T>& s) {
 
 template <class T>
 void run_squares(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
-  const int64_t units = s.images * s.groups * ceil_div(s.h.outputs, plan.strip),
+  const int64_t units = s.planes() * ceil_div(s.h.outputs, plan.strip),
                 runs = std::min(units, tasks_for(operations(s), plan.threads));
   parallel_tasks(runs, plan.threads, [&](int64_t i) { Strips<T>(s, plan).sum(part(units, runs, i)); });
 }

@@ -74,7 +74,7 @@ class SquareGradient : DepthwiseGradient<T> {
   int64_t high_strip() const {
     constexpr int64_t kHighRows = 96, kPackedBytes = 1 << 20;
     int64_t rows = kHighRows;
-    while (rows > kSquareRows && most_packed_bytes<T>(w_, channels_, rows) > kPackedBytes) rows /= 2;
+    while (rows > kSquareRows && most_packed_bytes<T>(w_, channels_, 1, rows) > kPackedBytes) rows /= 2;
     return rows;
   }
 
@@ -137,7 +137,7 @@ class SquareGradient : DepthwiseGradient<T> {
   bool dy_in_place() const { return dy_.stride[4] == 1; }
   int64_t strip() const { return ceil_div(h_.outputs, strips_); }
   int64_t memory_bytes() const {
-    return most_packed_bytes<T>(w_, channels_, strip()) + Arena::rounded_bytes<T>(strip() * w_.outputs);
+    return most_packed_bytes<T>(w_, channels_, 1, strip()) + Arena::rounded_bytes<T>(strip() * w_.outputs);
   }
 
   static constexpr int64_t kInTurn[9] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
@@ -151,8 +151,9 @@ class SquareGradient : DepthwiseGradient<T> {
 
 template <class T>
 bool has_square_gradient(const ConvProblem& p) {
-  const ConvAxis &h = p.axis[1], &w = p.axis[2];
-  return w.k == 3 && sums_squares<T>(h, w, p.ic / p.groups) && square_kernels<T>().dots[w.stride - 1];
+  const ConvAxis &d = p.axis[0], &w = p.axis[2];
+  return w.k == 3 && is_plane(d) && sums_squares<T>(d, p.axis[1], w, p.ic / p.groups) &&
+         square_kernels<T>().dots[w.stride - 1];
 }
 
 template <class T>

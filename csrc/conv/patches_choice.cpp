@@ -93,8 +93,8 @@ template <class T>
 bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
   return algorithm == Algorithm::automatic && w.stride == 2 && p.oc / p.groups < kLeastChannels &&
-         depthwise_pays<T>({p.groups, p.oc / p.groups, p.ic / p.groups, p.axis[0].k * ceil_div(h.k, h.stride) * w.k,
-                            h.k, h.in, w.in, 1, false, !is_plane(p.axis[0])});
+         depthwise_pays<T>({p.oc / p.groups, p.ic / p.groups, p.axis[0].k * ceil_div(h.k, h.stride) * w.k, h.k, h.in,
+                            w.in, 1, false, !is_plane(p.axis[0])});
 }
 
 template <class T>

@@ -128,7 +128,7 @@ class Pieces {
     };
     const Piece d = inner(p.axis[0]), h = inner(p.axis[1]), w = inner(p.axis[2]);
     const PieceBox box{d, h, w};
-    if (WinogradPiece<T>::suits(c_, box) || !DepthwisePiece<T>::suits(c_, box)) return false;
+    if (WinogradPiece<T>::suits(c_, box) || !DepthwisePiece<T>::suits(c_, box, nullptr, true)) return false;
     DepthwisePiece<T> plan = DepthwisePiece<T>(c_, box).with_fold(fold_h, fold_w);
     follow(box, plan);
     return true;

@@ -1,6 +1,7 @@
 #include "conv/square_image.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/workspace.hpp"
 #include "conv/index_map.hpp"
@@ -76,8 +77,8 @@ int64_t square_ahead(const AxisMap& w, int64_t strip, int64_t row, int64_t eleme
 }
 
 template <class T>
-int64_t most_packed_bytes(const AxisMap& w, int64_t channels, int64_t rows) {
-  const int64_t bytes = packed_bytes<T>(w, channels, rows);
+int64_t most_packed_bytes(const AxisMap& w, int64_t channels, int64_t slices, int64_t rows) {
+  const int64_t bytes = slices * packed_bytes<T>(w, channels, rows);
   return channels == 1 ? bytes * most_together<T>(bytes) : bytes;
 }
 
@@ -91,21 +92,22 @@ Vector<int64_t> tap_offsets(const AxisMap& h, const AxisMap& w, const int64_t* h
 
 template <class T>
 SquareImage<T>::SquareImage(const AxisMap& h, const AxisMap& w, const View<const T>& x, int64_t channels,
-                            int64_t groups, int64_t rows)
+                            int64_t groups, int64_t rows, int64_t slices)
     : h_(h),
       w_(w),
       x_(x),
       channels_(channels),
       groups_(groups),
       half_(h.taps() / 2),
-      in_place_(squares_in_place(h, w, x.stride[4])) {
+      in_place_(squares_in_place(h, w, x.stride[4])),
+      packed_from_(static_cast<size_t>(slices)) {
   lines_.width = w.outputs;
   lines_.row = x.stride[3];
   lines_.left = -1;
   lines_.right = span(w, w.outputs);
   lines_.has_left = lines_.has_right = true;
   if (!in_place_) {
-    const int64_t bytes = fastconv::packed_bytes<T>(w, channels, rows);
+    const int64_t bytes = slices * fastconv::packed_bytes<T>(w, channels, rows);
     together_ = groups_together(x, channels, groups, bytes);
     packed_bytes_ = together_ * bytes;
     return;
@@ -127,26 +129,31 @@ void SquareImage<T>::take(Range rows, T* memory) {
                   channels_, together_, stride, false);
   lines_.row = packed_->row();
   memory_ = memory;
-  packed_->clear(memory);
-  packed_from_ = nullptr;
+  for (const T*& from : packed_from_) {
+    packed_->clear(memory);
+    memory += packed_->elements();
+    from = nullptr;
+  }
 }
 
 template <class T>
-void SquareImage<T>::read(const T* x, int64_t g) {
+void SquareImage<T>::read(const T* x, int64_t g, int64_t place) {
   from_ = x + g * channels_ * x_.stride[1];
   if (in_place_) return;
-  if (together_ == 1) return packed_->pack(from_, 0, memory_);
-  slot_ = g % together_;
-  if (packed_from_ == from_ - slot_) return;
-  packed_from_ = from_ - slot_;
-  packed_->pack_neighbours(packed_from_, std::min(together_, groups_ - (g - slot_)), memory_);
+  const int64_t before = g % together_;  // groups that are packed with it
+  const T* const first = from_ - before * x_.stride[1];
+  T* const memory = memory_ + place * packed_->elements();
+  group_ = memory + before * channel_step();
+  if (std::exchange(packed_from_[static_cast<size_t>(place)], first) == first) return;
+  if (together_ == 1) packed_->pack(first, 0, memory);
+  else packed_->pack_neighbours(first, std::min(together_, groups_ - (g - before)), memory);
 }
 
 template <class T>
 SquareLines<T> SquareImage<T>::channel(int64_t c) const {
   SquareLines<T> l = lines_;
   if (!in_place_) {
-    l.above = memory_ + (slot_ + c) * channel_step() + (half_ - 1) * l.row + half_;
+    l.above = group_ + c * channel_step() + (half_ - 1) * l.row + half_;
     l.x = l.above + l.row;
     l.below = l.x + span(h_, l.rows) * l.row;
     return l;
@@ -169,9 +176,9 @@ void SquareImage<T>::reach(SquareRows<T>& b) const {
   b.end = in_place_ ? w_.in - middle(w_) : w_.outputs + half_;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                            \
-  template int64_t square_strip<T>(const AxisMap&, const AxisMap&);        \
-  template int64_t most_packed_bytes<T>(const AxisMap&, int64_t, int64_t); \
+#define FASTCONV_INSTANTIATE(T)                                                     \
+  template int64_t square_strip<T>(const AxisMap&, const AxisMap&);                 \
+  template int64_t most_packed_bytes<T>(const AxisMap&, int64_t, int64_t, int64_t); \
   template class SquareImage<T>;
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

@@ -22,9 +22,9 @@ int64_t square_strip(const AxisMap& h, const AxisMap& w);
 // Elements to what is worth fetching before its turn, lines of a strip being `row` apart, or zero.
 int64_t square_ahead(const AxisMap& w, int64_t strip, int64_t row, int64_t elements);
 
-// Of the lines for so many rows of outputs, whatever their layout.
+// Of the lines of some slices for so many rows of outputs, whatever their layout.
 template <class T>
-int64_t most_packed_bytes(const AxisMap& w, int64_t channels, int64_t rows);
+int64_t most_packed_bytes(const AxisMap& w, int64_t channels, int64_t slices, int64_t rows);
 
 // Where the taps stand, from the kernel's first, in the order of reading.
 Vector<int64_t> tap_offsets(const AxisMap& h, const AxisMap& w, const int64_t* h_tap, const int64_t* w_tap);
@@ -33,16 +33,17 @@ Vector<int64_t> tap_offsets(const AxisMap& h, const AxisMap& w, const int64_t* h
 template <class T>
 class SquareImage {
  public:
-  // Of `groups` groups of channels, whose strips are of `rows` rows at most.
+  // Of `groups` groups of channels, whose strips are of `rows` rows at most; so many slices of a volume are kept
+  // packed.
   SquareImage(const AxisMap& h, const AxisMap& w, const View<const T>& x, int64_t channels, int64_t groups,
-              int64_t rows);
+              int64_t rows, int64_t slices = 1);
   bool in_place() const { return in_place_; }
   int64_t together() const { return together_; }  // groups
   int64_t packed_bytes() const { return packed_bytes_; }
   // Rows of outputs, for which lines are packed into `memory`.
   void take(Range rows, T* memory);
-  // Group g of the image at x comes next.
-  void read(const T* x, int64_t g);
+  // Group g of the image at x comes next: a slice, to be kept in this place.
+  void read(const T* x, int64_t g, int64_t place = 0);
   int64_t channel_step() const { return in_place_ ? x_.stride[1] : packed_->channel_size(); }
   SquareLines<T> channel(int64_t c) const;
   // What larger squares may read.
@@ -59,8 +60,9 @@ class SquareImage {
   Range rows_{0, 0};
   std::optional<PlaneLines<T>> packed_;
   T* memory_ = nullptr;
-  const T *from_ = nullptr, *packed_from_ = nullptr;
-  int64_t slot_ = 0;  // of the group among those that are packed
+  const T* from_ = nullptr;
+  Vector<const T*> packed_from_;  // one a slice
+  const T* group_ = nullptr;      // where it is packed
 };
 
 }  // namespace fastconv

@@ -24,15 +24,15 @@ bool is_tiny(const ConvProblem& p) {
 
 template <class T>
 bool squares(const ConvProblem& p) {
-  return is_plane(p.axis[0]) && sums_squares<T>(p.axis[1], p.axis[2], p.ic / p.groups);
+  return sums_squares<T>(p.axis[0], p.axis[1], p.axis[2], p.ic / p.groups);
 }
 
 // What DepthwisePiece::suits says of a forward call, without pieces.
 template <class T>
 bool suits_depthwise(const ConvProblem& p) {
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
-  return depthwise_pays<T>({p.groups, p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride,
-                            squares<T>(p), !is_plane(p.axis[0])});
+  return depthwise_pays<T>(
+      {p.ic / p.groups, p.oc / p.groups, p.taps(), h.k, h.out, w.out, w.stride, squares<T>(p), !is_plane(p.axis[0])});
 }
 
 template <class T>
@@ -83,7 +83,6 @@ ConvProblem turned(ConvProblem p) {
 // dy, by taps turned around.
 template <class T>
 void read_gradient(ConvAxis& a, bool ordered, View<T>& w, int i) {
-  a.mode = Mode::zeros;
   if (ordered) {
     a.pad_before = (a.k - 1) * a.dilation - a.pad_before;
     w.data += (w.shape[i] - 1) * w.stride[i];
@@ -104,7 +103,7 @@ bool run_tiny_gradient(const ConvProblem& p, const View<const T>& dy, const View
     if (a.stride > 1 || a.in > kTinyIndices || (a.mode != Mode::zeros && a.pad_before + a.pad_after != 0)) return false;
   ConvProblem q = p;
   std::swap(q.ic, q.oc);
-  for (ConvAxis& a : q.axis) std::swap(a.in, a.out);
+  for (ConvAxis& a : q.axis) std::swap(a.in, a.out), a.mode = Mode::zeros;
   if (!is_tiny(q) || use_lanes<T>(p, Direction::backward_input, Algorithm::automatic)) return false;
   const bool depthwise = suits_depthwise<T>(q), across = depthwise && !squares<T>(q);
   View<const T> taps = w;
