@@ -202,6 +202,7 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
   const T *a = t.a, *ahead = base + b_ahead;
   const int32_t* aoff = t.aoff;
   [[maybe_unused]] T* keep = t.keep;
+  [[maybe_unused]] const T* kept = t.kept;
   __asm__(""
           : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
@@ -213,16 +214,15 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
     } else {
       __builtin_prefetch(Packed ? ahead + *off : b + b_ahead);
     }
+    if constexpr (Packed && NV == kKeptVectors)
+      if (kept) b = kept, kept += NV * kLanes<T>;
     Vec<T> bv[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
     if constexpr (Packed && NV == kKeptVectors)
       if (keep) {
 #pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v, keep += kLanes<T>) {
-          store(keep, bv[v]);
-          __builtin_prefetch(ahead + *off + v * kLanes<T>);
-        }
+        for (int v = 0; v < NV; ++v, keep += kLanes<T>) store(keep, bv[v]);
       }
     if constexpr (Packed) {
       multiply_rows<T, MR, NV>(PackedRow<T>{a}, bv, acc);
