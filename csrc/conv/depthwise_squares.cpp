@@ -4,6 +4,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "base/stream.hpp"
 #include "base/workspace.hpp"
 #include "conv/index_map.hpp"
 #include "conv/pieces.hpp"
@@ -31,7 +32,8 @@ double operations(const DepthwiseSum<T>& s) {
 template <class T>
 bool streams(const DepthwiseSum<T>& s) {
   const int64_t bytes = s.planes() * s.rows * s.h.outputs * s.w.outputs * static_cast<int64_t>(sizeof(T));
-  return s.rows > kStreamedRows * s.channels && bytes >= kStreamedBytes && s.y.stride[3] == s.w.outputs;
+  return s.rows > kStreamedRows * s.channels && bytes >= kStreamedBytes && s.y.stride[4] == 1 &&
+         s.y.stride[3] == s.w.outputs;
 }
 
 // Where a whole small image fits the registers. What conv/tiny.cpp may sum is left out, as the order is another.
@@ -113,11 +115,12 @@ class Strips {
     if (small_) small_(b_);
     else if (s_.h.taps() == 3) square_kernels<T>().rows[s_.h.stride - 1](b_);
     else square_kernels<T>().larger[s_.h.taps() / 2 - 2](b_);
-    if (stores_in_place_) return;
-    const int64_t row = s_.w.outputs, lines = s_.y.stride[3] == row * s_.y.stride[4] ? 1 : rows_.size();
-    for (int64_t r = 0; r < lines; ++r)
-      depthwise_kernels<T>().unpack(y + r * s_.y.stride[3], s_.y.stride[4], buffer_ + r * row, nullptr,
-                                    rows_.size() / lines * row);
+    if (streams(s_))
+      return stream_copy(reinterpret_cast<char*>(y), reinterpret_cast<const char*>(buffer_),
+                         rows_.size() * s_.w.outputs * static_cast<int64_t>(sizeof(T)));
+    for (int64_t r = 0; !stores_in_place_ && r < rows_.size(); ++r)
+      depthwise_kernels<T>().unpack(y + r * s_.y.stride[3], s_.y.stride[4], buffer_ + r * b_.y_row, nullptr,
+                                    s_.w.outputs);
   }
 
   const DepthwiseSum<T>& s_;

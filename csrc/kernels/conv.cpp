@@ -466,7 +466,8 @@ FASTCONV_INLINE void add_lines_at(const LinesSum<T>& s, int64_t i) {
 
 template <class T>
 void add_lines(const LinesSum<T>& s) {
-  constexpr int VL = kLanes<T>, U = 4;
+  // Parts of wide vectors are added in pairs, whose sums do not wait for each other.
+  constexpr int VL = kLanes<T>, U = 4, kParts = FASTCONV_VEC_BYTES > 32 ? 2 : 1;
   int64_t begin = 0, end = INT64_MAX;  // what all taps have
   for (const LineTap* t = s.taps; t != s.taps + s.tap_count; ++t) {
     begin = t->begin > begin ? t->begin : begin;
@@ -477,7 +478,7 @@ void add_lines(const LinesSum<T>& s) {
     // The last vectors of all taps overlap those before.
     const int64_t at = i + U * VL > end && i + VL < end && end - U * VL >= begin ? end - U * VL : i;
     if (at >= begin && at + U * VL <= end) add_lines_at<true, U>(s, at), i = at + U * VL;
-    else add_lines_at<false, 2>(s, i), i += 2 * VL;
+    else add_lines_at<false, kParts>(s, i), i += kParts * VL;
   }
 }
 

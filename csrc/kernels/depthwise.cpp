@@ -29,42 +29,10 @@ void lane_sums(T* dst, const T* sums, int64_t count) {
   for (; i < count; ++i) dst[i] = add_lanes<T>(load(sums + i * kLanes<T>));
 }
 
-// Past the caches, where p is at a multiple of a vector.
-template <class T>
-FASTCONV_INLINE void stream(T* p, Vec<T> v) {
-#if defined(__AVX512F__)
-  __builtin_ia32_movntps512(reinterpret_cast<float*>(p), reinterpret_cast<Vec<float>>(v));
-#elif defined(__AVX2__)
-  __builtin_ia32_movntps256(reinterpret_cast<float*>(p), reinterpret_cast<Vec<float>>(v));
-#elif defined(__SSE2__)
-  __builtin_ia32_movntps(reinterpret_cast<float*>(p), reinterpret_cast<Vec<float>>(v));
-#else
-  store(p, v);
-#endif
-}
-
-// Whole lines of the cache are streamed.
-template <class T>
-FASTCONV_INLINE void stream_copy(T* to, const T* from, int64_t n) {
-  constexpr int64_t kLine = 64 / sizeof(T);
-  const int64_t before = -reinterpret_cast<uintptr_t>(to) / sizeof(T) % kLine;
-  int64_t i = 0;
-  for (; i < n && i < before; ++i) to[i] = from[i];
-  for (; i + kLine <= n; i += kLine)
-#pragma GCC unroll 8
-    for (int64_t k = 0; k < kLine; k += kLanes<T>) stream(to + i + k, load(from + i + k));
-  for (; i < n; ++i) to[i] = from[i];
-#if defined(__SSE2__)
-  __builtin_ia32_sfence();
-#endif
-}
-
 template <class T>
 void unpack(T* d, int64_t step, const T* even, const T* odd, int64_t n) {
   constexpr int64_t VL = kLanes<T>;
-  if (!odd && step == 1) {
-    stream_copy(d, even, n);
-  } else if (!odd) {
+  if (!odd) {
     for (int64_t i = 0; i < n; ++i) d[i * step] = even[i];
   } else if (step != 1) {
     for (int64_t i = 0; i < n; ++i) d[i * step] = i % 2 ? odd[i / 2] : even[i / 2];

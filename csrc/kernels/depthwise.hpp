@@ -129,8 +129,7 @@ struct DepthwiseKernelsOf {
   void (*plane_dots)(const PlaneDots<T>&);  // the same
   // dst[i] = sum of the lanes of the vector sums[i * lanes], i in [0, count)
   void (*lane_sums)(T* dst, const T* sums, int64_t count);
-  // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i], past
-  // the caches if they are neighbours.
+  // dst[i * step] = i % 2 ? odd[i / 2] : even[i / 2], i in [0, n); odd may be null: then dst[i * step] = even[i].
   // even and odd are read by whole vectors.
   void (*unpack)(T* dst, int64_t step, const T* even, const T* odd, int64_t n);
 };

@@ -48,11 +48,11 @@ FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_
   constexpr int64_t N = S::N;
   const bool along_src = channel_stride >= (ldd < 0 ? -ldd : ldd);
   const int64_t outer = along_src ? channels : pixels, inner = along_src ? pixels : channels;
-  // Behind the first square, squares that are whole lines of the cache: a line that two of them share is loaded twice,
-  // or comes twice where lines of many channels meet in the cache.
-  constexpr int64_t kLine = 64 / sizeof(T);
-  const int64_t to_line = -reinterpret_cast<uintptr_t>(src) / sizeof(T) % N,
-                second = along_src && channel_stride % kLine == 0 && inner >= 4 * N && to_line ? to_line : N;
+  // Behind the first square, squares of whole lines of the cache: a line that two of them share is loaded twice, or
+  // comes twice where lines of many channels meet in the cache.
+  const int64_t to_line = -reinterpret_cast<uintptr_t>(src) / sizeof(T) % N;
+  const bool aligns = N * sizeof(T) == 64 && to_line && along_src && channel_stride % N == 0 && inner >= 4 * N;
+  const int64_t second = aligns ? to_line : N;
   for (int64_t i = 0; i < outer; i += N)
     for (int64_t j = 0; j < inner; j += j ? N : second) {
       const int64_t o = i < outer - N ? i : outer - N, n = j < inner - N ? j : inner - N;
