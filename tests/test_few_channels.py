@@ -56,3 +56,32 @@ def test_weight_gradient_of_any_thread_count(shape: tuple[int, ...], dtype: Any)
             sums.append(fc.conv2d_grad_weight(g, x, (3, 3)))
     assert_same_bits(sums[1], sums[0])
     assert_same_bits(sums[2], sums[0])
+
+
+@pytest.mark.parametrize("begin", [0, 1, 5, 8, 15])
+def test_arrays_begin_anywhere_in_a_line_of_the_cache(begin: int, dtype: Any) -> None:
+    """Channels that lie whole lines apart are transposed line by line from the first on that is whole."""
+    case = Case((10, 34), (3, 3), ic=3, oc=40, batch=2)
+    x, w, _, g = case.data(dtype)
+    memory = np.full(g.size + 64, np.nan, dtype)
+    start = -memory.ctypes.data // memory.itemsize % (64 // memory.itemsize) + begin
+    there = memory[start : start + g.size].reshape(g.shape)
+    there[...] = g
+    assert_exact(case.grad_weight(there, x), case.expected_grad_weight(g, x), dtype)
+    assert_exact(case.grad_input(there, w), case.expected_grad_input(g, w), dtype)
+
+
+def test_results_larger_than_caches() -> None:
+    """They are written past the caches, which changes no bit, wherever they begin."""
+    rng = np.random.default_rng(5)
+    x, w = rng.standard_normal((1, 1, 612, 603), np.float32), rng.standard_normal((24, 1, 3, 3), np.float32)
+    y = fc.conv2d(x, w)
+    assert y.nbytes > 32 << 20
+    assert_same_bits(np.concatenate([fc.conv2d(x, some) for some in np.split(w, 4)], axis=1), y)
+    memory = np.full(y.size + 40, 7, np.float32)
+    for begin in (1, 19):
+        with fc.threads(begin % 3 + 1):
+            fc.conv2d(x, w, out=memory[begin : begin + y.size].reshape(y.shape))
+        assert_same_bits(memory[begin : begin + y.size].reshape(y.shape), y)
+        assert (memory[:begin] == 7).all() and (memory[begin + y.size :] == 7).all()
+        memory[:] = 7

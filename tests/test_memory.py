@@ -166,3 +166,43 @@ for dtype in np.float32, np.float64:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs mprotect")
 def test_nothing_is_read_behind_an_input(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", BORDER], cwd=tmp_path, check=True, timeout=600)
+
+
+# Large results are kept for the next ones, which find their pages there; a quarter of a gigabyte at most.
+LARGE = """
+import json, resource
+import numpy as np, fastconv as fc
+
+x = np.broadcast_to(np.float32(3), (1, 1, 1024, 9000))
+w = np.full((1, 1, 1, 1), 2, np.float32)
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def large(height):
+    y = fc.conv2d(x[:, :, :height], w)
+    assert y.flags.writeable and (y[0, 0, :: height - 1] == 6).all()
+    y[...] = 7
+    return y
+
+new = []
+for _ in range(4):
+    before = faults()
+    large(1000)
+    new.append(faults() - before)
+several = [large(1024 - i) for i in range(10)]
+assert all(y[0, 0, -1, -1] == 7 for y in several)  # each in memory of its own
+del several
+with open("/proc/self/status") as status:
+    resident = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))
+print(json.dumps([new, resident]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says what it may take back")
+def test_large_results_are_kept(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LARGE], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    faults, resident = json.loads(done.stdout)
+    assert min(faults[1:]) < 20, faults  # they would be a hundred with huge pages, and thousands without
+    assert resident < (256 + 128) * MIB, resident / MIB

@@ -1,5 +1,7 @@
 #include "bindings/array.hpp"
 
+#include "bindings/large_memory.hpp"
+
 namespace fastconv {
 namespace {
 
@@ -92,10 +94,16 @@ py::array new_array(bool f64, const int64_t* shape, int rank) {
     bytes *= shape[i];  // no overflow: the caller knows how large its result is
   }
   if (bytes < kLarge) return py::reinterpret_borrow<py::array>(make_array(f64, dims, rank, nullptr));
-  const Py_intptr_t room = (bytes + kLine) / item;
-  py::array memory = py::reinterpret_borrow<py::array>(make_array(f64, &room, 1, nullptr));
-  char* data = static_cast<char*>(memory.mutable_data());
-  data += -reinterpret_cast<uintptr_t>(data) % kLine;
+  py::object memory = large_memory(static_cast<size_t>(bytes));
+  char* data;
+  if (memory) {
+    data = large_data(memory);
+  } else {
+    const Py_intptr_t room = (bytes + kLine) / item;
+    memory = make_array(f64, &room, 1, nullptr);
+    data = static_cast<char*>(py::reinterpret_borrow<py::array>(memory).mutable_data());
+    data += -reinterpret_cast<uintptr_t>(data) % kLine;
+  }
   py::object made = make_array(f64, dims, rank, data);
   py::detail::npy_api::get().PyArray_SetBaseObject_(made.ptr(), memory.release().ptr());
   return py::reinterpret_borrow<py::array>(made);

@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "base/stream.hpp"
 #include "base/workspace.hpp"
 #include "conv/index_map.hpp"
 #include "conv/pieces.hpp"
@@ -13,7 +14,9 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPackedBytes = 512 << 10;  // of several channels: the L2 cache, unless strips are low
+constexpr int64_t kStreamedBytes = 32 << 20;  // of results that no cache keeps until they are read,
+constexpr int64_t kStreamedRows = 4;          // where a channel of x makes more of them than so many
+constexpr int64_t kPackedBytes = 512 << 10;   // of several channels: the L2 cache, unless strips are low
 
 bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t pad, Mode mode) {
   constexpr int64_t kLeast = 5, kMost = 8;
@@ -24,6 +27,14 @@ template <class T>
 double operations(const DepthwiseSum<T>& s) {
   return 2.0 * static_cast<double>(s.planes() * s.rows * s.lines() * s.h.taps() * s.w.taps()) * s.h.outputs *
          s.w.outputs;
+}
+
+// Whether rows are written past the caches by way of a buffer: otherwise each line of them is read before.
+template <class T>
+bool streams(const DepthwiseSum<T>& s) {
+  const int64_t bytes = s.planes() * s.rows * s.h.outputs * s.w.outputs * static_cast<int64_t>(sizeof(T));
+  return s.rows > kStreamedRows * s.channels && bytes >= kStreamedBytes && s.y.stride[4] == 1 &&
+         s.y.stride[3] == s.w.outputs;
 }
 
 // Where a whole small image fits the registers. What conv/tiny.cpp may sum is left out, as the order is another.
@@ -48,7 +59,7 @@ class Strips {
         strip_(plan.strip),
         strips_(ceil_div(sum.h.outputs, plan.strip)),
         image_(sum.h, sum.w, sum.x, sum.channels, sum.groups, plan.strip, sum.d.taps()),
-        stores_in_place_(sum.y.stride[4] == 1),
+        stores_in_place_(sum.y.stride[4] == 1 && !streams(sum)),
         tap_(tap_offsets(sum.h, sum.w, sum.h_tap.data(), sum.w_tap.data())),
         small_(small_kernel(sum)) {
     if (!image_.in_place() || !stores_in_place_) {
@@ -130,6 +141,9 @@ class Strips {
       else if (s_.h.taps() == 3) square_kernels<T>().rows[s_.h.stride - 1](b_);
       else square_kernels<T>().larger[s_.h.taps() / 2 - 2](b_);
     }
+    if (streams(s_))
+      return stream_copy(reinterpret_cast<char*>(y), reinterpret_cast<const char*>(buffer_),
+                         rows_.size() * s_.w.outputs * static_cast<int64_t>(sizeof(T)));
     for (int64_t r = 0; !stores_in_place_ && r < rows_.size(); ++r)
       depthwise_kernels<T>().unpack(y + r * s_.y.stride[3], s_.y.stride[4], buffer_ + r * b_.y_row, nullptr,
                                     s_.w.outputs);

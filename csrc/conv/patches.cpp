@@ -121,17 +121,15 @@ class PatchSum {
     const int64_t panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps();
     // Channels of dy that meet in the cache are kept side by side for the tiles behind the first.
     const bool collides = block.in_place() && block.channel_stride() * s_.size % kCollides == 0;
-    int32_t* const kept_offsets = offsets + s_.oc;
-    for (int64_t k = 0; k < s_.oc; ++k) kept_offsets[k] = static_cast<int32_t>(k * kKeptVectors * lanes);
     TileRun<T> t{};
     t.k = s_.oc;
     t.packed = true;
+    t.boff = offsets;
     t.ldc = s_.plane;
     for (int64_t i = 0; i < panels; ++i) {
       const Range v = part(vectors, panels, i);
       const bool keeps = collides && v.size() == kKeptVectors && rows > s_.mr;
       t.b = dy + v.begin * lanes;
-      t.boff = offsets;
       t.pixels = std::min(v.end * lanes, pixels) - v.begin * lanes;
       t.a = a;
       for (int64_t m = 0, ahead = 2 * v.size(), tall; m < rows; m += tall, ++ahead, t.a += tall * s_.oc) {
@@ -139,8 +137,8 @@ class PatchSum {
         t.b_ahead = ahead < 3 * v.size() ? ahead * lanes : 0;  // a line of the panel after the next one
         t.c = patches + m * s_.plane + v.begin * lanes;
         t.keep = keeps && m == 0 ? copy : nullptr;
+        t.kept = keeps && m > 0 ? copy : nullptr;
         kernels_.tile[tall - 1][v.size() - 1](t);
-        if (keeps) t.b = copy, t.boff = kept_offsets, ahead = 3 * v.size();
       }
     }
   }

@@ -203,6 +203,7 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
   const T *a = t.a, *ahead = base + b_ahead;
   const int32_t* aoff = t.aoff;
   [[maybe_unused]] T* keep = t.keep;
+  [[maybe_unused]] const T* kept = t.kept;
   __asm__(""
           : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off) {
@@ -214,16 +215,15 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
     } else {
       __builtin_prefetch(Packed ? ahead + *off : b + b_ahead);
     }
+    if constexpr (Packed && NV == kKeptVectors)
+      if (kept) b = kept, kept += NV * kLanes<T>;
     Vec<T> bv[NV];
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
     if constexpr (Packed && NV == kKeptVectors)
       if (keep) {
 #pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v, keep += kLanes<T>) {
-          store(keep, bv[v]);
-          __builtin_prefetch(ahead + *off + v * kLanes<T>);
-        }
+        for (int v = 0; v < NV; ++v, keep += kLanes<T>) store(keep, bv[v]);
       }
     if constexpr (Packed) {
       multiply_rows<T, MR, NV>(PackedRow<T>{a}, bv, acc);
@@ -393,7 +393,7 @@ FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t
   for (int m = 0; m < MR; ++m) av[m] = part(a + m * lda);
 #pragma GCC unroll 8
   for (int n = 0; n < NT; ++n) {
-    if constexpr (kAll) __builtin_prefetch(reinterpret_cast<const char*>(b + off[n]) + kAheadBytes);
+    if (kAll && n == 0) __builtin_prefetch(reinterpret_cast<const char*>(b + off[0]) + kAheadBytes);
     const Vec<T> bv = part(b + off[n]);
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
@@ -444,8 +444,8 @@ void pack_add(const PackChannel<T>& c) {
     }
 }
 
-// U vectors from i on, all of which all taps have, or one of which they may have a part.
-template <int U, class T>
+// U vectors from i on: `whole` ones, which all taps have, or any part of them.
+template <bool Whole, int U, class T>
 FASTCONV_INLINE void add_lines_at(const LinesSum<T>& s, int64_t i) {
   constexpr int VL = kLanes<T>;
   Vec<T> acc[U];
@@ -453,21 +453,22 @@ FASTCONV_INLINE void add_lines_at(const LinesSum<T>& s, int64_t i) {
   for (int u = 0; u < U; ++u) acc[u] = splat<T>(s.init);
   for (const LineTap* t = s.taps; t != s.taps + s.tap_count; ++t) {
     const T* src = s.src + t->src + i;
-    const int64_t first = t->begin > i ? t->begin - i : 0, last = t->end - i < VL ? t->end - i : VL;
-    if (U == 1 && first >= last) continue;
-    const LaneRange<T> part(first, last - first);
+    if (!Whole && (t->begin >= i + U * VL || t->end <= i)) continue;
+    const auto part = [&](int u) FASTCONV_LAMBDA { return LaneRange<T>::within(i + u * VL, t->begin, t->end); };
+    const LaneRange<T> first = part(0), second = part(1);
     for (const int64_t *row = s.rows, *end = row + s.row_count; row != end; ++row)
 #pragma GCC unroll 4
-      for (int u = 0; u < U; ++u) acc[u] += U > 1 ? load(src + *row + u * VL) : load_lanes(src + *row, part);
+      for (int u = 0; u < U; ++u)
+        acc[u] += Whole ? load(src + *row + u * VL) : load_lanes(src + *row + u * VL, u ? second : first);
   }
 #pragma GCC unroll 4
-  for (int u = 0; u < U - 1; ++u) store(s.dst + i + u * VL, acc[u]);
-  RowPart<T>(s.n - i - (U - 1) * VL).store_to(s.dst + i + (U - 1) * VL, acc[U - 1]);
+  for (int u = 0; u < U; ++u) RowPart<T>(s.n - i - u * VL).store_to(s.dst + i + u * VL, acc[u]);
 }
 
 template <class T>
 void add_lines(const LinesSum<T>& s) {
-  constexpr int VL = kLanes<T>, U = 4;
+  // Parts of wide vectors are added in pairs, whose sums do not wait for each other.
+  constexpr int VL = kLanes<T>, U = 4, kParts = FASTCONV_VEC_BYTES > 32 ? 2 : 1;
   int64_t begin = 0, end = INT64_MAX;  // what all taps have
   for (const LineTap* t = s.taps; t != s.taps + s.tap_count; ++t) {
     begin = t->begin > begin ? t->begin : begin;
@@ -477,8 +478,8 @@ void add_lines(const LinesSum<T>& s) {
   for (int64_t i = 0; i < s.n;) {
     // The last vectors of all taps overlap those before.
     const int64_t at = i + U * VL > end && i + VL < end && end - U * VL >= begin ? end - U * VL : i;
-    if (at >= begin && at + U * VL <= end) add_lines_at<U>(s, at), i = at + U * VL;
-    else add_lines_at<1>(s, i), i += VL;
+    if (at >= begin && at + U * VL <= end) add_lines_at<true, U>(s, at), i = at + U * VL;
+    else add_lines_at<false, kParts>(s, i), i += kParts * VL;
   }
 }
 

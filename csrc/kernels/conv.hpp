@@ -28,7 +28,7 @@ constexpr int64_t kAheadBytes =
 //
 // Where `packed` is set, a[k * MR + m] is read instead: no arithmetic on addresses, which would take the places of
 // products. Of those tiles the ones of kKeptVectors store what they read of b at `keep`, one vector behind the other,
-// if that is not null; then they fetch as much as they read.
+// if that is not null, and read them from `kept`, if that is not.
 //
 // The full tile of float32 may sum one more pixel, while the rows of `a` are in the L1 cache: of NR pixels at most, and
 // aoff[k] must be k. Its sums remain apart, each lane's, and are set or added to as those in c are:
@@ -61,6 +61,7 @@ struct TileRun {
   const T* a_ahead;
   int64_t a_ahead_step;
   T* keep;
+  const T* kept;
   const T* dots_b;  // of tile_and_pixel
   T* dots;
   int64_t dots_row;

@@ -48,8 +48,13 @@ FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_
   constexpr int64_t N = S::N;
   const bool along_src = channel_stride >= (ldd < 0 ? -ldd : ldd);
   const int64_t outer = along_src ? channels : pixels, inner = along_src ? pixels : channels;
+  // Behind the first square, squares of whole lines of the cache: a line that two of them share is loaded twice, or
+  // comes twice where lines of many channels meet in the cache.
+  const int64_t to_line = -reinterpret_cast<uintptr_t>(src) / sizeof(T) % N;
+  const bool aligns = N * sizeof(T) == 64 && to_line && along_src && channel_stride % N == 0 && inner >= 4 * N;
+  const int64_t second = aligns ? to_line : N;
   for (int64_t i = 0; i < outer; i += N)
-    for (int64_t j = 0; j < inner; j += N) {
+    for (int64_t j = 0; j < inner; j += j ? N : second) {
       const int64_t o = i < outer - N ? i : outer - N, n = j < inner - N ? j : inner - N;
       const int64_t c = along_src ? o : n, p = along_src ? n : o;
       S::transpose(dst + p * ldd + c, ldd, src + c * channel_stride + p, channel_stride);
@@ -102,7 +107,7 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
   }
   const bool crowded =
       ldd * static_cast<int64_t>(sizeof(T)) % 1024 == 0;  // so many lines would share few sets of the L1 cache
-  if (pixel_stride == 1 && pixels >= Large::N && channels >= Large::N && !crowded) {
+  if (Large::N > Small::N && pixel_stride == 1 && pixels >= Large::N && channels >= Large::N && !crowded) {
     transpose_squares<Large>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (pixel_stride == 1 && pixels >= Small::N && channels >= Small::N) {
     transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);
