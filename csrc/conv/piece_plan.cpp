@@ -22,6 +22,9 @@ namespace {
 template <class T>
 using PiecePlan = std::variant<WinogradPiece<T>, FftPiece<T>, DepthwisePiece<T>, DirectPiece<T>>;
 
+// Estimated cycles that a part of a piece takes besides its sums, and what parts must promise: so much of the whole.
+// That is Winograd's, if it takes less of the products than this.
+constexpr double kPart = 5000, kPartsShare = 0.85, kLessProducts = 0.8;
 constexpr int64_t kPassBytes = 2 << 20;  // of y, which several pieces pass over
 
 enum class Engine : uint8_t { winograd, fft, line, depthwise, direct };
@@ -230,12 +233,64 @@ class Pieces {
 
   void piece(const PieceBox& box) {
     if (box.outputs() == 0 || (total_ && box.taps() == 0)) return;  // what only fills is not worth a word
+    if (!cut_at_zeros(box)) whole_piece(box);
+  }
+  void whole_piece(const PieceBox& box) {
     PiecePlan<T> plan = plan_piece(c_, box);
     std::visit([&](auto& engine) { follow(box, engine); }, plan);
     if (const auto* image = std::get_if<DepthwisePiece<T>>(&plan)) {
       outputs(box, 0, image->line_begin());
       outputs(box, image->line_end(), box.w.map.outputs);
     }
+  }
+  // Where taps far apart meet many zeros around the source, the parts of an axis that do not by the direct algorithm,
+  // if that is quicker. False if it is of no axis.
+  bool cut_at_zeros(const PieceBox& box) {
+    const double products = box.taps() * box.outputs() * weights_of_a_tap() / (2 * conv_kernels<T>().lanes);
+    const auto may_pay = [&](int i) {
+      const double most = static_cast<double>(2 * box[i].map.taps() - 1);
+      return (1 - live_share(box[i])) * products > 2 * most * kPart;
+    };
+    if (products < kPart || box.adds() || !(may_pay(0) || may_pay(1) || may_pay(2))) return false;
+    Operands<T> one = c_;
+    one.ready = nullptr;
+    one.x.shape[0] = one.y.shape[0] = 1;
+    Vector<Piece> parts[3];
+    for (int i = 0; i < 3; ++i) parts[i].assign(1, box[i]);
+    PiecePlan<T> whole = plan_piece(one, box);
+    if (std::get_if<FftPiece<T>>(&whole) || std::get_if<DepthwisePiece<T>>(&whole)) return false;
+    double best = std::visit([](auto& engine) { return engine.describe().cost; }, whole) +
+                  box.taps() * weights_of_a_tap() + kPart;
+    if (best < kLessProducts * products) return false;
+    bool cuts = false;
+    one.algorithm = Algorithm::direct;
+    for (int i = 0; i < 3; ++i) {
+      if (!may_pay(i)) continue;
+      Vector<Piece> some = live_pieces(box[i]);
+      some.swap(parts[i]);
+      if (const double cost = cost_of(one, parts); cost < kPartsShare * best) best = cost, cuts = true;
+      else some.swap(parts[i]);
+    }
+    one.x.shape[0] = one.y.shape[0] = c_.images();
+    Pieces own(one, total_);
+    if (cuts) for_each_box(parts, [&](const PieceBox& part) { own.whole_piece(part); });
+    return cuts;
+  }
+  double weights_of_a_tap() const {
+    return static_cast<double>(c_.rows.channels * c_.rows.rows) * static_cast<double>(c_.rows.groups);
+  }
+  template <class F>
+  static void for_each_box(const Vector<Piece> (&parts)[3], F f) {
+    for (const Piece& d : parts[0])
+      for (const Piece& h : parts[1])
+        for (const Piece& w : parts[2]) f(PieceBox{d, h, w});
+  }
+  double cost_of(const Operands<T>& one, const Vector<Piece> (&parts)[3]) const {
+    double cost = 0;
+    for_each_box(parts, [&](const PieceBox& part) {
+      cost += DirectPiece<T>(one, part).describe().cost + part.taps() * weights_of_a_tap() + kPart;
+    });
+    return cost;
   }
   void outputs(const PieceBox& box, int64_t begin, int64_t end) {
     if (begin == end) return;

@@ -20,6 +20,16 @@ Vector<int64_t> all_taps(int64_t k);
 // A piece with taps [t0, t1) of its own.
 Piece with_taps(const Piece& piece, int64_t t0, int64_t t1);
 
+// Outputs [begin, end) of a piece.
+Piece outputs_of(const Piece& piece, int64_t begin, int64_t end);
+
+// Outputs that meet the source with a tap, which others do with zeros around it.
+Range live_outputs(const AxisMap& map, int64_t offset);
+// The share of a piece's outputs and taps that meet the source, not zeros around it.
+double live_share(const Piece& piece);
+// The piece cut where taps begin or end to meet the source, each part with those that do.
+Vector<Piece> live_pieces(const Piece& piece);
+
 // The piece with its taps in ascending order of their offsets, if they are in descending order.
 Piece ascending(const Piece& piece);
 
