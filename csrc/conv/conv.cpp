@@ -6,7 +6,6 @@
 #include "conv/correlation.hpp"
 #include "conv/operands.hpp"
 #include "conv/reference.hpp"
-#include "conv/trim.hpp"
 #include "conv/weight_gradient.hpp"
 
 namespace fastconv {
@@ -19,8 +18,7 @@ void conv_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<c
     apply_activation(activation, y);
     return;
   }
-  const ConvProblem q = without_dead_taps(p, w);
-  correlate_forward(q, x, w, bias, y, activation, algorithm);
+  correlate_forward(p, x, w, bias, y, activation, algorithm);
 }
 
 template <class T>
@@ -31,8 +29,7 @@ void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w
     apply_activation(activation, dx);
     return;
   }
-  const ConvProblem q = without_dead_taps(p, w);
-  correlate_backward(q, dy, w, bias, dx, activation, algorithm);
+  correlate_backward(p, dy, w, bias, dx, activation, algorithm);
 }
 
 template <class T>
@@ -97,10 +94,7 @@ void conv_forward_packed(const ConvProblem& p, View<const T> x, const PackedWeig
                          Activation activation) {
   if (packed.algorithm() == Algorithm::reference)
     return conv_forward(p, x, packed.weights(), packed.bias(), y, activation, Algorithm::reference);
-  View<const T> w = packed.weights();
-  const ConvProblem q = without_dead_taps(p, w);
-  correlate_forward(q, x, w, packed.bias(), y, activation, packed.algorithm(),
-                    q.taps() == p.taps() ? packed.ready() : nullptr);
+  correlate_forward(p, x, packed.weights(), packed.bias(), y, activation, packed.algorithm(), packed.ready());
 }
 
 template <class T>
@@ -115,9 +109,8 @@ ConvPlan plan_conv(const ConvProblem& p, Direction direction, Algorithm algorith
   } else if (p.macs() == 0) {
     plan.kernel = "empty";
   } else {
-    View<T> w;
     plan = direction == Direction::backward_weight ? plan_weight_gradient<T>(p, algorithm)
-                                                   : plan_correlation<T>(without_dead_taps(p, w), direction, algorithm);
+                                                   : plan_correlation<T>(p, direction, algorithm);
     plan.lanes = conv_kernels<T>().lanes;
   }
   plan.macs = p.macs();

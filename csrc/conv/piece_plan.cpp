@@ -46,6 +46,16 @@ bool takes_direct(const Operands<T>& c, const PieceBox& box) {
   return choose_engine(c, box, fft) == Engine::direct;
 }
 
+// Whether axes may be cut at all: planning their parts takes time, too.
+bool may_pay_to_cut(const PieceBox& box, double products, bool (&may_pay)[3]) {
+  bool any = false;
+  for (int i = 0; i < 3; ++i) {
+    const double most = static_cast<double>(2 * box[i].map.taps() - 1);
+    any |= may_pay[i] = products > kPart && (1 - live_share(box[i])) * products > 2 * most * kPart;
+  }
+  return any;
+}
+
 template <class T>
 PiecePlan<T> plan_piece(const Operands<T>& c, const PieceBox& box) {
   using Plan = PiecePlan<T>;
@@ -247,48 +257,37 @@ class Pieces {
   // if that is quicker. False if it is of no axis.
   bool cut_at_zeros(const PieceBox& box) {
     const double products = box.taps() * box.outputs() * weights_of_a_tap() / (2 * conv_kernels<T>().lanes);
-    const auto may_pay = [&](int i) {
-      const double most = static_cast<double>(2 * box[i].map.taps() - 1);
-      return (1 - live_share(box[i])) * products > 2 * most * kPart;
-    };
-    if (products < kPart || box.adds() || !(may_pay(0) || may_pay(1) || may_pay(2))) return false;
-    Operands<T> one = c_;
-    one.ready = nullptr;
-    one.x.shape[0] = one.y.shape[0] = 1;
-    Vector<Piece> parts[3];
-    for (int i = 0; i < 3; ++i) parts[i].assign(1, box[i]);
-    PiecePlan<T> whole = plan_piece(one, box);
-    if (std::get_if<FftPiece<T>>(&whole) || std::get_if<DepthwisePiece<T>>(&whole)) return false;
-    double best = std::visit([](auto& engine) { return engine.describe().cost; }, whole) +
-                  box.taps() * weights_of_a_tap() + kPart;
+    bool may_pay[3];
+    if (box.adds() || !may_pay_to_cut(box, products, may_pay)) return false;
+    Operands<T> some = c_;
+    some.ready = nullptr;
+    some.x.shape[0] = some.y.shape[0] = 1;
+    FftPlan fft;
+    if (const Engine engine = choose_engine(some, box, fft); engine != Engine::winograd && engine != Engine::direct)
+      return false;
+    Pieces own(some, total_);
+    PartsOfBox parts{box, {}};
+    double best = own.cost_of(parts);
     if (best < kLessProducts * products) return false;
+    some.algorithm = Algorithm::direct;
     bool cuts = false;
-    one.algorithm = Algorithm::direct;
     for (int i = 0; i < 3; ++i) {
-      if (!may_pay(i)) continue;
-      Vector<Piece> some = live_pieces(box[i]);
-      some.swap(parts[i]);
-      if (const double cost = cost_of(one, parts); cost < kPartsShare * best) best = cost, cuts = true;
-      else some.swap(parts[i]);
+      if (!may_pay[i]) continue;
+      parts.axis[i] = live_pieces(box[i]);
+      if (const double cost = own.cost_of(parts); cost < kPartsShare * best) best = cost, cuts = true;
+      else parts.axis[i].clear();
     }
-    one.x.shape[0] = one.y.shape[0] = c_.images();
-    Pieces own(one, total_);
-    if (cuts) for_each_box(parts, [&](const PieceBox& part) { own.whole_piece(part); });
+    some.x.shape[0] = some.y.shape[0] = c_.images();
+    if (cuts) parts.for_each([&](const PieceBox& part) { own.whole_piece(part); });
     return cuts;
   }
-  double weights_of_a_tap() const {
-    return static_cast<double>(c_.rows.channels * c_.rows.rows) * static_cast<double>(c_.rows.groups);
-  }
-  template <class F>
-  static void for_each_box(const Vector<Piece> (&parts)[3], F f) {
-    for (const Piece& d : parts[0])
-      for (const Piece& h : parts[1])
-        for (const Piece& w : parts[2]) f(PieceBox{d, h, w});
-  }
-  double cost_of(const Operands<T>& one, const Vector<Piece> (&parts)[3]) const {
+  double weights_of_a_tap() const { return static_cast<double>(c_.rows.channels * c_.rows.rows * c_.rows.groups); }
+  double cost_of(const PartsOfBox& parts) const {
     double cost = 0;
-    for_each_box(parts, [&](const PieceBox& part) {
-      cost += DirectPiece<T>(one, part).describe().cost + part.taps() * weights_of_a_tap() + kPart;
+    parts.for_each([&](const PieceBox& part) {
+      const bool winograd = WinogradPiece<T>::suits(c_, part);
+      cost += (winograd ? WinogradPiece<T>(c_, part).describe() : DirectPiece<T>(c_, part).describe()).cost +
+              part.taps() * weights_of_a_tap() + kPart;
     });
     return cost;
   }

@@ -46,22 +46,21 @@ double live_share(const Piece& piece) {
 }
 
 Vector<Piece> live_pieces(const Piece& piece) {
-  Vector<int64_t> ends{0, piece.map.outputs};
-  for (int64_t offset : piece.map.offset) {
-    const Range live = live_outputs(piece.map, offset);
-    if (live.size()) ends.push_back(live.begin), ends.push_back(live.end);
-  }
-  std::sort(ends.begin(), ends.end());
-  ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
   Vector<Piece> parts;
-  for (size_t i = 1; i < ends.size(); ++i) {
-    Piece part = outputs_of(piece, ends[i - 1], ends[i]);
-    part.taps.clear(), part.map.offset.clear();
-    for (size_t t = 0; t < piece.taps.size(); ++t)
-      if (const Range live = live_outputs(piece.map, piece.map.offset[t]);
-          live.begin < ends[i] && ends[i - 1] < live.end)
-        part.taps.push_back(piece.taps[t]),
-            part.map.offset.push_back(piece.map.offset[t] + ends[i - 1] * piece.map.stride);
+  for (int64_t at = 0, end; at < piece.map.outputs; at = end) {
+    end = piece.map.outputs;
+    Piece part = outputs_of(piece, at, end);
+    part.taps.clear();
+    part.map.offset.clear();
+    for (size_t t = 0; t < piece.taps.size(); ++t) {
+      const Range live = live_outputs(piece.map, piece.map.offset[t]);
+      if (live.begin > at) end = std::min(end, live.begin);
+      else if (live.end > at) end = std::min(end, live.end);
+      if (live.begin > at || live.end <= at) continue;
+      part.taps.push_back(piece.taps[t]);
+      part.map.offset.push_back(piece.map.offset[t] + at * piece.map.stride);
+    }
+    part.map.outputs = end - at;
     parts.push_back(std::move(part));
   }
   return parts;

@@ -1,5 +1,7 @@
 // A correlation is cut into pieces of its axes: outputs that are summed alike.
 #pragma once
+#include <algorithm>
+
 #include "base/workspace.hpp"
 #include "conv/axis.hpp"
 #include "fastconv/conv.hpp"
@@ -63,6 +65,24 @@ struct PieceBox {
     return static_cast<double>(d.map.outputs * h.map.outputs) * static_cast<double>(w.map.outputs);
   }
   bool adds() const { return d.adds || h.adds || w.adds; }
+};
+
+// What axes are cut into, or nothing of one that is whole.
+struct PartsOfBox {
+  const PieceBox& box;
+  Vector<Piece> axis[3];
+
+  template <class F>
+  void for_each(F f) const {
+    const Piece *begin[3], *end[3];
+    for (int i = 0; i < 3; ++i) {
+      begin[i] = axis[i].empty() ? &box[i] : axis[i].data();
+      end[i] = begin[i] + std::max<size_t>(1, axis[i].size());
+    }
+    for (const Piece* d = begin[0]; d < end[0]; ++d)
+      for (const Piece* h = begin[1]; h < end[1]; ++h)
+        for (const Piece* w = begin[2]; w < end[2]; ++w) f(PieceBox{*d, *h, *w});
+  }
 };
 
 // Calls f(d, h, ws), `ws` all pieces of the width behind those of the others, for what makes up an input gradient. Of

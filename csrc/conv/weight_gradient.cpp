@@ -96,46 +96,51 @@ struct LoneTap {
       a.pad_before = a.pad_after = 0;
     }
   }
+  // The part of an array from `at` on.
   template <class V>
-  static V part(V v, const int64_t (&at)[3], int64_t ConvAxis::*n, const ConvProblem& q) {
-    for (int i = 0; i < 3; ++i) {
-      if (v.data) v.data += at[i] * v.stride[2 + i];
-      v.shape[2 + i] = q.axis[i].*n;
-    }
+  V part(V v, const int64_t (&at)[3], int64_t ConvAxis::*n) const {
+    v.data += narrow(v.shape, v.stride, at, n);
     return v;
+  }
+
+ private:
+  int64_t narrow(int64_t* shape, const int64_t* stride, const int64_t (&at)[3], int64_t ConvAxis::*n) const {
+    for (int i = 0; i < 3; ++i) shape[2 + i] = p.axis[i].*n;
+    return at[0] * stride[2] + at[1] * stride[3] + at[2] * stride[4];
   }
 };
 
 // Whether taps are better summed one by one: blocks of x that all of them read are mostly copies of zeros, or of what
 // other blocks copy too.
-template <class T>
-bool taps_apart(const ConvProblem& p) {
+bool taps_apart(const ConvProblem& p, int64_t lanes, int64_t item) {
   bool far = false;
   for (const ConvAxis& a : p.axis) {
     far |= a.dilation > 1 && a.k > 1;
     if (a.mode != Mode::zeros) return false;
   }
   if (!far || p.taps() > kMostLoneTaps) return false;
-  const WeightPlan together(p, conv_kernels<T>().lanes, sizeof(T), false);
-  if (together.copying < 0.5 * together.cost(p.mb)) return false;
+  const WeightPlan together(p, lanes, item, false);
+  const double cost = together.cost(p.mb);
+  if (together.copying < 0.5 * cost) return false;
   double apart = 0;
-  for (int64_t t = 0; t < p.taps(); ++t) {
-    const LoneTap tap(p, t);
-    if (tap.p.macs() > 0) apart += direct_weight_cost<T>(tap.p, p.mb) + kLoneTap;
-  }
-  return apart < together.cost(p.mb) + 0.5 * together.copying;
+  for (int64_t t = 0; t < p.taps(); ++t)
+    if (const LoneTap lone(p, t); lone.p.macs() > 0)
+      apart += WeightPlan(lone.p, lanes, item, false).cost(p.mb) + kLoneTap;
+  return apart < cost + 0.5 * together.copying;
+}
+template <class T>
+bool taps_apart(const ConvProblem& p) {
+  return taps_apart(p, conv_kernels<T>().lanes, sizeof(T));
 }
 
 template <class T>
 void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, View<T> dw) {
   if (taps_apart<T>(p)) {
     for (int64_t t = 0; t < p.taps(); ++t) {
-      const LoneTap tap(p, t);
-      const View<T> to = LoneTap::part(dw, tap.tap, &ConvAxis::k, tap.p);
-      if (tap.p.macs() == 0) fill_zeros(to);
-      else
-        run_direct(tap.p, LoneTap::part(dy, tap.dy, &ConvAxis::out, tap.p),
-                   LoneTap::part(x, tap.x, &ConvAxis::in, tap.p), to);
+      const LoneTap lone(p, t);
+      const View<T> to = lone.part(dw, lone.tap, &ConvAxis::k);
+      if (lone.p.macs() == 0) fill_zeros(to);
+      else run_direct(lone.p, lone.part(dy, lone.dy, &ConvAxis::out), lone.part(x, lone.x, &ConvAxis::in), to);
     }
     return;
   }
@@ -150,7 +155,7 @@ ConvPlan describe_direct(const ConvProblem& p) {
   ConvPlan plan;
   if (taps_apart<T>(p)) {
     for (int64_t t = 0; t < p.taps(); ++t)
-      if (const LoneTap tap(p, t); tap.p.macs() > 0) add_part(plan, describe_direct<T>(tap.p), plan.cost == 0);
+      if (const LoneTap lone(p, t); lone.p.macs() > 0) add_part(plan, describe_direct<T>(lone.p), plan.cost == 0);
     return plan;
   }
   const bool turns = better_turned<T>(p);
