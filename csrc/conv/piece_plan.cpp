@@ -95,7 +95,7 @@ class Pieces {
     Piece both[2];
     const bool phases = WinogradPiece<T>::find_phases(c_, axis, both);
     if (const int64_t images = images_at_once(p); !phases && !total_ && images < p.mb) return in_turns(p, images);
-    const bool skips = fill_if_skipped(p);
+    const bool skips = fill_if_skipped(p, axis);
     if (phases) {
       const PieceBox box{axis[0].set[0], both[0], both[1]};
       WinogradPiece<T> plan(c_, box, axis);
@@ -191,11 +191,11 @@ class Pieces {
 
   // Where a stride passes over the inputs between taps, y is filled at once beforehand, and pieces without taps are
   // left out: going along it in steps is slower.
-  bool fill_if_skipped(const ConvProblem& p) {
+  bool fill_if_skipped(const ConvProblem& p, const BackwardPieces (&axis)[3]) {
     bool skips = false;
     Piece all[3];
     for (int i = 0; i < 3; ++i) {
-      skips |= p.axis[i].stride > p.axis[i].k;
+      for (const Piece& piece : axis[i].set) skips |= piece.map.taps() == 0;
       all[i].map.outputs = p.axis[i].in;
       all[i].map.offset.clear();
     }
