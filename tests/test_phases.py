@@ -47,6 +47,10 @@ ZIPPED = [
     Case((4, 6, 41), (3, 3, 3), (1, 2, 3), 1, ic=34, oc=18),
     Case((12, 45), (3, 3), 3, 2, ic=34, oc=18, mode="reflect"),
     Case((9, 64), (3, 5), (2, 3), 3, (2, 2), ic=34, oc=18),
+    Case((10, 99), (3, 3), 4, 1, ic=34, oc=18, batch=2),  # phases without taps
+    Case((11, 62), (3, 3), 2, 2, 2, ic=18, oc=34, batch=2),
+    Case((9, 70), (2, 2), 3, 1, groups=2, ic=18, oc=20),
+    Case((6, 8, 44), (3, 2, 2), 2, 4, (2, 4, 2), ic=18, oc=20),
 ]
 CASES += ZIPPED
 
@@ -79,3 +83,9 @@ def test_activation(dtype: Any) -> None:
     options: dict[str, Any] = {"stride": 2, "padding": 1}
     plain = fc.conv_transpose2d(x, w, **options) + b[:, None, None]
     assert_same_bits(fc.conv_transpose2d(x, w, b, activation="relu6", **options), np.clip(plain, 0, 6))
+
+
+def test_phases_without_taps_are_zipped() -> None:
+    """Where most phases of the width have taps, those of all are kept side by side: 34 channels of 99 columns, three rows at a time."""
+    plan = fc.explain((1, 34, 10, 99), (18, 34, 3, 3), 4, 1, direction="grad_input")
+    assert plan["shared_bytes"] > 4 * 34 * 3 * 99

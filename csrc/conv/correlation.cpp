@@ -10,6 +10,7 @@
 #include "conv/depthwise_scale.hpp"
 #include "conv/depthwise_spread.hpp"
 #include "conv/fold.hpp"
+#include "conv/operands.hpp"
 #include "conv/patches.hpp"
 #include "conv/piece_plan.hpp"
 #include "conv/tiny.hpp"
@@ -31,6 +32,30 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
   if (backward && use_spread<T>(p, algorithm)) return Way::spread;
   if (backward && use_patches<T>(p, algorithm)) return Way::patches;
   return Way::pieces;
+}
+
+// The problem without taps at the ends of an axis that meet nothing but zeros, as all but one of 3x3 taps on a single
+// pixel do; `w` is left a view of the others.
+ConvProblem without_dead_taps(ConvProblem p, int64_t* shape, const int64_t* stride, int64_t& first) {
+  for (int i = 0; i < 3; ++i) {
+    ConvAxis& a = p.axis[i];
+    if (a.mode != Mode::zeros || a.out == 0) continue;
+    for (; a.k > 1 && a.pad_before >= a.dilation && (a.out - 1) * a.stride < a.pad_before; --a.k) {
+      a.pad_before -= a.dilation;
+      first += stride[2 + i];
+    }
+    for (; a.k > 1 && (a.k - 1) * a.dilation - a.pad_before >= a.in; --a.k)
+      a.pad_after = std::max<int64_t>(0, a.pad_after - a.dilation);
+    shape[2 + i] = a.k;
+  }
+  return p;
+}
+template <class T>
+ConvProblem without_dead_taps(const ConvProblem& p, View<const T>& w) {
+  int64_t first = 0;
+  const ConvProblem q = without_dead_taps(p, w.shape, w.stride, first);
+  w.data = moved(w.data, first);
+  return q;
 }
 
 constexpr int64_t kMappedBytes = 32 << 20;  // malloc asks the system for memory anew for each array as large
@@ -80,8 +105,10 @@ void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<c
 }  // namespace
 
 template <class T>
-void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
+void correlate_forward(const ConvProblem& whole, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
                        Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
+  const ConvProblem p = without_dead_taps(whole, w);
+  if (p.taps() < whole.taps()) ready = nullptr;
   touch_pages(y);
   if (!may_be_tiny<T>(p, Direction::forward, algorithm) || !run_tiny(p, x, w, bias, y, activation))
     correlate_larger(p, x, w, bias, y, activation, algorithm, ready);
@@ -89,8 +116,9 @@ void correlate_forward(const ConvProblem& p, View<const T> x, View<const T> w, V
 }
 
 template <class T>
-void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
+void correlate_backward(const ConvProblem& whole, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
                         Activation activation, Algorithm algorithm) {
+  const ConvProblem p = without_dead_taps(whole, w);
   bool clamped = false;
   touch_pages(dx);
   if (may_be_tiny<T>(p, Direction::backward_input, algorithm) && run_tiny_gradient(p, dy, w, bias, dx, activation)) {
@@ -130,7 +158,9 @@ void correlate_backward(const ConvProblem& p, View<const T> dy, View<const T> w,
 }
 
 template <class T>
-ConvPlan plan_correlation(const ConvProblem& p, Direction direction, Algorithm algorithm) {
+ConvPlan plan_correlation(const ConvProblem& whole, Direction direction, Algorithm algorithm) {
+  View<const T> w;
+  const ConvProblem p = without_dead_taps(whole, w);
   const Way way = choose_way<T>(p, direction, algorithm, false);
   switch (way) {
     case Way::dense:

@@ -26,6 +26,7 @@ constexpr int64_t kStreamed = 8;           // channels at a time of a large x of
 constexpr int64_t kStreamedPixels = 8192;  // long stretches of each
 constexpr int64_t kLeastBytes = 768;  // of a sum's terms at a time: more lines of x evict each other from the L1 cache
 constexpr int64_t kOnePass = 256;     // terms of a sum that is stored once
+constexpr int64_t kLargePlane = 256;  // pixels of an image that may be read alone
 constexpr int64_t kOneRunPixels = 128;  // of a block of all channels, at least
 
 // Vectors that cover `rows` rows of n outputs whose starts are `pitch` apart, but for the last `tail`: row by row, or
@@ -210,6 +211,15 @@ int64_t block_size(const GatherSum<T>& s, const GatherPlan& plan, int64_t images
   return std::max<int64_t>(1, block_channel_size(s.axis, images, extent, plan.expand));
 }
 
+// Whether an image may be read where it stands, as several at a time are not, and has so many pixels that little is
+// lost at its end.
+template <class T>
+bool stands_alone(const GatherSum<T>& s) {
+  bool alone = s.taps() == 1 && s.channels >= s.rows && s.plane() >= kLargePlane;
+  for (const AxisMap& a : s.axis) alone &= !a.tabulated() && a.stride == 1 && a.offset[0] == 0 && a.outputs == a.in;
+  return alone;
+}
+
 // A block grows along w, then h, d and the images, while `channels` of it stay within the pixels wanted and the budget.
 template <class T>
 void grow_block(const GatherSum<T>& s, int64_t channels, GatherPlan& plan) {
@@ -232,7 +242,9 @@ void grow_block(const GatherSum<T>& s, int64_t channels, GatherPlan& plan) {
     extent[axis] = std::min(n[axis], plan.unit(axis) * ceil_div(plan.units(axis, n[axis]), plan.parts(axis, n[axis])));
   }
   if (extent[0] == n[0] && extent[1] == n[1] && extent[2] == n[2])
-    plan.images = largest(1, s.images, [&](int64_t more) { return few(more, extent) && fits(more, extent); });
+    plan.images = stands_alone(s)
+                      ? 1
+                      : largest(1, s.images, [&](int64_t more) { return few(more, extent) && fits(more, extent); });
   plan.images = ceil_div(s.images, plan.image_parts(s.images));
 }
 

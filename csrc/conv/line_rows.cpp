@@ -36,12 +36,4 @@ LineRows::LineRows(const Piece& h_line, const Piece& w_line) {
   for (int64_t& offset : w.map.offset) offset -= *low;
 }
 
-Piece outputs_of(const Piece& piece, int64_t begin, int64_t end) {
-  Piece part = piece;
-  part.map.outputs = end - begin;
-  part.begin += begin * piece.step;
-  for (int64_t& offset : part.map.offset) offset += begin * piece.map.stride;
-  return part;
-}
-
 }  // namespace fastconv

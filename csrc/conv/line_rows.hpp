@@ -16,7 +16,4 @@ struct LineRows {
   int64_t end() const { return begin + rows * row; }
 };
 
-// Outputs [begin, end) of a piece.
-Piece outputs_of(const Piece& piece, int64_t begin, int64_t end);
-
 }  // namespace fastconv

@@ -36,8 +36,8 @@ double patches_cost(const ConvProblem& p, const PatchMachine& m) {
   const double patches = static_cast<double>(p.ic * p.taps()) * static_cast<double>(p.out_pixels()),
                products = patches * static_cast<double>(p.oc / p.groups) / (2 * m.lanes);
   if (p.axis[2].stride == 1) return products * with_adding(p, m.lanes * m.size);
-  return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) +
-         55 * static_cast<double>(p.axis[2].stride) * lines(p) + 8000;
+  const int64_t sums = are_apart(p) ? 1 : p.axis[2].stride;  // of a line, which patches side by side make by one copy
+  return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) + 55 * static_cast<double>(sums) * lines(p) + 8000;
 }
 
 namespace {

@@ -32,8 +32,9 @@ bool PhaseLines<T>::suits(const Operands<T>& c, const Piece& d, const Piece& h, 
   const int64_t ways = static_cast<int64_t>(ws.size());
   bool suits =
       ways >= 2 && ways <= kMostWays && c.y.stride[4] == 1 && !d.adds && !h.adds && ws[0].map.outputs >= kLeastColumns;
-  for (const Piece& w : ws) suits &= !w.adds && w.step == ways && w.map.taps() > 0;
-  return suits && d.map.taps() * h.map.taps() > 0;
+  int64_t in_use = 0;  // others are lines of zeros
+  for (const Piece& w : ws) suits &= !w.adds && w.step == ways, in_use += w.map.taps() > 0;
+  return suits && 2 * in_use >= ways && d.map.taps() * h.map.taps() > 0;
 }
 template <class T>
 bool PhaseLines<T>::fits() const {

@@ -22,6 +22,9 @@ namespace {
 template <class T>
 using PiecePlan = std::variant<WinogradPiece<T>, FftPiece<T>, DepthwisePiece<T>, DirectPiece<T>>;
 
+// Estimated cycles that a part of a piece takes besides its sums, and what parts must promise: so much of the whole.
+// That is Winograd's, if it takes less of the products than this.
+constexpr double kPart = 5000, kPartsShare = 0.85, kLessProducts = 0.8;
 constexpr int64_t kPassBytes = 2 << 20;  // of y, which several pieces pass over
 
 enum class Engine : uint8_t { winograd, fft, line, depthwise, direct };
@@ -41,6 +44,16 @@ template <class T>
 bool takes_direct(const Operands<T>& c, const PieceBox& box) {
   FftPlan fft;
   return choose_engine(c, box, fft) == Engine::direct;
+}
+
+// Whether axes may be cut at all: planning their parts takes time, too.
+bool may_pay_to_cut(const PieceBox& box, double products, bool (&may_pay)[3]) {
+  bool any = false;
+  for (int i = 0; i < 3; ++i) {
+    const double most = static_cast<double>(2 * box[i].map.taps() - 1);
+    any |= may_pay[i] = products > kPart && (1 - live_share(box[i])) * products > 2 * most * kPart;
+  }
+  return any;
 }
 
 template <class T>
@@ -82,7 +95,7 @@ class Pieces {
     Piece both[2];
     const bool phases = WinogradPiece<T>::find_phases(c_, axis, both);
     if (const int64_t images = images_at_once(p); !phases && !total_ && images < p.mb) return in_turns(p, images);
-    const bool skips = fill_if_skipped(p);
+    const bool skips = fill_if_skipped(p, axis);
     if (phases) {
       const PieceBox box{axis[0].set[0], both[0], both[1]};
       WinogradPiece<T> plan(c_, box, axis);
@@ -178,11 +191,11 @@ class Pieces {
 
   // Where a stride passes over the inputs between taps, y is filled at once beforehand, and pieces without taps are
   // left out: going along it in steps is slower.
-  bool fill_if_skipped(const ConvProblem& p) {
+  bool fill_if_skipped(const ConvProblem& p, const BackwardPieces (&axis)[3]) {
     bool skips = false;
     Piece all[3];
     for (int i = 0; i < 3; ++i) {
-      skips |= p.axis[i].stride > p.axis[i].k;
+      for (const Piece& piece : axis[i].set) skips |= piece.map.taps() == 0;
       all[i].map.outputs = p.axis[i].in;
       all[i].map.offset.clear();
     }
@@ -231,12 +244,53 @@ class Pieces {
 
   void piece(const PieceBox& box) {
     if (box.outputs() == 0 || (total_ && box.taps() == 0)) return;  // what only fills is not worth a word
+    if (!cut_at_zeros(box)) whole_piece(box);
+  }
+  void whole_piece(const PieceBox& box) {
     PiecePlan<T> plan = plan_piece(c_, box);
     std::visit([&](auto& engine) { follow(box, engine); }, plan);
     if (const auto* image = std::get_if<DepthwisePiece<T>>(&plan)) {
       outputs(box, 0, image->line_begin());
       outputs(box, image->line_end(), box.w.map.outputs);
     }
+  }
+  // Where taps far apart meet many zeros around the source, the parts of an axis that do not by the direct algorithm,
+  // if that is quicker. False if it is of no axis.
+  bool cut_at_zeros(const PieceBox& box) {
+    const double products = box.taps() * box.outputs() * weights_of_a_tap() / (2 * conv_kernels<T>().lanes);
+    bool may_pay[3];
+    if (box.adds() || !may_pay_to_cut(box, products, may_pay)) return false;
+    Operands<T> some = c_;
+    some.ready = nullptr;
+    some.x.shape[0] = some.y.shape[0] = 1;
+    FftPlan fft;
+    if (const Engine engine = choose_engine(some, box, fft); engine != Engine::winograd && engine != Engine::direct)
+      return false;
+    Pieces own(some, total_);
+    PartsOfBox parts{box, {}};
+    double best = own.cost_of(parts);
+    if (best < kLessProducts * products) return false;
+    some.algorithm = Algorithm::direct;
+    bool cuts = false;
+    for (int i = 0; i < 3; ++i) {
+      if (!may_pay[i]) continue;
+      parts.axis[i] = live_pieces(box[i]);
+      if (const double cost = own.cost_of(parts); cost < kPartsShare * best) best = cost, cuts = true;
+      else parts.axis[i].clear();
+    }
+    some.x.shape[0] = some.y.shape[0] = c_.images();
+    if (cuts) parts.for_each([&](const PieceBox& part) { own.whole_piece(part); });
+    return cuts;
+  }
+  double weights_of_a_tap() const { return static_cast<double>(c_.rows.channels * c_.rows.rows * c_.rows.groups); }
+  double cost_of(const PartsOfBox& parts) const {
+    double cost = 0;
+    parts.for_each([&](const PieceBox& part) {
+      const bool winograd = WinogradPiece<T>::suits(c_, part);
+      cost += (winograd ? WinogradPiece<T>(c_, part).describe() : DirectPiece<T>(c_, part).describe()).cost +
+              part.taps() * weights_of_a_tap() + kPart;
+    });
+    return cost;
   }
   void outputs(const PieceBox& box, int64_t begin, int64_t end) {
     if (begin == end) return;

@@ -39,9 +39,10 @@ struct TermRows {
 
   explicit TermRows(const View<const T>& view) : v(view) {
     View<const T> same = v;
-    in_place = join_values(v, same) && v.shape[2] * v.shape[3] == 1 && (v.shape[4] == 1 || v.stride[4] == 1) &&
+    const bool joined = join_values(v, same);
+    in_place = joined && v.shape[2] * v.shape[3] == 1 && (v.shape[4] == 1 || v.stride[4] == 1) &&
                std::abs(v.stride[0]) <= kMostRowStep;
-    if (!in_place) v = view;
+    if (!joined) v = view;
   }
   void copy(int64_t row, Range terms, T* to) const {
     int64_t at[5] = {row, 0, 0, 0, 0}, i = terms.begin;

@@ -9,12 +9,16 @@
 #include "conv/depthwise_scale.hpp"
 #include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
+#include "conv/pieces.hpp"
+#include "conv/plan_parts.hpp"
 #include "conv/weight_sum.hpp"
 #include "conv/winograd_weight.hpp"
 
 namespace fastconv {
 namespace {
 
+constexpr int64_t kMostLoneTaps = 27;      // each is planned by itself,
+constexpr double kLoneTap = 10000;         // and takes so many cycles besides
 constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over
 
 // 1x1 kernels without padding: x and dy may take each other's place, and the sums then stand in the order of dw. Of x
@@ -63,11 +67,101 @@ View<const T> without_spaces(const ConvProblem& p, const View<const T>& x, T* to
 }
 
 template <class T>
+void fill_zeros(const View<T>& dw) {
+  for (int64_t o = 0; o < dw.shape[0]; ++o)
+    for (int64_t c = 0; c < dw.shape[1]; ++c)
+      for (int64_t d = 0; d < dw.shape[2]; ++d)
+        for (int64_t h = 0; h < dw.shape[3]; ++h)
+          for (int64_t w = 0; w < dw.shape[4]; ++w)
+            dw.data[o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2] + h * dw.stride[3] + w * dw.stride[4]] = 0;
+}
+
+// One tap by itself: the outputs that meet x with it, and where those begin.
+struct LoneTap {
+  ConvProblem p;
+  int64_t tap[3], dy[3], x[3];
+
+  LoneTap(const ConvProblem& whole, int64_t index) : p(whole) {
+    for (int i = 2; i >= 0; --i) {
+      ConvAxis& a = p.axis[i];
+      tap[i] = index % a.k;
+      index /= a.k;
+      const int64_t offset = tap[i] * a.dilation - a.pad_before;
+      const Range live = live_outputs(forward_axis(a), offset);
+      dy[i] = live.begin;
+      x[i] = live.begin * a.stride + offset;
+      a.out = live.size();
+      a.in = std::max<int64_t>(0, (a.out - 1) * a.stride + 1);
+      a.k = a.dilation = 1;
+      a.pad_before = a.pad_after = 0;
+    }
+  }
+  // The part of an array from `at` on.
+  template <class V>
+  V part(V v, const int64_t (&at)[3], int64_t ConvAxis::*n) const {
+    v.data += narrow(v.shape, v.stride, at, n);
+    return v;
+  }
+
+ private:
+  int64_t narrow(int64_t* shape, const int64_t* stride, const int64_t (&at)[3], int64_t ConvAxis::*n) const {
+    for (int i = 0; i < 3; ++i) shape[2 + i] = p.axis[i].*n;
+    return at[0] * stride[2] + at[1] * stride[3] + at[2] * stride[4];
+  }
+};
+
+// Whether taps are better summed one by one: blocks of x that all of them read are mostly copies of zeros, or of what
+// other blocks copy too.
+bool taps_apart(const ConvProblem& p, int64_t lanes, int64_t item) {
+  bool far = false;
+  for (const ConvAxis& a : p.axis) {
+    far |= a.dilation > 1 && a.k > 1;
+    if (a.mode != Mode::zeros) return false;
+  }
+  if (!far || p.taps() > kMostLoneTaps) return false;
+  const WeightPlan together(p, lanes, item, false);
+  const double cost = together.cost(p.mb);
+  if (together.copying < 0.5 * cost) return false;
+  double apart = 0;
+  for (int64_t t = 0; t < p.taps(); ++t)
+    if (const LoneTap lone(p, t); lone.p.macs() > 0)
+      apart += WeightPlan(lone.p, lanes, item, false).cost(p.mb) + kLoneTap;
+  return apart < cost + 0.5 * together.copying;
+}
+template <class T>
+bool taps_apart(const ConvProblem& p) {
+  return taps_apart(p, conv_kernels<T>().lanes, sizeof(T));
+}
+
+template <class T>
 void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, View<T> dw) {
+  if (taps_apart<T>(p)) {
+    for (int64_t t = 0; t < p.taps(); ++t) {
+      const LoneTap lone(p, t);
+      const View<T> to = lone.part(dw, lone.tap, &ConvAxis::k);
+      if (lone.p.macs() == 0) fill_zeros(to);
+      else run_direct(lone.p, lone.part(dy, lone.dy, &ConvAxis::out), lone.part(x, lone.x, &ConvAxis::in), to);
+    }
+    return;
+  }
   if (!better_turned<T>(p)) return WeightSum<T>(p, dy, x, dw).run();
   const ScratchMemory<T> dense(spaced_elements(p));
   if (is_spaced(p)) x = without_spaces(p, x, dense.data());
   WeightSum<T>(turned(p), x, dy, turned(dw), true).run();
+}
+
+template <class T>
+ConvPlan describe_direct(const ConvProblem& p) {
+  ConvPlan plan;
+  if (taps_apart<T>(p)) {
+    for (int64_t t = 0; t < p.taps(); ++t)
+      if (const LoneTap lone(p, t); lone.p.macs() > 0) add_part(plan, describe_direct<T>(lone.p), plan.cost == 0);
+    return plan;
+  }
+  const bool turns = better_turned<T>(p);
+  WeightSum<T>(turns ? turned(p) : p, {}, {}, {}, turns).describe(plan);
+  if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
+  return plan;
 }
 
 template <class T>
@@ -82,16 +176,6 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
   for (int i = 0; i < 3; ++i)
     for (int64_t t = 0; t < p.axis[i].k; ++t) w.tap[i].push_back(t * dw.stride[2 + i]);
   return w;
-}
-
-template <class T>
-void fill_zeros(const View<T>& dw) {
-  for (int64_t o = 0; o < dw.shape[0]; ++o)
-    for (int64_t c = 0; c < dw.shape[1]; ++c)
-      for (int64_t d = 0; d < dw.shape[2]; ++d)
-        for (int64_t h = 0; h < dw.shape[3]; ++h)
-          for (int64_t w = 0; w < dw.shape[4]; ++w)
-            dw.data[o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2] + h * dw.stride[3] + w * dw.stride[4]] = 0;
 }
 
 }  // namespace
@@ -128,11 +212,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
   if (const FftPlan plan = fourier_plan<T>(p, algorithm); plan.applies())
     return describe_fft(plan, static_cast<double>(p.mb));
   if (use_depthwise_weight<T>(p, algorithm)) return plan_depthwise_weight<T>(p);
-  const bool turns = better_turned<T>(p);
-  ConvPlan plan;
-  WeightSum<T>(turns ? turned(p) : p, {}, {}, {}, turns).describe(plan);
-  if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
-  return plan;
+  return describe_direct<T>(p);
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                        \

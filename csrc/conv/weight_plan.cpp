@@ -78,6 +78,9 @@ void WeightPlan::grow_block() {
   if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
     images = largest(1, p.mb, [&](int64_t more) { return fits(more, extent); });
   parts = std::min(parts, blocks());
+  if (!inside)
+    copying = static_cast<double>(blocks() * ceil_div(oc, outputs) * p.ic) *
+              static_cast<double>(block_elements(images, extent));
 }
 
 // For the threads' sake: no sum changes.

@@ -35,6 +35,8 @@ struct WeightPlan {
   int64_t sum_elements() const { return channels * taps * width; }
   // Estimated cycles for so many images.
   double cost(int64_t n) const;
+  // Of copying x, padded, into blocks, for all images.
+  double copying = 0;
 
   const ConvProblem p;
   const int64_t lanes, item;

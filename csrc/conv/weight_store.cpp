@@ -35,10 +35,9 @@ void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channe
     return conv_kernels<T>().copy_tile(base, dw.stride[1], sums, width, depth, outputs.size());
   if (stand_side_by_side(dw, channels.size()))
     return conv_kernels<T>().pack_transposed(base, dw.stride[0], sums, width, 1, outputs.size(), depth, depth);
-  for (int64_t at : weight_positions(dw, channels.size())) {
-    for (int64_t o = 0; o < outputs.size(); ++o) base[o * dw.stride[0] + at] = sums[o];
-    sums += width;
-  }
+  const Vector<int64_t> at = weight_positions(dw, channels.size());
+  for (int64_t o = 0; o < outputs.size(); ++o, base += dw.stride[0])
+    for (size_t i = 0; i < at.size(); ++i) base[at[i]] = sums[static_cast<int64_t>(i) * width + o];
 }
 
 #define FASTCONV_INSTANTIATE(T)                                       \
