@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,36 @@ def test_plan() -> None:
         assert kernel((batch, 3, 32, 32), (32, 3, 3, 3), padding=1) != "patches"
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1, padding_mode="reflect") != "patches"
     assert kernel((1, 256, 14, 14), (512, 256, 2, 2), stride=2) != "patches"  # the product has a plan of its own
+
+
+# Weights that leave the cache: for each piece of a stride they would pass once more.
+DEEP = [
+    Case((13, 14), (3, 3), 2, 1, ic=400, oc=460, batch=3),
+    Case((6, 5), (4, 4), 2, 1, ic=2 * 250, oc=2 * 260, groups=2, batch=2),
+    Case((9, 11), (3, 3), (2, 3), (2, 3), (2, 1), ic=390, oc=470),
+    Case((70,), (5,), 3, 2, ic=700, oc=470, batch=3),
+    Case((3, 5, 4), (2, 3, 3), 2, 1, ic=320, oc=300, batch=2),
+]
+
+
+@pytest.mark.parametrize("case", DEEP, ids=str)
+def test_deep_sums_of_many_channels(case: Case, dtype: Any) -> None:
+    _, w, _, g = case.data(dtype)
+    assert_exact(case.grad_input(g, w), case.expected_grad_input(g, w), dtype)
+    g, w = random(g.shape, dtype), random(w.shape, dtype)
+    dx = case.grad_input(g, w)
+    for threads in (1, 3):
+        with fc.threads(threads):
+            assert_same_bits(case.grad_input(g.copy("F"), w.copy("F")), dx)
+            assert_same_bits(np.concatenate([replace(case, batch=1).grad_input(image[None], w) for image in g]), dx)
+
+
+def test_deep_sums_pack_no_weights() -> None:
+    """Some patches are all that is kept beside a copy of weights that stand otherwise."""
+    weight = (512, 512, 3, 3)
+    for batch in (1, 16):
+        plan = fc.explain((batch, 512, 14, 14), weight, stride=2, padding=1, direction="grad_input")
+        assert 0 < plan["shared_bytes"] - 4 * np.prod(weight) < 4 << 20
 
 
 STRIPS = [

@@ -76,33 +76,39 @@ class PatchSum {
 
   // By a pointwise gradient of its own.
   void sum_deep(const T* w, T* patches) const {
-    const int64_t rows = s_.all_rows(), out = s_.axis[s_.cut].out, taps = s_.p.taps();
-    View<const T> row_weights = imagined_view<T>(s_.p.oc, s_.ic * taps, 1, 1, 1);
-    row_weights.data = w;
-    for (int64_t n = 0; n < s_.p.mb; n += s_.images)
-      for (int64_t o = 0; o < out; o += s_.strip) {
-        const int64_t some = std::min(s_.images, s_.p.mb - n), end = std::min(out, o + s_.strip);
-        View<const T> from = dy_;
-        from.data += n * dy_.stride[0] + o * dy_.stride[2 + s_.cut];
-        from.shape[0] = some;
-        from.shape[2 + s_.cut] = end - o;
-        View<T> to = imagined_view<T>(some, rows, from.shape[2], from.shape[3], from.shape[4]);
-        to.data = patches;
-        to.stride[1] = s_.plane;
-        to.stride[0] = rows * s_.plane;
-        correlate_backward<T>(s_.product(some, end - o), from, row_weights, {}, to, Activation::none,
-                              Algorithm::direct);
-        PatchPart part = s_.whole();
-        part.first = o;
-        part.window[s_.cut] = s_.window(o, 0, o, end);
-        const int threads = threads_for(4.0 * static_cast<double>(some * rows * s_.plane));
-        const int64_t cuts = std::min<int64_t>(s_.ic, 4 * threads - 3);
-        parallel_tasks(some * s_.p.groups * cuts, threads, [&](int64_t i) {
-          const Range own = fastconv::part(s_.ic, cuts, i % cuts);
-          add({own, i / cuts % s_.p.groups, n + i / cuts / s_.p.groups}, part,
-              patches + (i / cuts * s_.ic + own.begin) * taps * s_.plane, Arena::local().reserve(s_.memory().end));
-        });
-      }
+    for (int64_t i = 0; i < s_.chunks(); ++i)
+      for (int64_t n = 0; n < s_.p.mb; n += s_.images)
+        for (int64_t o = 0; o < s_.axis[s_.cut].out; o += s_.strip)
+          sum_deep({s_.channels_of(i), s_.group_of(i), n}, {o, std::min(s_.axis[s_.cut].out, o + s_.strip)}, w,
+                   patches);
+  }
+  // Some images, from c's on, and outputs of the cut axis.
+  void sum_deep(const Channels& c, Range outputs, const T* w, T* patches) const {
+    const int64_t taps = s_.p.taps(), rows = c.own.size() * taps, some = std::min(s_.images, s_.p.mb - c.image);
+    View<const T> row_weights = imagined_view<T>(s_.oc, s_.ic * taps, 1, 1, 1);
+    row_weights.data = w + (c.group * s_.oc * s_.ic + c.own.begin) * taps;
+    row_weights.shape[1] = rows;
+    View<const T> from = dy_;
+    from.data += c.image * dy_.stride[0] + c.group * s_.oc * dy_.stride[1] + outputs.begin * dy_.stride[2 + s_.cut];
+    from.shape[0] = some;
+    from.shape[1] = s_.oc;
+    from.shape[2 + s_.cut] = outputs.size();
+    View<T> to = imagined_view<T>(some, rows, from.shape[2], from.shape[3], from.shape[4]);
+    to.data = patches;
+    to.stride[1] = s_.plane;
+    to.stride[0] = rows * s_.plane;
+    correlate_backward<T>(s_.product(c.own.size(), some, outputs.size()), from, row_weights, {}, to, Activation::none,
+                          Algorithm::direct);
+    PatchPart part = s_.whole();
+    part.first = outputs.begin;
+    part.window[s_.cut] = s_.window(outputs.begin, 0, outputs.begin, outputs.end);
+    const int threads = threads_for(4.0 * static_cast<double>(some * rows * s_.plane));
+    const int64_t cuts = std::min<int64_t>(c.own.size(), 4 * threads - 3);
+    parallel_tasks(some * cuts, threads, [&](int64_t i) {
+      const Range own = fastconv::part(c.own.size(), cuts, i % cuts);
+      add({{c.own.begin + own.begin, c.own.begin + own.end}, c.group, c.image + i / cuts}, part,
+          patches + (i / cuts * c.own.size() + own.begin) * taps * s_.plane, Arena::local().reserve(s_.memory().end));
+    });
   }
 
   // Patches of some outputs of the cut axis.
@@ -217,8 +223,8 @@ ConvPlan plan_patches(const ConvProblem& p) {
   const Patches s(p, patch_machine<T>());
   ConvPlan plan;
   if (s.deep) {
-    plan = plan_correlation<T>(s.product(s.images, s.strip), Direction::backward_input, Algorithm::direct);
-    plan.cost *= static_cast<double>(p.mb * s.axis[s.cut].out) / static_cast<double>(s.images * s.strip);
+    plan = plan_correlation<T>(s.product(s.channels, s.images, s.strip), Direction::backward_input, Algorithm::direct);
+    plan.cost *= static_cast<double>(s.chunks() * p.mb * s.axis[s.cut].out) / static_cast<double>(s.images * s.strip);
   } else {
     describe(s, patch_machine<T>(), plan);
   }

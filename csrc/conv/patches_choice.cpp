@@ -14,7 +14,9 @@ constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding the
 constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own, and Winograd's
 constexpr int64_t kSome = 32;            // the same with a stride
 constexpr double kAdding = 0.3;          // channels of dy, a byte of a vector
-constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride
+constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride,
+constexpr double kFarWeightPass = 0.75;  // and of one that comes from memory again,
+constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
 // Without a stride, beside the tiles of few rows:
 constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
 constexpr int64_t kSquareChannels = 3;      // squares of three taps read dy again for each,
@@ -65,13 +67,14 @@ bool beats_tiles(const ConvProblem& p, const PatchMachine& m) {
 // Whether they are quicker than a piece for each residue of a stride.
 bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-  if (p.ic / p.groups > kSome && !are_apart(p)) return false;
+  if (p.ic / p.groups > kSome && !are_apart(p) && !are_deep(p, m.size)) return false;
   const double products = p.macs() / static_cast<double>(p.mb) / (2 * m.lanes);
-  double passes = 1;  // over the weights, of which a piece takes a few taps
+  const int64_t weights = p.oc / p.groups * p.ic * p.taps();
+  double passes = weights * m.size > kFarBytes ? kFarWeightPass : kWeightPass;  // a piece takes a few of the taps
   for (const ConvAxis& a : p.axis) passes *= static_cast<double>(std::min(a.k, a.stride));
   return patches_cost(p, m) <
          strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), d.stride * h.stride * w.stride) +
-             kWeightPass * passes * static_cast<double>(p.oc / p.groups * p.ic * p.taps());
+             passes * static_cast<double>(weights);
 }
 
 bool suits(const ConvProblem& p, const PatchMachine& machine) {

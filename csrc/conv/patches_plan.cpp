@@ -11,11 +11,21 @@ constexpr int64_t kWeightBytes = 256 << 10;  // of some channels, beside them
 constexpr int64_t kInputBytes = 1 << 20;     // of dy, where it must be copied
 constexpr int64_t kDeepBytes = 1 << 20;      // of patches of deep sums at a time
 constexpr int64_t kDeep = 128;               // channels of dy
+constexpr int64_t kLeastDeep = 64;           // channels of dx at a time, of patches that do not lie apart
+
+// Elements of the patches of a channel and tap: an odd number of cache lines.
+int64_t plane_of(int64_t outputs) { return (ceil_div(outputs, 16) | 1) * 16; }
 
 }  // namespace
 
 bool are_apart(const ConvProblem& p) {
   return std::all_of(p.axis, p.axis + 3, [](const ConvAxis& a) { return a.stride == a.k && a.dilation == 1; });
+}
+
+bool are_deep(const ConvProblem& p, int64_t size) {
+  const int64_t channel = p.taps() * plane_of(p.out_pixels()) * size;
+  return p.oc / p.groups > kDeep && (are_apart(p) || (p.axis[2].stride > 1 && p.ic / p.groups >= kLeastDeep &&
+                                                      2 * kLeastDeep * channel <= kDeepBytes));
 }
 
 Patches::Patches(const ConvProblem& problem, const PatchMachine& m)
@@ -30,12 +40,16 @@ Patches::Patches(const ConvProblem& problem, const PatchMachine& m)
   const int64_t out = axis[cut].out, carried = axis[cut].carried();
   size = m.size;
   for (int i = 0; i < 3; ++i) map[i].outputs = map[i].in = axis[i].out;
-  deep = are_apart(p) && oc > kDeep;
-  const int64_t few = deep ? ic : std::min(kWeightBytes / oc, kBytes / (carried + 1) / line) / (size * p.taps());
+  deep = are_deep(p, size);
+  const bool whole = deep && !are_apart(p);
+  const int64_t channel = p.taps() * plane_of(p.out_pixels()) * size;
+  const int64_t few = whole  ? std::max(kLeastDeep, kBytes / (p.mb * channel) / kLeastDeep * kLeastDeep)
+                      : deep ? ic
+                             : std::min(kWeightBytes / oc, kBytes / (carried + 1) / line) / (size * p.taps());
   channels = std::clamp<int64_t>(few, 1, ic);
-  channels = ceil_div(ic, ceil_div(ic, channels));
-  strip = (deep ? kDeepBytes / all_rows() : std::min(kBytes / rows(), kInputBytes / oc)) / (size * line);
-  strip = std::clamp(strip, std::min(out, carried + 1), out);
+  if (!whole) channels = ceil_div(ic, ceil_div(ic, channels));
+  strip = (deep ? kDeepBytes / rows() : std::min(kBytes / rows(), kInputBytes / oc)) / (size * line);
+  strip = whole ? out : std::clamp(strip, std::min(out, carried + 1), out);
   kept = strip < out ? round_up(strip + carried, strip) : out;
   mr = static_cast<int>(ceil_div(rows(), ceil_div(rows(), m.rows)));
   nr = std::min(m.vectors, m.accumulators / mr);
@@ -46,16 +60,16 @@ Patches::Patches(const ConvProblem& problem, const PatchMachine& m)
     parts = std::max(parts, ceil_div(out, std::max(strip, least)));
     kept = strip = ceil_div(out, parts) + carried;
   }
-  plane = (ceil_div(kept * line, 16) | 1) * 16;
-  if (deep && strip == out) images = std::clamp<int64_t>(kDeepBytes / (all_rows() * plane * size), 1, p.mb);
+  plane = plane_of(kept * line);
+  if (deep && strip == out)
+    images = std::clamp<int64_t>((whole ? kBytes : kDeepBytes) / (rows() * plane * size), 1, p.mb);
 }
 
-ConvProblem Patches::product(int64_t mb, int64_t outputs) const {
+ConvProblem Patches::product(int64_t some, int64_t mb, int64_t outputs) const {
   ConvProblem q;
   q.mb = mb;
-  q.groups = p.groups;
-  q.ic = all_rows();
-  q.oc = p.oc;
+  q.ic = some * p.taps();
+  q.oc = oc;
   for (int i = 0; i < 3; ++i) q.axis[i].in = q.axis[i].out = i == cut ? outputs : axis[i].out;
   return q;
 }

@@ -51,6 +51,8 @@ PatchMachine patch_machine() {
 
 // Whether patches lie side by side.
 bool are_apart(const ConvProblem& p);
+// Whether their sums are deep, and fit the cache for some channels at least.
+bool are_deep(const ConvProblem& p, int64_t size);
 
 // How a gradient is cut up. None of it changes a bit of the result.
 struct Patches {
@@ -68,23 +70,25 @@ struct Patches {
   int mr, nr;        // register tile
   int threads;
   int64_t parts;  // of the cut axis, for the threads' sake
-  // Patches that lie apart and are many or deep sums: an image's product is a pointwise gradient of its own.
+  // Deep sums: an image's product is a pointwise gradient of its own, which reads weights where they stand.
   bool deep;
   int64_t images = 1;  // at a time
 
   Patches(const ConvProblem& problem, const PatchMachine& m);
-  // The product of deep sums.
-  ConvProblem product(int64_t mb, int64_t outputs) const;
+  // The product of deep sums, of a chunk of so many channels.
+  ConvProblem product(int64_t some, int64_t mb, int64_t outputs) const;
 
-  int64_t all_rows() const { return p.ic * p.taps(); }
   int64_t rows() const { return channels * p.taps(); }
   // Channels of dx are done in chunks, each of one group.
   int64_t chunks() const { return p.groups * ceil_div(ic, channels); }
   int64_t group_of(int64_t chunk) const { return chunk / ceil_div(ic, channels); }
-  Range channels_of(int64_t chunk) const { return part(ic, ceil_div(ic, channels), chunk % ceil_div(ic, channels)); }
+  Range channels_of(int64_t chunk) const {
+    const int64_t first = chunk % ceil_div(ic, channels) * channels;
+    return {first, std::min(ic, first + channels)};
+  }
   int64_t weights() const { return deep ? 0 : chunks() * rows() * oc; }
   // Shared scratch elements: weights, packed and, where they do not stand so, side by side, and patches of deep sums.
-  int64_t shared() const { return weights() + p.oc * ic * p.taps() + (deep ? images * all_rows() * plane : 0); }
+  int64_t shared() const { return weights() + p.oc * ic * p.taps() + (deep ? images * rows() * plane : 0); }
   int64_t line_elements() const { return axis[2].stride * ceil_div(axis[2].in, axis[2].stride); }
 
   // Scratch memory of a task, where its parts begin: a copy of dy's lines, patches, a line of dx, places and offsets.
