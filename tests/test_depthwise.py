@@ -385,3 +385,16 @@ def test_no_channels_to_sum(groups: int, algorithm: str) -> None:
     assert fc.explain(x.shape, w.shape, 2, 1, 1, groups, algorithm=algorithm)["algorithm"] in ("direct", "reference")
     dx = fc.conv2d_grad_input(y[:, :0], np.zeros((0, 2, 3, 3), np.float32), (7, 9), 2, 1, algorithm=algorithm)
     assert_exact(dx, np.zeros((2, 2, 7, 9)), np.float32)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_low_strips_of_a_large_image_change_no_bit(stride: int) -> None:
+    shape, w_shape = (1, 1, 300, 7001), (1, 1, 3, 3)  # in memory, where a plane of 300 rows alone is in a cache
+    x, w = (np.random.default_rng(5).standard_normal(s, np.float32) for s in (shape, w_shape))
+    options: dict[str, Any] = {"padding": 1, "stride": stride}
+    plans = [fc.explain((1, 1, 300, n), w_shape, **options) for n in (7001, 3000)]
+    rows = [plan["block_pixels"] // plan["output_shape"][-1] for plan in plans]
+    assert rows[0] < rows[1] or plans[0]["isa"] not in ("v3", "v4")
+    large = fc.conv2d(x, w, **options)
+    narrow = fc.conv2d(x[..., :3000], w, **options)
+    np.testing.assert_array_equal(large[..., : narrow.shape[-1] - 1], narrow[..., :-1])

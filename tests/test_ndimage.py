@@ -333,6 +333,29 @@ def test_nan_wins() -> None:
         assert np.isnan(function(x, footprint=[[1, 0, 1]])).sum() == 2
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("name", ["maximum_filter", "minimum_filter"])
+def test_nan_wins_in_wide_rows_and_infinity_does_not(rng: np.random.Generator, name: str, dtype: str) -> None:
+    x = rng.choice(
+        [np.nan, -np.nan, np.inf, -np.inf, 0.0, 1.0, 2.0], (12, 301), p=[0.01, 0.01, 0.1, 0.1, 0.3, 0.3, 0.18]
+    )
+    x = x.astype(dtype)
+    for size in ((3, 3), (1, 6), (5, 1), (17, 2)):
+        pad = [(n // 2, (n - 1) // 2) for n in size]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, pad, "symmetric"), size)
+        want = (np.max if name == "maximum_filter" else np.min)(windows, axis=(2, 3))
+        np.testing.assert_array_equal(getattr(ndimage, name)(x, size), want)
+
+
+@pytest.mark.parametrize("shape", [(24, 1024), (11, 512)])  # of rows that are copied
+def test_rows_that_are_4096_bytes_apart(rng: np.random.Generator, shape: tuple[int, int]) -> None:
+    x = numbers(rng, shape, "f4" if shape[1] == 1024 else "f8")
+    for size in (5, 8, 13):
+        agree("uniform_filter1d", x, size, 0, mode="reflect")
+        agree("correlate1d", x, integers(rng, (size,), np.float64), 0, mode="constant", cval=3.0, origin=1)
+        agree("maximum_filter", x, (size, 3), mode="wrap")
+
+
 def test_large_windows_are_as_exact_as_small_ones(rng: np.random.Generator) -> None:
     x = rng.random((200, 150)) + 1000
     for size in (51, 100, 149):

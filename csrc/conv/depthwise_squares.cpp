@@ -37,6 +37,11 @@ bool streams(const DepthwiseSum<T>& s) {
          s.y.stride[3] == s.w.outputs;
 }
 
+template <class T>
+int64_t source_elements(const DepthwiseSum<T>& s) {
+  return s.images * s.groups * s.channels * s.d.in * s.h.in * s.w.in;
+}
+
 // Where a whole small image fits the registers. What conv/tiny.cpp may sum is left out, as the order is another.
 template <class T>
 auto small_kernel(const DepthwiseSum<T>& s) -> void (*)(const SquareRows<T>&) {
@@ -68,7 +73,7 @@ class Strips {
       packed_ = reinterpret_cast<T*>(memory);
       buffer_ = reinterpret_cast<T*>(memory + packed);
     } else {
-      const int64_t elements = s_.images * s_.groups * s_.channels * s_.d.in * s_.h.in * s_.w.in;
+      const int64_t elements = source_elements(s_);
       b_.x_ahead = square_ahead(s_.w, strip_, s_.h.stride * s_.x.stride[3], elements);
       b_.y_ahead = square_ahead(s_.w, strip_, s_.y.stride[3], elements);
     }
@@ -186,7 +191,7 @@ template <class T>
 DepthwisePlan plan_squares(const DepthwiseSum<T>& s) {
   DepthwisePlan p;
   p.in_place = squares_in_place(s.h, s.w, s.x.stride[4]);
-  p.strip = square_strip<T>(s.h, s.w);
+  p.strip = square_strip<T>(s.h, s.w, p.in_place ? source_elements(s) : 0);
   const auto packed = [&] { return most_packed_bytes<T>(s.w, s.channels, s.d.taps(), p.strip); };
   while (!p.in_place && s.lines() > 1 && p.strip > 2 * kSquareRows && packed() > kPackedBytes) p.strip /= 2;
   p.workspace_bytes = (p.in_place ? 0 : packed()) + Arena::rounded_bytes<T>(p.strip * s.w.outputs);

@@ -13,6 +13,8 @@ constexpr int64_t kPlaneBytes = 64 << 10;  // of a plane that is no strips: with
 constexpr int64_t kWide = 256;             // columns of outputs that are many blocks
 constexpr int64_t kMoreRows = 32;          // of a strip where lines are long
 constexpr int64_t kManyRows = 128;         // where products outweigh what is read
+constexpr int64_t kFewRows = 8;         // of long lines in memory, whose streams the processor follows if they are few
+constexpr int64_t kOfMemory = 1 << 21;  // elements
 
 // What stands under the middle tap of the first output.
 int64_t middle(const AxisMap& a) { return *std::min_element(a.offset.begin(), a.offset.end()) + a.taps() / 2; }
@@ -62,15 +64,15 @@ bool squares_in_place(const AxisMap& h, const AxisMap& w, int64_t step) {
 }
 
 template <class T>
-int64_t square_strip(const AxisMap& h, const AxisMap& w) {
+int64_t square_strip(const AxisMap& h, const AxisMap& w, int64_t elements) {
   if (h.taps() > 3) return std::min(h.outputs, kManyRows);
   if (h.outputs * w.outputs * static_cast<int64_t>(sizeof(T)) <= kPlaneBytes) return h.outputs;
-  return std::min(h.outputs, w.outputs > kWide ? kMoreRows : kSquareRows);
+  return std::min(h.outputs, w.outputs <= kWide ? kSquareRows : elements > kOfMemory ? kFewRows : kMoreRows);
 }
 // In long lines two blocks of columns, in short ones some lines, more of them where it comes from memory. No one else
 // does it, since blocks of columns are gone down.
 int64_t square_ahead(const AxisMap& w, int64_t strip, int64_t row, int64_t elements) {
-  constexpr int64_t kAhead = 128, kOfLong = 1 << 18, kOfShort = 1 << 16, kOfMemory = 1 << 21, kFewRows = 8;
+  constexpr int64_t kAhead = 128, kOfLong = 1 << 18, kOfShort = 1 << 16;
   const bool wide = w.outputs > kWide;
   if (elements <= (wide ? kOfLong : kOfShort)) return 0;
   return wide ? kAhead : std::min(strip, elements < kOfMemory ? kFewRows : kMoreRows) * row;
@@ -177,7 +179,7 @@ void SquareImage<T>::reach(SquareRows<T>& b) const {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                     \
-  template int64_t square_strip<T>(const AxisMap&, const AxisMap&);                 \
+  template int64_t square_strip<T>(const AxisMap&, const AxisMap&, int64_t);        \
   template int64_t most_packed_bytes<T>(const AxisMap&, int64_t, int64_t, int64_t); \
   template class SquareImage<T>;
 FASTCONV_INSTANTIATE(float)

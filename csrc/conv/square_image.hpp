@@ -15,9 +15,9 @@ constexpr int64_t kSquareRows = 16;  // of a strip of large planes, or of small 
 // Whether lines are read where they stand.
 bool squares_in_place(const AxisMap& h, const AxisMap& w, int64_t step);
 
-// Rows of a strip.
+// Rows of a strip of a source of so many elements, or of one in some cache.
 template <class T>
-int64_t square_strip(const AxisMap& h, const AxisMap& w);
+int64_t square_strip(const AxisMap& h, const AxisMap& w, int64_t elements = 0);
 
 // Elements to what is worth fetching before its turn, lines of a strip being `row` apart, or zero.
 int64_t square_ahead(const AxisMap& w, int64_t strip, int64_t row, int64_t elements);

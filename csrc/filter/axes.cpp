@@ -11,11 +11,20 @@ constexpr int64_t kNear = 192 * 1024;   // bytes of rows that stay in the L2 cac
 constexpr int kLevels = 5, kRadix = 4;  // sums of 1, 4, 16, 64, 256 neighbours
 constexpr int64_t kLong = 16;           // heights that are joined block by block, or weighed from copies of the rows
 
+// Whether rows so many bytes apart drive one another out of the L1 cache, which keeps eight or twelve of the lines that
+// are 4096 bytes apart. Fewer rows, of which the processor keeps most, cost less than their copies.
+bool collide(int64_t rows, int64_t step) { return rows * std::min<int64_t>(step & -step, 4096) > 10 * 4096; }
+
 template <class T>
 class AxesFilter {
  public:
   AxesFilter(const FilterProblem& p, Filter filter, const T* x, const T* const* weights, T* y)
-      : p_(p), filter_(filter), weights_{weights[0], weights[1]}, lines_(p, x, y, columns(p)) {
+      : p_(p),
+        filter_(filter),
+        weights_{weights[0], weights[1]},
+        lines_(p, x, y, columns(p)),
+        copies_(p.axis[0].size >= kLong ||
+                collide(p.axis[0].size + kFilterRows - 1, p.axis[1].in * static_cast<int64_t>(sizeof(T)))) {
     const FilterFunctions<T>& f = filter_functions<T>();
     step_ = filter == Filter::weigh     ? f.weigh
             : filter == Filter::mean    ? f.sum
@@ -47,7 +56,7 @@ class AxesFilter {
     int64_t known;  // rows are kept up to here
   };
   Scratch scratch(int64_t from) const {
-    const int64_t pitch = lines_.pitch(), kept = height().size >= kLong ? height().size + kFilterRows : 0;
+    const int64_t pitch = lines_.pitch(), kept = copies_ ? height().size + kFilterRows : 0;
     const int64_t lines = (kFilterRows + kLevels + kept) * Arena::rounded_bytes<T>(pitch);
     const int64_t tables = std::max({height().size + kFilterRows, width().size, 4 * int64_t{kLevels}});
     char* memory = Arena::local().reserve(lines + Arena::rounded_bytes<const T*>(tables));
@@ -93,7 +102,7 @@ class AxesFilter {
       std::memcpy(to, source(plane, r, c), bytes);
       return;
     }
-    if (taps >= kLong) {  // rows whose length is a power of two would drive one another out of the L1 cache
+    if (copies_) {
       auto kept = [&](int64_t place) { return s.kept + place % (taps + kFilterRows - 1) * lines_.pitch(); };
       for (; s.known < r + all; ++s.known) std::memcpy(kept(s.known), source(plane, s.known, c), bytes);
       for (int64_t i = 0; i < all; ++i) s.table[i] = kept(r + i);
@@ -164,6 +173,7 @@ class AxesFilter {
   Filter filter_;
   const T* weights_[2];
   FilterLines<T> lines_;
+  const bool copies_;  // rows are read from copies of their own
   FilterFunction<T> step_;
   T divisor_ = 1;
   Vector<T> constant_;  // what stands in the rows beyond the ends

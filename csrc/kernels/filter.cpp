@@ -30,15 +30,13 @@ struct Sum {
 struct Max {
   template <class V>
   static FASTCONV_INLINE V join(V a, V b) {
-    const V most = a > b ? a : b;
-    return a == a ? most : a;
+    return or_nan(a > b ? a : b, a);
   }
 };
 struct Min {
   template <class V>
   static FASTCONV_INLINE V join(V a, V b) {
-    const V least = a < b ? a : b;
-    return a == a ? least : a;
+    return or_nan(a < b ? a : b, a);
   }
 };
 

@@ -64,8 +64,7 @@ struct Max {
   }
   template <class C>
   static FASTCONV_INLINE C join(C a, C b) {
-    auto most = b.v > a.v ? b.v : a.v;  // the machine's max: a if either is NaN
-    return {b.v == b.v ? most : b.v};
+    return {or_nan(b.v > a.v ? b.v : a.v, b.v)};  // the machine's max: a if either is NaN
   }
   template <class C>
   static FASTCONV_INLINE C later(C a, C b) {

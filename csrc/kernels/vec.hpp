@@ -48,6 +48,21 @@ using Mask = typename VecTypes<T>::mask;  // lanes of all ones or all zeros, as 
 template <class T>
 constexpr int kLanes = FASTCONV_VEC_BYTES / static_cast<int>(sizeof(T));
 
+// v, or a where that is a NaN.
+template <class V>
+FASTCONV_INLINE V or_nan(V v, V a) {
+  return a == a ? v : a;
+}
+#if defined(__AVX512F__)  // one instruction: of eight kinds of a, the first two are NaNs
+FASTCONV_INLINE Vec<float> or_nan(Vec<float> v, Vec<float> a) {
+  return __builtin_ia32_fixupimmps512_mask(v, a, Mask<float>{} + 0x11, 0, static_cast<unsigned short>(-1), 4);
+}
+FASTCONV_INLINE Vec<double> or_nan(Vec<double> v, Vec<double> a) {
+  typedef long long Kinds __attribute__((vector_size(FASTCONV_VEC_BYTES)));
+  return __builtin_ia32_fixupimmpd512_mask(v, a, Kinds{} + 0x11, 0, static_cast<unsigned char>(-1), 4);
+}
+#endif
+
 template <class T>
 FASTCONV_INLINE Vec<T> load(const T* p) {
   return *reinterpret_cast<const typename VecTypes<T>::loose*>(p);
