@@ -412,6 +412,14 @@ def test_gradients_that_do_not_fit(name: str) -> None:
             layer.backward(change(np.ones(y.shape)))
 
 
+def test_gradients_of_other_kinds() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    y = model(np.ones((1, 1, 3, 3), np.float32))
+    with pytest.raises(TypeError, match="grad must be an array of float32 or float64, got None"):
+        model.backward(None)
+    assert model.backward(memoryview(np.ones_like(y))).shape == (1, 1, 3, 3)
+
+
 def test_locally_connected_refuses_another_dtype() -> None:
     with pytest.raises(TypeError, match="input is float64, the layer is float32"):
         nn.LocallyConnected2d(1, 1, 2, 1)(np.ones((1, 1, 2, 2)))

@@ -102,6 +102,18 @@ def test_gradient_of_the_log_loss_has_the_sign_that_descends() -> None:
     np.testing.assert_allclose(layer.weight.grad, ((g - y) * x).mean(axis=0, keepdims=True))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_of_the_nearly_certain(dtype: type) -> None:
+    """Exact relative to itself at the end that goes to 0, too."""
+    x = np.array([-80, -20, -1, 0, 1, 20, 1000, -1000, np.inf, -np.inf], dtype)
+    with np.errstate(over="ignore"):
+        expected = 1 / (1 + np.exp(-x.astype(np.longdouble)))
+    got = nn.sigmoid(x)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, expected.astype(dtype), rtol=4 * np.finfo(dtype).eps)
+    assert np.isnan(nn.sigmoid(np.array([np.nan], dtype)))
+
+
 def test_sigmoid_derivative() -> None:
     z = np.linspace(-6, 6, 25)
     layer = nn.Sigmoid()

@@ -82,11 +82,11 @@ class ELU(Module):
 
 
 def sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))`` of every element, without overflow at either end; a new array of the shape of ``x``."""
-    y: Array = np.tanh(0.5 * as_floats("x", x))
-    y *= 0.5
-    y += 0.5
-    return y
+    """``1 / (1 + exp(-x))`` of every element, each exact relative to itself; a new array of the shape of ``x``."""
+    with np.errstate(over="ignore"):  # 1 / infinity is right
+        y: Array = np.exp(-as_floats("x", x))
+    y += 1
+    return 1 / y
 
 
 class _FromOutput(Module):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.checks import check_kind
+from fastconv.checks import as_floats, check_kind
 from fastconv.nn.activation import Dropout, ReLU
 from fastconv.nn.conv import _Conv
 from fastconv.nn.module import Array, Gradient, Module, as_grad
@@ -119,7 +119,7 @@ class Sequential(Module):
 
     def backward(self, grad: Gradient, need_input_grad: bool = True) -> Gradient:
         """Without ``need_input_grad`` nothing is computed before the first layer that has weights."""
-        steps = self.steps()
+        grad, steps = as_floats("grad", grad), self.steps()
         first = 0
         if not need_input_grad:
             first = next((i for i, step in enumerate(steps) if step.has_parameters), len(steps))

@@ -15,7 +15,7 @@ from fastconv.signal.operands import Axes, as_numbers, make_blocks, normalized_a
 
 _SMALL_KERNEL = 1 << 12  # elements: larger ones may be left to one transform of everything
 _MODES = ("full", "same", "valid")
-_METHODS = {"auto": "auto", "direct": "direct", "fft": "fft"}
+_METHODS = ("auto", "direct", "fft")
 _BOUNDARIES = {
     "fill": "zeros",
     "pad": "zeros",
@@ -300,8 +300,7 @@ def choose_conv_method(in1: Any, in2: Any, mode: str = "full", measure: bool = F
     image, kernel = (b, a) if all(map(int.__lt__, a.shape, b.shape)) else (a, b)
     _must_swap(mode, image.shape, kernel.shape)
     double = np.result_type(a, b) not in (np.float32, np.complex64)
-    padding = {"full": "full", "same": "same", "valid": "valid"}[mode]
-    steps = (1, padding, 1, 1, "zeros", "forward", double, "auto")
+    steps = (1, mode, 1, 1, "zeros", "forward", double, "auto")
     plan = _core.explain(a.ndim, (1, 1, *image.shape), (1, 1, *kernel.shape), *steps)
     return "fft" if plan["algorithm"] == "fft" else "direct"
 
