@@ -218,7 +218,8 @@ bool depthwise_pays(const DepthwiseShape& s) {
   constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kTermsInTurn = 20;
   const int64_t pixels = s.height * s.width, terms = s.channels * s.taps, lanes = depthwise_kernels<T>().lanes;
   if (s.height < 2 || s.taps < 2 || terms > kMostDepthwiseTaps) return false;
-  if (s.volume && !s.squares && pixels <= kTinyImage) return false;  // lines are listed slice by slice
+  if (s.volume && !s.squares && (pixels <= kTinyImage || s.stride > 1 || s.kernel_height < 2))
+    return false;  // lines are listed and packed slice by slice
   if (s.in_turn && s.kernel_height > 1 && pixels > kTinyImage && terms <= kTermsInTurn) return true;
   const bool in_place = s.squares || (depthwise_kernels<T>().reads_parts && s.stride == 1);
   const int64_t columns = ceil_div(s.width, lanes),

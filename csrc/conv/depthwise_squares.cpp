@@ -55,6 +55,17 @@ auto small_kernel(const DepthwiseSum<T>& s) -> void (*)(const SquareRows<T>&) {
   return square_kernels<T>().small[s.w.taps() / 2 - 1];
 }
 
+// The taps of the depth that find something for a slice, from `tap` on, and what they find, `step` apart.
+struct Depth {
+  int64_t tap = 0, taps, source, step = 1;
+  Depth(const AxisMap& d, int64_t slice) : taps(d.taps()), source(slice * d.stride + d.offset[0]) {
+    if (taps > 1) step = d.offset[1] - d.offset[0];
+    const auto within = [&](int64_t at) { return at >= 0 && at < d.in; };
+    for (; taps > 0 && !within(source); source += step) ++tap, --taps;
+    while (taps > 0 && !within(source + (taps - 1) * step)) --taps;
+  }
+};
+
 // Strips of groups, one after the other.
 template <class T>
 class Strips {
@@ -119,29 +130,25 @@ class Strips {
 
   // Row o of the group's: of a volume a sum over what the taps of its depth find, all of them at once where it stands.
   void sum_row(int64_t n, int64_t g, int64_t slice, int64_t o) {
-    const int64_t out = g * s_.rows + o, step = s_.d.taps() > 1 ? s_.d.offset[1] - s_.d.offset[0] : 1;
+    const int64_t out = g * s_.rows + o;
     T* const y =
         s_.y.data + n * s_.y.stride[0] + out * s_.y.stride[1] + slice * s_.y.stride[2] + rows_.begin * s_.y.stride[3];
     b_.y = stores_in_place_ ? y : buffer_;
     b_.bias = s_.bias ? s_.bias + out : nullptr;
-    const auto source = [&](int64_t t) { return slice * s_.d.stride + s_.d.offset[static_cast<size_t>(t)]; };
-    Range taps{0, s_.d.taps()};
-    while (taps.size() > 0 && (source(taps.begin) < 0 || source(taps.begin) >= s_.d.in)) ++taps.begin;
-    while (taps.size() > 0 && (source(taps.end - 1) < 0 || source(taps.end - 1) >= s_.d.in)) --taps.end;
-    if (taps.size() == 0) return fill(y, b_.bias ? *b_.bias : T(0));
-    const int64_t at_once = image_.in_place() ? taps.size() : 1;
+    const Depth d(s_.d, slice);
+    if (d.taps == 0) return fill(y, b_.bias ? *b_.bias : T(0));
     if (!is_plane(s_.d)) {
-      b_.channels = at_once;
-      b_.x_channel = step * s_.x.stride[2];
-      b_.w_channel = s_.d.taps() > 1 ? s_.d_tap[1] : 0;
+      b_.x_channel = d.step * s_.x.stride[2];
+      b_.w_channel = s_.d_tap.back() / std::max<int64_t>(1, s_.d.taps() - 1);
     }
-    for (int64_t t = taps.begin; t < taps.end; t += at_once) {
-      const int64_t place = floor_mod(floor_div(source(t), std::abs(step)), s_.d.taps());
-      image_.read(s_.x.data + n * s_.x.stride[0] + source(t) * s_.x.stride[2], g, place);
+    const int64_t at_once = image_.in_place() ? d.taps : 1;
+    for (int64_t t = 0; t < d.taps; t += at_once) {
+      const int64_t source = d.source + t * d.step;
+      image_.read(s_.x.data + n * s_.x.stride[0] + source * s_.x.stride[2], g, source / std::abs(d.step) % s_.d.taps());
       b_.lines = image_.channel(0);
-      b_.w = s_.weights + g * s_.w_group + o * s_.w_row + s_.d_tap[static_cast<size_t>(t)];
-      b_.adds = t > taps.begin;
-      b_.clamp = s_.clamp && t + at_once == taps.end;
+      b_.w = s_.weights + g * s_.w_group + o * s_.w_row + s_.d_tap[static_cast<size_t>(d.tap + t)];
+      b_.clamp = s_.clamp && t + at_once == d.taps;
+      if (!is_plane(s_.d)) b_.first_channel = t, b_.channels = t + at_once;
       if (small_) small_(b_);
       else if (s_.h.taps() == 3) square_kernels<T>().rows[s_.h.stride - 1](b_);
       else square_kernels<T>().larger[s_.h.taps() / 2 - 2](b_);

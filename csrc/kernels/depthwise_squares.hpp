@@ -40,9 +40,9 @@ struct SquareRows {
   bool clamp;
   T low, high;
   int64_t planes, x_plane, w_plane, y_plane;  // how many, and elements from each to the next
-  int64_t channels, x_channel, w_channel;     // of a plane
-  bool adds;                                  // y, in place of the bias
-  int64_t x_ahead, y_ahead;                   // elements to what is worth fetching, or zero
+  int64_t channels, x_channel, w_channel;     // of a plane, those before the first are in y
+  int64_t first_channel;
+  int64_t x_ahead, y_ahead;  // elements to what is worth fetching, or zero
   SquareFold fold;
   // Of squares of five and seven taps, which do not fold: lines [-before, rows + after) stand
   // `row` apart and have elements [first, end); all else is zeros.

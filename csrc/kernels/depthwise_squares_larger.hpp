@@ -112,10 +112,10 @@ void larger_rows(const SquareRows<T>& all) {
   b.x_plane -= b.channels * b.x_channel;
   b.w_plane -= b.channels * b.w_channel;
   for (int64_t p = 0; p < all.planes; ++p, next_plane(b))
-    for (int64_t c = 0; c < b.channels; ++c, move_on(b.lines, b.x_channel), b.w += b.w_channel) {
+    for (int64_t c = b.first_channel; c < b.channels; ++c, move_on(b.lines, b.x_channel), b.w += b.w_channel) {
       T w[K * K];
       for (int t = 0; t < K * K; ++t) w[t] = b.w[b.tap[t]];
-      const bool adds = b.adds || c > 0, clamp = b.clamp && c + 1 == b.channels;
+      const bool adds = c > 0, clamp = b.clamp && c + 1 == b.channels;
       for (int64_t at = 0; at < b.lines.width; at += 2 * kLanes<T>)
         if (b.lines.width - at > kLanes<T>) larger_block<T, K, 2>(b, w, at, adds, clamp);
         else larger_block<T, K, 1>(b, w, at, adds, clamp);

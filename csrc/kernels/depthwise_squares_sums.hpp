@@ -140,8 +140,8 @@ __attribute__((noinline)) void rows_of_block(const SquareRows<T>& all, const Col
   b.x_plane -= b.channels * b.x_channel;
   b.w_plane -= b.channels * b.w_channel;
   for (int64_t p = 0; p < all.planes; ++p, next_plane(b))
-    for (int64_t c = 0; c < b.channels; ++c) {
-      rows_of_plane<T, C, Folds>(b, block, b.adds || c > 0, b.clamp && c + 1 == b.channels);
+    for (int64_t c = b.first_channel; c < b.channels; ++c) {
+      rows_of_plane<T, C, Folds>(b, block, c > 0, b.clamp && c + 1 == b.channels);
       if constexpr (Folds)
         if (b.fold.folds) fold_lines<T, C>(b, where, 0), fold_lines<T, C>(b, where, 1);
       move_on(b.lines, b.x_channel);
