@@ -216,6 +216,26 @@ def test_packed_weights_change_no_bit(case: Case, dtype: Any) -> None:
     assert_same_bits(packed(x), case.forward(x, w, b, algorithm="winograd"))
 
 
+@pytest.mark.skipif(fc.explain((1, 1, 5), (1, 1, 1))["isa"] == "v2", reason="has no large tiles, and more blocks")
+def test_two_blocks_make_large_weights_twice(dtype: Any) -> None:
+    """Instead of writing them once to where neither finds them in its cache: a choice that changes no bit."""
+    case = Case((56, 56), (3, 3), padding=1, batch=1, ic=152, oc=152)
+    x, w, b, g = random(case, dtype)
+    for direction in ("forward", "grad_input"):
+        told = fc.explain(case.input_shape, case.weight_shape, padding=1, direction=direction, dtype=dtype)
+        assert told["kernel"] == "F(6x6, 3x3)" and told["shared_bytes"] == 0
+    small = fc.explain((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    assert small["kernel"] == "F(6x6, 3x3)" and small["shared_bytes"] > 0
+    y = case.forward(x, w, b)
+    assert_same_bits(fc.PackedConv2d(w, b, padding=1)(x), y)
+    with fc.threads(1):
+        assert_same_bits(case.forward(x, w, b), y)
+    direct = [case.forward(x, w, b, algorithm="direct"), case.forward(abs(x), abs(w), abs(b), algorithm="direct")]
+    assert_close(y, *direct)
+    direct = [case.grad_input(g, w, algorithm="direct"), case.grad_input(abs(g), abs(w), algorithm="direct")]
+    assert_close(case.grad_input(g, w), *direct)
+
+
 @pytest.mark.parametrize(
     "sizes, kernel, more",
     [

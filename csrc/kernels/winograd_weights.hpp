@@ -52,17 +52,21 @@ __attribute__((noinline)) void gather_taps(const WinogradWeights<T>& a, int64_t 
   }
 }
 
-// Of the taps that are gathered next, the c-th part: no processor foresees lines so far apart.
-template <class T, int R>
-FASTCONV_INLINE void fetch_taps(const WinogradWeights<T>& a, const T* next, int64_t c) {
-  constexpr int64_t VL = kLanes<T>, kTaps = R * R;
-  next += a.tap[0] < a.tap[1] ? a.tap[0] : a.tap[kTaps - 1];
-  const auto fetch = [](const T* from, int64_t count) FASTCONV_LAMBDA {
-    for (int64_t e = 0; e < count; e += 64 / sizeof(T)) __builtin_prefetch(from + e, 0, 2);
+// While channel c is transformed, fetches its share of the taps that are gathered next, of as many channels or of the
+// next vector of rows: no processor foresees lines so far apart.
+template <class T>
+__attribute__((noinline)) void fetch_taps(const WinogradWeights<T>& a, int64_t c, int64_t taps) {
+  constexpr int64_t VL = kLanes<T>, kLine = 64 / sizeof(T);
+  __asm__ volatile("");  // calls without an effect are left out
+  const int64_t own = c & (kTapChannels - 1), next = c - own + kTapChannels;
+  const T* w = a.w + (a.tap[0] < a.tap[1] ? a.tap[0] : a.tap[taps - 1]);
+  w += next < a.channels ? next * a.channel_stride : VL * a.row_stride;
+  const auto fetch = [&](const T* from, int64_t count) FASTCONV_LAMBDA {
+    for (int64_t e = 0; e < count; e += kLine) __builtin_prefetch(from + e, 0, 2);
   };
-  if (a.row_stride < a.channel_stride) return fetch(next + c * a.channel_stride, VL * kTaps);
-  for (int64_t m = c * VL / kTapChannels; m < (c + 1) * VL / kTapChannels; ++m)
-    fetch(next + m * a.row_stride, kTapChannels * kTaps);
+  if (a.row_stride < a.channel_stride) return fetch(w + own * a.channel_stride, VL * taps);
+  for (int64_t m = own * VL / kTapChannels; m < (own + 1) * VL / kTapChannels; ++m)
+    fetch(w + m * a.row_stride, kTapChannels * taps);
 }
 
 template <class T, int R, int P>
@@ -74,10 +78,9 @@ void weights(const WinogradWeights<T>& a) {
   for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
     const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
     gather_taps<T, R>(a, c0, chunk, step, taps[0]);
-    const T* next_w = a.w + (c0 + chunk < a.channels ? (c0 + chunk) * a.channel_stride : VL * a.row_stride);
     for (int64_t c = 0; c < chunk; ++c) {
       const T* tap = taps[c] + first;
-      if (step) fetch_taps<T, R>(a, next_w, c);
+      if (R == 3 && step) fetch_taps(a, c0 + c, kTaps);
       Vec<T> half[R][P];  // [column][row]
       each<R, R <= 3>([&](int j) FASTCONV_LAMBDA {
         Vec<T> g[R];
