@@ -67,7 +67,7 @@ bool beats_tiles(const ConvProblem& p, const PatchMachine& m) {
 // Whether they are quicker than a piece for each residue of a stride.
 bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-  if (p.ic / p.groups > kSome && !are_apart(p) && !are_deep(p, m.size)) return false;
+  if (p.ic / p.groups > kSome && !are_apart(p) && !are_deep(p, m)) return false;
   const double products = p.macs() / static_cast<double>(p.mb) / (2 * m.lanes);
   const int64_t weights = p.oc / p.groups * p.ic * p.taps();
   double passes = weights * m.size > kFarBytes ? kFarWeightPass : kWeightPass;  // a piece takes a few of the taps

@@ -22,10 +22,10 @@ bool are_apart(const ConvProblem& p) {
   return std::all_of(p.axis, p.axis + 3, [](const ConvAxis& a) { return a.stride == a.k && a.dilation == 1; });
 }
 
-bool are_deep(const ConvProblem& p, int64_t size) {
-  const int64_t channel = p.taps() * plane_of(p.out_pixels()) * size;
-  return p.oc / p.groups > kDeep && (are_apart(p) || (p.axis[2].stride > 1 && p.ic / p.groups >= kLeastDeep &&
-                                                      2 * kLeastDeep * channel <= kDeepBytes));
+bool are_deep(const ConvProblem& p, const PatchMachine& m) {
+  const int64_t channel = p.taps() * plane_of(p.out_pixels()) * m.size;
+  const bool fits = p.axis[2].stride > 1 && p.ic / p.groups >= kLeastDeep && 2 * kLeastDeep * channel <= kDeepBytes;
+  return p.oc / p.groups > kDeep && (are_apart(p) || (fits && m.lanes * m.size >= 64));
 }
 
 Patches::Patches(const ConvProblem& problem, const PatchMachine& m)
@@ -40,7 +40,7 @@ Patches::Patches(const ConvProblem& problem, const PatchMachine& m)
   const int64_t out = axis[cut].out, carried = axis[cut].carried();
   size = m.size;
   for (int i = 0; i < 3; ++i) map[i].outputs = map[i].in = axis[i].out;
-  deep = are_deep(p, size);
+  deep = are_deep(p, m);
   const bool whole = deep && !are_apart(p);
   const int64_t channel = p.taps() * plane_of(p.out_pixels()) * size;
   const int64_t few = whole  ? std::max(kLeastDeep, kBytes / (p.mb * channel) / kLeastDeep * kLeastDeep)

@@ -51,8 +51,9 @@ PatchMachine patch_machine() {
 
 // Whether patches lie side by side.
 bool are_apart(const ConvProblem& p);
-// Whether their sums are deep, and fit the cache for some channels at least.
-bool are_deep(const ConvProblem& p, int64_t size);
+// Whether their sums are deep and either lie apart or fit the cache for some channels at least, of weights that are
+// read where they stand.
+bool are_deep(const ConvProblem& p, const PatchMachine& m);
 
 // How a gradient is cut up. None of it changes a bit of the result.
 struct Patches {
