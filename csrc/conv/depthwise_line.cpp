@@ -32,14 +32,19 @@ struct LineAxis {
   int64_t piece() const { return ceil_div(outputs, pieces); }
 };
 
+// Of so many outputs, those that the kernel makes.
+template <class T>
+int64_t summed(int64_t outputs) {
+  return std::max(outputs, depthwise_kernels<T>().line_outputs);
+}
 template <class T>
 int64_t x_elements(const LineAxis& l) {  // the kernel reads whole vectors
-  return l.piece() + l.taps + 4 * depthwise_kernels<T>().lanes;
+  return summed<T>(l.piece()) + l.taps + 4 * depthwise_kernels<T>().lanes;
 }
 template <class T>
 int64_t bytes(const LineAxis& l) {
   return Arena::rounded_bytes<T>(x_elements<T>(l)) + Arena::rounded_bytes<T>(l.taps) +
-         Arena::rounded_bytes<T>(l.piece());
+         Arena::rounded_bytes<T>(summed<T>(l.piece()));
 }
 
 // Elements [from, from + n) of a padded line.
@@ -89,7 +94,7 @@ bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
 
 template <class T>
 bool use_line(const ConvProblem& p, Direction direction, Algorithm algorithm) {
-  constexpr int64_t kMostTaps = 640, kFewTaps = 32, kTiny = 2048;  // the first as in conv/depthwise_lanes.cpp
+  constexpr int64_t kMostTaps = 640, kFewTaps = 32;  // the first as in conv/depthwise_lanes.cpp
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
   const ConvAxis& a = p.axis[2];
   if (!depthwise_kernels<T>().line || !is_plane(p.axis[0]) || !is_plane(p.axis[1]) || p.groups != p.ic ||
@@ -99,8 +104,10 @@ bool use_line(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   if (direction == Direction::backward_input && a.mode != Mode::zeros) return false;
   const LineAxis line(a, direction);
   if (a.k > kFewTaps && (use_lanes<T>(p, direction, algorithm) || is_fourier<T>(p, algorithm))) return false;
-  // What conv/tiny.cpp sums takes its taps in turn.
-  return line.outputs >= depthwise_kernels<T>().line_outputs && line.outputs * line.taps > kTiny;
+  // Of one channel a part of what the kernel makes at least: all else has more to do before it begins. What
+  // conv/tiny.cpp sums takes its taps in turn.
+  const int64_t least = depthwise_kernels<T>().line_outputs / (p.groups == 1 ? 4 : 1);
+  return line.outputs >= least && line.outputs * line.taps > kTinyIndices;
 }
 
 template <class T>
@@ -124,17 +131,18 @@ void run_line(const ConvProblem& p, Direction direction, const LaneCall<T>& call
       const T* tap = call.w.data + c * call.w.stride[0] + (l.flips ? (l.taps - 1) * call.w.stride[4] : 0);
       for (int64_t k = 0; k < l.taps; ++k, tap += tap_step) w[k] = *tap;
       const auto sum = [&](const T* line, Range some_outputs) {
-        const int64_t size = some_outputs.size();
+        const int64_t size = summed<T>(some_outputs.size());
         T* const stored = to + some_outputs.begin * call.y.stride[4];
-        const bool in_place = call.y.stride[4] == 1;
+        const bool in_place = call.y.stride[4] == 1 && size == some_outputs.size();
         kernels.line({line, w, l.taps, in_place ? stored : y, size,
                       call.bias.data ? call.bias.data[c * call.bias.stride[0]] : T(0), call.clamp, call.low,
                       call.high});
-        if (!in_place) kernels.unpack(stored, call.y.stride[4], y, nullptr, size);
+        if (!in_place) kernels.unpack(stored, call.y.stride[4], y, nullptr, some_outputs.size());
       };
       const auto sum_padded = [&](Range some_outputs) {
-        pad_line(from, call.x.stride[4], l, p.axis[2].mode, some_outputs.begin - l.lead,
-                 some_outputs.size() + l.taps - 1, x);
+        const int64_t read = some_outputs.size() + l.taps - 1;
+        pad_line(from, call.x.stride[4], l, p.axis[2].mode, some_outputs.begin - l.lead, read, x);
+        std::fill(x + read, x + summed<T>(some_outputs.size()) + l.taps - 1, T(0));
         sum(x, some_outputs);
       };
       const Range inner = inner_outputs<T>(l, outputs);

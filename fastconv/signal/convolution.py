@@ -201,15 +201,17 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 def _plain(a: Any, b: Any, mode: Any, boundary: str, conjugate: bool, late: bool, algorithm: str) -> Array | None:
     """The common case without detours: floats, no kernel longer than its image. None where it is not."""
-    if type(a) is not np.ndarray or type(b) is not np.ndarray or a.dtype not in _FLOATS or b.dtype not in _FLOATS:
+    if type(a) is not np.ndarray or type(b) is not np.ndarray:
         return None
-    if a.dtype != b.dtype:
+    dtype, other, nd = a.dtype, b.dtype, a.ndim
+    if dtype not in _FLOATS or other not in _FLOATS:
+        return None
+    if dtype is not other and dtype != other:  # the former is quick
         a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
-    nd = a.ndim
-    if nd != b.ndim or not 1 <= nd <= 3 or mode not in _MODES or b.size == 0 or b.size > _SMALL_KERNEL:
+    if nd != b.ndim or not 1 <= nd <= 3 or mode not in _MODES or not 0 < b.size <= _SMALL_KERNEL:
         return None
     pads = []
-    for n, k in zip(a.shape, b.shape, strict=True):
+    for n, k in zip(a.shape, b.shape):  # noqa: B905
         if k > n:
             return None
         begin, length = _window(mode, n, k, late)
