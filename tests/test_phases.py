@@ -86,6 +86,6 @@ def test_activation(dtype: Any) -> None:
 
 
 def test_phases_without_taps_are_zipped() -> None:
-    """Where most phases of the width have taps, those of all are kept side by side: 34 channels of 99 columns, three rows at a time."""
+    """Where most phases of the width have taps, those of all are kept side by side, a third of the rows at a time."""
     plan = fc.explain((1, 34, 10, 99), (18, 34, 3, 3), 4, 1, direction="grad_input")
     assert plan["shared_bytes"] > 4 * 34 * 3 * 99

@@ -1,6 +1,7 @@
 #include "conv/axis.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/checked.hpp"
 #include "conv/index_map.hpp"
@@ -18,6 +19,13 @@ AxisMap forward_axis(const ConvAxis& axis) {
   return map;
 }
 
+bool evenly_apart(const AxisMap& map) {
+  const int64_t n = map.taps(), *offset = map.offset.data(), step = n > 1 ? offset[1] - offset[0] : 1;
+  bool even = step != 0;
+  for (int64_t t = 1; t < n; ++t) even &= offset[t] - offset[t - 1] == step;
+  return even;
+}
+
 namespace {
 
 struct SharedShape {
@@ -31,6 +39,10 @@ SharedShape shape_of(const AxisMap& map) {
     uint64_t residues = 0;
     for (int64_t off : map.offset) residues |= uint64_t{1} << ((off - s.low) % map.stride);
     s.segments = __builtin_popcountll(residues);
+    return s;
+  }
+  if (map.taps() > 1 && evenly_apart(map)) {  // residues take turns
+    s.segments = std::min(map.taps(), map.stride / std::gcd(map.offset[1] - map.offset[0], map.stride));
     return s;
   }
   Vector<int64_t> residues;
@@ -78,10 +90,12 @@ AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expa
   l.source.resize(static_cast<size_t>(l.entries()));
   l.inner.reserve(static_cast<size_t>(l.segments));
   if (shared.segments) {
+    const bool even = evenly_apart(map);
     Vector<int64_t> residues;  // in order of first use
     for (int64_t t = 0; t < taps; ++t) {
       const int64_t u = map.offset[static_cast<size_t>(t)] - shared.low, residue = u % map.stride;
-      auto at = std::find(residues.begin(), residues.end(), residue);
+      auto at = even && t >= l.segments ? residues.begin() + t % l.segments
+                                        : std::find(residues.begin(), residues.end(), residue);
       if (at == residues.end()) at = residues.insert(at, residue);
       l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(at - residues.begin());
       l.shift[static_cast<size_t>(t)] = static_cast<int32_t>(u / map.stride);

@@ -40,6 +40,9 @@ struct AxisMap {
   }
 };
 
+// Whether the offsets of a regular axis' taps are a constant step apart.
+bool evenly_apart(const AxisMap& map);
+
 AxisMap forward_axis(const ConvAxis& axis);
 
 // The packed order of outputs [begin, end): `segments` pieces of `width` entries; output o and tap t stand at entry

@@ -19,13 +19,6 @@ constexpr int64_t kMostBatch = 8;
 constexpr int64_t kSharedBytes = 16 << 20;  // transformed weights at a time
 constexpr int64_t kLeastParts = 8;          // pieces of work a weight gradient is cut into for the threads' sake
 
-bool evenly_spaced(const AxisMap& map) {
-  const int64_t n = map.taps(), *offset = map.offset.data(), step = n > 1 ? offset[1] - offset[0] : 1;
-  bool even = step != 0;
-  for (int64_t t = 1; t < n; ++t) even &= offset[t] - offset[t - 1] == step;
-  return even;
-}
-
 // An axis transformed with length n: how far a term may reach, and what that makes of it.
 struct Cut {
   int64_t n, most_reach, reach = 0, phases = 0, extent = 0, tiles = 0;
@@ -177,7 +170,7 @@ FftPlan plan_fft(FftElement element, const FftAxes& a, bool gradient) {
   FftPlan best;
   if (a.channels * a.rows == 0) return best;
   for (const AxisMap& map : a.axis)
-    if (map.tabulated() || map.taps() == 0 || map.outputs == 0 || !evenly_spaced(map)) return best;
+    if (map.tabulated() || map.taps() == 0 || map.outputs == 0 || !evenly_apart(map)) return best;
   const int64_t most = kSpectrumBytes / (2 * element.bytes) / (gradient ? 2 : 1);
   const FftTaps h_taps(a.axis[1]), w_taps(a.axis[2]);
   auto consider = [&](bool line, int64_t rows, int64_t columns, const Cut* h, const Cut& w) {

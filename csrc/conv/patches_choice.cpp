@@ -1,6 +1,6 @@
 // Whether an input gradient is summed by patches.
 #include "conv/depthwise.hpp"
-#include "conv/fft.hpp"
+#include "conv/fft_piece.hpp"
 #include "conv/patches.hpp"
 #include "conv/patches_plan.hpp"
 #include "conv/strided_cost.hpp"
@@ -100,13 +100,23 @@ bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
                             w.in, 1, false, !is_plane(p.axis[0])});
 }
 
+// Whether transforms take all pieces of a stride, and less time.
 template <class T>
 bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
-  if (p.axis[2].stride > 1 || !may_use_fft(p, algorithm)) return false;
-  FftAxes axes = fft_axes(p);
-  std::swap(axes.channels, axes.rows);
-  const FftPlan plan = choose_fft<T>(algorithm, axes, false);
-  return plan.applies() && plan.cost < patches_cost(p, patch_machine<T>());
+  double pieces = static_cast<double>(p.mb);
+  for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
+  if (!may_use_fft(algorithm, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces)) return false;
+  const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
+  const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  double cost = 0;
+  for (const Piece& pd : d.set)
+    for (const Piece& ph : h.set)
+      for (const Piece& pw : w.set) {
+        const FftPlan plan = plan_fft_piece(operands, {pd, ph, pw});
+        if (!plan.applies()) return false;
+        cost += plan.cost;
+      }
+  return cost < patches_cost(p, patch_machine<T>());
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "conv/patches_plan.hpp"
 
+#include <numeric>
+
 #include "base/parallel.hpp"
 #include "conv/block.hpp"
 
@@ -104,10 +106,12 @@ int64_t Patches::find_places(const PatchPart& part, int64_t y, int64_t z, int64_
 
 void Patches::add_taps(const PatchWindow& window, int64_t b, Vector<LineTap>& taps) const {
   const PatchAxis& w = axis[2];
-  for (int64_t t = 0; t < w.k; ++t) {
-    const int64_t at = window.elements.begin + b + w.pad_before - t * w.dilation - window.outputs.begin * w.stride;
-    if (floor_mod(at, w.stride)) continue;
-    const int64_t output = floor_div(at, w.stride);
+  const int64_t first = window.elements.begin + b + w.pad_before - window.outputs.begin * w.stride,
+                step = w.stride / std::gcd(w.stride, w.dilation);  // of taps that elements of a residue meet
+  int64_t t = w.dilation == 1 ? floor_mod(first, w.stride) : 0;
+  while (t < std::min(step, w.k) && floor_mod(first - t * w.dilation, w.stride)) ++t;
+  for (; t < w.k && floor_mod(first - t * w.dilation, w.stride) == 0; t += step) {
+    const int64_t output = floor_div(first - t * w.dilation, w.stride);
     const LineTap tap{t * plane + output, -output, window.outputs.size() - output};
     if (tap.begin < ceil_div(window.elements.size(), w.stride) && tap.end > 0) taps.push_back(tap);
   }
