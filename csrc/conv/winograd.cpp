@@ -20,7 +20,7 @@ constexpr int64_t kPartsBytes = 768 << 10;   // of all parts of a kernel
 constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weights are read once for each
 constexpr int64_t kMostBytes = 12 << 20;     // transformed input of a block, whatever the number of channels
 constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
-constexpr int64_t kRowsAtOnce = 64;          // of products; half as many whose weights their tasks transform
+constexpr int64_t kRowsAtOnce = 64;          // of products
 constexpr int64_t kFarBytes = 5 << 20;       // of transformed weights: two blocks rather make them twice
 constexpr int64_t kVectorsApart = 2;         // of rows: at least so many a thread, where rows are split
 constexpr int64_t kMostCopies = 4;           // of the transformed weights, one a thread,
@@ -345,7 +345,9 @@ WinogradPlan plan_winograd(const WinogradSum<T>& s) {
   const int64_t few = vectors * weight_vector(s, s.channels) * item < kFarBytes ? 1 : 2;
   plan.transforms_weights = flat && plan.blocks() * plan.deep <= few && (!s.u || all <= kFewTiles);
   if (plan.transforms_weights) plan.copies = 1;
-  const int64_t rows = plan.transforms_weights ? kRowsAtOnce / 2 : kRowsAtOnce;
+  // Half as many rows leave more of that cache to the sums, where one register tile has them all.
+  const bool half = plan.transforms_weights && lanes<T>() * winograd_kernels<T>().vectors >= kRowsAtOnce / 2;
+  const int64_t rows = half ? kRowsAtOnce / 2 : kRowsAtOnce;
   plan.chunk = cut(ceil_div(vectors, plan.row_parts), ceil_div(rows, lanes<T>() * s.shape.results()));
   // The parts of a kernel are summed for so many channels at a time, whatever the number of threads and images.
   plan.depth = s.channels;
