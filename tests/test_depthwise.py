@@ -58,6 +58,9 @@ CASES = [
         for pad in ((15, 15), (0, 30), (30, 0))
     ],
     *[Case((700,), (9,), padding=4, mode=mode, batch=2, groups=2) for mode in MODES],
+    # Of one channel, and fewer outputs than the kernel makes.
+    *[Case((n,), (k,), padding=k // 2, batch=2, flip=k == 9) for n in (9, 31, 33, 64, 65, 127) for k in (2, 9, 31)],
+    *[Case((40,), (13,), padding=((15, 2),), mode=mode) for mode in MODES],
     # Up to three outputs of many channels, and gradients of as many inputs: lines of one channel after another.
     *[Case((18, 37), (k, k), s, k // 2, ic=ic, oc=oc) for k in (3, 5) for s in (1, 2) for ic, oc in ((9, 3), (2, 11))],
     Case((17, 33), (3, 3), padding=1, mode="reflect", batch=2, ic=7, oc=2),
