@@ -176,6 +176,7 @@ SPREAD = [
     Case((41, 37), (5, 5), padding=2, batch=5, groups=12),
     Case((7, 7), (7, 7), padding=3, batch=5, groups=20),
     Case((2500,), (31,), padding=15, batch=5, groups=4),
+    *[Case((n,), (9,), padding=4, batch=5) for n in (28, 40, 100, 250)],
     Case((65,), (20,), padding=9, batch=5, groups=2),
     Case((300, 30), (7, 7), padding=3, mode="reflect", batch=5),
     Case((40, 23), (5, 5), padding=2, batch=5, ic=6),
