@@ -58,6 +58,9 @@ CASES = [
         for pad in ((15, 15), (0, 30), (30, 0))
     ],
     *[Case((700,), (9,), padding=4, mode=mode, batch=2, groups=2) for mode in MODES],
+    # Of one channel, and fewer outputs than the kernel makes.
+    *[Case((n,), (k,), padding=k // 2, batch=2, flip=k == 9) for n in (9, 31, 33, 64, 65, 127) for k in (2, 9, 31)],
+    *[Case((40,), (13,), padding=((15, 2),), mode=mode) for mode in MODES],
     # Up to three outputs of many channels, and gradients of as many inputs: lines of one channel after another.
     *[Case((18, 37), (k, k), s, k // 2, ic=ic, oc=oc) for k in (3, 5) for s in (1, 2) for ic, oc in ((9, 3), (2, 11))],
     Case((17, 33), (3, 3), padding=1, mode="reflect", batch=2, ic=7, oc=2),
@@ -182,6 +185,7 @@ SPREAD = [
     Case((41, 37), (5, 5), padding=2, batch=5, groups=12),
     Case((7, 7), (7, 7), padding=3, batch=5, groups=20),
     Case((2500,), (31,), padding=15, batch=5, groups=4),
+    *[Case((n,), (9,), padding=4, batch=5) for n in (28, 40, 100, 250)],
     Case((65,), (20,), padding=9, batch=5, groups=2),
     Case((300, 30), (7, 7), padding=3, mode="reflect", batch=5),
     Case((40, 23), (5, 5), padding=2, batch=5, ic=6),
