@@ -168,7 +168,7 @@ def test_nothing_is_read_behind_an_input(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", BORDER], cwd=tmp_path, check=True, timeout=600)
 
 
-# Large results are kept for the next ones, which find their pages there; a quarter of a gigabyte at most.
+# Large results are kept for the next ones, which find their pages there; 128 MB at most.
 LARGE = """
 import json, resource
 import numpy as np, fastconv as fc
@@ -205,4 +205,4 @@ def test_large_results_are_kept(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     faults, resident = json.loads(done.stdout)
     assert min(faults[1:]) < 20, faults  # they would be a hundred with huge pages, and thousands without
-    assert resident < (256 + 128) * MIB, resident / MIB
+    assert resident < (128 + 128) * MIB, resident / MIB

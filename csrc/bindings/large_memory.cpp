@@ -11,7 +11,7 @@ namespace fastconv {
 #if defined(MADV_HUGEPAGE) && defined(MADV_FREE)
 namespace {
 
-constexpr size_t kLarge = 32 << 20, kHugePage = 2 << 20, kMostKept = 256 << 20;
+constexpr size_t kLarge = 32 << 20, kHugePage = 2 << 20, kMostKept = 128 << 20;
 
 struct Mapping {
   void* start = nullptr;

@@ -1,5 +1,5 @@
 // Memory of results so large that malloc would have the system map and zero their pages anew in each call, which takes
-// as long as many a convolution. It is kept for the next such result: the newest 256 MB at most, and only as long as
+// as long as many a convolution. It is kept for the next such result: the newest 128 MB at most, and only as long as
 // the system does not need those pages.
 #pragma once
 #include <pybind11/pybind11.h>

@@ -13,8 +13,9 @@ constexpr int kMaxOuterRows = 10;    // of an outer tile
 constexpr int kMaxOuterVectors = 3;
 constexpr int64_t kMaxDotRows = 6;  // of a tile of dot products, on rungs of many registers
 constexpr int64_t kDotsAhead = 3;   // between the rows that a tile of dot products fetches for the next one
-constexpr int64_t kAheadBytes =
-    768;  // at which what stands behind b is fetched best, if some lines are read at a time
+
+// At which distance what stands behind b is fetched best, if some lines are read at a time.
+constexpr int64_t kAheadBytes = 768;
 
 // The register tile: MR rows of `a` times NR columns of the packed block, over a run of consecutive pixels.
 //
