@@ -98,3 +98,8 @@ def test_unbatched() -> None:
 def test_cost_grows_with_work() -> None:
     small, large = (fc.explain((n, 64, 56, 56), (64, 64, 3, 3))["cost"] for n in (1, 8))
     assert 4 * small < large < 16 * small
+
+
+def test_large_images_are_read_alone(dtype: Any) -> None:
+    """Several at a time would have to be copied."""
+    assert fc.explain((2, 96, 2000), (1, 96, 1), dtype=dtype)["block_pixels"] <= 2000

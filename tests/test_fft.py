@@ -239,3 +239,13 @@ def test_padding_modes_cost_input_gradients_little(mode: str, most: float, dtype
 
     assert plan(mode)["algorithm"] == plan("zeros")["algorithm"] == "fft"
     assert plan(mode)["cost"] <= most * plan("zeros")["cost"]
+
+
+@pytest.mark.parametrize("case", [Case((16000,), (400,), 2, ic=1, oc=32), Case((9000,), (301,), 3, 7, batch=2, oc=40)])
+def test_gradients_with_a_stride(case: Case, dtype: Any) -> None:
+    """Each residue of the stride is a correlation of its own, whatever patches would take."""
+    shapes = (case.input_shape, case.weight_shape)
+    assert fc.explain(*shapes, case.stride, case.padding, direction="grad_input", dtype=dtype)["algorithm"] == "fft"
+    _, w, _, g = case.data(dtype)
+    expected = case.grad_input(g, w, algorithm="direct")
+    np.testing.assert_allclose(case.grad_input(g, w), expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -153,3 +153,24 @@ def test_large_images_are_cut(case: Case) -> None:
     for threads in (2, 3):
         with fc.threads(threads):
             assert_same_bits(dx, case.grad_input(g, w))
+
+
+def test_patches_side_by_side_need_no_sums() -> None:
+    """A line of them is one copy, however short the sums of a group: with vectors of eight they pay."""
+    plan = fc.explain((1, 32, 64, 64), (32, 8, 4, 4), 4, groups=4, direction="grad_input")
+    assert plan["lanes"] < 8 or plan["kernel"] == "patches"
+
+
+LONG_STRIDES = [
+    Case((3000,), (200,), 130, ic=2, oc=40),
+    Case((700,), (90,), 70, 3, 3, ic=2, oc=40),
+    Case((900,), (9,), 6, 0, 4, ic=2, oc=40),
+]
+
+
+@pytest.mark.parametrize("case", LONG_STRIDES, ids=str)
+def test_long_strides(case: Case, dtype: Any) -> None:
+    x, w, b, g = case.data(dtype)
+    np.testing.assert_array_equal(case.forward(x, w, b), case.expected_output(x, w, b))
+    np.testing.assert_array_equal(case.grad_input(g, w), case.expected_grad_input(g, w))
+    np.testing.assert_array_equal(case.grad_weight(g, x), case.expected_grad_weight(g, x))
