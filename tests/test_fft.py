@@ -93,6 +93,24 @@ def test_every_option(case: Case, dtype: Any) -> None:
     check(case, dtype)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((6, 5), (10, 1), 1, ((17, 14), 0), (4, 1)),
+        Case((1, 30), (13, 3), 1, ((13, 12), 1), (2, 1), ic=2),
+        Case((6, 5), (60, 2), 1, ((90, 100), (2, 1)), (3, 3), oc=2),
+        Case((3,), (150,), 1, ((300, 300),), (4,)),
+        Case((4, 4), (40, 45), 1, ((90, 70), (99, 80)), (4, 4)),
+    ],
+    ids=str,
+)
+def test_taps_that_a_tile_has_no_place_for(case: Case, dtype: Any) -> None:
+    """Most of them read zeros alone; a tile that holds the input need not hold them."""
+    poison = np.full((2, 4, 60, 60), 1e9, dtype)
+    fc.conv2d(poison, poison[:, :, :31, :31], algorithm="fft", padding=3)  # what scratch memory holds then
+    check(case, dtype, algorithm="direct")
+
+
 @pytest.mark.parametrize("case", LARGE, ids=str)
 def test_error_of_random_values(case: Case) -> None:
     rng = np.random.default_rng(5)

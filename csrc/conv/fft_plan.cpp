@@ -24,8 +24,8 @@ struct Cut {
   int64_t n, most_reach, reach = 0, phases = 0, extent = 0, tiles = 0;
   Cut(const AxisMap& map, const FftTaps& t, int64_t length) : n(length) {
     const int64_t whole = t.span() / t.stride, outputs = map.outputs;
-    // The zeros around all of the input may be the same: the last outputs read those before it.
-    if (map.mode == Mode::zeros && t.stride == 1 && n >= outputs && n + t.low >= map.in &&
+    // The zeros around all of the input may be the same: the last outputs read those before it. All taps have a place.
+    if (map.mode == Mode::zeros && t.stride == 1 && n >= outputs && n > whole && n + t.low >= map.in &&
         n + std::max<int64_t>(0, -t.low) >= outputs + whole) {
       most_reach = reach = whole;
       phases = tiles = 1;
