@@ -62,9 +62,9 @@ bool parse_bool(py::handle h, const char* name) {
   return static_cast<bool>(truth);
 }
 
-__attribute__((noinline)) py::tuple tuple_of(py::handle h, const char* name, const char* need) {
-  if (!PyObject_HasAttrString(h.ptr(), "__getitem__")) PyErr_SetString(PyExc_TypeError, "it has no order");  // a set
-  auto items = py::reinterpret_steal<py::tuple>(PyErr_Occurred() ? nullptr : PySequence_Tuple(h.ptr()));
+py::tuple tuple_of(py::handle h, const char* name, const char* need) {
+  if (!PySequence_Check(h.ptr())) bad_type(name, need, h);  // a set has no order
+  auto items = py::reinterpret_steal<py::tuple>(PySequence_Tuple(h.ptr()));
   if (!items) refuse(name, need, h);
   return items;
 }
