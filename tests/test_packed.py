@@ -53,3 +53,13 @@ def test_same_bits(layer: tuple[int, int, tuple[int, ...], dict[str, Any]], algo
 def test_rows_of_the_direct_algorithm_are_kept(dtype: Any) -> None:
     w = np.zeros((48, 32, 1, 1), dtype)
     assert fc.PackedConv2d(w).nbytes >= 2 * w.nbytes
+
+
+@pytest.mark.parametrize(("size", "algorithm"), [(4, "direct"), (5, "direct"), (14, "winograd")])
+def test_reading_transformed_weights_is_not_free(size: int, algorithm: str, dtype: Any) -> None:
+    """Those of Winograd's algorithm are four times as large: for few pixels they are left alone."""
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((1, 96, size, size)).astype(dtype)
+    w = rng.standard_normal((128, 96, 3, 3)).astype(dtype)
+    packed = fc.PackedConv2d(w, padding=1)(x)
+    assert_same_bits(packed, fc.conv2d(x, w, padding=1, algorithm=algorithm))

@@ -12,6 +12,9 @@ constexpr int64_t kKeptBytes = 1 << 20, kKeptOfBatch = 8 << 20;
 // Transformed at a time, if there is but one group: at most; and by one thread what stays in the cache of the third
 // level, if that is of rows enough to repay that the source is transformed anew.
 constexpr int64_t kWeightBytes = 64 << 20, kCachedBytes = 9 << 20, kCachedRows = 128;
+// Of what transforming weights takes, which reading the transformed ones does: they are several times as large, and
+// come from beyond the L2 cache.
+constexpr double kReadShare = 0.7;
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
 constexpr int64_t kMostReady = 256 * 256;
@@ -116,8 +119,8 @@ bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const Win
   if (c.algorithm == Algorithm::winograd) return true;
   const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
   if (!large_enough_for_winograd(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return false;
-  return image_cost(c, box, shape) + (c.transformed(shape.large()) ? 0 : weight_cost(c, shape)) <
-         direct_cost(c, shape, outputs);
+  const double weights = (c.transformed(shape.large()) ? kReadShare : 1) * weight_cost(c, shape);
+  return image_cost(c, box, shape) + weights < direct_cost(c, shape, outputs);
 }
 
 // Every element of y is to be read by some output: where these are fewer than taps are apart, or than could be, some
