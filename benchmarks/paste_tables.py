@@ -47,9 +47,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def paste(page: Path, name: str, text: str) -> bool:
-    """Whether the page has the table; then it has the new one."""
+    """Whether the page has the table; then it has the new one, below what is said there about it."""
     old = page.read_text(encoding="utf-8")
-    marks = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end: {re.escape(name)} -->)", re.DOTALL)
+    said, table = r"(?:[^|\n].*\n|\n)*", r"(?:\|.*\n)*"
+    marks = re.compile(rf"(<!-- table: {re.escape(name)} -->\n{said}){table}(<!-- end: {re.escape(name)} -->)")
+    new, found = marks.subn(lambda match: match[1] + text + match[2], old)
     new, found = marks.subn(lambda match: match[1] + text + match[2], old)
     page.write_text(new, encoding="utf-8")
     return found > 0

@@ -132,12 +132,11 @@ def test_a_table_is_pasted_between_its_marks(tmp_path: Path) -> None:
     from paste_tables import paste
 
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- table: a -->\nold\n<!-- end: a -->\n<!-- table: b -->\nkept\n<!-- end: b -->\n")
+    head, tail = "<!-- table: a -->\nof | a\n\n", "<!-- end: a -->\n<!-- table: b -->\n| kept |\n<!-- end: b -->\n"
+    page.write_text(f"{head}| old |\n| --- |\n{tail}")
     assert paste(page, "a", "| \\1 new |\n")
     assert not paste(page, "c", "| lost |\n")
-    assert page.read_text() == (
-        "before\n<!-- table: a -->\n| \\1 new |\n<!-- end: a -->\n<!-- table: b -->\nkept\n<!-- end: b -->\n"
-    )
+    assert page.read_text() == f"{head}| \\1 new |\n{tail}"
 
 
 def test_waiting_for_a_processor_is_seen() -> None:
