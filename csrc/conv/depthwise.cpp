@@ -209,23 +209,26 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 }  // namespace
 
 // Compares them in products of vectors: what a run of taps above one another takes the tile besides in each of its
-// bands (as does a plane of squares), a line that is packed, and a tap of the other's whole tile, for which it also
-// loads and stores. Where registers are few, that one has short vectors at twice the rate. Fitted to 2900 random
-// problems on three rungs.
+// bands (less if it is a tap by itself, and a plane of squares as much), a line that is packed, and a tap of the
+// other's whole tile, for which it also loads and stores. Where registers are few, that one has short vectors at twice
+// the rate. Fitted to 2900 random problems on three rungs.
 template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
-  constexpr double kRun = 36, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45;
-  constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kTermsInTurn = 20;
+  constexpr double kRun = 36, kRunOfOne = 5, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45;
+  constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kSmallImage = 1024, kTermsInTurn = 20;
   const int64_t pixels = s.height * s.width, terms = s.channels * s.taps, lanes = depthwise_kernels<T>().lanes;
   if (s.height < 2 || s.taps < 2 || terms > kMostDepthwiseTaps) return false;
   if (s.volume && !s.squares && (pixels <= kTinyImage || s.stride > 1 || s.kernel_height < 2))
     return false;  // lines are listed and packed slice by slice
+  if (s.kernel_height < 2 && s.rows * s.channels == 1 && s.height > kBandRows && pixels > kSmallImage)
+    return true;  // a long line, whose rows overlap
   if (s.in_turn && s.kernel_height > 1 && pixels > kTinyImage && terms <= kTermsInTurn) return true;
   const bool in_place = s.squares || (depthwise_kernels<T>().reads_parts && s.stride == 1);
   const int64_t columns = ceil_div(s.width, lanes),
                 runs = s.squares ? s.channels : terms * columns * ceil_div(s.height, kBandRows) / s.kernel_height;
+  const double run = s.kernel_height > 1 ? kRun : kRunOfOne;
   const double image = static_cast<double>(s.rows) *
-                           (static_cast<double>(terms * s.height * columns) + kRun * static_cast<double>(runs)) +
+                           (static_cast<double>(terms * s.height * columns) + run * static_cast<double>(runs)) +
                        (in_place ? 0 : kPackedLine) * static_cast<double>(s.channels * s.height * s.stride),
                packed = kTile * static_cast<double>(ceil_div(s.rows, kTileRows) * (terms + kStored) * pixels) /
                         static_cast<double>(lanes);
