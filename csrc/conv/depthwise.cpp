@@ -214,7 +214,7 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 // the rate. Fitted to 2900 random problems on three rungs.
 template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
-  constexpr double kRun = 36, kRunOfOne = 5, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45;
+  constexpr double kRun = 36, kRunOfOne = 13, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45;
   constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kSmallImage = 1024, kTermsInTurn = 20;
   const int64_t pixels = s.height * s.width, terms = s.channels * s.taps, lanes = depthwise_kernels<T>().lanes;
   if (s.height < 2 || s.taps < 2 || terms > kMostDepthwiseTaps) return false;
