@@ -235,21 +235,30 @@ bool depthwise_pays(const DepthwiseShape& s) {
   return image < packed * (s.folds ? kFolds : 1) * (square_kernels<T>().many_registers ? 1 : kFewRegisters);
 }
 
+namespace {
+
+template <class A>
+bool is_of_squares(const A& d, int64_t channels) {
+  return is_plane(d) || (channels == 1 && d.mode == Mode::zeros);
+}
+
+}  // namespace
+
 template <class T>
 bool sums_squares(const AxisMap& d, const AxisMap& h, const AxisMap& w, int64_t channels, int64_t phases) {
   const auto neighbours = [&h](const AxisMap& a) {
     const auto [low, high] = std::minmax_element(a.offset.begin(), a.offset.end());
     return a.taps() == h.taps() && *high - *low == a.taps() - 1 && a.outputs > 1;
   };
-  return phases == 1 && (is_plane(d) || (channels == 1 && d.mode == Mode::zeros)) && h.stride == w.stride &&
+  return phases == 1 && is_of_squares(d, channels) && h.stride == w.stride &&
          has_square_kernel<T>(h.taps(), w.stride, channels) && neighbours(h) && neighbours(w);
 }
 
 template <class T>
 bool sums_squares(const ConvAxis& d, const ConvAxis& h, const ConvAxis& w, int64_t channels) {
   const auto neighbours = [&h](const ConvAxis& a) { return a.k == h.k && a.dilation == 1 && a.out > 1; };
-  return (is_plane(d) || (channels == 1 && d.mode == Mode::zeros)) && h.stride == w.stride &&
-         has_square_kernel<T>(h.k, w.stride, channels) && neighbours(h) && neighbours(w);
+  return is_of_squares(d, channels) && h.stride == w.stride && has_square_kernel<T>(h.k, w.stride, channels) &&
+         neighbours(h) && neighbours(w);
 }
 
 template <class T>

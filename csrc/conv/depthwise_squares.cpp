@@ -7,6 +7,7 @@
 #include "base/parallel.hpp"
 #include "base/stream.hpp"
 #include "base/workspace.hpp"
+#include "conv/fill.hpp"
 #include "conv/index_map.hpp"
 #include "conv/pieces.hpp"
 #include "conv/square_image.hpp"
@@ -75,7 +76,8 @@ class Strips {
         strip_(plan.strip),
         strips_(ceil_div(sum.h.outputs, plan.strip)),
         image_(sum.h, sum.w, sum.x, sum.channels, sum.groups, plan.strip, sum.d.taps()),
-        stores_in_place_(sum.y.stride[4] == 1 && !streams(sum)),
+        streams_(streams(sum)),
+        stores_in_place_(sum.y.stride[4] == 1 && !streams_),
         tap_(tap_offsets(sum.h, sum.w, sum.h_tap.data(), sum.w_tap.data())),
         small_(small_kernel(sum)) {
     if (!image_.in_place() || !stores_in_place_) {
@@ -153,7 +155,7 @@ class Strips {
       else if (s_.h.taps() == 3) square_kernels<T>().rows[s_.h.stride - 1](b_);
       else square_kernels<T>().larger[s_.h.taps() / 2 - 2](b_);
     }
-    if (streams(s_))
+    if (streams_)
       return stream_copy(reinterpret_cast<char*>(y), reinterpret_cast<const char*>(buffer_),
                          rows_.size() * s_.w.outputs * static_cast<int64_t>(sizeof(T)));
     for (int64_t r = 0; !stores_in_place_ && r < rows_.size(); ++r)
@@ -164,14 +166,13 @@ class Strips {
   // Outputs that read nothing.
   void fill(T* y, T value) const {
     if (s_.clamp) value = std::clamp(value, s_.low, s_.high);
-    for (int64_t r = 0; r < rows_.size(); ++r, y += s_.y.stride[3])
-      for (int64_t j = 0; j < s_.w.outputs; ++j) y[j * s_.y.stride[4]] = value;
+    fill_rows(y, rows_.size(), s_.y.stride[3], s_.w.outputs, s_.y.stride[4], value);
   }
 
   const DepthwiseSum<T>& s_;
   const int64_t strip_, strips_;
   SquareImage<T> image_;
-  const bool stores_in_place_;
+  const bool streams_, stores_in_place_;
   const Vector<int64_t> tap_;
   void (*const small_)(const SquareRows<T>&);
   T *packed_ = nullptr, *buffer_ = nullptr;

@@ -9,6 +9,16 @@
 namespace fastconv {
 
 template <class T>
+void fill_rows(T* y, int64_t rows, int64_t row, int64_t columns, int64_t step, T value) {
+  const bool is_zero = value == 0 && !std::signbit(value);
+  for (int64_t r = 0; r < rows; ++r, y += row)
+    if (step == 1 && is_zero) std::memset(y, 0, static_cast<size_t>(columns) * sizeof(T));
+    else if (step == 1) std::fill_n(y, columns, value);
+    else
+      for (int64_t i = 0; i < columns; ++i) y[i * step] = value;
+}
+
+template <class T>
 void fill_with_bias(const GatherSum<T>& s) {
   if (s.accumulate) return;
   const View<T>& y = s.y;
@@ -21,20 +31,16 @@ void fill_with_bias(const GatherSum<T>& s) {
                  [&](int64_t i) {
                    const T bias = s.bias ? s.bias[i % channels] : T(0);
                    const T value = !s.clamp ? bias : bias < s.low ? s.low : bias > s.high ? s.high : bias;
-                   const bool is_zero = value == 0 && !std::signbit(value);
                    T* plane = y.data + i / channels * y.stride[0] + i % channels * y.stride[1];
                    for (int64_t d = 0; d < n[0]; ++d)
-                     for (int64_t h = 0; h < n[1]; ++h) {
-                       T* row = plane + d * y.stride[2] + h * y.stride[3];
-                       if (y.stride[4] == 1 && is_zero) std::memset(row, 0, static_cast<size_t>(n[2]) * sizeof(T));
-                       else if (y.stride[4] == 1) std::fill_n(row, n[2], value);
-                       else
-                         for (int64_t w = 0; w < n[2]; ++w) row[w * y.stride[4]] = value;
-                     }
+                     fill_rows(plane + d * y.stride[2], n[1], y.stride[3], n[2], y.stride[4], value);
                  });
 }
 
-template void fill_with_bias(const GatherSum<float>&);
-template void fill_with_bias(const GatherSum<double>&);
+#define FASTCONV_INSTANTIATE(T)                                       \
+  template void fill_rows(T*, int64_t, int64_t, int64_t, int64_t, T); \
+  template void fill_with_bias(const GatherSum<T>&);
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
 
 }  // namespace fastconv

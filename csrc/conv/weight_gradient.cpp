@@ -9,6 +9,7 @@
 #include "conv/depthwise_scale.hpp"
 #include "conv/depthwise_weight.hpp"
 #include "conv/fft.hpp"
+#include "conv/fill.hpp"
 #include "conv/pieces.hpp"
 #include "conv/plan_parts.hpp"
 #include "conv/weight_sum.hpp"
@@ -71,9 +72,8 @@ void fill_zeros(const View<T>& dw) {
   for (int64_t o = 0; o < dw.shape[0]; ++o)
     for (int64_t c = 0; c < dw.shape[1]; ++c)
       for (int64_t d = 0; d < dw.shape[2]; ++d)
-        for (int64_t h = 0; h < dw.shape[3]; ++h)
-          for (int64_t w = 0; w < dw.shape[4]; ++w)
-            dw.data[o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2] + h * dw.stride[3] + w * dw.stride[4]] = 0;
+        fill_rows(dw.data + o * dw.stride[0] + c * dw.stride[1] + d * dw.stride[2], dw.shape[3], dw.stride[3],
+                  dw.shape[4], dw.stride[4], T(0));
 }
 
 // One tap by itself: the outputs that meet x with it, and where those begin.
