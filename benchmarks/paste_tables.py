@@ -52,7 +52,6 @@ def paste(page: Path, name: str, text: str) -> bool:
     said, table = r"(?:[^|\n].*\n|\n)*", r"(?:\|.*\n)*"
     marks = re.compile(rf"(<!-- table: {re.escape(name)} -->\n{said}){table}(<!-- end: {re.escape(name)} -->)")
     new, found = marks.subn(lambda match: match[1] + text + match[2], old)
-    new, found = marks.subn(lambda match: match[1] + text + match[2], old)
     page.write_text(new, encoding="utf-8")
     return found > 0
 

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/common.sh"
 venv=build/serial-venv
 fresh_venv $venv
-quietly $venv/bin/pip install -Cbuild-dir=build/serial -Ccmake.define.FASTCONV_OPENMP=OFF '.[test]'
+quietly $venv/bin/pip install -Cbuild-dir=build/serial -Ccmake.define.FASTCONV_OPENMP=OFF '.[test]' pytest-xdist
 $venv/bin/python -c '
 import fastconv
 assert fastconv.show_config()["threading"] == "serial", fastconv.show_config()'
