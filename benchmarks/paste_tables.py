@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from peerbench import pages, report
@@ -23,7 +24,13 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--peers", type=Path, metavar="JSON", help="a run of peers.py on one thread, or on one and two")
+    add(
+        "--peers",
+        type=Path,
+        nargs="+",
+        metavar="JSON",
+        help="runs of peers.py: one thread, or also two",
+    )
     add("--avx2", type=Path, metavar="JSON", help="a run with --isa v3")
     add("--table", nargs=2, action="append", default=[], metavar=("NAME", "FILE"), help="Markdown, its tables alone")
     return parser.parse_args(argv)
@@ -33,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     tables: dict[str, str] = {}
     if args.peers:
-        tables |= pages.tables(report.load(args.peers))
+        runs = [report.load(path) for path in args.peers]
+        tables |= pages.tables(replace(runs[0], rows=[row for run in runs for row in run.rows]))
     if args.avx2:
         tables["avx2"] = pages.family_means(report.load(args.avx2), 1)
     for name, file in args.table:
