@@ -24,13 +24,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add(
-        "--peers",
-        type=Path,
-        nargs="+",
-        metavar="JSON",
-        help="runs of peers.py: one thread, or also two",
-    )
+    add("--peers", type=Path, nargs="+", metavar="JSON", help="runs of peers.py: one thread, or also two")
     add("--avx2", type=Path, metavar="JSON", help="a run with --isa v3")
     add("--table", nargs=2, action="append", default=[], metavar=("NAME", "FILE"), help="Markdown, its tables alone")
     return parser.parse_args(argv)
@@ -43,7 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         runs = [report.load(path) for path in args.peers]
         tables |= pages.tables(replace(runs[0], rows=[row for run in runs for row in run.rows]))
     if args.avx2:
-        tables["avx2"] = pages.family_means(report.load(args.avx2), 1)
+        run = report.load(args.avx2)
+        tables |= {"avx2": pages.family_means(run, 1), "avx2-behind": pages.behind(run, 1)}
     for name, file in args.table:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
         tables[name] = "".join(f"{line}\n" for line in lines if line.startswith("|"))

@@ -37,17 +37,21 @@ def tables(run: Report) -> dict[str, str]:
     made = {
         "peers-forward": forward(run),
         "peers-gradients": gradients(run),
-        "peers-means": markdown_table(report.MEANS_HEADER, report.means(one_thread(run))),
-        "peers-behind": behind(run),
+        "peers-means": markdown_table(report.MEANS_HEADER, report.means(rows_on(run, 1))),
+        "peers-behind": behind(run, 1),
         "peers-aims": aims(run),
     }
-    if any(row.threads == 2 for row in run.rows):
-        made |= {"peers-threads": family_means(run, 2), "peers-scaling": scaling(run)}
+    if rows_on(run, 2):
+        made |= {
+            "peers-threads": family_means(run, 2),
+            "peers-threads-behind": behind(run, 2),
+            "peers-scaling": scaling(run),
+        }
     return made
 
 
-def one_thread(run: Report) -> list[Row]:
-    return [row for row in run.rows if row.threads == 1]
+def rows_on(run: Report, threads: int) -> list[Row]:
+    return [row for row in run.rows if row.threads == threads]
 
 
 def _named(run: Report, direction: str) -> dict[str, Row]:
@@ -85,7 +89,7 @@ def gradients(run: Report) -> str:
 def family_means(run: Report, threads: int) -> str:
     """Geometric means against the best of the others, a column a direction."""
     at = report.MEANS_HEADER.index("ratio")
-    found = {(m[0], m[1]): m[at] for m in report.means([row for row in run.rows if row.threads == threads])}
+    found = {(m[0], m[1]): m[at] for m in report.means(rows_on(run, threads))}
     body = [
         [family, *(found.get((family, direction), "") for direction in DIRECTIONS)]
         for family in (*FAMILIES, "all")
@@ -94,9 +98,9 @@ def family_means(run: Report, threads: int) -> str:
     return markdown_table(["family", *NAMES.values()], body, left=1)
 
 
-def behind(run: Report) -> str:
+def behind(run: Report, threads: int) -> str:
     """Rows in which another library is quicker."""
-    ratios = [(row, q) for row in one_thread(run) if (q := ratio(row, RIVALS)) is not None and q < 1]
+    ratios = [(row, q) for row in rows_on(run, threads) if (q := ratio(row, RIVALS)) is not None and q < 1]
     body = [
         [parse(row.line).family, f"`{parse(row.line).name}`", NAMES[row.direction], format_number(q)]
         for row, q in sorted(ratios, key=lambda pair: (parse(pair[0].line).family, pair[1]))
@@ -108,7 +112,7 @@ def aims(run: Report) -> str:
     """How the rows of each family stand to its aims."""
     body = [
         [family, NAMES[direction], *counts, _marked(short)]
-        for family, direction, _, *counts, short in report.short(one_thread(run))
+        for family, direction, _, *counts, short in report.short(rows_on(run, 1))
     ]
     return markdown_table(["family", "direction", *report.SHORT_HEADER[3:]], body)
 
