@@ -5,7 +5,8 @@
     python benchmarks/paste_tables.py --peers run/peers.json --avx2 run-v3/peers.json
     python benchmarks/paste_tables.py --table bench fastconv-bench/report.md --table padding padding.md
 
-``--table NAME FILE`` takes the tables of a file, as the other commands print them. A name without marks is an error.
+``--table NAME FILE`` takes a table that another command printed: of several in a file the one with the columns that the
+page has, else the first. A name without marks is an error.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from peerbench import pages, report
 
 ROOT = Path(__file__).parents[1]
+TABLE = r"(?:^\|.*\n)*"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 
 
@@ -26,7 +28,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--peers", type=Path, nargs="+", metavar="JSON", help="runs of peers.py: one thread, or also two")
     add("--avx2", type=Path, metavar="JSON", help="a run with --isa v3")
-    add("--table", nargs=2, action="append", default=[], metavar=("NAME", "FILE"), help="Markdown, its tables alone")
+    add("--table", nargs=2, action="append", default=[], metavar=("NAME", "FILE"), help="Markdown")
     return parser.parse_args(argv)
 
 
@@ -40,8 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         run = report.load(args.avx2)
         tables |= {"avx2": pages.family_means(run, 1), "avx2-behind": pages.behind(run, 1)}
     for name, file in args.table:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-        tables[name] = "".join(f"{line}\n" for line in lines if line.startswith("|"))
+        tables[name] = Path(file).read_text(encoding="utf-8")
     for name, text in tables.items():
         if not any([paste(page, name, text) for page in PAGES]):
             raise SystemExit(f"no page has a table {name!r}")
@@ -49,14 +50,22 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def paste(page: Path, name: str, text: str) -> bool:
+def paste(page: Path, name: str, printed: str) -> bool:
     """Whether the page has the table; then it has the new one, below what is said there about it."""
     old = page.read_text(encoding="utf-8")
-    said, table = r"(?:[^|\n].*\n|\n)*", r"(?:\|.*\n)*"
-    marks = re.compile(rf"(<!-- table: {re.escape(name)} -->\n{said}){table}(<!-- end: {re.escape(name)} -->)")
-    new, found = marks.subn(lambda match: match[1] + text + match[2], old)
+    said = r"(?:[^|\n].*\n|\n)*"
+    marks = re.compile(
+        rf"(<!-- table: {re.escape(name)} -->\n{said})({TABLE})(<!-- end: {re.escape(name)} -->)", re.MULTILINE
+    )
+    new, found = marks.subn(lambda match: match[1] + table_like(match[2], printed) + match[3], old)
     page.write_text(new, encoding="utf-8")
     return found > 0
+
+
+def table_like(old: str, printed: str) -> str:
+    """The printed table with the columns of the old one, else the first."""
+    found = [match[0] for match in re.finditer(TABLE, printed, re.MULTILINE) if match[0]]
+    return next((table for table in found if table.splitlines()[:1] == old.splitlines()[:1]), found[0])
 
 
 if __name__ == "__main__":

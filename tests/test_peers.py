@@ -134,9 +134,11 @@ def test_a_table_is_pasted_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     head, tail = "<!-- table: a -->\nof | a\n\n", "<!-- end: a -->\n<!-- table: b -->\n| kept |\n<!-- end: b -->\n"
     page.write_text(f"{head}| old |\n| --- |\n{tail}")
-    assert paste(page, "a", "| \\1 new |\n")
+    assert paste(page, "a", "said\n| \\1 new |\n")
     assert not paste(page, "c", "| lost |\n")
     assert page.read_text() == f"{head}| \\1 new |\n{tail}"
+    assert paste(page, "a", "| x |\n| y |\n\n| \\1 new |\n| more |\n\nthe end\n")
+    assert page.read_text() == f"{head}| \\1 new |\n| more |\n{tail}"
 
 
 def test_waiting_for_a_processor_is_seen() -> None:
