@@ -57,12 +57,12 @@ void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, i
 // added last.
 template <class T, int MR, int NV>
 void tile_sum(const T* g, int64_t g_vector, const T* v, T* s, int64_t s_vector, int64_t tiles, bool accumulate) {
-  constexpr int VL = kLanes<T>;
+  constexpr int VL = kLanes<T>, kOfLine = 64 / FASTCONV_VEC_BYTES;
   Vec<T> acc[MR][NV] = {};
 #pragma GCC unroll 4
   for (int r = 0; r < NV; ++r)
 #pragma GCC unroll 12
-    for (int c = 0; c < MR; ++c) __builtin_prefetch(s + r * s_vector + c * VL, 1);
+    for (int c = 0; c < MR; c += kOfLine) __builtin_prefetch(s + r * s_vector + c * VL, 1);
   for (int64_t t = 0; t < tiles; ++t, g += VL, v += VL) multiply_one<T, MR, NV, 1>(g, g_vector, v, acc);
   if (accumulate) {
 #pragma GCC unroll 4
