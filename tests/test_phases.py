@@ -89,3 +89,23 @@ def test_phases_without_taps_are_zipped() -> None:
     """Where most phases of the width have taps, those of all are kept side by side, a third of the rows at a time."""
     plan = fc.explain((1, 34, 10, 99), (18, 34, 3, 3), 4, 1, direction="grad_input")
     assert plan["shared_bytes"] > 4 * 34 * 3 * 99
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "options", "algorithm"),
+    [
+        ((1, 8, 16, 16), (2, 8, 3, 3), {"padding": 1}, "depthwise"),
+        ((1, 6, 28, 28), (3, 6, 5, 5), {"padding": 6, "dilation": 3}, "depthwise"),
+        ((1, 32, 16, 16), (16, 32, 3, 3), {"padding": 1}, "direct"),
+    ],
+)
+def test_two_phases_in_turn_are_weighed_against_pieces(x: Any, w: Any, options: Any, algorithm: str) -> None:
+    """Sums of few channels of dy, both phases of the width at once, cost less than pieces that are written in steps."""
+    assert fc.explain(x, w, 2, direction="grad_input", **options)["algorithm"] == algorithm
+
+
+def test_weights_of_few_pixels_are_read_where_they_stand() -> None:
+    """Also where a vector is a part of a cache line; more pixels repay packing them."""
+    for pixels, w, stride in ((4, (1, 1), 1), (10, (3, 3), 2)):
+        plan = fc.explain((1, 256, pixels, pixels), (256, 256, *w), stride, w[0] // 2, direction="grad_input")
+        assert plan["isa"] not in ("v3", "v4") or plan["shared_bytes"] == 0

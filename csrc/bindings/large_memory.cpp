@@ -2,6 +2,8 @@
 
 #include <mutex>
 #include <utility>
+
+#include "base/large.hpp"
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -11,7 +13,7 @@ namespace fastconv {
 #if defined(MADV_HUGEPAGE) && defined(MADV_FREE)
 namespace {
 
-constexpr size_t kLarge = 32 << 20, kHugePage = 2 << 20, kMostKept = 128 << 20;
+constexpr size_t kMostKept = 128 << 20;
 
 struct Mapping {
   void* start = nullptr;
@@ -46,7 +48,7 @@ Mapping kept_of(size_t length) {
 }  // namespace
 
 py::object large_memory(size_t bytes) {
-  if (bytes < kLarge) return {};
+  if (bytes < kMappedBytes) return {};
   const size_t length = (bytes / kHugePage + 2) * kHugePage;
   Mapping mapping = kept_of(length);
   if (!mapping.start) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/large.hpp"
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
 #include "conv/dense_layer.hpp"
@@ -57,9 +58,6 @@ ConvProblem without_dead_taps(const ConvProblem& p, View<const T>& w) {
   w.data = moved(w.data, first);
   return q;
 }
-
-constexpr int64_t kMappedBytes = 32 << 20;  // malloc asks the system for memory anew for each array as large
-constexpr int64_t kHugePage = 2 << 20;
 
 // A new page is zeroed by the thread that first writes to it, while others that do wait for it. Threads that go side by
 // side through a result would wait for each other at every huge one; hence they share them out beforehand.

@@ -7,6 +7,7 @@
 #include "base/workspace.hpp"
 #include "conv/depthwise_squares.hpp"
 #include "conv/planes.hpp"
+#include "conv/strided_cost.hpp"
 #include "kernels/depthwise.hpp"
 #include "kernels/depthwise_squares.hpp"
 
@@ -208,21 +209,40 @@ int64_t cuts(const DepthwiseSum<T>& s) {
 
 }  // namespace
 
+// Fitted to 2200 random problems on two rungs, of one image and of sixteen, as what it is compared with is.
+template <class T>
+double in_turn_cost(const DepthwiseShape& s) {
+  const int64_t vectors = ceil_div(s.width, depthwise_kernels<T>().lanes), bands = ceil_div(s.height, kBandRows);
+  const double weights = static_cast<double>(s.groups * s.channels * s.rows * s.taps),
+               lines = static_cast<double>(s.groups * s.height);  // of dx, and about as many of dy
+  return weights * (0.42 * static_cast<double>(s.height * vectors) +
+                    15.6 * static_cast<double>(bands * vectors) / static_cast<double>(s.kernel_height) + 7) +
+         lines * (8 * static_cast<double>(s.channels) + 30 * static_cast<double>(s.rows));
+}
+
 // Compares them in products of vectors: what a run of taps above one another takes the tile besides in each of its
 // bands (less if it is a tap by itself, and a plane of squares as much), a line that is packed, and a tap of the
 // other's whole tile, for which it also loads and stores. Where registers are few, that one has short vectors at twice
 // the rate. Fitted to 2900 random problems on three rungs.
 template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
-  constexpr double kRun = 36, kRunOfOne = 13, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45;
-  constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kSmallImage = 1024, kTermsInTurn = 20;
+  constexpr double kRun = 36, kRunOfOne = 13, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45,
+                   kPieces = 0.8, kPhase = 4000;
+  constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kSmallImage = 1024;
   const int64_t pixels = s.height * s.width, terms = s.channels * s.taps, lanes = depthwise_kernels<T>().lanes;
   if (s.height < 2 || s.taps < 2 || terms > kMostDepthwiseTaps) return false;
-  if (s.volume && !s.squares && (pixels <= kTinyImage || s.stride > 1 || s.kernel_height < 2))
+  if (s.volume && !s.squares &&
+      ((s.in_turn ? 4 : 1) * pixels <= kTinyImage || s.stride > 1 || (s.kernel_height < 2 && !s.in_turn)))
     return false;  // lines are listed and packed slice by slice
   if (s.kernel_height < 2 && s.rows * s.channels == 1 && s.height > kBandRows && pixels > kSmallImage)
     return true;  // a long line, whose rows overlap
-  if (s.in_turn && s.kernel_height > 1 && pixels > kTinyImage && terms <= kTermsInTurn) return true;
+  if (s.in_turn) {
+    const double lines = static_cast<double>(s.groups * s.rows * s.height),
+                 outputs = lines * static_cast<double>(s.width),
+                 products = static_cast<double>(terms) * outputs / static_cast<double>(2 * lanes);
+    return in_turn_cost<T>(s) <
+           kPieces * strided_pieces_cost(products, s.rows, lines, static_cast<double>(s.in_turn) * outputs, 0) + kPhase;
+  }
   const bool in_place = s.squares || (depthwise_kernels<T>().reads_parts && s.stride == 1);
   const int64_t columns = ceil_div(s.width, lanes),
                 runs = s.squares ? s.channels : terms * columns * ceil_div(s.height, kBandRows) / s.kernel_height;
@@ -325,6 +345,7 @@ void run_depthwise(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 
 #define FASTCONV_INSTANTIATE(T)                                                                    \
   template bool depthwise_pays<T>(const DepthwiseShape&);                                          \
+  template double in_turn_cost<T>(const DepthwiseShape&);                                          \
   template bool sums_squares<T>(const ConvAxis&, const ConvAxis&, const ConvAxis&, int64_t);       \
   template bool sums_squares<T>(const AxisMap&, const AxisMap&, const AxisMap&, int64_t, int64_t); \
   template DepthwisePlan plan_depthwise(const DepthwiseSum<T>&);                                   \

@@ -62,11 +62,18 @@ struct DepthwiseShape {
   int64_t stride;         // of inputs, along the width
   bool squares;           // which have a kernel of their own (sums_squares)
   bool volume;            // read plane by plane
-  bool in_turn = false;   // two phases along the width, which other tiles would write in steps
-  bool folds = false;     // with what padding adds, which others add in pieces
+  // If two phases along the width are written in turn, which other tiles would write in steps, so many that have taps:
+  // the taps are of both, the width is of each, and the height and the kernel's are of one phase along the height.
+  int64_t in_turn = 0;
+  bool folds = false;  // with what padding adds, which others add in pieces
+  int64_t groups = 1;
 };
 template <class T>
 bool depthwise_pays(const DepthwiseShape& s);
+
+// Cycles of a plane of phases in turn.
+template <class T>
+double in_turn_cost(const DepthwiseShape& s);
 
 // Whether a sum is of planes, and not of a volume.
 inline bool is_plane(const AxisMap& d) { return d.in == 1 && d.outputs == 1 && d.taps() == 1 && d.offset[0] == 0; }

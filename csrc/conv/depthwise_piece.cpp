@@ -29,13 +29,14 @@ bool DepthwisePiece<T>::suits(const Operands<T>& c, const PieceBox& box, const P
   if (c.rows.channels * d.taps() * h.taps() == 0 || d.tabulated() || h.tabulated() || w.tabulated() ||
       box.w.step != (odd ? 2 : 1))
     return false;
-  const int64_t taps = d.taps() * h.taps() * (w.taps() + (odd ? odd->map.taps() : 0)),
-                width = w.outputs + (odd ? odd->map.outputs : 0);
+  const int64_t taps = d.taps() * h.taps() * (w.taps() + (odd ? odd->map.taps() : 0));
   if (c.algorithm == Algorithm::depthwise) return c.rows.channels * taps <= kMostDepthwiseTaps;
-  const bool squares = sums_squares<T>(d, h, w, c.rows.channels, odd ? 2 : 1);
-  const bool in_turn = odd && w.taps() > 0 && odd->map.taps() > 0;
-  return depthwise_pays<T>({c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3], h.outputs * box.h.step, width,
-                            w.stride, squares, !is_plane(d), in_turn, folds});
+  if (odd)
+    return depthwise_pays<T>({c.rows.channels, c.rows.rows, taps, h.taps(), h.outputs, w.outputs, 1, false,
+                              !is_plane(d), (w.taps() > 0) + (odd->map.taps() > 0), false, c.rows.groups});
+  const bool squares = sums_squares<T>(d, h, w, c.rows.channels, 1);
+  return depthwise_pays<T>({c.rows.channels, c.rows.rows, taps, c.rows.w.shape[3], h.outputs * box.h.step, w.outputs,
+                            w.stride, squares, !is_plane(d), 0, folds});
 }
 
 template <class T>

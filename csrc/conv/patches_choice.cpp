@@ -1,4 +1,6 @@
 // Whether an input gradient is summed by patches.
+#include <numeric>
+
 #include "conv/depthwise.hpp"
 #include "conv/fft_piece.hpp"
 #include "conv/patches.hpp"
@@ -17,6 +19,8 @@ constexpr double kAdding = 0.3;          // channels of dy, a byte of a vector
 constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride,
 constexpr double kFarWeightPass = 0.75;  // and of one that comes from memory again,
 constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
+// Cycles of a depthwise sum's phase and of a group's patches, whatever they are of.
+constexpr double kPhase = 4000, kGroup = 3400;
 // Without a stride, beside the tiles of few rows:
 constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
 constexpr int64_t kSquareChannels = 3;      // squares of three taps read dy again for each,
@@ -91,13 +95,31 @@ bool suits(const ConvProblem& p, const PatchMachine& machine) {
   return s.rows() * s.plane * s.size <= kMostBytes;
 }
 
-// Whether a depthwise sum takes the two phases of a stride together.
+// Whether depthwise sums take two phases of a stride together, and less time.
 template <class T>
 bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
-  const ConvAxis &h = p.axis[1], &w = p.axis[2];
-  return algorithm == Algorithm::automatic && w.stride == 2 && p.oc / p.groups < kLeastChannels &&
-         depthwise_pays<T>({p.oc / p.groups, p.ic / p.groups, p.axis[0].k * ceil_div(h.k, h.stride) * w.k, h.k, h.in,
-                            w.in, 1, false, !is_plane(p.axis[0])});
+  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  if (algorithm != Algorithm::automatic || w.stride != 2) return false;
+  const int64_t step = h.stride / std::gcd(h.stride, h.dilation);
+  double cost = 0;
+  for (int64_t phase = 0; phase < std::min(step, h.k); ++phase) {
+    const int64_t tall = ceil_div(h.k - phase, step);
+    const DepthwiseShape shape{p.oc / p.groups,
+                               p.ic / p.groups,
+                               ceil_div(d.k, d.stride) * tall * w.k,
+                               tall,
+                               h.in / h.stride,
+                               ceil_div(w.in, 2),
+                               1,
+                               false,
+                               !is_plane(d),
+                               std::min(w.k, 1 + w.dilation % 2),
+                               false,
+                               p.groups};
+    if (!depthwise_pays<T>(shape)) return false;
+    cost += kPhase + static_cast<double>(d.in) * in_turn_cost<T>(shape);
+  }
+  return cost < patches_cost(p, patch_machine<T>()) + kGroup * static_cast<double>(p.groups - 1);
 }
 
 // Whether transforms take all pieces of a stride, and less time.

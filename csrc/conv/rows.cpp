@@ -17,8 +17,8 @@ constexpr double kFewOfNeighbours =
     1024;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
 constexpr double kFewTransposed =
     64;  // where rows stand apart, as all taps of a transposed kernel do, not even reading;
-constexpr double kFewInParts =
-    8;  // nor does it where a vector is but a part of a cache line, the rest of which is lost
+constexpr double kFewVectors = 4, kFewVectorsOfNeighbours = 8;  // nor do, in lanes, many more than these where a vector
+                                                                // is but a part of a cache line, the rest being lost
 
 }  // namespace
 
@@ -43,12 +43,13 @@ template <class T>
 bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
   const bool side = taps.size() == 1 && row_stride() == 1;
-  const bool parts = transposed && conv_kernels<T>().lanes * static_cast<int64_t>(sizeof(T)) < 64;
-  return pixels <= (parts   ? kFewInParts
-                    : side  ? kFewOfNeighbours
-                    : apart ? kFewTransposed
-                            : kFewPixels) &&
-         can_stand(taps);
+  const int lanes = conv_kernels<T>().lanes;
+  const bool parts = transposed && lanes * static_cast<int64_t>(sizeof(T)) < 64;
+  const double few = parts   ? (side ? kFewVectorsOfNeighbours : kFewVectors) * lanes - 1
+                     : side  ? kFewOfNeighbours
+                     : apart ? kFewTransposed
+                             : kFewPixels;
+  return pixels <= few && can_stand(taps);
 }
 
 template <class T>

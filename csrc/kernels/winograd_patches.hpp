@@ -59,7 +59,7 @@ FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int3
   each<P, kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
     Vec<T> out[P];
     patch_transform<T>(half[i], out);
-    v = store_planes<T>(v, plane, out, kLanes<T>);
+    v = store_planes<T>(v, plane, out, 64 / sizeof(T));
   });
 }
 

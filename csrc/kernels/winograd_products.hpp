@@ -35,43 +35,45 @@ template <class T, int MR, int NV>
 void product(const T* u, int64_t u_vector, const T* v, int64_t v_vector, T* m, int64_t m_vector, int64_t channels,
              bool accumulate) {
   constexpr int VL = kLanes<T>;
-  Vec<T> acc[MR][NV];
-#pragma GCC unroll 12
-  for (int t = 0; t < MR; ++t)
+  Vec<T> acc[MR][NV] = {};
+  if (accumulate) {
 #pragma GCC unroll 4
-    for (int r = 0; r < NV; ++r) acc[t][r] = accumulate ? load(m + r * m_vector + t * VL) : Vec<T>{};
+    for (int r = 0; r < NV; ++r)
+#pragma GCC unroll 12
+      for (int t = 0; t < MR; ++t) acc[t][r] = load(m + r * m_vector + t * VL);
+  }
   for (; channels > 0; channels -= VL, v += v_vector) {
     const T *at = v, *end = v + (channels < VL ? channels : VL);
     do multiply_one<T, MR, NV, VL>(u, u_vector, at, acc), u += VL;
     while (++at != end);
   }
-#pragma GCC unroll 12
-  for (int t = 0; t < MR; ++t)
 #pragma GCC unroll 4
-    for (int r = 0; r < NV; ++r) store(m + r * m_vector + t * VL, acc[t][r]);
+  for (int r = 0; r < NV; ++r, m += m_vector)
+#pragma GCC unroll 12
+    for (int t = 0; t < MR; ++t) store(m + t * VL, acc[t][r]);
 }
 
 // s (+)= g v for MR channels of x and NV vectors of dy's, over `tiles` tiles. What s holds is fetched meanwhile and
 // added last.
 template <class T, int MR, int NV>
 void tile_sum(const T* g, int64_t g_vector, const T* v, T* s, int64_t s_vector, int64_t tiles, bool accumulate) {
-  constexpr int VL = kLanes<T>;
-  Vec<T> acc[MR][NV];
-#pragma GCC unroll 12
-  for (int c = 0; c < MR; ++c)
+  constexpr int VL = kLanes<T>, kOfLine = 64 / FASTCONV_VEC_BYTES;
+  Vec<T> acc[MR][NV] = {};
 #pragma GCC unroll 4
-    for (int r = 0; r < NV; ++r) {
-      __builtin_prefetch(s + r * s_vector + c * VL, 1);
-      acc[c][r] = Vec<T>{};
-    }
+  for (int r = 0; r < NV; ++r)
+#pragma GCC unroll 12
+    for (int c = 0; c < MR; c += kOfLine) __builtin_prefetch(s + r * s_vector + c * VL, 1);
   for (int64_t t = 0; t < tiles; ++t, g += VL, v += VL) multiply_one<T, MR, NV, 1>(g, g_vector, v, acc);
-#pragma GCC unroll 12
-  for (int c = 0; c < MR; ++c)
+  if (accumulate) {
 #pragma GCC unroll 4
-    for (int r = 0; r < NV; ++r) {
-      T* to = s + r * s_vector + c * VL;
-      store(to, accumulate ? load(static_cast<const T*>(to)) + acc[c][r] : acc[c][r]);
-    }
+    for (int r = 0; r < NV; ++r)
+#pragma GCC unroll 12
+      for (int c = 0; c < MR; ++c) acc[c][r] += load(static_cast<const T*>(s + r * s_vector + c * VL));
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < NV; ++r, s += s_vector)
+#pragma GCC unroll 12
+    for (int c = 0; c < MR; ++c) store(s + c * VL, acc[c][r]);
 }
 
 template <class T>
@@ -97,8 +99,8 @@ struct Registers {  // [NV - 1][MR - 1], null where it does not fit
 // Channels of the next tile of sums where a vector has n left: of few sizes, as what is too much may be summed up too.
 template <class T>
 constexpr int sum_rows(int nv, int64_t n) {
-  constexpr int VL = kLanes<T>, kHalf = VL < 4 ? VL : 4;
-  const int tall = kSums<T> / nv;
+  constexpr int VL = kLanes<T>, kHalf = VL < 4 ? VL : 4, kTall[] = {kSums<T>, kSums<T> / 2, kSums<T> / 3, kSums<T> / 4};
+  const int tall = kTall[nv - 1];
   if (VL < 8 || n <= kHalf || tall < 6 || (tall < 8 && VL == 8)) return kHalf;
   return tall >= 8 ? 8 : n < VL ? 5 : 6;
 }
@@ -129,13 +131,14 @@ FASTCONV_INLINE int64_t even_part(int64_t n, int64_t most, int64_t at) {
 template <class T>
 void products(const WinogradProducts<T>& a) {
   constexpr int VL = kLanes<T>;
+  if (a.tiles == 0) return;
   for (int64_t c = 0; c < a.channels; c += kDepth) {
     const int64_t depth = a.channels - c < kDepth ? a.channels - c : kDepth;
     for (int64_t r = 0, nv; r < a.vectors; r += nv) {
       nv = even_part(a.vectors, kVectors, r);
-      const int64_t tall = most_tiles(nv);
-      for (int64_t t = 0, mr; t < a.tiles; t += mr) {
-        mr = even_part(a.tiles, tall, t);
+      const int64_t parts = (a.tiles + most_tiles(nv) - 1) / most_tiles(nv), least = a.tiles / parts;
+      for (int64_t t = 0, mr, taller = a.tiles - least * parts; t < a.tiles; t += mr, --taller) {
+        mr = least + (taller > 0);
         Registers<T>::product[nv - 1][mr - 1](a.u + r * a.u_vector + c * VL, a.u_vector,
                                               a.v + c / VL * a.v_vector + t * VL, a.v_vector,
                                               a.m + r * a.m_vector + t * VL, a.m_vector, depth, a.accumulate || c > 0);

@@ -161,27 +161,37 @@ void part_weights(const WinogradPartWeights<T>& a) {
 template <class T, int R, int P>
 void weight_sums(const WinogradSums<T>& a) {
   constexpr int VL = kLanes<T>;
-  for (int64_t c = 0; c < a.channels; ++c) {
+  alignas(64) T all[P * P * VL];  // of all parts
+  T* w = a.w;
+  for (int64_t c = 0; c < a.channels; ++c, w += a.channel) {
     const T* s = a.s + c * VL;
+    int64_t plane = a.plane;
+    if (a.parts > 1) {
+      for (int i = 0; i < P * P; ++i) {
+        Vec<T> sum = load(s + i * plane);
+        for (int64_t k = 1; k < a.parts; ++k) sum += load(s + i * plane + k * a.part);
+        store(all + i * VL, sum);
+      }
+      s = all, plane = VL;
+    }
     Vec<T> half[R][P];
     each<P, R == 3 && kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
       Vec<T> in[P], out[R];
 #pragma GCC unroll 8
-      for (int i = 0; i < P; ++i) {
-        const T* at = s + (i * P + j) * a.plane;
-        in[i] = load(at);
-        for (int64_t k = 1; k < a.parts; ++k) in[i] += load(at + k * a.part);
-      }
+      for (int i = 0; i < P; ++i) in[i] = load(s + (i * P + j) * plane);
       sum_transform<T>(in, out);
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) half[i][j] = out[i];
     });
+    T* to = w;
     each<R, R == 3 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+      if (i >= a.tall) return;
       Vec<T> out[R];
       sum_transform<T>(half[i], out);
 #pragma GCC unroll 8
       for (int j = 0; j < R; ++j)
-        if (i < a.tall && j < a.wide) store(a.w + c * a.channel + i * a.down + j * a.row, out[j]);
+        if (j < a.wide) store(to + j * a.row, out[j]);
+      to += a.down;
     });
   }
 }
