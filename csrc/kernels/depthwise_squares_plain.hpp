@@ -271,12 +271,13 @@ FASTCONV_INLINE void halved_rows_of_plane(const SquareRows<T>& b, const PlainCol
       write(y + at, apart(sum[0]));
       if (two) write(next + at, apart(sum[1]));
     };
-    for (int64_t at = kLanes<T>; at < (columns - 1) * kLanes<T>; at += kLanes<T>)
+    constexpr bool apart_from_ends = sizeof(T) == 4;  // float64: half the code
+    for (int64_t at = kLanes<T>; apart_from_ends && at < (columns - 1) * kLanes<T>; at += kLanes<T>)
       sums(
           Count<1>{}, column[1], at, [](const T* p) FASTCONV_LAMBDA { return load(p); },
           [](T* p, Vec<T> v) FASTCONV_LAMBDA { store(p, v); });
-    for (int64_t c = 0; c < columns; c += columns - (columns > 1)) {
-      const PlainColumn<T>& f = column[c == 0 ? 0 : 2];
+    for (int64_t c = 0; c < columns; c += apart_from_ends ? columns - (columns > 1) : 1) {
+      const PlainColumn<T>& f = column[c == 0 ? 0 : c + 1 < columns ? 1 : 2];
       const int64_t at = column_from(l, c);
       // What is added to is read and written once; else the next rows, if there are no gaps, may be begun by a vector.
       const bool whole = f.wide && !adds, dense = !adds && columns == 1 && b.y_row == l.width;

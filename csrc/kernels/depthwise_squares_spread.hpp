@@ -154,7 +154,7 @@ FASTCONV_INLINE void spread_rows(const SquareSpread<T>& b, int64_t whole, int64_
     for (int64_t i = 0; i < edge_count; ++i) {
       const SpreadEdge<T>& e = edges[i];
       const auto load_right = [&](const T* p) FASTCONV_LAMBDA { return load_lanes(p, e.right); };
-      if (e.ends) column(e.from, load_all, load_right, store_all, store_all);
+      if (sizeof(T) == 4 && e.ends) column(e.from, load_all, load_right, store_all, store_all);
       else
         column(
             e.from, [&](const T* p) FASTCONV_LAMBDA { return load_lanes(p, e.own); }, load_right,
