@@ -39,6 +39,11 @@ CASES = [
         for n in (29, 30, 31, 32, 33, 34, 35, 63, 66)
     ],
     *[Case((9, 36), (3, 3), 2, 1, mode=mode, groups=2) for mode in MODES],
+    *[
+        Case((6, n), (3, 3), 2, pad, groups=3)
+        for n in (9, 24, 26, 49)
+        for pad in (0, ((0, 1), (0, 1)), ((1, 0), (1, 0)))
+    ],
     Case((150, 70), (3, 3), 2, 1, batch=2, groups=2),
     Case((12, 12), (3, 3), 2, 1, groups=2, ic=2),
     # Small images, two lines a vector.
@@ -304,6 +309,35 @@ def test_an_infinity_stays_where_it_is(width: int, stride: int, dtype: Any) -> N
     assert (y[0, 3] == np.inf).all() and np.isfinite(np.delete(y[0], 3, axis=0)).all()
     assert not np.isfinite(dw[3]).any()
     assert_same_bits(np.delete(dw, 3, axis=0), np.delete(clean, 3, axis=0))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("width", [5, 8, 15, 20, 33, 50])
+def test_an_infinity_reaches_the_taps_that_meet_it_alone(width: int, stride: int, dtype: Any) -> None:
+    """What stands beside a line is loaded with it, and must not be left in a sum."""
+    case = Case((7, width), (3, 3), stride, 1, groups=3)
+    x, _, _, g = case.data(dtype)
+    g = abs(g) + 1
+    for row, column in ((0, width - 1), (3, 0), (3, width - 1), (4, 0), (6, 0), (6, width - 1)):
+        infinite = x.copy()
+        infinite[0, 1, row, column] = np.inf
+        got, expected = (case.grad_weight(g, infinite, algorithm=a) for a in ("depthwise", "reference"))
+        assert_same_bits(np.isfinite(got), np.isfinite(expected))
+        assert_exact(got[[0, 2]], expected[[0, 2]], dtype)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(9, 3), (9, 7), (12, 20), (9, 50)])
+def test_lines_in_one_place(shape: tuple[int, int], stride: int, dtype: Any) -> None:
+    """Nothing but a line of memory: around it there is nothing to be read."""
+    case = Case(shape, (3, 3), stride, 1, groups=2)
+    x, w, _, g = case.data(dtype)
+    line = np.broadcast_to(x[:, :, :1], x.shape)
+    expected = case.grad_weight(g, line.copy(), algorithm="reference")
+    assert_exact(case.grad_weight(g, line, algorithm="depthwise"), expected, dtype)
+    assert_exact(
+        case.forward(line, w, algorithm="depthwise"), case.forward(line.copy(), w, algorithm="reference"), dtype
+    )
 
 
 @pytest.mark.parametrize("activation", ["relu", "relu6", "tanh"])

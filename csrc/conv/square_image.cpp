@@ -25,11 +25,12 @@ int64_t span(const AxisMap& a, int64_t outputs) { return a.stride * (outputs - 1
 // Whether the middle taps of all outputs are within the source.
 bool within(const AxisMap& a) { return middle(a) >= 0 && middle(a) + span(a, a.outputs) <= a.in; }
 
-// Whether that is all it takes to read lines where they stand: larger squares find no neighbours by their index.
+// Whether that is all it takes to read lines where they stand: larger squares find no neighbours by their index, nor do
+// outputs two apart where registers are few.
 bool reads_in_place(const AxisMap& a) {
   const int64_t half = a.taps() / 2;
-  const bool apart = a.mode != Mode::zeros && (middle(a) < half || middle(a) + a.outputs + half > a.in);
-  return within(a) && (half == 1 || !apart);
+  const bool apart = a.mode != Mode::zeros && (middle(a) < half || middle(a) + span(a, a.outputs) + half > a.in);
+  return within(a) && (!apart || (half == 1 && (a.stride == 1 || square_kernels<float>().many_registers)));
 }
 // Of the lines for so many rows of outputs.
 template <class T>

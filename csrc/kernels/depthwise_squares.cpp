@@ -3,6 +3,7 @@
 
 #include "kernels/depthwise_squares_dots.hpp"
 #include "kernels/depthwise_squares_larger.hpp"
+#include "kernels/depthwise_squares_plain.hpp"
 #include "kernels/depthwise_squares_small.hpp"
 #include "kernels/depthwise_squares_spread.hpp"
 #include "kernels/depthwise_squares_sums.hpp"
@@ -15,8 +16,15 @@ namespace {
 template <class T>
 constexpr SquareKernelsOf<T> make_kernels() {
 #if defined(__AVX2__)
-  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>, rows<T, 2>}, {}, {}, {nullptr, dots<T, 2>}, nullptr, spread<T>};
-  if constexpr (kMovesLanes) k.dots[0] = dots<T, 1>;
+  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>}, {}, {}, {}, nullptr, nullptr};
+  if constexpr (kMovesLanes) {
+    k.rows[1] = rows<T, 2>, k.dots[0] = dots<T, 1>, k.dots[1] = dots<T, 2>, k.spread = spread<T>;
+    k.larger[0] = larger_rows<T, 5>;
+  } else {
+    if constexpr (sizeof(T) == 4) k.small[0] = small_lines<T>, k.small_dots = plain_dots<T, 1>;
+    k.rows[1] = halved_rows<T>, k.dots[0] = plain_dots<T, 1>, k.dots[1] = plain_dots<T, 2>,
+    k.spread = spread_by_rows<T>;
+  }
   if constexpr (kMovesLanes && sizeof(T) == 4) {
     k.small[0] = small_rows<T, 3>, k.small[1] = small_rows<T, 5>, k.small[2] = small_rows<T, 7>;
 #if defined(__AVX512F__)
@@ -24,7 +32,6 @@ constexpr SquareKernelsOf<T> make_kernels() {
 #endif
     k.larger[1] = larger_rows<T, 7>;
   }
-  if constexpr (kMovesLanes) k.larger[0] = larger_rows<T, 5>;
   return k;
 #else
   return {};

@@ -52,7 +52,7 @@ struct SquareRows {
 
 // Of each of `planes`:
 //   dw[tap[3 i + k]] = sum_{r, j} dy[r * dy_row + j] * line r + i - 1, element j + k - 1
-// or this added to it.
+// or this added to it. Beside lines that lie between others memory may be read, whatever it is.
 template <class T>
 struct SquareDots {
   SquareLines<T> lines;
