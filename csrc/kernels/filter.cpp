@@ -26,17 +26,16 @@ struct Sum {
     return a + b;
   }
 };
-// a > b ? a : b is one instruction, which gives b if one of them is a NaN.
 struct Max {
   template <class V>
   static FASTCONV_INLINE V join(V a, V b) {
-    return or_nan(a > b ? a : b, a);
+    return or_nan(larger(a, b), a);
   }
 };
 struct Min {
   template <class V>
   static FASTCONV_INLINE V join(V a, V b) {
-    return or_nan(a < b ? a : b, a);
+    return or_nan(smaller(a, b), a);
   }
 };
 

@@ -130,12 +130,25 @@ struct RowParts {
   FASTCONV_INLINE void stream_from(const T* p, Vec<T> (&v)[kParts]) const {
     load_from(p, v);
 #pragma GCC unroll 4
-    for (int u = 0; u < kParts; ++u) fetch_ahead(p + u * kLanes<T>);
+    for (int u = 0; u < kParts; u += 64 / FASTCONV_VEC_BYTES)
+      fetch_ahead(p + u * kLanes<T>);  // once a line of the cache
   }
   FASTCONV_INLINE void store_to(T* p, const Vec<T> (&v)[kParts]) const {
 #pragma GCC unroll 4
     for (int u = 0; u < kParts; ++u)
       if (part[u].n > 0) part[u].store_to(p + u * kLanes<T>, v[u]);
+  }
+  // The same; what lies behind them, but before `end`, may be overwritten, where that is quicker.
+  FASTCONV_INLINE void store_to(T* p, const Vec<T> (&v)[kParts], const T* end) const {
+#if defined(__AVX512F__)
+    (void)end;
+    store_to(p, v);
+#else
+#pragma GCC unroll 4
+    for (int u = 0; u < kParts; ++u, p += kLanes<T>)
+      if (part[u].whole || (part[u].n > 0 && end - p >= kLanes<T>)) store(p, v[u]);
+      else if (part[u].n > 0) part[u].store_to(p, v[u]);
+#endif
   }
 };
 

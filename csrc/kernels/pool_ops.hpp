@@ -64,7 +64,7 @@ struct Max {
   }
   template <class C>
   static FASTCONV_INLINE C join(C a, C b) {
-    return {or_nan(b.v > a.v ? b.v : a.v, b.v)};  // the machine's max: a if either is NaN
+    return {or_nan(larger(b.v, a.v), b.v)};
   }
   template <class C>
   static FASTCONV_INLINE C later(C a, C b) {

@@ -17,32 +17,69 @@ struct MakeLanes<0, I...> {
 template <class V>
 using LanesOf = typename MakeLanes<static_cast<int>(sizeof(V) / sizeof(V{}[0]))>::list;
 
-template <int kOdd, class V, int... I>
+// Of each part of P lanes every second one of a, then of b.
+template <int P, int kOdd, class V, int... I>
 FASTCONV_INLINE V every_second(V a, V b, LaneList<I...>) {
-  return __builtin_shufflevector(a, b, (2 * I + kOdd)...);
+  constexpr int n = sizeof...(I), half = P / 2;
+  return __builtin_shufflevector(a, b, (I / P * P + I % half * 2 + kOdd + I % P / half * n)...);
 }
-template <int kHigh, class V, int... I>
+// Where parts hold S groups of lanes each: the first group of all parts, then the second, and so forth.
+template <int P, int S, class V, int... I>
+FASTCONV_INLINE V by_groups(V v, LaneList<I...>) {
+  constexpr int n = sizeof...(I), group = P > S ? P / S : 1, parts = n / P;
+  return __builtin_shufflevector(v, v, (I / group % parts * P + I / group / parts * group + I % group)...);
+}
+// The other way round.
+template <int P, int S, class V, int... I>
+FASTCONV_INLINE V into_groups(V v, LaneList<I...>) {
+  constexpr int n = sizeof...(I), group = P > S ? P / S : 1, parts = n / P;
+  return __builtin_shufflevector(v, v, (I % P / group * parts * group + I / P * group + I % group)...);
+}
+// Of each part of P lanes one half, of a and b in turn.
+template <int P, int kHigh, class V, int... I>
 FASTCONV_INLINE V zipped(V a, V b, LaneList<I...>) {
   constexpr int n = sizeof...(I);
-  return __builtin_shufflevector(a, b, (kHigh * n / 2 + I / 2 + I % 2 * n)...);
+  return __builtin_shufflevector(a, b, (I / P * P + kHigh * P / 2 + I % P / 2 + I % 2 * n)...);
 }
 
 template <class V>
+constexpr int kLanesIn = sizeof(V) / sizeof(V{}[0]);
+// Parts whose lanes move by one instruction each, which S elements of a window must stand in.
+template <class V, int S>
+constexpr int kPart = S * sizeof(V{}[0]) <= 16 ? 16 / sizeof(V{}[0]) : kLanesIn<V>;
+// Every second lane of two vectors: in parts and then in order that takes two instructions and no index, which GCC does
+// not see; 64 bytes move at once.
+#if defined(__AVX2__) && !defined(__AVX512F__)
+template <class V>
+constexpr int kHalved = kPart<V, 2>;
+#else
+template <class V>
+constexpr int kHalved = kLanesIn<V>;
+#endif
+
+// Every second lane of a, then of b.
+template <int kOdd, class V>
+FASTCONV_INLINE V every_second(V a, V b) {
+  using Lanes = LanesOf<V>;
+  constexpr int P = kHalved<V>;
+  return by_groups<P, 2>(every_second<P, kOdd>(a, b, Lanes{}), Lanes{});
+}
+template <class V>
 FASTCONV_INLINE V even_lanes(V a, V b) {
-  return every_second<0>(a, b, LanesOf<V>{});
+  return every_second<0>(a, b);
 }
 template <class V>
 FASTCONV_INLINE V odd_lanes(V a, V b) {
-  return every_second<1>(a, b, LanesOf<V>{});
+  return every_second<1>(a, b);
 }
 // a0 b0 a1 b1 ..., the low and the high half.
 template <class V>
 FASTCONV_INLINE V zip_low(V a, V b) {
-  return zipped<0>(a, b, LanesOf<V>{});
+  return zipped<kLanesIn<V>, 0>(a, b, LanesOf<V>{});
 }
 template <class V>
 FASTCONV_INLINE V zip_high(V a, V b) {
-  return zipped<1>(a, b, LanesOf<V>{});
+  return zipped<kLanesIn<V>, 1>(a, b, LanesOf<V>{});
 }
 
 // The same part by part of 16 bytes, which takes one instruction, of lanes whose middle quarters have changed places,

@@ -83,6 +83,25 @@ bool are_safe(const T* sums, int64_t n) {
   return !bad;
 }
 
+template <class T>
+void scale(const T* x, int64_t n, T half, T rest, T* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = x[i] * half * rest;
+}
+
+template <class T>
+void close_told(T* sums, T* open, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const T told = is_within_range(sums[i]) ? open[i] : T(0);
+    sums[i] = told > 0 ? sums[i] : T(0);
+    open[i] -= told;
+  }
+}
+
+template <class T>
+void put_told(const T* sums, int64_t n, T half, T rest, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = sums[i] > 0 ? sums[i] * half * rest : y[i];
+}
+
 // visit(root), root(sum) being the power-th root: a loop for each way to take it.
 template <class T, class Visit>
 void with_root(T power, Visit visit) {
@@ -125,6 +144,9 @@ void times_signed(const T* x, const T* size, int64_t n, T* dx) {
   template const int64_t* gather_elements(const T*, const int64_t*, int64_t, T*, int64_t);                         \
   template void raise(const T*, int64_t, T, T*);                                                                   \
   template bool are_safe(const T*, int64_t);                                                                       \
+  template void scale(const T*, int64_t, T, T, T*);                                                                \
+  template void close_told(T*, T*, int64_t);                                                                       \
+  template void put_told(const T*, int64_t, T, T, T*);                                                             \
   template void take_roots(T*, int64_t, T);                                                                        \
   template bool take_weights(const T*, int64_t, T, T*);                                                            \
   template void times_signed(const T*, const T*, int64_t, T*);

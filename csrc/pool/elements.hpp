@@ -28,6 +28,16 @@ void raise(const T* x, int64_t n, T power, T* to);
 // Whether roots and weights can be told from sums of powers: none overflowed or lost anything to underflow.
 template <class T>
 bool are_safe(const T* sums, int64_t n);
+// to = x * half * rest: a power of two that need not be in range itself.
+template <class T>
+void scale(const T* x, int64_t n, T half, T rest, T* to);
+// Sums that do not tell become 0, and so do those of windows that are not open. Those that do close theirs: open[i],
+// which is not 0 before, becomes so.
+template <class T>
+void close_told(T* sums, T* open, int64_t n);
+// y = sums * half * rest where sums are not 0.
+template <class T>
+void put_told(const T* sums, int64_t n, T half, T rest, T* y);
 template <class T>
 void take_roots(T* sums, int64_t n, T power);
 // What an output gives to |x|^(power - 1) of each element under it, dy sum^(1 / power - 1), in place of dy. False where

@@ -110,9 +110,6 @@ def _same_rank(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _nd(in1: Any, in2: Any, mode: str, algorithm: str, conjugate: bool, axes: Axes) -> Array:
-    plain = _plain(in1, in2, mode, "zeros", conjugate, False, algorithm) if axes is None else None
-    if plain is not None:
-        return plain
     a, b = as_numbers(in1, "in1"), as_numbers(in2, "in2")
     _chosen("mode", mode, _MODES)
     if axes is not None:
@@ -145,7 +142,10 @@ def convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto", *, ax
     >>> signal.convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
     """
-    return _nd(in1, in2, mode, _chosen("method", method, _METHODS), False, axes)
+    if type(method) is not str or method not in _METHODS:
+        method = _chosen("method", method, _METHODS)
+    plain = _plain(in1, in2, mode, "zeros", False, False, method) if axes is None else None
+    return _nd(in1, in2, mode, method, False, axes) if plain is None else plain
 
 
 def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto", *, axes: Axes = None) -> Array:
@@ -159,7 +159,10 @@ def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto", *, a
     >>> signal.correlate([1, 2, 3], [0, 1, 0.5])
     array([0.5, 2. , 3.5, 3. , 0. ])
     """
-    return _nd(in1, in2, mode, _chosen("method", method, _METHODS), True, axes)
+    if type(method) is not str or method not in _METHODS:
+        method = _chosen("method", method, _METHODS)
+    plain = _plain(in1, in2, mode, "zeros", True, False, method) if axes is None else None
+    return _nd(in1, in2, mode, method, True, axes) if plain is None else plain
 
 
 def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Axes = None) -> Array:
@@ -177,7 +180,8 @@ def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Axes = None) -> Ar
         return np.array([])
     if a.ndim != b.ndim:
         raise ValueError(f"in1 and in2 must have as many axes, got shapes {a.shape} and {b.shape}")
-    return _nd(a, b, mode, "auto", False, axes)
+    plain = _plain(a, b, mode, "zeros", False, False, "auto") if axes is None else None
+    return _nd(a, b, mode, "auto", False, axes) if plain is None else plain
 
 
 def oaconvolve(in1: Any, in2: Any, mode: str = "full", axes: Axes = None) -> Array:
@@ -200,7 +204,10 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def _plain(a: Any, b: Any, mode: Any, boundary: str, conjugate: bool, late: bool, algorithm: str) -> Array | None:
-    """The common case without detours: floats, no kernel longer than its image. None where it is not."""
+    """The common case without detours: floats, no kernel longer than its image. None where it is not.
+
+    Small operands are as quick as this is short: :func:`_window` is written out.
+    """
     if type(a) is not np.ndarray or type(b) is not np.ndarray:
         return None
     dtype, other, nd = a.dtype, b.dtype, a.ndim
@@ -210,14 +217,16 @@ def _plain(a: Any, b: Any, mode: Any, boundary: str, conjugate: bool, late: bool
         a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     if nd != b.ndim or not 1 <= nd <= 3 or mode not in _MODES or not 0 < b.size <= _SMALL_KERNEL:
         return None
-    pads = []
+    pads: list[tuple[int, int]] = []
     for n, k in zip(a.shape, b.shape):  # noqa: B905
         if k > n:
             return None
-        begin, length = _window(mode, n, k, late)
-        pads.append((k - 1 - begin, begin + length - n))
-    whole = (a[None], b[None, None], None, 1, pads, 1, 1, boundary, not conjugate, None, algorithm, None)
-    return _core.conv_forward(nd, *whole)[0]  # type: ignore[no-any-return]
+        begin = 0 if mode == "full" else k - 1 if mode == "valid" else (k if late else k - 1) // 2
+        pads.append((k - 1 - begin, k - 1 if mode == "full" else 0 if mode == "valid" else begin))
+    y = _core.conv_forward(
+        nd, a[None], b[None, None], None, 1, pads, 1, 1, boundary, not conjugate, None, algorithm, None
+    )
+    return y[0]  # type: ignore[no-any-return]
 
 
 def _plane(in1: Any, in2: Any, mode: str, boundary: str, fillvalue: Any, axes: Axes, conjugate: bool) -> Array:
