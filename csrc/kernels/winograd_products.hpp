@@ -11,7 +11,7 @@ constexpr int kVectors = FASTCONV_VEC_REGISTERS == 32 ? 4 : 2;
 constexpr int kTiles = 8;
 // Tiles of a product: no more than the processor's pipelines take.
 constexpr int64_t most_tiles(int64_t vectors) {
-  const int64_t most = vectors > 1 ? 6 : kTiles;
+  const int64_t most = kSmallCode ? kTallest : vectors > 1 ? 6 : kTiles;
   return kMostSums / vectors < most ? kMostSums / vectors : most;
 }
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
