@@ -194,9 +194,8 @@ ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, in
 template <class T>
 double choose_columns(const GatherSum<T>& s, GatherPlan& plan) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  const ColumnsTile tile =
-      choose_columns_tile(s.axis[2].outputs, ceil_div(s.rows, kernels.lanes), kernels.accumulators, kernels.vectors,
-                          kernels.tallest);
+  const ColumnsTile tile = choose_columns_tile(s.axis[2].outputs, ceil_div(s.rows, kernels.lanes), kernels.accumulators,
+                                               kernels.vectors, kernels.tallest);
   plan.columns = true;
   plan.row_unit = kernels.lanes;
   plan.mr = tile.mr;

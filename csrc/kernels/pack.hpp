@@ -123,7 +123,7 @@ void pack(const PackChannel<T>& c) {
     end = last - first > kLines ? first + kLines : last;
     int64_t together = 0, done = 0;  // runs from here on of which so many elements are packed
     for (int64_t i = 0; i < c.run_count; ++i, --together) {
-      PackRun run = c.runs[i];                // in registers: what is stored cannot change it
+      PackRun run = c.runs[i];                               // in registers: what is stored cannot change it
       if (sizeof(T) == 4 && !kSmallCode && together <= 0) {  // of float64 the code would be as long again
         const int64_t step = run.step, runs = c.run_count - i;
         done = runs < step ? 0
