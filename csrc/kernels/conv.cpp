@@ -502,7 +502,7 @@ T sum(const T* src, int64_t stride, int64_t n) {
 }
 
 template <class T, int MR, int NV>
-constexpr bool kFits = MR* NV <= kSums<T>&& NV <= kWidest<T>&& MR <= kTallest;
+constexpr bool kFits = MR* NV <= kSums<T>&& NV <= kWidest<T>&& MR <= kTallest<T>;
 constexpr bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 template <class T, int MR, int NV>
 constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
@@ -540,7 +540,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
   return {kLanes<T>,
           kSums<T>,
           kWidest<T>,
-          kTallest,
+          kTallest<T>,
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
            FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
