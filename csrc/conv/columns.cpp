@@ -173,10 +173,10 @@ class Columns {
 
 }  // namespace
 
-ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, int widest) {
+ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, int widest, int tallest) {
   ColumnsTile best{1, 1, -1};
   for (int nr = 1; nr <= widest; ++nr) {
-    const int64_t panels = ceil_div(vectors, nr), most = std::min<int64_t>(kMaxColumnsRows, accumulators / nr),
+    const int64_t panels = ceil_div(vectors, nr), most = std::min({kMaxColumnsRows, tallest, accumulators / nr}),
                   across = ceil_div(n, most);
     auto cycles = [](int64_t m, int64_t v) {
       return std::max({static_cast<double>(m * v) / 2, static_cast<double>(m + v + 1) / 2, 4.5}) + 0.3;
@@ -194,8 +194,8 @@ ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, in
 template <class T>
 double choose_columns(const GatherSum<T>& s, GatherPlan& plan) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  const ColumnsTile tile =
-      choose_columns_tile(s.axis[2].outputs, ceil_div(s.rows, kernels.lanes), kernels.accumulators, kernels.vectors);
+  const ColumnsTile tile = choose_columns_tile(s.axis[2].outputs, ceil_div(s.rows, kernels.lanes), kernels.accumulators,
+                                               kernels.vectors, kernels.tallest);
   plan.columns = true;
   plan.row_unit = kernels.lanes;
   plan.mr = tile.mr;

@@ -18,7 +18,7 @@ struct ColumnsTile {
   int mr, nr;
   double cycles;
 };
-ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, int widest);
+ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, int widest, int tallest);
 
 // Cycles of the products, and the tile that takes them; `plan` is given the tile.
 template <class T>

@@ -97,7 +97,7 @@ void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) 
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   double best = -1;
   for (int nr = 1; nr <= kernels.vectors; ++nr) {
-    const int most = std::min(kMaxRows, kernels.accumulators / nr);
+    const int most = std::min({kMaxRows, kernels.tallest, kernels.accumulators / nr});
     if (most < std::max<int64_t>(1, fixed)) break;
     const int64_t tiles = ceil_div(rows, fixed ? fixed : most), mr = ceil_div(rows, tiles);
     // Panels share the vectors out evenly, so their number costs loads of `a`, not idle vectors.

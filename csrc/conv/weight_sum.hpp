@@ -65,7 +65,9 @@ class WeightSum : public WeightPlan {
   void transpose_dy(const Box& b, Range some, Range o, int64_t nr, T* panel) const;
   bool reachable(int64_t n) const;
   int64_t widest() const { return std::min({kMaxOuterVectors, kernels.vectors, kernels.accumulators / kernels.rows}); }
-  int64_t tallest(int64_t vectors) const { return std::min<int64_t>(kMaxOuterRows, kernels.accumulators / vectors); }
+  int64_t tallest(int64_t vectors) const {
+    return std::min<int64_t>({kMaxOuterRows, kernels.tallest, kernels.accumulators / vectors});
+  }
 
   // Pixels as vectors: sums[((o * channels + c) * taps + t) * lanes + lane].
   void accumulate_dots(const Task& t, Range some, const Scratch& s) const;

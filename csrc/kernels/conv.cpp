@@ -17,7 +17,7 @@ namespace {
 constexpr int kRows = FASTCONV_VEC_REGISTERS == 32 ? 8 : 4;
 // float64 has tiles of one or two vectors alone, for the same reason as kSums.
 template <class T>
-constexpr int kWidest = sizeof(T) == 8 ? 2 : kMaxVectors;
+constexpr int kWidest = sizeof(T) == 8 || kSmallCode ? 2 : kMaxVectors;
 
 // The edge of a run: the tile goes through a buffer, so that the hot code stores whole vectors only.
 template <class T>
@@ -502,7 +502,7 @@ T sum(const T* src, int64_t stride, int64_t n) {
 }
 
 template <class T, int MR, int NV>
-constexpr bool kFits = MR* NV <= kSums<T>&& NV <= kWidest<T>;
+constexpr bool kFits = MR* NV <= kSums<T>&& NV <= kWidest<T>&& MR <= kTallest<T>;
 constexpr bool is_power_of_two(int n) { return (n & (n - 1)) == 0; }
 template <class T, int MR, int NV>
 constexpr auto tile_entry() -> void (*)(const TileRun<T>&) {
@@ -540,6 +540,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
   return {kLanes<T>,
           kSums<T>,
           kWidest<T>,
+          kTallest<T>,
           kRows,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
            FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),

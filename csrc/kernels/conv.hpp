@@ -168,6 +168,7 @@ struct ConvKernelsOf {
   int lanes;
   int accumulators;                                        // vectors of a full tile: MR * NR <= accumulators
   int vectors;                                             // NR <= vectors
+  int tallest;                                             // MR <= tallest
   int rows;                                                // MR of the best tile
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);  // [MR - 1][NR - 1], null where it does not fit
   void (*tile_and_pixel)(const TileRun<T>&);               // the full one, or null

@@ -131,8 +131,9 @@ void over_columns(const FilterRows<T>& g) {
 
 template <class Step, class T>
 void step(const FilterRows<T>& g) {
-  if (g.outputs == 1) over_columns<Step, T, 1, 4>(g);
-  else over_columns<Step, T, kFilterRows, 2>(g);
+  constexpr int kPart = kSmallCode ? 2 : 1;
+  if (g.outputs == 1) over_columns<Step, T, 1, 4 / kPart>(g);
+  else over_columns<Step, T, kFilterRows, 2 / kPart>(g);
 }
 
 template <class T>

@@ -123,8 +123,8 @@ void pack(const PackChannel<T>& c) {
     end = last - first > kLines ? first + kLines : last;
     int64_t together = 0, done = 0;  // runs from here on of which so many elements are packed
     for (int64_t i = 0; i < c.run_count; ++i, --together) {
-      PackRun run = c.runs[i];                // in registers: what is stored cannot change it
-      if (sizeof(T) == 4 && together <= 0) {  // of float64 the code would be as long again
+      PackRun run = c.runs[i];                               // in registers: what is stored cannot change it
+      if (sizeof(T) == 4 && !kSmallCode && together <= 0) {  // of float64 the code would be as long again
         const int64_t step = run.step, runs = c.run_count - i;
         done = runs < step ? 0
                : step == 2 ? pack_apart<2>(first, end, c.runs + i, c.dst, c.src, c.ahead)

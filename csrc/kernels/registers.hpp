@@ -16,6 +16,10 @@ constexpr int kMostSums = 8;
 // float64's: as quick where sums are deep, and half as much code.
 template <class T>
 constexpr int kSums = sizeof(T) == 8 && kMostSums > 16 ? 16 : kMostSums;
+template <class T>
+constexpr int kTallest = kSmallCode       ? 4
+                         : sizeof(T) == 8 ? 8
+                                          : 16;  // rows of a tile at most
 
 }  // namespace FASTCONV_ISA_NS
 }  // namespace fastconv

@@ -6,8 +6,9 @@
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 
-// A square of rows of 32 bytes, which every rung can do, or as asked for: log2(N) rounds that swap ever smaller blocks.
-template <class T, int Bytes = 32>
+// A square of rows of 32 bytes or, for small code, of a vector, or as asked for: log2(N) rounds that swap ever smaller
+// blocks.
+template <class T, int Bytes = kSmallCode ? FASTCONV_VEC_BYTES : 32>
 struct Square {
   static constexpr int N = Bytes / static_cast<int>(sizeof(T));
   typedef T row __attribute__((vector_size(Bytes)));

@@ -29,9 +29,9 @@ constexpr WinogradTapKernels<T> of_taps() {
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {most_tiles(kVectors), kVectors,           pixels<T>,          products<T>,        tile_sums<T>,
-          scatter_pixels<T>,    part_weights<T>,    strip_weights<T>,   strip_patches<T>,   strip_outputs<T>,
-          strip_sums<T>,        of_taps<T, 2, 6>(), of_taps<T, 3, 6>(), of_taps<T, 5, 8>(), of_taps<T, 3, 8>()};
+  return {most_tiles(kVectors<T>), kVectors<T>,        pixels<T>,          products<T>,        tile_sums<T>,
+          scatter_pixels<T>,       part_weights<T>,    strip_weights<T>,   strip_patches<T>,   strip_outputs<T>,
+          strip_sums<T>,           of_taps<T, 2, 6>(), of_taps<T, 3, 6>(), of_taps<T, 5, 8>(), of_taps<T, 3, 8>()};
 }
 
 }  // namespace

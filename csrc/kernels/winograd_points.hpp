@@ -135,7 +135,7 @@ FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R]) {
   output_transform<T>(s, w);
 }
 template <class T, int R>
-FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R]) {
+FASTCONV_SHARED void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R]) {
 #pragma GCC unroll 4
   for (int t = 0; t < R; ++t) w[t] = strip_sum<T>(s, t);
   w[R - 1] += s[7];

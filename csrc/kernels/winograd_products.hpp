@@ -7,11 +7,12 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-constexpr int kVectors = FASTCONV_VEC_REGISTERS == 32 ? 4 : 2;
+template <class T>
+constexpr int kVectors = FASTCONV_VEC_REGISTERS == 32 && sizeof(T) == 4 ? 4 : 2;  // float64: half the code
 constexpr int kTiles = 8;
 // Tiles of a product: no more than the processor's pipelines take.
 constexpr int64_t most_tiles(int64_t vectors) {
-  const int64_t most = vectors > 1 ? 6 : kTiles;
+  const int64_t most = kSmallCode ? kTallest<float> : vectors > 1 ? 6 : kTiles;
   return kMostSums / vectors < most ? kMostSums / vectors : most;
 }
 constexpr int64_t kDepth = 128;  // channels at a time: so many vectors of u stay in the L1 cache
@@ -82,7 +83,7 @@ template <class T>
 using TileSum = void (*)(const T*, int64_t, const T*, T*, int64_t, int64_t, bool);
 template <class T, int NV, int MR>
 constexpr Product<T> product_entry() {
-  if constexpr (NV <= kVectors && MR <= most_tiles(NV)) return product<T, MR, NV>;
+  if constexpr (NV <= kVectors<T> && MR <= most_tiles(NV)) return product<T, MR, NV>;
   else return nullptr;
 }
 #define FASTCONV_ROW(nv)                                                                                           \
@@ -106,7 +107,7 @@ constexpr int sum_rows(int nv, int64_t n) {
 }
 template <class T, int MR, int NV>
 constexpr TileSum<T> tile_sum_entry() {
-  if constexpr (NV > kVectors) return nullptr;
+  if constexpr (NV > kVectors<T>) return nullptr;
   else if constexpr (sum_rows<T>(NV, 1) == MR || sum_rows<T>(NV, 5) == MR || sum_rows<T>(NV, 16) == MR)
     return tile_sum<T, MR, NV>;
   else return nullptr;
@@ -135,7 +136,7 @@ void products(const WinogradProducts<T>& a) {
   for (int64_t c = 0; c < a.channels; c += kDepth) {
     const int64_t depth = a.channels - c < kDepth ? a.channels - c : kDepth;
     for (int64_t r = 0, nv; r < a.vectors; r += nv) {
-      nv = even_part(a.vectors, kVectors, r);
+      nv = even_part(a.vectors, kVectors<T>, r);
       const int64_t parts = (a.tiles + most_tiles(nv) - 1) / most_tiles(nv), least = a.tiles / parts;
       for (int64_t t = 0, mr, taller = a.tiles - least * parts; t < a.tiles; t += mr, --taller) {
         mr = least + (taller > 0);
@@ -151,7 +152,7 @@ template <class T>
 void tile_sums(const WinogradTileSums<T>& a) {
   constexpr int VL = kLanes<T>;
   for (int64_t r = 0, nv; r < a.vectors; r += nv) {
-    nv = even_part(a.vectors, kVectors, r);
+    nv = even_part(a.vectors, kVectors<T>, r);
     for (int64_t c0 = 0; c0 < a.channels; c0 += VL) {
       const int64_t n = a.channels - c0 < VL ? a.channels - c0 : VL;
       for (int64_t c = 0, mr; c < n; c += mr) {
