@@ -115,6 +115,28 @@ FASTCONV_INLINE void multiply_rows(const A& a, const Vec<T> (&b)[NV], Vec<T> (&a
   }
 }
 
+// The same where registers do not hold all vectors of b beside the sums, but the rows of `a` and one of them.
+template <int MR, int NV>
+constexpr bool kVectorByVector = MR < NV && MR * NV + NV + 1 > FASTCONV_VEC_REGISTERS;
+template <class T, int MR, int M = 0, class A>
+FASTCONV_INLINE void splat_rows(const A& a, Vec<T> (&rows)[MR]) {
+  if constexpr (M < MR) {
+    rows[M] = splat<T>(a.template get<M>());
+    splat_rows<T, MR, M + 1>(a, rows);
+  }
+}
+template <class T, int MR, int NV, class A>
+FASTCONV_INLINE void multiply_vectors(const A& a, const T* b, int64_t step, Vec<T> (&acc)[MR][NV]) {
+  Vec<T> rows[MR];
+  splat_rows<T, MR>(a, rows);
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+    const Vec<T> one = load(b + v * step);
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) acc[m][v] += rows[m] * one;
+  }
+}
+
 // One pointer that goes from row to row of c: addresses of all rows, kept for later, would spill.
 #define FASTCONV_ONE_BY_ONE(p) __asm__("" : "+r"(p))
 // A pointer that is not wanted for a while. GCC might keep it in a vector's register, from where it would come back
@@ -217,21 +239,27 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
     }
     if constexpr (Packed && NV == kKeptVectors)
       if (kept) b = kept, kept += NV * kLanes<T>;
-    Vec<T> bv[NV];
+    [[maybe_unused]] Vec<T> bv[NV];
+    if constexpr (!kVectorByVector<MR, NV>) {
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
+      for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
+    }
+    const auto multiply = [&](const auto& rows) FASTCONV_LAMBDA {
+      if constexpr (kVectorByVector<MR, NV>) multiply_vectors<T, MR, NV>(rows, b, kLanes<T>, acc);
+      else multiply_rows<T, MR, NV>(rows, bv, acc);
+    };
     if constexpr (Packed && NV == kKeptVectors)
       if (keep) {
 #pragma GCC unroll 8
         for (int v = 0; v < NV; ++v, keep += kLanes<T>) store(keep, bv[v]);
       }
     if constexpr (Packed) {
-      multiply_rows<T, MR, NV>(PackedRow<T>{a}, bv, acc);
+      multiply(PackedRow<T>{a});
       a += MR;
     } else {
       const T* row = a + *aoff++;
       __asm__("" : "+r"(row));  // one pointer and displacements, not an index for each vector
-      multiply_rows<T, MR, NV>(RowPointers<T>(row, t.lda), bv, acc);
+      multiply(RowPointers<T>(row, t.lda));
     }
   }
 }
@@ -322,7 +350,8 @@ void columns_tile(const TileRun<T>& t) {
       for (int v = 0; v < NV; ++v) store(keep + v * VL, av[v]);
       keep += NV * VL;
     }
-    multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
+    if constexpr (kVectorByVector<MR, NV>) multiply_vectors<T, MR, NV>(PackedRow<T>{base + *off}, a, vector, acc);
+    else multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
   }
   end_tile<T, MR, NV>(t, t.c, t.ldc, acc);
 }
