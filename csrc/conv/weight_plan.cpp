@@ -14,10 +14,16 @@ constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
+// Cycles: of a product of vectors of dots, of a tile's call, a sum, and of an element of dy that is transposed.
+struct Rates {
+  double product, call, transpose;
+};
+constexpr Rates kRates{0.65, 4, 0.27}, kRatesOfThree{0.55, 2, 0.4};  // the latter: tiles of three taps
+
 }  // namespace
 
-WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_)
-    : p(problem), lanes(vector_lanes), item(item_bytes), turned(turned_) {
+WeightPlan::WeightPlan(const ConvProblem& problem, const WeightMachine& machine, bool turned_)
+    : WeightMachine(machine), p(problem), turned(turned_) {
   for (int i = 0; i < 3; ++i) {
     plane[i] = axis[i] = forward_axis(p.axis[i]);
     plane[i].offset.resize(1);
@@ -110,15 +116,16 @@ double WeightPlan::dots_cycles(double pixels, bool joined) const {
   const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
   const double residues = static_cast<double>(ic) * (steps - 1);
   const double copies = joined ? 10 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
-  return sums * (pixels / row * (0.65 * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels +
-         copies;
+  const Rates& rate = fills_by_three ? kRatesOfThree : kRates;
+  return sums * (pixels / row * (rate.product * std::ceil(row / wide) + 0.33) + rate.call * calls + 8) +
+         0.3 * residues * pixels + copies;
 }
 
 double WeightPlan::outer_cycles(double pixels) const {
   const double sums = static_cast<double>(oc * ic * taps), wide = static_cast<double>(lanes);
   const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, lanes));
   return sums * (pixels / (2 * wide * (oc > lanes ? 0.95 : 0.65)) + (turned ? 2 : 12) / wide) / fill +
-         0.27 * pixels * static_cast<double>(oc);
+         (fills_by_three ? kRatesOfThree : kRates).transpose * pixels * static_cast<double>(oc);
 }
 
 double WeightPlan::cost(int64_t n) const {

@@ -417,15 +417,30 @@ FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t
                               Vec<T> (&acc)[MR][NT]) {
   const LaneRange<T> some(0, lanes);
   const auto part = [&some](const T* p) FASTCONV_LAMBDA { return kAll ? load(p) : load_lanes(p, some); };
-  Vec<T> av[MR];
-#pragma GCC unroll 8
-  for (int m = 0; m < MR; ++m) av[m] = part(a + m * lda);
-#pragma GCC unroll 8
-  for (int n = 0; n < NT; ++n) {
+  const auto ahead = [b, &off](int n) FASTCONV_LAMBDA {
     if (kAll && n == 0) __builtin_prefetch(reinterpret_cast<const char*>(b + off[0]) + kAheadBytes);
-    const Vec<T> bv = part(b + off[n]);
+  };
+  if constexpr (MR * NT + MR + 1 > FASTCONV_VEC_REGISTERS) {  // those of b wait in registers, which are fewer
+    Vec<T> bv[NT];
 #pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
+    for (int n = 0; n < NT; ++n) ahead(n), bv[n] = part(b + off[n]);
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) {
+      const Vec<T> av = part(a + m * lda);
+#pragma GCC unroll 8
+      for (int n = 0; n < NT; ++n) acc[m][n] += av * bv[n];
+    }
+  } else {
+    Vec<T> av[MR];
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) av[m] = part(a + m * lda);
+#pragma GCC unroll 8
+    for (int n = 0; n < NT; ++n) {
+      ahead(n);
+      const Vec<T> bv = part(b + off[n]);
+#pragma GCC unroll 8
+      for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
+    }
   }
 }
 
@@ -441,14 +456,15 @@ void dot(const DotTile<T>& t) {
   const int64_t lda = t.lda;
   for (int64_t r = 0; r < t.rows; ++r, a_row += t.a_row, b_row += t.b_row) {
     const T *a = a_row, *b = b_row;
-    for (int64_t left = t.pixels; left > 0; left -= VL, a += VL, b += VL) {
+    int64_t left = t.pixels;
+    for (; left >= VL; left -= VL, a += VL, b += VL) {
       FASTCONV_ONE_BY_ONE(a);
       FASTCONV_ONE_BY_ONE(b);
       __builtin_prefetch(a + t.ahead);
       if (MR > kDotsAhead) __builtin_prefetch(a + kDotsAhead * lda + t.ahead);
-      if (left >= VL) add_dots<true, T, MR, NT>(a, lda, b, off, VL, acc);
-      else add_dots<false, T, MR, NT>(a, lda, b, off, left, acc);
+      add_dots<true, T, MR, NT>(a, lda, b, off, VL, acc);
     }
+    if (left > 0) add_dots<false, T, MR, NT>(a, lda, b, off, left, acc);
   }
   store_sums<T, MR, NT>(t.c, t.ldc, acc);
 }
@@ -550,8 +566,9 @@ constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
 }
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
-  constexpr bool rows = is_power_of_two(MR) || (MR == kMaxDotRows && FASTCONV_VEC_REGISTERS == 32);
-  if constexpr (rows && is_power_of_two(NT) && MR * NT <= kMostSums) return dot<T, MR, NT>;
+  constexpr bool rows = is_power_of_two(MR) || (MR == kMaxDotRows && FASTCONV_VEC_REGISTERS == 32),
+                 full = MR == 4 && NT == 3 && kMostSums == MR * NT;
+  if constexpr ((rows && is_power_of_two(NT) && MR * NT <= kMostSums) || full) return dot<T, MR, NT>;
   else return nullptr;
 }
 
