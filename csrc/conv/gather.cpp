@@ -90,10 +90,10 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
   return best;
 }
 
-// The register tile for `rows` rows and `vectors` vectors of pixels: the one whose multiply-adds or loads, whichever
-// take longer, add up to least over all tiles. Of `fixed` rows, unless that is 0.
+// The register tile for `rows` rows and `runs` runs of `vectors` vectors of pixels: the one whose multiply-adds or
+// loads, whichever take longer, add up to least over all tiles. Of `fixed` rows, unless that is 0.
 template <class T>
-void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) {
+void choose_tile(int64_t rows, double runs, double vectors, int64_t fixed, GatherPlan& plan) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   double best = -1;
   for (int nr = 1; nr <= kernels.vectors; ++nr) {
@@ -101,10 +101,9 @@ void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) 
     if (most < std::max<int64_t>(1, fixed)) break;
     const int64_t tiles = ceil_div(rows, fixed ? fixed : most), mr = ceil_div(rows, tiles);
     // Panels share the vectors out evenly, so their number costs loads of `a`, not idle vectors.
-    const double panels = std::ceil(vectors / nr), height = static_cast<double>(mr);
-    const double multiply = vectors * height / 2 + 0.3 * panels, loads = (panels * (height + 2) + 1.6 * vectors) / 2;
-    const double chain = 4 * panels;  // latency of one accumulator
-    const double cost = static_cast<double>(tiles) * (std::max({multiply, loads, chain}) + 0.05 * loads);
+    const double panels = std::ceil(vectors / nr);
+    const double cost =
+        static_cast<double>(tiles) * runs * panels * tile_cycles(static_cast<double>(mr), vectors / panels);
     if (best < 0 || cost < best) {
       best = cost;
       plan.mr = static_cast<int>(mr);
@@ -161,8 +160,13 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   const int lanes = conv_kernels<T>().lanes;
   GatherPlan pixels, columns;
   const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
+  // Rows that end with a vector are runs of their own where the layout has gaps between them.
+  const int64_t width = s.axis[2].outputs;
+  const bool apart = width % lanes == 0 && layout_size(s.axis[2], width, false).width != width;
+  const double runs = apart ? outputs / static_cast<double>(width) : 1;
   // With a tail full tiles, which take its pixels along.
-  choose_tile<T>(s.rows, std::ceil(outputs / lanes), s.tail ? conv_kernels<T>().rows : s.packed_rows, pixels);
+  choose_tile<T>(s.rows, runs, std::ceil(outputs / runs / lanes), s.tail ? conv_kernels<T>().rows : s.packed_rows,
+                 pixels);
   pixels.cost = choose_layout(s, lanes, pixels.mr, pixels);
   if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];
@@ -282,6 +286,12 @@ int64_t workspace_bytes(const GatherSum<T>& s, const GatherPlan& plan) {
 }
 
 }  // namespace
+
+double tile_cycles(double rows, double vectors) {
+  constexpr double kChain = 4;  // latency of a sum
+  const double multiply = rows * vectors / 2 + 0.3, loads = (rows + 2 + 1.6 * vectors) / 2;
+  return std::max({multiply, loads, kChain}) + 0.05 * loads;
+}
 
 template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s) {

@@ -99,6 +99,9 @@ struct GatherPlan {
   }
 };
 
+// Cycles of a term of a register tile: multiply-adds or loads, whichever take longer.
+double tile_cycles(double rows, double vectors);
+
 // Both need at least one output.
 template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s);

@@ -124,8 +124,7 @@ bool taps_apart(const ConvProblem& p, const WeightMachine& machine) {
   if (together.copying < 0.5 * cost) return false;
   double apart = 0;
   for (int64_t t = 0; t < p.taps(); ++t)
-    if (const LoneTap lone(p, t); lone.p.macs() > 0)
-      apart += WeightPlan(lone.p, machine, false).cost(p.mb) + kLoneTap;
+    if (const LoneTap lone(p, t); lone.p.macs() > 0) apart += WeightPlan(lone.p, machine, false).cost(p.mb) + kLoneTap;
   return apart < cost + 0.5 * together.copying;
 }
 template <class T>

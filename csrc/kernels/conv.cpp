@@ -117,7 +117,7 @@ FASTCONV_INLINE void multiply_rows(const A& a, const Vec<T> (&b)[NV], Vec<T> (&a
 
 // The same where registers do not hold all vectors of b beside the sums, but the rows of `a` and one of them.
 template <int MR, int NV>
-constexpr bool kVectorByVector = MR < NV && MR * NV + NV + 1 > FASTCONV_VEC_REGISTERS;
+constexpr bool kVectorByVector = MR<NV && MR * NV + NV + 1> FASTCONV_VEC_REGISTERS;
 template <class T, int MR, int M = 0, class A>
 FASTCONV_INLINE void splat_rows(const A& a, Vec<T> (&rows)[MR]) {
   if constexpr (M < MR) {
