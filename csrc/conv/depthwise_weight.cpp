@@ -257,10 +257,11 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   const ConvAxis& d = p.axis[0];
   if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
-  const bool six = conv_kernels<T>().dot[kMaxDotRows - 1][0], three = weight_machine<T>().fills_by_three;
+  const bool six = conv_kernels<T>().dot[kMaxDotRows - 1][0],
+             full = six || (weight_machine<T>().fills_by_three && rows % 4 == 0);
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
   return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) ||
-         gradient_pays(channels, rows, p, has_square_gradient<T>(p), six, six || three, sizeof(T) == sizeof(float));
+         gradient_pays(channels, rows, p, has_square_gradient<T>(p), six, full, sizeof(T) == sizeof(float));
 }
 
 template <class T>

@@ -90,20 +90,32 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
   return best;
 }
 
-// The register tile for `rows` rows and `runs` runs of `vectors` vectors of pixels: the one whose multiply-adds or
-// loads, whichever take longer, add up to least over all tiles. Of `fixed` rows, unless that is 0.
+// Rows of y that begin and end with a vector but do not follow one another in the layout, each a call of a tile's: how
+// many, or 0.
 template <class T>
-void choose_tile(int64_t rows, double runs, double vectors, int64_t fixed, GatherPlan& plan) {
+double runs_apart(const GatherSum<T>& s) {
+  const int64_t width = s.axis[2].outputs;
+  const bool apart = width % conv_kernels<T>().lanes == 0 && layout_size(s.axis[2], width, false).width != width;
+  return apart ? static_cast<double>(s.images * s.axis[0].outputs * s.axis[1].outputs) : 0;
+}
+
+// The register tile for `rows` rows and all vectors of pixels that takes least time. Of `fixed` rows, unless that is 0.
+template <class T>
+void choose_tile(const GatherSum<T>& s, int64_t fixed, GatherPlan& plan) {
+  constexpr double kCall = 100;  // cycles, with which lines of x come from the L2 cache again
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const double pixels = static_cast<double>(s.images) * (s.plane() - s.tail), apart = s.tail ? 0 : runs_apart(s),
+               runs = std::max(1.0, apart), vectors = std::ceil(pixels / runs / kernels.lanes),
+               call = apart > 0 ? kCall / static_cast<double>(s.channels * s.taps()) : 0;
   double best = -1;
   for (int nr = 1; nr <= kernels.vectors; ++nr) {
     const int most = std::min(kMaxRows, kernels.accumulators / nr);
     if (most < std::max<int64_t>(1, fixed)) break;
-    const int64_t tiles = ceil_div(rows, fixed ? fixed : most), mr = ceil_div(rows, tiles);
+    const int64_t tiles = ceil_div(s.rows, fixed ? fixed : most), mr = ceil_div(s.rows, tiles);
     // Panels share the vectors out evenly, so their number costs loads of `a`, not idle vectors.
-    const double panels = std::ceil(vectors / nr);
-    const double cost =
-        static_cast<double>(tiles) * runs * panels * tile_cycles(static_cast<double>(mr), vectors / panels);
+    const double panels = std::ceil(vectors / nr), all = static_cast<double>(tiles),
+                 height = apart > 0 ? static_cast<double>(s.rows) / all : static_cast<double>(mr);
+    const double cost = all * runs * (panels * tile_cycles(height, vectors / panels) + call);
     if (best < 0 || cost < best) {
       best = cost;
       plan.mr = static_cast<int>(mr);
@@ -160,13 +172,8 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   const int lanes = conv_kernels<T>().lanes;
   GatherPlan pixels, columns;
   const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
-  // Rows that end with a vector are runs of their own where the layout has gaps between them.
-  const int64_t width = s.axis[2].outputs;
-  const bool apart = width % lanes == 0 && layout_size(s.axis[2], width, false).width != width;
-  const double runs = apart ? outputs / static_cast<double>(width) : 1;
   // With a tail full tiles, which take its pixels along.
-  choose_tile<T>(s.rows, runs, std::ceil(outputs / runs / lanes), s.tail ? conv_kernels<T>().rows : s.packed_rows,
-                 pixels);
+  choose_tile(s, s.tail ? conv_kernels<T>().rows : s.packed_rows, pixels);
   pixels.cost = choose_layout(s, lanes, pixels.mr, pixels);
   if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];

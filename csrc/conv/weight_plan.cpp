@@ -14,11 +14,8 @@ constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
-// Cycles: of a product of vectors of dots, of a tile's call, a sum, and of an element of dy that is transposed.
-struct Rates {
-  double product, call, transpose;
-};
-constexpr Rates kRates{0.65, 4, 0.27}, kRatesOfThree{0.55, 2, 0.4};  // the latter: tiles of three taps
+// Cycles of a product of vectors of dots, and of one in tiles of three taps.
+constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55;
 
 }  // namespace
 
@@ -116,16 +113,16 @@ double WeightPlan::dots_cycles(double pixels, bool joined) const {
   const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
   const double residues = static_cast<double>(ic) * (steps - 1);
   const double copies = joined ? 10 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
-  const Rates& rate = fills_by_three ? kRatesOfThree : kRates;
-  return sums * (pixels / row * (rate.product * std::ceil(row / wide) + 0.33) + rate.call * calls + 8) +
-         0.3 * residues * pixels + copies;
+  const double product = fills_by_three ? kDotProductOfThree : kDotProduct;
+  return sums * (pixels / row * (product * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels +
+         copies;
 }
 
 double WeightPlan::outer_cycles(double pixels) const {
   const double sums = static_cast<double>(oc * ic * taps), wide = static_cast<double>(lanes);
   const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, lanes));
   return sums * (pixels / (2 * wide * (oc > lanes ? 0.95 : 0.65)) + (turned ? 2 : 12) / wide) / fill +
-         (fills_by_three ? kRatesOfThree : kRates).transpose * pixels * static_cast<double>(oc);
+         0.27 * pixels * static_cast<double>(oc);
 }
 
 double WeightPlan::cost(int64_t n) const {
