@@ -55,9 +55,9 @@ double edge_cost(const GatherSum<T>& s, int lanes) {
 
 // Layouts trade entries to pack against vectors to multiply: an expanded axis is packed once a tap, but has no gaps.
 template <class T>
-double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan) {
+double choose_layout(const GatherSum<T>& s, int lanes, GatherPlan& plan) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
-  const double row_tiles = static_cast<double>(ceil_div(s.rows, mr) * mr);
+  const double rows = static_cast<double>(s.rows);
   LayoutSize sizes[3][2];
   for (int i = 0; i < 3; ++i)
     for (bool expand : {false, true}) sizes[i][expand] = layout_size(s.axis[i], n[i], expand);
@@ -80,8 +80,8 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
       all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
     // Rows that follow one another end within a vector once an image.
     const bool joined = l[2].width == n[2] && s.channels * s.taps() <= kOnePass;
-    const double cost = s.groups * all * s.channels * s.taps() * row_tiles / 2 + pack_cost(s, l, lanes) +
-                        (joined ? 0 : edge_cost(s, lanes));
+    const double cost =
+        s.groups * all * s.channels * s.taps() * rows / 2 + pack_cost(s, l, lanes) + (joined ? 0 : edge_cost(s, lanes));
     if (best < 0 || cost < best * 0.98) {
       best = cost;
       std::copy(expand, expand + 3, plan.expand);
@@ -174,7 +174,7 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
   // With a tail full tiles, which take its pixels along.
   choose_tile(s, s.tail ? conv_kernels<T>().rows : s.packed_rows, pixels);
-  pixels.cost = choose_layout(s, lanes, pixels.mr, pixels);
+  pixels.cost = choose_layout(s, lanes, pixels);
   if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
