@@ -16,7 +16,7 @@ constexpr double kFewPixels = 128;      // fewer do not repay packing;
 constexpr double kFewOfNeighbours =
     1024;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
 constexpr double kFewTransposed =
-    64;  // where rows stand apart, as all taps of a transposed kernel do, not even reading;
+    1;  // a byte of a vector, where rows stand apart, as all taps of a transposed kernel do: not even reading;
 constexpr double kFewInParts =
     8;  // nor does it where a vector is but a part of a cache line, the rest of which is lost
 
@@ -43,10 +43,11 @@ template <class T>
 bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
   const bool side = taps.size() == 1 && row_stride() == 1;
-  const bool parts = transposed && conv_kernels<T>().lanes * static_cast<int64_t>(sizeof(T)) < 64;
-  return pixels <= (parts   ? kFewInParts
+  const int64_t bytes = conv_kernels<T>().lanes * static_cast<int64_t>(sizeof(T));
+  const bool parts = transposed && bytes < 64;
+  return pixels <= (apart   ? kFewTransposed * static_cast<double>(bytes)
+                    : parts ? kFewInParts
                     : side  ? kFewOfNeighbours
-                    : apart ? kFewTransposed
                             : kFewPixels) &&
          can_stand(taps);
 }
