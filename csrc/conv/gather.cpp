@@ -22,6 +22,8 @@ constexpr int64_t kManyRows = sizeof(T) == 8 ? 64
 constexpr double kStoreCost = 0.6;                  // cycles to transpose an output of a columns tile
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
+constexpr double kInPlace = 1.22;          // and, of small images, where rows are read in place,
+constexpr double kWeightCost = 0.5;        // unless they are packed: a weight
 constexpr int64_t kStreamed = 8;           // channels at a time of a large x of which a single tile of rows is made
 constexpr int64_t kStreamedPixels = 8192;  // long stretches of each
 constexpr int64_t kLeastBytes = 768;  // of a sum's terms at a time: more lines of x evict each other from the L1 cache
@@ -166,20 +168,31 @@ int64_t whole_lines(const GatherSum<T>& s, const GatherPlan& plan) {
   return joined && !plan.columns && plan.threads == 1 && lines <= plan.extent[1] ? lines : 1;
 }
 
-// The tile and the layout, and whether vectors are pixels or channels of y.
+// Vectors along pixels: the tile and the layout.
 template <class T>
-GatherPlan choose_kernel(const GatherSum<T>& s) {
-  const int lanes = conv_kernels<T>().lanes;
-  GatherPlan pixels, columns;
-  const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
+GatherPlan choose_pixels(const GatherSum<T>& s) {
+  GatherPlan plan;
   // With a tail full tiles, which take its pixels along.
-  choose_tile(s, s.tail ? conv_kernels<T>().rows : s.packed_rows, pixels);
-  pixels.cost = choose_layout(s, lanes, pixels);
-  if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
+  choose_tile(s, s.tail ? conv_kernels<T>().rows : s.packed_rows, plan);
+  plan.cost = choose_layout(s, conv_kernels<T>().lanes, plan);
+  return plan;
+}
+// Or along channels of y.
+template <class T>
+GatherPlan choose_columns(const GatherSum<T>& s) {
+  const double outputs = static_cast<double>(s.images * s.plane());
+  GatherPlan plan;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
-  columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) +
-                 kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  plan.cost = choose_columns(s, plan) + pack_cost(s, l, conv_kernels<T>().lanes) +
+              kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  return plan;
+}
+template <class T>
+GatherPlan choose_kernel(const GatherSum<T>& s) {
+  const GatherPlan pixels = choose_pixels(s);
+  if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
+  const GatherPlan columns = choose_columns(s);
   return s.only_columns || columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : kPixelTiles) ? columns : pixels;
 }
 
@@ -294,6 +307,14 @@ int64_t workspace_bytes(const GatherSum<T>& s, const GatherPlan& plan) {
 
 }  // namespace
 
+template <class T>
+bool columns_repay_packing(const GatherSum<T>& s) {
+  const GatherPlan pixels = choose_pixels(s);
+  if (s.rows < conv_kernels<T>().lanes) return false;
+  const double weights = static_cast<double>(s.groups * s.rows) * static_cast<double>(s.channels * s.taps());
+  return choose_columns(s).cost + kWeightCost * weights < kInPlace * pixels.cost;
+}
+
 double tile_cycles(double rows, double vectors) {
   constexpr double kChain = 4;  // latency of a sum
   const double multiply = rows * vectors / 2 + 0.3, loads = (rows + 2 + 1.6 * vectors) / 2;
@@ -384,6 +405,7 @@ void run_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2]) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                     \
+  template bool columns_repay_packing(const GatherSum<T>&);         \
   template GatherPlan plan_gather(const GatherSum<T>&);             \
   template void run_gather(const GatherSum<T>&, const GatherPlan&); \
   template bool plan_pair(GatherSum<T>(&)[2], GatherPlan(&)[2]);    \
