@@ -257,21 +257,17 @@ bool applies(const GatherSum<T>& s) {
          s.rows * s.a_row <= INT32_MAX && output_parts(s) <= (s.taps() > 1 ? kMostParts : 1);
 }
 
-// The register tile that takes least time for all stretches of rows.
-template <class T>
-void choose_tile(const GatherSum<T>& s, BatchPlan& plan) {
-  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  const Vector<Stretch> down = stretches(s.axis[1], 2);
+// The register tile that takes least time for all stretches of an image's rows, or for any number of those of `line`.
+void choose_tile(const AxisMap& h, bool line, int64_t rows, int accumulators, int widest, BatchPlan& plan) {
+  const Vector<Stretch> down = stretches(h, 2);
   double best = -1;
-  for (int nr = 1; nr <= kernels.vectors; ++nr) {
-    const int64_t tiles = ceil_div(s.rows, std::min(kMaxRows, kernels.accumulators / nr)), mr = ceil_div(s.rows, tiles);
+  for (int nr = 1; nr <= widest; ++nr) {
+    const int64_t tiles = ceil_div(rows, std::min(kMaxRows, accumulators / nr)), mr = ceil_div(rows, tiles);
     double cost = 0;
     for (const Stretch& d : down) {
-      // Several vectors of images stand as the rows of one.
-      const int64_t rows = is_line(s) ? kMaxVectors * nr : d.count, parts = ceil_div(rows, nr);
-      cost += static_cast<double>((d.end - d.begin) * parts) / static_cast<double>(rows) *
-              static_cast<double>(d.count) *
-              tile_cycles(static_cast<double>(mr), static_cast<double>(rows) / static_cast<double>(parts));
+      const int64_t all = line ? kMaxVectors * nr : d.count, parts = ceil_div(all, nr);
+      cost += static_cast<double>((d.end - d.begin) * parts * d.count) / static_cast<double>(all) *
+              tile_cycles(static_cast<double>(mr), static_cast<double>(all) / static_cast<double>(parts));
     }
     cost *= static_cast<double>(tiles);
     if (best >= 0 && cost >= best) continue;
@@ -289,7 +285,7 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   if (!applies(s)) return plan;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t vectors = ceil_div(s.images, kernels.lanes);
-  choose_tile<T>(s, plan);
+  choose_tile(s.axis[1], is_line(s), s.rows, kernels.accumulators, kernels.vectors, plan);
   const int64_t tiles = ceil_div(s.rows, plan.mr);
   if (is_line(s)) plan.together = ceil_div(vectors, ceil_div(vectors, plan.nr));
   plan.channels =

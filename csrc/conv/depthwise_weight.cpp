@@ -13,7 +13,6 @@
 #include "conv/depthwise_squares_weight.hpp"
 #include "conv/planes.hpp"
 #include "conv/sum_parts.hpp"
-#include "conv/weight_plan.hpp"
 #include "kernels/depthwise.hpp"
 
 namespace fastconv {
@@ -258,7 +257,7 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   const bool six = conv_kernels<T>().dot[kMaxDotRows - 1][0],
-             full = six || (weight_machine<T>().fills_by_three && rows % 4 == 0);
+             full = six || (conv_kernels<T>().has_three_taps() && rows % 4 == 0);
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
   return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) ||
          gradient_pays(channels, rows, p, has_square_gradient<T>(p), six, full, sizeof(T) == sizeof(float));

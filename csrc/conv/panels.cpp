@@ -59,7 +59,6 @@ Panels::Panels(const PanelRules& rules, const Vector<PixelRow>& rows) {
   bool whole = rules.direct;  // all rows follow one another, but for tails: no segments are needed
   for (size_t r = 1; sweep && r < rows.size(); ++r)
     whole &= rows[r - 1].joins(rows[r]) || rows[r - 1].n < rules.columns;
-  list.reserve(2 * rows.size());
   if (whole) add_straight(rules, rows);
   else if (sweep)
     for (size_t i = 0; i + 1 < stretch.size(); ++i) add_edged(rules, &rows[stretch[i]], stretch[i + 1] - stretch[i]);

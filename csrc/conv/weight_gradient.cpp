@@ -112,24 +112,25 @@ struct LoneTap {
 
 // Whether taps are better summed one by one: blocks of x that all of them read are mostly copies of zeros, or of what
 // other blocks copy too.
-bool taps_apart(const ConvProblem& p, const WeightMachine& machine) {
+bool taps_apart(const ConvProblem& p, int64_t lanes, int64_t item) {
   bool far = false;
   for (const ConvAxis& a : p.axis) {
     far |= a.dilation > 1 && a.k > 1;
     if (a.mode != Mode::zeros) return false;
   }
   if (!far || p.taps() > kMostLoneTaps) return false;
-  const WeightPlan together(p, machine, false);
+  const WeightPlan together(p, lanes, item, false);
   const double cost = together.cost(p.mb);
   if (together.copying < 0.5 * cost) return false;
   double apart = 0;
   for (int64_t t = 0; t < p.taps(); ++t)
-    if (const LoneTap lone(p, t); lone.p.macs() > 0) apart += WeightPlan(lone.p, machine, false).cost(p.mb) + kLoneTap;
+    if (const LoneTap lone(p, t); lone.p.macs() > 0)
+      apart += WeightPlan(lone.p, lanes, item, false).cost(p.mb) + kLoneTap;
   return apart < cost + 0.5 * together.copying;
 }
 template <class T>
 bool taps_apart(const ConvProblem& p) {
-  return taps_apart(p, weight_machine<T>());
+  return taps_apart(p, conv_kernels<T>().lanes, sizeof(T));
 }
 
 template <class T>
@@ -195,7 +196,7 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images, bool turned) {
-  return WeightPlan(p, weight_machine<T>(), turned).cost(images);
+  return WeightPlan(p, conv_kernels<T>().lanes, sizeof(T), turned).cost(images);
 }
 
 template <class T>

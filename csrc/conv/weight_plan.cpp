@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "conv/sum_parts.hpp"
+#include "kernels/conv.hpp"
 
 namespace fastconv {
 namespace {
@@ -19,8 +20,8 @@ constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55;
 
 }  // namespace
 
-WeightPlan::WeightPlan(const ConvProblem& problem, const WeightMachine& machine, bool turned_)
-    : WeightMachine(machine), p(problem), turned(turned_) {
+WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_)
+    : p(problem), lanes(vector_lanes), item(item_bytes), turned(turned_) {
   for (int i = 0; i < 3; ++i) {
     plane[i] = axis[i] = forward_axis(p.axis[i]);
     plane[i].offset.resize(1);
@@ -113,7 +114,8 @@ double WeightPlan::dots_cycles(double pixels, bool joined) const {
   const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
   const double residues = static_cast<double>(ic) * (steps - 1);
   const double copies = joined ? 10 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
-  const double product = fills_by_three ? kDotProductOfThree : kDotProduct;
+  const bool three = item == sizeof(float) && conv_kernels<float>().has_three_taps();
+  const double product = three ? kDotProductOfThree : kDotProduct;
   return sums * (pixels / row * (product * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels +
          copies;
 }

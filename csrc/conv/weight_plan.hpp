@@ -7,27 +7,15 @@
 #include "base/range.hpp"
 #include "conv/block.hpp"
 #include "fastconv/conv.hpp"
-#include "kernels/conv.hpp"
 
 namespace fastconv {
 
 constexpr int64_t kDotPixels = 1024;  // of dy's rows that stay in the L1 cache for dots with all channels and taps
 constexpr int64_t kOuterPanelBytes = 32 << 10;  // transposed dy, in the L1 cache
 
-// What there is to know of the kernels without knowing the type of an element.
-struct WeightMachine {
-  int64_t lanes, item;
-  bool fills_by_three;  // the largest tile of dots is one of three taps
-};
-template <class T>
-WeightMachine weight_machine() {
-  const ConvKernelsOf<T>& k = conv_kernels<T>();
-  return {k.lanes, sizeof(T), k.dot[3][2] != nullptr};
-}
-
-struct WeightPlan : WeightMachine {
+struct WeightPlan {
   // `turned`: dw is transposed.
-  WeightPlan(const ConvProblem& problem, const WeightMachine& machine, bool turned_);
+  WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_);
 
   // What one task sums: in each group of g, output channels o times channels c (both within the group).
   struct Task {
@@ -51,6 +39,7 @@ struct WeightPlan : WeightMachine {
   double copying = 0;
 
   const ConvProblem p;
+  const int64_t lanes, item;
   AxisMap axis[3];          // as dots pack them: behind every output one entry a tap, or fewer if taps share them
   AxisMap plane[3];         // all coordinates from the first that is read to the last
   int64_t oc, ic;           // of a group

@@ -20,7 +20,7 @@ template <class T>
 class WeightSum : public WeightPlan {
  public:
   WeightSum(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_, bool turned_ = false)
-      : WeightPlan(problem, weight_machine<T>(), turned_), dy(dy_), x(x_), dw(dw_) {}
+      : WeightPlan(problem, conv_kernels<T>().lanes, sizeof(T), turned_), dy(dy_), x(x_), dw(dw_) {}
 
   void run() const;
   void describe(ConvPlan& plan) const;

@@ -568,7 +568,7 @@ constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
   constexpr bool rows = is_power_of_two(MR) || (MR == kMaxDotRows && FASTCONV_VEC_REGISTERS == 32),
-                 full = MR == 4 && NT == 3 && kMostSums == MR * NT;
+                 full = MR == 4 && NT == 3 && kMostSums == MR * NT && sizeof(T) == 4;
   if constexpr ((rows && is_power_of_two(NT) && MR * NT <= kMostSums) || full) return dot<T, MR, NT>;
   else return nullptr;
 }

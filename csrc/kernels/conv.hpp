@@ -191,7 +191,9 @@ struct ConvKernelsOf {
   void (*tiny)(const TinyConv<T>&);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 
-  // Taps of the widest tile of dot products, of n at most.
+  // Whether tiles of dot products of four rows and three taps are the largest.
+  bool has_three_taps() const { return dot[3][2] != nullptr; }
+  // Taps of the widest one, of n at most.
   int64_t dot_taps(int64_t rows, int64_t n) const {
     n = n < kMaxVectors ? n : kMaxVectors;
     while (!dot[rows - 1][n - 1]) --n;

@@ -49,7 +49,7 @@ FASTCONV_INLINE void pack_spaced(const PackLine* line, const PackLine* end, cons
     }
 #endif
 #if defined(__AVX2__)
-    store_part(d + whole, load_spaced<T, S>(s + S * whole, S * (left - 1) + 1), left);
+    store_some(d + whole, load_spaced<T, S>(s + S * whole, S * (left - 1) + 1), left, d + n);
 #else
     for (int64_t j = whole; j < n; ++j) d[j] = s[S * j];
 #endif
