@@ -35,9 +35,16 @@ IMAGES = [
     Case((4, 6, 5), (2, 3, 3), padding=1, ic=2, oc=5, batch=6),
     Case((18, 18), (3, 3), padding=1, ic=4, oc=6, groups=2, batch=9),
 ]
+# Tiles of three rows or taps; rows that are whole vectors; lines of weights shorter than a square.
+TILES = [
+    *[Case((11, 20), (3, 3), padding=1, ic=ic, oc=oc, batch=2) for ic in (1, 3) for oc in (3, 8, 12, 18)],
+    *[Case((15, 21), (5, 5), ic=1, oc=oc, batch=3) for oc in (4, 16)],
+    *[Case((6, w), (3, 3), padding=1, ic=3, oc=oc, batch=2) for w in (16, 32, 48, 64) for oc in (16, 32, 35)],
+    *[Case((9, 10), (1, k), padding=(0, k // 2), ic=ic, oc=9) for k in (3, 4, 5, 7) for ic in (8, 16, 23)],
+]
 
 
-@pytest.mark.parametrize("case", [*STRIDES, *ROWS, *IMAGES], ids=str)
+@pytest.mark.parametrize("case", [*STRIDES, *ROWS, *IMAGES, *TILES], ids=str)
 def test_exact(case: Case, dtype: Any) -> None:
     x, w, b, g = case.data(dtype)
     assert_exact(case.forward(x, w, b, algorithm="direct"), case.expected_output(x, w, b), dtype)
@@ -85,3 +92,15 @@ def test_results_larger_than_caches() -> None:
         assert_same_bits(memory[begin : begin + y.size].reshape(y.shape), y)
         assert (memory[:begin] == 7).all() and (memory[begin + y.size :] == 7).all()
         memory[:] = 7
+
+
+def test_weight_gradient_plan() -> None:
+    isa, *kernels = (
+        fc.explain(x, w, direction="grad_weight")[key]
+        for x, w, key in (
+            ((1, 1, 28, 28), (32, 1, 3, 3), "isa"),
+            ((64, 1, 28, 28), (32, 1, 3, 3), "kernel"),
+            ((1, 3, 224, 224), (64, 3, 3, 3), "kernel"),
+        )
+    )
+    assert isa not in ("v3", "v4") or kernels == ["dots", "outer"]

@@ -26,6 +26,11 @@ CASES = [
     Case((5, 13), (2, 3), padding=1, dilation=2, ic=50, oc=5),
     Case((3, 3, 7), (2, 1, 3), padding=(1, 0, 1), ic=50, oc=10, batch=2),
     Case((65,), (3,), padding=1, ic=100, oc=1, batch=2),
+    *[
+        Case(size, (1, 7), padding=(0, 3), ic=40, oc=25, batch=n)
+        for size in ((7, 7), (8, 8), (6, 5))
+        for n in (1, 2, 17)
+    ],
 ]
 
 
@@ -68,3 +73,17 @@ def test_weights_across_cache_lines(dtype: Any, ic: int, oc: int, size: int) -> 
         shifted[...] = integers(np.random.default_rng(7), (oc, ic, 1, 1), dtype)
         want = np.einsum("noyx,oc->ncyx", g, shifted[:, :, 0, 0]) if want is None else want
         assert_exact(fc.conv2d_grad_input(g, shifted, (2, ic, size, size)), want, dtype)
+
+
+@pytest.mark.parametrize("size", [6, 7, 8])
+def test_wide_kernels_of_small_images(dtype: Any, size: int) -> None:
+    """Whose weights may be packed for columns: that looks at one image alone."""
+    x, w = random((17, 70, size, size), dtype), random((48, 70, 1, 7), dtype)
+    y = fc.conv2d(x, w, padding=(0, 3))
+    for n in (0, 16):
+        assert_same_bits(fc.conv2d(x[n], w, padding=(0, 3)), y[n])
+
+
+def test_columns_of_small_images() -> None:
+    plan = fc.explain((1, 64, 8, 8), (96, 64, 1, 7), padding=(0, 3))
+    assert plan["isa"] not in ("v3", "v4") or plan["kernel"] == "packed columns"

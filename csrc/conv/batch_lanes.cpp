@@ -257,6 +257,26 @@ bool applies(const GatherSum<T>& s) {
          s.rows * s.a_row <= INT32_MAX && output_parts(s) <= (s.taps() > 1 ? kMostParts : 1);
 }
 
+// The register tile that takes least time for all stretches of an image's rows, or for any number of those of `line`.
+void choose_tile(const AxisMap& h, bool line, int64_t rows, int accumulators, int widest, BatchPlan& plan) {
+  const Vector<Stretch> down = stretches(h, 2);
+  double best = -1;
+  for (int nr = 1; nr <= widest; ++nr) {
+    const int64_t tiles = ceil_div(rows, std::min(kMaxRows, accumulators / nr)), mr = ceil_div(rows, tiles);
+    double cost = 0;
+    for (const Stretch& d : down) {
+      const int64_t all = line ? kMaxVectors * nr : d.count, parts = ceil_div(all, nr);
+      cost += static_cast<double>((d.end - d.begin) * parts * d.count) / static_cast<double>(all) *
+              tile_cycles(static_cast<double>(mr), static_cast<double>(all) / static_cast<double>(parts));
+    }
+    cost *= static_cast<double>(tiles);
+    if (best >= 0 && cost >= best) continue;
+    best = cost;
+    plan.mr = static_cast<int>(mr);
+    plan.nr = nr;
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -264,9 +284,9 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   BatchPlan plan;
   if (!applies(s)) return plan;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  const int64_t vectors = ceil_div(s.images, kernels.lanes), tiles = ceil_div(s.rows, kernels.rows);
-  plan.mr = static_cast<int>(ceil_div(s.rows, tiles));
-  plan.nr = std::min<int>(kernels.vectors, kernels.accumulators / plan.mr);
+  const int64_t vectors = ceil_div(s.images, kernels.lanes);
+  choose_tile(s.axis[1], is_line(s), s.rows, kernels.accumulators, kernels.vectors, plan);
+  const int64_t tiles = ceil_div(s.rows, plan.mr);
   if (is_line(s)) plan.together = ceil_div(vectors, ceil_div(vectors, plan.nr));
   plan.channels =
       std::min(s.channels, kInputBytes / static_cast<int64_t>(sizeof(T)) / InputLayout<T>(s, plan.together).channel);

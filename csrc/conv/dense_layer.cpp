@@ -69,21 +69,24 @@ class DenseLayer {
   void add(Range images, Range rows, Range terms, T* room, T* sums) const {
     DotTile<T> t{};
     int32_t offsets[kTile];
-    t.boff = offsets;
     t.rows = 1;
     t.pixels = terms.size();
     t.accumulate = terms.begin > 0;
     t.ldc = rows.size() * kernels_.lanes;
     const T* x = x_.find(images.begin, images.size(), terms, room, t.lda);
     for (int64_t r = rows.begin, wide, step; r < rows.end; r += wide) {
-      wide = power_of_two_within(std::min(kTile, rows.end - r));
+      wide = kernels_.dot_taps(power_of_two_within(std::min(kTile, images.size())), rows.end - r);
       t.b = w_.find(r, wide, terms, room + cut_.images * cut_.step, step);
       for (int64_t i = 0; i < wide; ++i) offsets[i] = static_cast<int32_t>(i * step);
       for (int64_t n = 0, tall; n < images.size(); n += tall) {
-        tall = power_of_two_within(std::min({kTile, images.size() - n, kernels_.accumulators / wide}));
+        tall = power_of_two_within(std::min(kTile, images.size() - n));
         t.a = x + n * t.lda;
-        t.c = sums + (n * rows.size() + r - rows.begin) * kernels_.lanes;
-        kernels_.dot[tall - 1][wide - 1](t);
+        for (int64_t i = 0, some; i < wide; i += some) {
+          some = kernels_.dot_taps(tall, wide - i);
+          t.boff = offsets + i;
+          t.c = sums + (n * rows.size() + r + i - rows.begin) * kernels_.lanes;
+          kernels_.dot[tall - 1][some - 1](t);
+        }
       }
     }
   }

@@ -29,7 +29,7 @@ constexpr int64_t kFewRows = 2;             // of a group, for which its channel
 
 // Measured against the packed tiles: few products of channels, or one channel of a small image.
 bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool squares, bool many_registers,
-                   bool single) {
+                   bool full_dots, bool single) {
   constexpr int64_t kFewChannels = 4, kSeveralRows = 4, kSomeRows = 8, kMoreRows = 16, kTinyImage = 64,
                     kOwnKernel = 400, kSmallImage = 1024, kPairs = 16, kManyTaps = 25;
   if (p.axis[1].out < 2) return false;
@@ -40,7 +40,7 @@ bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool sq
     if (rows <= kFewRows && (p.taps() < kManyTaps || p.out_pixels() > kSmallImage)) return true;
   }
   if (p.axis[1].k < 2) return rows == 1 && channels == 1 && p.axis[1].out > 8 && p.out_pixels() > kSmallImage;
-  if (many_registers && p.groups == 1 && !squares && rows >= kSeveralRows) return false;  // dots, six rows at a time
+  if (full_dots && p.groups == 1 && !squares && rows >= kSeveralRows) return false;
   if (squares && channels > 1 && rows > 1 && p.out_pixels() <= kTinyImage) return false;
   if (squares && channels <= kSomeRows && rows <= kSomeRows && p.out_pixels() > kOwnKernel) return true;
   return (channels <= kFewChannels && rows <= kSomeRows) ||
@@ -256,10 +256,11 @@ bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   const ConvAxis& d = p.axis[0];
   if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
+  const bool six = conv_kernels<T>().dot[kMaxDotRows - 1][0],
+             full = six || (conv_kernels<T>().has_three_taps() && rows % 4 == 0);
   if (depth > kMostDepth || rows * depth > 16 * kMostDepth) return false;
   return algorithm == Algorithm::depthwise || use_lanes<T>(p, Direction::backward_weight, algorithm) ||
-         gradient_pays(channels, rows, p, has_square_gradient<T>(p), conv_kernels<T>().dot[kMaxDotRows - 1][0],
-                       sizeof(T) == sizeof(float));
+         gradient_pays(channels, rows, p, has_square_gradient<T>(p), six, full, sizeof(T) == sizeof(float));
 }
 
 template <class T>

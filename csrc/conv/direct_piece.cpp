@@ -58,9 +58,10 @@ void DirectPiece<T>::start_taps(int64_t tap_box) {
   cut_taps();
   channels_at_once_ = sum_.channels = c_.rows.channels;
   const bool all = tap_boxes() == 1;
-  if (all && has_tail()) weights_ = Weights::in_place;
+  const bool columns = prefers_columns();
+  if (all && !columns && has_tail()) weights_ = Weights::in_place;
   else if (all && takes_batch_lanes()) return;
-  else if (better_in_place(sum_, c_.rows, taps_)) weights_ = Weights::in_place;
+  else if (!columns && better_in_place(sum_, c_.rows, taps_)) weights_ = Weights::in_place;
   else if (all && takes_ready()) return;
   else weights_ = Weights::packed;
   if (weights_ == Weights::in_place) read_in_place(sum_, c_.rows, taps_);
@@ -87,6 +88,19 @@ bool DirectPiece<T>::next() {
   if (channel < c_.rows.channels) return start_channels(channel), true;
   if (tap_box_ + 1 < tap_boxes()) return start_taps(tap_box_ + 1), true;
   return false;
+}
+
+// Columns, of packed weights, rather than a tail or weights in place. Looks at one image alone.
+template <class T>
+bool DirectPiece<T>::prefers_columns() {
+  if (c_.rows.transposed || taps_.t[2].size() < 2) return false;
+  const int64_t images = sum_.images;
+  sum_.images = 1;
+  if (!sum_.accumulate && tap_boxes() == 1) sum_.tail = tail_pixels(sum_);
+  const bool prefers = (sum_.tail || better_in_place(sum_, c_.rows, taps_)) && columns_repay_packing(sum_);
+  sum_.images = images;
+  sum_.tail = 0;
+  return prefers;
 }
 
 // Looks at one image alone: such sums have bits of their own.

@@ -29,6 +29,7 @@ class DirectPiece {
   ConvPlan describe_part() const;
 
   void cut_taps();
+  bool prefers_columns();
   bool has_tail();
   bool takes_batch_lanes();
   bool takes_ready();

@@ -22,6 +22,8 @@ constexpr int64_t kManyRows = sizeof(T) == 8 ? 64
 constexpr double kStoreCost = 0.6;                  // cycles to transpose an output of a columns tile
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
+constexpr double kInPlace = 1.22;          // and, of small images, where rows are read in place,
+constexpr double kWeightCost = 0.5;        // unless they are packed: a weight
 constexpr int64_t kStreamed = 8;           // channels at a time of a large x of which a single tile of rows is made
 constexpr int64_t kStreamedPixels = 8192;  // long stretches of each
 constexpr int64_t kLeastBytes = 768;  // of a sum's terms at a time: more lines of x evict each other from the L1 cache
@@ -55,9 +57,9 @@ double edge_cost(const GatherSum<T>& s, int lanes) {
 
 // Layouts trade entries to pack against vectors to multiply: an expanded axis is packed once a tap, but has no gaps.
 template <class T>
-double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan) {
+double choose_layout(const GatherSum<T>& s, int lanes, GatherPlan& plan) {
   const int64_t n[3] = {s.axis[0].outputs, s.axis[1].outputs, s.axis[2].outputs};
-  const double row_tiles = static_cast<double>(ceil_div(s.rows, mr) * mr);
+  const double rows = static_cast<double>(s.rows);
   LayoutSize sizes[3][2];
   for (int i = 0; i < 3; ++i)
     for (bool expand : {false, true}) sizes[i][expand] = layout_size(s.axis[i], n[i], expand);
@@ -80,8 +82,8 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
       all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
     // Rows that follow one another end within a vector once an image.
     const bool joined = l[2].width == n[2] && s.channels * s.taps() <= kOnePass;
-    const double cost = s.groups * all * s.channels * s.taps() * row_tiles / 2 + pack_cost(s, l, lanes) +
-                        (joined ? 0 : edge_cost(s, lanes));
+    const double cost =
+        s.groups * all * s.channels * s.taps() * rows / 2 + pack_cost(s, l, lanes) + (joined ? 0 : edge_cost(s, lanes));
     if (best < 0 || cost < best * 0.98) {
       best = cost;
       std::copy(expand, expand + 3, plan.expand);
@@ -90,21 +92,32 @@ double choose_layout(const GatherSum<T>& s, int lanes, int mr, GatherPlan& plan)
   return best;
 }
 
-// The register tile for `rows` rows and `vectors` vectors of pixels: the one whose multiply-adds or loads, whichever
-// take longer, add up to least over all tiles. Of `fixed` rows, unless that is 0.
+// Rows of y that begin and end with a vector but do not follow one another in the layout, each a call of a tile's: how
+// many, or 0.
 template <class T>
-void choose_tile(int64_t rows, double vectors, int64_t fixed, GatherPlan& plan) {
+double runs_apart(const GatherSum<T>& s) {
+  const int64_t width = s.axis[2].outputs;
+  const bool apart = width % conv_kernels<T>().lanes == 0 && layout_size(s.axis[2], width, false).width != width;
+  return apart ? static_cast<double>(s.images * s.axis[0].outputs * s.axis[1].outputs) : 0;
+}
+
+// The register tile for `rows` rows and all vectors of pixels that takes least time. Of `fixed` rows, unless that is 0.
+template <class T>
+void choose_tile(const GatherSum<T>& s, int64_t fixed, GatherPlan& plan) {
+  constexpr double kCall = 100;  // cycles, with which lines of x come from the L2 cache again
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const double pixels = static_cast<double>(s.images) * (s.plane() - s.tail), apart = s.tail ? 0 : runs_apart(s),
+               runs = std::max(1.0, apart), vectors = std::ceil(pixels / runs / kernels.lanes),
+               call = apart > 0 ? kCall / static_cast<double>(s.channels * s.taps()) : 0;
   double best = -1;
   for (int nr = 1; nr <= kernels.vectors; ++nr) {
     const int most = std::min({kMaxRows, kernels.tallest, kernels.accumulators / nr});
     if (most < std::max<int64_t>(1, fixed)) break;
-    const int64_t tiles = ceil_div(rows, fixed ? fixed : most), mr = ceil_div(rows, tiles);
+    const int64_t tiles = ceil_div(s.rows, fixed ? fixed : most), mr = ceil_div(s.rows, tiles);
     // Panels share the vectors out evenly, so their number costs loads of `a`, not idle vectors.
-    const double panels = std::ceil(vectors / nr), height = static_cast<double>(mr);
-    const double multiply = vectors * height / 2 + 0.3 * panels, loads = (panels * (height + 2) + 1.6 * vectors) / 2;
-    const double chain = 4 * panels;  // latency of one accumulator
-    const double cost = static_cast<double>(tiles) * (std::max({multiply, loads, chain}) + 0.05 * loads);
+    const double panels = std::ceil(vectors / nr), all = static_cast<double>(tiles),
+                 height = apart > 0 ? static_cast<double>(s.rows) / all : static_cast<double>(mr);
+    const double cost = all * runs * (panels * tile_cycles(height, vectors / panels) + call);
     if (best < 0 || cost < best) {
       best = cost;
       plan.mr = static_cast<int>(mr);
@@ -155,20 +168,31 @@ int64_t whole_lines(const GatherSum<T>& s, const GatherPlan& plan) {
   return joined && !plan.columns && plan.threads == 1 && lines <= plan.extent[1] ? lines : 1;
 }
 
-// The tile and the layout, and whether vectors are pixels or channels of y.
+// Vectors along pixels: the tile and the layout.
 template <class T>
-GatherPlan choose_kernel(const GatherSum<T>& s) {
-  const int lanes = conv_kernels<T>().lanes;
-  GatherPlan pixels, columns;
-  const double outputs = static_cast<double>(s.images) * (s.plane() - s.tail);
+GatherPlan choose_pixels(const GatherSum<T>& s) {
+  GatherPlan plan;
   // With a tail full tiles, which take its pixels along.
-  choose_tile<T>(s.rows, std::ceil(outputs / lanes), s.tail ? conv_kernels<T>().rows : s.packed_rows, pixels);
-  pixels.cost = choose_layout(s, lanes, pixels.mr, pixels);
-  if (s.tail || !columns_apply(s) || s.rows < lanes / 2) return pixels;
+  choose_tile(s, s.tail ? conv_kernels<T>().rows : s.packed_rows, plan);
+  plan.cost = choose_layout(s, conv_kernels<T>().lanes, plan);
+  return plan;
+}
+// Or along channels of y.
+template <class T>
+GatherPlan choose_columns(const GatherSum<T>& s) {
+  const double outputs = static_cast<double>(s.images * s.plane());
+  GatherPlan plan;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
-  columns.cost = choose_columns(s, columns) + pack_cost(s, l, lanes) +
-                 kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  plan.cost = choose_columns(s, plan) + pack_cost(s, l, conv_kernels<T>().lanes) +
+              kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  return plan;
+}
+template <class T>
+GatherPlan choose_kernel(const GatherSum<T>& s) {
+  const GatherPlan pixels = choose_pixels(s);
+  if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
+  const GatherPlan columns = choose_columns(s);
   return s.only_columns || columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : kPixelTiles) ? columns : pixels;
 }
 
@@ -284,6 +308,20 @@ int64_t workspace_bytes(const GatherSum<T>& s, const GatherPlan& plan) {
 }  // namespace
 
 template <class T>
+bool columns_repay_packing(const GatherSum<T>& s) {
+  const GatherPlan pixels = choose_pixels(s);
+  if (s.rows < conv_kernels<T>().lanes) return false;
+  const double weights = static_cast<double>(s.groups * s.rows) * static_cast<double>(s.channels * s.taps());
+  return choose_columns(s).cost + kWeightCost * weights < kInPlace * pixels.cost;
+}
+
+double tile_cycles(double rows, double vectors) {
+  constexpr double kChain = 4;  // latency of a sum
+  const double multiply = rows * vectors / 2 + 0.3, loads = (rows + 2 + 1.6 * vectors) / 2;
+  return std::max({multiply, loads, kChain}) + 0.05 * loads;
+}
+
+template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s) {
   GatherPlan plan = choose_kernel(s);
   plan.threads = threads_for(2 * s.macs());
@@ -367,6 +405,7 @@ void run_pair(const GatherSum<T> (&s)[2], const GatherPlan (&plan)[2]) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                     \
+  template bool columns_repay_packing(const GatherSum<T>&);         \
   template GatherPlan plan_gather(const GatherSum<T>&);             \
   template void run_gather(const GatherSum<T>&, const GatherPlan&); \
   template bool plan_pair(GatherSum<T>(&)[2], GatherPlan(&)[2]);    \

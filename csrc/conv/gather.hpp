@@ -99,6 +99,13 @@ struct GatherPlan {
   }
 };
 
+// Cycles of a term of a register tile: multiply-adds or loads, whichever take longer.
+double tile_cycles(double rows, double vectors);
+
+// Whether rows of `a` that would be read in place are better packed for columns.
+template <class T>
+bool columns_repay_packing(const GatherSum<T>& s);
+
 // Both need at least one output.
 template <class T>
 GatherPlan plan_gather(const GatherSum<T>& s);

@@ -62,7 +62,8 @@ bool are_squares(const ConvProblem& p) {
 bool beats_tiles(const ConvProblem& p, const PatchMachine& m) {
   const int64_t ic = p.ic / p.groups, pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
   const double bytes = static_cast<double>(ic * m.size) * static_cast<double>(pixels);
-  if (ic <= kSquareChannels && are_squares(p)) return bytes * static_cast<double>(p.oc / p.groups) > kSquareBytes;
+  if (m.sums_squares && ic <= kSquareChannels && are_squares(p))
+    return bytes * static_cast<double>(p.oc / p.groups) > kSquareBytes;
   const double tiles = 1.15 + 3.5 / static_cast<double>(ic);
   if (p.axis[0].in == 1 && bytes * m.lanes <= kBatchBytes) return with_adding(p, 64) < tiles;
   return with_adding(p, m.lanes * m.size) * static_cast<double>(p.out_pixels()) < tiles * static_cast<double>(pixels);

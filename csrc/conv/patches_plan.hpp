@@ -9,6 +9,7 @@
 #include "conv/axis.hpp"
 #include "fastconv/conv.hpp"
 #include "kernels/conv.hpp"
+#include "kernels/depthwise_squares.hpp"
 
 namespace fastconv {
 
@@ -42,11 +43,12 @@ struct PatchPart {
 struct PatchMachine {
   int64_t size;
   int lanes, rows, vectors, accumulators;
+  bool sums_squares;  // of several channels, which needs many registers
 };
 template <class T>
 PatchMachine patch_machine() {
   const ConvKernelsOf<T>& k = conv_kernels<T>();
-  return {sizeof(T), k.lanes, k.rows, k.vectors, k.accumulators};
+  return {sizeof(T), k.lanes, k.rows, k.vectors, k.accumulators, square_kernels<T>().many_registers};
 }
 
 // Whether patches lie side by side.

@@ -83,7 +83,7 @@ void WeightRows<T>::pack(const TapBox& taps, int64_t channel0, int64_t channel_c
   };
   // The weights are read as they stand: row after row, or, transposed, some channels after some channels.
   const bool rows_first = std::abs(channel_stride()) <= std::abs(row_stride());
-  const int64_t step_c = rows_first ? channel_count : run ? 1 : kChannelsAPart;
+  const int64_t step_c = rows_first ? channel_count : kChannelsAPart;
   const int64_t parts = std::min<int64_t>(tiles, threads);  // as of plans that split rows
   parallel_tasks(groups * parts, threads, [&](int64_t task) {
     const Range own = part(tiles, parts, task % parts);

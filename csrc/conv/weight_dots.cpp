@@ -28,10 +28,9 @@ void WeightSum<T>::multiply_dots(DotTile<T> tile, const Task& t, bool joined, co
     tile.a = copied ? s.panel : dy_rows;
     if (copied) copy_rows(dy_rows, tall, height, n, s.panel);
     dy_rows += tall * dy.stride[1];
-    const int64_t most = kernels.dot[tall - 1][kMaxVectors - 1] ? kMaxVectors : kernels.accumulators / tall,
-                  ahead = (left > tall ? dy_rows : next) - tile.a;
+    const int64_t ahead = (left > tall ? dy_rows : next) - tile.a;
     for (int64_t u = 0, k = 0, wide; u < depth; u += wide, ++k, tile.c += wide * lanes) {
-      wide = power_of_two_within(std::min(most, depth - u));
+      wide = kernels.dot_taps(tall, depth - u);
       tile.boff = s.rows + u;
       tile.ahead = copied || k >= std::min(kDotsAhead, tall) ? 0 : ahead + k * dy.stride[1];
       kernels.dot[tall - 1][wide - 1](tile);

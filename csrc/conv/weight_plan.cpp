@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "conv/sum_parts.hpp"
+#include "kernels/conv.hpp"
 
 namespace fastconv {
 namespace {
@@ -13,6 +14,9 @@ constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
+
+// Cycles of a product of vectors of dots, and of one in tiles of three taps.
+constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55;
 
 }  // namespace
 
@@ -110,7 +114,9 @@ double WeightPlan::dots_cycles(double pixels, bool joined) const {
   const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
   const double residues = static_cast<double>(ic) * (steps - 1);
   const double copies = joined ? 10 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
-  return sums * (pixels / row * (0.65 * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels +
+  const bool three = item == sizeof(float) && conv_kernels<float>().has_three_taps();
+  const double product = three ? kDotProductOfThree : kDotProduct;
+  return sums * (pixels / row * (product * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels +
          copies;
 }
 

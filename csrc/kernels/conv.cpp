@@ -115,6 +115,28 @@ FASTCONV_INLINE void multiply_rows(const A& a, const Vec<T> (&b)[NV], Vec<T> (&a
   }
 }
 
+// The same where registers do not hold all vectors of b beside the sums, but the rows of `a` and one of them.
+template <int MR, int NV>
+constexpr bool kVectorByVector = MR<NV && MR * NV + NV + 1> FASTCONV_VEC_REGISTERS;
+template <class T, int MR, int M = 0, class A>
+FASTCONV_INLINE void splat_rows(const A& a, Vec<T> (&rows)[MR]) {
+  if constexpr (M < MR) {
+    rows[M] = splat<T>(a.template get<M>());
+    splat_rows<T, MR, M + 1>(a, rows);
+  }
+}
+template <class T, int MR, int NV, class A>
+FASTCONV_INLINE void multiply_vectors(const A& a, const T* b, int64_t step, Vec<T> (&acc)[MR][NV]) {
+  Vec<T> rows[MR];
+  splat_rows<T, MR>(a, rows);
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) {
+    const Vec<T> one = load(b + v * step);
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) acc[m][v] += rows[m] * one;
+  }
+}
+
 // One pointer that goes from row to row of c: addresses of all rows, kept for later, would spill.
 #define FASTCONV_ONE_BY_ONE(p) __asm__("" : "+r"(p))
 // A pointer that is not wanted for a while. GCC might keep it in a vector's register, from where it would come back
@@ -195,6 +217,7 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
 // Tiles of so few rows that memory may not keep up with them: others had no time to fetch all that they read ahead.
 template <int MR, int NV>
 constexpr bool kStreams = MR <= 4 && NV == kMaxVectors;
+constexpr int kVectorsOfLine = FASTCONV_VEC_BYTES < 64 ? 64 / FASTCONV_VEC_BYTES : 1;
 
 // acc += a * b over all k.
 template <bool Packed, class T, int MR, int NV>
@@ -211,27 +234,33 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
     if constexpr (!Packed) __asm__("" : "+r"(b));
     if constexpr (kStreams<MR, NV>) {
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) __builtin_prefetch(ahead + *off + v * kLanes<T>);
+      for (int v = 0; v < NV; v += kVectorsOfLine) __builtin_prefetch(ahead + *off + v * kLanes<T>);
     } else {
       __builtin_prefetch(Packed ? ahead + *off : b + b_ahead);
     }
     if constexpr (Packed && NV == kKeptVectors)
       if (kept) b = kept, kept += NV * kLanes<T>;
-    Vec<T> bv[NV];
+    [[maybe_unused]] Vec<T> bv[NV];
+    if constexpr (!kVectorByVector<MR, NV>) {
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
+      for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
+    }
+    const auto multiply = [&](const auto& rows) FASTCONV_LAMBDA {
+      if constexpr (kVectorByVector<MR, NV>) multiply_vectors<T, MR, NV>(rows, b, kLanes<T>, acc);
+      else multiply_rows<T, MR, NV>(rows, bv, acc);
+    };
     if constexpr (Packed && NV == kKeptVectors)
       if (keep) {
 #pragma GCC unroll 8
         for (int v = 0; v < NV; ++v, keep += kLanes<T>) store(keep, bv[v]);
       }
     if constexpr (Packed) {
-      multiply_rows<T, MR, NV>(PackedRow<T>{a}, bv, acc);
+      multiply(PackedRow<T>{a});
       a += MR;
     } else {
       const T* row = a + *aoff++;
       __asm__("" : "+r"(row));  // one pointer and displacements, not an index for each vector
-      multiply_rows<T, MR, NV>(RowPointers<T>(row, t.lda), bv, acc);
+      multiply(RowPointers<T>(row, t.lda));
     }
   }
 }
@@ -322,7 +351,8 @@ void columns_tile(const TileRun<T>& t) {
       for (int v = 0; v < NV; ++v) store(keep + v * VL, av[v]);
       keep += NV * VL;
     }
-    multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
+    if constexpr (kVectorByVector<MR, NV>) multiply_vectors<T, MR, NV>(PackedRow<T>{base + *off}, a, vector, acc);
+    else multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
   }
   end_tile<T, MR, NV>(t, t.c, t.ldc, acc);
 }
@@ -388,15 +418,30 @@ FASTCONV_INLINE void add_dots(const T* a, int64_t lda, const T* b, const int64_t
                               Vec<T> (&acc)[MR][NT]) {
   const LaneRange<T> some(0, lanes);
   const auto part = [&some](const T* p) FASTCONV_LAMBDA { return kAll ? load(p) : load_lanes(p, some); };
-  Vec<T> av[MR];
-#pragma GCC unroll 8
-  for (int m = 0; m < MR; ++m) av[m] = part(a + m * lda);
-#pragma GCC unroll 8
-  for (int n = 0; n < NT; ++n) {
+  const auto ahead = [b, &off](int n) FASTCONV_LAMBDA {
     if (kAll && n == 0) __builtin_prefetch(reinterpret_cast<const char*>(b + off[0]) + kAheadBytes);
-    const Vec<T> bv = part(b + off[n]);
+  };
+  if constexpr (MR * NT + MR + 1 > FASTCONV_VEC_REGISTERS) {  // those of b wait in registers, which are fewer
+    Vec<T> bv[NT];
 #pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
+    for (int n = 0; n < NT; ++n) ahead(n), bv[n] = part(b + off[n]);
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) {
+      const Vec<T> av = part(a + m * lda);
+#pragma GCC unroll 8
+      for (int n = 0; n < NT; ++n) acc[m][n] += av * bv[n];
+    }
+  } else {
+    Vec<T> av[MR];
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) av[m] = part(a + m * lda);
+#pragma GCC unroll 8
+    for (int n = 0; n < NT; ++n) {
+      ahead(n);
+      const Vec<T> bv = part(b + off[n]);
+#pragma GCC unroll 8
+      for (int m = 0; m < MR; ++m) acc[m][n] += av[m] * bv;
+    }
   }
 }
 
@@ -412,14 +457,15 @@ void dot(const DotTile<T>& t) {
   const int64_t lda = t.lda;
   for (int64_t r = 0; r < t.rows; ++r, a_row += t.a_row, b_row += t.b_row) {
     const T *a = a_row, *b = b_row;
-    for (int64_t left = t.pixels; left > 0; left -= VL, a += VL, b += VL) {
+    int64_t left = t.pixels;
+    for (; left >= VL; left -= VL, a += VL, b += VL) {
       FASTCONV_ONE_BY_ONE(a);
       FASTCONV_ONE_BY_ONE(b);
       __builtin_prefetch(a + t.ahead);
       if (MR > kDotsAhead) __builtin_prefetch(a + kDotsAhead * lda + t.ahead);
-      if (left >= VL) add_dots<true, T, MR, NT>(a, lda, b, off, VL, acc);
-      else add_dots<false, T, MR, NT>(a, lda, b, off, left, acc);
+      add_dots<true, T, MR, NT>(a, lda, b, off, VL, acc);
     }
+    if (left > 0) add_dots<false, T, MR, NT>(a, lda, b, off, left, acc);
   }
   store_sums<T, MR, NT>(t.c, t.ldc, acc);
 }
@@ -521,8 +567,9 @@ constexpr auto outer_entry() -> void (*)(const OuterTile<T>&) {
 }
 template <class T, int MR, int NT>
 constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
-  constexpr bool rows = is_power_of_two(MR) || (MR == kMaxDotRows && FASTCONV_VEC_REGISTERS == 32);
-  if constexpr (rows && is_power_of_two(NT) && MR * NT <= kMostSums) return dot<T, MR, NT>;
+  constexpr bool rows = is_power_of_two(MR) || (MR == kMaxDotRows && FASTCONV_VEC_REGISTERS == 32),
+                 full = MR == 4 && NT == 3 && kMostSums == MR * NT && sizeof(T) == 4;
+  if constexpr ((rows && is_power_of_two(NT) && MR * NT <= kMostSums) || full) return dot<T, MR, NT>;
   else return nullptr;
 }
 

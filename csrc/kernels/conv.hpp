@@ -175,7 +175,7 @@ struct ConvKernelsOf {
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kImageRows][2])(const RowsTile<T>&);  // [rows of the image - 1, powers of two][NV - 1]
   void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
-  // [MR - 1][taps - 1], powers of two, and the most rows where registers are many
+  // [MR - 1][taps - 1], powers of two, and what fills the registers: the most rows where they are many, else three taps
   void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);
   void (*pack)(const PackChannel<T>&);
   void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...
@@ -191,6 +191,15 @@ struct ConvKernelsOf {
   void (*add_lines)(const LinesSum<T>&);
   void (*tiny)(const TinyConv<T>&);
   T (*sum)(const T* src, int64_t stride, int64_t n);
+
+  // Whether tiles of dot products of four rows and three taps are the largest.
+  bool has_three_taps() const { return dot[3][2] != nullptr; }
+  // Taps of the widest one, of n at most.
+  int64_t dot_taps(int64_t rows, int64_t n) const {
+    n = n < kMaxVectors ? n : kMaxVectors;
+    while (!dot[rows - 1][n - 1]) --n;
+    return n;
+  }
 };
 
 struct ConvKernels {

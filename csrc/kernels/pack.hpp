@@ -2,6 +2,7 @@
 // of which the lanes that are not wanted are left out.
 #pragma once
 #include "kernels/conv.hpp"
+#include "kernels/edges.hpp"
 #include "kernels/masked.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/transpose.hpp"
@@ -39,12 +40,18 @@ FASTCONV_INLINE void pack_spaced(const PackLine* line, const PackLine* end, cons
     const T* s = src + line->src;
     for (int64_t j = 0; S > 1 && ahead && j < S * n; j += kLine) __builtin_prefetch(s + ahead + j);
     for (int64_t j = 0; j < whole; j += VL) store(d + j, load_spaced<T, S>(s + S * j));
+    if (left == 0) continue;
+#if !defined(__AVX512F__)  // others are slow to write parts of vectors
+    if constexpr (S == 1) {
+      if (whole) store(d + n - VL, load(s + n - VL));
+      else copy_first(d, s, n);
+      continue;
+    }
+#endif
 #if defined(__AVX2__)
-    if (left) store_lanes(d + whole, load_spaced<T, S>(s + S * whole, S * (left - 1) + 1), LaneRange<T>(0, left));
+    store_some(d + whole, load_spaced<T, S>(s + S * whole, S * (left - 1) + 1), left, d + n);
 #else
-    if (S == 1) copy_first(d + whole, s + whole, left);
-    else
-      for (int64_t j = whole; j < n; ++j) d[j] = s[S * j];
+    for (int64_t j = whole; j < n; ++j) d[j] = s[S * j];
 #endif
   }
 }

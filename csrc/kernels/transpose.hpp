@@ -29,11 +29,14 @@ struct Square {
       round<S / 2>(r);
     }
   }
-  // The first `rows` rows of the result.
-  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows = N) {
+  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds) {
+    transpose(dst, ldd, src, lds, src + (N - 1) * lds, N);
+  }
+  // The first `rows` rows of the result, of which the last column is at `last`.
+  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds, const T* last, int64_t rows) {
     row r[N];
 #pragma GCC unroll 16
-    for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(src + i * lds);
+    for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(i + 1 < N ? src + i * lds : last);
     round<N / 2>(r);
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i)
@@ -112,14 +115,18 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     transpose_squares<Large>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (pixel_stride == 1 && pixels >= Small::N && channels >= Small::N) {
     transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);
-  } else if (pixel_stride == 1 && pixels > 2 && pixels < Small::N && channels > Small::N &&
+  } else if (pixel_stride == 1 && pixels > 2 && pixels < Small::N && channels >= Small::N &&
              channel_stride + pixels >= Small::N) {
     // Squares wider than the lines read into the next one; the last line has none.
-    for (int64_t c = 0; c < channels - 1; c += Small::N) {
-      const int64_t at = c < channels - 1 - Small::N ? c : channels - 1 - Small::N;
-      Small::transpose(dst + at, ldd, src + at * channel_stride, channel_stride, pixels);
+    T last[Small::N] = {};
+    for (int64_t p = 0; p < pixels; ++p) last[p] = src[(channels - 1) * channel_stride + p];
+    for (int64_t c = 0; c < channels; c += Small::N) {
+      const int64_t at = c < channels - Small::N ? c : channels - Small::N;
+      const T* from = src + at * channel_stride;
+      const bool ends = at == channels - Small::N;
+      Small::transpose(dst + at, ldd, from, channel_stride, ends ? last : from + (Small::N - 1) * channel_stride,
+                       pixels);
     }
-    for (int64_t p = 0; p < pixels; ++p) dst[p * ldd + channels - 1] = src[(channels - 1) * channel_stride + p];
   } else if (channel_stride == 1) {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];
