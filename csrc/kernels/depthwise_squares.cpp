@@ -2,6 +2,7 @@
 #include "kernels/depthwise_squares.hpp"
 
 #include "kernels/depthwise_squares_dots.hpp"
+#include "kernels/depthwise_squares_few.hpp"
 #include "kernels/depthwise_squares_larger.hpp"
 #include "kernels/depthwise_squares_small.hpp"
 #include "kernels/depthwise_squares_spread.hpp"
@@ -15,7 +16,7 @@ namespace {
 template <class T>
 constexpr SquareKernelsOf<T> make_kernels() {
 #if defined(__AVX2__)
-  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>, rows<T, 2>}, {}, {}, {nullptr, dots<T, 2>}, nullptr, spread<T>};
+  SquareKernelsOf<T> k{kMovesLanes, {kMovesLanes ? rows<T, 1> : rows_of_few<T>, rows<T, 2>}, {}, {}, {nullptr, dots<T, 2>}, nullptr, spread<T>};
   if constexpr (kMovesLanes) k.dots[0] = dots<T, 1>;
   if constexpr (kMovesLanes && sizeof(T) == 4) {
     k.small[0] = small_rows<T, 3>, k.small[1] = small_rows<T, 5>, k.small[2] = small_rows<T, 7>;
