@@ -187,7 +187,7 @@ bool folds_squares(const ConvProblem& p) {
   const auto suits = [](const ConvAxis& a) {
     return a.k == 3 && a.stride == 1 && a.dilation == 1 && a.pad_before == 1 && a.pad_after == 1 && a.in > 1;
   };
-  return square_kernels<T>().many_registers && is_plane(p.axis[0]) && suits(p.axis[1]) && suits(p.axis[2]);
+  return square_kernels<T>().rows[0] && is_plane(p.axis[0]) && suits(p.axis[1]) && suits(p.axis[2]);
 }
 
 AxisFold fold_of(const ConvAxis& a) {

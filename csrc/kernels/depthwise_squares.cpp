@@ -2,6 +2,7 @@
 #include "kernels/depthwise_squares.hpp"
 
 #include "kernels/depthwise_squares_dots.hpp"
+#include "kernels/depthwise_squares_few.hpp"
 #include "kernels/depthwise_squares_larger.hpp"
 #include "kernels/depthwise_squares_plain.hpp"
 #include "kernels/depthwise_squares_small.hpp"
@@ -16,7 +17,7 @@ namespace {
 template <class T>
 constexpr SquareKernelsOf<T> make_kernels() {
 #if defined(__AVX2__)
-  SquareKernelsOf<T> k{kMovesLanes, {rows<T, 1>}, {}, {}, {}, nullptr, nullptr};
+  SquareKernelsOf<T> k{kMovesLanes, {kMovesLanes ? rows<T, 1> : rows_of_few<T>}, {}, {}, {}, nullptr, nullptr};
   if constexpr (kMovesLanes) {
     k.rows[1] = rows<T, 2>, k.dots[0] = dots<T, 1>, k.dots[1] = dots<T, 2>, k.spread = spread<T>;
     k.larger[0] = larger_rows<T, 5>;

@@ -1,6 +1,7 @@
-// Contracts of the kernels for squares of three by three neighbouring taps at a stride of one, on rungs of many
-// registers: a line of the image is loaded once, its lanes are moved for the taps beside the middle one, and it meets
-// the three rows of outputs it belongs to, whose sums wait in registers. Nothing is packed, whatever the padding.
+// Contracts of the kernels for squares of three by three neighbouring taps at a stride of one. With many registers a
+// line of the image is loaded once, its lanes are moved for the taps beside the middle one, and it meets the three rows
+// of outputs it belongs to, whose sums wait in registers; with few, lines are loaded for each tap, for some rows of
+// outputs at a time. Nothing is packed, whatever the padding.
 #pragma once
 #include <cstdint>
 
@@ -88,7 +89,7 @@ struct SquareSpread {
 
 template <class T>
 struct SquareKernelsOf {
-  bool many_registers;                      // the others are null where they are few, and nothing is folded
+  bool many_registers;                      // others than of three taps a side are null where they are few
   void (*rows[2])(const SquareRows<T>&);    // at a stride of one and of two
   void (*larger[2])(const SquareRows<T>&);  // of five and of seven taps, float64: of five
   // Of three, five and seven taps, of images that are as large as their outputs and nothing but zeros around them: up

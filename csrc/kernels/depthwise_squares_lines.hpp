@@ -43,6 +43,21 @@ FASTCONV_INLINE void next_plane(SquareRows<T>& b) {
   b.bias += b.bias ? 1 : 0;
 }
 
+// f(one) for each channel of each plane.
+template <class T, class F>
+FASTCONV_INLINE void for_each_channel(const SquareRows<T>& all, F f) {
+  SquareRows<T> one = all;
+  one.x_plane -= all.channels * all.x_channel;
+  one.w_plane -= all.channels * all.w_channel;
+  for (int64_t p = 0; p < all.planes; ++p, next_plane(one))
+    for (int64_t c = all.first_channel; c < all.channels;
+         ++c, move_on(one.lines, all.x_channel), one.w += all.w_channel) {
+      one.first_channel = c > 0;
+      one.clamp = all.clamp && c + 1 == all.channels;
+      f(one);
+    }
+}
+
 template <class T>
 FASTCONV_INLINE void next_plane(SquareDots<T>& b) {
   move_on(b.lines, b.x_plane);
