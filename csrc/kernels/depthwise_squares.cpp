@@ -22,9 +22,9 @@ constexpr SquareKernelsOf<T> make_kernels() {
 #if defined(__AVX512F__)
     k.small_dots = small_dots;
 #endif
-    k.larger[1] = larger_rows<T, 7>;
   }
-  if constexpr (kMovesLanes) k.larger[0] = larger_rows<T, 5>;
+  if constexpr (kMovesLanes || sizeof(T) == 4) k.larger[0] = larger_rows<T, 5>;
+  if constexpr (kMovesLanes && sizeof(T) == 4) k.larger[1] = larger_rows<T, 7>;
   return k;
 #else
   return {};
