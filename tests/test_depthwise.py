@@ -81,7 +81,8 @@ CASES = [
     Case((40,), (9,), padding=4, groups=3),
     Case((4, 5), (3, 3), padding=1, batch=0, groups=3),
     # Enough channels for vectors of them: strides, modes, widths around the outputs of a segment, cuts of long rows.
-    *[Case((7, n), (3, 3), padding=1, groups=150) for n in (1, 5, 7, 9, 14, 15, 29)],
+    *[Case((7, n), (3, 3), padding=1, groups=150) for n in (1, 5, 7, 8, 9, 14, 15, 16, 29)],
+    Case((9, 8), (1, 9), padding=(0, 4), batch=2, groups=77),
     *[Case((7, 8), (k, k), stride, k // 2, groups=150) for k in (2, 3, 7, 9) for stride in (1, 2, 3)],
     *[Case((6, 7), (3, 5), (2, 1), 2, mode=mode, groups=150) for mode in MODES],
     *[Case((9, 6), (3, 3), (1, 2), 3, 2, mode=mode, batch=2, groups=131) for mode in MODES],
@@ -118,6 +119,7 @@ CASES = [
         for n in (2, 3, 5, 15, 16, 17, 31, 32, 33, 49)
     ],
     *[Case((n, 8), (k, k), padding=k // 2, groups=3, oc=2) for k in (5, 7) for n in (2, 3, 4, 9)],
+    *[Case((7, n), (5, 5), padding=((2, 1), (1, 2)), ic=2, oc=2) for n in (7, 8, 9, 10, 11, 12, 17, 25, 26)],
     *[
         Case((9, 20), (k, k), padding=pad, mode=mode, groups=3)
         for k in (5, 7)
@@ -136,6 +138,10 @@ CASES = [
     Case((2, 70), (5, 5), padding=((2, 2), (1, 3)), ic=5),
     Case((260, 33), (5, 5), padding=2, ic=3, oc=2),
     Case((300, 300), (7, 7), padding=3, mode="reflect", ic=6),
+    # Rows of one tap each, some columns at a time: fewer than that, borders in parts, packed, of two phases, dilated.
+    *[Case((17, n), (1, k), padding=(0, k // 2), ic=2) for n in (30, 63, 65, 80, 141) for k in (2, 5)],
+    *[Case((9, 150), (1, 4), (1, s), (0, 2), mode=mode, groups=2) for s in (1, 2) for mode in MODES],
+    Case((20, 131), (1, 3), padding=(0, 4), dilation=(1, 3), batch=2, oc=2),
     # Dilation: bands of every so many-th row, fewer rows than that, lines where they stand and packed.
     *[Case((h, 20), (3, 2), padding=(d, 1), dilation=(d, 1), groups=3, oc=2) for d in (2, 3, 7) for h in (5, 17, 40)],
     *[Case((150, 40), (5, 5), padding=4, dilation=2, mode=mode, groups=2) for mode in MODES],

@@ -161,6 +161,7 @@ class Task {
     b.clamp = s_.clamp;
     b.low = s_.low;
     b.high = s_.high;
+    b.single = s_.h.taps() == 1;
     lines_.for_each_band(
         strip_.size(), rows_collide(s_) ? kBandRows / 2 : kernels_.rows, true, lines,
         [&](int64_t r, int64_t step, int64_t rows, int64_t kernel, const T* const* line) {

@@ -8,6 +8,7 @@
 #include "conv/depthwise_squares.hpp"
 #include "conv/fft_plan.hpp"
 #include "kernels/depthwise.hpp"
+#include "kernels/depthwise_lanes.hpp"
 #include "kernels/depthwise_squares.hpp"
 
 namespace fastconv {
@@ -34,9 +35,12 @@ class Costs {
 
   // A product, and an element's way through a transpose.
   double in_lanes(int64_t lanes) const {
-    const double product = w_.k == 1 ? 0.25 : 0.12,  // of one column of taps, each loads its own inputs
-        block = y_ * product * depth_ + transposes(y_, 1.75) +
-                static_cast<double>(channels_) * transposes(x_ / static_cast<double>(channels_), 1.45);
+    constexpr int kFewSums = 8;              // which two products a cycle need, if they are fused
+    const double product = w_.k == 1 ? 0.25  // of one column of taps, each loads its own inputs
+                           : lane_kernels<float>().outputs == kFewSums && !weight_ ? 0.09
+                                                                                   : 0.12,
+                 block = y_ * product * depth_ + transposes(y_, 1.75) +
+                         static_cast<double>(channels_) * transposes(x_ / static_cast<double>(channels_), 1.45);
     return 400 + (w_.stride > 2 ? x_ : 0) +
            static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
   }

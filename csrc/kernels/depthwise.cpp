@@ -51,10 +51,6 @@ void unpack(T* d, int64_t step, const T* even, const T* odd, int64_t n) {
   }
 }
 
-// float64 makes do with bands of four rows: half as much code.
-template <class T>
-constexpr int kMostRows = sizeof(T) == 8 || kSmallCode ? kBandRows / 2 : kBandRows;
-
 template <class T>
 constexpr DepthwiseKernelsOf<T> make_kernels() {
   constexpr int most = kMostRows<T>;

@@ -55,6 +55,7 @@ struct Band {
   bool clamp;
   T low, high;
   int64_t rows;  // R, of kernels for any
+  bool single;   // every run is one tap
 };
 
 // What R rows of dy, column after column, add to the weight gradient, lanes apart:

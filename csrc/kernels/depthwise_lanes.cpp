@@ -130,19 +130,22 @@ void unpack(const LaneUnpack<T>& p) {
   for (int64_t k = 0; k < p.stretch_count; ++k) unpack_values(p, neighbours, p.stretches[k]);
 }
 
-// A tap's inputs and a sum of each output are in registers. From one tap to the next inputs move on by one: a move of
-// registers is a name given anew, where a load would take a place that two products need.
+// A sum of each output is in a register, and so are a tap's inputs, as far as there is room. From one tap to the next
+// these move on by one: a move of registers is a name given anew, where a load would take a place that two products
+// need.
 #if FASTCONV_VEC_REGISTERS == 32
-constexpr int kMostOutputs = 14;
+constexpr int kMostOutputs = 14, kMoved = 14;
+#elif defined(__FMA__)
+constexpr int kMostOutputs = 8, kMoved = 7;
 #else
-constexpr int kMostOutputs = 6;
+constexpr int kMostOutputs = 6, kMoved = 6;
 #endif
 template <class T>
 constexpr int kOutputs = sizeof(T) == 8 && kMostOutputs > 8 ? 8 : kMostOutputs;  // float64: half the code
 
 template <class T, int N>
 FASTCONV_INLINE void add_segment(const LaneSums<T>& p, const LaneSegment& s) {
-  constexpr int VL = kLanes<T>;
+  constexpr int VL = kLanes<T>, M = N <= kMoved ? N : 2 * kMoved - N;
   const T* const x = p.x + static_cast<int64_t>(s.x) * VL;
   T* const y = p.y + static_cast<int64_t>(s.y) * VL;
   const int64_t step = static_cast<int64_t>(s.y_step) * VL;
@@ -153,16 +156,18 @@ FASTCONV_INLINE void add_segment(const LaneSums<T>& p, const LaneSegment& s) {
   for (const LaneRun *run = p.runs + s.first_run, *last = run + s.runs; run != last; ++run) {
     const T* from = x + static_cast<int64_t>(run->x) * VL;
     const T *w = p.w + static_cast<int64_t>(run->w) * VL, *end = w + run->taps * VL;
-    Vec<T> in[N];
+    Vec<T> in[M];
 #pragma GCC unroll 16
-    for (int i = 0; i < N - 1; ++i, from += VL) in[i] = load(from);
+    for (int i = 0; i < M - 1; ++i, from += VL) in[i] = load(from);
     for (; w != end; w += VL, from += VL) {
       const Vec<T> tap = load(w);
-      in[N - 1] = load(from);
+      in[M - 1] = load(from);
+      const T* next = from;
+      if (M < N) __asm__("" : "+r"(next));  // the compiler would find room for all of them, and none for sums
 #pragma GCC unroll 16
-      for (int i = 0; i < N; ++i) acc[i] += tap * in[i];
+      for (int i = 0; i < N; ++i) acc[i] += tap * (i < M ? in[i] : load(next + (i - M + 1) * VL));
 #pragma GCC unroll 16
-      for (int i = 0; i < N - 1; ++i) in[i] = in[i + 1];
+      for (int i = 0; i < M - 1; ++i) in[i] = in[i + 1];
     }
   }
   if (p.clamp) clamp_all<T, N>(p.low, p.high, acc);

@@ -17,22 +17,23 @@ namespace {
 template <class T>
 constexpr SquareKernelsOf<T> make_kernels() {
 #if defined(__AVX2__)
-  SquareKernelsOf<T> k{kMovesLanes, {kMovesLanes ? rows<T, 1> : rows_of_few<T>}, {}, {}, {}, nullptr, nullptr};
+  constexpr bool kFloat = sizeof(T) == 4;
+  SquareKernelsOf<T> k{kMovesLanes, {}, {larger_rows<T, 5>}, {}, {}, nullptr, nullptr};
   if constexpr (kMovesLanes) {
-    k.rows[1] = rows<T, 2>, k.dots[0] = dots<T, 1>, k.dots[1] = dots<T, 2>, k.spread = spread<T>;
-    k.larger[0] = larger_rows<T, 5>;
+    k.rows[0] = rows<T, 1>, k.rows[1] = rows<T, 2>, k.dots[0] = dots<T, 1>, k.dots[1] = dots<T, 2>;
+    k.spread = spread<T>;
+    if constexpr (kFloat) {
+      k.larger[1] = larger_rows<T, 7>;
+      k.small[0] = small_rows<T, 3>, k.small[1] = small_rows<T, 5>, k.small[2] = small_rows<T, 7>;
+    }
   } else {
-    if constexpr (sizeof(T) == 4) k.small[0] = small_lines<T>, k.small_dots = plain_dots<T, 1>;
-    k.rows[1] = halved_rows<T>, k.dots[0] = plain_dots<T, 1>, k.dots[1] = plain_dots<T, 2>,
+    k.rows[0] = rows_of_few<T>, k.rows[1] = halved_rows<T>, k.dots[0] = plain_dots<T, 1>, k.dots[1] = plain_dots<T, 2>;
     k.spread = spread_by_rows<T>;
+    if constexpr (kFloat) k.small[0] = small_lines<T>, k.small_dots = plain_dots<T, 1>;
   }
-  if constexpr (kMovesLanes && sizeof(T) == 4) {
-    k.small[0] = small_rows<T, 3>, k.small[1] = small_rows<T, 5>, k.small[2] = small_rows<T, 7>;
 #if defined(__AVX512F__)
-    k.small_dots = small_dots;
+  if constexpr (kFloat) k.small_dots = small_dots;
 #endif
-    k.larger[1] = larger_rows<T, 7>;
-  }
   return k;
 #else
   return {};

@@ -89,9 +89,10 @@ struct SquareSpread {
 
 template <class T>
 struct SquareKernelsOf {
-  bool many_registers;                      // others than of three taps a side are null where they are few
-  void (*rows[2])(const SquareRows<T>&);    // at a stride of one and of two
-  void (*larger[2])(const SquareRows<T>&);  // of five and of seven taps, float64: of five
+  bool many_registers;                    // most of what has more than three taps a side is null where they are few
+  void (*rows[2])(const SquareRows<T>&);  // at a stride of one and of two
+  // Of five and of seven taps; float64, and few registers: of five.
+  void (*larger[2])(const SquareRows<T>&);
   // Of three, five and seven taps, of images that are as large as their outputs and nothing but zeros around them: up
   // to eight lines of up to eight elements. Rows of an even and of an odd number are summed apart, column by column.
   void (*small[3])(const SquareRows<T>&);

@@ -1,5 +1,7 @@
-// Squares of five by five and seven by seven taps (kernels/depthwise_squares.hpp), which are read from memory.
+// Squares of five by five and seven by seven taps (kernels/depthwise_squares.hpp), which are read from memory. Few
+// registers have room for the sums of two columns of five rows.
 #pragma once
+#include "kernels/depthwise_squares_columns.hpp"
 #include "kernels/depthwise_squares_lines.hpp"
 #include "kernels/masked.hpp"
 #include "kernels/shuffle.hpp"
@@ -8,36 +10,43 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-// Larger squares, whose taps are read from memory: K rows of outputs wait while a line goes by, sums[i] that of row
+// Larger squares, whose taps are read from memory: K rows of outputs wait while line r goes by, sums[i] that of row
 // r + K / 2 - i. They begin with the bias, or with what the channels before have summed.
 template <class T, int K, int C>
 struct Waiting {
   const SquareRows<T>& b;
-  const LaneRange<T> last;
+  const int64_t count, y_row;
+  const RowPart<T> last;
   const Vec<T> bias;
   T* y;           // of the row that ends next, and
   const T* more;  // of the row that begins next,
   int64_t left;   // of which so many have sums, at most none where no channel was before
   Vec<T> sums[K][C];
-  FASTCONV_INLINE Waiting(const SquareRows<T>& all, int64_t at, LaneRange<T> lanes, bool adds)
-      : b(all), last(lanes), bias(splat(all.bias ? *all.bias : T(0))), y(all.y + at), more(y), left(0) {
+  FASTCONV_INLINE Waiting(const SquareRows<T>& all, int64_t at, bool adds)
+      : b(all),
+        count(all.lines.rows),
+        y_row(all.y_row),
+        last(all.lines.width - at - (C - 1) * kLanes<T>),
+        bias(splat(all.bias ? *all.bias : T(0))),
+        y(all.y + at),
+        more(y),
+        left(adds ? count : 0) {
 #pragma GCC unroll 7
     for (int i = 0; i < K; ++i)
 #pragma GCC unroll 2
       for (int c = 0; c < C; ++c) sums[i][c] = bias;
-    if (!adds) return;
-    left = b.lines.rows;
-#pragma GCC unroll 7
-    for (int i = K / 2; i >= 0; --i)
-      if (i <= K / 2 - b.before) begin(i);
   }
-  FASTCONV_INLINE void begin(int i) {
+  FASTCONV_INLINE void begin_row() {
+#pragma GCC unroll 7
+    for (int i = K - 1; i > 0; --i)
 #pragma GCC unroll 2
-    for (int c = 0; c < C; ++c) sums[i][c] = bias;
+      for (int c = 0; c < C; ++c) sums[i][c] = sums[i - 1][c];
+#pragma GCC unroll 2
+    for (int c = 0; c < C; ++c) sums[0][c] = bias;
     if (left <= 0) return;
 #pragma GCC unroll 2
-    for (int c = 0; c < C; ++c, more += kLanes<T>) sums[i][c] = c < C - 1 ? load(more) : load_lanes(more, last);
-    more += b.y_row - C * kLanes<T>;
+    for (int c = 0; c < C; ++c, more += kLanes<T>) sums[0][c] = c < C - 1 ? load(more) : last.load_from(more);
+    more += y_row - C * kLanes<T>;
     --left;
   }
   FASTCONV_INLINE void end_row(bool clamp) {
@@ -45,64 +54,110 @@ struct Waiting {
     if (clamp) clamp_all<T, C>(b.low, b.high, row);
 #pragma GCC unroll 2
     for (int c = 0; c < C - 1; ++c) store(y + c * kLanes<T>, row[c]);
-    store_lanes(y + (C - 1) * kLanes<T>, row[C - 1], last);
-    y += b.y_row;
+    last.store_to(y + (C - 1) * kLanes<T>, row[C - 1]);
+    y += y_row;
   }
-  FASTCONV_INLINE void next_line() {
-#pragma GCC unroll 7
-    for (int i = K - 1; i > 0; --i)
-#pragma GCC unroll 2
-      for (int c = 0; c < C; ++c) sums[i][c] = sums[i - 1][c];
-    begin(0);
-  }
-  // Tap k and those behind it; in[0] stands before the columns, in[C + 1] behind them.
-  template <int k = 0>
-  FASTCONV_INLINE void add(const Vec<T> (&in)[C + 2], const T* w) {
+  // A line under tap k and those behind it.
+  template <int k = 0, class Line>
+  FASTCONV_INLINE void add(const Line& line, const T* w) {
     if constexpr (k < K) {
-      constexpr int S = k - K / 2, VL = kLanes<T>;
+      // Vectors in memory are waited for one after the other, but few registers have room for a tap alone.
+      constexpr int together = kMovesLanes ? 1 : C;
 #pragma GCC unroll 2
-      for (int c = 0; c < C; ++c) {
-        Vec<T> under = in[c + 1];
-        if constexpr (S < 0) under = moved_on<VL + S>(in[c], under);
-        else if constexpr (S > 0) under = moved_on<S>(under, in[c + 2]);
+      for (int first = 0; first < C; first += together) {
+        Vec<T> under[together];
+#pragma GCC unroll 2
+        for (int c = 0; c < together; ++c) under[c] = line.template under<k>(first + c);
 #pragma GCC unroll 7
-        for (int i = 0; i < K; ++i) sums[i][c] += splat(w[i * K + k]) * under;
+        for (int i = 0; i < K; ++i)
+#pragma GCC unroll 2
+          for (int c = 0; c < together; ++c) sums[i][first + c] += splat(w[i * K + k]) * under[c];
       }
-      add<k + 1>(in, w);
+      add<k + 1>(line, w);
+    } else if constexpr (!kMovesLanes) {
+      // Now, and not where it is stored: few registers would keep taps and inputs until then.
+#pragma GCC unroll 2
+      for (int c = 0; c < C; ++c) __asm__("" : "+v"(sums[K - 1][c]));
     }
   }
 };
 
+// What stands under the taps of a line: vectors that are loaded once, whose lanes are moved,
 template <class T, int K, int C>
-__attribute__((noinline)) void larger_block(const SquareRows<T>& b, const T* w, int64_t at, bool adds, bool clamp) {
-  constexpr int VL = kLanes<T>;
-  constexpr int64_t half = K / 2;
-  const SquareLines<T>& lines = b.lines;
-  const LaneRange<T> before = LaneRange<T>::within(at - VL, b.first, b.end),
-                     first = LaneRange<T>::within(at, b.first, b.end),
-                     last = LaneRange<T>::within(at + (C - 1) * VL, b.first, b.end),
-                     behind = LaneRange<T>::within(at + C * VL, b.first, b.end);
-  Waiting<T, K, C> rows(b, at, LaneRange<T>::within(at + (C - 1) * VL, 0, lines.width), adds);
-  const T* from = lines.x + at - b.before * lines.row;
-  for (int64_t r = -b.before; r < lines.rows + b.after; ++r, from += lines.row) {
-    if (b.x_ahead)
-#pragma GCC unroll 2
-      for (int c = 0; c < C; ++c) {
-        __builtin_prefetch(from + c * VL + b.x_ahead);
-        __builtin_prefetch(rows.y + c * VL + b.y_ahead, 1);
-      }
-    Vec<T> in[C + 2];
+struct MovedLine {
+  static constexpr int VL = kLanes<T>;
+  const LaneRange<T> before, first, last, behind;
+  Vec<T> in[C + 2];
+  FASTCONV_INLINE MovedLine(const SquareRows<T>& b, int64_t at)
+      : before(LaneRange<T>::within(at - VL, b.first, b.end)),
+        first(LaneRange<T>::within(at, b.first, b.end)),
+        last(LaneRange<T>::within(at + (C - 1) * VL, b.first, b.end)),
+        behind(LaneRange<T>::within(at + C * VL, b.first, b.end)) {}
+  FASTCONV_INLINE void read(const T* from) {
     in[0] = load_lanes(from - VL, before);
     in[1] = load_lanes(from, first);
     if (C > 1) in[C] = load_lanes(from + (C - 1) * VL, last);
     in[C + 1] = load_lanes(from + C * VL, behind);
-    rows.add(in, w);
-    if (r >= half) rows.end_row(clamp);
-    rows.next_line();
   }
-  for (int64_t r = lines.rows + b.after; r < lines.rows + half; ++r) {
+  template <int k>
+  FASTCONV_INLINE Vec<T> under(int c) const {
+    constexpr int S = k - K / 2;
+    if constexpr (S < 0) return moved_on<VL + S>(in[c], in[c + 1]);
+    else if constexpr (S > 0) return moved_on<S>(in[c + 1], in[c + 2]);
+    else return in[c + 1];
+  }
+};
+// or one for each tap, masked where it may reach beyond the line's ends: the first of two columns does not, behind its
+// middle tap (larger_rows).
+template <class T, int K, int C>
+struct LoadedLine {
+  static constexpr int VL = kLanes<T>, kVectors = C + (K + VL - 2) / VL;
+  T within[kVectors * VL];  // masks of the elements from the first column's first tap on
+  const T* line;
+  FASTCONV_INLINE LoadedLine(const SquareRows<T>& b, int64_t at) {
+    for (int v = 0; v < kVectors; ++v)
+      store(within + v * VL, reinterpret_cast<Vec<T>>(LaneRange<T>::within(at - K / 2 + v * VL, b.first, b.end).lanes));
+  }
+  FASTCONV_INLINE void read(const T* from) { line = from - K / 2; }
+  template <int k>
+  FASTCONV_INLINE Vec<T> under(int c) const {
+    const int at = c * VL + k;
+    if (c < C - 1 && k >= K / 2) return load(line + at);
+    return load_lanes(line + at, LaneRange<T>(load(within + at)));
+  }
+};
+
+#if FASTCONV_VEC_REGISTERS == 32
+template <class T, int K, int C>
+using LargerLine = MovedLine<T, K, C>;
+#else
+template <class T, int K, int C>
+using LargerLine = LoadedLine<T, K, C>;
+#endif
+
+template <class T, int K, int C>
+__attribute__((noinline)) void larger_block(const SquareRows<T>& b, const T* w, int64_t at, bool adds, bool clamp) {
+  constexpr int64_t half = K / 2;
+  LargerLine<T, K, C> line(b, at);
+  Waiting<T, K, C> rows(b, at, adds);
+  const int64_t first = -b.before, end = b.lines.rows + b.after, row = b.lines.row;
+  int64_t r = adds ? -half : first;  // else the same bias is in all sums
+  for (; r < first; ++r) rows.begin_row();
+  for (const T* from = b.lines.x + at + r * row; r < end; ++r, from += row) {
+    if (b.x_ahead)
+#pragma GCC unroll 2
+      for (int c = 0; c < C; ++c) {
+        __builtin_prefetch(from + c * kLanes<T> + b.x_ahead);
+        __builtin_prefetch(rows.y + c * kLanes<T> + b.y_ahead, 1);
+      }
+    rows.begin_row();
+    line.read(from);
+    rows.add(line, w);
     if (r >= half) rows.end_row(clamp);
-    rows.next_line();
+  }
+  for (; r < rows.count + half; ++r) {
+    rows.begin_row();
+    if (r >= half) rows.end_row(clamp);
   }
 }
 
@@ -116,8 +171,9 @@ void larger_rows(const SquareRows<T>& all) {
       T w[K * K];
       for (int t = 0; t < K * K; ++t) w[t] = b.w[b.tap[t]];
       const bool adds = c > 0, clamp = b.clamp && c + 1 == b.channels;
-      for (int64_t at = 0; at < b.lines.width; at += 2 * kLanes<T>)
-        if (b.lines.width - at > kLanes<T>) larger_block<T, K, 2>(b, w, at, adds, clamp);
+      constexpr int64_t VL = kLanes<T>, few = kMovesLanes ? 0 : K / 2 - 1;
+      for (int64_t at = 0, left; (left = b.lines.width - at) > 0; at += left > VL + few ? 2 * VL : VL)
+        if (left > VL + few) larger_block<T, K, 2>(b, w, at, adds, clamp);
         else larger_block<T, K, 1>(b, w, at, adds, clamp);
     }
 }
