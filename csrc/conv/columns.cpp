@@ -10,7 +10,9 @@ namespace {
 constexpr int64_t kPanelBytes = 64 << 10;       // a panel of weights, read vector after vector while all pixels pass by
 constexpr int64_t kSmallPanelBytes = 32 << 10;  // in the L1 cache, where the weights of a small image were not packed
 constexpr int64_t kSmallPlane = 64;             // pixels of all images
-constexpr int64_t kSumBytes = 640 << 10;        // sums of a block in the L2 cache
+constexpr int64_t kPartsDepth = 96;  // channels of weights that were not packed, where a panel is parts of cache lines:
+                                     // if far apart they meet in the caches, and the next panel wants the other parts
+constexpr int64_t kSumBytes = 640 << 10;  // sums of a block in the L2 cache
 
 // The sums of one box, and where they are kept.
 template <class T>
@@ -103,11 +105,12 @@ class Columns {
   }
 
   // All pixels of one panel. Of weights that were not packed each tile fetches one of the lines that make up a row of
-  // the next panel; the first one aligns them for the others, which would read across cache lines.
+  // the next panel; the first one aligns them for the others, which would read across cache lines, or
+  // from lines that meet in the cache.
   void multiply(TileRun<T>& t, const T* x, GatherPlan::RowTile rows, const T* next) const {
     constexpr int64_t kLine = 64 / sizeof(T);
     const auto [m, wide] = rows;
-    const bool aligns = !s_.packed && tiles_.size() > 1 && reinterpret_cast<uintptr_t>(s_.a) % 64;
+    const bool aligns = !s_.packed && tiles_.size() > 1 && (kernels_.keeps || reinterpret_cast<uintptr_t>(s_.a) % 64);
     int64_t lines = s_.packed ? 0 : wide / kLine + 1;
     t.lda = s_.packed ? kernels_.lanes : s_.a_channel;
     t.bias = s_.bias ? bias_ + m : nullptr;
@@ -142,11 +145,14 @@ class Columns {
   }
 
   void find_tiles(int64_t row) {
-    const int64_t n = box_.extent(2), count = ceil_div(n, plan_.mr);
+    // Lines that follow one another are one.
+    const bool joined = row == box_.extent(2) && block_.width(2) == row;
+    const int64_t lines = joined ? 1 : box_.extent(1), n = joined ? box_.extent(1) * row : box_.extent(2),
+                  count = ceil_div(n, plan_.mr);
     int64_t pixel = 0;
     for (int64_t i = 0; i < box_.images(); ++i)
       for (int64_t d = 0; d < box_.extent(0); ++d)
-        for (int64_t h = 0; h < box_.extent(1); ++h, pixel += row)
+        for (int64_t h = 0; h < lines; ++h, pixel += joined ? n : row)
           for (int64_t t = 0; t < count; ++t) {
             const int64_t w = t * n / count;
             tiles_.push_back({block_.position(i, d, h, w), pixel + w, (t + 1) * n / count - w});
@@ -191,22 +197,34 @@ ColumnsTile choose_columns_tile(int64_t n, int64_t vectors, int accumulators, in
   return best;
 }
 
+namespace {
+
+// Outputs that follow one another in a block.
+template <class T>
+int64_t line_outputs(const GatherSum<T>& s) {
+  const int64_t n = s.axis[2].outputs;
+  return layout_size(s.axis[2], n, false).width == n ? n * s.axis[1].outputs : n;
+}
+
+}  // namespace
+
 template <class T>
 double choose_columns(const GatherSum<T>& s, GatherPlan& plan) {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
-  const ColumnsTile tile = choose_columns_tile(s.axis[2].outputs, ceil_div(s.rows, kernels.lanes), kernels.accumulators,
+  const ColumnsTile tile = choose_columns_tile(line_outputs(s), ceil_div(s.rows, kernels.lanes), kernels.accumulators,
                                                kernels.vectors, kernels.tallest);
   plan.columns = true;
   plan.row_unit = kernels.lanes;
   plan.mr = tile.mr;
   plan.nr = tile.nr;
-  return tile.cycles * static_cast<double>(s.groups * s.images * s.axis[0].outputs * s.axis[1].outputs) *
-         static_cast<double>(s.channels * s.taps());
+  const int64_t lines = s.images * s.plane() / line_outputs(s);
+  return tile.cycles * static_cast<double>(s.groups * lines) * static_cast<double>(s.channels * s.taps());
 }
 
 template <class T>
 int64_t columns_channels(const GatherSum<T>& s, const GatherPlan& plan) {
   const bool small = !s.packed && s.images * s.plane() <= kSmallPlane;
+  if (!s.packed && conv_kernels<T>().keeps) return kPartsDepth;
   const int64_t room = (small ? kSmallPanelBytes : kPanelBytes) / static_cast<int64_t>(sizeof(T));
   return std::max<int64_t>(1, room / (plan.nr * plan.row_unit * s.taps()));
 }

@@ -66,7 +66,7 @@ void pack(GatherSum<T>& s, const GatherPlan& plan, const WeightRows<T>& rows, co
 
 template <class T>
 bool better_in_place(const GatherSum<T>& s, const WeightRows<T>& rows, const TapBox& taps) {
-  return rows.in_place(taps, static_cast<double>(s.images) * s.axis[0].outputs * s.axis[1].outputs * s.axis[2].outputs);
+  return rows.in_place(taps, static_cast<double>(s.images) * static_cast<double>(s.plane()), s.plane());
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                  \

@@ -21,6 +21,7 @@ constexpr int64_t kManyRows = sizeof(T) == 8 ? 64
                                              : 96;  // of `a`, for which all channels are packed at once if they fit
 constexpr double kStoreCost = 0.6;                  // cycles to transpose an output of a columns tile
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
+constexpr double kKeptTiles = 0.95;        // the same of panels that are kept apart
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
 constexpr double kInPlace = 1.22;          // and, of small images, where rows are read in place,
 constexpr double kWeightCost = 0.5;        // unless they are packed: a weight
@@ -193,7 +194,10 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   const GatherPlan pixels = choose_pixels(s);
   if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
   const GatherPlan columns = choose_columns(s);
-  return s.only_columns || columns.cost < pixels.cost * (s.taps() > 1 ? kSplitLoads : kPixelTiles) ? columns : pixels;
+  const bool keeps = conv_kernels<T>().keeps;
+  const double other = s.taps() > 1 ? kSplitLoads : keeps ? kKeptTiles : kPixelTiles;
+  // Of weights as they stand others would read parts of lines.
+  return s.only_columns || (keeps && !s.packed) || columns.cost < pixels.cost * other ? columns : pixels;
 }
 
 // Whether GatherPlan::splits_rows is quicker: to pack an entry of x takes a quarter as long as to fetch one of `a` from

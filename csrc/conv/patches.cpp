@@ -126,25 +126,32 @@ class PatchSum {
     block.offsets(s_.oc, offsets);
     const int64_t panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps();
     // Channels of dy that meet in the cache are kept side by side for the tiles behind the first.
-    const bool collides = block.in_place() && block.channel_stride() * s_.size % kCollides == 0;
+    const bool apart = block.in_place() && s_.mr >= kKeptRows && rows > s_.mr &&
+                       (kernels_.keeps || block.channel_stride() * s_.size % kCollides == 0);
+    for (int64_t k = 0; k < s_.oc; ++k) offsets[s_.oc + k] = static_cast<int32_t>(k * kKeptVectors * lanes);
     TileRun<T> t{};
     t.k = s_.oc;
     t.packed = true;
-    t.boff = offsets;
     t.ldc = s_.plane;
+    t.b_ahead_step = block.channel_stride();
     for (int64_t i = 0; i < panels; ++i) {
       const Range v = part(vectors, panels, i);
-      const bool keeps = collides && v.size() == kKeptVectors && rows > s_.mr;
-      t.b = dy + v.begin * lanes;
+      const bool keeps = apart && v.size() == kKeptVectors;
+      const T* panel = dy + v.begin * lanes;
       t.pixels = std::min(v.end * lanes, pixels) - v.begin * lanes;
       t.a = a;
+      t.b = panel;
+      t.boff = offsets;
+      t.keep = keeps ? copy : nullptr;
+      t.kept = nullptr;
       for (int64_t m = 0, ahead = 2 * v.size(), tall; m < rows; m += tall, ++ahead, t.a += tall * s_.oc) {
         tall = std::min<int64_t>(s_.mr, rows - m);
-        t.b_ahead = ahead < 3 * v.size() ? ahead * lanes : 0;  // a line of the panel after the next one
+        t.b_ahead = panel - t.b + (ahead < 3 * v.size() ? ahead * lanes : 0);  // a line of the panel after the next one
         t.c = patches + m * s_.plane + v.begin * lanes;
-        t.keep = keeps && m == 0 ? copy : nullptr;
-        t.kept = keeps && m > 0 ? copy : nullptr;
         kernels_.tile[tall - 1][v.size() - 1](t);
+        if (t.keep && kernels_.keeps) t.b = copy, t.boff = offsets + s_.oc;
+        else if (t.keep) t.kept = copy;
+        t.keep = nullptr;
       }
     }
   }

@@ -83,7 +83,7 @@ Patches::Memory Patches::memory() const {
   m.line = m.patches + (deep ? 0 : rounded(rows() * plane * size));
   m.places = m.line + rounded(line_elements() * size);
   m.offsets = m.places + rounded(axis[0].k * axis[1].k * static_cast<int64_t>(sizeof(int64_t)));
-  m.end = m.offsets + rounded(oc * static_cast<int64_t>(sizeof(int32_t)));
+  m.end = m.offsets + rounded(2 * oc * static_cast<int64_t>(sizeof(int32_t)));
   return m;
 }
 

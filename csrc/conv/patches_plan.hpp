@@ -94,7 +94,8 @@ struct Patches {
   int64_t shared() const { return weights() + p.oc * ic * p.taps() + (deep ? images * rows() * plane : 0); }
   int64_t line_elements() const { return axis[2].stride * ceil_div(axis[2].in, axis[2].stride); }
 
-  // Scratch memory of a task, where its parts begin: a copy of dy's lines, patches, a line of dx, places and offsets.
+  // Scratch memory of a task, where its parts begin: a copy of dy's lines, patches, a line of dx, places and offsets
+  // in dy and in what is kept of it.
   struct Memory {
     int64_t patches, line, places, offsets, end;  // bytes
   };

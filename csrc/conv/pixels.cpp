@@ -14,7 +14,21 @@ constexpr int64_t kFarApart = 8192;    // bytes from channel to channel: then it
 constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kLargeBytes = 1 << 20;   // of an x that streams
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
+constexpr size_t kKeepingTiles = 4;   // of rows, which repay keeping a panel of x apart from the rest as it is read,
+constexpr size_t kCopyingTiles = 12;  // and copying one beforehand
 constexpr int64_t kRowsBytes = 384 << 10;  // rows of `a` that pass by all panels before the next, in the L2 cache
+
+// A panel of x side by side takes a few pages and lines of the L1 cache, and no load goes across a line.
+template <class T>
+bool keeps(const GatherSum<T>& s, const GatherPlan& plan) {
+  return conv_kernels<T>().keeps && s.taps() == 1 && s.rows >= kKeepingTiles * plan.mr;
+}
+template <class T>
+int64_t kept_bytes(const GatherSum<T>& s, const GatherPlan& plan, int64_t depth) {
+  return keeps(s, plan)
+             ? Arena::rounded_bytes<int32_t>(depth) + Arena::rounded_bytes<T>(depth * plan.nr * conv_kernels<T>().lanes)
+             : 0;
+}
 
 // The outputs of some row tiles inside a box. A panel of the packed block stays in the L1 cache while all rows of `a`
 // pass by; with shallow sums a row tile goes along the rows of y instead.
@@ -74,14 +88,18 @@ class Pixels {
   void place() {
     const int64_t depth = channels * s.taps(), packed_bytes = Arena::rounded_bytes<T>(block.elements(channels)),
                   offset_bytes = Arena::rounded_bytes<int32_t>(depth),
-                  edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch + lanes);
-    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes +
+                  edge_bytes = Arena::rounded_bytes<T>(edges.rows * edges.pitch + lanes),
+                  kept_size = kept_bytes(s, plan, depth);
+    char* memory = Arena::local().reserve(packed_bytes + 2 * offset_bytes + edge_bytes + kept_size +
                                           Tail<T>::bytes(tail.count(), depth, row_count));
     packed = reinterpret_cast<T*>(memory);
     offsets = reinterpret_cast<int32_t*>(memory += packed_bytes);
     a_offsets = reinterpret_cast<int32_t*>(memory += offset_bytes);
     edge = reinterpret_cast<T*>(memory += offset_bytes);
-    tail.place(memory + edge_bytes, depth);
+    memory += edge_bytes;
+    kept = kept_size ? reinterpret_cast<T*>(memory) : nullptr;
+    kept_offsets = reinterpret_cast<int32_t*>(memory) + kept_size / 4 - depth;
+    tail.place(memory + kept_size, depth);
     block.offsets(channels, offsets);
     int32_t* a = a_offsets;
     for (int64_t c = 0; c < channels; ++c)
@@ -93,6 +111,7 @@ class Pixels {
     t.aoff = a_offsets;
     t.boff = offsets;
     t.b_ahead = streams(s, plan) ? kAheadBytes / static_cast<int64_t>(sizeof(T)) : 0;
+    t.b_ahead_step = ahead_step();
     t.ldc = s.y.stride[1];
     t.low = s.low;
     t.high = s.high;
@@ -116,6 +135,8 @@ class Pixels {
     if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
   }
 
+  int64_t ahead_step() const { return s.taps() == 1 ? block.channel_stride() : 0; }
+
   // Whether each pixel of the tail has a panel of full tiles to go along with.
   bool tail_has_panels() const {
     const int64_t wide = kernels.accumulators / kernels.rows, count = tail.count();
@@ -132,24 +153,52 @@ class Pixels {
     for (size_t i0 = 0; i0 < tiles; i0 += most)
       for (const Panel& panel : panels.list) {
         const int64_t pixel = &panel - panels.list.data();
-        for (size_t i = i0; i < std::min(tiles, i0 + most); ++i) {
+        const size_t end = std::min(tiles, i0 + most);
+        const bool keep = kept && end - i0 >= kKeepingTiles;
+        Part own = part;
+        if (keep) start_keeping(panel, row_tile[i0], end - i0, own);
+        for (size_t i = i0; i < end; ++i) {
           const auto [first, count] = row_tile[i];
-          const bool along = takes_along && count == kernels.rows;
-          if (block.in_place()) fetch_ahead(panel, static_cast<int64_t>(i - i0));
+          const bool along = takes_along && count == kernels.rows && !(keep && i == i0);
+          if (block.in_place()) fetch_ahead(panel, static_cast<int64_t>(i - i0), own.b - part.b);
           t.dots = along && pixel < tail.count() ? tail.sums(first - row0, pixel) : nullptr;
           t.dots_b = tail.values(pixel);
-          multiply(part, panel, row_tile[i]);
+          multiply(own, panel, row_tile[i]);
           if (tail.count() && !along && &panel == &panels.list.back())
             tail.add(t.a, a_offsets, first - row0, count, part.c0 == 0);
+          if (t.keep) read_kept(panel, own);
         }
+        t.boff = offsets;
+        t.b_ahead_step = ahead_step();
       }
   }
 
-  // Of x where it stands, each row tile fetches one of the lines that the next panel takes of a channel.
-  void fetch_ahead(const Panel& panel, int64_t row_tile) {
+  // By the first of some tiles of rows, which is not one that takes a pixel along, or beforehand.
+  void start_keeping(const Panel& panel, const RowTile& rows, size_t tiles, Part& part) {
+    const int64_t wide = panel.vectors * lanes;
+    if (panel.vectors == kKeptVectors && panel.vectors * rows.count == kernels.accumulators) {
+      t.keep = kept;
+    } else if (tiles >= kCopyingTiles) {
+      kernels.copy_tile(kept, wide, part.b + panel.position, block.channel_stride(), t.k, wide);
+      read_kept(panel, part);
+    }
+  }
+  __attribute__((noinline)) void read_kept(const Panel& panel, Part& part) {
+    const int32_t wide = panel.vectors * static_cast<int32_t>(lanes);
+    for (int32_t i = 0, at = 0; i < t.k; ++i, at += wide) kept_offsets[i] = at;
+    part.b = kept - panel.position;
+    t.boff = kept_offsets;
+    t.b_ahead_step = 0;
+    t.keep = nullptr;
+  }
+
+  // Of x where it stands, each row tile fetches one of the lines that the next panel takes of a channel. What is read
+  // may be `moved`.
+  void fetch_ahead(const Panel& panel, int64_t row_tile, int64_t moved) {
     const int64_t at = row_tile * 64 / static_cast<int64_t>(sizeof(T));
     const bool wanted = at <= panel.vectors * lanes && &panel != &panels.list.back();
-    t.b_ahead = wanted ? (&panel)[1].position - panel.position + at : 0;
+    t.b_ahead = wanted ? (&panel)[1].position - panel.position + at - moved : 0;
+    t.b_ahead_step = wanted ? block.channel_stride() : 0;
   }
 
   void multiply(const Part& part, const Panel& panel, const RowTile& rows) {
@@ -260,8 +309,8 @@ class Pixels {
   Panels panels;
   Edges edges{};
   bool takes_along = false;
-  T *packed = nullptr, *edge = nullptr;
-  int32_t *offsets = nullptr, *a_offsets = nullptr;
+  T *packed = nullptr, *kept = nullptr, *edge = nullptr;
+  int32_t *offsets = nullptr, *a_offsets = nullptr, *kept_offsets = nullptr;
   TileRun<T> t{};
 };
 
@@ -276,7 +325,8 @@ bool streams(const GatherSum<T>& s, const GatherPlan& plan) {
 template <class T>
 int64_t pixels_bytes(const GatherSum<T>& s, const GatherPlan& plan) {
   const int64_t depth = plan.channels * s.taps();
-  return 2 * Arena::rounded_bytes<int32_t>(depth) + Arena::rounded_bytes<T>(conv_kernels<T>().lanes) +
+  return 2 * Arena::rounded_bytes<int32_t>(depth) + kept_bytes(s, plan, depth) +
+         Arena::rounded_bytes<T>(conv_kernels<T>().lanes) +
          std::max(kEdgeBytes, Arena::rounded_bytes<T>(kMaxRows * kMaxVectors * conv_kernels<T>().lanes)) +
          Tail<T>::bytes(plan.images * s.tail, depth, s.rows);
 }

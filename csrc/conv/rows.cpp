@@ -13,12 +13,14 @@ namespace {
 
 constexpr int64_t kChannelsAPart = 16;  // read by one task
 constexpr double kFewPixels = 128;      // fewer do not repay packing;
+constexpr double kFewKept = 200;        // nor do these of one tap where tiles keep what they read of x;
 constexpr double kFewOfNeighbours =
     1024;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
 constexpr double kFewTransposed =
     64;  // where rows stand apart, as all taps of a transposed kernel do, not even reading;
 constexpr double kFewVectors = 4, kFewVectorsOfNeighbours = 8;  // nor do, in lanes, many more than these where a vector
-                                                                // is but a part of a cache line, the rest being lost
+                                                                // is but a part of a cache line, the rest being lost,
+constexpr int64_t kSmallPlane = 256;  // but in columns, where the first tile keeps what it reads for the others
 
 }  // namespace
 
@@ -40,15 +42,17 @@ bool WeightRows<T>::can_stand(const TapBox& taps) const {
 }
 
 template <class T>
-bool WeightRows<T>::in_place(const TapBox& taps, double pixels) const {
+bool WeightRows<T>::in_place(const TapBox& taps, double pixels, int64_t plane) const {
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
   const bool side = taps.size() == 1 && row_stride() == 1;
-  const int lanes = conv_kernels<T>().lanes;
-  const bool parts = transposed && lanes * static_cast<int64_t>(sizeof(T)) < 64;
-  const double few = parts   ? (side ? kFewVectorsOfNeighbours : kFewVectors) * lanes - 1
+  const bool kept = kernels.keeps && side && rows % kernels.lanes == 0 && plane <= kSmallPlane;
+  const bool parts = transposed && !kept && kernels.lanes * static_cast<int64_t>(sizeof(T)) < 64;
+  const double few = parts   ? (side ? kFewVectorsOfNeighbours : kFewVectors) * kernels.lanes - 1
                      : side  ? kFewOfNeighbours
                      : apart ? kFewTransposed
-                             : kFewPixels;
+                     : kernels.keeps && taps.size() == 1 ? kFewKept
+                                                         : kFewPixels;
   return pixels <= few && can_stand(taps);
 }
 

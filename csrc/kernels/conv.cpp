@@ -115,25 +115,37 @@ FASTCONV_INLINE void multiply_rows(const A& a, const Vec<T> (&b)[NV], Vec<T> (&a
   }
 }
 
-// The same where registers do not hold all vectors of b beside the sums, but the rows of `a` and one of them.
-template <int MR, int NV>
-constexpr bool kVectorByVector = MR<NV && MR * NV + NV + 1> FASTCONV_VEC_REGISTERS;
 template <class T, int MR, int M = 0, class A>
-FASTCONV_INLINE void splat_rows(const A& a, Vec<T> (&rows)[MR]) {
-  if constexpr (M < MR) {
-    rows[M] = splat<T>(a.template get<M>());
-    splat_rows<T, MR, M + 1>(a, rows);
-  }
+FASTCONV_INLINE void splat_rows(const A& a, Vec<T> (&s)[MR]) {
+  if constexpr (M < MR) s[M] = splat<T>(a.template get<M>()), splat_rows<T, MR, M + 1>(a, s);
 }
-template <class T, int MR, int NV, class A>
-FASTCONV_INLINE void multiply_vectors(const A& a, const T* b, int64_t step, Vec<T> (&acc)[MR][NV]) {
-  Vec<T> rows[MR];
-  splat_rows<T, MR>(a, rows);
+
+enum class Keep { never, asked, always };  // what is read at `keep`, `asked`: unless that is null
+
+// The same of NV vectors at b, `step` elements apart, which are loaded one by one, behind the values of all rows, where
+// registers do not hold them beside the sums.
+template <Keep K, class T, int MR, int NV, class A>
+FASTCONV_INLINE void multiply_vectors(const A& a, const T* b, int64_t step, T*& keep, Vec<T> (&acc)[MR][NV]) {
+  constexpr bool together = MR * NV + NV < FASTCONV_VEC_REGISTERS;
+  Vec<T> bv[NV];
 #pragma GCC unroll 8
-  for (int v = 0; v < NV; ++v) {
-    const Vec<T> one = load(b + v * step);
+  for (int v = 0; v < NV && together; ++v) bv[v] = load(b + v * step);
+  if constexpr (K != Keep::never)
+    if (K == Keep::always || keep) {
 #pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m) acc[m][v] += rows[m] * one;
+      for (int v = 0; v < NV; ++v, keep += kLanes<T>) store(keep, together ? bv[v] : load(b + v * step));
+    }
+  if constexpr (together) {
+    multiply_rows<T, MR, NV>(a, bv, acc);
+  } else {
+    Vec<T> s[MR];
+    splat_rows<T, MR>(a, s);
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) {
+      const Vec<T> next = load(b + v * step);
+#pragma GCC unroll 8
+      for (int m = 0; m < MR; ++m) acc[m][v] += s[m] * next;
+    }
   }
 }
 
@@ -219,13 +231,19 @@ template <int MR, int NV>
 constexpr bool kStreams = MR <= 4 && NV == kMaxVectors;
 constexpr int kVectorsOfLine = FASTCONV_VEC_BYTES < 64 ? 64 / FASTCONV_VEC_BYTES : 1;
 
+// With few registers any tile reads panels that are kept, and the full one, which has no time for the question whether
+// to keep what it reads, has a loop of its own.
+constexpr bool kKeepsPanels = kMostSums == 12;
+template <class T, int MR, int NV>
+constexpr bool kKeepsApart = kKeepsPanels&& MR* NV == kMostSums&& NV == kKeptVectors;
 // acc += a * b over all k.
-template <bool Packed, class T, int MR, int NV>
+template <bool Packed, Keep K, class T, int MR, int NV>
 FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&acc)[MR][NV]) {
   const int64_t b_ahead = t.b_ahead;
+  [[maybe_unused]] const int64_t ahead_step = t.b_ahead_step;
   const T *a = t.a, *ahead = base + b_ahead;
   const int32_t* aoff = t.aoff;
-  [[maybe_unused]] T* keep = t.keep;
+  T* keep = t.keep;
   [[maybe_unused]] const T* kept = t.kept;
   __asm__(""
           : "+r"(base));  // one pointer, an index and displacements: each further addition would take a product's place
@@ -234,33 +252,28 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
     if constexpr (!Packed) __asm__("" : "+r"(b));
     if constexpr (kStreams<MR, NV>) {
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; v += kVectorsOfLine) __builtin_prefetch(ahead + *off + v * kLanes<T>);
+      for (int v = 0; v < NV; v += kVectorsOfLine)
+        __builtin_prefetch(ahead + (kKeepsPanels ? 0 : *off) + v * kLanes<T>);
     } else {
-      __builtin_prefetch(Packed ? ahead + *off : b + b_ahead);
+      __builtin_prefetch(kKeepsPanels ? ahead : Packed ? ahead + *off : b + b_ahead);
     }
-    if constexpr (Packed && NV == kKeptVectors)
+    if constexpr (kKeepsPanels) ahead += ahead_step;
+    if constexpr (K == Keep::asked)
       if (kept) b = kept, kept += NV * kLanes<T>;
-    [[maybe_unused]] Vec<T> bv[NV];
-    if constexpr (!kVectorByVector<MR, NV>) {
+    if constexpr (Packed) {
+      multiply_vectors<K, T, MR, NV>(PackedRow<T>{a}, b, kLanes<T>, keep, acc);
+      a += MR;
+    } else if constexpr (!kKeepsPanels) {
+      Vec<T> bv[NV];  // before the rows' addresses are known: else these take registers of those that wait
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes<T>);
-    }
-    const auto multiply = [&](const auto& rows) FASTCONV_LAMBDA {
-      if constexpr (kVectorByVector<MR, NV>) multiply_vectors<T, MR, NV>(rows, b, kLanes<T>, acc);
-      else multiply_rows<T, MR, NV>(rows, bv, acc);
-    };
-    if constexpr (Packed && NV == kKeptVectors)
-      if (keep) {
-#pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v, keep += kLanes<T>) store(keep, bv[v]);
-      }
-    if constexpr (Packed) {
-      multiply(PackedRow<T>{a});
-      a += MR;
+      const T* row = a + *aoff++;
+      __asm__("" : "+r"(row));
+      multiply_rows<T, MR, NV>(RowPointers<T>(row, t.lda), bv, acc);
     } else {
       const T* row = a + *aoff++;
       __asm__("" : "+r"(row));  // one pointer and displacements, not an index for each vector
-      multiply(RowPointers<T>(row, t.lda));
+      multiply_vectors<K, T, MR, NV>(RowPointers<T>(row, t.lda), b, kLanes<T>, keep, acc);
     }
   }
 }
@@ -282,8 +295,14 @@ void tile(const TileRun<T>& t) {
   for (int64_t p = 0; p < t.pixels; p += NV * VL) {
     fetch_rows<T, MR, NV>(t.c + p, t.ldc);
     edged_tile<T, MR, NV>(t, t.c + p, t.ldc, t.pixels - p, 1, [&](Vec<T>(&acc)[MR][NV]) FASTCONV_LAMBDA {
-      if (t.packed) multiply_tile<true, T, MR, NV>(t, t.b + p, acc);
-      else multiply_tile<false, T, MR, NV>(t, t.b + p, acc);
+      constexpr bool apart = kKeepsApart<T, MR, NV>;
+      constexpr Keep asked = NV == kKeptVectors && MR >= kKeptRows && !kKeepsPanels ? Keep::asked : Keep::never;
+      if constexpr (apart)
+        if (t.keep)
+          return t.packed ? multiply_tile<true, Keep::always, T, MR, NV>(t, t.b + p, acc)
+                          : multiply_tile<false, Keep::always, T, MR, NV>(t, t.b + p, acc);
+      if (t.packed) multiply_tile<true, asked, T, MR, NV>(t, t.b + p, acc);
+      else multiply_tile<false, Keep::never, T, MR, NV>(t, t.b + p, acc);
     });
   }
 }
@@ -343,16 +362,7 @@ void columns_tile(const TileRun<T>& t) {
   __asm__("" : "+r"(base));
   for (const int32_t *off = t.boff, *end = off + t.k; off != end; ++off, a += lda, ahead += ahead_step) {
     __builtin_prefetch(ahead);
-    Vec<T> av[NV];
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) av[v] = load(a + v * vector);
-    if (keep) {
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) store(keep + v * VL, av[v]);
-      keep += NV * VL;
-    }
-    if constexpr (kVectorByVector<MR, NV>) multiply_vectors<T, MR, NV>(PackedRow<T>{base + *off}, a, vector, acc);
-    else multiply_rows<T, MR, NV>(PackedRow<T>{base + *off}, av, acc);
+    multiply_vectors<Keep::asked, T, MR, NV>(PackedRow<T>{base + *off}, a, vector, keep, acc);
   }
   end_tile<T, MR, NV>(t, t.c, t.ldc, acc);
 }
@@ -589,6 +599,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           kWidest<T>,
           kTallest<T>,
           kRows,
+          kKeepsPanels,
           {FASTCONV_ROW(tile_entry, 1), FASTCONV_ROW(tile_entry, 2), FASTCONV_ROW(tile_entry, 3),
            FASTCONV_ROW(tile_entry, 4), FASTCONV_ROW(tile_entry, 5), FASTCONV_ROW(tile_entry, 6),
            FASTCONV_ROW(tile_entry, 7), FASTCONV_ROW(tile_entry, 8)},

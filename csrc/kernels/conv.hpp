@@ -7,6 +7,7 @@ namespace fastconv {
 constexpr int kMaxRows = 8;     // MR <= kMaxRows
 constexpr int kMaxVectors = 4;  // NR <= kMaxVectors vectors
 constexpr int kKeptVectors = 3;
+constexpr int kKeptRows = 4;
 constexpr int kImageRows = 4;        // of the image at most, where `a` has one row
 constexpr int kMaxColumnsRows = 16;  // of a columns tile
 constexpr int kMaxOuterRows = 10;    // of an outer tile
@@ -25,11 +26,14 @@ constexpr int64_t kAheadBytes = 768;
 // where `clamp` is set (NaN stays NaN). Sums run over k in order, so the
 // bits depend neither on how pixels are grouped nor on how k is cut into consecutive calls. Reads of b may pass the
 // last pixel by up to NR vectors: the packed block has that much slack. c is written for `pixels` pixels exactly.
-// Tiles of few rows fetch what stands `b_ahead` elements behind what they read, others the first line of it.
+// With each product tiles of few rows fetch what stands `b_ahead` elements behind what they read, others the first line
+// of it.
 //
 // Where `packed` is set, a[k * MR + m] is read instead: no arithmetic on addresses, which would take the places of
-// products. Of those tiles the ones of kKeptVectors store what they read of b at `keep`, one vector behind the other,
-// if that is not null, and read them from `kept`, if that is not.
+// products. Of those tiles the ones of kKeptVectors and kKeptRows or more store what they read of b at `keep`, one
+// vector behind the other, if that is not null, and read them from `kept`, if that is not. On rungs that set
+// ConvKernelsOf::keeps it is the full tile, packed or not, that stores it and all are read by way of b; then what is
+// fetched stands `b_ahead` elements from b and `b_ahead_step` further each time.
 //
 // The full tile of float32 may sum one more pixel, while the rows of `a` are in the L1 cache: of NR pixels at most, and
 // aoff[k] must be k. Its sums remain apart, each lane's, and are set or added to as those in c are:
@@ -49,7 +53,7 @@ struct TileRun {
   const int32_t* aoff;
   const int32_t* boff;
   const T* b;
-  int64_t b_ahead;
+  int64_t b_ahead, b_ahead_step;
   int64_t pixels;
   T* c;
   int64_t ldc;
@@ -166,10 +170,11 @@ struct TinyConv {
 template <class T>
 struct ConvKernelsOf {
   int lanes;
-  int accumulators;                                        // vectors of a full tile: MR * NR <= accumulators
-  int vectors;                                             // NR <= vectors
-  int tallest;                                             // MR <= tallest
-  int rows;                                                // MR of the best tile
+  int accumulators;  // vectors of a full tile: MR * NR <= accumulators
+  int vectors;       // NR <= vectors
+  int tallest;       // MR <= tallest
+  int rows;          // MR of the best tile
+  bool keeps;        // registers are so few that what tiles read of b should be close together, and aligned
   void (*tile[kMaxRows][kMaxVectors])(const TileRun<T>&);  // [MR - 1][NR - 1], null where it does not fit
   void (*tile_and_pixel)(const TileRun<T>&);               // the full one, or null
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
