@@ -18,7 +18,7 @@ struct LaneRange {
 #elif defined(__AVX2__)
   Mask<T> lanes;
   FASTCONV_INLINE LaneRange(int64_t first, int64_t n) : lanes(first_lanes<T>(first + n) & ~first_lanes<T>(first)) {}
-  explicit FASTCONV_INLINE LaneRange(Vec<T> set) : lanes(reinterpret_cast<Mask<T>>(set)) {}
+  explicit FASTCONV_INLINE LaneRange(Vec<T> set) : lanes(reinterpret_cast<Mask<T> >(set)) {}
 #else
   int64_t begin, count;
   FASTCONV_INLINE LaneRange(int64_t first, int64_t n) : begin(first), count(n) {}
