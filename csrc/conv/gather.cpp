@@ -196,8 +196,9 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   const GatherPlan columns = choose_columns(s);
   const bool keeps = conv_kernels<T>().keeps;
   const double other = s.taps() > 1 ? kSplitLoads : keeps ? kKeptTiles : kPixelTiles;
-  // Of weights as they stand others would read parts of lines.
-  return s.only_columns || (keeps && !s.packed) || columns.cost < pixels.cost * other ? columns : pixels;
+  // Of a small image's weights as they stand others would read parts of lines.
+  const bool stand = keeps && !s.packed && s.plane() <= kKeptPlane;
+  return s.only_columns || stand || columns.cost < pixels.cost * other ? columns : pixels;
 }
 
 // Whether GatherPlan::splits_rows is quicker: to pack an entry of x takes a quarter as long as to fetch one of `a` from

@@ -102,6 +102,8 @@ struct GatherPlan {
 // Cycles of a term of a register tile: multiply-adds or loads, whichever take longer.
 double tile_cycles(double rows, double vectors);
 
+// Of images of so few pixels columns read the weights of one tap in place where tiles keep what they read.
+constexpr int64_t kKeptPlane = 256;
 // Whether rows of `a` that would be read in place are better packed for columns.
 template <class T>
 bool columns_repay_packing(const GatherSum<T>& s);

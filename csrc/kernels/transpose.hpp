@@ -29,18 +29,26 @@ struct Square {
       round<S / 2>(r);
     }
   }
-  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds) {
-    transpose(dst, ldd, src, lds, src + (N - 1) * lds, N);
-  }
-  // The first `rows` rows of the result, of which the last column is at `last`.
-  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds, const T* last, int64_t rows) {
-    row r[N];
-#pragma GCC unroll 16
-    for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(i + 1 < N ? src + i * lds : last);
+  // The first `rows` rows of the result.
+  static FASTCONV_INLINE void finish(row (&r)[N], T* dst, int64_t ldd, int64_t rows) {
     round<N / 2>(r);
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i)
       if (i < rows) *reinterpret_cast<loose*>(dst + i * ldd) = r[i];
+  }
+  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds) {
+    row r[N];
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(src + i * lds);
+    finish(r, dst, ldd, N);
+  }
+  // The same of some rows, of which the last column is at `last`.
+  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds, const T* last, int64_t rows) {
+    row r[N];
+#pragma GCC unroll 16
+    for (int i = 0; i < N - 1; ++i) r[i] = *reinterpret_cast<const loose*>(src + i * lds);
+    r[N - 1] = *reinterpret_cast<const loose*>(last);
+    finish(r, dst, ldd, rows);
   }
 };
 
