@@ -229,7 +229,6 @@ FASTCONV_INLINE void edged_tile(const TileRun<T>& t, T* c, int64_t ldc, int64_t 
 // Tiles of so few rows that memory may not keep up with them: others had no time to fetch all that they read ahead.
 template <int MR, int NV>
 constexpr bool kStreams = MR <= 4 && NV == kMaxVectors;
-constexpr int kVectorsOfLine = FASTCONV_VEC_BYTES < 64 ? 64 / FASTCONV_VEC_BYTES : 1;
 
 // With few registers any tile reads panels that are kept, and the full one, which has no time for the question whether
 // to keep what it reads, has a loop of its own.
@@ -252,8 +251,7 @@ FASTCONV_INLINE void multiply_tile(const TileRun<T>& t, const T* base, Vec<T> (&
     if constexpr (!Packed) __asm__("" : "+r"(b));
     if constexpr (kStreams<MR, NV>) {
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; v += kVectorsOfLine)
-        __builtin_prefetch(ahead + (kKeepsPanels ? 0 : *off) + v * kLanes<T>);
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(ahead + (kKeepsPanels ? 0 : *off) + v * kLanes<T>);
     } else {
       __builtin_prefetch(kKeepsPanels ? ahead : Packed ? ahead + *off : b + b_ahead);
     }
