@@ -12,19 +12,15 @@ namespace {
 // With many registers a vector is loaded once and its lanes are moved, with few it is loaded for each tap.
 constexpr bool kMovesLanes = FASTCONV_VEC_REGISTERS == 32;
 
-// Vectors of a line at a time: three sums and an input of each are in registers, and nine taps. float64: half the code.
-template <class T>
-constexpr int kColumns = !kMovesLanes ? 2 : 4;
+// Vectors of a line at a time: three sums and an input of each are in registers, and nine taps.
+constexpr int kColumns = 4;
 
 // Some columns of the lines, from element `at` on, and what stands on either side of them.
 template <class T>
 struct Block {
   int64_t at, left, right, lanes;                       // lanes: of the last column
   Mask<T> keep_left, keep_right, keep_last, keep_next;  // keep_next: where the right neighbour is within that column
-  LaneRange<T> last, before_first,
-      behind_last;           // the latter of what the outer taps of the outer columns find in a line
-  bool has_left, has_right;  // and what they find elsewhere,
-  Mask<T> right_lane;        // the latter in this lane
+  LaneRange<T> last;
   FASTCONV_INLINE Block(const SquareLines<T>& l, int64_t first, int64_t columns)
       : Block(l, first, first + columns * kLanes<T>, l.width - first - (columns - 1) * kLanes<T>) {}
   FASTCONV_INLINE Vec<T> load_last(const T* p) const { return load_lanes(p, last); }
@@ -49,34 +45,34 @@ struct Block {
         keep_right(first_lanes<T>(end < l.width || l.has_right ? kLanes<T> : 0)),
         keep_last(first_lanes<T>(lanes)),
         keep_next(first_lanes<T>(lanes + 1) & ~keep_last),
-        last(0, lanes),
-        before_first(first > 0 ? 0 : 1, first > 0 ? kLanes<T> : kLanes<T> - 1),
-        behind_last(0, end < l.width ? kLanes<T> : lanes - 1),
-        has_left(first == 0 && l.has_left),
-        has_right(end >= l.width && l.has_right),
-        right_lane(keep_last & ~first_lanes<T>(lanes - 1)) {}
+        last(0, lanes) {}
 };
 
 // Of outputs two elements apart, element `at` being twice as far on.
 template <class T>
 struct HalvedBlock : Block<T> {
   LaneRange<T> half[2];  // of the two vectors that the last column reads
+  bool has_right;        // what the last tap finds elsewhere than in a line,
+  Mask<T> right_lane;    // in this lane
   FASTCONV_INLINE HalvedBlock(const SquareLines<T>& l, int64_t first, int64_t columns)
-      : HalvedBlock(Block<T>(l, first, columns), first + columns * kLanes<T> < l.width || l.right == 2 * l.width - 1) {
+      : HalvedBlock(Block<T>(l, first, columns), l.has_right,
+                    first + columns * kLanes<T> < l.width || l.right == 2 * l.width - 1) {
     if (first > 0) this->left = 2 * first - 1;
   }
 
  private:
-  FASTCONV_INLINE HalvedBlock(const Block<T>& b, bool more) : HalvedBlock(b, 2 * b.lanes - !more) {
-    if (more) this->has_right = false;
-  }
-  FASTCONV_INLINE HalvedBlock(const Block<T>& b, int64_t n)
-      : Block<T>(b), half{{0, n < kLanes<T> ? n : kLanes<T>}, {0, n < kLanes<T> ? 0 : n - kLanes<T>}} {}
+  FASTCONV_INLINE HalvedBlock(const Block<T>& b, bool elsewhere, bool more)
+      : HalvedBlock(b, elsewhere && !more, 2 * b.lanes - !more) {}
+  FASTCONV_INLINE HalvedBlock(const Block<T>& b, bool elsewhere, int64_t n)
+      : Block<T>(b),
+        half{{0, n < kLanes<T> ? n : kLanes<T>}, {0, n < kLanes<T> ? 0 : n - kLanes<T>}},
+        has_right(elsewhere),
+        right_lane(b.keep_last & ~first_lanes<T>(b.lanes - 1)) {}
 };
 
 // f(c, k, in) for the columns c and taps k of a line: `in` stands under them.
 template <class T, int C, class F>
-FASTCONV_INLINE void for_each_moved(const T* line, const Block<T>& b, F f) {
+FASTCONV_INLINE void for_each_input(const T* line, const Block<T>& b, F f) {
   const T* const from = line + b.at;
   const Vec<T> behind = b.keep_right ? splat(line[b.right]) : Vec<T>{};
   const auto column = [&](int c) FASTCONV_LAMBDA {
@@ -93,24 +89,6 @@ FASTCONV_INLINE void for_each_moved(const T* line, const Block<T>& b, F f) {
     before = middle;
     middle = next;
   }
-}
-template <class T, int C, class F>
-FASTCONV_INLINE void for_each_loaded(const T* line, const Block<T>& b, F f) {
-  const T* from = line + b.at - 1;
-#pragma GCC unroll 3
-  for (int k = 0; k < 3; ++k, ++from)
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      const T* p = from + c * kLanes<T>;
-      const bool first = k == 0 && c == 0, last = k == 2 && c == C - 1;
-      Vec<T> in = first        ? load_lanes(p, b.before_first)
-                  : last       ? load_lanes(p, b.behind_last)
-                  : c == C - 1 ? b.load_last(p)
-                               : load(p);
-      if (first && b.has_left) in = first_lanes<T>(1) ? splat(line[b.left]) : in;
-      if (last && b.has_right) in = b.right_lane ? splat(line[b.right]) : in;
-      f(c, k, in);
-    }
 }
 // Each line is taken apart into its even and odd elements.
 template <class T, int C, class F>
@@ -130,12 +108,6 @@ FASTCONV_INLINE void for_each_input(const T* line, const HalvedBlock<T>& b, F f)
     before = odd;
   }
 }
-template <class T, int C, class F>
-FASTCONV_INLINE void for_each_input(const T* line, const Block<T>& b, F f) {
-  if constexpr (kMovesLanes) for_each_moved<T, C>(line, b, f);
-  else for_each_loaded<T, C>(line, b, f);
-}
-
 template <int kMost, class T>
 FASTCONV_INLINE int64_t blocks_of(const SquareLines<T>& l) {
   constexpr int64_t size = kMost * kLanes<T>;

@@ -111,7 +111,7 @@ __attribute__((noinline)) void dots_of_block(const SquareDots<T>& all, const Col
 template <class T, int S>
 void dots(const SquareDots<T>& all) {
   SquareDots<T> b = all;
-  constexpr int most = S == 1 ? kColumns<T> : sizeof(T) == 8 || !kMovesLanes ? 1 : 2;
+  constexpr int most = S == 1 ? kColumns : sizeof(T) == 8 ? 1 : 2;
   if (blocks_of<most>(b.lines) > 1) b.planes = 1;
   for (int64_t p = 0; p < all.planes; p += b.planes, next_plane(b)) {
     b.adds = all.adds;

@@ -153,13 +153,12 @@ __attribute__((noinline)) void rows_of_block(const SquareRows<T>& all, const Col
 template <class T, int S>
 void rows(const SquareRows<T>& all) {
   SquareRows<T> b = all;
-  constexpr int most = S == 1 ? kColumns<T> : sizeof(T) == 8 ? 1 : 2;  // at a stride of two a column is two vectors
+  constexpr int most = S == 1 ? kColumns : sizeof(T) == 8 ? 1 : 2;  // at a stride of two a column is two vectors
   if (blocks_of<most>(b.lines) > 1) b.planes = 1;
   for (int64_t p = 0; p < all.planes; p += b.planes, next_plane(b))
     for_each_block<S, most>(b.lines, [&](const auto& block, auto n) FASTCONV_LAMBDA {
       constexpr int C = decltype(n)::value;
-      constexpr bool folds = S == 1 && kMovesLanes;   // few registers are enough for no more
-      constexpr bool both = folds && sizeof(T) == 8;  // one for both: half the code
+      constexpr bool folds = S == 1, both = folds && sizeof(T) == 8;  // one for both: half the code
       if (folds && (both || b.fold.folds)) rows_of_block<T, C, folds>(b, block);
       else rows_of_block<T, C, both>(b, block);
     });
