@@ -21,7 +21,7 @@ constexpr int64_t kRowsBytes = 384 << 10;  // rows of `a` that pass by all panel
 // A panel of x side by side takes a few pages and lines of the L1 cache, and no load goes across a line.
 template <class T>
 bool keeps(const GatherSum<T>& s, const GatherPlan& plan) {
-  return conv_kernels<T>().keeps && s.taps() == 1 && s.rows >= kKeepingTiles * plan.mr;
+  return conv_kernels<T>().keeps && s.taps() == 1 && s.rows >= static_cast<int64_t>(kKeepingTiles) * plan.mr;
 }
 template <class T>
 int64_t kept_bytes(const GatherSum<T>& s, const GatherPlan& plan, int64_t depth) {
