@@ -258,11 +258,12 @@ bool applies(const GatherSum<T>& s) {
 }
 
 // The register tile that takes least time for all stretches of an image's rows, or for any number of those of `line`.
-void choose_tile(const AxisMap& h, bool line, int64_t rows, int accumulators, int widest, BatchPlan& plan) {
+void choose_tile(const AxisMap& h, bool line, int64_t rows, int accumulators, int widest, int tallest,
+                 BatchPlan& plan) {
   const Vector<Stretch> down = stretches(h, 2);
   double best = -1;
   for (int nr = 1; nr <= widest; ++nr) {
-    const int64_t tiles = ceil_div(rows, std::min(kMaxRows, accumulators / nr)), mr = ceil_div(rows, tiles);
+    const int64_t tiles = ceil_div(rows, std::min({kMaxRows, tallest, accumulators / nr})), mr = ceil_div(rows, tiles);
     double cost = 0;
     for (const Stretch& d : down) {
       const int64_t all = line ? kMaxVectors * nr : d.count, parts = ceil_div(all, nr);
@@ -285,7 +286,7 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   if (!applies(s)) return plan;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t vectors = ceil_div(s.images, kernels.lanes);
-  choose_tile(s.axis[1], is_line(s), s.rows, kernels.accumulators, kernels.vectors, plan);
+  choose_tile(s.axis[1], is_line(s), s.rows, kernels.accumulators, kernels.vectors, kernels.tallest, plan);
   const int64_t tiles = ceil_div(s.rows, plan.mr);
   if (is_line(s)) plan.together = ceil_div(vectors, ceil_div(vectors, plan.nr));
   plan.channels =
