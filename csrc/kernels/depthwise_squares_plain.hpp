@@ -102,9 +102,9 @@ FASTCONV_INLINE void read_line(const T* line, int64_t at, const PlainColumn<T>& 
     const Vec<T> before = read(p - 2, 0), between = read(p - 2 + VL, 1), low = read(p, 2);
     Vec<T> high = read(p + VL, 3);
     __asm__("" : "+v"(high));  // loaded once
-    in[0] = every_second_apart<1>(before, between, LanesOf<Vec<T>>{});
-    in[1] = every_second_apart<0>(low, high, LanesOf<Vec<T>>{});
-    in[2] = every_second_apart<1>(low, high, LanesOf<Vec<T>>{});
+    in[0] = every_second_apart<1>(before, between);
+    in[1] = every_second_apart<0>(low, high);
+    in[2] = every_second_apart<1>(low, high);
   }
 }
 

@@ -21,7 +21,7 @@ struct SpreadColumns {
         out(2 * from),
         first(LaneRange<T>::within(at, 0, b.width)),
         last(LaneRange<T>::within(at + (C - 1) * kLanes<T>, 0, b.width)),
-        behind(LaneRange<T>::within(at + (kMoved ? C * kLanes<T> : 1), 0, b.width)),
+        behind(LaneRange<T>::within(at + C * kLanes<T>, 0, b.width)),
         stored_first(out, b.first, b.end),
         stored_low(out + 2 * (C - 1) * kLanes<T>, b.first, b.end),
         stored_high(out + (2 * C - 1) * kLanes<T>, b.first, b.end) {}
@@ -31,11 +31,6 @@ struct SpreadColumns {
     if (r < b.first_line || r >= b.end_line) {
 #pragma GCC unroll 2
       for (int c = 0; c < C; ++c) own[c] = right[c] = Vec<T>{};
-      return;
-    }
-    if constexpr (!kMoved) {
-      own[0] = apart(load_lanes(line, first));
-      right[0] = apart(load_lanes(line + 1, behind));
       return;
     }
     Vec<T> next = load_lanes(line + C * kLanes<T>, behind);
@@ -48,16 +43,11 @@ struct SpreadColumns {
   }
   FASTCONV_INLINE void write(T* row, int c, Vec<T> even, Vec<T> odd) const {
     T* const to = row + 2 * c * kLanes<T>;
-    typedef LanesOf<Vec<T>> All;
-    const Vec<T> low = kMoved ? zip_low(even, odd) : zipped_apart<0>(even, odd, All{}),
-                 high = kMoved ? zip_high(even, odd) : zipped_apart<1>(even, odd, All{});
-    (c == 0 ? stored_first : stored_low).store_to(to, low);
+    const Vec<T> high = zip_high(even, odd);
+    (c == 0 ? stored_first : stored_low).store_to(to, zip_low(even, odd));
     if (c < C - 1) store(to + kLanes<T>, high);
     else stored_high.store_to(to + kLanes<T>, high);
   }
-
- private:
-  static constexpr bool kMoved = FASTCONV_VEC_REGISTERS == 32;  // others load what stands to the right
 };
 
 template <class T, int C>
@@ -125,7 +115,6 @@ FASTCONV_INLINE bool is_whole(const SquareSpread<T>& b, int64_t c) {
 template <class T>
 FASTCONV_INLINE void spread_rows(const SquareSpread<T>& b, int64_t whole, int64_t end, const SpreadEdge<T>* edges,
                                  int64_t edge_count) {
-  typedef LanesOf<Vec<T>> All;
   Vec<T> tap[9];
   read_taps(b.w, b.tap, tap);
   const Vec<T> bias = splat(b.bias ? *b.bias : T(0));
@@ -139,8 +128,8 @@ FASTCONV_INLINE void spread_rows(const SquareSpread<T>& b, int64_t whole, int64_
       if (has_line) above = apart(own(line + at)), above_right = apart(right(line + at + 1));
       if (has_next) below = apart(own(next + at)), below_right = apart(right(next + at + 1));
       const auto zip = [&](T* to, Vec<T> even, Vec<T> odds) FASTCONV_LAMBDA {
-        low(to + 2 * at, zipped_apart<0>(even, odds, All{}));
-        high(to + 2 * at + kLanes<T>, zipped_apart<1>(even, odds, All{}));
+        low(to + 2 * at, zipped_apart<0>(even, odds));
+        high(to + 2 * at + kLanes<T>, zipped_apart<1>(even, odds));
       };
       if (2 * r >= b.first_row) zip(dx, bias + tap[4] * above, bias + tap[3] * above_right + tap[5] * above);
       if (2 * r + 1 < b.end_row)

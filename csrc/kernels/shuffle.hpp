@@ -92,15 +92,13 @@ FASTCONV_INLINE V apart(V v) {
     return reinterpret_cast<V>(
         __builtin_shufflevector(reinterpret_cast<Quarters>(v), reinterpret_cast<Quarters>(v), 0, 2, 1, 3));
 }
-template <int kOdd, class V, int... I>
-FASTCONV_INLINE V every_second_apart(V a, V b, LaneList<I...>) {
-  constexpr int n = sizeof...(I), part = 16 / sizeof(a[0]), half = part / 2;
-  return __builtin_shufflevector(a, b, (I / part * part + I % half * 2 + kOdd + I % part / half * n)...);
+template <int kOdd, class V>
+FASTCONV_INLINE V every_second_apart(V a, V b) {
+  return every_second<kPart<V, 2>, kOdd>(a, b, LanesOf<V>{});
 }
-template <int kHigh, class V, int... I>
-FASTCONV_INLINE V zipped_apart(V a, V b, LaneList<I...>) {
-  constexpr int n = sizeof...(I), part = 16 / sizeof(a[0]), half = part / 2;
-  return __builtin_shufflevector(a, b, (I / part * part + kHigh * half + I % part / 2 + I % 2 * n)...);
+template <int kHigh, class V>
+FASTCONV_INLINE V zipped_apart(V a, V b) {
+  return zipped<kPart<V, 2>, kHigh>(a, b, LanesOf<V>{});
 }
 
 template <int kFirst, class V, int... I>
