@@ -28,6 +28,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--peers", type=Path, nargs="+", metavar="JSON", help="runs of peers.py: one thread, or also two")
     add("--avx2", type=Path, metavar="JSON", help="a run with --isa v3")
+    add("--networks", type=Path, metavar="JSON", help="a run with --shapes-file benchmarks/networks_shapes.txt")
     add("--table", nargs=2, action="append", default=[], metavar=("NAME", "FILE"), help="Markdown")
     return parser.parse_args(argv)
 
@@ -38,9 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.peers:
         runs = [report.load(path) for path in args.peers]
         tables |= pages.tables(replace(runs[0], rows=[row for run in runs for row in run.rows]))
-    if args.avx2:
-        run = report.load(args.avx2)
-        tables |= {"avx2": pages.family_means(run, 1), "avx2-behind": pages.behind(run, 1)}
+    for name, path in (("avx2", args.avx2), ("networks", args.networks)):
+        if path:
+            run = report.load(path)
+            tables |= {name: pages.family_means(run, 1), f"{name}-behind": pages.behind(run, 1)}
     for name, file in args.table:
         tables[name] = Path(file).read_text(encoding="utf-8")
     for name, text in tables.items():
