@@ -2,9 +2,10 @@
 #include "kernels/depthwise_squares.hpp"
 
 #include "kernels/depthwise_squares_dots.hpp"
-#include "kernels/depthwise_squares_few.hpp"
+#include "kernels/depthwise_squares_few_dots.hpp"
+#include "kernels/depthwise_squares_few_halved.hpp"
+#include "kernels/depthwise_squares_few_rows.hpp"
 #include "kernels/depthwise_squares_larger.hpp"
-#include "kernels/depthwise_squares_plain.hpp"
 #include "kernels/depthwise_squares_small.hpp"
 #include "kernels/depthwise_squares_spread.hpp"
 #include "kernels/depthwise_squares_sums.hpp"

@@ -1,8 +1,8 @@
 // The input gradient of squares of three by three taps at a stride of two (kernels/depthwise_squares.hpp): four phases
 // at a time, whose columns are put together.
 #pragma once
+#include "kernels/depthwise_squares_few_columns.hpp"
 #include "kernels/depthwise_squares_lines.hpp"
-#include "kernels/depthwise_squares_plain.hpp"
 #include "kernels/masked.hpp"
 #include "kernels/shuffle.hpp"
 

@@ -1,7 +1,8 @@
-// Squares of three by three taps (kernels/depthwise_squares.hpp) where registers are few: vectors are loaded for each
-// tap. The first and the last vector of rows, which padding reaches, go down the plane together; those between them
-// along some rows at a time.
+// Squares of three by three taps (kernels/depthwise_squares.hpp) where registers are few, at a stride of one: vectors
+// are loaded for each tap. The first and the last vector of rows, which padding reaches, go down the plane together;
+// those between them along some rows at a time.
 #pragma once
+#include "kernels/depthwise_squares_few_columns.hpp"
 #include "kernels/depthwise_squares_lines.hpp"
 #include "kernels/masked.hpp"
 #include "kernels/shuffle.hpp"
@@ -254,6 +255,41 @@ void rows_of_few(const SquareRows<T>& all) {
     fold_line(one, all.fold.top, 0, 2);
     fold_line(one, all.fold.bottom, all.lines.rows - 1, 0);
   });
+}
+
+// Images of lines no longer than a vector: a line begins a row of outputs, goes on with the one above it and ends the
+// one above both. Rows without gaps are stored by whole vectors, each of which the next one ends.
+template <class T>
+void small_lines(const SquareRows<T>& all) {
+  SquareRows<T> b = all;
+  const int64_t width = b.lines.width, rows = b.lines.rows;
+  const LaneRange<T> own[3] = {{1, width - 1}, {0, width}, {0, width - 1}};
+  const bool dense = b.y_row == width;
+  for (int64_t p = 0; p < all.planes; ++p, next_plane(b)) {
+    Vec<T> tap[9];
+    read_taps(b.w, b.tap, tap);
+    const Vec<T> bias = splat(b.bias ? *b.bias : T(0));
+    Vec<T> sum[1], going_on = bias, beginning = bias;
+    const T* line = b.lines.x;
+    T* y = b.y;
+    for (int64_t r = 0;; ++r, line += b.lines.row) {
+      sum[0] = going_on, going_on = beginning, beginning = bias;
+      if (r < rows)
+#pragma GCC unroll 3
+        for (int k = 0; k < 3; ++k) {
+          const Vec<T> in = load_lanes(line + k - 1, own[k]);
+          sum[0] += tap[6 + k] * in;
+          going_on += tap[3 + k] * in;
+          beginning += tap[k] * in;
+        }
+      if (r == 0) continue;
+      if (b.clamp) clamp_all<T, 1>(b.low, b.high, sum);
+      if (dense && r < rows) store(y, sum[0]);
+      else StoredLanes<T>(0, 0, width).store_to(y, sum[0]);
+      if (r == rows) break;
+      y += b.y_row;
+    }
+  }
 }
 
 }  // namespace
