@@ -1,6 +1,7 @@
 #include "conv/depthwise_lanes_weight.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "base/checked.hpp"
@@ -75,7 +76,7 @@ class LaneGradient {
   struct Unit {
     LaneEntries h, w;
     LanePlanes<T> x;
-    Vector<int32_t> taps;
+    Vector<int32_t> taps, dy_place;
     Vector<LaneStretch> dy;
     Unit(const LaneGradient& g, Range rows, Range columns, const int64_t x_stride[3])
         : h(g.h_, rows), w(g.w_, columns), x(h, w, g.channels_, x_stride) {
@@ -86,6 +87,8 @@ class LaneGradient {
                                                 w.entry(static_cast<size_t>(j))));
       add_stretches({1, rows.size(), columns.size()}, {0, g.dy_.stride[3], g.dy_.stride[4]},
                     rows.begin * g.dy_.stride[3] + columns.begin * g.dy_.stride[4], 0, dy);
+      dy_place.resize(static_cast<size_t>(rows.size() * columns.size()));
+      std::iota(dy_place.begin(), dy_place.end(), 0);
     }
   };
 
@@ -134,7 +137,7 @@ class LaneGradient {
     const int64_t count = std::min(lanes_, p_.groups * rows_ - b * lanes_);
     unit.x.pack(x_planes, count, x);
     lane_kernels<T>().pack(
-        {dy_planes, count, unit.dy.data(), static_cast<int64_t>(unit.dy.size()), nullptr, nullptr, 0, dy});
+        {dy_planes, count, unit.dy.data(), static_cast<int64_t>(unit.dy.size()), unit.dy_place.data(), nullptr, 0, dy});
     lane_kernels<T>().dots({x, dy, unit.x.row(), unit.h.outputs(), unit.w.outputs(), unit.taps.data(), taps_, sums});
   }
 

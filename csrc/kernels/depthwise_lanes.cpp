@@ -59,7 +59,10 @@ FASTCONV_INLINE void transposed(int64_t n, Load load_plane, Put put) {
 #pragma GCC unroll 16
     for (int l = 0; l < VL; ++l) put(l, r[l]);
   } else {
-    for (int l = 0; l < n; ++l) put(l, r[l]);
+    T some[VL * VL];  // or the compiler would have them in memory in the other case, too
+#pragma GCC unroll 16
+    for (int l = 0; l < VL; ++l) store(some + l * VL, r[l]);
+    for (int l = 0; l < n; ++l) put(l, load(some + l * VL));
   }
 }
 
@@ -90,11 +93,9 @@ void pack(const LanePack<T>& p) {
   const Neighbours<T, const T*> neighbours(p.planes, p.plane_count);
   for (int64_t k = 0; k < p.stretch_count; ++k) {
     const LaneStretch s = p.stretches[k];
-    const int32_t* const place = p.place ? p.place + s.first : nullptr;
-    const auto placed = [=](int64_t i) FASTCONV_LAMBDA { return dst + static_cast<int64_t>(place[i]) * VL; };
-    const auto in_order = [=](int64_t i) FASTCONV_LAMBDA { return dst + (s.first + i) * VL; };
-    if (place) pack_values(p.planes, neighbours, s.step, s.offset, s.count, placed);
-    else pack_values(p.planes, neighbours, s.step, s.offset, s.count, in_order);
+    const int32_t* const place = p.place + s.first;
+    pack_values(p.planes, neighbours, s.step, s.offset, s.count,
+                [=](int64_t i) FASTCONV_LAMBDA { return dst + static_cast<int64_t>(place[i]) * VL; });
   }
   for (int64_t k = 0; k < p.copy_count; ++k) {
     const LaneCopy c = p.copies[k];

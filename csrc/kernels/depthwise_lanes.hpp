@@ -18,7 +18,7 @@ struct LaneCopy {
   int32_t dst, src, count;
 };
 
-// dst[place[i] * lanes + l] = value i of plane l. Without places, i itself.
+// dst[place[i] * lanes + l] = value i of plane l.
 template <class T>
 struct LanePack {
   const T* const* planes;  // one a lane, those behind the ones in use repeating the last

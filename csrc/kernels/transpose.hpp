@@ -20,9 +20,36 @@ struct Square {
     b = __builtin_shufflevector(a, b, ((I & S) ? N + I : I + S)...);
     a = low;
   }
+  // Of each four blocks of B lanes the even or the odd ones of a, then of b: one instruction without an index, if
+  // blocks are 16 bytes of 64, or all four of them 16.
+  template <int B, int kOdd, int... I>
+  static FASTCONV_INLINE row alternate(row a, row b, LaneList<I...>) {
+    return __builtin_shufflevector(
+        a, b, (I % (4 * B) / (2 * B) * N + I / (4 * B) * 4 * B + (I / B % 2 * 2 + kOdd) * B + I % B)...);
+  }
+  template <int B>
+  static constexpr bool kAlternates = B > 0 && (4 * B * sizeof(T) == 16 || (B * sizeof(T) == 16 && Bytes == 64));
   template <int S>
   static FASTCONV_INLINE void round(row (&r)[N]) {
-    if constexpr (S > 0) {
+    if constexpr (kAlternates<S / 2>) {  // two rounds
+      typedef typename MakeLanes<N>::list Lanes;
+      constexpr int B = S / 2;
+#pragma GCC unroll 16
+      for (int i = 0; i < N; ++i) {
+        if (i & 3 * B) continue;
+        row even[2], odd[2];
+#pragma GCC unroll 2
+        for (int k = 0; k < 2; ++k) {
+          const row a = r[i + 2 * k * B], b = r[i + (2 * k + 1) * B];
+          even[k] = alternate<B, 0>(a, b, Lanes{}), odd[k] = alternate<B, 1>(a, b, Lanes{});
+        }
+        r[i] = alternate<B, 0>(even[0], even[1], Lanes{});
+        r[i + B] = alternate<B, 0>(odd[0], odd[1], Lanes{});
+        r[i + 2 * B] = alternate<B, 1>(even[0], even[1], Lanes{});
+        r[i + 3 * B] = alternate<B, 1>(odd[0], odd[1], Lanes{});
+      }
+      round<B / 2>(r);
+    } else if constexpr (S > 0) {
 #pragma GCC unroll 16
       for (int i = 0; i < N; ++i)
         if (!(i & S)) swap<S>(r[i], r[i + S], typename MakeLanes<N>::list{});
