@@ -52,6 +52,11 @@ CASES = [
         for k, flip in ((3, False), (5, True), (7, False))
         for h, w in ((5, 8), (8, 5), (7, 7), (6, 8), (8, 8))
     ],
+    # At a stride of two, a row of outputs in eight lanes: last lines and elements that are there or not.
+    *[
+        Case(size, (3, 3), 2, 1, batch=2, groups=29)
+        for size in ((9, 16), (16, 9), (10, 11), (11, 15), (14, 14), (16, 16))
+    ],
     # Lines: vectors of sums and pieces of lines, taps that are more or fewer than vectors have lanes.
     *[Case((n,), (9,), padding=4, batch=2, groups=3) for n in (63, 64, 65, 127, 128, 129, 200, 2049, 4500)],
     *[Case((300,), (k,), padding=k // 3, groups=5, flip=k % 2 > 0) for k in (2, 3, 8, 15, 16, 17, 31, 32, 33, 64, 75)],
@@ -182,6 +187,7 @@ SPREAD = [
     Case((9, 7), (3, 3), padding=1, batch=5, groups=37),
     Case((9, 7), (3, 3), 2, 1, batch=5, groups=37),
     Case((7, 7), (3, 3), padding=1, batch=5, groups=150),
+    Case((14, 13), (3, 3), 2, 1, batch=5, groups=40),
     Case((7, 9), (5, 5), 2, 2, mode="reflect", batch=5, groups=150),
     Case((60,), (9,), padding=4, batch=5, groups=40),
     Case((17, 30), (5, 5), padding=2, batch=5, groups=3, oc=2),
@@ -337,13 +343,15 @@ def test_an_infinity_stays_where_it_is(width: int, stride: int, dtype: Any) -> N
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("width", [5, 8, 15, 20, 33, 50])
-def test_an_infinity_reaches_the_taps_that_meet_it_alone(width: int, stride: int, dtype: Any) -> None:
+@pytest.mark.parametrize("width", [5, 8, 12, 15, 20, 33, 50])
+@pytest.mark.parametrize("height", [7, 10])
+def test_an_infinity_reaches_the_taps_that_meet_it_alone(height: int, width: int, stride: int, dtype: Any) -> None:
     """What stands beside a line is loaded with it, and must not be left in a sum."""
-    case = Case((7, width), (3, 3), stride, 1, groups=3)
+    case = Case((height, width), (3, 3), stride, 1, groups=3)
     x, _, _, g = case.data(dtype)
     g = abs(g) + 1
-    for row, column in ((0, width - 1), (3, 0), (3, width - 1), (4, 0), (6, 0), (6, width - 1)):
+    end = height - 1
+    for row, column in ((0, width - 1), (3, 0), (3, width - 1), (4, 0), (end, 0), (end, width - 1)):
         infinite = x.copy()
         infinite[0, 1, row, column] = np.inf
         got, expected = (case.grad_weight(g, infinite, algorithm=a) for a in ("depthwise", "reference"))
@@ -441,6 +449,12 @@ def test_auto_weighs_it_against_tiles(x: Any, w: Any, options: dict[str, Any], t
     plan = fc.explain(x, w, **options)
     if plan["isa"] in ("v2", "v3", "v4"):
         assert (plan["algorithm"] == "depthwise") == (plan["isa"] in takers)
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
+def test_small_images_at_a_stride_of_two_are_rows(direction: str) -> None:
+    plan = fc.explain((1, 512, 14, 14), (512, 1, 3, 3), stride=2, padding=1, groups=512, direction=direction)
+    assert plan["kernel"] == ("image rows" if plan["isa"] in ("v3", "v4") else "channel lanes")
 
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])

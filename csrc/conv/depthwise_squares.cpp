@@ -19,9 +19,16 @@ constexpr int64_t kStreamedBytes = 32 << 20;  // of results that no cache keeps 
 constexpr int64_t kStreamedRows = 4;          // where a channel of x makes more of them than so many
 constexpr int64_t kPackedBytes = 512 << 10;   // of several channels: the L2 cache, unless strips are low
 
-bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t pad, Mode mode) {
+bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t stride, int64_t pad, Mode mode) {
   constexpr int64_t kLeast = 5, kMost = 8;
-  return in == outputs && in >= kLeast && in <= kMost && pad == taps / 2 && mode == Mode::zeros;
+  return ceil_div(in, stride) == outputs && outputs >= kLeast && outputs <= kMost && pad == taps / 2 &&
+         mode == Mode::zeros;
+}
+// Of so many taps along either axis; null if there is none.
+template <class T>
+auto small_kernel(int64_t taps, int64_t stride) -> void (*)(const SquareRows<T>&) {
+  const SquareKernelsOf<T>& kernels = square_kernels<T>();
+  return stride == 1 ? kernels.small[taps / 2 - 1] : stride == 2 && taps == 3 ? kernels.small_halved : nullptr;
 }
 
 template <class T>
@@ -47,13 +54,13 @@ int64_t source_elements(const DepthwiseSum<T>& s) {
 template <class T>
 auto small_kernel(const DepthwiseSum<T>& s) -> void (*)(const SquareRows<T>&) {
   const auto fits = [](const AxisMap& a) {
-    return is_small_axis(a.in, a.outputs, a.taps(), -*std::min_element(a.offset.begin(), a.offset.end()), a.mode);
+    return is_small_axis(a.in, a.outputs, a.taps(), a.stride, -*std::min_element(a.offset.begin(), a.offset.end()),
+                         a.mode);
   };
   const bool folds = s.h_fold.first >= 0 || s.w_fold.first >= 0;
-  if (s.w.stride > 1 || s.channels > 1 || !is_plane(s.d) || folds || !fits(s.h) || !fits(s.w) ||
-      operations(s) <= 4096 * s.images)
+  if (s.channels > 1 || !is_plane(s.d) || folds || !fits(s.h) || !fits(s.w) || operations(s) <= 4096 * s.images)
     return nullptr;
-  return square_kernels<T>().small[s.w.taps() / 2 - 1];
+  return small_kernel<T>(s.w.taps(), s.w.stride);
 }
 
 // The taps of the depth that find something for a slice, from `tap` on, and what they find, `step` apart.
@@ -222,12 +229,12 @@ void run_squares(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 template <class T>
 bool has_small_squares(const ConvProblem& p) {
   const auto fits = [](const ConvAxis& a) {
-    return is_small_axis(a.in, a.out, a.k, a.pad_before, a.mode) && a.dilation == 1 &&
+    return is_small_axis(a.in, a.out, a.k, a.stride, a.pad_before, a.mode) && a.dilation == 1 &&
            (a.k == 3 || a.k == 5 || a.k == 7);
   };
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
-  return p.groups == p.ic && p.groups == p.oc && h.k == w.k && fits(h) && fits(w) &&
-         square_kernels<T>().small[w.k / 2 - 1];
+  return p.groups == p.ic && p.groups == p.oc && h.k == w.k && h.stride == w.stride && fits(h) && fits(w) &&
+         small_kernel<T>(w.k, w.stride);
 }
 
 #define FASTCONV_INSTANTIATE(T)                                            \

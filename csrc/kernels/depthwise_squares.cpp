@@ -7,6 +7,7 @@
 #include "kernels/depthwise_squares_few_rows.hpp"
 #include "kernels/depthwise_squares_larger.hpp"
 #include "kernels/depthwise_squares_small.hpp"
+#include "kernels/depthwise_squares_small_halved.hpp"
 #include "kernels/depthwise_squares_spread.hpp"
 #include "kernels/depthwise_squares_sums.hpp"
 
@@ -19,7 +20,7 @@ template <class T>
 constexpr SquareKernelsOf<T> make_kernels() {
 #if defined(__AVX2__)
   constexpr bool kFloat = sizeof(T) == 4;
-  SquareKernelsOf<T> k{kMovesLanes, {}, {larger_rows<T, 5>}, {}, {}, nullptr, nullptr};
+  SquareKernelsOf<T> k{kMovesLanes, {}, {larger_rows<T, 5>}, {}, nullptr, {}, {}, nullptr};
   if constexpr (kMovesLanes) {
     k.rows[0] = rows<T, 1>, k.rows[1] = rows<T, 2>, k.dots[0] = dots<T, 1>, k.dots[1] = dots<T, 2>;
     k.spread = spread<T>;
@@ -30,10 +31,11 @@ constexpr SquareKernelsOf<T> make_kernels() {
   } else {
     k.rows[0] = rows_of_few<T>, k.rows[1] = halved_rows<T>, k.dots[0] = plain_dots<T, 1>, k.dots[1] = plain_dots<T, 2>;
     k.spread = spread_by_rows<T>;
-    if constexpr (kFloat) k.small[0] = small_lines<T>, k.small_dots = plain_dots<T, 1>;
+    if constexpr (kFloat) k.small[0] = small_lines<T>, k.small_dots[0] = plain_dots<T, 1>;
   }
+  if constexpr (kFloat) k.small_halved = small_halved_rows<T>, k.small_dots[1] = small_halved_dots<T>;
 #if defined(__AVX512F__)
-  if constexpr (kFloat) k.small_dots = small_dots;
+  if constexpr (kFloat) k.small_dots[0] = small_dots;
 #endif
   return k;
 #else

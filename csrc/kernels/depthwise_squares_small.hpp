@@ -10,13 +10,18 @@ namespace fastconv {
 namespace FASTCONV_ISA_NS {
 namespace {
 
-constexpr int kPairs = 4;
+constexpr int kPairs = 4, kSmallLine = 8;
 
-// Both halves moved on by S elements, zeros coming in.
+// Lines of eight lanes, two of them or one as by apart(), moved on by S elements, zeros coming in.
 template <int S, class V, int... I>
-FASTCONV_INLINE V halves_moved_on(V v, LaneList<I...>) {
-  constexpr int n = sizeof...(I), half = n / 2;
-  return __builtin_shufflevector(v, V{}, (I % half + S >= 0 && I % half + S < half ? I + S : n)...);
+FASTCONV_INLINE V lines_moved_on(V v, LaneList<I...>) {
+  constexpr int n = sizeof...(I);
+  constexpr auto place = [](int i) { return n > kSmallLine || i % 6 < 2 ? i : i ^ 6; };
+  constexpr auto source = [=](int i) {
+    const int at = place(i) % kSmallLine + S;
+    return at >= 0 && at < kSmallLine ? place(place(i) + S) : n;
+  };
+  return __builtin_shufflevector(v, V{}, source(I)...);
 }
 // Column k of the taps: lines 2 i and 2 i + 1 of a pair, and lines 2 i - 1 and 2 i.
 template <class T>
@@ -28,7 +33,7 @@ FASTCONV_INLINE PairColumn<T> pair_column(const Vec<T> (&in)[kPairs]) {
   constexpr int H = kLanes<T> / 2;
   PairColumn<T> c;
 #pragma GCC unroll 4
-  for (int i = 0; i < kPairs; ++i) c.own[i] = halves_moved_on<S>(in[i], LanesOf<Vec<T>>{});
+  for (int i = 0; i < kPairs; ++i) c.own[i] = lines_moved_on<S>(in[i], LanesOf<Vec<T>>{});
   c.between[0] = moved_on<H>(Vec<T>{}, c.own[0]);
   c.between[kPairs] = moved_on<H>(c.own[kPairs - 1], Vec<T>{});
 #pragma GCC unroll 4

@@ -41,12 +41,17 @@ struct SpreadColumns {
       next = own[c];
     }
   }
-  FASTCONV_INLINE void write(T* row, int c, Vec<T> even, Vec<T> odd) const {
+  // Up to `whole`, what a vector has beyond the end of its row is written again.
+  FASTCONV_INLINE void write(T* row, int c, Vec<T> even, Vec<T> odd, const T* whole) const {
+    const auto put = [&](T* p, Vec<T> v, const StoredLanes<T>& lanes) FASTCONV_LAMBDA {
+      if (!kMovesLanes && p <= whole) store(p, v);
+      else lanes.store_to(p, v);
+    };
     T* const to = row + 2 * c * kLanes<T>;
     const Vec<T> high = zip_high(even, odd);
-    (c == 0 ? stored_first : stored_low).store_to(to, zip_low(even, odd));
+    put(to, zip_low(even, odd), c == 0 ? stored_first : stored_low);
     if (c < C - 1) store(to + kLanes<T>, high);
-    else stored_high.store_to(to + kLanes<T>, high);
+    else put(to + kLanes<T>, high, stored_high);
   }
 };
 
@@ -57,6 +62,8 @@ FASTCONV_INLINE void spread_plane(const SquareSpread<T>& b, const SpreadColumns<
   const Vec<T> bias = splat(b.bias ? *b.bias : T(0));
   const T* line = b.dy + columns.at;
   T* dx = b.dx + columns.out;
+  const bool dense = C == 1 && b.columns == 1 && b.first == 0 && b.dx_row == b.end;
+  const T* const whole = dense ? b.dx + b.end_row * b.dx_row - kLanes<T> : nullptr;
   columns.read(b, line, 0, above, right);
   for (int64_t r = 0; 2 * r < b.end_row; ++r, dx += 2 * b.dx_row) {
     line += b.dy_row;
@@ -68,12 +75,13 @@ FASTCONV_INLINE void spread_plane(const SquareSpread<T>& b, const SpreadColumns<
     if (2 * r >= b.first_row)
 #pragma GCC unroll 2
       for (int c = 0; c < C; ++c)
-        columns.write(dx, c, bias + tap[4] * above[c], bias + tap[3] * right[c] + tap[5] * above[c]);
+        columns.write(dx, c, bias + tap[4] * above[c], bias + tap[3] * right[c] + tap[5] * above[c], whole);
     if (2 * r + 1 < b.end_row)
 #pragma GCC unroll 2
       for (int c = 0; c < C; ++c)
         columns.write(dx + b.dx_row, c, bias + tap[1] * below[c] + tap[7] * above[c],
-                      bias + tap[0] * below_right[c] + tap[2] * below[c] + tap[6] * right[c] + tap[8] * above[c]);
+                      bias + tap[0] * below_right[c] + tap[2] * below[c] + tap[6] * right[c] + tap[8] * above[c],
+                      whole);
 #pragma GCC unroll 2
     for (int c = 0; c < C; ++c) above[c] = below[c], right[c] = below_right[c];
   }
@@ -154,6 +162,7 @@ FASTCONV_INLINE void spread_rows(const SquareSpread<T>& b, int64_t whole, int64_
 }
 template <class T>
 void spread_by_rows(const SquareSpread<T>& all) {
+  if (sizeof(T) == 4 && all.columns == 1) return spread_columns<T, 1>(all, 0);
   SquareSpread<T> b = all;
   int64_t whole = 0, end, count = 0;
   while (whole < b.columns && !is_whole(b, whole)) ++whole;
