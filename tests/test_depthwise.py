@@ -88,6 +88,7 @@ CASES = [
     # Enough channels for vectors of them: strides, modes, widths around the outputs of a segment, cuts of long rows.
     *[Case((7, n), (3, 3), padding=1, groups=150) for n in (1, 5, 7, 8, 9, 14, 15, 16, 29)],
     Case((9, 8), (1, 9), padding=(0, 4), batch=2, groups=77),
+    Case((20, 17), (20, 1), batch=3, groups=8, oc=2),
     *[Case((7, 8), (k, k), stride, k // 2, groups=150) for k in (2, 3, 7, 9) for stride in (1, 2, 3)],
     *[Case((6, 7), (3, 5), (2, 1), 2, mode=mode, groups=150) for mode in MODES],
     *[Case((9, 6), (3, 3), (1, 2), 3, 2, mode=mode, batch=2, groups=131) for mode in MODES],
@@ -455,6 +456,11 @@ def test_auto_weighs_it_against_tiles(x: Any, w: Any, options: dict[str, Any], t
 def test_small_images_at_a_stride_of_two_are_rows(direction: str) -> None:
     plan = fc.explain((1, 512, 14, 14), (512, 1, 3, 3), stride=2, padding=1, groups=512, direction=direction)
     assert plan["kernel"] == ("image rows" if plan["isa"] in ("v3", "v4") else "channel lanes")
+
+
+def test_the_gradient_of_a_tall_kernel_is_in_lanes() -> None:
+    plan = fc.explain((1, 8, 64, 128), (16, 1, 64, 1), groups=8, direction="grad_input")
+    assert plan["kernel"] == "channel lanes"
 
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])

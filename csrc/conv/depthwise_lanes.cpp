@@ -80,7 +80,7 @@ class Task {
         h_(roles.h, strip),
         w_(roles.w, columns),
         x_stride_{call.x.stride[1], call.x.stride[3], call.x.stride[4]},
-        packed_(h_, w_, roles.channels, x_stride_),
+        packed_(h_, w_, roles.channels, x_stride_, false),
         segments_(h_, w_, roles.channels, {packed_.channel_size(), packed_.row()}, cuts.chunk_rows,
                   kernels_of_lanes_.outputs) {
     const bool backward = direction == Direction::backward_input;

@@ -107,7 +107,8 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const int64_t lanes = depthwise_kernels<T>().lanes, channels = p.ic / p.groups, rows = p.oc / p.groups;
   if (std::min(channels, rows) > 1 || channels * rows > kMostChannels) return false;
   const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight;
-  if (2 * (backward ? p.ic : p.oc) <= lanes && p.axis[2].stride <= 2) return false;
+  const int64_t least = weight ? lanes / 2 + 1 : lanes / 2;  // of planes: a batch's come together, but for dw
+  if ((backward ? p.ic : p.oc) < least && p.axis[2].stride <= 2) return false;
   if (p.axis[1].out < 2) return true;  // no rows to speak of
   if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p)) return false;
   const Costs costs(p, direction);

@@ -79,7 +79,7 @@ class LaneGradient {
     Vector<int32_t> taps, dy_place;
     Vector<LaneStretch> dy;
     Unit(const LaneGradient& g, Range rows, Range columns, const int64_t x_stride[3])
-        : h(g.h_, rows), w(g.w_, columns), x(h, w, g.channels_, x_stride) {
+        : h(g.h_, rows), w(g.w_, columns), x(h, w, g.channels_, x_stride, true) {
       for (int64_t c = 0; c < g.channels_; ++c)
         for (int64_t i = 0; i < g.h_.kernel; ++i)
           for (int64_t j = 0; j < g.w_.kernel; ++j)

@@ -132,7 +132,8 @@ struct Firsts {
 
 }  // namespace
 
-LaneLayout::LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3])
+LaneLayout::LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3],
+                       bool empty_lines)
     : channels_(channels), row_(w.count()), channel_size_(h.count() * row_ + 1), x_channel_(x_stride[0]) {
   const Firsts lines(h.source()), columns(w.source());
   const int64_t width = columns.high - columns.low, nowhere = channel_size_ - 1;
@@ -164,7 +165,7 @@ LaneLayout::LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t chann
   for (int64_t i = 0; i < row_; ++i)
     if (w.source()[static_cast<size_t>(i)] < 0) empty.push_back(i);
   for (int64_t e = 0; e < h.count(); ++e) {
-    if (h.source()[static_cast<size_t>(e)] < 0) zero(e * row_, row_);
+    if (h.source()[static_cast<size_t>(e)] < 0) zero(e * row_, empty_lines ? row_ : 0);
     else
       for (int64_t i : empty) zero(e * row_ + i, 1);
   }

@@ -71,10 +71,11 @@ class LaneEntries {
 void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first,
                    Vector<LaneStretch>& stretches);
 
-// `channels` images, each of h.count() rows of w.count() vectors and one vector that nothing reads.
+// `channels` images, each of h.count() rows of w.count() vectors and one vector that nothing reads; nor are lines that
+// hold nothing but zeros, unless there are to be `empty_lines`.
 class LaneLayout {
  public:
-  LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3]);
+  LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3], bool empty_lines);
   int64_t row() const { return row_; }
   int64_t channel_size() const { return channel_size_; }
   int64_t vectors() const { return channels_ * channel_size_; }
