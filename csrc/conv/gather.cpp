@@ -20,6 +20,7 @@ template <class T>
 constexpr int64_t kManyRows = sizeof(T) == 8 ? 64
                                              : 96;  // of `a`, for which all channels are packed at once if they fit
 constexpr double kStoreCost = 0.6;                  // cycles to transpose an output of a columns tile
+constexpr double kTransposeCost = 2;                // of another tile, where y's channels are neighbours
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kKeptTiles = 0.95;        // the same of panels that are kept apart
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
@@ -102,6 +103,11 @@ double runs_apart(const GatherSum<T>& s) {
   return apart ? static_cast<double>(s.images * s.axis[0].outputs * s.axis[1].outputs) : 0;
 }
 
+template <class T>
+double outputs(const GatherSum<T>& s) {
+  return static_cast<double>(s.images * s.plane()) * static_cast<double>(s.groups * s.rows);
+}
+
 // The register tile for `rows` rows and all vectors of pixels that takes least time. Of `fixed` rows, unless that is 0.
 template <class T>
 void choose_tile(const GatherSum<T>& s, int64_t fixed, GatherPlan& plan) {
@@ -181,24 +187,29 @@ GatherPlan choose_pixels(const GatherSum<T>& s) {
 // Or along channels of y.
 template <class T>
 GatherPlan choose_columns(const GatherSum<T>& s) {
-  const double outputs = static_cast<double>(s.images * s.plane());
   GatherPlan plan;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
-  plan.cost = choose_columns(s, plan) + pack_cost(s, l, conv_kernels<T>().lanes) +
-              kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  plan.cost = choose_columns(s, plan) + pack_cost(s, l, conv_kernels<T>().lanes) + kStoreCost * outputs(s);
   return plan;
 }
 template <class T>
 GatherPlan choose_kernel(const GatherSum<T>& s) {
   const GatherPlan pixels = choose_pixels(s);
   if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
-  const GatherPlan columns = choose_columns(s);
+  GatherPlan columns = choose_columns(s);
   const bool keeps = conv_kernels<T>().keeps;
   const double other = s.taps() > 1 ? kSplitLoads : keeps ? kKeptTiles : kPixelTiles;
   // Of a small image's weights as they stand others would read parts of lines.
   const bool stand = keeps && !s.packed && s.plane() <= kKeptPlane;
-  return s.only_columns || stand || columns.cost < pixels.cost * other ? columns : pixels;
+  if (s.only_columns || stand || columns.cost < pixels.cost * other) return columns;
+  // Weights that were packed before fit tiles that know nothing of y's layout. No more does a cost: algorithms are
+  // chosen by it.
+  const bool neighbours = s.y.stride[1] == 1 && s.y.stride[4] != 1 && (s.packs || !s.packed);
+  const double transposes = neighbours ? kTransposeCost * outputs(s) : 0;
+  const bool transposed = columns.cost < pixels.cost * other + transposes;
+  columns.cost = pixels.cost;
+  return transposed ? columns : pixels;
 }
 
 // Whether GatherPlan::splits_rows is quicker: to pack an entry of x takes a quarter as long as to fetch one of `a` from

@@ -282,6 +282,7 @@ class Pixels {
     t.ldc = pitch;
     for (const Segment* g = begin; load && g != end; ++g) {
       if (step == 1) kernels.copy_tile(own + g->at, pitch, y + g->y, row, mr, g->length);
+      else if (row == 1) kernels.pack_transposed(own + g->at, pitch, y + g->y, step, 1, mr, g->length, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
           for (int64_t i = 0; i < g->length; ++i) own[m * pitch + g->at + i] = y[g->y + m * row + i * step];
@@ -290,6 +291,7 @@ class Pixels {
     for (const Segment* g = begin; store && g != end; ++g) {
       if (s.whole_w) kernels.spread_zeros(y + g->y, row, own + g->at, pitch, mr, g->wide, g->below);
       else if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
+      else if (row == 1) kernels.pack_transposed(y + g->y, step, own + g->at, pitch, 1, g->length, mr, mr);
       else if (s.spreads) kernels.spread_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
