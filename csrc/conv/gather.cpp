@@ -179,9 +179,13 @@ int64_t whole_lines(const GatherSum<T>& s, const GatherPlan& plan) {
 template <class T>
 GatherPlan choose_pixels(const GatherSum<T>& s) {
   GatherPlan plan;
-  // With a tail full tiles, which take its pixels along.
-  choose_tile(s, s.tail ? conv_kernels<T>().rows : s.packed_rows, plan);
-  plan.cost = choose_layout(s, conv_kernels<T>().lanes, plan);
+  // Full tiles with a tail, whose pixels they take along, and of weights where they stand, whose narrow panels have
+  // tiles of their own.
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const int64_t full = kernels.accumulators / std::min(kernels.vectors, kKeptVectors);
+  const bool stand = !s.packed && s.taps() == 1;
+  choose_tile(s, s.tail ? kernels.rows : stand ? std::min(s.rows, full) : s.packed_rows, plan);
+  plan.cost = choose_layout(s, kernels.lanes, plan);
   return plan;
 }
 // Or along channels of y.

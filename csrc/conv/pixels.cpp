@@ -14,14 +14,14 @@ constexpr int64_t kFarApart = 8192;    // bytes from channel to channel: then it
 constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kLargeBytes = 1 << 20;   // of an x that streams
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
-constexpr size_t kKeepingTiles = 4;   // of rows, which repay keeping a panel of x apart from the rest as it is read,
-constexpr size_t kCopyingTiles = 12;  // and copying one beforehand
+constexpr int64_t kKeepingTiles = 4;   // of rows, which repay keeping a panel of x apart from the rest as it is read,
+constexpr int64_t kCopyingTiles = 12;  // and copying one beforehand
 constexpr int64_t kRowsBytes = 384 << 10;  // rows of `a` that pass by all panels before the next, in the L2 cache
 
 // A panel of x side by side takes a few pages and lines of the L1 cache, and no load goes across a line.
 template <class T>
 bool keeps(const GatherSum<T>& s, const GatherPlan& plan) {
-  return conv_kernels<T>().keeps && s.taps() == 1 && s.rows >= static_cast<int64_t>(kKeepingTiles) * plan.mr;
+  return conv_kernels<T>().keeps && s.taps() == 1 && s.rows >= kKeepingTiles * plan.mr;
 }
 template <class T>
 int64_t kept_bytes(const GatherSum<T>& s, const GatherPlan& plan, int64_t depth) {
@@ -131,8 +131,35 @@ class Pixels {
     if (!shallow()) panel_by_panel(part);
     else
       for (const RowTile& rows : row_tile)
-        for (const Panel& panel : panels.list) multiply(part, panel, rows);
+        for (const Panel& panel : panels.list)
+          if (!has_own_rows(panel)) multiply(part, panel, rows);
+          else if (&rows == &row_tile.front()) multiply_own_rows(part, panel);
     if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
+  }
+
+  // Of weights where they stand a panel that is narrower than others takes tiles of more rows, as many as fill the
+  // registers.
+  bool has_own_rows(const Panel& panel) const { return !s.packed && !tail.count() && panel.vectors < plan.nr; }
+  // The rows of row tiles [begin, end), in how many tiles.
+  struct RowCut {
+    size_t begin;
+    int64_t first, rows, tiles;
+    bool own;
+  };
+  RowCut row_cut(const Panel& panel, size_t begin, size_t end) const {
+    const bool own = has_own_rows(panel);
+    const int64_t first = row_tile[begin].first, rows = row_tile[end - 1].first + row_tile[end - 1].count - first,
+                  most = std::min({kMaxRows, kernels.tallest, kernels.accumulators / panel.vectors});
+    return {begin, first, rows, own ? ceil_div(rows, most) : static_cast<int64_t>(end - begin), own};
+  }
+  RowTile tile_of(const RowCut& cut, int64_t i) const {
+    if (!cut.own) return row_tile[cut.begin + static_cast<size_t>(i)];
+    const Range rows = part(cut.rows, cut.tiles, i);
+    return {cut.first + rows.begin, rows.size()};
+  }
+  void multiply_own_rows(const Part& part, const Panel& panel) {
+    const RowCut cut = row_cut(panel, 0, row_tile.size());
+    for (int64_t i = 0; i < cut.tiles; ++i) multiply(part, panel, tile_of(cut, i));
   }
 
   int64_t ahead_step() const { return s.taps() == 1 ? block.channel_stride() : 0; }
@@ -148,22 +175,23 @@ class Pixels {
   // Rows that the L2 cache holds pass by all panels before the next ones do. Each of the first panels takes along a
   // pixel of the tail, if full tiles can.
   void panel_by_panel(const Part& part) {
-    const size_t tiles = row_tile.size(), most = static_cast<size_t>(std::max<int64_t>(
-                                              1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr)));
-    for (size_t i0 = 0; i0 < tiles; i0 += most)
+    const size_t most =
+        static_cast<size_t>(std::max<int64_t>(1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr)));
+    for (size_t i0 = 0; i0 < row_tile.size(); i0 += most)
       for (const Panel& panel : panels.list) {
         const int64_t pixel = &panel - panels.list.data();
-        const size_t end = std::min(tiles, i0 + most);
-        const bool keep = kept && end - i0 >= kKeepingTiles;
+        const RowCut cut = row_cut(panel, i0, std::min(row_tile.size(), i0 + most));
+        const bool keep = kept && cut.tiles >= kKeepingTiles;
         Part own = part;
-        if (keep) start_keeping(panel, row_tile[i0], end - i0, own);
-        for (size_t i = i0; i < end; ++i) {
-          const auto [first, count] = row_tile[i];
-          const bool along = takes_along && count == kernels.rows && !(keep && i == i0);
-          if (block.in_place()) fetch_ahead(panel, static_cast<int64_t>(i - i0), own.b - part.b);
+        if (keep) start_keeping(panel, tile_of(cut, 0), cut.tiles, own);
+        for (int64_t i = 0; i < cut.tiles; ++i) {
+          const RowTile rows = tile_of(cut, i);
+          const auto [first, count] = rows;
+          const bool along = takes_along && count == kernels.rows && !(keep && i == 0);
+          if (block.in_place()) fetch_ahead(panel, i, own.b - part.b);
           t.dots = along && pixel < tail.count() ? tail.sums(first - row0, pixel) : nullptr;
           t.dots_b = tail.values(pixel);
-          multiply(own, panel, row_tile[i]);
+          multiply(own, panel, rows);
           if (tail.count() && !along && &panel == &panels.list.back())
             tail.add(t.a, a_offsets, first - row0, count, part.c0 == 0);
           if (t.keep) read_kept(panel, own);
@@ -174,7 +202,7 @@ class Pixels {
   }
 
   // By the first of some tiles of rows, which is not one that takes a pixel along, or beforehand.
-  void start_keeping(const Panel& panel, const RowTile& rows, size_t tiles, Part& part) {
+  void start_keeping(const Panel& panel, const RowTile& rows, int64_t tiles, Part& part) {
     const int64_t wide = panel.vectors * lanes;
     if (panel.vectors == kKeptVectors && panel.vectors * rows.count == kernels.accumulators) {
       t.keep = kept;
