@@ -131,35 +131,31 @@ class Pixels {
     if (!shallow()) panel_by_panel(part);
     else
       for (const RowTile& rows : row_tile)
-        for (const Panel& panel : panels.list)
-          if (!has_own_rows(panel)) multiply(part, panel, rows);
-          else if (&rows == &row_tile.front()) multiply_own_rows(part, panel);
+        for (const Panel& panel : panels.list) {
+          if (has_own_rows(panel) && &rows != &row_tile.front()) continue;
+          const RowCut cut = row_cut(panel, &rows, has_own_rows(panel) ? &row_tile.back() : &rows);
+          for (int64_t i = 0; i < cut.tiles; ++i) multiply(part, panel, cut[i]);
+        }
     if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
   }
 
   // Of weights where they stand a panel that is narrower than others takes tiles of more rows, as many as fill the
   // registers.
   bool has_own_rows(const Panel& panel) const { return !s.packed && !tail.count() && panel.vectors < plan.nr; }
-  // The rows of row tiles [begin, end), in how many tiles.
+  // Rows [first, end) in tiles: those of the plan from `tile` on, or of `most` rows.
   struct RowCut {
-    size_t begin;
-    int64_t first, rows, tiles;
-    bool own;
+    const RowTile* tile;
+    int64_t first, end, most, tiles;
+    RowTile operator[](int64_t i) const {
+      const int64_t m = first + i * most;
+      return tile ? tile[i] : RowTile{m, std::min(most, end - m)};
+    }
   };
-  RowCut row_cut(const Panel& panel, size_t begin, size_t end) const {
-    const bool own = has_own_rows(panel);
-    const int64_t first = row_tile[begin].first, rows = row_tile[end - 1].first + row_tile[end - 1].count - first,
+  __attribute__((noinline)) RowCut row_cut(const Panel& panel, const RowTile* tile, const RowTile* last) const {
+    const int64_t first = tile->first, end = last->first + last->count,
                   most = std::min({kMaxRows, kernels.tallest, kernels.accumulators / panel.vectors});
-    return {begin, first, rows, own ? ceil_div(rows, most) : static_cast<int64_t>(end - begin), own};
-  }
-  RowTile tile_of(const RowCut& cut, int64_t i) const {
-    if (!cut.own) return row_tile[cut.begin + static_cast<size_t>(i)];
-    const Range rows = part(cut.rows, cut.tiles, i);
-    return {cut.first + rows.begin, rows.size()};
-  }
-  void multiply_own_rows(const Part& part, const Panel& panel) {
-    const RowCut cut = row_cut(panel, 0, row_tile.size());
-    for (int64_t i = 0; i < cut.tiles; ++i) multiply(part, panel, tile_of(cut, i));
+    if (has_own_rows(panel)) return {nullptr, first, end, most, ceil_div(end - first, most)};
+    return {tile, 0, 0, 0, last + 1 - tile};
   }
 
   int64_t ahead_step() const { return s.taps() == 1 ? block.channel_stride() : 0; }
@@ -175,17 +171,17 @@ class Pixels {
   // Rows that the L2 cache holds pass by all panels before the next ones do. Each of the first panels takes along a
   // pixel of the tail, if full tiles can.
   void panel_by_panel(const Part& part) {
-    const size_t most =
-        static_cast<size_t>(std::max<int64_t>(1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr)));
-    for (size_t i0 = 0; i0 < row_tile.size(); i0 += most)
+    const int64_t most = std::max<int64_t>(1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr));
+    const RowTile* const end = row_tile.data() + row_tile.size();
+    for (const RowTile* tile = row_tile.data(); tile < end; tile += most)
       for (const Panel& panel : panels.list) {
         const int64_t pixel = &panel - panels.list.data();
-        const RowCut cut = row_cut(panel, i0, std::min(row_tile.size(), i0 + most));
+        const RowCut cut = row_cut(panel, tile, tile + std::min(most, end - tile) - 1);
         const bool keep = kept && cut.tiles >= kKeepingTiles;
         Part own = part;
-        if (keep) start_keeping(panel, tile_of(cut, 0), cut.tiles, own);
+        if (keep) start_keeping(panel, cut[0], cut.tiles, own);
         for (int64_t i = 0; i < cut.tiles; ++i) {
-          const RowTile rows = tile_of(cut, i);
+          const RowTile rows = cut[i];
           const auto [first, count] = rows;
           const bool along = takes_along && count == kernels.rows && !(keep && i == 0);
           if (block.in_place()) fetch_ahead(panel, i, own.b - part.b);
