@@ -14,12 +14,14 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kBlockBytes = 288 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
+constexpr int64_t kDeepBlockBytes = 576 << 10;
 constexpr int64_t kPanelBytes =
     96 << 10;  // of which a panel, read a few vectors at a time, may take this, twice if of one tap
 template <class T>
 constexpr int64_t kManyRows = sizeof(T) == 8 ? 64
                                              : 96;  // of `a`, for which all channels are packed at once if they fit
 constexpr double kStoreCost = 0.6;                  // cycles to transpose an output of a columns tile
+constexpr int64_t kMostColumnsBytes = 1 << 20;      // in the L2 cache, if only that y is laid out so asks for columns
 constexpr double kTransposeCost = 2;                // of another tile, where y's channels are neighbours
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kKeptTiles = 0.95;        // the same of panels that are kept apart
@@ -139,12 +141,11 @@ int64_t least_channels(const GatherSum<T>& s) {
   return ceil_div(kLeastBytes / static_cast<int64_t>(sizeof(T)), std::max<int64_t>(1, s.taps()));
 }
 
-// Elements of a block of so many channels: where those are all of a deep sum of one tap, as many of float64 as of
-// float32.
+// Elements of a block of so many channels: of a deep sum of one tap, whose panels are read once for many rows, more.
 template <class T>
 int64_t most_elements(const GatherSum<T>& s, const GatherPlan& plan, int64_t channels) {
   const bool deep = s.taps() == 1 && !plan.columns && channels > least_channels(s);
-  return kBlockBytes / static_cast<int64_t>(deep ? sizeof(float) : sizeof(T));
+  return (deep ? kDeepBlockBytes : kBlockBytes) / static_cast<int64_t>(sizeof(T));
 }
 
 // Channels of which a panel takes its share of the cache.
@@ -209,7 +210,8 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   if (s.only_columns || stand || columns.cost < pixels.cost * other) return columns;
   // Weights that were packed before fit tiles that know nothing of y's layout. No more does a cost: algorithms are
   // chosen by it.
-  const bool neighbours = s.y.stride[1] == 1 && s.y.stride[4] != 1 && (s.packs || !s.packed);
+  const bool neighbours = s.y.stride[1] == 1 && s.y.stride[4] != 1 && (s.packs || !s.packed) &&
+                          columns_bytes(s, columns, columns_pixels(s)) <= kMostColumnsBytes;
   const double transposes = neighbours ? kTransposeCost * outputs(s) : 0;
   const bool transposed = columns.cost < pixels.cost * other + transposes;
   columns.cost = pixels.cost;

@@ -38,7 +38,7 @@ class Pixels {
   Pixels(const GatherSum<T>& sum, const GatherPlan& gather_plan, const Box& box, Range tiles)
       : s(sum),
         plan(gather_plan),
-        block(s.axis, box, plan.expand, s.x, reads_past(s, box), reads_aligned(s, gather_plan)),
+        block(s.axis, box, plan.expand, s.x, reads_past(s, box), alignment(s, gather_plan)),
         tail(s, box) {
     for (int64_t i = tiles.begin; i < tiles.end; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
     if (tail.count()) block.leave_out(s.tail);
@@ -69,9 +69,13 @@ class Pixels {
     int64_t rows, pitch;
   };
 
-  static bool reads_aligned(const GatherSum<T>& s, const GatherPlan& plan) {
-    const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0;
-    return (far_apart && s.rows > plan.mr) || s.rows >= kPackingRows;
+  // Where to read x across cache lines costs more than to pack it, the bytes that its lines begin at a multiple of.
+  static int64_t alignment(const GatherSum<T>& s, const GatherPlan& plan) {
+    const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+    const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0,
+               kept = !kernels.keeps || s.taps() > 1 || std::min(plan.channels, s.channels) * s.taps() >= kShallow;
+    const int64_t most = kept ? kPackingRows : kCopyingTiles * plan.mr;
+    return (far_apart && s.rows > plan.mr) || s.rows >= most ? kernels.lanes * static_cast<int64_t>(sizeof(T)) : 1;
   }
 
   // Elements that tiles may read behind the last line: of one run of outputs none behind its last vector.
