@@ -180,7 +180,7 @@ class Pixels {
     for (const RowTile* tile = row_tile.data(); tile < end; tile += most)
       for (const Panel& panel : panels.list) {
         const int64_t pixel = &panel - panels.list.data();
-        const RowCut cut = row_cut(panel, tile, tile + std::min(most, end - tile) - 1);
+        const RowCut cut = row_cut(panel, tile, tile + std::min<int64_t>(most, end - tile) - 1);
         const bool keep = kept && cut.tiles >= kKeepingTiles;
         Part own = part;
         if (keep) start_keeping(panel, cut[0], cut.tiles, own);
