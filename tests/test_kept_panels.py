@@ -86,3 +86,10 @@ def test_tiles_of_weights_in_place_are_full() -> None:
     plan = fc.explain((1, 480, 14, 14), (192, 480, 1, 1))  # 25 vectors of eight: the last panels have two
     if plan["isa"] == "v3":
         assert (plan["mr"], plan["nr"], plan["shared_bytes"]) == (4, 24, 0)
+
+
+def test_deep_sums_are_stored_once() -> None:
+    with fc.threads(1):
+        plan = fc.explain((1, 640, 14, 14), (128, 640, 1, 1))
+    if plan["isa"] in ("v3", "v4"):
+        assert plan["block_channels"] == 640
