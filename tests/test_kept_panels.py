@@ -1,13 +1,14 @@
-"""1x1 kernels whose panels of x, or of weights, are kept apart by the first tile that reads them: exact for integers,
-the same bits however they are cut."""
+"""1x1 kernels: panels of x, or of weights, that are kept apart by the first tile that reads them, narrow panels with
+tiles of their own, results whose channels are neighbours. Exact for integers, the same bits however they are cut."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from arrays import assert_exact, assert_same_bits
+from arrays import Array, assert_exact, assert_same_bits
 from cases import Case
 
 import fastconv as fc
@@ -21,6 +22,16 @@ CASES = [
     *[Case(size, (1, 1), ic=ic, oc=101, batch=2) for size in ((7, 7), (9, 9), (3, 11)) for ic in (32, 128, 40, 33)],
     Case((4, 3, 5), (1, 1, 1), ic=32, oc=50, batch=2),
     Case((14, 13), (1, 1), 2, ic=64, oc=20),
+    # and a last panel of one or two vectors, whose tiles are higher: shallow sums and deep ones
+    *[Case((1, n), (1, 1), ic=ic, oc=oc) for n in (25, 81, 100, 109) for ic in (40, 200) for oc in (5, 50, 131)],
+]
+
+LAST = [
+    *[Case((17, 19), (1, 1), ic=ic, oc=oc) for ic, oc in ((24, 64), (64, 24), (150, 5), (40, 131))],
+    *[Case((9, 9), (1, 1), ic=ic, oc=oc, batch=2) for ic, oc in ((200, 50), (33, 128))],
+    *[Case((13, 12), (3, 3), stride, 1, ic=20, oc=32, batch=2) for stride in (1, 2)],
+    Case((14, 15), (5, 4), padding=2, ic=48, oc=3),
+    Case((12, 30), (1, 1), ic=32, oc=64, groups=2),
 ]
 
 
@@ -46,8 +57,39 @@ def test_same_bits(dtype: Any, size: int) -> None:
         assert_same_bits(fc.conv2d_grad_input(y[2:3], w, x[2:3].shape), dx[2:3])
 
 
+def channels_last(a: Array) -> Array:
+    """The same array, its channels neighbours in memory."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+@pytest.mark.parametrize("case", LAST, ids=str)
+def test_channels_last(case: Case, dtype: Any, mode: Any) -> None:
+    case = replace(case, mode=mode)
+    x, w, b, g = (np.random.default_rng(5).standard_normal(a.shape).astype(dtype) for a in case.data(dtype))
+    y, dx = case.forward(x, w, b, algorithm="direct"), case.grad_input(g, w, algorithm="direct")
+    for like in (np.asarray, channels_last):
+        out = channels_last(np.full_like(y, np.nan))
+        assert_same_bits(case.forward(like(x), w, b, algorithm="direct", out=out), y)
+        out = channels_last(np.full_like(dx, np.nan))
+        assert_same_bits(case.grad_input(like(g), w, algorithm="direct", out=out), dx)
+
+
 def test_weights_of_small_images_are_not_packed() -> None:
     plan = fc.explain((1, 512, 7, 7), (256, 512, 1, 1), direction="grad_input")
     if plan["isa"] == "v3":  # has parts of lines for vectors, which columns keep
         assert plan["kernel"] == "packed columns"
         assert plan["shared_bytes"] == 0
+
+
+def test_tiles_of_weights_in_place_are_full() -> None:
+    plan = fc.explain((1, 480, 14, 14), (192, 480, 1, 1))  # 25 vectors of eight: the last panels have two
+    if plan["isa"] == "v3":
+        assert (plan["mr"], plan["nr"], plan["shared_bytes"]) == (4, 24, 0)
+
+
+def test_deep_sums_are_stored_once() -> None:
+    with fc.threads(1):
+        plan = fc.explain((1, 640, 14, 14), (128, 640, 1, 1))
+    if plan["isa"] in ("v3", "v4"):
+        assert plan["block_channels"] == 640

@@ -57,7 +57,7 @@ class BlockShape {
 
  protected:
   BlockShape(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const char>& x, int64_t bytes,
-             int64_t past, bool aligned);
+             int64_t past, int64_t alignment);
   // Whether there is but a line an image, as those of a 1x1 kernel are: all channels of a line are copied at once.
   bool copies_lines() const;
 
@@ -76,17 +76,18 @@ class BlockShape {
  private:
   void find_lines();
   void join_lines();
-  bool stands_in_x(int64_t past, bool aligned) const;
+  bool stands_in_x(int64_t past, int64_t alignment) const;
 };
 
 template <class T>
 class Block : public BlockShape {
  public:
   // A block may be x itself if the `past` elements behind its last line, which tiles read, are x's too. Where many rows
-  // read it, a copy is worth while that is `aligned`: there only if it has one tap and its lines begin at vectors.
+  // read it, a copy is worth while that has an `alignment`: there only if it has one tap and its lines begin at
+  // multiples of so many bytes.
   Block(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const T>& x, int64_t past,
-        bool aligned = false)
-      : BlockShape(axes, box, expand, of_bytes(x), sizeof(T), past, aligned) {}
+        int64_t alignment = 1)
+      : BlockShape(axes, box, expand, of_bytes(x), sizeof(T), past, alignment) {}
 
   // clear() writes the zeros of a block, pack() the other values: channels [c0, c0 + channels) of x. A block that is
   // packed again needs no clearing: its zeros stand where they stood. pack() returns where the block is: dst, or x

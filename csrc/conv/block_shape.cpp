@@ -29,7 +29,7 @@ int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t 
 }
 
 BlockShape::BlockShape(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const char>& x,
-                       int64_t bytes, int64_t past, bool aligned)
+                       int64_t bytes, int64_t past, int64_t alignment)
     : box_(box), x_(x), bytes_(bytes) {
   for (int i = 0; i < 3; ++i) layout_[i] = make_layout(axes[i], box.begin[i], box.end[i], expand[i]);
   const AxisLayout &d = layout_[0], &h = layout_[1], &w = layout_[2];
@@ -45,13 +45,13 @@ BlockShape::BlockShape(const AxisMap axes[3], const Box& box, const bool expand[
             static_cast<int32_t>(segment * plane_ + position(0, d.shift[td], h.shift[th], w.shift[tw])));
       }
   find_lines();
-  in_place_ = stands_in_x(past, aligned);
+  in_place_ = stands_in_x(past, alignment);
   if (in_place_) channel_stride_ = x_.stride[1];
 }
 
-bool BlockShape::stands_in_x(int64_t past, bool aligned) const {
-  if ((aligned && taps() != 1) || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() || !more_lines_.empty() ||
-      !more_runs_.empty())
+bool BlockShape::stands_in_x(int64_t past, int64_t alignment) const {
+  if ((alignment > 1 && taps() != 1) || lines_.empty() || !empty_lines_.empty() || !gaps_.empty() ||
+      !more_lines_.empty() || !more_runs_.empty())
     return false;
   if (runs_.size() != 1 || runs_[0].step != 1 || x_.stride[1] > INT32_MAX / std::max<int64_t>(1, x_.shape[1]))
     return false;
@@ -63,7 +63,7 @@ bool BlockShape::stands_in_x(int64_t past, bool aligned) const {
     end += (x_.shape[i] - 1) * x_.stride[i];
   }
   const char* first = x_.data + (lines_[0].src + runs_[0].src) * bytes_;
-  if (aligned && (reinterpret_cast<uintptr_t>(first) % 64 || x_.stride[1] * bytes_ % 64)) return false;
+  if ((reinterpret_cast<intptr_t>(first) | x_.stride[1] * bytes_) % alignment) return false;
   return lines_.back().src + runs_[0].src + runs_[0].length + (x_.shape[1] - 1) * x_.stride[1] + past <= end;
 }
 

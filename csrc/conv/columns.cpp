@@ -82,6 +82,7 @@ class Columns {
       const T* from = sums_ + r.pixel * width_;
       T* y = this->y(g) + r.y;
       if (step == 1) kernels_.pack_transposed(y, s_.y.stride[1], from, width_, 1, count_, r.count, r.count);
+      else if (s_.y.stride[1] == 1) kernels_.copy_tile(y, step, from, width_, r.count, count_);
       else
         for (int64_t m = 0; m < count_; ++m)
           for (int64_t i = 0; i < r.count; ++i) y[m * s_.y.stride[1] + i * step] = from[i * width_ + m];

@@ -171,9 +171,20 @@ void DirectPiece<T>::make_ready(ReadyWeights<T>& to) const {
 }
 
 template <class T>
-ConvPlan DirectPiece<T>::describe_part() const {
+ConvPlan DirectPiece<T>::describe_part() {
   const bool batch = in_batch_lanes();
   const int lanes = conv_kernels<T>().lanes;
+  const bool packs = !batch && weights_ == Weights::packed;
+  int64_t workspace = batch ? batch_.workspace_bytes : plan_.workspace_bytes,
+          packed = packs ? packed_elements(sum_, plan_) : 0;
+  if (!batch) {  // a y whose channels are neighbours may take more
+    const View<T> y = sum_.y;
+    sum_.y.stride[1] = 1, sum_.y.stride[4] = sum_.rows;
+    const GatherPlan turned = plan_gather(sum_);
+    workspace = std::max(workspace, turned.workspace_bytes);
+    if (packs) packed = std::max(packed, packed_elements(sum_, turned));
+    sum_.y = y;
+  }
   ConvPlan plan;
   plan.algorithm = Algorithm::direct;
   plan.kernel = batch ? "batch lanes" : sum_.rows == 1 ? "packed rows" : plan_.columns ? "packed columns" : "packed";
@@ -181,9 +192,8 @@ ConvPlan DirectPiece<T>::describe_part() const {
   plan.nr = (batch ? batch_.nr : plan_.nr) * lanes;
   plan.block_channels = batch ? sum_.channels : plan_.channels;
   plan.block_pixels = batch ? lanes * sum_.plane() : plan_.pixels();
-  plan.workspace_bytes = batch ? batch_.workspace_bytes : plan_.workspace_bytes;
-  if (!batch && weights_ == Weights::packed)
-    plan.shared_bytes = packed_elements(sum_, plan_) * static_cast<int64_t>(sizeof(T));
+  plan.workspace_bytes = workspace;
+  plan.shared_bytes = packed * static_cast<int64_t>(sizeof(T));
   plan.threads = batch ? batch_.threads : plan_.threads;
   plan.cost = batch ? batch_.cost : plan_.cost;
   return plan;

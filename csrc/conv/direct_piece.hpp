@@ -26,7 +26,7 @@ class DirectPiece {
   void start_channels(int64_t first);
   bool next();
   void run_part();
-  ConvPlan describe_part() const;
+  ConvPlan describe_part();
 
   void cut_taps();
   bool prefers_columns();

@@ -14,12 +14,15 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kBlockBytes = 288 << 10;  // a packed block lives in the L2 cache beside the rows of `a`
+constexpr int64_t kDeepBlockBytes = 576 << 10;
 constexpr int64_t kPanelBytes =
     96 << 10;  // of which a panel, read a few vectors at a time, may take this, twice if of one tap
 template <class T>
 constexpr int64_t kManyRows = sizeof(T) == 8 ? 64
                                              : 96;  // of `a`, for which all channels are packed at once if they fit
 constexpr double kStoreCost = 0.6;                  // cycles to transpose an output of a columns tile
+constexpr int64_t kMostColumnsBytes = 1 << 20;      // in the L2 cache, if only that y is laid out so asks for columns
+constexpr double kTransposeCost = 2;                // of another tile, where y's channels are neighbours
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kKeptTiles = 0.95;        // the same of panels that are kept apart
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
@@ -102,6 +105,11 @@ double runs_apart(const GatherSum<T>& s) {
   return apart ? static_cast<double>(s.images * s.axis[0].outputs * s.axis[1].outputs) : 0;
 }
 
+template <class T>
+double outputs(const GatherSum<T>& s) {
+  return static_cast<double>(s.images * s.plane()) * static_cast<double>(s.groups * s.rows);
+}
+
 // The register tile for `rows` rows and all vectors of pixels that takes least time. Of `fixed` rows, unless that is 0.
 template <class T>
 void choose_tile(const GatherSum<T>& s, int64_t fixed, GatherPlan& plan) {
@@ -133,12 +141,11 @@ int64_t least_channels(const GatherSum<T>& s) {
   return ceil_div(kLeastBytes / static_cast<int64_t>(sizeof(T)), std::max<int64_t>(1, s.taps()));
 }
 
-// Elements of a block of so many channels: where those are all of a deep sum of one tap, as many of float64 as of
-// float32.
+// Elements of a block of so many channels: of a deep sum of one tap, whose panels are read once for many rows, more.
 template <class T>
 int64_t most_elements(const GatherSum<T>& s, const GatherPlan& plan, int64_t channels) {
   const bool deep = s.taps() == 1 && !plan.columns && channels > least_channels(s);
-  return kBlockBytes / static_cast<int64_t>(deep ? sizeof(float) : sizeof(T));
+  return (deep ? kDeepBlockBytes : kBlockBytes) / static_cast<int64_t>(sizeof(T));
 }
 
 // Channels of which a panel takes its share of the cache.
@@ -173,32 +180,42 @@ int64_t whole_lines(const GatherSum<T>& s, const GatherPlan& plan) {
 template <class T>
 GatherPlan choose_pixels(const GatherSum<T>& s) {
   GatherPlan plan;
-  // With a tail full tiles, which take its pixels along.
-  choose_tile(s, s.tail ? conv_kernels<T>().rows : s.packed_rows, plan);
-  plan.cost = choose_layout(s, conv_kernels<T>().lanes, plan);
+  // Full tiles with a tail, whose pixels they take along, and of weights where they stand, whose narrow panels have
+  // tiles of their own.
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const int64_t full = kernels.accumulators / std::min(kernels.vectors, kKeptVectors);
+  const bool stand = !s.packed && s.taps() == 1;
+  choose_tile(s, s.tail ? kernels.rows : stand ? std::min(s.rows, full) : s.packed_rows, plan);
+  plan.cost = choose_layout(s, kernels.lanes, plan);
   return plan;
 }
 // Or along channels of y.
 template <class T>
 GatherPlan choose_columns(const GatherSum<T>& s) {
-  const double outputs = static_cast<double>(s.images * s.plane());
   GatherPlan plan;
   LayoutSize l[3];
   for (int i = 0; i < 3; ++i) l[i] = layout_size(s.axis[i], s.axis[i].outputs, false);
-  plan.cost = choose_columns(s, plan) + pack_cost(s, l, conv_kernels<T>().lanes) +
-              kStoreCost * outputs * static_cast<double>(s.groups * s.rows);
+  plan.cost = choose_columns(s, plan) + pack_cost(s, l, conv_kernels<T>().lanes) + kStoreCost * outputs(s);
   return plan;
 }
 template <class T>
 GatherPlan choose_kernel(const GatherSum<T>& s) {
   const GatherPlan pixels = choose_pixels(s);
   if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
-  const GatherPlan columns = choose_columns(s);
+  GatherPlan columns = choose_columns(s);
   const bool keeps = conv_kernels<T>().keeps;
   const double other = s.taps() > 1 ? kSplitLoads : keeps ? kKeptTiles : kPixelTiles;
   // Of a small image's weights as they stand others would read parts of lines.
   const bool stand = keeps && !s.packed && s.plane() <= kKeptPlane;
-  return s.only_columns || stand || columns.cost < pixels.cost * other ? columns : pixels;
+  if (s.only_columns || stand || columns.cost < pixels.cost * other) return columns;
+  // Weights that were packed before fit tiles that know nothing of y's layout. No more does a cost: algorithms are
+  // chosen by it.
+  const bool neighbours = s.y.stride[1] == 1 && s.y.stride[4] != 1 && (s.packs || !s.packed) &&
+                          columns_bytes(s, columns, columns_pixels(s)) <= kMostColumnsBytes;
+  const double transposes = neighbours ? kTransposeCost * outputs(s) : 0;
+  const bool transposed = columns.cost < pixels.cost * other + transposes;
+  columns.cost = pixels.cost;
+  return transposed ? columns : pixels;
 }
 
 // Whether GatherPlan::splits_rows is quicker: to pack an entry of x takes a quarter as long as to fetch one of `a` from

@@ -14,14 +14,14 @@ constexpr int64_t kFarApart = 8192;    // bytes from channel to channel: then it
 constexpr int64_t kEdgeBytes = 384 << 10;  // sums of tiles that end within a vector, in the L2 cache
 constexpr int64_t kLargeBytes = 1 << 20;   // of an x that streams
 constexpr int64_t kShallow = 128;          // sums this short write y faster than they read the block
-constexpr size_t kKeepingTiles = 4;   // of rows, which repay keeping a panel of x apart from the rest as it is read,
-constexpr size_t kCopyingTiles = 12;  // and copying one beforehand
+constexpr int64_t kKeepingTiles = 4;   // of rows, which repay keeping a panel of x apart from the rest as it is read,
+constexpr int64_t kCopyingTiles = 12;  // and copying one beforehand
 constexpr int64_t kRowsBytes = 384 << 10;  // rows of `a` that pass by all panels before the next, in the L2 cache
 
 // A panel of x side by side takes a few pages and lines of the L1 cache, and no load goes across a line.
 template <class T>
 bool keeps(const GatherSum<T>& s, const GatherPlan& plan) {
-  return conv_kernels<T>().keeps && s.taps() == 1 && s.rows >= static_cast<int64_t>(kKeepingTiles) * plan.mr;
+  return conv_kernels<T>().keeps && s.taps() == 1 && s.rows >= kKeepingTiles * plan.mr;
 }
 template <class T>
 int64_t kept_bytes(const GatherSum<T>& s, const GatherPlan& plan, int64_t depth) {
@@ -38,7 +38,7 @@ class Pixels {
   Pixels(const GatherSum<T>& sum, const GatherPlan& gather_plan, const Box& box, Range tiles)
       : s(sum),
         plan(gather_plan),
-        block(s.axis, box, plan.expand, s.x, reads_past(s, box), reads_aligned(s, gather_plan)),
+        block(s.axis, box, plan.expand, s.x, reads_past(s, box), alignment(s, gather_plan)),
         tail(s, box) {
     for (int64_t i = tiles.begin; i < tiles.end; ++i) row_tile.push_back(plan.row_tile(s.rows, i));
     if (tail.count()) block.leave_out(s.tail);
@@ -69,9 +69,13 @@ class Pixels {
     int64_t rows, pitch;
   };
 
-  static bool reads_aligned(const GatherSum<T>& s, const GatherPlan& plan) {
-    const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0;
-    return (far_apart && s.rows > plan.mr) || s.rows >= kPackingRows;
+  // Where to read x across cache lines costs more than to pack it, the bytes that its lines begin at a multiple of.
+  static int64_t alignment(const GatherSum<T>& s, const GatherPlan& plan) {
+    const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+    const bool far_apart = s.x.stride[1] * static_cast<int64_t>(sizeof(T)) % kFarApart == 0,
+               kept = !kernels.keeps || s.taps() > 1 || std::min(plan.channels, s.channels) * s.taps() >= kShallow;
+    const int64_t most = kept ? kPackingRows : kCopyingTiles * plan.mr;
+    return (far_apart && s.rows > plan.mr) || s.rows >= most ? kernels.lanes * static_cast<int64_t>(sizeof(T)) : 1;
   }
 
   // Elements that tiles may read behind the last line: of one run of outputs none behind its last vector.
@@ -131,8 +135,31 @@ class Pixels {
     if (!shallow()) panel_by_panel(part);
     else
       for (const RowTile& rows : row_tile)
-        for (const Panel& panel : panels.list) multiply(part, panel, rows);
+        for (const Panel& panel : panels.list) {
+          if (has_own_rows(panel) && &rows != &row_tile.front()) continue;
+          const RowCut cut = row_cut(panel, &rows, has_own_rows(panel) ? &row_tile.back() : &rows);
+          for (int64_t i = 0; i < cut.tiles; ++i) multiply(part, panel, cut[i]);
+        }
     if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
+  }
+
+  // Of weights where they stand a panel that is narrower than others takes tiles of more rows, as many as fill the
+  // registers.
+  bool has_own_rows(const Panel& panel) const { return !s.packed && !tail.count() && panel.vectors < plan.nr; }
+  // Rows [first, end) in tiles: those of the plan from `tile` on, or of `most` rows.
+  struct RowCut {
+    const RowTile* tile;
+    int64_t first, end, most, tiles;
+    RowTile operator[](int64_t i) const {
+      const int64_t m = first + i * most;
+      return tile ? tile[i] : RowTile{m, std::min(most, end - m)};
+    }
+  };
+  __attribute__((noinline)) RowCut row_cut(const Panel& panel, const RowTile* tile, const RowTile* last) const {
+    const int64_t first = tile->first, end = last->first + last->count,
+                  most = std::min({kMaxRows, kernels.tallest, kernels.accumulators / panel.vectors});
+    if (has_own_rows(panel)) return {nullptr, first, end, most, ceil_div(end - first, most)};
+    return {tile, 0, 0, 0, last + 1 - tile};
   }
 
   int64_t ahead_step() const { return s.taps() == 1 ? block.channel_stride() : 0; }
@@ -148,22 +175,23 @@ class Pixels {
   // Rows that the L2 cache holds pass by all panels before the next ones do. Each of the first panels takes along a
   // pixel of the tail, if full tiles can.
   void panel_by_panel(const Part& part) {
-    const size_t tiles = row_tile.size(), most = static_cast<size_t>(std::max<int64_t>(
-                                              1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr)));
-    for (size_t i0 = 0; i0 < tiles; i0 += most)
+    const int64_t most = std::max<int64_t>(1, kRowsBytes / static_cast<int64_t>(sizeof(T)) / (t.k * plan.mr));
+    const RowTile* const end = row_tile.data() + row_tile.size();
+    for (const RowTile* tile = row_tile.data(); tile < end; tile += most)
       for (const Panel& panel : panels.list) {
         const int64_t pixel = &panel - panels.list.data();
-        const size_t end = std::min(tiles, i0 + most);
-        const bool keep = kept && end - i0 >= kKeepingTiles;
+        const RowCut cut = row_cut(panel, tile, tile + std::min<int64_t>(most, end - tile) - 1);
+        const bool keep = kept && cut.tiles >= kKeepingTiles;
         Part own = part;
-        if (keep) start_keeping(panel, row_tile[i0], end - i0, own);
-        for (size_t i = i0; i < end; ++i) {
-          const auto [first, count] = row_tile[i];
-          const bool along = takes_along && count == kernels.rows && !(keep && i == i0);
-          if (block.in_place()) fetch_ahead(panel, static_cast<int64_t>(i - i0), own.b - part.b);
+        if (keep) start_keeping(panel, cut[0], cut.tiles, own);
+        for (int64_t i = 0; i < cut.tiles; ++i) {
+          const RowTile rows = cut[i];
+          const auto [first, count] = rows;
+          const bool along = takes_along && count == kernels.rows && !(keep && i == 0);
+          if (block.in_place()) fetch_ahead(panel, i, own.b - part.b);
           t.dots = along && pixel < tail.count() ? tail.sums(first - row0, pixel) : nullptr;
           t.dots_b = tail.values(pixel);
-          multiply(own, panel, row_tile[i]);
+          multiply(own, panel, rows);
           if (tail.count() && !along && &panel == &panels.list.back())
             tail.add(t.a, a_offsets, first - row0, count, part.c0 == 0);
           if (t.keep) read_kept(panel, own);
@@ -174,7 +202,7 @@ class Pixels {
   }
 
   // By the first of some tiles of rows, which is not one that takes a pixel along, or beforehand.
-  void start_keeping(const Panel& panel, const RowTile& rows, size_t tiles, Part& part) {
+  void start_keeping(const Panel& panel, const RowTile& rows, int64_t tiles, Part& part) {
     const int64_t wide = panel.vectors * lanes;
     if (panel.vectors == kKeptVectors && panel.vectors * rows.count == kernels.accumulators) {
       t.keep = kept;
@@ -282,6 +310,7 @@ class Pixels {
     t.ldc = pitch;
     for (const Segment* g = begin; load && g != end; ++g) {
       if (step == 1) kernels.copy_tile(own + g->at, pitch, y + g->y, row, mr, g->length);
+      else if (row == 1) kernels.pack_transposed(own + g->at, pitch, y + g->y, step, 1, mr, g->length, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
           for (int64_t i = 0; i < g->length; ++i) own[m * pitch + g->at + i] = y[g->y + m * row + i * step];
@@ -290,6 +319,7 @@ class Pixels {
     for (const Segment* g = begin; store && g != end; ++g) {
       if (s.whole_w) kernels.spread_zeros(y + g->y, row, own + g->at, pitch, mr, g->wide, g->below);
       else if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
+      else if (row == 1) kernels.pack_transposed(y + g->y, step, own + g->at, pitch, 1, g->length, mr, mr);
       else if (s.spreads) kernels.spread_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
       else
         for (int64_t m = 0; m < mr; ++m)
