@@ -104,3 +104,5 @@ def test_weight_gradient_plan() -> None:
         )
     )
     assert isa not in ("v3", "v4") or kernels == ["dots", "outer"]
+    for x, w, stride in (((1, 1, 32000), (512, 1, 16), 8), ((1, 3, 416, 416), (16, 3, 3, 3), 1)):
+        assert isa not in ("v3", "v4") or fc.explain(x, w, stride, direction="grad_weight")["kernel"] == "outer"
