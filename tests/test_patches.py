@@ -45,6 +45,7 @@ CASES = [
     Case((31, 50), (2, 2), (3, 5), ic=3, oc=40, groups=1, batch=3),
     Case((26, 34), (3, 3), 3, 1, ic=29, oc=5, groups=2, batch=2),
     Case((70,), (3,), 7, 1, ic=2, oc=64),
+    *[Case((n,), (k,), 1, p, ic=1, oc=8, batch=2) for n, k, p in ((700, 11, 5), (33, 16, 0), (90, 5, 2))],
 ]
 
 
@@ -90,6 +91,7 @@ def test_plan() -> None:
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1) == "patches"
         assert kernel((batch, 1, 70, 60), (32, 1, 5, 5)) == "patches"
         assert kernel((batch, 2, 11, 11), (256, 2, 11, 11), padding=(5, 0)) == "patches"
+        assert kernel((batch, 1, 6000), (8, 1, 11), padding=5) == "patches"
         assert kernel((batch, 3, 150, 150), (16, 3, 11, 11), padding=5) != "patches"
         assert kernel((batch, 6, 14, 14), (16, 6, 5, 5)) != "patches"
         isa = fc.explain((1, 1, 8, 8), (1, 1, 3, 3))["isa"]  # with many registers squares sum several channels

@@ -12,7 +12,8 @@ namespace {
 
 constexpr int64_t kMostBytes = 4 << 20;  // of patches that are kept
 constexpr int64_t kMostLine = 1 << 20;   // of an axis, a dilation and a stride: a line of dx is kept, too
-constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up
+constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up,
+constexpr int64_t kLeastOfLine = 8;      // but for lines along the width, whose other tiles share no inputs
 constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own, and Winograd's
 constexpr int64_t kSome = 32;            // the same with a stride
 constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
@@ -89,9 +90,10 @@ bool suits(const ConvProblem& p, const PatchMachine& machine) {
     if (std::max({a.in, a.out, a.k, a.stride, a.dilation}) > kMostLine ||
         (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0))
       return false;
+  const int64_t least = p.axis[0].in * p.axis[1].in == 1 ? kLeastOfLine : kLeastChannels;
   const bool pays = p.axis[2].stride > 1
                         ? beats_pieces(p, machine)
-                        : p.oc / p.groups >= kLeastChannels && p.ic / p.groups <= kFew && beats_tiles(p, machine);
+                        : p.oc / p.groups >= least && p.ic / p.groups <= kFew && beats_tiles(p, machine);
   if (!pays) return false;
   const Patches s(p, machine);
   return s.rows() * s.plane * s.size <= kMostBytes;

@@ -122,16 +122,12 @@ double WeightPlan::dots_cycles(double pixels, bool joined) const {
          copies;
 }
 
+// One vector of sums for each value of x is slower, above all a part of one, or a short one.
 double WeightPlan::outer_cycles(double pixels) const {
   const double sums = static_cast<double>(oc * ic * taps), wide = static_cast<double>(lanes);
   const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, lanes));
-  return sums *
-             (pixels / (2 * wide *
-                        (oc > lanes    ? 0.95
-                         : oc == lanes ? 0.8
-                                       : 0.65)) +
-              (turned ? 2 : 12) / wide) /
-             fill +
+  const double rate = oc > lanes ? 0.95 : oc == lanes && lanes * item > 16 ? 0.8 : 0.65;
+  return sums * (pixels / (2 * wide * rate) + (turned ? 2 : 12) / wide) / fill +
          0.27 * pixels * static_cast<double>(oc);
 }
 
