@@ -81,10 +81,10 @@ def test_arrays_begin_anywhere_in_a_line_of_the_cache(begin: int, dtype: Any) ->
 def test_results_larger_than_caches() -> None:
     """They are written past the caches, wherever they begin, and nothing beside them."""
     rng = np.random.default_rng(5)
-    x, w = integers(rng, (1, 1, 612, 603), np.float32), integers(rng, (24, 1, 3, 3), np.float32)
+    x, w = integers(rng, (4, 1, 612, 603), np.float32), integers(rng, (6, 1, 3, 3), np.float32)
     y = fc.conv2d(x, w)
     assert y.nbytes > 32 << 20
-    assert_exact(np.concatenate([fc.conv2d(x, some) for some in np.split(w, 4)], axis=1), y, np.float32)
+    assert_exact(np.concatenate([fc.conv2d(x, some) for some in np.split(w, 3)], axis=1), y, np.float32)
     memory = np.full(y.size + 40, 7, np.float32)
     for begin in (1, 19):
         with fc.threads(begin % 3 + 1):
@@ -92,6 +92,19 @@ def test_results_larger_than_caches() -> None:
         assert_same_bits(memory[begin : begin + y.size].reshape(y.shape), y)
         assert (memory[:begin] == 7).all() and (memory[begin + y.size :] == 7).all()
         memory[:] = 7
+
+
+def test_one_channel_that_makes_many_large_ones() -> None:
+    """Where they leave the cache tiles write some of them at once, whatever the batch."""
+    for batch in (1, 8):
+        for x, w, direction in (
+            ((batch, 1, 572, 572), (64, 1, 3, 3), "forward"),
+            ((batch, 64, 256, 256), (1, 64, 3, 3), "grad_input"),
+        ):
+            assert fc.explain(x, w, padding=1, direction=direction)["algorithm"] == "direct"
+    case = Case((620, 610), (3, 3), 1, 1, oc=9)
+    x, w, b, _ = case.data(np.float32)
+    assert_exact(case.forward(x, w, b), case.forward(x, w, b, algorithm="reference"), np.float32)
 
 
 def test_weight_gradient_plan() -> None:
@@ -104,3 +117,5 @@ def test_weight_gradient_plan() -> None:
         )
     )
     assert isa not in ("v3", "v4") or kernels == ["dots", "outer"]
+    for x, w, stride in (((1, 1, 32000), (512, 1, 16), 8), ((1, 3, 416, 416), (16, 3, 3, 3), 1)):
+        assert isa not in ("v3", "v4") or fc.explain(x, w, stride, direction="grad_weight")["kernel"] == "outer"

@@ -45,6 +45,7 @@ CASES = [
     Case((31, 50), (2, 2), (3, 5), ic=3, oc=40, groups=1, batch=3),
     Case((26, 34), (3, 3), 3, 1, ic=29, oc=5, groups=2, batch=2),
     Case((70,), (3,), 7, 1, ic=2, oc=64),
+    *[Case((n,), (k,), 1, p, ic=1, oc=8, batch=2) for n, k, p in ((700, 11, 5), (33, 16, 0), (90, 5, 2))],
 ]
 
 
@@ -90,10 +91,13 @@ def test_plan() -> None:
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1) == "patches"
         assert kernel((batch, 1, 70, 60), (32, 1, 5, 5)) == "patches"
         assert kernel((batch, 2, 11, 11), (256, 2, 11, 11), padding=(5, 0)) == "patches"
+        assert kernel((batch, 1, 6000), (8, 1, 11), padding=5) == "patches"
         assert kernel((batch, 3, 150, 150), (16, 3, 11, 11), padding=5) != "patches"
         assert kernel((batch, 6, 14, 14), (16, 6, 5, 5)) != "patches"
-        squares = fc.explain((1, 1, 8, 8), (1, 1, 3, 3))["isa"] == "v4"  # of several channels
-        assert (kernel((batch, 3, 32, 32), (32, 3, 3, 3), padding=1) == "patches") != squares
+        isa = fc.explain((1, 1, 8, 8), (1, 1, 3, 3))["isa"]  # with many registers squares sum several channels
+        assert (kernel((batch, 3, 32, 32), (32, 3, 3, 3), padding=1) == "patches") != (isa == "v4")
+        assert isa not in ("v3", "v4") or kernel((batch, 1, 32, 32), (32, 1, 3, 3), padding=1) != "patches"
+        assert isa not in ("v3", "v4") or kernel((batch, 3, 64, 64), (32, 3, 5, 5), padding=2) != "patches"
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1, padding_mode="reflect") != "patches"
     assert kernel((1, 256, 14, 14), (512, 256, 2, 2), stride=2) != "patches"  # the product has a plan of its own
 
@@ -154,6 +158,14 @@ def test_large_images_are_cut(case: Case) -> None:
     for threads in (2, 3):
         with fc.threads(threads):
             assert_same_bits(dx, case.grad_input(g, w))
+
+
+@pytest.mark.parametrize("width", [16, 64, 128])
+def test_channels_meet_in_the_cache(width: int, dtype: Any) -> None:
+    """With few registers they are copied beside each other, panels being of any number of vectors."""
+    case = Case((4096 // width + 2, width), (5, 3), 1, (1, 1), ic=4, oc=33, batch=2)
+    _, w, _, g = case.data(dtype)
+    assert_exact(case.grad_input(g, w), case.expected_grad_input(g, w), dtype)
 
 
 def test_patches_side_by_side_need_no_sums() -> None:

@@ -229,12 +229,16 @@ template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
   constexpr double kRun = 36, kRunOfOne = 13, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45,
                    kFewForSquares = 0.54, kPieces = 0.8, kPhase = 4000;
-  constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kSmallImage = 1024;
+  constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kSmallImage = 1024, kFarBytes = 8 << 20;
   const int64_t pixels = s.height * s.width, terms = s.channels * s.taps, lanes = depthwise_kernels<T>().lanes;
   if (s.height < 2 || s.taps < 2 || terms > kMostDepthwiseTaps) return false;
   if (s.volume && !s.squares &&
       ((s.in_turn ? 4 : 1) * pixels <= kTinyImage || s.stride > 1 || (s.kernel_height < 2 && !s.in_turn)))
     return false;  // lines are listed and packed slice by slice
+  // Results that leave the cache are written by one tile after another, not in columns of each plane.
+  if (s.squares && !s.folds && s.rows >= kTileRows * s.channels &&
+      s.groups * s.rows * pixels * static_cast<int64_t>(sizeof(T)) > kFarBytes)
+    return false;
   if (s.kernel_height < 2 && s.rows * s.channels == 1 && s.height > kBandRows && pixels > kSmallImage)
     return true;  // a long line, whose rows overlap
   if (s.in_turn) {

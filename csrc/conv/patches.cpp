@@ -125,10 +125,10 @@ class PatchSum {
     auto* const offsets = reinterpret_cast<int32_t*>(memory + s_.memory().offsets);
     block.offsets(s_.oc, offsets);
     const int64_t panels = ceil_div(vectors, s_.nr), rows = c.own.size() * s_.p.taps();
-    // Channels of dy that meet in the cache are kept side by side for the tiles behind the first.
-    const bool apart = block.in_place() && s_.mr >= kKeptRows && rows > s_.mr &&
-                       (kernels_.keeps || block.channel_stride() * s_.size % kCollides == 0);
-    for (int64_t k = 0; k < s_.oc; ++k) offsets[s_.oc + k] = static_cast<int32_t>(k * kKeptVectors * lanes);
+    // Channels of dy that meet in the cache are kept side by side for the tiles behind the first. With few registers,
+    // whose tiles would read them more often, all channels are, and by tiles that keep nothing they are copied.
+    const bool collide = block.in_place() && block.channel_stride() * s_.size % kCollides == 0;
+    int64_t width = 0;  // of the panel that is kept
     TileRun<T> t{};
     t.k = s_.oc;
     t.packed = true;
@@ -136,14 +136,23 @@ class PatchSum {
     t.b_ahead_step = block.channel_stride();
     for (int64_t i = 0; i < panels; ++i) {
       const Range v = part(vectors, panels, i);
-      const bool keeps = apart && v.size() == kKeptVectors;
+      const bool apart = rows > s_.mr && (kernels_.keeps ? block.in_place() : collide),
+                 keeps = apart && v.size() == kKeptVectors && s_.mr >= kKeptRows;
       const T* panel = dy + v.begin * lanes;
+      if (apart && width != v.size() * lanes) {
+        width = v.size() * lanes;
+        for (int64_t k = 0; k < s_.oc; ++k) offsets[s_.oc + k] = static_cast<int32_t>(k * width);
+      }
       t.pixels = std::min(v.end * lanes, pixels) - v.begin * lanes;
       t.a = a;
       t.b = panel;
       t.boff = offsets;
       t.keep = keeps ? copy : nullptr;
       t.kept = nullptr;
+      if (collide && apart && !keeps && kernels_.keeps) {
+        kernels_.copy_tile(copy, width, panel, block.channel_stride(), s_.oc, t.pixels);
+        t.b = copy, t.boff = offsets + s_.oc;
+      }
       for (int64_t m = 0, ahead = 2 * v.size(), tall; m < rows; m += tall, ++ahead, t.a += tall * s_.oc) {
         tall = std::min<int64_t>(s_.mr, rows - m);
         t.b_ahead = panel - t.b + (ahead < 3 * v.size() ? ahead * lanes : 0);  // a line of the panel after the next one

@@ -12,10 +12,11 @@ namespace {
 
 constexpr int64_t kMostBytes = 4 << 20;  // of patches that are kept
 constexpr int64_t kMostLine = 1 << 20;   // of an axis, a dilation and a stride: a line of dx is kept, too
-constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up
+constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up,
+constexpr int64_t kLeastOfLine = 8;      // but for lines along the width, whose other tiles share no inputs
 constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own, and Winograd's
 constexpr int64_t kSome = 32;            // the same with a stride
-constexpr double kAdding = 0.3;          // channels of dy, a byte of a vector
+constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
 constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride,
 constexpr double kFarWeightPass = 0.75;  // and of one that comes from memory again,
 constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
@@ -23,8 +24,7 @@ constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
 constexpr double kPhase = 4000, kGroup = 3400;
 // Without a stride, beside the tiles of few rows:
 constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
-constexpr int64_t kSquareChannels = 3;      // squares of three taps read dy again for each,
-constexpr int64_t kSquareBytes = 6 << 20;   // and so much comes slowly
+constexpr int64_t kSquareBytes = 6 << 20;   // of dy, which squares read again for each channel: so much comes slowly
 
 // What adding makes of the cost of the products: as long as a vector is added, a sum could go on so many channels.
 double with_adding(const ConvProblem& p, int64_t bytes) {
@@ -48,12 +48,15 @@ double patches_cost(const ConvProblem& p, const PatchMachine& m) {
 
 namespace {
 
-// Whether each axis keeps its size under three taps, or has one: squares read dy where it stands.
-bool are_squares(const ConvProblem& p) {
-  const auto keeps = [](const ConvAxis& a) {
-    return a.k == 3 && a.dilation == 1 && a.pad_before == 1 && a.out == a.in;
+// Channels of dx that are better left to squares, of a kernel under which the axes keep their size: they read dy where
+// it stands.
+int64_t square_channels(const ConvProblem& p, const PatchMachine& m) {
+  const int64_t taps = p.axis[1].k;
+  const auto keeps = [taps](const ConvAxis& a) {
+    return a.k == taps && a.dilation == 1 && a.pad_before == taps / 2 && a.out == a.in;
   };
-  return p.axis[0].in == 1 && p.axis[0].k == 1 && keeps(p.axis[1]) && keeps(p.axis[2]);
+  if (!is_plane(p.axis[0]) || !keeps(p.axis[1]) || !keeps(p.axis[2])) return 0;
+  return taps == 3 ? m.squares : taps == 5 ? m.larger_squares : 0;
 }
 
 // Whether patches are quicker than the tiles whose rows are channels of dx, which they hardly fill, and which multiply
@@ -62,8 +65,7 @@ bool are_squares(const ConvProblem& p) {
 bool beats_tiles(const ConvProblem& p, const PatchMachine& m) {
   const int64_t ic = p.ic / p.groups, pixels = p.axis[0].in * p.axis[1].in * p.axis[2].in;
   const double bytes = static_cast<double>(ic * m.size) * static_cast<double>(pixels);
-  if (m.sums_squares && ic <= kSquareChannels && are_squares(p))
-    return bytes * static_cast<double>(p.oc / p.groups) > kSquareBytes;
+  if (ic <= square_channels(p, m)) return bytes * static_cast<double>(p.oc / p.groups) > kSquareBytes;
   const double tiles = 1.15 + 3.5 / static_cast<double>(ic);
   if (p.axis[0].in == 1 && bytes * m.lanes <= kBatchBytes) return with_adding(p, 64) < tiles;
   return with_adding(p, m.lanes * m.size) * static_cast<double>(p.out_pixels()) < tiles * static_cast<double>(pixels);
@@ -88,9 +90,10 @@ bool suits(const ConvProblem& p, const PatchMachine& machine) {
     if (std::max({a.in, a.out, a.k, a.stride, a.dilation}) > kMostLine ||
         (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0))
       return false;
+  const int64_t least = p.axis[0].in * p.axis[1].in == 1 ? kLeastOfLine : kLeastChannels;
   const bool pays = p.axis[2].stride > 1
                         ? beats_pieces(p, machine)
-                        : p.oc / p.groups >= kLeastChannels && p.ic / p.groups <= kFew && beats_tiles(p, machine);
+                        : p.oc / p.groups >= least && p.ic / p.groups <= kFew && beats_tiles(p, machine);
   if (!pays) return false;
   const Patches s(p, machine);
   return s.rows() * s.plane * s.size <= kMostBytes;

@@ -43,12 +43,14 @@ struct PatchPart {
 struct PatchMachine {
   int64_t size;
   int lanes, rows, vectors, accumulators;
-  bool sums_squares;  // of several channels, which needs many registers
+  int64_t squares, larger_squares;  // channels of dx that are summed by squares of three and of five taps
 };
 template <class T>
 PatchMachine patch_machine() {
   const ConvKernelsOf<T>& k = conv_kernels<T>();
-  return {sizeof(T), k.lanes, k.rows, k.vectors, k.accumulators, square_kernels<T>().many_registers};
+  const SquareKernelsOf<T>& s = square_kernels<T>();
+  return {sizeof(T),          k.lanes, k.rows, k.vectors, k.accumulators, s.many_registers ? 3 : s.rows[0] ? 1 : 0,
+          s.larger[0] ? 3 : 0};
 }
 
 // Whether patches lie side by side.

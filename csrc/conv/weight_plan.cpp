@@ -15,8 +15,9 @@ constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
-// Cycles of a product of vectors of dots, and of one in tiles of three taps.
-constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55;
+// Cycles of a product of vectors of dots, and of one in tiles of three taps; and for each line of x more that the taps
+// of a tile meet, which a stride puts apart.
+constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55, kDotLine = 0.05;
 
 }  // namespace
 
@@ -115,15 +116,18 @@ double WeightPlan::dots_cycles(double pixels, bool joined) const {
   const double residues = static_cast<double>(ic) * (steps - 1);
   const double copies = joined ? 10 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
   const bool three = item == sizeof(float) && conv_kernels<float>().has_three_taps();
-  const double product = three ? kDotProductOfThree : kDotProduct;
+  const double product = (three ? kDotProductOfThree : kDotProduct) +
+                         kDotLine * static_cast<double>(std::min<int64_t>(axis[2].stride, kMaxVectors) - 1);
   return sums * (pixels / row * (product * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels +
          copies;
 }
 
+// One vector of sums for each value of x is slower, above all a part of one, or a short one.
 double WeightPlan::outer_cycles(double pixels) const {
   const double sums = static_cast<double>(oc * ic * taps), wide = static_cast<double>(lanes);
   const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, lanes));
-  return sums * (pixels / (2 * wide * (oc > lanes ? 0.95 : 0.65)) + (turned ? 2 : 12) / wide) / fill +
+  const double rate = oc > lanes ? 0.95 : oc == lanes && lanes * item > 16 ? 0.8 : 0.65;
+  return sums * (pixels / (2 * wide * rate) + (turned ? 2 : 12) / wide) / fill +
          0.27 * pixels * static_cast<double>(oc);
 }
 
