@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/covered.hpp"
 #include "conv/dense_layer.hpp"
 #include "conv/depthwise_scale.hpp"
 #include "conv/depthwise_weight.hpp"
@@ -181,9 +182,12 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
 }  // namespace
 
 template <class T>
-void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
+void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
+  const Covered covered(whole, Direction::backward_weight, algorithm);
+  const ConvProblem& p = covered.p;
   if (p.oc * p.ic == 0) return;
   if (p.mb * p.out_pixels() == 0) return fill_zeros(dw);
+  const Joined own_x(covered, x), own_dw(covered, dw);
   if (use_dense_layer<T>(p, Direction::backward_weight, algorithm) && run_dense_gradient(x, turned(dy), dw)) return;
   if constexpr (std::is_same_v<T, float>)
     if (is_scale(p, Direction::backward_weight, algorithm)) return scale_weight_gradient(p, dy, x, dw);
@@ -200,7 +204,8 @@ double direct_weight_cost(const ConvProblem& p, int64_t images, bool turned) {
 }
 
 template <class T>
-ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
+ConvPlan plan_weight_gradient(const ConvProblem& whole, Algorithm algorithm) {
+  const ConvProblem p = Covered(whole, Direction::backward_weight, algorithm).p;
   if (use_dense_layer<T>(p, Direction::backward_weight, algorithm))
     return plan_dense_layer<T>(p, Direction::backward_weight);
   if (use_scale<T>(p, Direction::backward_weight, algorithm)) {
