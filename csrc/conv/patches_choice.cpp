@@ -6,6 +6,7 @@
 #include "conv/patches.hpp"
 #include "conv/patches_plan.hpp"
 #include "conv/strided_cost.hpp"
+#include "conv/winograd_piece.hpp"
 
 namespace fastconv {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 constexpr int64_t kMostBytes = 4 << 20;  // of patches that are kept
 constexpr int64_t kMostLine = 1 << 20;   // of an axis, a dilation and a stride: a line of dx is kept, too
 constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up
-constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own, and Winograd's
+constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own
 constexpr int64_t kSome = 32;            // the same with a stride
 constexpr double kAdding = 0.3;          // channels of dy, a byte of a vector
 constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride,
@@ -123,6 +124,15 @@ bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
   return cost < patches_cost(p, patch_machine<T>()) + kGroup * static_cast<double>(p.groups - 1);
 }
 
+// Whether Winograd's algorithm takes what is one piece without a stride: its tiles are as quick with few rows.
+template <class T>
+bool is_one_of_winograd(const ConvProblem& p, Algorithm algorithm) {
+  if (std::any_of(p.axis, p.axis + 3, [](const ConvAxis& a) { return a.stride > 1; })) return false;
+  const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  return WinogradPiece<T>::suits(Operands<T>::imagined(p, Direction::backward_input, algorithm),
+                                 {d.set[0], h.set[0], w.set[0]});
+}
+
 // Whether transforms take all pieces of a stride, and less time.
 template <class T>
 bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
@@ -146,6 +156,7 @@ bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
 
 template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
+  if (is_one_of_winograd<T>(p, algorithm)) return false;
   return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, patch_machine<T>()) &&
          !is_fourier<T>(p, algorithm) && !is_depthwise<T>(p, algorithm);
 }
