@@ -22,6 +22,7 @@ CASES = [
     Case((7, 4, 20), (3, 4, 1), ic=2, oc=6),  # a depth in between
     Case((20, 33), (3, 33), oc=5, batch=2),
     Case((6, 5), (6, 5), groups=2, oc=5),  # a single pixel is left
+    Case((2, 26), (2, 2), ic=70, oc=6),  # channels enough
     Case((6, 80), (6, 1), ic=40, oc=33, batch=0),
 ]
 

@@ -7,8 +7,9 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kLeastPixels = 64;  // of a pointwise layer: fewer are better summed along taps
-constexpr int64_t kLeastWidth = 16;   // of lines whose elements are written one by one
+constexpr int64_t kLeastPixels = 64;   // of a pointwise layer: fewer are better summed along taps
+constexpr int64_t kMostChannels = 64;  // of a group: more fill tiles by themselves, at each tap
+constexpr int64_t kLeastWidth = 16;    // of lines whose elements are written one by one
 
 bool is_covered(const ConvAxis& a) {
   return a.in == a.k && a.k > 1 && a.dilation == 1 && a.out == 1 && a.pad_before + a.pad_after == 0;
@@ -40,7 +41,9 @@ void copy_elements(const int64_t* shape, const T* from, const int64_t* from_step
 
 Covered::Covered(const ConvProblem& whole, Direction direction, Algorithm algorithm) : p(whole), joins{}, any(false) {
   const bool backward = direction == Direction::backward_input;
-  if (algorithm != Algorithm::automatic || whole.out_pixels() < (backward ? 2 : kLeastPixels)) return;
+  if (algorithm != Algorithm::automatic || whole.out_pixels() < (backward ? 2 : kLeastPixels) ||
+      p.ic / p.groups > kMostChannels)
+    return;
   bool apart = false;
   for (int i = 0; i < 3; ++i) {
     ConvAxis& a = p.axis[i];

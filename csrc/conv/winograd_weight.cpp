@@ -32,7 +32,7 @@ constexpr int64_t kFewTiles = 8;
 constexpr int64_t kPatchBytes = 2400 << 10;
 constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
 constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
-constexpr double kGroup = 3000;            // cycles of a group's task, whatever it sums
+constexpr double kGroup = 3000;            // cycles of another group's task, whatever it sums
 
 template <class T>
 struct WinogradWeight {
@@ -145,7 +145,8 @@ struct WinogradWeight {
                  gradient = shape.strip ? 60 : 200 * size;
     const double transforms = source * x_vectors * ceil_div(oc, outputs) + gradient * vectors * ceil_div(ic, channels);
     const double sums = (shape.strip ? 45 : shape.split > 1 ? 150 : shape.large() ? 420 : 190) * n_parts;
-    return p.groups * deep() * (products + transforms * all_tiles + sums * rows * vectors + kGroup) + 4000;
+    const double groups = static_cast<double>(p.groups * deep());
+    return groups * (products + transforms * all_tiles + sums * rows * vectors) + kGroup * (groups - 1) + 4000;
   }
 
   struct Task {
