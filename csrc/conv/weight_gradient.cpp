@@ -21,6 +21,7 @@ namespace {
 
 constexpr int64_t kMostLoneTaps = 27;      // each is planned by itself,
 constexpr double kLoneTap = 10000;         // and takes so many cycles besides
+constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small
 constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over
 
 // 1x1 kernels without padding: x and dy may take each other's place, and the sums then stand in the order of dw. Of x
@@ -42,10 +43,10 @@ int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.i
 
 template <class T>
 bool better_turned(const ConvProblem& p) {
-  bool can = p.groups == 1 && spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
+  bool can = spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
   for (const ConvAxis& a : p.axis) can &= a.k == 1 && a.pad_before + a.pad_after == 0;
   return can && direct_weight_cost<T>(turned(p), p.mb, true) + 0.25 * static_cast<double>(spaced_elements(p)) <
-                    direct_weight_cost<T>(p, p.mb);
+                    (p.groups > 1 ? kTurnedGroups : 1) * direct_weight_cost<T>(p, p.mb);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
