@@ -28,12 +28,12 @@ void copy_elements(const int64_t* shape, const T* from, const int64_t* from_step
         T* dst = to + n * to_step[0] + d * to_step[2] + h * to_step[3];
         if (!back) {
           kernels.pack_transposed(dst, to_step[1], src, from_step[4], from_step[1], channels, width, width);
-        } else if (to_step[1] == 1) {
-          kernels.pack_transposed(dst, to_step[4], src, from_step[1], 1, width, channels, channels);
-        } else {
-          for (int64_t c = 0; c < channels; ++c)
-            for (int64_t w = 0; w < width; ++w) dst[c * to_step[1] + w * to_step[4]] = src[c * from_step[1] + w];
+          continue;
         }
+        const int64_t some = to_step[1] == 1 ? channels : 1;
+        for (int64_t c = 0; c < channels; c += some)
+          kernels.pack_transposed(dst + c * to_step[1], to_step[4], src + c * from_step[1], from_step[1], 1, width,
+                                  some, some);
       }
 }
 

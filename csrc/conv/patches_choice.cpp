@@ -124,23 +124,17 @@ bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
   return cost < patches_cost(p, patch_machine<T>()) + kGroup * static_cast<double>(p.groups - 1);
 }
 
-// Whether Winograd's algorithm takes what is one piece without a stride: its tiles are as quick with few rows.
+// Whether transforms take all pieces of a stride, and less time; or Winograd's the one that there is without, with
+// tiles as quick of few rows.
 template <class T>
-bool is_one_of_winograd(const ConvProblem& p, Algorithm algorithm) {
-  if (std::any_of(p.axis, p.axis + 3, [](const ConvAxis& a) { return a.stride > 1; })) return false;
-  const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
-  return WinogradPiece<T>::suits(Operands<T>::imagined(p, Direction::backward_input, algorithm),
-                                 {d.set[0], h.set[0], w.set[0]});
-}
-
-// Whether transforms take all pieces of a stride, and less time.
-template <class T>
-bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
-  double pieces = static_cast<double>(p.mb);
-  for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
-  if (!may_use_fft(algorithm, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces)) return false;
+bool is_transformed(const ConvProblem& p, Algorithm algorithm) {
   const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
   const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  double pieces = 1;
+  for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
+  if (pieces == 1 && WinogradPiece<T>::suits(operands, {d.set[0], h.set[0], w.set[0]})) return true;
+  pieces *= static_cast<double>(p.mb);
+  if (!may_use_fft(algorithm, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces)) return false;
   double cost = 0;
   for (const Piece& pd : d.set)
     for (const Piece& ph : h.set)
@@ -156,9 +150,8 @@ bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
 
 template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
-  if (is_one_of_winograd<T>(p, algorithm)) return false;
   return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, patch_machine<T>()) &&
-         !is_fourier<T>(p, algorithm) && !is_depthwise<T>(p, algorithm);
+         !is_transformed<T>(p, algorithm) && !is_depthwise<T>(p, algorithm);
 }
 
 template bool use_patches<float>(const ConvProblem&, Algorithm);
