@@ -20,6 +20,9 @@ CASES = [
     Case((9, 31), (1, 1), (3, 2), ic=48, oc=65),
     Case((40, 43), (1, 1), ic=16, oc=96, batch=2),
     Case((12, 12), (1, 1), ic=24, oc=32, groups=2),
+    Case((28, 28), (1, 1), ic=80, oc=20, groups=3),
+    Case((15, 14), (1, 1), 2, ic=32, oc=10, groups=4, batch=8),
+    Case((20, 21), (1, 1), ic=70, oc=10, groups=5),
     Case((200,), (1,), 2, ic=32, oc=64, batch=3),
     Case((3, 6, 5), (1, 1, 1), 2, ic=32, oc=40, batch=2),
     Case((7, 7), (1, 1), padding=1, ic=32, oc=64),
@@ -51,3 +54,8 @@ def test_same_bits(case: Case, dtype: Any) -> None:
     strided = np.full((*x.shape[:-1], 2 * x.shape[-1]), np.nan, dtype)[..., ::2]
     strided[...] = x
     assert_same_bits(case.grad_weight(g, strided), want)
+
+
+@pytest.mark.skipif(fc.explain((1, 1, 5), (1, 1, 1))["isa"] != "v4", reason="twenty outputs fill shorter vectors")
+def test_groups_turn_too() -> None:
+    assert fc.explain((1, 240, 28, 28), (60, 80, 1, 1), groups=3, direction="grad_weight")["block_channels"] == 20

@@ -300,6 +300,14 @@ def test_auto_takes_it_for_many_channels(direction: str) -> None:
     assert grouped["algorithm"] == "winograd"
 
 
+@pytest.mark.parametrize("direction", ["forward", "grad_input"])
+@pytest.mark.parametrize(("ic", "oc", "k"), [(12, 32, 3), (8, 128, 5)])
+def test_auto_takes_it_for_few_channels_of_one_side(direction: str, ic: int, oc: int, k: int) -> None:
+    for shape in ((1, ic, 64, 64), (4, ic, 64, 64)):
+        plan = fc.explain(shape, (oc, ic, k, k), padding=k // 2, direction=direction)
+        assert plan["algorithm"] == "winograd"
+
+
 @pytest.mark.parametrize(
     "shape, weight, more, kernel",
     [

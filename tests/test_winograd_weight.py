@@ -159,7 +159,7 @@ def test_chosen_for_large_layers(channels: int, size: int) -> None:
         assert told["workspace_bytes"] < 6 << 20 and told["shared_bytes"] <= 6 << 20
 
 
-@pytest.mark.parametrize("channels, size", [(64, 4), (3, 4), (16, 14), (512, 5), (8, 112)])
+@pytest.mark.parametrize("channels, size", [(64, 4), (3, 4), (16, 14), (512, 5), (7, 112)])
 def test_not_chosen_where_direct_is_faster(channels: int, size: int) -> None:
     for batch in (1, 16):
         assert plan((batch, channels, size, size), (channels, channels, 3, 3))["algorithm"] != "winograd"
@@ -169,6 +169,7 @@ def test_not_chosen_where_direct_is_faster(channels: int, size: int) -> None:
     "shape, weight, more, kernel",
     [
         ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(5x5, 4x4)"),
+        ((1, 8, 64, 64), (128, 8, 5, 5), {"padding": 2}, "F(5x5, 4x4)"),
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(3x3, 4x4)"),
         ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {}, "F(3x3, 6x6)"),
         ((1, 192, 17, 17), (192, 192, 1, 7), {"padding": (0, 3)}, "F(4, 5)"),

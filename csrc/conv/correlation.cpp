@@ -5,6 +5,7 @@
 #include "base/large.hpp"
 #include "base/parallel.hpp"
 #include "conv/activation.hpp"
+#include "conv/covered.hpp"
 #include "conv/dense_layer.hpp"
 #include "conv/depthwise_lanes.hpp"
 #include "conv/depthwise_line.hpp"
@@ -105,7 +106,9 @@ void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<c
 template <class T>
 void correlate_forward(const ConvProblem& whole, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
                        Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
-  const ConvProblem p = without_dead_taps(whole, w);
+  const Covered covered(whole, Direction::forward, algorithm);
+  const Joined own_x(covered, x), own_w(covered, w);
+  const ConvProblem p = without_dead_taps(covered.p, w);
   if (p.taps() < whole.taps()) ready = nullptr;
   touch_pages(y);
   if (!may_be_tiny<T>(p, Direction::forward, algorithm) || !run_tiny(p, x, w, bias, y, activation))
@@ -116,7 +119,9 @@ void correlate_forward(const ConvProblem& whole, View<const T> x, View<const T> 
 template <class T>
 void correlate_backward(const ConvProblem& whole, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
                         Activation activation, Algorithm algorithm) {
-  const ConvProblem p = without_dead_taps(whole, w);
+  const Covered covered(whole, Direction::backward_input, bias.data ? Algorithm::direct : algorithm);
+  const Joined own_dx(covered, dx), own_w(covered, w);
+  const ConvProblem p = without_dead_taps(covered.p, w);
   bool clamped = false;
   touch_pages(dx);
   if (may_be_tiny<T>(p, Direction::backward_input, algorithm) && run_tiny_gradient(p, dy, w, bias, dx, activation)) {
@@ -158,7 +163,7 @@ void correlate_backward(const ConvProblem& whole, View<const T> dy, View<const T
 template <class T>
 ConvPlan plan_correlation(const ConvProblem& whole, Direction direction, Algorithm algorithm) {
   View<const T> w;
-  const ConvProblem p = without_dead_taps(whole, w);
+  const ConvProblem p = without_dead_taps(Covered(whole, direction, algorithm).p, w);
   const Way way = choose_way<T>(p, direction, algorithm, false);
   switch (way) {
     case Way::dense:

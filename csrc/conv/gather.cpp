@@ -26,6 +26,7 @@ constexpr double kTransposeCost = 2;                // of another tile, where y'
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kKeptTiles = 0.95;        // the same of panels that are kept apart
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
+constexpr double kPartsOfLines = 2;        // or of weights that they would read so;
 constexpr double kInPlace = 1.22;          // and, of small images, where rows are read in place,
 constexpr double kWeightCost = 0.5;        // unless they are packed: a weight
 constexpr int64_t kStreamed = 8;           // channels at a time of a large x of which a single tile of rows is made
@@ -204,10 +205,10 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
   GatherPlan columns = choose_columns(s);
   const bool keeps = conv_kernels<T>().keeps;
-  const double other = s.taps() > 1 ? kSplitLoads : keeps ? kKeptTiles : kPixelTiles;
   // Of a small image's weights as they stand others would read parts of lines.
   const bool stand = keeps && !s.packed && s.plane() <= kKeptPlane;
-  if (s.only_columns || stand || columns.cost < pixels.cost * other) return columns;
+  const double other = stand ? kPartsOfLines : s.taps() > 1 ? kSplitLoads : keeps ? kKeptTiles : kPixelTiles;
+  if (s.only_columns || columns.cost < pixels.cost * other) return columns;
   // Weights that were packed before fit tiles that know nothing of y's layout. No more does a cost: algorithms are
   // chosen by it.
   const bool neighbours = s.y.stride[1] == 1 && s.y.stride[4] != 1 && (s.packs || !s.packed) &&

@@ -6,6 +6,7 @@
 #include "conv/patches.hpp"
 #include "conv/patches_plan.hpp"
 #include "conv/strided_cost.hpp"
+#include "conv/winograd_piece.hpp"
 
 namespace fastconv {
 namespace {
@@ -14,7 +15,7 @@ constexpr int64_t kMostBytes = 4 << 20;  // of patches that are kept
 constexpr int64_t kMostLine = 1 << 20;   // of an axis, a dilation and a stride: a line of dx is kept, too
 constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up,
 constexpr int64_t kLeastOfLine = 8;      // but for lines along the width, whose other tiles share no inputs
-constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own, and Winograd's
+constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own
 constexpr int64_t kSome = 32;            // the same with a stride
 constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
 constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride,
@@ -126,14 +127,17 @@ bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
   return cost < patches_cost(p, patch_machine<T>()) + kGroup * static_cast<double>(p.groups - 1);
 }
 
-// Whether transforms take all pieces of a stride, and less time.
+// Whether transforms take all pieces of a stride, and less time; or Winograd's the one that there is without, with
+// tiles as quick of few rows.
 template <class T>
-bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
-  double pieces = static_cast<double>(p.mb);
-  for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
-  if (!may_use_fft(algorithm, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces)) return false;
+bool is_transformed(const ConvProblem& p, Algorithm algorithm) {
   const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
   const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+  double pieces = 1;
+  for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
+  if (pieces == 1 && WinogradPiece<T>::suits(operands, {d.set[0], h.set[0], w.set[0]})) return true;
+  pieces *= static_cast<double>(p.mb);
+  if (!may_use_fft(algorithm, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces)) return false;
   double cost = 0;
   for (const Piece& pd : d.set)
     for (const Piece& ph : h.set)
@@ -150,7 +154,7 @@ bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
 template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
   return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, patch_machine<T>()) &&
-         !is_fourier<T>(p, algorithm) && !is_depthwise<T>(p, algorithm);
+         !is_transformed<T>(p, algorithm) && !is_depthwise<T>(p, algorithm);
 }
 
 template bool use_patches<float>(const ConvProblem&, Algorithm);

@@ -5,6 +5,7 @@
 
 #include "base/checked.hpp"
 #include "base/parallel.hpp"
+#include "conv/covered.hpp"
 #include "conv/dense_layer.hpp"
 #include "conv/depthwise_scale.hpp"
 #include "conv/depthwise_weight.hpp"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr int64_t kMostLoneTaps = 27;      // each is planned by itself,
 constexpr double kLoneTap = 10000;         // and takes so many cycles besides
+constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small
 constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over
 
 // 1x1 kernels without padding: x and dy may take each other's place, and the sums then stand in the order of dw. Of x
@@ -41,10 +43,10 @@ int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.i
 
 template <class T>
 bool better_turned(const ConvProblem& p) {
-  bool can = p.groups == 1 && spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
+  bool can = spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
   for (const ConvAxis& a : p.axis) can &= a.k == 1 && a.pad_before + a.pad_after == 0;
   return can && direct_weight_cost<T>(turned(p), p.mb, true) + 0.25 * static_cast<double>(spaced_elements(p)) <
-                    direct_weight_cost<T>(p, p.mb);
+                    (p.groups > 1 ? kTurnedGroups : 1) * direct_weight_cost<T>(p, p.mb);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -181,9 +183,12 @@ FftWeights<T> fft_weights(const ConvProblem& p, const View<T>& dw) {
 }  // namespace
 
 template <class T>
-void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
+void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
+  const Covered covered(whole, Direction::backward_weight, algorithm);
+  const ConvProblem& p = covered.p;
   if (p.oc * p.ic == 0) return;
   if (p.mb * p.out_pixels() == 0) return fill_zeros(dw);
+  const Joined own_x(covered, x), own_dw(covered, dw);
   if (use_dense_layer<T>(p, Direction::backward_weight, algorithm) && run_dense_gradient(x, turned(dy), dw)) return;
   if constexpr (std::is_same_v<T, float>)
     if (is_scale(p, Direction::backward_weight, algorithm)) return scale_weight_gradient(p, dy, x, dw);
@@ -200,7 +205,8 @@ double direct_weight_cost(const ConvProblem& p, int64_t images, bool turned) {
 }
 
 template <class T>
-ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm) {
+ConvPlan plan_weight_gradient(const ConvProblem& whole, Algorithm algorithm) {
+  const ConvProblem p = Covered(whole, Direction::backward_weight, algorithm).p;
   if (use_dense_layer<T>(p, Direction::backward_weight, algorithm))
     return plan_dense_layer<T>(p, Direction::backward_weight);
   if (use_scale<T>(p, Direction::backward_weight, algorithm)) {

@@ -71,7 +71,7 @@ template <class T>
 void WeightSum<T>::add_outer(int64_t g, const Task& t, const Box& b, const T* a, bool first, const Scratch& s) const {
   const int64_t pixels = b.pixels(), rows = t.c.size() * taps;
   const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
-  T* const sums = in_dw() ? dw.data + t.c.begin * dw.stride[1] + t.o.begin : sums_of(t, g, s);
+  T* const sums = in_dw() ? dw.data + (channels_before(g) + t.c.begin) * dw.stride[1] + t.o.begin : sums_of(t, g, s);
   OuterTile<T> tile{};
   tile.a = a;
   tile.ldc = in_dw() ? dw.stride[1] : width;

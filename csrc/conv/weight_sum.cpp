@@ -84,9 +84,10 @@ void WeightSum<T>::write(const Task& t, T* all_sums) const {
   if (in_dw()) return;
   for (int64_t g = t.g.begin; g < t.g.end; ++g) {
     T* sums = all_sums + (g - t.g.begin) * sum_elements();
-    const Range o{g * oc + t.o.begin, g * oc + t.o.end};
-    if (dots) store_dots(sums, o, t.c);
-    else store_weight_sums(sums, width, o, t.c, dw);
+    const int64_t o0 = turned ? 0 : g * oc, c0 = channels_before(g);
+    const Range o{o0 + t.o.begin, o0 + t.o.end}, c{c0 + t.c.begin, c0 + t.c.end};
+    if (dots) store_dots(sums, o, c);
+    else store_weight_sums(sums, width, o, c, dw);
   }
 }
 

@@ -53,6 +53,8 @@ class WeightSum : public WeightPlan {
   T* sums_of(const Task& t, int64_t g, const Scratch& s) const { return s.sums + (g - t.g.begin) * sum_elements(); }
   // Whether outer tiles sum in dw itself.
   bool in_dw() const { return !dots && turned && parts == 1 && oc % lanes == 0 && dw.stride[0] == 1; }
+  // Channels of dw before those of a group: of a transposed dw groups follow one another along them.
+  int64_t channels_before(int64_t g) const { return turned ? g * ic : 0; }
   const T* dy_row(int64_t n, int64_t o, int64_t d, int64_t h, int64_t w) const {
     return dy.data + n * dy.stride[0] + o * dy.stride[1] + d * dy.stride[2] + h * dy.stride[3] + w * dy.stride[4];
   }

@@ -157,10 +157,11 @@ int64_t winograd_weight_plane(int64_t channels) {
   return plane_stride<T>(channels * conv_kernels<T>().lanes);
 }
 
-// Small problems are left to exact sums, whatever they cost: integers stay integers. Rows and channels of a group,
-// pixels of all.
-inline bool large_enough_for_winograd(const WinogradShape& shape, int64_t rows, int64_t channels, int64_t pixels) {
-  return rows >= 16 && channels >= 16 &&
+// Small problems are left to exact sums, whatever they cost: integers stay integers. Rows and channels of a group, of
+// which one or the other fill a vector, pixels of all.
+template <class T>
+bool large_enough_for_winograd(const WinogradShape& shape, int64_t rows, int64_t channels, int64_t pixels) {
+  return std::min(rows, channels) >= 8 && std::max(rows, channels) >= conv_kernels<T>().lanes &&
          static_cast<double>(shape.products() * rows * channels) * static_cast<double>(pixels) >= 1 << 20;
 }
 

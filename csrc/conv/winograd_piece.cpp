@@ -118,7 +118,7 @@ bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const Win
   if (shape.taps == 0 || w.channels == 0) return false;
   if (c.algorithm == Algorithm::winograd) return true;
   const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
-  if (!large_enough_for_winograd(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return false;
+  if (!large_enough_for_winograd<T>(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return false;
   const double weights = (c.transformed(shape.large()) ? kReadShare : 1) * weight_cost(c, shape);
   return image_cost(c, box, shape) + weights < direct_cost(c, shape, outputs);
 }

@@ -32,6 +32,7 @@ constexpr int64_t kFewTiles = 8;
 constexpr int64_t kPatchBytes = 2400 << 10;
 constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
 constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
+constexpr double kGroup = 3000;            // cycles of another group's task, whatever it sums
 
 template <class T>
 struct WinogradWeight {
@@ -144,7 +145,8 @@ struct WinogradWeight {
                  gradient = shape.strip ? 60 : 200 * size;
     const double transforms = source * x_vectors * ceil_div(oc, outputs) + gradient * vectors * ceil_div(ic, channels);
     const double sums = (shape.strip ? 45 : shape.split > 1 ? 150 : shape.large() ? 420 : 190) * n_parts;
-    return p.groups * deep() * (products + transforms * all_tiles + sums * rows * vectors) + 4000;
+    const double groups = static_cast<double>(p.groups * deep());
+    return groups * (products + transforms * all_tiles + sums * rows * vectors) + kGroup * (groups - 1) + 4000;
   }
 
   struct Task {
@@ -308,7 +310,7 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   const WinogradShape shape = shape_of(p);
   if (shape.taps == 0 || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums)) return false;
   if (algorithm == Algorithm::winograd) return true;
-  if (!large_enough_for_winograd(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
+  if (!large_enough_for_winograd<T>(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
     return false;
   return WinogradWeight<T>(p, {}, {}, {}, best_side<T>(p)).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }

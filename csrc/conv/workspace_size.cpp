@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.hpp"
+#include "conv/covered.hpp"
 
 namespace fastconv {
 namespace {
@@ -41,13 +42,16 @@ int64_t reference_bytes(const ConvProblem& p) {
 }  // namespace
 
 template <class T>
-int64_t conv_workspace_size(const ConvProblem& p, Direction direction, Algorithm algorithm, int threads) {
-  if (algorithm == Algorithm::reference) return kSome + threads * reference_bytes(p);
+int64_t conv_workspace_size(const ConvProblem& whole, Direction direction, Algorithm algorithm, int threads) {
+  if (algorithm == Algorithm::reference) return kSome + threads * reference_bytes(whole);
+  const Covered covered(whole, direction, algorithm);
+  const ConvProblem& p = covered.p;
   const ConvPlan plan = plan_conv<T>(p, direction, algorithm);
   const int64_t thread = plan.workspace_bytes + block_tables<T>(p, direction, plan);
   // Once more a thread's share: roots of unity, and the holes left by arenas that grow from one piece of the axes to
   // the next.
-  const int64_t bytes = problem_tables(p, direction) + plan.shared_bytes + (threads + 1) * thread;
+  const int64_t bytes =
+      problem_tables(p, direction) + covered.bytes(sizeof(T)) + plan.shared_bytes + (threads + 1) * thread;
   return bytes + bytes / 8;
 }
 template int64_t conv_workspace_size<float>(const ConvProblem&, Direction, Algorithm, int);
