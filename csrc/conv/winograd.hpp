@@ -48,6 +48,7 @@ struct WinogradShape {
   }
   // Outputs of a tile along an axis, and the lines that it reads.
   int64_t out(int axis) const { return !strip ? side + 1 - taps : axis == strip ? kStripIn + 1 - taps : 1; }
+  int64_t gradient_lines(int axis) const { return side == kWinogradLargeIn ? kLargeMostOut : out(axis); }
   int64_t in(int axis) const { return !strip ? stride() * side : axis == strip ? kStripIn + (parts() - 1) * taps : 1; }
 
   // Tiles of n outputs of an axis, and the first output of a tile.
@@ -59,8 +60,8 @@ struct WinogradShape {
   // outputs as are left.
   int64_t lacking() const { return side - 4; }
   bool ends_short(int axis, int64_t n) const {
-    const int64_t left = n % extent(axis);
-    return !strip && step[axis] == 1 && left > 0 && left <= out(axis) - lacking();
+    const int64_t left = n % extent(axis), few = out(axis) - lacking();
+    return !strip && step[axis] == 1 && few > 1 && left > 0 && left <= few;
   }
   // Their points, those of all parts of an axis of squares.
   int64_t points(int axis, int64_t n) const {

@@ -1,5 +1,5 @@
-// Winograd's algorithm along one axis: F(6, 3), F(5, 4) and F(4, 5) on the points 0, 1, -1, 2, -2, 1/2, -1/2 and
-// infinity, a vector holding one value of many channels. One axis rounds as little on eight points as two on six.
+// Winograd's algorithm along one axis: F(7, 2), F(6, 3), F(5, 4) and F(4, 5) on the points 0, 1, -1, 2, -2, 1/2, -1/2
+// and infinity, a vector holding one value of many channels. One axis rounds as little on eight points as two on six.
 #pragma once
 #include "kernels/transpose.hpp"
 #include "kernels/winograd.hpp"
@@ -103,7 +103,7 @@ void strip_weights(const WinogradStripWeights<T>& a) {
 
 // out = A in, for n outputs, zeros behind
 template <class T, int N>
-FASTCONV_SHARED void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], [[maybe_unused]] int64_t n) {
+FASTCONV_SHARED void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], int64_t n) {
 #pragma GCC unroll 4
   for (int i = 0; i < 3; ++i) {
     const auto power = [&](int k) FASTCONV_LAMBDA { return i == 0 ? T(1) : i == 1 ? T(1 << k) : T(1) / T(1 << k); };
@@ -116,8 +116,10 @@ FASTCONV_SHARED void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], [[m
     v[2 * i + 2] = even - odd;
   }
   v[0] = y[0];
-  if constexpr (N < kStripIn) v[7] = y[N - 1];
-  else v[7] = n == 4 ? y[3] : n == 5 ? y[4] : y[5];
+  v[7] = y[3];
+#pragma GCC unroll 4
+  for (int k = 4; k < N && k < kStripMostOut; ++k)
+    if (k == n - 1) v[7] = y[k];
 }
 
 // Strips of inputs or, fewer than eight lines each, of outputs.
