@@ -69,7 +69,7 @@ FASTCONV_INLINE Vec<T> strip_sum(const Vec<T> (&s)[8], int t) {
 
 template <class T>
 void strip_weights(const WinogradStripWeights<T>& a) {
-  constexpr int VL = kLanes<T>, kChunk = 8;
+  constexpr int VL = kLanes<T>, kChunk = 8, kLine = 64 / sizeof(T);
   const bool backwards = a.tap_step < 0, dense = a.tap_step * a.tap_step == 1;
   const T* const w = a.w + (backwards ? (a.taps - 1) * a.tap_step : 0);  // the taps in the order of the memory
   const bool joined = dense && a.channel_stride == a.taps;
@@ -83,6 +83,10 @@ void strip_weights(const WinogradStripWeights<T>& a) {
                                      : a.tap_step,
                          run * a.taps, a.rows, VL);
     for (int64_t c = 0; c < chunk; ++c) {
+      // The rows of a channel that comes next, if they are neighbours: no processor foresees lines so far apart.
+      if (a.row_stride < a.channel_stride)
+        for (int64_t e = 0; e < VL * a.row_stride; e += kLine)
+          __builtin_prefetch(w + (c0 + c + kChunk) * a.channel_stride + e);
       T* u = a.u + (c0 + c) * VL;
       for (int64_t t0 = 0; t0 < a.taps; t0 += a.part_taps, u += a.part) {
         const auto tap = [&](int64_t t) FASTCONV_LAMBDA {
