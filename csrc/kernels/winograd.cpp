@@ -1,6 +1,5 @@
 // Winograd's algorithm (Lavin and Gray, arXiv:1509.09308): F(4x4, 3x3), F(5x5, 2x2), F(6x6, 3x3), F(5x5, 4x4),
-// F(4x4, 5x5) and
-// strips, a vector holding one value of many channels.
+// F(4x4, 5x5) and strips, a vector holding one value of many channels.
 #include "kernels/winograd.hpp"
 
 #include "isa/table.hpp"
@@ -16,10 +15,10 @@ namespace {
 
 template <class T, int R, int P>
 constexpr WinogradTapKernels<T> of_taps() {
-  // Large squares share their kernels, where that costs little.
+  // Large squares of all taps share kernels where that costs little.
   constexpr bool large = P == kWinogradLargeIn;
   constexpr int N = large ? kLargeMostOut : P + 1 - R, kTaps = large && R > 3 ? 5 : R,
-                kOut = R == 5 && sizeof(T) == 4 && !FASTCONV_SMALL_CODE ? P + 1 - R : N;
+                kOut = kSharesOutputs<T> ? N : P + 1 - R;
   if constexpr (R == 3 && large && !kLargeTiles) return {};
   else if constexpr (R == 2 && sizeof(T) == 8)
     return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, nullptr, nullptr, nullptr};

@@ -1,8 +1,8 @@
 // Contracts of the Winograd kernels. F(4x4, 3x3) and F(5x5, 2x2) rest on the same six points, so that tiles of 6x6
 // inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the outputs of a
-// tile along an axis, R for the taps. Kernels of one axis have tiles of 8 inputs along it, strips: F(6, 3), F(5, 4) and
-// F(4, 5), longer kernels being sums of parts of R taps. Large tiles have their eight points along both axes: F(6x6,
-// 3x3) and F(4x4, 5x5). P stands for the points of an axis, 6 or 8.
+// tile along an axis, R for the taps. Kernels of one axis have tiles of 8 inputs along it, strips: F(7, 2), F(6, 3),
+// F(5, 4) and F(4, 5), longer kernels being sums of parts of R taps. Large tiles have their eight points along both
+// axes: F(6x6, 3x3), F(5x5, 4x4) and F(4x4, 5x5). P stands for the points of an axis, 6 or 8.
 #pragma once
 #include <cstdint>
 
@@ -12,7 +12,7 @@ constexpr int kWinogradIn = 6, kWinogradLargeIn = 8;
 constexpr int kWinogradTaps = 36;  // at most: 25, or four parts of nine
 constexpr int kWinogradParts = 4;
 constexpr int64_t kNoTap = INT64_MIN;
-constexpr int kStripIn = 8, kStripMostTaps = 32, kStripMostOut = 7, kLargeMostOut = 6;
+constexpr int kStripIn = 8, kStripMostTaps = 32, kStripMostOut = 7, kLargeMostOut = 6, kFewestOut = 4;
 
 // A vector holds one value of `lanes` channels, so that images of any size fill it.
 

@@ -33,10 +33,10 @@ FASTCONV_INLINE void store_output(const WinogradOutput<T>& a, T* to, Vec<T> out,
   store(to, out);
 }
 
-// Of a tile's axis: N, or at most so many where squares of different taps share a kernel.
+// Of a tile's axis: N, or at most so many where large squares of all taps share a kernel.
 template <int N, int P, class T>
 FASTCONV_INLINE int outputs_of(const WinogradOutput<T>& a) {
-  return P == kWinogradLargeIn && N == kLargeMostOut ? a.outputs : N;
+  return P == kWinogradLargeIn && kSharesOutputs<T> ? a.outputs : N;
 }
 
 // The outputs of a tile to `to`, their rows and columns so many elements apart, the last ones at an offset of their
@@ -58,10 +58,11 @@ FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, 
 #pragma GCC unroll 8
     for (int j = 0; j < P; ++j) line[j] = half[j][i];
     output_transform<T>(line, y, n);
+    T* const at = to + (i == n - 1 ? last_row : i * row);
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j)
-      if (j < n)
-        store_output(a, to + (i == n - 1 ? last_row : i * row) + (j == n - 1 ? last_column : j * column), y[j], bias);
+      if (j < kFewestOut || j < n)
+        store_output(a, at + (j >= kFewestOut - 1 && j == n - 1 ? last_column : j * column), y[j], bias);
   };
   each<N, N == 4 && kUnrolled<T, P>>(row_of, n);
 }
@@ -76,7 +77,7 @@ FASTCONV_INLINE void output_strip(const WinogradOutput<T>& a, const T* m, T* to,
   const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
 #pragma GCC unroll 8
   for (int j = 0; j < kStripMostOut; ++j)
-    if (j < a.outputs) store_output(a, to + j * step, y[j], bias);
+    if (j < kFewestOut || j < a.outputs) store_output(a, to + j * step, y[j], bias);
 }
 
 // Tiles are always written whole. Where rows of y follow one another, so do those of `pixels`, and what is too much in

@@ -28,6 +28,10 @@ constexpr bool kLargeTiles = false;
 template <class T, int P>
 constexpr bool kUnrolled = P == 6 && sizeof(T) == 4 && FASTCONV_VEC_REGISTERS == 32;
 
+// Whether large squares share the kernel of their outputs, whatever their taps: it is slower, but one for all.
+template <class T>
+constexpr bool kSharesOutputs = kSmallCode || sizeof(T) == 8;
+
 // f(0) ... f(n - 1), N if unrolled
 template <int N, bool kUnroll, class F>
 FASTCONV_INLINE void each(F f, [[maybe_unused]] int n = N) {

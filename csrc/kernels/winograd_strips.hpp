@@ -30,7 +30,7 @@ FASTCONV_SHARED void strip_output(const Vec<T> (&m)[8], Vec<T> (&y)[N], int n) {
   for (int k = 1; k < N; ++k) {
     const T two = T(1 << k), half = T(1) / two;
     y[k] = k % 2 ? difference[0] + two * difference[1] + half * difference[2] : sum[0] + two * sum[1] + half * sum[2];
-    if (k == n - 1) y[k] += m[7];
+    if (k >= kFewestOut - 1 && k == n - 1) y[k] += m[7];
   }
 }
 
@@ -120,9 +120,9 @@ FASTCONV_SHARED void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], int
     v[2 * i + 2] = even - odd;
   }
   v[0] = y[0];
-  v[7] = y[3];
+  v[7] = y[kFewestOut - 1];
 #pragma GCC unroll 4
-  for (int k = 4; k < N && k < kStripMostOut; ++k)
+  for (int k = kFewestOut; k < N && k < kStripMostOut; ++k)
     if (k == n - 1) v[7] = y[k];
 }
 

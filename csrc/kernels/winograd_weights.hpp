@@ -90,7 +90,7 @@ void weights(const WinogradWeights<T>& a) {
       each<R, R <= 3>([&](int j) FASTCONV_LAMBDA {
         Vec<T> g[R];
 #pragma GCC unroll 8
-        for (int i = 0; i < R; ++i) g[i] = i < r && j < r ? load(tap + (i * r + j) * next) : Vec<T>{};
+        for (int i = 0; i < R; ++i) g[i] = (i < 4 || i < r) && j < r ? load(tap + (i * r + j) * next) : Vec<T>{};
         weight_transform<T>(g, half[j], r);
       });
       T* to = a.u + (c0 + c) * VL;
