@@ -1,4 +1,4 @@
-"""The weight gradient of 2x2 to 5x5 kernels, and of those of one axis, by Winograd's algorithm: its accuracy, its bits, and when it is chosen.
+"""The weight gradient of squares and of kernels of one axis by Winograd's algorithm: accuracy, bits, and choice.
 
 Its error is measured against float64 in units of eps * sum |x| |dy|, the sum being that of the largest of the taps
 (the transform mixes them). Over the cases below (normal data) the worst element is off by 16 units (direct: 2), and
