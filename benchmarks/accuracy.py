@@ -44,6 +44,9 @@ LINES = {
         "s dense 1 64 4000 -> 64 k9 p4",
         "t dense 1 64 56 56 -> 64 k3 s2 p1",
         "u dense 1 32 29 31 -> 32 k5 s2 p2",
+        "v dense 1 64 32 32 -> 64 k4 p1",
+        "w dense 1 64 4000 -> 64 k2",
+        "x dense 1 64 1000 -> 64 k17 p8",
     ),
     "fft": (
         "h dense 1 1 96 96 -> 1 k31 p15",

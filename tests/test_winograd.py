@@ -29,7 +29,7 @@ CASES = [
     Case((3, 7, 11), (1, 3, 3), padding=(0, 1, 1), ic=6, oc=9),
     *[c for c in sample(51, 400) if c.kernel[-2:] in ((3, 3), (5, 5), (2, 2), (4, 4))],
 ]
-FURTHER = [  # two and five taps, taps apart, slices of taps
+FURTHER = [  # two, four and five taps, taps apart, slices of taps
     Case((14, 16), (2, 2), ic=130, oc=70),
     Case((33, 29), (2, 2), padding=(4, 7), dilation=(4, 7), ic=18, oc=17),
     *[Case((19, 22), (4, 4), stride=2, padding=2, mode=mode, batch=2, ic=18, oc=9) for mode in MODES],
@@ -37,6 +37,12 @@ FURTHER = [  # two and five taps, taps apart, slices of taps
     Case((6, 12, 14), (3, 4, 4), stride=(1, 2, 2), padding=1, ic=18, oc=9),
     Case((14, 15), (5, 5), padding=2, ic=130, oc=70),
     Case((27, 27), (5, 5), padding=2, ic=18, oc=37),  # several blocks
+    Case((32, 31), (4, 4), padding=1, batch=2, ic=130, oc=70),
+    *[Case(size, (4, 4), padding=2, batch=2, ic=3, oc=5) for size in SIZES],
+    *[Case((9, 14), (4, 4), padding=3, mode=mode, ic=9, oc=20) for mode in MODES],
+    Case((19, 23), (4, 4), padding=((0, 3), (1, 0)), groups=3, ic=17, oc=11, flip=True),
+    Case((31, 44), (4, 4), padding=(3, 5), dilation=(2, 3), mode="reflect", ic=7, oc=20),
+    Case((7, 6, 9), (3, 4, 4), padding=(1, 2, 2), ic=18, oc=33),
     Case((3, 401), (5, 5), padding=2, ic=18, oc=17),
     *[Case(size, (5, 5), padding=2, batch=2, ic=3, oc=5) for size in SIZES],
     *[Case((9, 14), (5, 5), padding=4, mode=mode, ic=9, oc=2) for mode in MODES],
@@ -62,6 +68,7 @@ BORDERS = [  # padding whose share of the input gradient tiles add where it came
         for m in MODES
         for size in [(3, 5), (27, 14), (6, 63)]
     ],
+    *[Case((12, 37), (4, 4), padding=(2, 1), mode=m, batch=2, ic=9, oc=18) for m in MODES],
     *[Case((29, 36), (3, 3), padding=d, dilation=d, mode=m, ic=9, oc=18) for m in MODES for d in (2, 8)],
     *[Case((9, 7), (3, 3), padding=((11, 16), (20, 9)), mode=m, ic=9, oc=18) for m in MODES],  # more than there is
     *[Case((13, 12), (2, 2), padding=1, mode=m, ic=9, oc=18) for m in MODES],
@@ -84,9 +91,11 @@ BORDERS = [  # padding whose share of the input gradient tiles add where it came
     Case((3, 9, 11), (1, 3, 3), padding=1, mode=("zeros", "reflect", "symmetric"), ic=6, oc=9),
     Case((11, 14), (3, 3), padding=1, mode="symmetric", groups=3, ic=17, oc=11, flip=True),
 ]
-STRIPS = [  # kernels of one axis: 3 to 16 taps in parts of 3, 4 and 5, along and down, dilated, of volumes
-    *[Case((5, 41), (1, k), padding=(0, k // 2), batch=2, ic=18, oc=17) for k in range(3, 17)],
-    *[Case((41, 5), (k, 1), padding=(k // 2, 0), batch=2, ic=9, oc=33) for k in range(3, 17)],
+STRIPS = [  # kernels of one axis: 2 to 32 taps in parts of 2, 3, 4 and 5, along and down, dilated, of volumes
+    *[Case((5, 41), (1, k), padding=(0, k // 2), batch=2, ic=18, oc=17) for k in (*range(2, 18), 25, 32)],
+    *[Case((41, 5), (k, 1), padding=(k // 2, 0), batch=2, ic=9, oc=33) for k in (*range(2, 18), 25, 32)],
+    *[Case((13, 9), (1, 2), padding=(0, 1), mode=mode, batch=2, ic=18, oc=9) for mode in MODES],
+    Case((700,), (2,), padding=32, dilation=64, ic=18, oc=17),
     *[Case((13, 9), (1, 7), padding=(0, 5), mode=mode, batch=2, ic=18, oc=9) for mode in MODES],
     *[Case((13, 9), (5, 1), padding=(3, 2), mode=mode, ic=7, oc=20) for mode in MODES],
     *[Case(size, (1, 3), padding=(0, 1), batch=2, ic=3, oc=5) for size in SIZES],
@@ -240,6 +249,7 @@ def test_two_blocks_make_large_weights_twice(dtype: Any) -> None:
     "sizes, kernel, more",
     [
         ((27, 27), (5, 5), {"padding": 2}),
+        ((27, 27), (4, 4), {"padding": 2}),
         ((28, 31), (3, 3), {"padding": 2, "dilation": 2}),
         ((6, 14, 14), (3, 3, 3), {"padding": 1}),
         ((27, 30), (1, 7), {"padding": (0, 3)}),
@@ -261,9 +271,11 @@ def test_packed_weights_of_other_shapes(
 PLANES = [
     Case((13, 29), (3, 3), padding=1, batch=2, ic=19, oc=37),
     Case((13, 29), (5, 5), padding=2, batch=2, ic=19, oc=37),
+    Case((13, 29), (4, 4), padding=2, batch=2, ic=19, oc=37),
     Case((13, 29), (3, 3), padding=3, dilation=3, batch=2, ic=19, oc=37),
     Case((13, 29), (3, 3), padding=(1, 3), dilation=(1, 3), batch=2, ic=19, oc=37),
     Case((13, 29), (1, 7), padding=(0, 3), batch=2, ic=19, oc=37),
+    Case((13, 29), (2, 1), batch=2, ic=19, oc=37),
     Case((13, 29), (6, 1), padding=(4, 0), dilation=(2, 1), batch=2, ic=19, oc=37),
     Case((27, 29), (3, 3), stride=2, padding=1, batch=2, ic=19, oc=37),
 ]
@@ -313,6 +325,7 @@ def test_auto_takes_it_for_few_channels_of_one_side(direction: str, ic: int, oc:
     [
         ((1, 64, 27, 27), (192, 64, 5, 5), {"padding": 2}, "F(4x4, 5x5)"),
         ((1, 48, 35, 35), (64, 48, 5, 5), {"padding": 2}, "F(4x4, 5x5)"),
+        ((1, 64, 32, 32), (128, 64, 4, 4), {"padding": 1}, "F(5x5, 4x4)"),
         ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 2, "dilation": 2}, "F(4x4, 3x3)"),
         ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 8, "dilation": 8, "padding_mode": "replicate"}, "F(4x4, 3x3)"),
         ((1, 32, 24, 28, 28), (64, 32, 3, 3, 3), {"padding": 1}, "F(6x6, 3x3)"),
@@ -324,6 +337,8 @@ def test_auto_takes_it_for_few_channels_of_one_side(direction: str, ic: int, oc:
         ((1, 64, 28, 28), (64, 64, 3, 1), {"padding": (1, 0), "padding_mode": "reflect"}, "F(6, 3)"),
         ((1, 64, 16000), (64, 64, 9), {"padding": 4}, "F(4, 5)"),
         ((1, 64, 4000), (64, 64, 3), {"padding": 64, "dilation": 64}, "F(6, 3)"),
+        ((1, 64, 4000), (128, 64, 2), {"dilation": 64}, "F(7, 2)"),
+        ((1, 64, 1000), (128, 64, 17), {"padding": 8}, "F(4, 5)"),
     ],
     ids=str,
 )

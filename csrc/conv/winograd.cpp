@@ -87,7 +87,7 @@ void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, i
       find_taps(s, job);
       winograd_kernels<T>().part_weights(job);
     } else {
-      WinogradWeights<T> job{w, rows, s.w_row, c1 - c0, s.w_channel, {}, u, plane};
+      WinogradWeights<T> job{w, rows, s.w_row, c1 - c0, s.w_channel, {}, u, plane, s.shape.taps};
       std::copy_n(s.tap, s.shape.taps * s.shape.taps, job.tap);
       winograd_kernels<T>().of(s.shape.taps, s.shape.side).weights(job);
     }
@@ -255,7 +255,7 @@ struct Tiles {
     job.high = s.high;
     job.pixels = scratch.pixels;
     job.vertical = s.shape.strip == 1;
-    job.strip = static_cast<int>(s.shape.out(s.shape.strip));
+    job.outputs = static_cast<int>(s.shape.out(s.shape.strip));
     const auto output = s.shape.strip ? kernels.strip_output : kernels.of(s.shape.taps, s.shape.side).output;
     for (int64_t n = 0; n < box.images(); ++n) {
       job.m = scratch.m + i * s.shape.results() * layout.m_vector;

@@ -1,8 +1,8 @@
-// Winograd's algorithm for correlations of stride 1 with 3x3, 5x5 or 2x2 taps evenly apart: tiles of 6x6 inputs and 36
-// products for each pair of channels, where 4x4 outputs of 9 taps take 144 and 5x5 of 4 take 100; of 5x5 taps and of
-// large images 8x8 inputs and 64 products, where 4x4 outputs of 25 taps take 400 and 6x6 of 9 take 324; with a stride
-// of two 3x3 to 6x6 taps, 121 products for 5x5 outputs of 9, which take 225. Three to sixteen taps along one axis
-// alone: 8 inputs and products for 6, 5 or 4 outputs of three, four or five taps.
+// Winograd's algorithm for correlations of stride 1 with 2x2 to 5x5 taps evenly apart: tiles of 6x6 inputs and 36
+// products for each pair of channels, where 4x4 outputs of 9 taps take 144 and 5x5 of 4 take 100; of 4x4 and 5x5 taps
+// and of large images 8x8 inputs and 64 products, where 5x5 outputs of 16 taps or 4x4 of 25 take 400 and 6x6 of 9 take
+// 324; with a stride of two 3x3 to 6x6 taps, 121 products for 5x5 outputs of 9, which take 225. Two to 32 taps along
+// one axis alone: 8 inputs and products for 7, 6, 5 or 4 outputs of two, three, four or five taps.
 #pragma once
 #include <algorithm>
 
@@ -48,6 +48,8 @@ struct WinogradShape {
   }
   // Outputs of a tile along an axis, and the lines that it reads.
   int64_t out(int axis) const { return !strip ? side + 1 - taps : axis == strip ? kStripIn + 1 - taps : 1; }
+  // Those of a patch of outputs, some of which may be none.
+  int64_t gradient_lines(int axis) const { return side == kWinogradLargeIn ? kLargeMostOut : out(axis); }
   int64_t in(int axis) const { return !strip ? stride() * side : axis == strip ? kStripIn + (parts() - 1) * taps : 1; }
 
   // Tiles of n outputs of an axis, and the first output of a tile.
@@ -56,11 +58,11 @@ struct WinogradShape {
   }
   int64_t first(int axis, int64_t tile) const { return tile / step[axis] * extent(axis) + tile % step[axis]; }
   // Outputs and points that a short tile (kernels/winograd.hpp) has less; whether the last one is: if that has as many
-  // outputs as are left.
+  // outputs as are left. Of one output there is none.
   int64_t lacking() const { return side - 4; }
   bool ends_short(int axis, int64_t n) const {
-    const int64_t left = n % extent(axis);
-    return !strip && step[axis] == 1 && left > 0 && left <= out(axis) - lacking();
+    const int64_t left = n % extent(axis), few = out(axis) - lacking();
+    return !strip && step[axis] == 1 && few > 1 && left > 0 && left <= few;
   }
   // Their points, those of all parts of an axis of squares.
   int64_t points(int axis, int64_t n) const {

@@ -42,8 +42,9 @@ Range WinogradBlock::in_plane(int64_t plane) const {
 
 PatchLines::PatchLines(const AxisMap& axis, const WinogradShape& shape, int i, int64_t first, int64_t end,
                        bool gradient, bool spreads) {
-  const int64_t output = shape.first(i, first), lines = gradient ? shape.out(i) : shape.in(i) / axis.stride;
+  const int64_t output = shape.first(i, first), lines = gradient ? shape.gradient_lines(i) : shape.in(i) / axis.stride;
   const auto line_of = [&](int64_t line, bool is_short) {
+    if (gradient && line >= shape.out(i)) return kNone;
     if (!is_short) return line;
     if (!gradient) return line == lines - 1 ? 3 : line > 2 ? 2 - line % 2 : line;
     const int64_t last = lines - 1 - shape.lacking();
@@ -147,7 +148,7 @@ void WinogradPatchesOf<T>::transform_one(int64_t d, int64_t c, int64_t channels,
   job.vertical = shape.strip == 1;
   job.row_lines = static_cast<int64_t>(h.at.size()) / job.tiles.down;
   job.column_lines = static_cast<int64_t>(w.at.size()) / job.tiles.across;
-  job.lines = std::min<int64_t>(kStripIn, job.vertical ? job.row_lines : job.column_lines);
+  job.lines = shape.strip ? std::min<int64_t>(kStripIn, job.vertical ? job.row_lines : job.column_lines) : shape.out(2);
   for (int64_t p = 0; p < parts; ++p, job.v += part) {
     job.row = h.at.data() + (shape.strip ? (shape.strip == 1) * p * shape.taps : p / shape.stride() * shape.side);
     job.column = w.at.data() + (shape.strip ? (shape.strip == 2) * p * shape.taps : p % shape.stride() * shape.side);

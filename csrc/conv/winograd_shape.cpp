@@ -40,18 +40,18 @@ WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& 
     return shape;
   }
   if (!dense) return shape;
-  if (near(1, kMostApart) && near(2, kMostApart) && w.taps() == taps && (taps == 2 || taps == 3 || taps == 5)) {
+  if (near(1, kMostApart) && near(2, kMostApart) && w.taps() == taps && taps >= 2 && taps <= 5) {
     shape.taps = static_cast<int>(taps);
     shape.along = taps;
-    if (taps == 5) shape.side = kWinogradLargeIn;
+    if (taps > 3) shape.side = kWinogradLargeIn;
   } else {
     shape.strip = single(h) ? 2 : 1;
     const AxisMap& along = shape.strip == 2 ? w : h;
     if (!single(shape.strip == 2 ? h : w) || !near(shape.strip, kMostStripsApart)) return shape;
-    if (along.taps() < 3 || along.taps() > kStripMostTaps) return shape;
+    if (along.taps() < 2 || along.taps() > kStripMostTaps) return shape;
     shape.along = along.taps();
     double least = 0;  // products an output
-    for (int taps : {5, 4, 3}) {
+    for (int taps : {5, 4, 3, 2}) {
       const double cost = static_cast<double>(ceil_div(shape.along, taps)) / (kStripIn + 1 - taps);
       if (shape.taps == 0 || cost < least) shape.taps = taps, least = cost;
     }
@@ -78,9 +78,9 @@ bool winograd_phases(const AxisMap& even, const AxisMap& odd, AxisMap& both) {
 }
 
 const char* winograd_name(const WinogradShape& shape) {
-  static constexpr const char* squares[] = {"F(5x5, 2x2)", "F(4x4, 3x3)", "", "F(4x4, 5x5)"};
+  static constexpr const char* squares[] = {"F(5x5, 2x2)", "F(4x4, 3x3)", "F(5x5, 4x4)", "F(4x4, 5x5)"};
   static constexpr const char* strided[] = {"4 F(5x5, 2x2)", "4 F(4x4, 3x3)"};
-  static constexpr const char* strip[] = {"", "F(6, 3)", "F(5, 4)", "F(4, 5)"};
+  static constexpr const char* strip[] = {"F(7, 2)", "F(6, 3)", "F(5, 4)", "F(4, 5)"};
   if (shape.large() && shape.taps == 3) return "F(6x6, 3x3)";
   return (shape.strip ? strip : shape.split > 1 ? strided : squares)[shape.taps - 2];
 }

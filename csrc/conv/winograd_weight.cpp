@@ -328,8 +328,8 @@ ConvPlan plan_winograd_weight(const ConvProblem& p) {
   WinogradWeight<T> w(p, {}, {}, {}, best_side<T>(p));
   w.share_out();
   plan.algorithm = Algorithm::winograd;
-  static constexpr const char* strips[] = {"", "F(3, 6)", "F(4, 5)", "F(5, 4)"};
-  static constexpr const char* squares[] = {"F(2x2, 5x5)", "F(3x3, 4x4)", "", "F(5x5, 4x4)"};
+  static constexpr const char* strips[] = {"F(2, 7)", "F(3, 6)", "F(4, 5)", "F(5, 4)"};
+  static constexpr const char* squares[] = {"F(2x2, 5x5)", "F(3x3, 4x4)", "F(4x4, 5x5)", "F(5x5, 4x4)"};
   static constexpr const char* strided[] = {"4 F(2x2, 5x5)", "4 F(3x3, 4x4)"};
   plan.kernel = w.shape.large() && w.shape.taps == 3 ? "F(3x3, 6x6)"
                                                      : (w.shape.strip       ? strips

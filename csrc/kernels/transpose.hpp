@@ -132,6 +132,26 @@ FASTCONV_INLINE int64_t zip_lines(T* dst, const T* src, int64_t channel_stride, 
   return pixels >= VL ? pixels : 0;
 }
 
+// dst[p * ldd + c] = src[c * C + p]: lines of two or three that follow one another, of a vector of channels at least.
+template <int C, class T>
+FASTCONV_INLINE void unzip_lines(T* dst, int64_t ldd, const T* src, int64_t channels) {
+  constexpr int64_t VL = kLanes<T>;
+  for (int64_t c = 0; c < channels; c += VL) {  // the last vector ends with the line
+    const int64_t at = c < channels - VL ? c : channels - VL;
+    const Vec<T> a = load(src + C * at), b = load(src + C * at + VL);
+    T* const to = dst + at;
+    if constexpr (C == 3) {
+      const Vec<T> last = load(src + C * at + 2 * VL);
+      store(to, third_lanes<0>(a, b, last));
+      store(to + ldd, third_lanes<1>(a, b, last));
+      store(to + 2 * ldd, third_lanes<2>(a, b, last));
+    } else {
+      store(to, even_lanes(a, b));
+      store(to + ldd, odd_lanes(a, b));
+    }
+  }
+}
+
 // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
 template <class T>
 void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
@@ -146,7 +166,13 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
   }
   const bool crowded =
       ldd * static_cast<int64_t>(sizeof(T)) % 1024 == 0;  // so many lines would share few sets of the L1 cache
-  if (Large::N > Small::N && pixel_stride == 1 && pixels >= Large::N && channels >= Large::N && !crowded) {
+  const bool few =
+      !kSmallCode && sizeof(T) == 4 && pixel_stride == 1 && channel_stride == pixels && channels >= kLanes<T>;
+  if (few && pixels == 2) {
+    unzip_lines<2>(dst, ldd, src, channels);
+  } else if (few && pixels == 3) {
+    unzip_lines<3>(dst, ldd, src, channels);
+  } else if (Large::N > Small::N && pixel_stride == 1 && pixels >= Large::N && channels >= Large::N && !crowded) {
     transpose_squares<Large>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (pixel_stride == 1 && pixels >= Small::N && channels >= Small::N) {
     transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);

@@ -1,8 +1,8 @@
 // Contracts of the Winograd kernels. F(4x4, 3x3) and F(5x5, 2x2) rest on the same six points, so that tiles of 6x6
 // inputs are transformed alike; only what belongs to the taps and to the outputs differs. N stands for the outputs of a
-// tile along an axis, R for the taps. Kernels of one axis have tiles of 8 inputs along it, strips: F(6, 3), F(5, 4) and
-// F(4, 5), longer kernels being sums of parts of R taps. Large tiles have their eight points along both axes: F(6x6,
-// 3x3) and F(4x4, 5x5). P stands for the points of an axis, 6 or 8.
+// tile along an axis, R for the taps. Kernels of one axis have tiles of 8 inputs along it, strips: F(7, 2), F(6, 3),
+// F(5, 4) and F(4, 5), longer kernels being sums of parts of R taps. Large tiles have their eight points along both
+// axes: F(6x6, 3x3), F(5x5, 4x4) and F(4x4, 5x5). P stands for the points of an axis, 6 or 8.
 #pragma once
 #include <cstdint>
 
@@ -12,7 +12,7 @@ constexpr int kWinogradIn = 6, kWinogradLargeIn = 8;
 constexpr int kWinogradTaps = 36;  // at most: 25, or four parts of nine
 constexpr int kWinogradParts = 4;
 constexpr int64_t kNoTap = INT64_MIN;
-constexpr int kStripIn = 8, kStripMostTaps = 16, kStripMostOut = 6;
+constexpr int kStripIn = 8, kStripMostTaps = 32, kStripMostOut = 7, kLargeMostOut = 6, kFewestOut = 4;
 
 // A vector holds one value of `lanes` channels, so that images of any size fill it.
 
@@ -43,7 +43,8 @@ struct WinogradPixels {
 // Value i of tile s of row r, which is number t, goes to v + plane * i + t * lanes: (B^T d B)_i of a source's PxP patch
 // d, or (A g A^T)_i of a gradient's NxN patch g. Its value (h, w) stands at src + row[row_lines * r + h] +
 // column[column_lines * s + w], or is zero where that column is negative: at an end, or between the outputs of a short
-// tile. Of a strip, `lines` of the axis that it lies along are read: 8 inputs, fewer outputs.
+// tile. Of a strip, `lines` of the axis that it lies along are read: 8 inputs, fewer outputs. Large squares of outputs
+// have kLargeMostOut, `lines` columns and as many rows, the others of which are zeros.
 template <class T>
 struct WinogradPatches {
   const T* src;
@@ -65,6 +66,7 @@ struct WinogradWeights {
   int64_t tap[25];
   T* u;
   int64_t plane;
+  int taps;  // R of large squares but three
 };
 
 // The same of four parts p at u + part * p, whose 2x2 or 3x3 taps are tap[p][3 * i + j], or zero where that is kNoTap.
@@ -138,8 +140,8 @@ struct WinogradOutput {
   bool clamp;
   T low, high;
   T* pixels;
-  bool vertical;  // of strips,
-  int strip;      // and their N
+  bool vertical;  // of strips;
+  int outputs;    // N of strips and of large squares
 };
 
 // w[c * channel + i * down + j * row + l] = (G^T s G)[i, j] for c in [0, channels), l in [0, lanes), i in [0, tall),
@@ -195,11 +197,11 @@ struct WinogradKernelsOf {
   void (*strip_patches)(const WinogradPatches<T>&);
   void (*strip_output)(const WinogradOutput<T>&);
   void (*strip_sums)(const WinogradSums<T>&);
-  WinogradTapKernels<T> two, three, five;  // of two taps no gradients of doubles
-  WinogradTapKernels<T> large;             // of three taps; null on rungs that do without
+  WinogradTapKernels<T> two, three, four, five;  // of two taps no gradients of doubles
+  WinogradTapKernels<T> large;                   // of three taps; null on rungs that do without
 
   const WinogradTapKernels<T>& of(int taps, int points) const {
-    return taps == 5 ? five : taps == 2 ? two : points == kWinogradLargeIn ? large : three;
+    return taps == 5 ? five : taps == 4 ? four : taps == 2 ? two : points == kWinogradLargeIn ? large : three;
   }
 };
 struct WinogradKernels {

@@ -33,28 +33,38 @@ FASTCONV_INLINE void store_output(const WinogradOutput<T>& a, T* to, Vec<T> out,
   store(to, out);
 }
 
-// The NxN outputs of a tile to `to`, their rows and columns so many elements apart, the last ones at an offset of their
+// Of a tile's axis: N, or at most so many where large squares of all taps share a kernel.
+template <int N, int P, class T>
+FASTCONV_INLINE int outputs_of(const WinogradOutput<T>& a) {
+  return P == kWinogradLargeIn && kSharesOutputs<T> ? a.outputs : N;
+}
+
+// The outputs of a tile to `to`, their rows and columns so many elements apart, the last ones at an offset of their
 // own: in a short tile they take the place of the last but two, or four.
 template <class T, int N, int P>
 FASTCONV_INLINE void output_tile(const WinogradOutput<T>& a, const T* m, T* to, int64_t row, int64_t column,
                                  int64_t last_row, int64_t last_column) {
+  const int n = outputs_of<N, P>(a);
   const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
   Vec<T> half[P][N];  // [column of the tile][row of the output]
   each<P, kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
     Vec<T> in[P];
 #pragma GCC unroll 8
     for (int i = 0; i < P; ++i) in[i] = load(m + (i * P + j) * a.plane);
-    output_transform<T>(in, half[j]);
+    output_transform<T>(in, half[j], n);
   });
-  each<N, N == 4 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
+  const auto row_of = [&](int i) FASTCONV_LAMBDA {
     Vec<T> line[P], y[N];
 #pragma GCC unroll 8
     for (int j = 0; j < P; ++j) line[j] = half[j][i];
-    output_transform<T>(line, y);
+    output_transform<T>(line, y, n);
+    T* const at = to + (i == n - 1 ? last_row : i * row);
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j)
-      store_output(a, to + (i == N - 1 ? last_row : i * row) + (j == N - 1 ? last_column : j * column), y[j], bias);
-  });
+      if (j < kFewestOut || j < n)
+        store_output(a, at + (j >= kFewestOut - 1 && j == n - 1 ? last_column : j * column), y[j], bias);
+  };
+  each<N, N == 4 && kUnrolled<T, P>>(row_of, n);
 }
 
 // The outputs of a strip.
@@ -63,11 +73,11 @@ FASTCONV_INLINE void output_strip(const WinogradOutput<T>& a, const T* m, T* to,
   Vec<T> in[kStripIn], y[kStripMostOut];
 #pragma GCC unroll 8
   for (int i = 0; i < kStripIn; ++i) in[i] = load(m + i * a.plane);
-  strip_output<T>(in, y, a.strip);
+  strip_output<T>(in, y, a.outputs);
   const Vec<T> bias = a.bias ? load(a.bias) : Vec<T>{};
 #pragma GCC unroll 8
   for (int j = 0; j < kStripMostOut; ++j)
-    if (j < a.strip) store_output(a, to + j * step, y[j], bias);
+    if (j < kFewestOut || j < a.outputs) store_output(a, to + j * step, y[j], bias);
 }
 
 // Tiles are always written whole. Where rows of y follow one another, so do those of `pixels`, and what is too much in
@@ -101,13 +111,14 @@ FASTCONV_INLINE void output_tiles(const WinogradOutput<T>& a, int64_t high, int6
 }
 template <class T, int N, int P>
 void output(const WinogradOutput<T>& a) {
-  output_tiles(a, N, N, P - 4,
+  const int n = outputs_of<N, P>(a);
+  output_tiles(a, n, n, P - 4,
                [&](const T* m, T* to, int64_t row, int64_t column, int64_t last_row, int64_t last_column)
                    FASTCONV_LAMBDA { output_tile<T, N, P>(a, m, to, row, column, last_row, last_column); });
 }
 template <class T>
 void strip_outputs(const WinogradOutput<T>& a) {
-  output_tiles(a, a.vertical ? a.strip : 1, a.vertical ? 1 : a.strip, 0,
+  output_tiles(a, a.vertical ? a.outputs : 1, a.vertical ? 1 : a.outputs, 0,
                [&](const T* m, T* to, int64_t row, int64_t column, int64_t, int64_t)
                    FASTCONV_LAMBDA { output_strip(a, m, to, a.vertical ? row : column); });
 }

@@ -31,34 +31,47 @@ void pixels(const WinogradPixels<T>& a) {
   }
 }
 
-// The L values of a line of a patch of inputs or, fewer than P, of outputs
+// The values of a line of a patch of inputs or, fewer than P, of outputs: n of L, zeros behind
 template <class T, int L, int P>
-FASTCONV_INLINE void patch_transform(const Vec<T> (&d)[L], Vec<T> (&v)[P]) {
+FASTCONV_INLINE void patch_transform(const Vec<T> (&d)[L], Vec<T> (&v)[P], [[maybe_unused]] int n) {
   if constexpr (L == 8) strip_input<T>(d, v);
   else if constexpr (L == P) input_transform<T>(d, v);
   else if constexpr (P == 6) point_values<T>(d, v);
-  else strip_output_back<T>(d, v, L);
+  else strip_output_back<T>(d, v, n);
+}
+
+// Columns of a patch: of large squares of outputs, fewer than L.
+template <int L, int P, class T>
+FASTCONV_INLINE int columns_of(const WinogradPatches<T>& a) {
+  return P == kWinogradLargeIn && L < P ? static_cast<int>(a.lines) : L;
 }
 
 // The patch whose lines stand at src + row[h] + column[w].
 template <class T, int L, int P>
 FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int32_t* row, const int32_t* column, T* v) {
+  const int n = columns_of<L, P>(a);
   Vec<T> half[P][L];  // [row of the result][column of the patch]
   const int64_t plane = a.plane;
   int64_t line[L];
 #pragma GCC unroll 8
   for (int i = 0; i < L; ++i) line[i] = row[i];
-  each<L, kUnrolled<T, P>>([&](int j) FASTCONV_LAMBDA {
-    Vec<T> in[L], out[P];
+  each<L, kUnrolled<T, P>>(
+      [&](int j) FASTCONV_LAMBDA {
+        Vec<T> in[L], out[P];
 #pragma GCC unroll 8
-    for (int i = 0; i < L; ++i) in[i] = load(src + column[j] + line[i]);
-    patch_transform<T>(in, out);
+        for (int i = 0; i < L; ++i) in[i] = load(src + column[j] + line[i]);
+        patch_transform<T>(in, out, n);
 #pragma GCC unroll 8
-    for (int i = 0; i < P; ++i) half[i][j] = out[i];
-  });
+        for (int i = 0; i < P; ++i) half[i][j] = out[i];
+      },
+      n);
+#pragma GCC unroll 1
+  for (int j = n; j < L; ++j)
+#pragma GCC unroll 1
+    for (int i = 0; i < P; ++i) half[i][j] = Vec<T>{};
   each<P, kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
     Vec<T> out[P];
-    patch_transform<T>(half[i], out);
+    patch_transform<T>(half[i], out, n);
     v = store_planes<T>(v, plane, out, 64 / sizeof(T));
   });
 }
@@ -67,6 +80,7 @@ FASTCONV_INLINE void patch(const WinogradPatches<T>& a, const T* src, const int3
 template <class T, int L, int P>
 void patches(const WinogradPatches<T>& a) {
   constexpr int VL = kLanes<T>;
+  const int n = columns_of<L, P>(a);
   alignas(64) T copy[L * L * VL];
   int32_t own_row[L], own_column[L];
   for (int i = 0; i < L; ++i) own_row[i] = i * L * VL, own_column[i] = i * VL;
@@ -74,8 +88,8 @@ void patches(const WinogradPatches<T>& a) {
     for (int64_t s = 0; s < a.tiles.across; ++s) {
       const T* src = a.src;
       const int32_t *row = a.row + a.row_lines * r, *column = a.column + a.column_lines * s;
-      if ((column[0] | column[L / 2] | column[L - 1]) < 0) {
-        for (int j = 0; j < L; ++j) {
+      if ((column[0] | column[L / 2] | column[n - 1]) < 0) {
+        for (int j = 0; j < n; ++j) {
           Vec<T> line[L] = {};
           if (column[j] >= 0) {
 #pragma GCC unroll 8

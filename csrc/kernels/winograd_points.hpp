@@ -28,15 +28,19 @@ constexpr bool kLargeTiles = false;
 template <class T, int P>
 constexpr bool kUnrolled = P == 6 && sizeof(T) == 4 && FASTCONV_VEC_REGISTERS == 32;
 
-// f(0) ... f(N - 1)
+// Whether large squares share the kernel of their outputs, whatever their taps: it is slower, but one for all.
+template <class T>
+constexpr bool kSharesOutputs = kSmallCode || sizeof(T) == 8;
+
+// f(0) ... f(n - 1), N if unrolled
 template <int N, bool kUnroll, class F>
-FASTCONV_INLINE void each(F f) {
+FASTCONV_INLINE void each(F f, [[maybe_unused]] int n = N) {
   if constexpr (kUnroll) {
 #pragma GCC unroll 8
     for (int i = 0; i < N; ++i) f(i);
   } else {
 #pragma GCC unroll 1
-    for (int i = 0; i < N; ++i) f(i);
+    for (int i = 0; i < n; ++i) f(i);
   }
 }
 
@@ -90,7 +94,7 @@ FASTCONV_INLINE void input_transform_back(const Vec<T> (&m)[8], Vec<T> (&d)[8]) 
 
 // out = A^T in, and G^T in but for its divisors.
 template <class T, int N>
-FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N]) {
+FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N], int = N) {
   const Vec<T> sum = m[1] + m[2], difference = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
   y[0] = m[0] + sum + sum2;
 #pragma GCC unroll 8
@@ -98,8 +102,8 @@ FASTCONV_INLINE void output_transform(const Vec<T> (&m)[6], Vec<T> (&y)[N]) {
   y[N - 1] += m[5];
 }
 template <class T, int N>
-FASTCONV_INLINE void output_transform(const Vec<T> (&m)[8], Vec<T> (&y)[N]) {
-  strip_output<T>(m, y, N);
+FASTCONV_INLINE void output_transform(const Vec<T> (&m)[8], Vec<T> (&y)[N], int n) {
+  strip_output<T>(m, y, n);
 }
 
 // The values of polynomials at the points: G in, but for its divisors, and A in.
@@ -118,27 +122,27 @@ FASTCONV_INLINE void point_values(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
   u[5] = g[R - 1];
 }
 
-// G in, but for the divisors of small tiles
+// G in, but for the divisors of small tiles, of r taps, zeros behind
 template <class T, int R>
-FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[6]) {
+FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[6], int) {
   point_values<T>(g, u);
 }
 template <class T, int R>
-FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[8]) {
+FASTCONV_INLINE void weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[8], int r) {
   strip_weight_transform<T>(g, u);
-  u[7] = g[R - 1];
+  u[7] = r == R ? g[R - 1] : g[R - 2];
 }
 
-// G^T in, but for the divisors of small tiles
+// G^T in, but for the divisors of small tiles, for r taps
 template <class T, int R>
-FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R]) {
+FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R], int64_t) {
   output_transform<T>(s, w);
 }
 template <class T, int R>
-FASTCONV_SHARED void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R]) {
+FASTCONV_SHARED void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R], [[maybe_unused]] int64_t r) {
 #pragma GCC unroll 4
   for (int t = 0; t < R; ++t) w[t] = strip_sum<T>(s, t);
-  w[R - 1] += s[7];
+  (R < 5 || r == R ? w[R - 1] : w[R - 2]) += s[7];
 }
 
 }  // namespace

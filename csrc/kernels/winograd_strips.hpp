@@ -1,5 +1,5 @@
-// Winograd's algorithm along one axis: F(6, 3), F(5, 4) and F(4, 5) on the points 0, 1, -1, 2, -2, 1/2, -1/2 and
-// infinity, a vector holding one value of many channels. One axis rounds as little on eight points as two on six.
+// Winograd's algorithm along one axis: F(7, 2), F(6, 3), F(5, 4) and F(4, 5) on the points 0, 1, -1, 2, -2, 1/2, -1/2
+// and infinity, a vector holding one value of many channels. One axis rounds as little on eight points as two on six.
 #pragma once
 #include "kernels/transpose.hpp"
 #include "kernels/winograd.hpp"
@@ -30,7 +30,7 @@ FASTCONV_SHARED void strip_output(const Vec<T> (&m)[8], Vec<T> (&y)[N], int n) {
   for (int k = 1; k < N; ++k) {
     const T two = T(1 << k), half = T(1) / two;
     y[k] = k % 2 ? difference[0] + two * difference[1] + half * difference[2] : sum[0] + two * sum[1] + half * sum[2];
-    if (k == n - 1) y[k] += m[7];
+    if (k >= kFewestOut - 1 && k == n - 1) y[k] += m[7];
   }
 }
 
@@ -69,7 +69,7 @@ FASTCONV_INLINE Vec<T> strip_sum(const Vec<T> (&s)[8], int t) {
 
 template <class T>
 void strip_weights(const WinogradStripWeights<T>& a) {
-  constexpr int VL = kLanes<T>, kChunk = 8;
+  constexpr int VL = kLanes<T>, kChunk = 8, kLine = 64 / sizeof(T);
   const bool backwards = a.tap_step < 0, dense = a.tap_step * a.tap_step == 1;
   const T* const w = a.w + (backwards ? (a.taps - 1) * a.tap_step : 0);  // the taps in the order of the memory
   const bool joined = dense && a.channel_stride == a.taps;
@@ -83,6 +83,10 @@ void strip_weights(const WinogradStripWeights<T>& a) {
                                      : a.tap_step,
                          run * a.taps, a.rows, VL);
     for (int64_t c = 0; c < chunk; ++c) {
+      // The rows of a channel that comes next, if they are neighbours: no processor foresees lines so far apart.
+      if (a.row_stride < a.channel_stride)
+        for (int64_t e = 0; e < VL * a.row_stride; e += kLine)
+          __builtin_prefetch(w + (c0 + c + kChunk) * a.channel_stride + e);
       T* u = a.u + (c0 + c) * VL;
       for (int64_t t0 = 0; t0 < a.taps; t0 += a.part_taps, u += a.part) {
         const auto tap = [&](int64_t t) FASTCONV_LAMBDA {
@@ -103,7 +107,7 @@ void strip_weights(const WinogradStripWeights<T>& a) {
 
 // out = A in, for n outputs, zeros behind
 template <class T, int N>
-FASTCONV_SHARED void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], [[maybe_unused]] int64_t n) {
+FASTCONV_SHARED void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], int64_t n) {
 #pragma GCC unroll 4
   for (int i = 0; i < 3; ++i) {
     const auto power = [&](int k) FASTCONV_LAMBDA { return i == 0 ? T(1) : i == 1 ? T(1 << k) : T(1) / T(1 << k); };
@@ -116,8 +120,10 @@ FASTCONV_SHARED void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], [[m
     v[2 * i + 2] = even - odd;
   }
   v[0] = y[0];
-  if constexpr (N < kStripIn) v[7] = y[N - 1];
-  else v[7] = n == 4 ? y[3] : n == 5 ? y[4] : y[5];
+  v[7] = y[kFewestOut - 1];
+#pragma GCC unroll 4
+  for (int k = kFewestOut; k < N && k < kStripMostOut; ++k)
+    if (k == n - 1) v[7] = y[k];
 }
 
 // Strips of inputs or, fewer than eight lines each, of outputs.

@@ -25,10 +25,10 @@ constexpr int kTapChannels = 8;  // transformed at once
 
 // The step of taps that lie side by side, 1 or -1, for a whole vector of rows; 0 of others.
 template <class T, int R>
-FASTCONV_INLINE int64_t dense_step(const WinogradWeights<T>& a) {
+FASTCONV_INLINE int64_t dense_step(const WinogradWeights<T>& a, int taps) {
   const int64_t step = a.tap[1] - a.tap[0];
-  bool dense = R > 2 && (step == 1 || step == -1) && a.rows == kLanes<T>;
-  for (int t = 1; t < R * R; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
+  bool dense = R > 2 && (step == 1 || step == -1) && (R > 3 || a.rows == kLanes<T>);
+  for (int t = 1; t < taps; ++t) dense &= a.tap[t] - a.tap[t - 1] == step;
   return dense ? step : 0;
 }
 
@@ -36,17 +36,21 @@ FASTCONV_INLINE int64_t dense_step(const WinogradWeights<T>& a) {
 // side, as those of neighbouring channels may.
 template <class T, int R>
 __attribute__((noinline)) void gather_taps(const WinogradWeights<T>& a, int64_t c0, int64_t channels, int64_t step,
-                                           T* taps) {
+                                           int count, T* taps) {
   constexpr int VL = kLanes<T>, kTaps = R * R;
   const T* w = a.w + c0 * a.channel_stride;
   if constexpr (R == 3 && sizeof(T) == 4)
     if (step == 1 && a.channel_stride == kTaps && channels == kTapChannels)
       return dense_taps<T, kTapChannels * kTaps>(taps, w + a.tap[0], a.row_stride);
-  for (; channels > 0; --channels, w += a.channel_stride, taps += kTaps * VL) {
+  constexpr bool dense = R > 3 || (R == 3 && sizeof(T) == 8);
+  const int64_t run = dense && step && a.channel_stride == count ? channels : 1;
+  for (; channels > 0; channels -= run, w += a.channel_stride, taps += count * VL) {
     if (step) {
-      if constexpr (R > 2) dense_taps<T, kTaps>(taps, w + a.tap[step < 0 ? kTaps - 1 : 0], a.row_stride);
+      const T* first = w + a.tap[step < 0 ? count - 1 : 0];
+      if constexpr (dense) pack_transposed<T>(taps, VL, first, a.row_stride, 1, run * count, a.rows, VL);
+      else if constexpr (R > 2) dense_taps<T, kTaps>(taps, first, a.row_stride);
     } else {
-      for (int t = 0; t < kTaps; ++t)
+      for (int t = 0; t < count; ++t)
         for (int64_t m = 0; m < VL; ++m) taps[t * VL + m] = m < a.rows ? w[m * a.row_stride + a.tap[t]] : T(0);
     }
   }
@@ -71,29 +75,30 @@ __attribute__((noinline)) void fetch_taps(const WinogradWeights<T>& a, int64_t c
 
 template <class T, int R, int P>
 void weights(const WinogradWeights<T>& a) {
-  constexpr int VL = kLanes<T>, kChunk = kTapChannels, kTaps = R * R;
-  const int64_t step = dense_step<T, R>(a), plane = a.plane;
-  const int64_t first = step < 0 ? (kTaps - 1) * VL : 0, next = step < 0 ? -VL : VL;
-  alignas(64) T taps[kChunk][kTaps * VL];
+  constexpr int VL = kLanes<T>, kChunk = kTapChannels;
+  const int r = R > 3 ? a.taps : R, count = r * r;
+  const int64_t step = dense_step<T, R>(a, count), plane = a.plane;
+  const int64_t first = step < 0 ? (count - 1) * VL : 0, next = step < 0 ? -VL : VL;
+  alignas(64) T taps[kChunk * R * R * VL];
   for (int64_t c0 = 0; c0 < a.channels; c0 += kChunk) {
     const int64_t chunk = a.channels - c0 < kChunk ? a.channels - c0 : kChunk;
-    gather_taps<T, R>(a, c0, chunk, step, taps[0]);
+    gather_taps<T, R>(a, c0, chunk, step, count, taps);
     for (int64_t c = 0; c < chunk; ++c) {
-      const T* tap = taps[c] + first;
-      if (R == 3 && step) fetch_taps(a, c0 + c, kTaps);
+      const T* tap = taps + c * count * VL + first;
+      if (R == 3 && step) fetch_taps(a, c0 + c, count);
       Vec<T> half[R][P];  // [column][row]
       each<R, R <= 3>([&](int j) FASTCONV_LAMBDA {
         Vec<T> g[R];
 #pragma GCC unroll 8
-        for (int i = 0; i < R; ++i) g[i] = load(tap + (i * R + j) * next);
-        weight_transform<T>(g, half[j]);
+        for (int i = 0; i < R; ++i) g[i] = (i < 4 || i < r) && j < r ? load(tap + (i * r + j) * next) : Vec<T>{};
+        weight_transform<T>(g, half[j], r);
       });
       T* to = a.u + (c0 + c) * VL;
       each<P, R == 3 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
         Vec<T> g[R], u[P];
 #pragma GCC unroll 8
         for (int j = 0; j < R; ++j) g[j] = half[j][i];
-        weight_transform<T>(g, u);
+        weight_transform<T>(g, u, r);
         to = store_planes<T>(to, plane, u, 2 * VL);
       });
     }
@@ -179,7 +184,7 @@ void weight_sums(const WinogradSums<T>& a) {
       Vec<T> in[P], out[R];
 #pragma GCC unroll 8
       for (int i = 0; i < P; ++i) in[i] = load(s + (i * P + j) * plane);
-      sum_transform<T>(in, out);
+      sum_transform<T>(in, out, a.part_taps);
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) half[i][j] = out[i];
     });
@@ -187,7 +192,7 @@ void weight_sums(const WinogradSums<T>& a) {
     each<R, R == 3 && kUnrolled<T, P>>([&](int i) FASTCONV_LAMBDA {
       if (i >= a.tall) return;
       Vec<T> out[R];
-      sum_transform<T>(half[i], out);
+      sum_transform<T>(half[i], out, a.part_taps);
 #pragma GCC unroll 8
       for (int j = 0; j < R; ++j)
         if (j < a.wide) store(to + j * a.row, out[j]);
