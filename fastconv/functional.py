@@ -44,6 +44,11 @@ _OPTIONS = """
     algorithm: ``"auto"``, ``"direct"``, ``"winograd"``, ``"fft"``, ``"depthwise"`` (few channels a group) or
         ``"reference"`` (naive loops, double accumulators). What one cannot do is left to ``"direct"``."""
 
+_RESULT = """
+    activation: None, ``"relu"``, ``"leaky_relu"`` (slope 0.01), ``"relu6"``, ``"elu"``, ``"sigmoid"`` or ``"tanh"``,
+        applied as the result is stored.
+    out: array to write to, of the result's shape and dtype, any strides, sharing no memory with the inputs."""
+
 _RAISES = """
     Raises ValueError for shapes or values that do not fit, TypeError for a dtype that is not float32 or float64 or
     for mixed dtypes; the message names the argument and shows its value."""
@@ -82,10 +87,7 @@ def _make_conv(nd: int) -> Any:
     ``out[n, o, p] = bias[o] + sum over c, t of weight[o, c, t] * input[n, c, p * stride + t * dilation - padding]``
 
     input: ``(N, C, {_AXES[nd]})`` or unbatched ``(C, {_AXES[nd]})``, float32 or float64, any strides.
-    weight: ``(O, C / groups, {_KERNEL[nd]})``; bias: ``(O,)`` or None.{_OPTIONS}
-    activation: None, ``"relu"``, ``"leaky_relu"`` (slope 0.01), ``"relu6"``, ``"elu"``, ``"sigmoid"`` or ``"tanh"``,
-        applied as the result is stored.
-    out: array to write to, of the result's shape and dtype, any strides, sharing no memory with the inputs.
+    weight: ``(O, C / groups, {_KERNEL[nd]})``; bias: ``(O,)`` or None.{_OPTIONS}{_RESULT}
 
     Returns ``(N, O, ...)`` or ``(O, ...)`` with ``floor((n + pads - dilation * (k - 1) - 1) / stride) + 1`` positions
     an axis.
@@ -252,11 +254,13 @@ def _make_transpose(nd: int) -> Any:
 
     doc = f"""{nd}-d transposed convolution. {_TRANSPOSE_NOTE}
 
-    input: ``(N, C, {_AXES[nd]})`` or ``(C, {_AXES[nd]})``; weight: ``(C, O / groups, {_KERNEL[nd]})``; bias: ``(O,)``.
-    output_padding: extra positions at the end of each axis, less than stride or dilation.{_OPTIONS}
+    input: ``(N, C, {_AXES[nd]})`` or ``(C, {_AXES[nd]})``, float32 or float64, any strides.
+    weight: ``(C, O / groups, {_KERNEL[nd]})``; bias: ``(O,)`` or None.
+    output_padding: extra positions at the end of each axis, less than stride or dilation, 0 for
+        ``"same"``.{_OPTIONS}{_RESULT}
 
-    Returns ``(N, O, ...)`` with ``(n - 1) * stride - pads + dilation * (k - 1) + output_padding + 1`` positions an
-    axis; ``n * stride`` for ``"same"``.
+    Returns ``(N, O, ...)`` or ``(O, ...)`` with ``(n - 1) * stride - pads + dilation * (k - 1) + output_padding + 1``
+    positions an axis; ``n * stride`` for ``"same"``.
 {_RAISES}
     """
     return _named(conv_transpose, f"conv_transpose{nd}d", doc)
@@ -319,8 +323,8 @@ def explain(
 ) -> dict[str, Any]:
     """What a convolution of these shapes would do, without running it.
 
-    direction: ``"forward"``, ``"grad_input"`` or ``"grad_weight"``. The number of dimensions is that of
-    ``weight_shape`` less two.
+    input_shape: batched or not; weight_shape: 3, 4 or 5 sizes.
+    direction: ``"forward"``, ``"grad_input"`` or ``"grad_weight"``. The other arguments are those of :func:`conv2d`.
 
     Returns algorithm, kernel family, instruction set, register tile ``mr x nr`` (elements), vector lanes, channels
     and pixels of a block, workspace in bytes (per thread, and shared), threads, multiply-accumulates, bytes of input,

@@ -172,8 +172,8 @@ def _make_lp_pool(nd: int) -> tuple[Any, Any]:
 
     doc = f"""{nd}-d power pooling: ``(sum |x|^p)^(1/p)`` of each window, or its power mean.
 
-    Unlike PyTorch's it takes magnitudes, scales each window by its largest element (so that nothing overflows that need
-    not), sums only the elements inside the input, and has gradient 0 wherever x is 0, all-zero windows included.
+    Unlike PyTorch's it takes magnitudes, overflows or underflows only where the norm itself does, sums only the
+    elements inside the input, and has gradient 0 wherever x is 0, all-zero windows included.
 {_INPUT.format(axes=_AXES[nd])}
     norm_type: p > 0, not necessarily whole; ``inf`` is the largest magnitude.{_WINDOWS}
     mean: divide the sum by the number of elements, for the power mean ``(sum |x|^p / count)^(1/p)``.{_OUT}
@@ -255,7 +255,8 @@ def _make_global_avg_pool() -> tuple[Any, Any]:
     doc = f"""The mean of every channel of every image, with spatial axes of size 1 kept.
 {_DIMS.format(least=1)}{_OUT}
 
-    Returns ``(N, C, 1, ...)``. Long sums are kept in several parts, so that the error does not grow with them."""
+    Returns ``(N, C, 1, ...)`` or ``(C, 1, ...)``. Long sums are kept in several parts, so that the
+    error does not grow with them."""
     return _pair(global_avg_pool, global_avg_pool_backward, "global_avg_pool", doc)
 
 
@@ -279,7 +280,7 @@ def _make_global_max_pool() -> tuple[Any, Any]:
 {_DIMS.format(least=1)}
     return_indices: return ``(output, indices)``.{_OUT}
 
-    Returns ``(N, C, 1, ...)``."""
+    Returns ``(N, C, 1, ...)`` or ``(C, 1, ...)``."""
     return _pair(global_max_pool, global_max_pool_backward, "global_max_pool", doc, _INDICES)
 
 
@@ -431,7 +432,7 @@ def _make_channel_max_pool() -> tuple[Any, Any]:
     pieces: channels a maximum is taken over; divides C.
     return_indices: return ``(output, indices)``, where indices are the winning channels of the input.{_OUT}
 
-    Returns ``(N, C / pieces, *spatial)``."""
+    Returns ``(N, C / pieces, *spatial)`` or ``(C / pieces, *spatial)``."""
     return _pair(channel_max_pool, channel_max_pool_backward, "channel_max_pool", doc, _INDICES)
 
 

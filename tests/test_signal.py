@@ -193,6 +193,8 @@ def test_without_elements() -> None:
 ERRORS = [
     (ValueError, "mode must be one of 'full', 'same', 'valid', got 'fill'", ([1.0], [1.0], "fill"), {}),
     (ValueError, "method must be .* got 'slow'", ([1.0], [1.0], "full", "slow"), {}),
+    (ValueError, "mode must be one of .* got array", (np.ones(2), np.ones(2), np.array(["full", "same"])), {}),
+    (ValueError, "method must be one of .* got array", (np.ones(2), np.ones(2), "full", np.array(["fft", "auto"])), {}),
     (ValueError, r"as many axes, got shapes \(1,\) and \(1, 1\)", ([1.0], [[1.0]]), {}),
     (ValueError, r"1 to 3 axes can be convolved, got 4", (np.ones((2,) * 4), np.ones((2,) * 4)), {}),
     (ValueError, "axes must be different axes .* got 3", (np.ones((2, 2)), np.ones((2, 2))), {"axes": 3}),

@@ -87,7 +87,7 @@ void max_pool_backward(const PoolProblem& problem, View<const T> dy, View<const 
   if (indices.data) return scatter_given(dy, indices, dx, true);
   // The winners of some planes, found again.
   const int64_t d = p.axis[0].out, h = p.axis[1].out, w = p.axis[2].out, outputs = d * h * w;
-  for_each_group<T>(p, outputs * static_cast<int64_t>(sizeof(int64_t) + sizeof(T)), [&](const PlaneGroup& g) {
+  for_each_group<T>(p, outputs * static_cast<int64_t>(sizeof(int64_t) + sizeof(T)), 0, [&](const PlaneGroup& g) {
     auto* found = reinterpret_cast<int64_t*>(g.memory);
     T* values = reinterpret_cast<T*>(found + g.p.channels * outputs);
     const View<int64_t> index = dense_view(found, g.p.channels, d, h, w);

@@ -1,18 +1,8 @@
 #include "pool/elements.hpp"
 
 #include <cmath>
-#include <limits>
 
 namespace fastconv {
-namespace {
-
-template <class T>
-bool is_within_range(T v) {
-  return (v > std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon()) & (v < std::numeric_limits<T>::max());
-}
-
-}  // namespace
-
 template <class T>
 const int64_t* scatter_planes(const T* const* dy, const int64_t* const* index, T* const* dx, int64_t outputs,
                               int64_t size) {
@@ -77,29 +67,38 @@ void raise(const T* x, int64_t n, T power, T* to) {
 }
 
 template <class T>
-bool are_safe(const T* sums, int64_t n) {
+bool are_safe(const T* sums, int64_t n, bool or_zero) {
   int bad = 0;
-  for (int64_t i = 0; i < n; ++i) bad |= !is_within_range(sums[i]);
+  for (int64_t i = 0; i < n; ++i) bad |= !is_safe(sums[i], or_zero);
   return !bad;
 }
 
 template <class T>
-void scale(const T* x, int64_t n, T half, T rest, T* to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = x[i] * half * rest;
+bool none_vanished(const T* x, const T* powers, int64_t n) {
+  int bad = 0;
+  for (int64_t i = 0; i < n; ++i) bad |= (x[i] != 0) & !is_safe(powers[i], false);
+  return !bad;
 }
 
 template <class T>
-void close_told(T* sums, T* open, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    const T told = is_within_range(sums[i]) ? open[i] : T(0);
-    sums[i] = told > 0 ? sums[i] : T(0);
-    open[i] -= told;
-  }
+T largest_finite(const T* x, int64_t n) {
+  constexpr int kLanes = 8;  // maxima side by side, as vectors keep them
+  T largest[kLanes] = {};
+  auto take = [](T& so_far, T v) {
+    const T size = std::abs(v) <= std::numeric_limits<T>::max() ? std::abs(v) : T(0);
+    so_far = size > so_far ? size : so_far;
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) take(largest[l], x[i + l]);
+  for (; i < n; ++i) take(largest[0], x[i]);
+  for (int l = 1; l < kLanes; ++l) take(largest[0], largest[l]);
+  return largest[0];
 }
 
-template <class T>
-void put_told(const T* sums, int64_t n, T half, T rest, T* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = sums[i] > 0 ? sums[i] * half * rest : y[i];
+template <class From, class To>
+void convert(const From* x, int64_t n, double factor, To* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(static_cast<double>(x[i]) * factor);
 }
 
 // visit(root), root(sum) being the power-th root: a loop for each way to take it.
@@ -119,12 +118,16 @@ void take_roots(T* sums, int64_t n, T power) {
 
 template <class T>
 bool take_weights(const T* sums, int64_t n, T power, T* dy) {
-  if (power == 1) return true;
   int bad = 0;
-  with_root(power, [=](auto root) {
-    for (int64_t i = 0; i < n; ++i) dy[i] *= root(sums[i]) / sums[i];
-  });
-  for (int64_t i = 0; i < n; ++i) bad |= !((dy[i] == 0) | is_within_range(std::abs(dy[i])));
+  auto take = [=](auto slope) {
+    for (int64_t i = 0; i < n; ++i) {
+      const bool told = sums[i] > 0;
+      dy[i] = (told ? dy[i] : T(0)) * slope(told ? sums[i] : T(1));
+    }
+  };
+  if (power == 1) take([](T) { return T(1); });
+  with_root(power, [=](auto root) { take([=](T sum) { return root(sum) / sum; }); });
+  for (int64_t i = 0; i < n; ++i) bad |= !is_safe(std::abs(dy[i]), true);
   return !bad;
 }
 
@@ -143,14 +146,16 @@ void times_signed(const T* x, const T* size, int64_t n, T* dx) {
                                         int64_t);                                                                  \
   template const int64_t* gather_elements(const T*, const int64_t*, int64_t, T*, int64_t);                         \
   template void raise(const T*, int64_t, T, T*);                                                                   \
-  template bool are_safe(const T*, int64_t);                                                                       \
-  template void scale(const T*, int64_t, T, T, T*);                                                                \
-  template void close_told(T*, T*, int64_t);                                                                       \
-  template void put_told(const T*, int64_t, T, T, T*);                                                             \
+  template bool are_safe(const T*, int64_t, bool);                                                                 \
+  template bool none_vanished(const T*, const T*, int64_t);                                                        \
+  template T largest_finite(const T*, int64_t);                                                                    \
+  template void convert(const T*, int64_t, double, T*);                                                            \
   template void take_roots(T*, int64_t, T);                                                                        \
   template bool take_weights(const T*, int64_t, T, T*);                                                            \
   template void times_signed(const T*, const T*, int64_t, T*);
 FASTCONV_ELEMENTS(float)
 FASTCONV_ELEMENTS(double)
+template void convert(const float*, int64_t, double, double*);
+template void convert(const double*, int64_t, double, float*);
 
 }  // namespace fastconv

@@ -1,6 +1,7 @@
 // Loops over single elements in dense memory.
 #pragma once
 #include <cstdint>
+#include <limits>
 
 namespace fastconv {
 
@@ -25,23 +26,27 @@ const int64_t* gather_elements(const T* dy, const int64_t* index, int64_t n, T* 
 // to = |x|^power.
 template <class T>
 void raise(const T* x, int64_t n, T power, T* to);
-// Whether roots and weights can be told from sums of powers: none overflowed or lost anything to underflow.
+// Whether roots and weights can be told from a sum of powers, which neither overflowed nor lost anything to underflow.
 template <class T>
-bool are_safe(const T* sums, int64_t n);
-// to = x * half * rest: a power of two that need not be in range itself.
+bool is_safe(T sum, bool or_zero) {
+  using Limits = std::numeric_limits<T>;
+  return ((sum > Limits::min() / Limits::epsilon()) & (sum < Limits::max())) | (or_zero & (sum == 0));
+}
 template <class T>
-void scale(const T* x, int64_t n, T half, T rest, T* to);
-// Sums that do not tell become 0, and so do those of windows that are not open. Those that do close theirs: open[i],
-// which is not 0 before, becomes so.
+bool are_safe(const T* sums, int64_t n, bool or_zero);
+// Whether no power of an element other than 0 lost anything to underflow.
 template <class T>
-void close_told(T* sums, T* open, int64_t n);
-// y = sums * half * rest where sums are not 0.
+bool none_vanished(const T* x, const T* powers, int64_t n);
+// The largest |x| that is finite, or 0.
 template <class T>
-void put_told(const T* sums, int64_t n, T half, T rest, T* y);
+T largest_finite(const T* x, int64_t n);
+// to = x * factor, in double precision.
+template <class From, class To>
+void convert(const From* x, int64_t n, double factor, To* to);
 template <class T>
 void take_roots(T* sums, int64_t n, T power);
-// What an output gives to |x|^(power - 1) of each element under it, dy sum^(1 / power - 1), in place of dy. False where
-// that leaves the range.
+// What an output gives to |x|^(power - 1) of each element under it, dy sum^(1 / power - 1), in place of dy; 0 where the
+// sum is not positive. False where that leaves the range.
 template <class T>
 bool take_weights(const T* sums, int64_t n, T power, T* dy);
 // dx *= sign(x) size; 0 where x is, and where dx is, whatever the others are.

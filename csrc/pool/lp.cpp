@@ -1,7 +1,6 @@
-// Norms of windows: powers of some planes, their sums by the average's kernels, and the roots. A plane whose first
-// elements are far from 1 is scaled by a power of two. Windows whose sums overflowed or lost something to underflow are
-// joined again, their plane scaled by what is near the largest element of one of them: a few times, until there are
-// none; what is left then, window by window.
+// Norms of windows: powers of some planes, their sums by the average's kernels, and the roots. A plane that looks far
+// from 1 is scaled by a power of two. One of which a sum overflowed or lost something to underflow is summed once more
+// in double precision, its largest element scaled to about 1; what is out of range even then, window by window.
 #include <limits>
 
 #include "pool/direct.hpp"
@@ -37,191 +36,177 @@ LpNorm<T> lp_window(const WindowBox<T>& window, Norm norm) {
   return result;
 }
 
-// 2^exponent, which need not be in range itself: factors for scale().
-struct PowerOfTwo {
-  double half, rest;
-  explicit PowerOfTwo(int exponent)
-      : half(std::ldexp(1.0, exponent / 2)), rest(std::ldexp(1.0, exponent - exponent / 2)) {}
-};
-// Of the first elements of a plane where their powers might be out of range, and 0 otherwise.
-template <class T>
-int exponent_of(const T* x, int64_t n, T power) {
-  T largest = 0;
-  int exponent = 0;
-  for (int64_t i = 0; i < n && i < 16; ++i) largest = std::max(largest, std::abs(x[i]));
-  if (largest <= std::numeric_limits<T>::max()) std::frexp(largest, &exponent);
-  return std::abs(static_cast<T>(exponent)) * power > std::numeric_limits<T>::max_exponent / 2 ? exponent : 0;
+// The power of two that brings an element to about 1, or as near as it and its reciprocal are in range.
+int exponent_of(double element) {
+  int exponent;
+  std::frexp(element, &exponent);
+  return std::clamp(exponent, -1000, 1000);
 }
 
-// A group's planes, their powers and their outputs, dense; and memory for one plane at a time.
+// Some planes, and in memory of the group's own their powers and sums.
 template <class T>
 struct LpGroup {
-  const PlaneGroup& g;
+  PoolProblem p;
   Norm norm;
   View<const T> x;
   int64_t inputs, outputs;
   T power;
-  T *sums, *powers, *open, *scaled, *more;  // more: behind all others
+  T *sums, *weights, *powers;
+  T* scaled;  // a plane, or null where none is to be scaled
 
   static int64_t inputs_of(const PoolProblem& p) { return p.axis[0].in * p.axis[1].in * p.axis[2].in; }
   static int64_t outputs_of(const PoolProblem& p) { return p.axis[0].out * p.axis[1].out * p.axis[2].out; }
-  // With `more` arrays of outputs and of inputs.
-  static int64_t bytes(const PoolProblem& p, int64_t more) {
-    return (2 + more) * (outputs_of(p) + inputs_of(p)) * static_cast<int64_t>(sizeof(T));
+  // Memory of a plane.
+  static int64_t bytes(const PoolProblem& p) {
+    return (2 * outputs_of(p) + inputs_of(p)) * static_cast<int64_t>(sizeof(T));
   }
-
-  LpGroup(const PlaneGroup& group, Norm n, const View<const T>& all)
-      : g(group),
+  LpGroup(const PoolProblem& problem, Norm n, const View<const T>& some, char* memory, char* for_scaled)
+      : p(problem),
         norm(n),
-        x(group.of(all)),
-        inputs(inputs_of(group.p)),
-        outputs(outputs_of(group.p)),
+        x(some),
+        inputs(inputs_of(p)),
+        outputs(outputs_of(p)),
         power(static_cast<T>(n.p)),
-        sums(reinterpret_cast<T*>(group.memory)),
-        powers(sums + group.p.channels * outputs),
-        open(powers + group.p.channels * inputs),
-        scaled(open + outputs),
-        more(scaled + inputs) {}
-  const T* plane(int64_t c) const { return x.data + c * x.stride[1]; }
-  // Of problem p: of the group's, or of one plane's.
-  static __attribute__((noinline)) View<T> like_y(const PoolProblem& p, T* data) {
-    return dense_view(data, p.channels, p.axis[0].out, p.axis[1].out, p.axis[2].out);
-  }
-  static __attribute__((noinline)) View<T> like_x(const PoolProblem& p, T* data) {
-    return dense_view(data, p.channels, p.axis[0].in, p.axis[1].in, p.axis[2].in);
-  }
+        sums(reinterpret_cast<T*>(memory)),
+        weights(sums + p.channels * outputs),
+        powers(weights + p.channels * outputs),
+        scaled(reinterpret_cast<T*>(for_scaled)) {}
 
-  // By which a plane's elements are divided before they are raised.
-  int exponent(int64_t c) const { return std::isinf(power) ? 0 : exponent_of(plane(c), inputs, power); }
+  const T* plane(int64_t c) const { return x.data + c * x.stride[1]; }
+  T* sums_of(int64_t c) const { return sums + c * outputs; }
+  T* weights_of(int64_t c) const { return weights + c * outputs; }
+  T* powers_of(int64_t c) const { return powers + c * inputs; }
+  View<T> like_x(T* data) const { return dense_view(data, p.channels, p.axis[0].in, p.axis[1].in, p.axis[2].in); }
+  View<T> like_y(T* data) const { return dense_view(data, p.channels, p.axis[0].out, p.axis[1].out, p.axis[2].out); }
+  Averaging averaging() const { return {false, norm.mean ? 0 : 1}; }
+  bool largest_alone() const { return std::isinf(power); }
+
+  // By which power of two a plane's elements are divided before they are raised: not 0 if all samples of them are far
+  // from 1.
+  int exponent(int64_t c) const {
+    constexpr int64_t kSamples = 8;
+    if (!scaled || largest_alone()) return 0;
+    T largest = 0;
+    for (int64_t i = 0; i < kSamples; ++i) {
+      const T size = std::abs(plane(c)[i * (inputs - 1) / (kSamples - 1)]);
+      if (size > largest && size <= std::numeric_limits<T>::max()) largest = size;
+    }
+    const int exponent = exponent_of(largest);
+    return static_cast<T>(std::abs(exponent)) * power > T(std::numeric_limits<T>::max_exponent / 2) ? exponent : 0;
+  }
   // Those elements.
-  const T* elements(int64_t c, int exponent) const {
-    const PowerOfTwo factor(-exponent);
-    if (exponent == 0) return plane(c);
-    scale(plane(c), inputs, static_cast<T>(factor.half), static_cast<T>(factor.rest), scaled);
+  const T* elements(int64_t c) const {
+    const int by = exponent(c);
+    if (by == 0) return plane(c);
+    convert(plane(c), inputs, std::ldexp(1.0, -by), scaled);
     return scaled;
   }
   // Sums (or means) of powers, or the largest elements.
   void join() const {
-    for (int64_t c = 0; c < g.p.channels; ++c)
-      raise(elements(c, exponent(c)), inputs, std::isinf(power) ? T(1) : power, powers + c * inputs);
-    if (std::isinf(power)) return find_largest(g.p, powers, sums);
-    add_up(g.p, 0, powers, sums);
+    for (int64_t c = 0; c < p.channels; ++c) raise(elements(c), inputs, largest_alone() ? T(1) : power, powers_of(c));
+    if (largest_alone()) max_pool<T>(p, like_x(powers), like_y(sums), {});
+    else avg_pool<T>(p, averaging(), like_x(powers), like_y(sums));
   }
-  __attribute__((noinline)) void find_largest(const PoolProblem& p, T* sizes, T* largest) const {
-    max_pool<T>(p, like_x(p, sizes), like_y(p, largest), {});
+  // Whether a sum of 0 is one of zeros, of a plane.
+  bool zeros_tell(int64_t c) const { return none_vanished(plane(c), powers_of(c), inputs); }
+  bool all_tell(int64_t c) const {
+    return are_safe(sums_of(c), outputs, false) || (are_safe(sums_of(c), outputs, true) && zeros_tell(c));
   }
-  // Of the planes of p from the c-th on.
-  __attribute__((noinline)) void add_up(const PoolProblem& p, int64_t c, T* from, T* to) const {
-    avg_pool<T>(p, {false, 1}, like_x(p, from), like_y(p, to));
-    divide_by_counts(p, c, to);
-  }
-  __attribute__((noinline)) void spread(const PoolProblem& p, int64_t c, T* weights, const View<T>& to) const {
-    divide_by_counts(p, c, weights);
-    avg_pool_backward<T>(p, {false, 1}, like_y(p, weights), to);
-  }
-  // What only means have to do.
-  void divide_by_counts(const PoolProblem& p, int64_t c, T* values) const {
-    for (const int64_t end = c + p.channels; norm.mean && c < end; ++c)
-      for (Windows windows(*this, c); windows.next(); ++values) *values /= static_cast<T>(windows.window().box.size());
+  // dx from weights, what each output gives to |x|^(power - 1) of the elements under it; then, of a plane, times those.
+  void spread(const View<T>& dx) const { avg_pool_backward<T>(p, averaging(), like_y(weights), dx); }
+  void times_powers(int64_t c, T* dx) const {
+    raise(elements(c), inputs, power - 1, powers_of(c));
+    times_signed(plane(c), powers_of(c), inputs, dx);
   }
 
-  // The windows of a plane, one after the other.
-  class Windows {
-   public:
-    Windows(const LpGroup& group, int64_t c) : g_(group), plane_(group.plane(c)) {}
-    bool next() { return ++i_ < g_.outputs; }
-    int64_t output() const { return i_; }
-    __attribute__((noinline)) WindowBox<T> window() const {
-      const PoolAxis* a = g_.g.p.axis;
-      return WindowBox<T>(a, g_.x, plane_, {i_ / a[2].out / a[1].out, i_ / a[2].out % a[1].out, i_ % a[2].out});
-    }
-
-   private:
-    const LpGroup& g_;
-    const T* plane_;
-    int64_t i_ = -1;
-  };
+  WindowBox<T> window(int64_t c, int64_t i) const {
+    const PoolAxis* a = p.axis;
+    return WindowBox<T>(a, x, plane(c), {i / a[2].out / a[1].out, i / a[2].out % a[1].out, i % a[2].out});
+  }
+  // The gradient of one window, added to a plane's.
+  void window_backward(int64_t c, int64_t i, T dy, T* dx) const {
+    const WindowBox<T> box = window(c, i);
+    const LpNorm<T> whole = lp_window(box, norm);
+    if (whole.largest == 0) return;
+    const bool first = largest_alone();  // the first largest element takes all
+    const T d = norm.mean && !first ? dy / static_cast<T>(box.box.size()) : dy;
+    box.for_each([&](T v, int64_t index) {
+      const T size = std::abs(v);
+      if (v == 0 || (first && size != whole.largest && !std::isnan(v))) return false;
+      dx[index] += std::copysign(first ? T(1) : std::pow(size / whole.largest / whole.root, power - 1), v) * d;
+      return first;
+    });
+  }
 };
 
-// The windows of a plane whose sums do not tell: their largest elements stand in g.open, and 0 for others.
+// A plane once more, in double precision.
 template <class T>
-class OpenWindows {
+class WidePlane {
  public:
-  OpenWindows(const LpGroup<T>& g, int64_t c)
-      : g_(g),
+  // Memory: elements, a gradient, and what a group of one plane needs.
+  static int64_t bytes(const PoolProblem& p) {
+    return 2 * LpGroup<T>::inputs_of(p) * static_cast<int64_t>(sizeof(double)) + LpGroup<double>::bytes(p);
+  }
+  WidePlane(const LpGroup<T>& g, int64_t c, char* memory)
+      : narrow_(g),
         c_(c),
-        problem_(g.g.p),
-        sums_(g.sums + c * g.outputs),
-        powers_(g.powers + c * g.inputs),
-        exponent_(g.exponent(c)) {
-    problem_.channels = 1;
-    raise(g.plane(c), g.inputs, T(1), powers_);
-    g.find_largest(problem_, powers_, g.open);
+        scale_(std::ldexp(1.0, exponent_of(largest_finite(g.plane(c), g.inputs)))),
+        x_(reinterpret_cast<double*>(memory)),
+        dx_(x_ + g.inputs),
+        wide_(one_of(g.p), g.norm, {}, reinterpret_cast<char*>(dx_ + g.inputs), nullptr) {
+    convert(g.plane(c), g.inputs, 1 / scale_, x_);
+    wide_.x = wide_.like_x(x_);
+    wide_.join();
+    const bool zeros_tell = wide_.zeros_tell(0);
+    for (int64_t i = 0; i < wide_.outputs; ++i)
+      if (!is_safe(wide_.sums[i], zeros_tell)) wide_.sums[i] = kOpen;
   }
-  const PoolProblem& problem() const { return problem_; }
 
-  bool is_open(int64_t i) const { return g_.open[i] > 0 && g_.open[i] <= std::numeric_limits<T>::max(); }
-  // Infinite norms, and those that are no number, are those elements, and stay.
-  bool are_all_finite() const {
-    int64_t i = 0;
-    while (i < g_.outputs && g_.open[i] <= std::numeric_limits<T>::max()) ++i;
-    return i == g_.outputs;
-  }
-  // Closes the windows that sums tell of, and leaves no other sums.
-  void close() {
-    left_ = 0;
-    close_told(sums_, g_.open, g_.outputs);
-    for (int64_t i = 0; i < g_.outputs; ++i)
-      if (g_.open[i] > left_ && is_open(i)) left_ = g_.open[i];
-  }
-  bool any_left() const { return left_ > 0; }
-  // Of what the sums are.
-  const T* elements() const { return g_.elements(c_, exponent_); }
   void put_norms(T* y) const {
-    const PowerOfTwo factor(exponent_);
-    put_told(sums_, g_.outputs, static_cast<T>(factor.half), static_cast<T>(factor.rest), y);
+    std::copy_n(wide_.sums, wide_.outputs, wide_.weights);
+    take_roots(wide_.weights, wide_.outputs, wide_.power);
+    convert(wide_.weights, wide_.outputs, scale_, y);
+    for_each_open([&](int64_t i) { y[i] = lp_window(narrow_.window(c_, i), narrow_.norm).value(); });
   }
-  // New sums, the largest element of an open window being scaled to about 1; false if that is of no use.
-  bool join_again() {
-    constexpr int kTimes = 8;
-    const int last = exponent_;
-    if (!any_left() || ++times_ > kTimes) return false;
-    std::frexp(left_, &exponent_);
-    if (exponent_ == last) return false;
-    raise(elements(), g_.inputs, g_.power, powers_);
-    g_.add_up(problem_, c_, powers_, sums_);
-    return true;
+  void put_gradient(const T* dy, T* dx) const {
+    convert(dy, wide_.outputs, 1, wide_.weights);
+    if (!take_weights(wide_.sums, wide_.outputs, wide_.power, wide_.weights)) {
+      std::fill_n(wide_.sums, wide_.outputs, double{kOpen});
+      std::fill_n(wide_.weights, wide_.outputs, 0.0);
+    }
+    wide_.spread(wide_.like_x(dx_));
+    wide_.times_powers(0, dx_);
+    convert(dx_, wide_.inputs, 1, dx);
+    for_each_open([&](int64_t i) { narrow_.window_backward(c_, i, dy[i], dx); });
   }
 
  private:
-  const LpGroup<T>& g_;
+  static constexpr int kOpen = -1;  // in place of a sum that does not tell
+
+  static PoolProblem one_of(PoolProblem p) {
+    p.channels = 1;
+    return p;
+  }
+  template <class Visit>
+  void for_each_open(Visit visit) const {
+    for (int64_t i = 0; i < wide_.outputs; ++i)
+      if (wide_.sums[i] < 0) visit(i);
+  }
+
+  const LpGroup<T>& narrow_;
   int64_t c_;
-  PoolProblem problem_;
-  T *sums_, *powers_, left_ = 0;
-  int exponent_, times_ = 0;
+  double scale_;
+  double *x_, *dx_;
+  LpGroup<double> wide_;
 };
 
-// A plane's norms.
-template <class T>
-void find_norms(const LpGroup<T>& g, int64_t c, T* y) {
-  T* sums = g.sums + c * g.outputs;
-  if (std::isinf(g.power) || are_safe(sums, g.outputs)) {  // the largest elements are the norms
-    const PowerOfTwo factor(g.exponent(c));
-    if (!std::isinf(g.power)) take_roots(sums, g.outputs, g.power);
-    if (factor.half == 1) std::copy_n(sums, g.outputs, y);
-    else scale(sums, g.outputs, static_cast<T>(factor.half), static_cast<T>(factor.rest), y);
-    return;
-  }
-  OpenWindows<T> windows(g, c);
-  std::copy_n(g.open, g.outputs, y);
-  do {
-    windows.close();
-    take_roots(sums, g.outputs, g.power);
-    windows.put_norms(y);
-  } while (windows.join_again());
-  if (!windows.any_left()) return;
-  for (typename LpGroup<T>::Windows all(g, c); all.next();)
-    if (windows.is_open(all.output())) y[all.output()] = lp_window(all.window(), g.norm).value();
+// task(planes of x, their group, memory for one that is wide).
+template <class T, class Task>
+void for_each_lp_group(const PoolProblem& p, Norm norm, const View<const T>& x, Task task) {
+  const int64_t wide = WidePlane<T>::bytes(p);
+  for_each_group<T>(p, LpGroup<T>::bytes(p), wide, [&](const PlaneGroup& group) {
+    task(LpGroup<T>(group.p, norm, group.of(x), group.memory + wide, group.memory), group, group.memory);
+  });
 }
 
 }  // namespace
@@ -232,61 +217,21 @@ void lp_pool(const PoolProblem& problem, Norm norm, View<const T> x, View<T> y) 
   auto some = [&](const PoolProblem& g, View<const T> from, View<T> to) { lp_pool(g, norm, from, to); };
   if (in_dense_planes(p, 0, some, x, y)) return;
   join_batch(p, x, y);
-  for_each_group<T>(p, LpGroup<T>::bytes(p, 0), [&](const PlaneGroup& group) {
-    const LpGroup<T> g(group, norm, x);
+  for_each_lp_group<T>(p, norm, x, [&](const LpGroup<T>& g, const PlaneGroup& group, char* memory) {
     const View<T> to = group.of(y);
     g.join();
-    for (int64_t c = 0; c < group.p.channels; ++c) find_norms(g, c, to.data + c * to.stride[1]);
+    for (int64_t c = 0; c < g.p.channels; ++c) {
+      T *sums = g.sums_of(c), *plane = to.data + c * to.stride[1];
+      if (!g.largest_alone() && !g.all_tell(c)) {
+        WidePlane<T>(g, c, memory).put_norms(plane);
+        continue;
+      }
+      if (!g.largest_alone()) take_roots(sums, g.outputs, g.power);
+      if (const int by = g.exponent(c)) convert(sums, g.outputs, std::ldexp(1.0, by), plane);
+      else std::copy_n(sums, g.outputs, plane);
+    }
   });
 }
-
-namespace {
-
-// The gradient of one plane, window by window.
-template <class T>
-void plane_backward(const LpGroup<T>& g, int64_t c, const T* dy, T* dx) {
-  const T power = g.power - 1;
-  std::fill_n(dx, g.inputs, T(0));
-  for (typename LpGroup<T>::Windows windows(g, c); windows.next(); ++dy) {
-    const WindowBox<T> window = windows.window();
-    const LpNorm<T> whole = lp_window(window, g.norm);
-    if (whole.largest == 0) continue;
-    const bool first = std::isinf(power);  // the first largest element takes all
-    const T d = g.norm.mean && !first ? *dy / static_cast<T>(window.box.size()) : *dy;
-    window.for_each([&](T v, int64_t index) {
-      const T size = std::abs(v);
-      if (v == 0 || (first && size != whole.largest && !std::isnan(v))) return false;
-      dx[index] += std::copysign(first ? T(1) : std::pow(size / whole.largest / whole.root, power), v) * d;
-      return first;
-    });
-  }
-}
-
-// The gradient of one plane as a sum of those of windows that are scaled alike; false if there are others.
-template <class T>
-bool scaled_backward(const LpGroup<T>& g, int64_t c, const T* dy, T* weights, T* part, T* dx) {
-  if (std::isinf(g.power)) return false;
-  T *sums = g.sums + c * g.outputs, *sizes = g.powers + c * g.inputs;
-  OpenWindows<T> windows(g, c);
-  if (!windows.are_all_finite()) return false;
-  std::fill_n(dx, g.inputs, T(0));
-  do {
-    windows.close();
-    for (int64_t i = 0; i < g.outputs; ++i) {
-      const bool told = sums[i] > 0;
-      weights[i] = told ? dy[i] : T(0);
-      if (!told) sums[i] = 1;
-    }
-    if (!take_weights(sums, g.outputs, g.power, weights)) return false;
-    g.spread(windows.problem(), c, weights, g.like_x(windows.problem(), part));
-    raise(windows.elements(), g.inputs, g.power - 1, sizes);
-    times_signed(g.plane(c), sizes, g.inputs, part);
-    for (int64_t i = 0; i < g.inputs; ++i) dx[i] += part[i];
-  } while (windows.join_again());
-  return !windows.any_left();
-}
-
-}  // namespace
 
 template <class T>
 void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, View<const T> x, View<T> dx) {
@@ -296,29 +241,28 @@ void lp_pool_backward(const PoolProblem& problem, Norm norm, View<const T> dy, V
   };
   if (in_dense_planes(p, 0, some, dy, x, dx)) return;
   join_batch(p, dy, x, dx);
-  for_each_group<T>(p, LpGroup<T>::bytes(p, 1), [&](const PlaneGroup& group) {
-    const LpGroup<T> g(group, norm, x);
-    const int64_t channels = group.p.channels;
-    T *weights = g.more, *sizes = weights + channels * g.outputs;
+  for_each_lp_group<T>(p, norm, x, [&](const LpGroup<T>& g, const PlaneGroup& group, char* memory) {
     const View<const T> from = group.of(dy);
     const View<T> to = group.of(dx);
-    const auto told = [&](int64_t c) -> T& { return g.sums[c * g.outputs]; };  // if negative, as no sum is
-    g.join();
-    for (int64_t c = 0; c < channels; ++c) {
-      T *sums = g.sums + c * g.outputs, *some = weights + c * g.outputs;
-      std::copy_n(from.data + c * from.stride[1], g.outputs, some);
-      if (!std::isinf(g.power) && are_safe(sums, g.outputs) && take_weights(sums, g.outputs, g.power, some))
-        told(c) = -1;
+    const auto told = [&](int64_t c) -> T& { return *g.sums_of(c); };  // if negative, as no sum is
+    if (!g.largest_alone()) {
+      g.join();
+      for (int64_t c = 0; c < g.p.channels; ++c) {
+        std::copy_n(from.data + c * from.stride[1], g.outputs, g.weights_of(c));
+        if (g.all_tell(c) && take_weights(g.sums_of(c), g.outputs, g.power, g.weights_of(c))) told(c) = -1;
+      }
+      g.spread(to);
     }
-    g.spread(group.p, 0, weights, to);
-    for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t c = 0; c < g.p.channels; ++c) {
       const T* gradient = from.data + c * from.stride[1];
       T* plane = to.data + c * to.stride[1];
-      if (told(c) < 0) {
-        raise(g.elements(c, g.exponent(c)), g.inputs, g.power - 1, sizes);
-        times_signed(g.plane(c), sizes, g.inputs, plane);
-      } else if (!scaled_backward(g, c, gradient, weights + c * g.outputs, sizes, plane)) {
-        plane_backward(g, c, gradient, plane);
+      if (g.largest_alone()) {
+        std::fill_n(plane, g.inputs, T(0));
+        for (int64_t i = 0; i < g.outputs; ++i) g.window_backward(c, i, gradient[i], plane);
+      } else if (told(c) < 0) {
+        g.times_powers(c, plane);
+      } else {
+        WidePlane<T>(g, c, memory).put_gradient(gradient, plane);
       }
     }
   });

@@ -16,7 +16,7 @@ void share_out(int64_t total, double bytes, ShareTask task, void* context) {
                  [&](int64_t i) { task(context, i * each, std::min(total, (i + 1) * each)); });
 }
 
-void for_each_group(const PoolProblem& p, double bytes, int64_t each, GroupTask task, void* context) {
+void for_each_group(const PoolProblem& p, double bytes, int64_t each, int64_t once, GroupTask task, void* context) {
   constexpr int64_t kBytes = 1 << 18;
   int64_t planes = std::max<int64_t>(1, std::min(p.channels, kBytes / std::max<int64_t>(1, each)));
   if (planes > kScattered) planes -= planes % kScattered;
@@ -27,7 +27,7 @@ void for_each_group(const PoolProblem& p, double bytes, int64_t each, GroupTask 
       g.p.mb = 1;
       g.p.channels = std::min(planes, p.channels - g.c);
       for (PoolAxis& a : g.p.axis) a = of_plane(a, (g.n * p.channels + g.c) * p.starts_step);
-      g.memory = Arena::shared().reserve(g.p.channels * each);
+      g.memory = Arena::shared().reserve(once + g.p.channels * each);
       task(context, g);
     }
   });

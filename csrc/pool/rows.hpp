@@ -127,13 +127,14 @@ struct PlaneGroup {
     return v;
   }
 };
-// task(group) for all planes, with `each` bytes of memory for each: as many at a time as the cache holds.
+// task(group) for all planes, with `each` bytes of memory for each and `once` for a group: as many at a time as the
+// cache holds.
 using GroupTask = void (*)(void* context, const PlaneGroup& group);
-void for_each_group(const PoolProblem& p, double bytes, int64_t each, GroupTask task, void* context);
+void for_each_group(const PoolProblem& p, double bytes, int64_t each, int64_t once, GroupTask task, void* context);
 template <class T, class Task>
-void for_each_group(const PoolProblem& p, int64_t each, Task task) {
+void for_each_group(const PoolProblem& p, int64_t each, int64_t once, Task task) {
   for_each_group(
-      p, 2 * bytes_moved<T>(p), each,
+      p, 2 * bytes_moved<T>(p), each, once,
       [](void* context, const PlaneGroup& group) { (*static_cast<Task*>(context))(group); }, &task);
 }
 

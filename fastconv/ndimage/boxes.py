@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _core
-from fastconv.ndimage.arguments import FLOATS, MODES, SMALL, WIDEST, Array, Side, is_plain, whole
+from fastconv.ndimage.arguments import FLOATS, MODES, SMALL, WIDEST, Array, Side, before_of, is_plain, whole
 from fastconv.ndimage.running import continuation, running
 
 Pair = tuple[int, int]
@@ -83,9 +83,9 @@ def plain_box(
         return y
     if name is None or not is_plain(input) or input.ndim != 2 or input.dtype in FLOATS or type(origin) is not int:
         return None
-    before = size // 2 + origin
-    if type(cval) not in (int, float) or not 0 <= before < size:
+    if type(cval) not in (int, float):
         return None
+    before = before_of(size, origin)
     x = input.astype(np.float64)
     if kind != "mean":  # whose cval must fit the dtype
         if name == "zeros" and cval != 0:

@@ -107,7 +107,7 @@ class _AvgPool(_Pool):
 
 
 class _LPPool(_Pool):
-    """{nd}-d ``(sum x^p)^(1/p)`` over windows, ``p = norm_type``. See :func:`fastconv.lp_pool{nd}d`."""
+    """{nd}-d ``(sum |x|^p)^(1/p)`` over windows, ``p = norm_type``. See :func:`fastconv.lp_pool{nd}d`."""
 
     def __init__(
         self,

@@ -109,7 +109,12 @@ def _same_rank(a: Array, b: Array) -> tuple[Array, Array]:
     return a, b.reshape((1,) * (a.ndim - b.ndim) + b.shape)
 
 
-def _nd(in1: Any, in2: Any, mode: str, algorithm: str, conjugate: bool, axes: Axes) -> Array:
+def _nd(in1: Any, in2: Any, mode: str, method: str, conjugate: bool, axes: Axes) -> Array:
+    if axes is None:
+        plain = _plain(in1, in2, mode, "zeros", conjugate, False, method)
+        if plain is not None:
+            return plain
+    _chosen("method", method, _METHODS)
     a, b = as_numbers(in1, "in1"), as_numbers(in2, "in2")
     _chosen("mode", mode, _MODES)
     if axes is not None:
@@ -118,7 +123,7 @@ def _nd(in1: Any, in2: Any, mode: str, algorithm: str, conjugate: bool, axes: Ax
         raise ValueError(f"in1 and in2 must have as many axes, got shapes {a.shape} and {b.shape}")
     if a.ndim == 0:
         return np.asarray(a * (b.conj() if conjugate else b))[()]
-    return _combine(a, b, mode, normalized_axes(axes, a.ndim), algorithm, conjugate)
+    return _combine(a, b, mode, normalized_axes(axes, a.ndim), method, conjugate)
 
 
 def convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto", *, axes: Axes = None) -> Array:
@@ -142,10 +147,7 @@ def convolve(in1: Any, in2: Any, mode: str = "full", method: str = "auto", *, ax
     >>> signal.convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
     """
-    if type(method) is not str or method not in _METHODS:
-        method = _chosen("method", method, _METHODS)
-    plain = _plain(in1, in2, mode, "zeros", False, False, method) if axes is None else None
-    return _nd(in1, in2, mode, method, False, axes) if plain is None else plain
+    return _nd(in1, in2, mode, method, False, axes)
 
 
 def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto", *, axes: Axes = None) -> Array:
@@ -159,10 +161,7 @@ def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto", *, a
     >>> signal.correlate([1, 2, 3], [0, 1, 0.5])
     array([0.5, 2. , 3.5, 3. , 0. ])
     """
-    if type(method) is not str or method not in _METHODS:
-        method = _chosen("method", method, _METHODS)
-    plain = _plain(in1, in2, mode, "zeros", True, False, method) if axes is None else None
-    return _nd(in1, in2, mode, method, True, axes) if plain is None else plain
+    return _nd(in1, in2, mode, method, True, axes)
 
 
 def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Axes = None) -> Array:
@@ -180,8 +179,7 @@ def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: Axes = None) -> Ar
         return np.array([])
     if a.ndim != b.ndim:
         raise ValueError(f"in1 and in2 must have as many axes, got shapes {a.shape} and {b.shape}")
-    plain = _plain(a, b, mode, "zeros", False, False, "auto") if axes is None else None
-    return _nd(a, b, mode, "auto", False, axes) if plain is None else plain
+    return _nd(a, b, mode, "auto", False, axes)
 
 
 def oaconvolve(in1: Any, in2: Any, mode: str = "full", axes: Axes = None) -> Array:
@@ -203,29 +201,31 @@ def _float_pair(in1: Any, in2: Any) -> tuple[Array, Array]:
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def _plain(a: Any, b: Any, mode: Any, boundary: str, conjugate: bool, late: bool, algorithm: str) -> Array | None:
-    """The common case without detours: floats, no kernel longer than its image. None where it is not.
+def _plain(a: Any, b: Any, mode: Any, boundary: str, conjugate: bool, late: bool, method: Any) -> Array | None:
+    """The common case without detours: floats, one of the operands small. None where it is not.
 
     Small operands are as quick as this is short: :func:`_window` is written out.
     """
-    if type(a) is not np.ndarray or type(b) is not np.ndarray:
+    if type(a) is not np.ndarray or type(b) is not np.ndarray or type(mode) is not str or type(method) is not str:
         return None
     dtype, other, nd = a.dtype, b.dtype, a.ndim
     if dtype not in _FLOATS or other not in _FLOATS:
         return None
     if dtype is not other and dtype != other:  # the former is quick
         a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
-    if nd != b.ndim or not 1 <= nd <= 3 or mode not in _MODES or not 0 < b.size <= _SMALL_KERNEL:
+    if nd != b.ndim or not 1 <= nd <= 3 or mode not in _MODES or method not in _METHODS:
+        return None
+    if a.size < b.size and mode != "same" and boundary == "zeros":  # convolutions commute
+        a, b, conjugate = (b[(slice(None, None, -1),) * nd] if conjugate else b), a, False
+    if not 0 < b.size <= _SMALL_KERNEL or a.size == 0:
         return None
     pads: list[tuple[int, int]] = []
     for n, k in zip(a.shape, b.shape):  # noqa: B905
-        if k > n:
+        if k > n and mode == "valid":
             return None
         begin = 0 if mode == "full" else k - 1 if mode == "valid" else (k if late else k - 1) // 2
         pads.append((k - 1 - begin, k - 1 if mode == "full" else 0 if mode == "valid" else begin))
-    y = _core.conv_forward(
-        nd, a[None], b[None, None], None, 1, pads, 1, 1, boundary, not conjugate, None, algorithm, None
-    )
+    y = _core.conv_forward(nd, a[None], b[None, None], None, 1, pads, 1, 1, boundary, not conjugate, None, method, None)
     return y[0]  # type: ignore[no-any-return]
 
 

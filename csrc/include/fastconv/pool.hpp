@@ -69,8 +69,8 @@ FASTCONV_API void avg_pool(const PoolProblem& problem, Averaging averaging, View
 template <class T>
 FASTCONV_API void avg_pool_backward(const PoolProblem& problem, Averaging averaging, View<const T> dy, View<T> dx);
 
-// y = (sum |x|^p)^(1/p), with `mean` (sum |x|^p / count)^(1/p); p > 0, infinity is the largest |x|. Windows are scaled
-// by their largest element, so that nothing overflows that need not. The derivative is
+// y = (sum |x|^p)^(1/p), with `mean` (sum |x|^p / count)^(1/p); p > 0, infinity is the largest |x|. Powers that
+// leave the range do no harm: nothing overflows but a norm that does. The derivative is
 // sign(x) (|x| / y)^(p-1) (/ count), and 0 where x is 0; for p = infinity the first largest element takes all.
 struct Norm {
   double p = 2;
