@@ -171,19 +171,24 @@ class PatchSum {
     T* const line = reinterpret_cast<T*>(memory + s_.memory().line);
     LinesSum<T> sum{};
     sum.rows = places;
-    for (int64_t y = d.elements.begin; y < d.elements.end; ++y)
-      for (int64_t z = h.elements.begin; z < h.elements.end; ++z) {
-        sum.row_count = s_.find_places(part, y, z, places);
-        for (int64_t c = 0; c < some.own.size(); ++c) {
-          const int64_t channel = some.group * s_.ic + some.own.begin + c;
-          T* to = dx_.data + some.image * dx_.stride[0] + channel * dx_.stride[1] + y * dx_.stride[2] +
-                  z * dx_.stride[3] + w.elements.begin * dx_.stride[4];
-          sum.src = patches + c * s_.p.taps() * s_.plane;
+    const PatchPlaces deep = s_.find_places(part, 0), high = s_.find_places(part, 1);
+    // Channel after channel: lines of dx that follow one another come as the processor expects them.
+    for (int64_t c = 0; c < some.own.size(); ++c) {
+      const int64_t channel = some.group * s_.ic + some.own.begin + c;
+      sum.src = patches + c * s_.p.taps() * s_.plane;
+      sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
+      for (int64_t y = 0; y < d.elements.size(); ++y)
+        for (int64_t z = 0; z < h.elements.size(); ++z) {
+          T* to = dx_.data + some.image * dx_.stride[0] + channel * dx_.stride[1] +
+                  (d.elements.begin + y) * dx_.stride[2] + (h.elements.begin + z) * dx_.stride[3] +
+                  w.elements.begin * dx_.stride[4];
+          sum.row_count = 0;
+          for (int64_t i = deep.end[y]; i < deep.end[y + 1]; ++i)
+            for (int64_t j = high.end[z]; j < high.end[z + 1]; ++j) places[sum.row_count++] = deep.at[i] + high.at[j];
           if (stand && sum.row_count == 1) {
             zip(sum.src + *places + taps[0].src, s_.plane, n, to);
             continue;
           }
-          sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
           sum.dst = direct ? to : line;
           sum.taps = taps.data();
           for (int64_t b = 0; b < residues; ++b, sum.taps += sum.tap_count, sum.dst += pitch) {
@@ -193,7 +198,7 @@ class PatchSum {
           }
           if (!direct) zip(line, pitch, n, to);
         }
-      }
+    }
   }
   // A line of dx from those of its residues.
   void zip(const T* from, int64_t pitch, int64_t n, T* to) const {

@@ -39,6 +39,11 @@ struct PatchPart {
   int64_t place(int64_t output, int64_t kept) const { return (output - first) % kept; }
 };
 
+// Where the patches stand that meet each element of a window, element after element.
+struct PatchPlaces {
+  Vector<int64_t> at, end{0};  // the latter of element e: end[e], end[e + 1]
+};
+
 // What there is to know of the kernels without knowing the type of an element.
 struct PatchMachine {
   int64_t size;
@@ -112,8 +117,8 @@ struct Patches {
     const PatchAxis& a = axis[cut];
     return {{std::max(first, o - a.carried()), end}, {std::max(opened, a.first_open(o)), a.first_open(end)}};
   }
-  // Where the patches stand that meet line (y, z) of dx by taps of the other axes; returns how many.
-  int64_t find_places(const PatchPart& part, int64_t y, int64_t z, int64_t* places) const;
+  // Of axis 0 or 1: those of all lines of dx are the sums of both.
+  PatchPlaces find_places(const PatchPart& part, int i) const;
   // The taps along the width that elements of residue b meet.
   void add_taps(const PatchWindow& window, int64_t b, Vector<LineTap>& taps) const;
   // Whether each of a line's n elements meets one tap, its neighbour the next one.
