@@ -177,14 +177,22 @@ class PatchSum {
       const int64_t channel = some.group * s_.ic + some.own.begin + c;
       sum.src = patches + c * s_.p.taps() * s_.plane;
       sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
-      for (int64_t y = 0; y < d.elements.size(); ++y)
-        for (int64_t z = 0; z < h.elements.size(); ++z) {
-          T* to = dx_.data + some.image * dx_.stride[0] + channel * dx_.stride[1] +
-                  (d.elements.begin + y) * dx_.stride[2] + (h.elements.begin + z) * dx_.stride[3] +
-                  w.elements.begin * dx_.stride[4];
+      const auto line_of = [&](int64_t y, int64_t z) {
+        return dx_.data + some.image * dx_.stride[0] + channel * dx_.stride[1] +
+               (d.elements.begin + y) * dx_.stride[2] + (h.elements.begin + z) * dx_.stride[3] +
+               w.elements.begin * dx_.stride[4];
+      };
+      for (int64_t y = 0; y < d.elements.size(); ++y) {
+        const int64_t *first = deep.of(y), *last = deep.of(y + 1);
+        const int64_t whole = stand && dx_.stride[4] == 1 && last - first == 1 ? high.single() : 0;
+        if (whole)
+          kernels_.zip_lines(
+              {line_of(y, 0), dx_.stride[3], sum.src + *first + taps[0].src, high.of(0), whole, s_.plane, s, n});
+        for (int64_t z = whole; z < h.elements.size(); ++z) {
+          T* const to = line_of(y, z);
           sum.row_count = 0;
-          for (int64_t i = deep.end[y]; i < deep.end[y + 1]; ++i)
-            for (int64_t j = high.end[z]; j < high.end[z + 1]; ++j) places[sum.row_count++] = deep.at[i] + high.at[j];
+          for (const int64_t* i = first; i != last; ++i)
+            for (const int64_t* j = high.of(z); j != high.of(z + 1); ++j) places[sum.row_count++] = *i + *j;
           if (stand && sum.row_count == 1) {
             zip(sum.src + *places + taps[0].src, s_.plane, n, to);
             continue;
@@ -198,6 +206,7 @@ class PatchSum {
           }
           if (!direct) zip(line, pitch, n, to);
         }
+      }
     }
   }
   // A line of dx from those of its residues.

@@ -96,7 +96,7 @@ PatchPlaces Patches::find_places(const PatchPart& part, int i) const {
     for (int64_t t = 0; t < axis[i].k; ++t)
       if (const int64_t o = window.output(axis[i], e, t); o >= 0)
         places.at.push_back(t * tap + (i == cut ? part.place(window.outputs.begin + o, kept) : o) * output);
-    places.end.push_back(static_cast<int64_t>(places.at.size()));
+    places.begin.push_back(static_cast<int64_t>(places.at.size()));
   }
   return places;
 }

@@ -41,7 +41,14 @@ struct PatchPart {
 
 // Where the patches stand that meet each element of a window, element after element.
 struct PatchPlaces {
-  Vector<int64_t> at, end{0};  // the latter of element e: end[e], end[e + 1]
+  Vector<int64_t> at, begin{0};
+  const int64_t* of(int64_t element) const { return at.data() + begin[static_cast<size_t>(element)]; }
+  // Elements, from the first on, that one output meets each.
+  int64_t single() const {
+    size_t n = 0;
+    while (n + 1 < begin.size() && begin[n + 1] == begin[n] + 1) ++n;
+    return static_cast<int64_t>(n);
+  }
 };
 
 // What there is to know of the kernels without knowing the type of an element.
