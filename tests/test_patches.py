@@ -95,6 +95,9 @@ def test_plan() -> None:
         squares = fc.explain((1, 1, 8, 8), (1, 1, 3, 3))["isa"] == "v4"  # of several channels
         assert (kernel((batch, 3, 32, 32), (32, 3, 3, 3), padding=1) == "patches") != squares
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1, padding_mode="reflect") != "patches"
+    for shape, weight, padding in (((1, 16, 64, 64), (64, 16, 3, 3), 1), ((1, 24, 80, 80), (96, 24, 4, 4), 1)):
+        plan = fc.explain(shape, weight, stride=2, padding=padding, direction="grad_input")
+        assert plan["lanes"] < 8 or plan["algorithm"] == "winograd"  # all phases, or one by one
     assert kernel((1, 256, 14, 14), (512, 256, 2, 2), stride=2) != "patches"  # the product has a plan of its own
 
 
