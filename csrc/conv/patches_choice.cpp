@@ -148,7 +148,8 @@ bool is_fourier(const ConvProblem& p, Algorithm algorithm) {
 template <class T>
 bool is_winograd(const ConvProblem& p, Algorithm algorithm) {
   const double patches = patches_cost(p, patch_machine<T>());
-  if (algorithm != Algorithm::automatic || p.axis[2].stride == 1 || patches < kLeastCycles) return false;
+  if (algorithm != Algorithm::automatic || p.axis[2].stride == 1 || p.ic / p.groups < kFew || patches < kLeastCycles)
+    return false;
   const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
   const double cost = WinogradPiece<T>::strided_cost(
       operands, {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])});

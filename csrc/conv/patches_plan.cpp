@@ -27,7 +27,7 @@ bool are_apart(const ConvProblem& p) {
 bool are_deep(const ConvProblem& p, const PatchMachine& m) {
   const int64_t channel = p.taps() * plane_of(p.out_pixels()) * m.size;
   const bool fits = p.axis[2].stride > 1 && p.ic / p.groups >= kLeastDeep && 2 * kLeastDeep * channel <= kDeepBytes;
-  return p.oc / p.groups > kDeep && (are_apart(p) || (fits && m.lanes * m.size >= 64));
+  return p.oc / p.groups > kDeep && (are_apart(p) || fits);
 }
 
 Patches::Patches(const ConvProblem& problem, const PatchMachine& m)

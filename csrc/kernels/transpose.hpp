@@ -76,7 +76,7 @@ FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_
 
 // A vector of each of two, three or four lines zipped.
 template <int C, class T>
-FASTCONV_INLINE void zip_vectors(T* dst, const T* src, int64_t pitch) {
+FASTCONV_INLINE void zip_vector(T* dst, const T* src, int64_t pitch) {
   Vec<T> v[C];
 #pragma GCC unroll 4
   for (int c = 0; c < C; ++c) v[c] = load(src + c * pitch);
@@ -98,6 +98,16 @@ FASTCONV_INLINE void zip_vectors(T* dst, const T* src, int64_t pitch) {
   }
 }
 
+// All of them; the last one ends with the lines, if these have a vector.
+template <int C, class T>
+FASTCONV_INLINE void zip_vectors(T* dst, const T* src, int64_t pitch, int64_t pixels) {
+  const int64_t last = pixels > kLanes<T> ? pixels - kLanes<T> : 0;
+  for (int64_t p = 0; p < pixels; p += kLanes<T>) {
+    const int64_t at = p < last ? p : last;
+    zip_vector<C>(dst + C * at, src + at, pitch);
+  }
+}
+
 template <class T>
 void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
                      int64_t channels, int64_t padded);
@@ -105,8 +115,7 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
 template <class T>
 __attribute__((noinline)) void zip_lines(const ZipLines<T>& z) {
   constexpr int64_t VL = kLanes<T>;
-  const int64_t ways = z.ways, whole = z.n / ways,
-                last = whole > VL ? whole - VL : 0;  // vector, which ends with a line
+  const int64_t ways = z.ways, whole = z.n / ways;
   T *dst = z.dst, *const end = dst + (z.lines - 1) * z.dst_line + z.n;
   for (int64_t l = 0; l < z.lines; ++l, dst += z.dst_line) {
     const T* src = z.src + z.row[l];
@@ -116,12 +125,9 @@ __attribute__((noinline)) void zip_lines(const ZipLines<T>& z) {
       p = whole;
     } else if (whole >= VL || (z.dst_line == z.n && end - dst >= ways * VL)) {
       // What passes the end of a short line the next ones write.
-      for (; p < whole; p += VL) {
-        const int64_t at = p < last ? p : last;
-        if (ways == 2) zip_vectors<2>(dst + 2 * at, src + at, z.pitch);
-        else if (ways == 3) zip_vectors<3>(dst + 3 * at, src + at, z.pitch);
-        else zip_vectors<4>(dst + 4 * at, src + at, z.pitch);
-      }
+      if (ways == 2) zip_vectors<2>(dst, src, z.pitch, whole);
+      else if (ways == 3) zip_vectors<3>(dst, src, z.pitch, whole);
+      else zip_vectors<4>(dst, src, z.pitch, whole);
       p = whole;
     }
     for (int64_t x = p * ways; x < z.n; ++src)
