@@ -249,7 +249,7 @@ ConvPlan plan_patches(const ConvProblem& p) {
   } else {
     describe(s, patch_machine<T>(), plan);
   }
-  plan.workspace_bytes = std::max(plan.workspace_bytes, s.memory().end);
+  plan.workspace_bytes = std::max(plan.workspace_bytes, s.memory().end + s.places_bytes());
   plan.shared_bytes += Arena::rounded_bytes<T>(s.shared());
   return plan;
 }

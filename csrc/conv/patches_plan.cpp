@@ -92,6 +92,8 @@ PatchPlaces Patches::find_places(const PatchPart& part, int i) const {
   const int64_t line = part.window[2].outputs.size(), output = i ? line : axis[1].out * line,
                 tap = axis[2].k * plane * (i ? 1 : axis[1].k);
   PatchPlaces places;
+  places.at.reserve(static_cast<size_t>(window.elements.size() * axis[i].k));
+  places.begin.reserve(static_cast<size_t>(window.elements.size() + 1));
   for (int64_t e = window.elements.begin; e < window.elements.end; ++e) {
     for (int64_t t = 0; t < axis[i].k; ++t)
       if (const int64_t o = window.output(axis[i], e, t); o >= 0)

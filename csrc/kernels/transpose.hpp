@@ -98,16 +98,6 @@ FASTCONV_INLINE void zip_vector(T* dst, const T* src, int64_t pitch) {
   }
 }
 
-// All of them; the last one ends with the lines, if these have a vector.
-template <int C, class T>
-FASTCONV_INLINE void zip_vectors(T* dst, const T* src, int64_t pitch, int64_t pixels) {
-  const int64_t last = pixels > kLanes<T> ? pixels - kLanes<T> : 0;
-  for (int64_t p = 0; p < pixels; p += kLanes<T>) {
-    const int64_t at = p < last ? p : last;
-    zip_vector<C>(dst + C * at, src + at, pitch);
-  }
-}
-
 template <class T>
 void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
                      int64_t channels, int64_t padded);
@@ -124,10 +114,13 @@ __attribute__((noinline)) void zip_lines(const ZipLines<T>& z) {
       pack_transposed(dst, ways, src, z.pitch, 1, whole, ways, ways);
       p = whole;
     } else if (whole >= VL || (z.dst_line == z.n && end - dst >= ways * VL)) {
-      // What passes the end of a short line the next ones write.
-      if (ways == 2) zip_vectors<2>(dst, src, z.pitch, whole);
-      else if (ways == 3) zip_vectors<3>(dst, src, z.pitch, whole);
-      else zip_vectors<4>(dst, src, z.pitch, whole);
+      // What passes the end of a short line the next ones write; others end with a vector.
+      for (const int64_t last = whole > VL ? whole - VL : 0; p < whole; p += VL) {
+        const int64_t at = p < last ? p : last;
+        if (ways == 2) zip_vector<2>(dst + 2 * at, src + at, z.pitch);
+        else if (ways == 3) zip_vector<3>(dst + 3 * at, src + at, z.pitch);
+        else zip_vector<4>(dst + 4 * at, src + at, z.pitch);
+      }
       p = whole;
     }
     for (int64_t x = p * ways; x < z.n; ++src)
