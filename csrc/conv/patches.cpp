@@ -180,19 +180,32 @@ class PatchSum {
     T* const line = reinterpret_cast<T*>(memory + s_.memory().line);
     LinesSum<T> sum{};
     sum.rows = places;
-    for (int64_t y = d.elements.begin; y < d.elements.end; ++y)
-      for (int64_t z = h.elements.begin; z < h.elements.end; ++z) {
-        sum.row_count = s_.find_places(part, y, z, places);
-        for (int64_t c = 0; c < some.own.size(); ++c) {
-          const int64_t channel = some.group * s_.ic + some.own.begin + c;
-          T* to = dx_.data + some.image * dx_.stride[0] + channel * dx_.stride[1] + y * dx_.stride[2] +
-                  z * dx_.stride[3] + w.elements.begin * dx_.stride[4];
-          sum.src = patches + c * s_.p.taps() * s_.plane;
+    const PatchPlaces deep = s_.find_places(part, 0), high = s_.find_places(part, 1);
+    // Channel after channel: lines of dx that follow one another come as the processor expects them.
+    for (int64_t c = 0; c < some.own.size(); ++c) {
+      const int64_t channel = some.group * s_.ic + some.own.begin + c;
+      sum.src = patches + c * s_.p.taps() * s_.plane;
+      sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
+      const auto line_of = [&](int64_t y, int64_t z) {
+        return dx_.data + some.image * dx_.stride[0] + channel * dx_.stride[1] +
+               (d.elements.begin + y) * dx_.stride[2] + (h.elements.begin + z) * dx_.stride[3] +
+               w.elements.begin * dx_.stride[4];
+      };
+      for (int64_t y = 0; y < d.elements.size(); ++y) {
+        const int64_t *first = deep.of(y), *last = deep.of(y + 1);
+        const int64_t whole = stand && dx_.stride[4] == 1 && last - first == 1 ? high.single() : 0;
+        if (whole)
+          kernels_.zip_lines(
+              {line_of(y, 0), dx_.stride[3], sum.src + *first + taps[0].src, high.of(0), whole, s_.plane, s, n});
+        for (int64_t z = whole; z < h.elements.size(); ++z) {
+          T* const to = line_of(y, z);
+          sum.row_count = 0;
+          for (const int64_t* i = first; i != last; ++i)
+            for (const int64_t* j = high.of(z); j != high.of(z + 1); ++j) places[sum.row_count++] = *i + *j;
           if (stand && sum.row_count == 1) {
             zip(sum.src + *places + taps[0].src, s_.plane, n, to);
             continue;
           }
-          sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
           sum.dst = direct ? to : line;
           sum.taps = taps.data();
           for (int64_t b = 0; b < residues; ++b, sum.taps += sum.tap_count, sum.dst += pitch) {
@@ -203,6 +216,7 @@ class PatchSum {
           if (!direct) zip(line, pitch, n, to);
         }
       }
+    }
   }
   // A line of dx from those of its residues.
   void zip(const T* from, int64_t pitch, int64_t n, T* to) const {
@@ -244,7 +258,7 @@ ConvPlan plan_patches(const ConvProblem& p) {
   } else {
     describe(s, patch_machine<T>(), plan);
   }
-  plan.workspace_bytes = std::max(plan.workspace_bytes, s.memory().end);
+  plan.workspace_bytes = std::max(plan.workspace_bytes, s.memory().end + s.places_bytes());
   plan.shared_bytes += Arena::rounded_bytes<T>(s.shared());
   return plan;
 }

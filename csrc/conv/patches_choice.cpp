@@ -23,6 +23,7 @@ constexpr double kFarWeightPass = 0.75;  // and of one that comes from memory ag
 constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
 // Cycles of a depthwise sum's phase and of a group's patches, whatever they are of.
 constexpr double kPhase = 4000, kGroup = 3400;
+constexpr double kLeastCycles = 1e5;  // which transforms take
 // Without a stride, beside the tiles of few rows:
 constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
 constexpr int64_t kSquareBytes = 6 << 20;   // of dy, which squares read again for each channel: so much comes slowly
@@ -149,12 +150,24 @@ bool is_transformed(const ConvProblem& p, Algorithm algorithm) {
   return cost < patches_cost(p, patch_machine<T>());
 }
 
+// Whether Winograd's algorithm takes all pieces of a stride, and less time.
+template <class T>
+bool is_winograd(const ConvProblem& p, Algorithm algorithm) {
+  const double patches = patches_cost(p, patch_machine<T>());
+  if (algorithm != Algorithm::automatic || p.axis[2].stride == 1 || p.ic / p.groups < kFew || patches < kLeastCycles)
+    return false;
+  const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
+  const double cost = WinogradPiece<T>::strided_cost(
+      operands, {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])});
+  return cost >= 0 && cost < patches;
+}
+
 }  // namespace
 
 template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
   return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, patch_machine<T>()) &&
-         !is_transformed<T>(p, algorithm) && !is_depthwise<T>(p, algorithm);
+         !is_transformed<T>(p, algorithm) && !is_depthwise<T>(p, algorithm) && !is_winograd<T>(p, algorithm);
 }
 
 template bool use_patches<float>(const ConvProblem&, Algorithm);

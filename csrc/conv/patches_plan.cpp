@@ -27,7 +27,7 @@ bool are_apart(const ConvProblem& p) {
 bool are_deep(const ConvProblem& p, const PatchMachine& m) {
   const int64_t channel = p.taps() * plane_of(p.out_pixels()) * m.size;
   const bool fits = p.axis[2].stride > 1 && p.ic / p.groups >= kLeastDeep && 2 * kLeastDeep * channel <= kDeepBytes;
-  return p.oc / p.groups > kDeep && (are_apart(p) || (fits && m.lanes * m.size >= 64));
+  return p.oc / p.groups > kDeep && (are_apart(p) || fits);
 }
 
 Patches::Patches(const ConvProblem& problem, const PatchMachine& m)
@@ -87,21 +87,20 @@ Patches::Memory Patches::memory() const {
   return m;
 }
 
-int64_t Patches::find_places(const PatchPart& part, int64_t y, int64_t z, int64_t* places) const {
-  const auto& [d, h, w] = part.window;
-  const auto place = [&](int i, int64_t output) {
-    return i == cut ? part.place(part.window[i].outputs.begin + output, kept) : output;
-  };
-  int64_t count = 0;
-  for (int64_t i = 0; i < axis[0].k; ++i) {
-    const int64_t od = d.output(axis[0], y, i);
-    if (od < 0) continue;
-    for (int64_t j = 0; j < axis[1].k; ++j)
-      if (const int64_t oh = h.output(axis[1], z, j); oh >= 0)
-        places[count++] =
-            (i * axis[1].k + j) * axis[2].k * plane + (place(0, od) * axis[1].out + place(1, oh)) * w.outputs.size();
+PatchPlaces Patches::find_places(const PatchPart& part, int i) const {
+  const PatchWindow& window = part.window[i];
+  const int64_t line = part.window[2].outputs.size(), output = i ? line : axis[1].out * line,
+                tap = axis[2].k * plane * (i ? 1 : axis[1].k);
+  PatchPlaces places;
+  places.at.reserve(static_cast<size_t>(window.elements.size() * axis[i].k));
+  places.begin.reserve(static_cast<size_t>(window.elements.size() + 1));
+  for (int64_t e = window.elements.begin; e < window.elements.end; ++e) {
+    for (int64_t t = 0; t < axis[i].k; ++t)
+      if (const int64_t o = window.output(axis[i], e, t); o >= 0)
+        places.at.push_back(t * tap + (i == cut ? part.place(window.outputs.begin + o, kept) : o) * output);
+    places.begin.push_back(static_cast<int64_t>(places.at.size()));
   }
-  return count;
+  return places;
 }
 
 void Patches::add_taps(const PatchWindow& window, int64_t b, Vector<LineTap>& taps) const {

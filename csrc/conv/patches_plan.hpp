@@ -39,6 +39,18 @@ struct PatchPart {
   int64_t place(int64_t output, int64_t kept) const { return (output - first) % kept; }
 };
 
+// Where the patches stand that meet each element of a window, element after element.
+struct PatchPlaces {
+  Vector<int64_t> at, begin{0};
+  const int64_t* of(int64_t element) const { return at.data() + begin[static_cast<size_t>(element)]; }
+  // Elements, from the first on, that one output meets each.
+  int64_t single() const {
+    size_t n = 0;
+    while (n + 1 < begin.size() && begin[n + 1] == begin[n] + 1) ++n;
+    return static_cast<int64_t>(n);
+  }
+};
+
 // What there is to know of the kernels without knowing the type of an element.
 struct PatchMachine {
   int64_t size;
@@ -92,8 +104,9 @@ struct Patches {
     return {first, std::min(ic, first + channels)};
   }
   int64_t weights() const { return deep ? 0 : chunks() * rows() * oc; }
-  // Shared scratch elements: weights, packed and, where they do not stand so, side by side, and patches of deep sums.
-  int64_t shared() const { return weights() + p.oc * ic * p.taps() + (deep ? images * rows() * plane : 0); }
+  // Shared scratch elements: weights, packed and, where they do not stand so, side by side, and patches of deep sums,
+  // behind which zips may read a vector.
+  int64_t shared() const { return weights() + p.oc * ic * p.taps() + (deep ? images * rows() * plane + 16 : 0); }
   int64_t line_elements() const { return axis[2].stride * ceil_div(axis[2].in, axis[2].stride); }
 
   // Scratch memory of a task, where its parts begin: a copy of dy's lines, patches, a line of dx, places and offsets
@@ -114,8 +127,17 @@ struct Patches {
     const PatchAxis& a = axis[cut];
     return {{std::max(first, o - a.carried()), end}, {std::max(opened, a.first_open(o)), a.first_open(end)}};
   }
-  // Where the patches stand that meet line (y, z) of dx by taps of the other axes; returns how many.
-  int64_t find_places(const PatchPart& part, int64_t y, int64_t z, int64_t* places) const;
+  // Of axis 0 or 1: those of all lines of dx are the sums of both.
+  PatchPlaces find_places(const PatchPart& part, int i) const;
+  int64_t most_elements(int i) const {  // of a window, of all lines or of a strip's
+    const int64_t reach = strip * axis[i].stride + (axis[i].k - 1) * axis[i].dilation;
+    return i == cut ? std::min(axis[i].in, reach) : axis[i].in;
+  }
+  int64_t places_bytes() const {
+    int64_t entries = 0;
+    for (int i : {0, 1}) entries += most_elements(i) * (axis[i].k + 1) + 16;
+    return entries * static_cast<int64_t>(sizeof(int64_t));
+  }
   // The taps along the width that elements of residue b meet.
   void add_taps(const PatchWindow& window, int64_t b, Vector<LineTap>& taps) const;
   // Whether each of a line's n elements meets one tap, its neighbour the next one.

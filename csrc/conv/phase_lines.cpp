@@ -22,9 +22,9 @@ Piece on_its_own(const Piece& piece) {
 
 template <class T>
 void zip_line(const T* from, int64_t pitch, int64_t ways, int64_t n, T* to, int64_t step) {
-  const int64_t whole = n / ways;
-  if (step == 1) conv_kernels<T>().pack_transposed(to, ways, from, pitch, 1, whole, ways, ways);
-  for (int64_t x = step == 1 ? whole * ways : 0; x < n; ++x) to[x * step] = from[x % ways * pitch + x / ways];
+  const int64_t row = 0;
+  if (step == 1) return conv_kernels<T>().zip_lines({to, 0, from, &row, 1, pitch, ways, n});
+  for (int64_t x = 0; x < n; ++x) to[x * step] = from[x % ways * pitch + x / ways];
 }
 
 template <class T>

@@ -15,6 +15,7 @@ constexpr int64_t kWeightBytes = 64 << 20, kCachedBytes = 9 << 20, kCachedRows =
 // Of what transforming weights takes, which reading the transformed ones does: they are several times as large, and
 // come from beyond the L2 cache.
 constexpr double kReadShare = 0.7;
+constexpr double kMeasured = 1.5;  // cycles of phases, an estimated one
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
 constexpr int64_t kMostReady = 256 * 256;
@@ -48,7 +49,6 @@ WinogradShape shape_of(const Operands<T>& c, const PieceBox& box) {
 // Of an image by the direct algorithm, in the same measure.
 template <class T>
 double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64_t (&outputs)[3]) {
-  constexpr double kMeasured = 1.5;  // cycles of phases, an estimated one
   const WeightRows<T>& w = c.rows;
   const double all = static_cast<double>(w.groups * w.rows), per_cycle = 2 * conv_kernels<T>().lanes;
   if (!shape.phases)
@@ -149,6 +149,28 @@ bool WinogradPiece<T>::find_phases(const Operands<T>& c, const BackwardPieces (&
   if (!join_phases(axis, both)) return false;
   const PieceBox box{axis[0].set[0], both[0], both[1]};
   return pays(c, box, phase_shape(box));
+}
+
+template <class T>
+double WinogradPiece<T>::strided_cost(const Operands<T>& c, const BackwardPieces (&axis)[3]) {
+  const auto cost = [&c](const PieceBox& box, const WinogradShape& shape) {
+    return (image_cost(c, box, shape) + weight_cost(c, shape)) * kMeasured;
+  };
+  Piece both[2];
+  if (find_phases(c, axis, both)) {
+    const PieceBox box{axis[0].set[0], both[0], both[1]};
+    return cost(box, phase_shape(box));
+  }
+  double all = 0;
+  for (const Piece& d : axis[0].set)
+    for (const Piece& h : axis[1].set)
+      for (const Piece& w : axis[2].set) {
+        const PieceBox box{d, h, w};
+        const WinogradShape shape = shape_of(c, box);
+        if (!pays(c, box, shape)) return -1;
+        all += cost(box, shape);
+      }
+  return all;
 }
 
 template <class T>

@@ -23,6 +23,9 @@ class WinogradPiece {
   // Of an input gradient with a stride of two: the pieces of h and w with all four phases, if the algorithm suits. What
   // padding adds is left to others.
   static bool find_phases(const Operands<T>& c, const BackwardPieces (&axis)[3], Piece (&both)[2]);
+  // What all pieces of a stride cost of an image, in the cycles of conv/strided_cost.hpp, be they phases or by
+  // themselves; or -1, if the algorithm does not suit them.
+  static double strided_cost(const Operands<T>& c, const BackwardPieces (&axis)[3]);
   WinogradPiece(const Operands<T>& c, const PieceBox& box, const BackwardPieces (&axis)[3]);
 
   // Images of which blocks keep little for others (conv/winograd_spread.hpp): none if that is neither little of one,

@@ -624,6 +624,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           spread_tile<T>,
           spread_zeros<T>,
           add_lines<T>,
+          zip_lines<T>,
           tiny<T>,
           sum<T>};
 }

@@ -151,6 +151,18 @@ struct LinesSum {
   T init;
 };
 
+// Lines zipped of `ways` others each:
+//   dst[l * dst_line + x] = src[row[l] + x % ways * pitch + x / ways],   l in [0, lines), x in [0, n)
+// Reads of src may pass a line that is not the last one by a vector.
+template <class T>
+struct ZipLines {
+  T* dst;
+  int64_t dst_line;
+  const T* src;
+  const int64_t* row;
+  int64_t lines, pitch, ways, n;
+};
+
 // A whole problem so small that making it ready for the tiles would take longer: plain loops, the same sums in the same
 // order. index[a][o * k[a] + t] is the input coordinate on axis a, or -1.
 constexpr int64_t kTinyIndices = 256;  // of all axes
@@ -194,6 +206,7 @@ struct ConvKernelsOf {
   // as many `below` elements further on. Reads of src may pass the last column by a vector.
   void (*spread_zeros)(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t rows, int64_t wide, int64_t below);
   void (*add_lines)(const LinesSum<T>&);
+  void (*zip_lines)(const ZipLines<T>&);
   void (*tiny)(const TinyConv<T>&);
   T (*sum)(const T* src, int64_t stride, int64_t n);
 

@@ -1,5 +1,6 @@
 // Transposes in squares.
 #pragma once
+#include "kernels/conv.hpp"
 #include "kernels/shuffle.hpp"
 #include "kernels/vec.hpp"
 
@@ -100,36 +101,58 @@ FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_
     }
 }
 
-// dst[p * C + c] = src[c * channel_stride + p]: two, three or four lines zipped, if they have a vector. Returns how
-// many pixels it did.
+// A vector of each of two, three or four lines zipped.
 template <int C, class T>
-FASTCONV_INLINE int64_t zip_lines(T* dst, const T* src, int64_t channel_stride, int64_t pixels) {
-  constexpr int64_t VL = kLanes<T>;
-  T* const begin = dst;
-  for (int64_t i = 0; i < pixels && pixels >= VL; i += VL) {  // the last ones end with the line
-    const int64_t p = i < pixels - VL ? i : pixels - VL;
-    dst = begin + C * p;
-    Vec<T> v[C];
+FASTCONV_INLINE void zip_vector(T* dst, const T* src, int64_t pitch) {
+  Vec<T> v[C];
 #pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) v[c] = load(src + c * channel_stride + p);
-    if constexpr (C == 4) {
-      const Vec<T> even[2] = {zip_low(v[0], v[2]), zip_high(v[0], v[2])};
-      const Vec<T> odd[2] = {zip_low(v[1], v[3]), zip_high(v[1], v[3])};
+  for (int c = 0; c < C; ++c) v[c] = load(src + c * pitch);
+  if constexpr (C == 4) {
+    const Vec<T> even[2] = {zip_low(v[0], v[2]), zip_high(v[0], v[2])};
+    const Vec<T> odd[2] = {zip_low(v[1], v[3]), zip_high(v[1], v[3])};
 #pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) {
-        store(dst + 2 * i * kLanes<T>, zip_low(even[i], odd[i]));
-        store(dst + (2 * i + 1) * kLanes<T>, zip_high(even[i], odd[i]));
-      }
-    } else if constexpr (C == 3) {
-      store(dst, zip_three<0>(v[0], v[1], v[2]));
-      store(dst + kLanes<T>, zip_three<1>(v[0], v[1], v[2]));
-      store(dst + 2 * kLanes<T>, zip_three<2>(v[0], v[1], v[2]));
-    } else {
-      store(dst, zip_low(v[0], v[1]));
-      store(dst + kLanes<T>, zip_high(v[0], v[1]));
+    for (int i = 0; i < 2; ++i) {
+      store(dst + 2 * i * kLanes<T>, zip_low(even[i], odd[i]));
+      store(dst + (2 * i + 1) * kLanes<T>, zip_high(even[i], odd[i]));
     }
+  } else if constexpr (C == 3) {
+    store(dst, zip_three<0>(v[0], v[1], v[2]));
+    store(dst + kLanes<T>, zip_three<1>(v[0], v[1], v[2]));
+    store(dst + 2 * kLanes<T>, zip_three<2>(v[0], v[1], v[2]));
+  } else {
+    store(dst, zip_low(v[0], v[1]));
+    store(dst + kLanes<T>, zip_high(v[0], v[1]));
   }
-  return pixels >= VL ? pixels : 0;
+}
+
+template <class T>
+void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
+                     int64_t channels, int64_t padded);
+
+template <class T>
+__attribute__((noinline)) void zip_lines(const ZipLines<T>& z) {
+  constexpr int64_t VL = kLanes<T>;
+  const int64_t ways = z.ways, whole = z.n / ways;
+  T *dst = z.dst, *const end = dst + (z.lines - 1) * z.dst_line + z.n;
+  for (int64_t l = 0; l < z.lines; ++l, dst += z.dst_line) {
+    const T* src = z.src + z.row[l];
+    int64_t p = 0;
+    if (ways > 4) {
+      pack_transposed(dst, ways, src, z.pitch, 1, whole, ways, ways);
+      p = whole;
+    } else if (whole >= VL || (z.dst_line == z.n && end - dst >= ways * VL)) {
+      // What passes the end of a short line the next ones write; others end with a vector.
+      for (const int64_t last = whole > VL ? whole - VL : 0; p < whole; p += VL) {
+        const int64_t at = p < last ? p : last;
+        if (ways == 2) zip_vector<2>(dst + 2 * at, src + at, z.pitch);
+        else if (ways == 3) zip_vector<3>(dst + 3 * at, src + at, z.pitch);
+        else zip_vector<4>(dst + 4 * at, src + at, z.pitch);
+      }
+      p = whole;
+    }
+    for (int64_t x = p * ways; x < z.n; ++src)
+      for (int64_t c = 0; c < ways && x < z.n; ++c, ++x) dst[x] = src[p + c * z.pitch];
+  }
 }
 
 // dst[p * ldd + c] = src[c * C + p]: lines of two or three that follow one another, of a vector of channels at least.
@@ -191,12 +214,11 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
   } else if (channel_stride == 1) {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];
+  } else if (pixel_stride == 1 && ldd == channels && channels > 1 && channels <= 4) {
+    const int64_t row = 0;
+    zip_lines<T>({dst, 0, src, &row, 1, channel_stride, channels, channels * pixels});
   } else {
-    int64_t p = 0;
-    if (pixel_stride == 1 && ldd == channels && channels == 4) p = zip_lines<4>(dst, src, channel_stride, pixels);
-    if (pixel_stride == 1 && ldd == channels && channels == 3) p = zip_lines<3>(dst, src, channel_stride, pixels);
-    if (pixel_stride == 1 && ldd == channels && channels == 2) p = zip_lines<2>(dst, src, channel_stride, pixels);
-    for (; p < pixels; ++p)
+    for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride];
   }
   if (channels < padded)
