@@ -42,6 +42,10 @@ class BlockShape {
 
   bool in_place() const { return in_place_; }
 
+  // Taps of a channel, all but the first and the last of those that meet nothing but zeros in this box. Where these are
+  // so few that it does not repay to sum channel by channel: all.
+  Range live_taps() const;
+
   // The same outputs of the next images.
   void next_images() {
     const int64_t n = box_.images();
@@ -109,6 +113,23 @@ class Block : public BlockShape {
   void copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
   void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 };
+
+// Calls tile(run) with the terms of t.k / taps channels: all at once, or the `live` taps of each. The values of `a`
+// are a_step apart.
+template <class T, class F>
+void for_live_terms(const TileRun<T>& t, int64_t taps, Range live, int64_t a_step, F tile) {
+  if (live.size() == taps) return tile(t);
+  TileRun<T> run = t;
+  run.k = live.size();
+  for (int64_t k = live.begin; k < t.k; k += taps) {
+    run.a = t.a + k * a_step;
+    run.boff = t.boff + k;
+    if (t.aoff) run.aoff = t.aoff + k;
+    run.accumulate = t.accumulate || k > live.begin;
+    run.clamp = t.clamp && k + taps >= t.k;
+    tile(run);
+  }
+}
 
 // Elements a channel of the block takes.
 int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t extent[3], const bool expand[3]);

@@ -6,6 +6,8 @@
 namespace fastconv {
 namespace {
 
+constexpr int64_t kLeastLeftOut = 16;  // taps of a channel, which repay storing its sums
+
 // Channels an odd number of cache lines apart spread over all sets of the L1 cache.
 int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
 
@@ -127,6 +129,22 @@ void BlockShape::join_lines() {
 void BlockShape::offsets(int64_t channels, int32_t* out) const {
   for (int64_t c = 0; c < channels; ++c)
     for (int32_t offset : tap_offset_) *out++ = static_cast<int32_t>(c * channel_stride_) + offset;
+}
+
+Range BlockShape::live_taps() const {
+  const auto count = [this](int axis) { return static_cast<int64_t>(layout_[axis].segment.size()); };
+  const int64_t across = count(2);
+  const auto meets = [this](int axis, int64_t tap) {
+    const AxisLayout& l = layout_[axis];
+    const auto t = static_cast<size_t>(tap);
+    const int64_t* source = l.source.data() + l.segment[t] * l.width + l.shift[t];
+    return std::any_of(source, source + l.outputs, [](int64_t at) { return at >= 0; });
+  };
+  Range rows{0, count(0) * count(1)};
+  const auto lives = [&](int64_t row) { return meets(0, row / count(1)) && meets(1, row % count(1)); };
+  while (rows.size() > 1 && !lives(rows.begin)) ++rows.begin;
+  while (rows.size() > 1 && !lives(rows.end - 1)) --rows.end;
+  return taps() - rows.size() * across < kLeastLeftOut ? Range{0, taps()} : Range{rows.begin * across, rows.end * across};
 }
 
 bool BlockShape::copies_lines() const {
