@@ -144,7 +144,8 @@ Range BlockShape::live_taps() const {
   const auto lives = [&](int64_t row) { return meets(0, row / count(1)) && meets(1, row % count(1)); };
   while (rows.size() > 1 && !lives(rows.begin)) ++rows.begin;
   while (rows.size() > 1 && !lives(rows.end - 1)) --rows.end;
-  return taps() - rows.size() * across < kLeastLeftOut ? Range{0, taps()} : Range{rows.begin * across, rows.end * across};
+  return taps() - rows.size() * across < kLeastLeftOut ? Range{0, taps()}
+                                                       : Range{rows.begin * across, rows.end * across};
 }
 
 bool BlockShape::copies_lines() const {

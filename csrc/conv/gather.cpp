@@ -22,6 +22,7 @@ constexpr int64_t kManyRows = sizeof(T) == 8 ? 64
 constexpr double kStoreCost = 0.6;                  // cycles to transpose an output of a columns tile
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kKeptTiles = 0.95;        // the same of panels that are kept apart
+constexpr double kWholeRows = 1.05;        // the same of short sums whose rows are whole lines of the cache
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
 constexpr double kInPlace = 1.22;          // and, of small images, where rows are read in place,
 constexpr double kWeightCost = 0.5;        // unless they are packed: a weight
@@ -195,7 +196,8 @@ GatherPlan choose_kernel(const GatherSum<T>& s) {
   if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
   const GatherPlan columns = choose_columns(s);
   const bool keeps = conv_kernels<T>().keeps;
-  const double other = s.taps() > 1 ? kSplitLoads : keeps ? kKeptTiles : kPixelTiles;
+  const bool whole = s.axis[2].outputs * static_cast<int64_t>(sizeof(T)) % 64 == 0 && s.channels * s.taps() <= kOnePass;
+  const double other = s.taps() > 1 ? (whole ? kWholeRows : kSplitLoads) : keeps ? kKeptTiles : kPixelTiles;
   // Of a small image's weights as they stand others would read parts of lines.
   const bool stand = keeps && !s.packed && s.plane() <= kKeptPlane;
   return s.only_columns || stand || columns.cost < pixels.cost * other ? columns : pixels;
