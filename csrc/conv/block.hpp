@@ -42,10 +42,6 @@ class BlockShape {
 
   bool in_place() const { return in_place_; }
 
-  // Taps of a channel, all but the first and the last of those that meet nothing but zeros in this box. Where these are
-  // so few that it does not repay to sum channel by channel: all.
-  Range live_taps() const;
-
   // The same outputs of the next images.
   void next_images() {
     const int64_t n = box_.images();
@@ -113,6 +109,10 @@ class Block : public BlockShape {
   void copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
   void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 };
+
+// All taps but the first and the last of those of the depth and the height that meet nothing but zeros in a box; where
+// these are so few that it does not repay to leave them out: all.
+Range live_taps(const AxisMap axes[3], const Box& box);
 
 // Calls tile(run) with the terms of t.k / taps channels: all at once, or the `live` taps of each. The values of `a`
 // are a_step apart.

@@ -30,6 +30,21 @@ int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t 
   return spread(n);
 }
 
+Range live_taps(const AxisMap axes[3], const Box& box) {
+  const auto meets = [&](int i, int64_t tap) {
+    bool any = false;
+    for (int64_t o = box.begin[i]; o < box.end[i] && !any; ++o)
+      axes[i].each_source(tap, o, [&](int64_t) { any = true; });
+    return any;
+  };
+  const int64_t d = axes[0].taps(), h = axes[1].taps(), w = axes[2].taps();
+  const auto lives = [&](int64_t row) { return meets(0, row / h) && meets(1, row % h); };
+  Range rows{0, d * h};
+  while (rows.size() > 1 && !lives(rows.begin)) ++rows.begin;
+  while (rows.size() > 1 && !lives(rows.end - 1)) --rows.end;
+  return (d * h - rows.size()) * w < kLeastLeftOut ? Range{0, d * h * w} : Range{rows.begin * w, rows.end * w};
+}
+
 BlockShape::BlockShape(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const char>& x,
                        int64_t bytes, int64_t past, bool aligned)
     : box_(box), x_(x), bytes_(bytes) {
@@ -129,23 +144,6 @@ void BlockShape::join_lines() {
 void BlockShape::offsets(int64_t channels, int32_t* out) const {
   for (int64_t c = 0; c < channels; ++c)
     for (int32_t offset : tap_offset_) *out++ = static_cast<int32_t>(c * channel_stride_) + offset;
-}
-
-Range BlockShape::live_taps() const {
-  const auto count = [this](int axis) { return static_cast<int64_t>(layout_[axis].segment.size()); };
-  const int64_t across = count(2);
-  const auto meets = [this](int axis, int64_t tap) {
-    const AxisLayout& l = layout_[axis];
-    const auto t = static_cast<size_t>(tap);
-    const int64_t* source = l.source.data() + l.segment[t] * l.width + l.shift[t];
-    return std::any_of(source, source + l.outputs, [](int64_t at) { return at >= 0; });
-  };
-  Range rows{0, count(0) * count(1)};
-  const auto lives = [&](int64_t row) { return meets(0, row / count(1)) && meets(1, row % count(1)); };
-  while (rows.size() > 1 && !lives(rows.begin)) ++rows.begin;
-  while (rows.size() > 1 && !lives(rows.end - 1)) --rows.end;
-  return taps() - rows.size() * across < kLeastLeftOut ? Range{0, taps()}
-                                                       : Range{rows.begin * across, rows.end * across};
 }
 
 bool BlockShape::copies_lines() const {

@@ -169,7 +169,7 @@ class Columns {
   const GatherPlan& plan_;
   const Box box_;
   const Block<T> block_;
-  const Range live_ = block_.live_taps();
+  const Range live_ = live_taps(s_.axis, box_);
   const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
   const int64_t tile0_, tile1_, channels_, turns_, turn_;
   int64_t m0_, width_, count_;  // rows of `a`: the first, and how many with and without those that fill the last vector

@@ -304,7 +304,7 @@ class Pixels {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t lanes = kernels.lanes, channels = std::min(plan.channels, s.channels);
   Block<T> block;
-  const Range live = block.live_taps();
+  const Range live = live_taps(s.axis, block.box());
   Tail<T> tail;
   Vector<RowTile> row_tile;
   int64_t row0 = 0, row_count = 0;
