@@ -72,7 +72,9 @@ def test_plan() -> None:
 
 def test_little_gain_is_none_with_few_registers() -> None:
     plan = fc.explain((64, 6, 14, 14), (16, 6, 5, 5), algorithm="direct")
-    assert plan["isa"] not in ("v3", "v4") or plan["kernel"] == {"v3": "packed columns", "v4": "batch lanes"}[plan["isa"]]
+    assert (
+        plan["isa"] not in ("v3", "v4") or plan["kernel"] == {"v3": "packed columns", "v4": "batch lanes"}[plan["isa"]]
+    )
 
 
 def test_images_without_pixels(dtype: Any) -> None:

@@ -114,22 +114,10 @@ class Block : public BlockShape {
 // these are so few that it does not repay to leave them out: all.
 Range live_taps(const AxisMap axes[3], const Box& box);
 
-// Calls tile(run) with the terms of t.k / taps channels: all at once, or the `live` taps of each. The values of `a`
-// are a_step apart.
-template <class T, class F>
-void for_live_terms(const TileRun<T>& t, int64_t taps, Range live, int64_t a_step, F tile) {
-  if (live.size() == taps) return tile(t);
-  TileRun<T> run = t;
-  run.k = live.size();
-  for (int64_t k = live.begin; k < t.k; k += taps) {
-    run.a = t.a + k * a_step;
-    run.boff = t.boff + k;
-    if (t.aoff) run.aoff = t.aoff + k;
-    run.accumulate = t.accumulate || k > live.begin;
-    run.clamp = t.clamp && k + taps >= t.k;
-    tile(run);
-  }
-}
+// Calls the tile with the terms of t.k / taps channels: all at once, or the `live` taps of each. The values of `a` are
+// a_step apart.
+template <class T>
+void sum_live_terms(const TileRun<T>& t, int64_t taps, Range live, int64_t a_step, void (*tile)(const TileRun<T>&));
 
 // Elements a channel of the block takes.
 int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t extent[3], const bool expand[3]);

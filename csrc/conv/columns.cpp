@@ -120,7 +120,7 @@ class Columns {
       t.a_ahead_step = lines-- > 0 ? s_.a_channel : 0;
       t.b = x + tile.position;
       t.c = sums_ + (tile.pixel * turns_ + turn_) * width_ + m - m0_;
-      for_live_terms(t, s_.taps(), live_, t.lda, kernels_.columns_tile[tile.count - 1][wide / kernels_.lanes - 1]);
+      sum_live_terms(t, s_.taps(), live_, t.lda, kernels_.columns_tile[tile.count - 1][wide / kernels_.lanes - 1]);
       if (t.keep) t.a = panel_, t.lda = wide, t.keep = nullptr;
     }
   }

@@ -215,7 +215,7 @@ class Pixels {
 
   void sum_tile(int64_t mr, int64_t vectors) const {
     if (t.dots) kernels.tile_and_pixel(t);
-    else for_live_terms(t, s.taps(), live, t.packed ? mr : 0, kernels.tile[mr - 1][vectors - 1]);
+    else sum_live_terms(t, s.taps(), live, t.packed ? mr : 0, kernels.tile[mr - 1][vectors - 1]);
   }
   bool shallow() const { return !s.tail && channels * s.taps() < kShallow; }
 
