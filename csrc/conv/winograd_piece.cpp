@@ -49,8 +49,8 @@ WinogradShape shape_of(const Operands<T>& c, const PieceBox& box) {
 template <class T>
 double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64_t (&outputs)[3]) {
   constexpr double kMeasured = 1.5;  // cycles of phases, an estimated one
-  // Of all products that the vectors allow; parts, of a stride, read many more weights than columns do.
-  const double share = shape.split > 1 ? 0.95 : 0.85;
+  // Of all products that the vectors allow: with many registers columns reach nearly all of a stride.
+  const double share = shape.split > 1 && !conv_kernels<T>().keeps ? 0.95 : 0.85;
   const WeightRows<T>& w = c.rows;
   const double all = static_cast<double>(w.groups * w.rows), per_cycle = 2 * conv_kernels<T>().lanes;
   if (!shape.phases)
