@@ -323,6 +323,9 @@ UGLY = [
         Case((9, 33 * s + 5), (s, s), s, p, ic=3, oc=17) for s in (2, 3, 4, 5, 9) for p in (0, 1)
     ),  # windows side by side
     *(Case((7, 70), (1, 2), (1, s), ic=5, oc=20) for s in (2, 3, 4)),
+    Case((3, 23, 23), (5, 5, 5), 2, (2, 0, 0), ic=3, oc=130),  # few outputs deep, many of whose taps meet but padding
+    *(Case((5, 31, 60), (7, 7, 5), 2, (3, 3, 2), ic=ic, oc=oc) for ic, oc in ((1, 20), (2, 3))),
+    Case((5, 29, 37), (5, 3, 3), 1, (4, 1, 1), ic=2, oc=17),
     Case((1, 97), (1, 31), 1, "same", ic=2, oc=2),
     Case((97, 1), (31, 1), 1, "same", ic=2, oc=2),
     Case((9, 10), (3, 3), 1, 8, mode="zeros", ic=1, oc=1),  # whole output rows see only padding

@@ -65,8 +65,16 @@ def test_many_channels_of_an_image_alone(dtype: Any) -> None:
 
 
 def test_plan() -> None:
-    assert fc.explain((64, 6, 10, 10), (16, 6, 5, 5))["kernel"] == "batch lanes"
-    assert fc.explain((1, 6, 10, 10), (16, 6, 5, 5))["kernel"] != "batch lanes"
+    options: dict[str, Any] = {"stride": 2, "padding": 1}
+    assert fc.explain((64, 16, 6, 6), (32, 16, 3, 3), **options)["kernel"] == "batch lanes"
+    assert fc.explain((1, 16, 6, 6), (32, 16, 3, 3), **options)["kernel"] != "batch lanes"
+
+
+def test_little_gain_is_none_with_few_registers() -> None:
+    plan = fc.explain((64, 6, 14, 14), (16, 6, 5, 5), algorithm="direct")
+    assert (
+        plan["isa"] not in ("v3", "v4") or plan["kernel"] == {"v3": "packed columns", "v4": "batch lanes"}[plan["isa"]]
+    )
 
 
 def test_images_without_pixels(dtype: Any) -> None:

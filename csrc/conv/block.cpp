@@ -5,7 +5,7 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kFarBytes = 512 << 10;  // of lines in steps, which the processor does not fetch by itself
+constexpr int64_t kFarBytes = 512 << 10;  // of an x in steps, which the processor does not fetch by itself
 constexpr int64_t kFillElements = 32;     // written in the time that a short stretch of zeros takes
 
 }  // namespace
@@ -67,7 +67,8 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
     job.run_count = static_cast<int64_t>(runs.size());
     if (job.line_count && job.run_count) kernel(job);
   };
-  job.ahead = box_.images() * channels * x_.stride[1] * static_cast<int64_t>(sizeof(T)) > kFarBytes ? x_.stride[1] : 0;
+  const int64_t all = x_.shape[0] * x_.shape[1] * x_.stride[1] * static_cast<int64_t>(sizeof(T));
+  job.ahead = all > kFarBytes ? x_.stride[1] : 0;
   for (int64_t c = 0; c < channels; ++c) {
     job.dst = dst + c * channel_stride_;
     job.src = x() + (c0 + c) * x_.stride[1];
@@ -80,7 +81,25 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
   return dst;
 }
 
-template class Block<float>;
-template class Block<double>;
+template <class T>
+void sum_live_terms(const TileRun<T>& t, int64_t taps, Range live, int64_t a_step, void (*tile)(const TileRun<T>&)) {
+  if (live.size() == taps) return tile(t);
+  TileRun<T> run = t;
+  run.k = live.size();
+  for (int64_t k = live.begin; k < t.k; k += taps) {
+    run.a = t.a + k * a_step;
+    run.boff = t.boff + k;
+    if (t.aoff) run.aoff = t.aoff + k;
+    run.accumulate = t.accumulate || k > live.begin;
+    run.clamp = t.clamp && k + taps >= t.k;
+    tile(run);
+  }
+}
+
+#define FASTCONV_INSTANTIATE(T) \
+  template class Block<T>;      \
+  template void sum_live_terms(const TileRun<T>&, int64_t, Range, int64_t, void (*)(const TileRun<T>&));
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
 
 }  // namespace fastconv

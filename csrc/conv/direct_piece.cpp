@@ -12,6 +12,7 @@ namespace fastconv {
 namespace {
 
 constexpr double kBatchGain = 1.1;  // what vectors along a batch save besides their cost: edges of tiles
+constexpr double kKeptGain = 0.87;  // and lose where tiles should read what is close together
 
 }  // namespace
 
@@ -122,7 +123,7 @@ bool DirectPiece<T>::takes_batch_lanes() {
   sum_.packed = true;
   const double packed_cost = plan_gather(sum_).cost;
   sum_.packed = false;
-  if (plan.cost >= kBatchGain * packed_cost) return false;
+  if (plan.cost >= (conv_kernels<T>().keeps ? kKeptGain : kBatchGain) * packed_cost) return false;
   batch_ = plan;
   return true;
 }

@@ -25,6 +25,7 @@ constexpr int64_t kMostColumnsBytes = 1 << 20;      // in the L2 cache, if only 
 constexpr double kTransposeCost = 2;                // of another tile, where y's channels are neighbours
 constexpr double kPixelTiles = 1.05;       // what the other tiles cost beside their products; with several taps
 constexpr double kKeptTiles = 0.95;        // the same of panels that are kept apart
+constexpr double kWholeRows = 1.05;        // the same of short sums whose rows are whole lines of the cache
 constexpr double kSplitLoads = 1.15;       // loads of vectors at a tap's shift too
 constexpr double kPartsOfLines = 2;        // or of weights that they would read so;
 constexpr double kInPlace = 1.22;          // and, of small images, where rows are read in place,
@@ -199,15 +200,22 @@ GatherPlan choose_columns(const GatherSum<T>& s) {
   plan.cost = choose_columns(s, plan) + pack_cost(s, l, conv_kernels<T>().lanes) + kStoreCost * outputs(s);
   return plan;
 }
+// What tiles along pixels cost beside their products, of what columns do.
+template <class T>
+double beside_columns(const GatherSum<T>& s) {
+  const bool keeps = conv_kernels<T>().keeps;
+  if (keeps && !s.packed && s.plane() <= kKeptPlane) return kPartsOfLines;
+  if (s.taps() == 1) return keeps ? kKeptTiles : kPixelTiles;
+  const bool whole = s.axis[2].outputs * static_cast<int64_t>(sizeof(T)) % 64 == 0 && s.channels * s.taps() <= kOnePass;
+  return whole ? kWholeRows : kSplitLoads;
+}
+
 template <class T>
 GatherPlan choose_kernel(const GatherSum<T>& s) {
   const GatherPlan pixels = choose_pixels(s);
   if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
   GatherPlan columns = choose_columns(s);
-  const bool keeps = conv_kernels<T>().keeps;
-  // Of a small image's weights as they stand others would read parts of lines.
-  const bool stand = keeps && !s.packed && s.plane() <= kKeptPlane;
-  const double other = stand ? kPartsOfLines : s.taps() > 1 ? kSplitLoads : keeps ? kKeptTiles : kPixelTiles;
+  const double other = beside_columns(s);
   if (s.only_columns || columns.cost < pixels.cost * other) return columns;
   // Weights that were packed before fit tiles that know nothing of y's layout. No more does a cost: algorithms are
   // chosen by it.

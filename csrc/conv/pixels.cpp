@@ -236,13 +236,14 @@ class Pixels {
     t.a = s.a + part.g * s.a_group + m * s.a_row + part.c0 * s.a_channel * (s.packed ? rows.count : 1);
     t.bias = s.bias ? s.bias + channel : nullptr;
     t.c = s.y.data + channel * s.y.stride[1] + panel.y;
-    if (panel.kind == Panel::straight) tile(rows.count, panel.vectors)(t);
+    if (panel.kind == Panel::straight) sum_tile(rows.count, panel.vectors);
     else if (panel.kind == Panel::image) multiply_image(panel.height);
     else multiply_edged(part, panel, rows);
   }
 
-  auto tile(int64_t mr, int64_t vectors) const {
-    return t.dots ? kernels.tile_and_pixel : kernels.tile[mr - 1][vectors - 1];
+  void sum_tile(int64_t mr, int64_t vectors) const {
+    if (t.dots) kernels.tile_and_pixel(t);
+    else sum_live_terms(t, s.taps(), live, t.packed ? mr : 0, kernels.tile[mr - 1][vectors - 1]);
   }
   bool shallow() const { return !s.tail && channels * s.taps() < kShallow; }
 
@@ -315,7 +316,7 @@ class Pixels {
         for (int64_t m = 0; m < mr; ++m)
           for (int64_t i = 0; i < g->length; ++i) own[m * pitch + g->at + i] = y[g->y + m * row + i * step];
     }
-    tile(mr, panel.vectors)(t);
+    sum_tile(mr, panel.vectors);
     for (const Segment* g = begin; store && g != end; ++g) {
       if (s.whole_w) kernels.spread_zeros(y + g->y, row, own + g->at, pitch, mr, g->wide, g->below);
       else if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
@@ -333,6 +334,7 @@ class Pixels {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t lanes = kernels.lanes, channels = std::min(plan.channels, s.channels);
   Block<T> block;
+  const Range live = live_taps(s.axis, block.box());
   Tail<T> tail;
   Vector<RowTile> row_tile;
   int64_t row0 = 0, row_count = 0;

@@ -49,10 +49,12 @@ WinogradShape shape_of(const Operands<T>& c, const PieceBox& box) {
 // Of an image by the direct algorithm, in the same measure.
 template <class T>
 double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64_t (&outputs)[3]) {
+  // Of all products that the vectors allow: with many registers columns reach nearly all of a stride.
+  const double share = shape.split > 1 && !conv_kernels<T>().keeps ? 0.95 : 0.85;
   const WeightRows<T>& w = c.rows;
   const double all = static_cast<double>(w.groups * w.rows), per_cycle = 2 * conv_kernels<T>().lanes;
   if (!shape.phases)
-    return shape.products() * all * w.channels * outputs[0] * outputs[1] * outputs[2] / (per_cycle * 0.85);
+    return shape.products() * all * w.channels * outputs[0] * outputs[1] * outputs[2] / (per_cycle * share);
   const double images = static_cast<double>(c.images()), lines = all * c.y.shape[2] * c.y.shape[3];
   const double products = all * static_cast<double>(w.w.shape[2] * w.w.shape[3] * w.w.shape[4]) *
                           static_cast<double>(c.x.size()) / (images * w.groups);
