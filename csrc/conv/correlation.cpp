@@ -36,9 +36,9 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
   return Way::pieces;
 }
 
-// The problem without taps at the ends of an axis that meet nothing but zeros, as all but one of 3x3 taps on a single
-// pixel do; `w` is left a view of the others.
-ConvProblem without_dead_taps(ConvProblem p, int64_t* shape, const int64_t* stride, int64_t& first) {
+// Leaves out taps at the ends of an axis that meet nothing but zeros, as all but one of 3x3 taps on a single pixel do;
+// `w` becomes a view of the others.
+void leave_out_dead_taps(ConvProblem& p, int64_t* shape, const int64_t* stride, int64_t& first) {
   for (int i = 0; i < 3; ++i) {
     ConvAxis& a = p.axis[i];
     if (a.mode != Mode::zeros || a.out == 0) continue;
@@ -50,14 +50,12 @@ ConvProblem without_dead_taps(ConvProblem p, int64_t* shape, const int64_t* stri
       a.pad_after = std::max<int64_t>(0, a.pad_after - a.dilation);
     shape[2 + i] = a.k;
   }
-  return p;
 }
 template <class T>
-ConvProblem without_dead_taps(const ConvProblem& p, View<const T>& w) {
+void leave_out_dead_taps(ConvProblem& p, View<const T>& w) {
   int64_t first = 0;
-  const ConvProblem q = without_dead_taps(p, w.shape, w.stride, first);
+  leave_out_dead_taps(p, w.shape, w.stride, first);
   w.data = moved(w.data, first);
-  return q;
 }
 
 // A new page is zeroed by the thread that first writes to it, while others that do wait for it. Threads that go side by
@@ -106,9 +104,10 @@ void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<c
 template <class T>
 void correlate_forward(const ConvProblem& whole, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
                        Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
-  const Covered covered(whole, Direction::forward, algorithm);
+  Covered covered(whole, Direction::forward, algorithm);
+  ConvProblem& p = covered.p;
   const Joined own_x(covered, x), own_w(covered, w);
-  const ConvProblem p = without_dead_taps(covered.p, w);
+  leave_out_dead_taps(p, w);
   if (p.taps() < whole.taps()) ready = nullptr;
   touch_pages(y);
   if (!may_be_tiny<T>(p, Direction::forward, algorithm) || !run_tiny(p, x, w, bias, y, activation))
@@ -119,9 +118,10 @@ void correlate_forward(const ConvProblem& whole, View<const T> x, View<const T> 
 template <class T>
 void correlate_backward(const ConvProblem& whole, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
                         Activation activation, Algorithm algorithm) {
-  const Covered covered(whole, Direction::backward_input, bias.data ? Algorithm::direct : algorithm);
+  Covered covered(whole, Direction::backward_input, bias.data ? Algorithm::direct : algorithm);
+  ConvProblem& p = covered.p;
   const Joined own_dx(covered, dx), own_w(covered, w);
-  const ConvProblem p = without_dead_taps(covered.p, w);
+  leave_out_dead_taps(p, w);
   bool clamped = false;
   touch_pages(dx);
   if (may_be_tiny<T>(p, Direction::backward_input, algorithm) && run_tiny_gradient(p, dy, w, bias, dx, activation)) {
@@ -163,7 +163,8 @@ void correlate_backward(const ConvProblem& whole, View<const T> dy, View<const T
 template <class T>
 ConvPlan plan_correlation(const ConvProblem& whole, Direction direction, Algorithm algorithm) {
   View<const T> w;
-  const ConvProblem p = without_dead_taps(Covered(whole, direction, algorithm).p, w);
+  ConvProblem p = Covered(whole, direction, algorithm).p;
+  leave_out_dead_taps(p, w);
   const Way way = choose_way<T>(p, direction, algorithm, false);
   switch (way) {
     case Way::dense:

@@ -39,10 +39,10 @@ void copy_elements(const int64_t* shape, const T* from, const int64_t* from_step
 
 }  // namespace
 
-Covered::Covered(const ConvProblem& whole, Direction direction, Algorithm algorithm) : p(whole), joins{}, any(false) {
+Covered::Covered(const ConvProblem& whole, Direction direction, Algorithm algorithm) : Covered(whole) {
   const bool backward = direction == Direction::backward_input;
-  if (algorithm != Algorithm::automatic || whole.out_pixels() < (backward ? 2 : kLeastPixels) ||
-      p.ic / p.groups > kMostChannels)
+  if (algorithm != Algorithm::automatic || std::none_of(p.axis, p.axis + 3, is_covered) ||
+      whole.out_pixels() < (backward ? 2 : kLeastPixels) || p.ic / p.groups > kMostChannels)
     return;
   bool apart = false;
   for (int i = 0; i < 3; ++i) {
@@ -55,6 +55,7 @@ Covered::Covered(const ConvProblem& whole, Direction direction, Algorithm algori
     a = ConvAxis{};
   }
   any &= backward || p.taps() == 1;
+  if (!any) *this = Covered(whole);
 }
 
 bool Covered::join(int64_t* shape, int64_t* stride) const {
@@ -73,15 +74,17 @@ int64_t Covered::bytes(int64_t item) const {
   return any ? item * p.ic * (p.mb * pixels + p.oc / p.groups * p.taps()) + 4 * Arena::kAlign : 0;
 }
 
-Joined::Joined(const Covered& c, int64_t item, int64_t* shape, int64_t* stride) : item_(item) {
+bool Joined::stands(const Covered& c, int64_t item, int64_t* shape, int64_t* stride) {
   std::copy_n(shape, 5, copy_.shape);
   std::copy_n(stride, 5, stride_);
-  if (c.join(shape, stride)) return;
+  if (c.join(shape, stride)) return true;
+  item_ = item;
   int64_t elements = 1;
   for (int i = 4; i >= 0; --i) stride[i] = copy_.stride[i] = elements, elements *= copy_.shape[i];
   std::copy_n(copy_.shape, 5, shape);
   c.join(shape, stride);
   copy_.data = take_table(static_cast<size_t>(elements), static_cast<size_t>(item));
+  return false;
 }
 
 void Joined::copy(const void* from, void* to, bool back) const {
@@ -91,8 +94,7 @@ void Joined::copy(const void* from, void* to, bool back) const {
   else copy_elements(copy_.shape, static_cast<const double*>(from), from_step, static_cast<double*>(to), to_step, back);
 }
 
-Joined::~Joined() {
-  if (!copy_.data) return;
+void Joined::finish() {
   if (result_) copy(copy_.data, result_, true);
   give_table_back(copy_.data);
 }

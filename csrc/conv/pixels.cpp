@@ -136,9 +136,8 @@ class Pixels {
     else
       for (const RowTile& rows : row_tile)
         for (const Panel& panel : panels.list) {
-          if (has_own_rows(panel) && &rows != &row_tile.front()) continue;
-          const RowCut cut = row_cut(panel, &rows, has_own_rows(panel) ? &row_tile.back() : &rows);
-          for (int64_t i = 0; i < cut.tiles; ++i) multiply(part, panel, cut[i]);
+          if (!has_own_rows(panel)) multiply(part, panel, rows);
+          else if (&rows == &row_tile.front()) multiply_all(part, panel);
         }
     if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
   }
@@ -160,6 +159,11 @@ class Pixels {
                   most = std::min({kMaxRows, kernels.tallest, kernels.accumulators / panel.vectors});
     if (has_own_rows(panel)) return {nullptr, first, end, most, ceil_div(end - first, most)};
     return {tile, 0, 0, 0, last + 1 - tile};
+  }
+
+  __attribute__((noinline)) void multiply_all(const Part& part, const Panel& panel) {
+    const RowCut cut = row_cut(panel, &row_tile.front(), &row_tile.back());
+    for (int64_t i = 0; i < cut.tiles; ++i) multiply(part, panel, cut[i]);
   }
 
   int64_t ahead_step() const { return s.taps() == 1 ? block.channel_stride() : 0; }
