@@ -38,6 +38,7 @@ Range live_taps(const AxisMap axes[3], const Box& box) {
     return any;
   };
   const int64_t d = axes[0].taps(), h = axes[1].taps(), w = axes[2].taps();
+  if (d * h * w <= kLeastLeftOut) return {0, d * h * w};
   const auto lives = [&](int64_t row) { return meets(0, row / h) && meets(1, row % h); };
   Range rows{0, d * h};
   while (rows.size() > 1 && !lives(rows.begin)) ++rows.begin;

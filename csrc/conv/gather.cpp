@@ -213,7 +213,7 @@ double beside_columns(const GatherSum<T>& s) {
 template <class T>
 GatherPlan choose_kernel(const GatherSum<T>& s) {
   const GatherPlan pixels = choose_pixels(s);
-  if (s.tail || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
+  if (s.tail || s.taps() == 0 || !columns_apply(s) || s.rows < conv_kernels<T>().lanes / 2) return pixels;
   GatherPlan columns = choose_columns(s);
   const double other = beside_columns(s);
   if (s.only_columns || columns.cost < pixels.cost * other) return columns;
