@@ -81,25 +81,7 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
   return dst;
 }
 
-template <class T>
-void sum_live_terms(const TileRun<T>& t, int64_t taps, Range live, int64_t a_step, void (*tile)(const TileRun<T>&)) {
-  if (live.size() == taps) return tile(t);
-  TileRun<T> run = t;
-  run.k = live.size();
-  for (int64_t k = live.begin; k < t.k; k += taps) {
-    run.a = t.a + k * a_step;
-    run.boff = t.boff + k;
-    if (t.aoff) run.aoff = t.aoff + k;
-    run.accumulate = t.accumulate || k > live.begin;
-    run.clamp = t.clamp && k + taps >= t.k;
-    tile(run);
-  }
-}
-
-#define FASTCONV_INSTANTIATE(T) \
-  template class Block<T>;      \
-  template void sum_live_terms(const TileRun<T>&, int64_t, Range, int64_t, void (*)(const TileRun<T>&));
-FASTCONV_INSTANTIATE(float)
-FASTCONV_INSTANTIATE(double)
+template class Block<float>;
+template class Block<double>;
 
 }  // namespace fastconv

@@ -111,15 +111,6 @@ class Block : public BlockShape {
   void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 };
 
-// All taps but the first and the last of those of the depth and the height that meet nothing but zeros in a box; where
-// these are so few that it does not repay to leave them out: all.
-Range live_taps(const AxisMap axes[3], const Box& box);
-
-// Calls the tile with the terms of t.k / taps channels: all at once, or the `live` taps of each. The values of `a` are
-// a_step apart.
-template <class T>
-void sum_live_terms(const TileRun<T>& t, int64_t taps, Range live, int64_t a_step, void (*tile)(const TileRun<T>&));
-
 // Elements a channel of the block takes.
 int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t extent[3], const bool expand[3]);
 

@@ -6,8 +6,6 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kLeastLeftOut = 16;  // taps of a channel, which repay storing its sums
-
 // Channels an odd number of cache lines apart spread over all sets of the L1 cache.
 int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
 
@@ -28,22 +26,6 @@ int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t 
     n = checked_mul(n, checked_mul(s.segments, s.width, "block"), "block");
   }
   return spread(n);
-}
-
-Range live_taps(const AxisMap axes[3], const Box& box) {
-  const auto meets = [&](int i, int64_t tap) {
-    bool any = false;
-    for (int64_t o = box.begin[i]; o < box.end[i] && !any; ++o)
-      axes[i].each_source(tap, o, [&](int64_t) { any = true; });
-    return any;
-  };
-  const int64_t d = axes[0].taps(), h = axes[1].taps(), w = axes[2].taps();
-  if (d * h * w <= kLeastLeftOut) return {0, d * h * w};
-  const auto lives = [&](int64_t row) { return meets(0, row / h) && meets(1, row % h); };
-  Range rows{0, d * h};
-  while (rows.size() > 1 && !lives(rows.begin)) ++rows.begin;
-  while (rows.size() > 1 && !lives(rows.end - 1)) --rows.end;
-  return (d * h - rows.size()) * w < kLeastLeftOut ? Range{0, d * h * w} : Range{rows.begin * w, rows.end * w};
 }
 
 BlockShape::BlockShape(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const char>& x,

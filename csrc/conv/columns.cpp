@@ -121,7 +121,7 @@ class Columns {
       t.a_ahead_step = lines-- > 0 ? s_.a_channel : 0;
       t.b = x + tile.position;
       t.c = sums_ + (tile.pixel * turns_ + turn_) * width_ + m - m0_;
-      sum_live_terms(t, s_.taps(), live_, t.lda, kernels_.columns_tile[tile.count - 1][wide / kernels_.lanes - 1]);
+      kernels_.columns_tile[tile.count - 1][wide / kernels_.lanes - 1](t);
       if (t.keep) t.a = panel_, t.lda = wide, t.keep = nullptr;
     }
   }
@@ -170,7 +170,6 @@ class Columns {
   const GatherPlan& plan_;
   const Box box_;
   const Block<T> block_;
-  const Range live_ = live_taps(s_.axis, box_);
   const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
   const int64_t tile0_, tile1_, channels_, turns_, turn_;
   int64_t m0_, width_, count_;  // rows of `a`: the first, and how many with and without those that fill the last vector

@@ -103,9 +103,9 @@ bool suits(const ConvProblem& p, const PatchMachine& machine) {
 
 // Whether depthwise sums take two phases of a stride together, and less time.
 template <class T>
-bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
+bool is_depthwise(const ConvProblem& p) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-  if (algorithm != Algorithm::automatic || w.stride != 2) return false;
+  if (w.stride != 2) return false;
   const int64_t step = h.stride / std::gcd(h.stride, h.dilation);
   double cost = 0;
   for (int64_t phase = 0; phase < std::min(step, h.k); ++phase) {
@@ -128,46 +128,41 @@ bool is_depthwise(const ConvProblem& p, Algorithm algorithm) {
   return cost < patches_cost(p, patch_machine<T>()) + kGroup * static_cast<double>(p.groups - 1);
 }
 
-// Whether transforms take all pieces of a stride, and less time; or Winograd's the one that there is without, with
-// tiles as quick of few rows.
+// Whether transforms, Winograd's or Fourier's, take all pieces of a stride, and less time; or Winograd's the one that
+// there is without, with tiles as quick of few rows.
 template <class T>
-bool is_transformed(const ConvProblem& p, Algorithm algorithm) {
-  const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
-  const BackwardPieces d = backward_pieces(p.axis[0]), h = backward_pieces(p.axis[1]), w = backward_pieces(p.axis[2]);
+bool is_transformed(const ConvProblem& p) {
+  const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, Algorithm::automatic);
+  const BackwardPieces axis[3] = {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])};
+  const double patches = patches_cost(p, patch_machine<T>());
   double pieces = 1;
   for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
-  if (pieces == 1 && WinogradPiece<T>::suits(operands, {d.set[0], h.set[0], w.set[0]})) return true;
+  if (pieces == 1 && WinogradPiece<T>::suits(operands, {axis[0].set[0], axis[1].set[0], axis[2].set[0]})) return true;
+  if (p.axis[2].stride > 1 && p.ic / p.groups >= kFew && patches >= kLeastCycles) {
+    const double cost = WinogradPiece<T>::strided_cost(operands, axis);
+    if (cost >= 0 && cost < patches) return true;
+  }
   pieces *= static_cast<double>(p.mb);
-  if (!may_use_fft(algorithm, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces)) return false;
+  if (!may_use_fft(Algorithm::automatic, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces))
+    return false;
   double cost = 0;
-  for (const Piece& pd : d.set)
-    for (const Piece& ph : h.set)
-      for (const Piece& pw : w.set) {
-        const FftPlan plan = plan_fft_piece(operands, {pd, ph, pw});
+  for (const Piece& d : axis[0].set)
+    for (const Piece& h : axis[1].set)
+      for (const Piece& w : axis[2].set) {
+        const FftPlan plan = plan_fft_piece(operands, {d, h, w});
         if (!plan.applies()) return false;
         cost += plan.cost;
       }
-  return cost < patches_cost(p, patch_machine<T>());
-}
-
-// Whether Winograd's algorithm takes all pieces of a stride, and less time.
-template <class T>
-bool is_winograd(const ConvProblem& p, Algorithm algorithm) {
-  const double patches = patches_cost(p, patch_machine<T>());
-  if (algorithm != Algorithm::automatic || p.axis[2].stride == 1 || p.ic / p.groups < kFew || patches < kLeastCycles)
-    return false;
-  const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
-  const double cost = WinogradPiece<T>::strided_cost(
-      operands, {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])});
-  return cost >= 0 && cost < patches;
+  return cost < patches;
 }
 
 }  // namespace
 
 template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
-  return (algorithm == Algorithm::automatic || algorithm == Algorithm::direct) && suits(p, patch_machine<T>()) &&
-         !is_transformed<T>(p, algorithm) && !is_depthwise<T>(p, algorithm) && !is_winograd<T>(p, algorithm);
+  if ((algorithm != Algorithm::automatic && algorithm != Algorithm::direct) || !suits(p, patch_machine<T>()))
+    return false;
+  return algorithm == Algorithm::direct || !(is_transformed<T>(p) || is_depthwise<T>(p));
 }
 
 template bool use_patches<float>(const ConvProblem&, Algorithm);

@@ -25,6 +25,7 @@ using PiecePlan = std::variant<WinogradPiece<T>, FftPiece<T>, DepthwisePiece<T>,
 // Estimated cycles that a part of a piece takes besides its sums, and what parts must promise: so much of the whole.
 // That is Winograd's, if it takes less of the products than this.
 constexpr double kPart = 5000, kPartsShare = 0.85, kLessProducts = 0.8;
+constexpr double kSlicesShare = 0.95;    // of the depth, whose parts are as good as the whole
 constexpr int64_t kPassBytes = 2 << 20;  // of y, which several pieces pass over
 
 enum class Engine : uint8_t { winograd, fft, line, depthwise, direct };
@@ -275,7 +276,8 @@ class Pieces {
     for (int i = 0; i < 3; ++i) {
       if (!may_pay[i]) continue;
       parts.axis[i] = live_pieces(box[i]);
-      if (const double cost = own.cost_of(parts); cost < kPartsShare * best) best = cost, cuts = true;
+      if (const double cost = own.cost_of(parts); cost < (i == 0 ? kSlicesShare : kPartsShare) * best)
+        best = cost, cuts = true;
       else parts.axis[i].clear();
     }
     some.x.shape[0] = some.y.shape[0] = c_.images();

@@ -135,10 +135,7 @@ class Pixels {
     if (!shallow()) panel_by_panel(part);
     else
       for (const RowTile& rows : row_tile)
-        for (const Panel& panel : panels.list) {
-          if (!has_own_rows(panel)) multiply(part, panel, rows);
-          else if (&rows == &row_tile.front()) multiply_all(part, panel);
-        }
+        for (const Panel& panel : panels.list) multiply(part, panel, rows);
     if (tail.count() && last) tail.store(s.bias ? s.bias + row : nullptr, s.y.data + row * s.y.stride[1], row_count);
   }
 
@@ -159,11 +156,6 @@ class Pixels {
                   most = std::min({kMaxRows, kernels.tallest, kernels.accumulators / panel.vectors});
     if (has_own_rows(panel)) return {nullptr, first, end, most, ceil_div(end - first, most)};
     return {tile, 0, 0, 0, last + 1 - tile};
-  }
-
-  __attribute__((noinline)) void multiply_all(const Part& part, const Panel& panel) {
-    const RowCut cut = row_cut(panel, &row_tile.front(), &row_tile.back());
-    for (int64_t i = 0; i < cut.tiles; ++i) multiply(part, panel, cut[i]);
   }
 
   int64_t ahead_step() const { return s.taps() == 1 ? block.channel_stride() : 0; }
@@ -240,16 +232,15 @@ class Pixels {
     t.a = s.a + part.g * s.a_group + m * s.a_row + part.c0 * s.a_channel * (s.packed ? rows.count : 1);
     t.bias = s.bias ? s.bias + channel : nullptr;
     t.c = s.y.data + channel * s.y.stride[1] + panel.y;
-    if (panel.kind == Panel::straight) sum_tile(rows.count, panel.vectors);
+    if (panel.kind == Panel::straight) tile(rows.count, panel.vectors)(t);
     else if (panel.kind == Panel::image) multiply_image(panel.height);
     else multiply_edged(part, panel, rows);
   }
 
-  void sum_tile(int64_t mr, int64_t vectors) const {
-    if (t.dots) kernels.tile_and_pixel(t);
-    else sum_live_terms(t, s.taps(), live, t.packed ? mr : 0, kernels.tile[mr - 1][vectors - 1]);
+  auto tile(int64_t mr, int64_t vectors) const {
+    return t.dots ? kernels.tile_and_pixel : kernels.tile[mr - 1][vectors - 1];
   }
-  bool shallow() const { return !s.tail && channels * s.taps() < kShallow; }
+  bool shallow() const { return !s.tail && s.packed && channels * s.taps() < kShallow; }
 
   // A single row of `a` goes down images.
   bool takes_images() const { return s.rows == 1 && block.box().extent(1) > 1 && !s.tail && is_direct(); }
@@ -320,7 +311,7 @@ class Pixels {
         for (int64_t m = 0; m < mr; ++m)
           for (int64_t i = 0; i < g->length; ++i) own[m * pitch + g->at + i] = y[g->y + m * row + i * step];
     }
-    sum_tile(mr, panel.vectors);
+    tile(mr, panel.vectors)(t);
     for (const Segment* g = begin; store && g != end; ++g) {
       if (s.whole_w) kernels.spread_zeros(y + g->y, row, own + g->at, pitch, mr, g->wide, g->below);
       else if (step == 1) kernels.copy_tile(y + g->y, row, own + g->at, pitch, mr, g->length);
@@ -338,7 +329,6 @@ class Pixels {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t lanes = kernels.lanes, channels = std::min(plan.channels, s.channels);
   Block<T> block;
-  const Range live = live_taps(s.axis, block.box());
   Tail<T> tail;
   Vector<RowTile> row_tile;
   int64_t row0 = 0, row_count = 0;

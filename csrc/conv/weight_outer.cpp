@@ -70,11 +70,6 @@ void WeightSum<T>::transpose_dy(const Box& b, Range some, Range o, int64_t nr, T
 template <class T>
 void WeightSum<T>::add_outer(int64_t g, const Task& t, const Box& b, const T* a, bool first, const Scratch& s) const {
   const int64_t pixels = b.pixels(), rows = t.c.size() * taps;
-  const Range live = live_taps(axis, b);
-  const auto dead = [&](Range m) {
-    const int64_t channel = m.begin / taps * taps;
-    return m.end <= channel + live.begin || (m.begin >= channel + live.end && m.end <= channel + taps);
-  };
   const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
   T* const sums = in_dw() ? dw.data + (channels_before(g) + t.c.begin) * dw.stride[1] + t.o.begin : sums_of(t, g, s);
   OuterTile<T> tile{};
@@ -98,7 +93,6 @@ void WeightSum<T>::add_outer(int64_t g, const Task& t, const Box& b, const T* a,
       for (int64_t i = 0; i < tiles; ++i) {  // nearly equal ones
         m = {m.end, (i + 1) * rows / tiles};
         ahead = {ahead.end, (i + 1) * lines / tiles};
-        if (tile.accumulate && live.size() < taps && dead(m)) continue;
         tile.ahead = next + ahead.begin * dy.stride[1];
         tile.ahead_rows = ahead.size();
         tile.row = s.rows + m.begin;

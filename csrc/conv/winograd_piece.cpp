@@ -21,7 +21,7 @@ constexpr double kMeasured = 1.5;  // cycles of phases, an estimated one
 constexpr int64_t kMostReady = 256 * 256;
 
 template <class T>
-double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
+__attribute__((noinline)) double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
   const View<const T>& w = c.rows.w;
   const bool all = w.shape[3] == shape.kernel(1) && w.shape[4] == shape.kernel(2);
   return winograd_weight_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, all);
@@ -29,7 +29,7 @@ double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
 
 // Of an image, without the weights.
 template <class T>
-double image_cost(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape) {
+__attribute__((noinline)) double image_cost(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape) {
   const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
   return winograd_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, outputs);
 }

@@ -101,6 +101,10 @@ FASTCONV_INLINE void transpose_squares(T* dst, int64_t ldd, const T* src, int64_
     }
 }
 
+// Lines that are zipped by vectors; squares take more.
+template <class T>
+constexpr int kZips = kSmallCode || sizeof(T) == 8 ? 3 : 4;
+
 // A vector of each of two, three or four lines zipped.
 template <int C, class T>
 FASTCONV_INLINE void zip_vector(T* dst, const T* src, int64_t pitch) {
@@ -137,7 +141,7 @@ __attribute__((noinline)) void zip_lines(const ZipLines<T>& z) {
   for (int64_t l = 0; l < z.lines; ++l, dst += z.dst_line) {
     const T* src = z.src + z.row[l];
     int64_t p = 0;
-    if (ways > 4) {
+    if (ways > kZips<T>) {
       pack_transposed(dst, ways, src, z.pitch, 1, whole, ways, ways);
       p = whole;
     } else if (whole >= VL || (z.dst_line == z.n && end - dst >= ways * VL)) {
@@ -146,7 +150,7 @@ __attribute__((noinline)) void zip_lines(const ZipLines<T>& z) {
         const int64_t at = p < last ? p : last;
         if (ways == 2) zip_vector<2>(dst + 2 * at, src + at, z.pitch);
         else if (ways == 3) zip_vector<3>(dst + 3 * at, src + at, z.pitch);
-        else zip_vector<4>(dst + 4 * at, src + at, z.pitch);
+        else if constexpr (kZips<T> == 4) zip_vector<4>(dst + 4 * at, src + at, z.pitch);
       }
       p = whole;
     }
@@ -214,7 +218,7 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
   } else if (channel_stride == 1) {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];
-  } else if (pixel_stride == 1 && ldd == channels && channels > 1 && channels <= 4) {
+  } else if (pixel_stride == 1 && ldd == channels && channels > 1 && channels <= kZips<T>) {
     const int64_t row = 0;
     zip_lines<T>({dst, 0, src, &row, 1, channel_stride, channels, channels * pixels});
   } else {
