@@ -85,3 +85,12 @@ def test_zeros_cost_nothing(direction: str, dtype: Any) -> None:
 def test_a_pixel_meets_one_tap(direction: str) -> None:
     many, one = (fc.explain((1, 64, 1, 1), (64, 64, k, k), padding=k // 2, direction=direction)["cost"] for k in (3, 1))
     assert many == one
+
+
+def test_padding_of_the_depth_costs_nothing(dtype: Any) -> None:
+    """Six of eight times seven pairs of an output and a tap along it."""
+    padded, inner = (
+        fc.explain((1, 3, d, 112, 112), (64, 3, 7, 7, 7), stride=2, padding=(p, 3, 3), dtype=dtype)["cost"]
+        for d, p in ((16, 3), (21, 0))
+    )
+    assert padded < 0.92 * inner
