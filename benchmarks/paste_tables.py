@@ -29,6 +29,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--peers", type=Path, nargs="+", metavar="JSON", help="runs of peers.py: one thread, or also two")
     add("--avx2", type=Path, metavar="JSON", help="a run with --isa v3")
     add("--networks", type=Path, metavar="JSON", help="a run with --shapes-file benchmarks/networks_shapes.txt")
+    add("--random", type=Path, metavar="JSON", help="a run with --random")
     add("--table", nargs=2, action="append", default=[], metavar=("NAME", "FILE"), help="Markdown")
     return parser.parse_args(argv)
 
@@ -43,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
         if path:
             run = report.load(path)
             tables |= {name: pages.family_means(run, 1), f"{name}-behind": pages.behind(run, 1)}
+    if args.random:
+        run = report.load(args.random)
+        tables |= {"random": pages.family_means(run, 1), "random-worst": pages.worst(run, 1)}
     for name, file in args.table:
         tables[name] = Path(file).read_text(encoding="utf-8")
     for name, text in tables.items():

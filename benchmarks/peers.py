@@ -7,8 +7,8 @@ where the system tells (Linux does), and the median of the others counts. Run it
 
     python benchmarks/peers.py --shapes dense-3x3 --threads 1 --peers fastconv torch ncnn
 
-and find ``peers.json``, ``peers.md``, ``peers.png`` and ``families.svg`` in the output folder. The peers are those of
-``benchmarks/requirements-peers.txt``; a missing one is reported and skipped.
+and find ``peers.json``, ``peers.md``, ``peers.png``, ``families.svg`` and ``ratios.svg`` in the output folder. The peers
+are those of ``benchmarks/requirements-peers.txt``; a missing one is reported and skipped.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from peerbench.machine import measure_machine  # noqa: E402
 from peerbench.measure import Plan, Row, measure_row  # noqa: E402
 from peerbench.processes import Workers  # noqa: E402
 from problems import DIRECTIONS, parse, read_lines  # noqa: E402
+from random_problems import draw  # noqa: E402
 
 SHAPES = Path(__file__).with_name("peers_shapes.txt")
 
@@ -38,6 +39,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--shapes", nargs="+", default=["."], help="regular expressions; a row's name or family holds one of them")
     add("--shapes-file", type=Path, default=SHAPES, help="one problem a line (default: %(default)s)")
+    add("--random", type=int, metavar="N", help="N convolutions drawn at random instead (random_problems.py)")
+    add("--seed", type=int, default=0, help="of --random (default: %(default)s)")
     add("--directions", nargs="+", choices=DIRECTIONS, default=DIRECTIONS)
     add("--threads", nargs="+", type=int, default=[1, 2])
     add("--peers", nargs="+", help="peers or libraries (default: all); fastconv's own variants count as fastconv")
@@ -64,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.render:
         finish(report.load(args.render), args.out)
         return 0
-    lines = [line for line in read_lines(args.shapes_file) if wanted(line, args.shapes)]
+    drawn = draw(args.random, args.seed) if args.random else read_lines(args.shapes_file)
+    lines = [line for line in drawn if wanted(line, args.shapes)]
     if args.list:
         list_all(lines)
         return 0
@@ -132,12 +136,13 @@ def finish(result: report.Report, folder: Path) -> None:
     for name, reason in result.missing.items():
         print(f"skipped {name}: {reason}")
     try:
-        from peerbench.plot import plot, plot_families
+        from peerbench.plot import plot, plot_families, plot_ratios
     except ImportError as error:
         print(f"no plot: {error}; pip install 'fastconv[bench]'")
     else:
         plot(result, folder / "peers.png")
         plot_families(result, folder / "families.svg")
+        plot_ratios(result, folder / "ratios.svg")
     print(f"written to {folder}/")
 
 

@@ -33,6 +33,21 @@ def test_every_line_is_a_problem_with_a_known_family(file: str, without: set[str
     assert len({p.name for p in problems}) == len(problems)
 
 
+def test_random_problems() -> None:
+    from peerbench.targets import FAMILIES
+    from problems import parse
+    from random_problems import BYTES, FLOPS, draw
+
+    lines = draw(200, 5)
+    assert lines == draw(200, 5) and lines[:50] == draw(50, 5) and lines != draw(200, 6)
+    problems = [parse(line) for line in lines]
+    assert len({p.name for p in problems}) == 200
+    assert {p.family for p in problems} == {"dense", "few-channels", "depthwise", "float64"} <= set(FAMILIES)
+    assert {p.nd for p in problems} == {1, 2, 3} and {p.stride[0] for p in problems} == {1, 2, 3, 4}
+    assert all(FLOPS[0] < p.flops < FLOPS[1] and p.bytes < BYTES for p in problems)
+    assert any(p.groups == p.input[1] > 1 for p in problems) and any(1 < p.groups < p.input[1] for p in problems)
+
+
 def test_sizes_of_a_problem() -> None:
     from problems import parse
 
@@ -123,6 +138,7 @@ def test_tables_of_the_pages() -> None:
     assert tables["peers-behind"].splitlines()[2:] == ["| dense-3x3 | `a` | forward | 0.75 |"]
     assert "| dense-3x3 | forward | 1 | 0 | 0 | `a` 0.30 |" in tables["peers-aims"]
     assert "| dense-3x3 | 0.75 | 3 |  |" in pages.family_means(run, 1)
+    assert pages.worst(run, 1).splitlines()[2:] == ["| `1,64,28,28 -> 64 3x3 p1` | forward | 0.75 |"]
     two = _row("grad_input", fastconv=0.6, torch=3.0)
     two.threads = 2
     run.rows.append(two)
@@ -171,10 +187,10 @@ def test_a_run_of_fastconv_alone(tmp_path: Path) -> None:
     assert (tmp_path / "peers.png").exists()
 
 
-def test_a_picture_of_the_means_by_family(tmp_path: Path) -> None:
+def test_pictures_of_the_ratios(tmp_path: Path) -> None:
     from peerbench.machine import Machine
     from peerbench.measure import Outcome, Row
-    from peerbench.plot import plot_families
+    from peerbench.plot import plot_families, plot_ratios
     from peerbench.report import Report
 
     def row(direction: str, ours: float, theirs: float) -> Row:
@@ -182,9 +198,14 @@ def test_a_picture_of_the_means_by_family(tmp_path: Path) -> None:
         return Row("a dense 1 3 8 9 -> 4 k3 p1", direction, 1, 1e-6, outcomes)
 
     rows = [row("forward", 1e-6, 2e-6), row("grad_weight", 1e-6, 7.5e-6)]
-    plot_families(Report("", Machine("a processor", "", {}, {}), "best", rows=rows), tmp_path / "families.svg")
+    run = Report("", Machine("a processor", "", {}, {}), "best", rows=rows)
+    plot_families(run, tmp_path / "families.svg")
     picture = (tmp_path / "families.svg").read_text()
     assert all(f">{text}<" in picture for text in ("dense", "2", "7.5", "a processor, 1 thread"))
+    run.rows.append(row("forward", 2e-6, 1e-6))
+    plot_ratios(run, tmp_path / "ratios.svg")
+    picture = (tmp_path / "ratios.svg").read_text()
+    assert all(f">{text}<" in picture for text in ("forward: 1 of 2 behind", "grad_weight: 0 of 1 behind"))
 
 
 def test_a_library_that_cannot_start_is_reported_with_its_reason(tmp_path: Path) -> None:

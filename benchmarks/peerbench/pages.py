@@ -29,6 +29,7 @@ PEERS = {
     "scipy-fft": "scipy fft",
 }
 NAMES = dict(zip(DIRECTIONS, ("forward", "input gradient", "weight gradient"), strict=True))
+WORST = 20  # rows of a table of the worst
 SCALING = 1.85  # on two threads over one, where there is a millisecond of work
 
 
@@ -100,12 +101,24 @@ def family_means(run: Report, threads: int) -> str:
 
 def behind(run: Report, threads: int) -> str:
     """Rows in which another library is quicker."""
-    ratios = [(row, q) for row in rows_on(run, threads) if (q := ratio(row, RIVALS)) is not None and q < 1]
     body = [
         [parse(row.line).family, f"`{parse(row.line).name}`", NAMES[row.direction], format_number(q)]
-        for row, q in sorted(ratios, key=lambda pair: (parse(pair[0].line).family, pair[1]))
+        for row, q in sorted(_behind(run, threads), key=lambda pair: (parse(pair[0].line).family, pair[1]))
     ]
     return markdown_table(["family", "row", "direction", "ratio"], body, left=3)
+
+
+def worst(run: Report, threads: int) -> str:
+    """As many of the rows in which another library is quickest as a page can bear, and what problems they are."""
+    body = [
+        [f"`{parse(row.line)}`", NAMES[row.direction], format_number(q)]
+        for row, q in sorted(_behind(run, threads), key=lambda pair: pair[1])[:WORST]
+    ]
+    return markdown_table(["problem", "direction", "ratio"], body, left=2)
+
+
+def _behind(run: Report, threads: int) -> list[tuple[Row, float]]:
+    return [(row, q) for row in rows_on(run, threads) if (q := ratio(row, RIVALS)) is not None and q < 1]
 
 
 def aims(run: Report) -> str:

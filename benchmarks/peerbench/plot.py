@@ -1,5 +1,5 @@
-"""Two pictures of a run: the rate of every peer beside the roofline, row by row, for each direction and thread count;
-and by family how many times as fast as the best of the others fastconv is."""
+"""Pictures of a run: the rate of every peer beside the roofline, row by row, for each direction and thread count; and
+how many times as fast as the best of the others fastconv is, by family and over all rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 from problems import DIRECTIONS, parse  # noqa: E402
 
-from peerbench.catalogue import OURS, PEERS  # noqa: E402
+from peerbench.catalogue import OURS, PEERS, RIVALS  # noqa: E402
 from peerbench.measure import Row  # noqa: E402
 from peerbench.report import Report, columns, means  # noqa: E402
+from peerbench.targets import ratio  # noqa: E402
 
 MARKERS = "osvd^<>PXphH8*"
 ROW_HEIGHT = 0.18  # inches
@@ -81,6 +83,32 @@ def plot_families(report: Report, file: Path) -> None:
     ax.set_xlabel("times as fast as the best of the others")
     ax.set_title(f"{report.machine.cpu}, {fewest} thread{'s' * (fewest > 1)}", fontsize=9)
     ax.legend(fontsize=8)
+    _save(figure, file)
+
+
+def plot_ratios(report: Report, file: Path) -> None:
+    """What share of the rows is how many times as fast as the best of the others, on the fewest threads measured."""
+    fewest = min(r.threads for r in report.rows)
+    figure, ax = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    for name in DIRECTIONS:
+        ratios = sorted(q for row in report.select(name, fewest) if (q := ratio(row, RIVALS)) is not None)
+        if ratios:
+            behind = sum(q < 1 for q in ratios)
+            shares = [100 * (i + 0.5) / len(ratios) for i in range(len(ratios))]
+            ax.plot(shares, ratios, label=f"{name}: {behind} of {len(ratios)} behind")
+    ax.axhline(1, color="black", linewidth=0.8)
+    ax.set_yscale("log")
+    ax.set_xlim(0, 100)
+    ax.set_xlabel("% of the rows")
+    ax.set_ylabel("times as fast as the best of the others")
+    ax.set_title(f"{report.machine.cpu}, {fewest} thread{'s' * (fewest > 1)}", fontsize=9)
+    ax.grid(alpha=0.3, linewidth=0.5)
+    ax.legend(fontsize=8)
+    _save(figure, file)
+
+
+def _save(figure: Figure, file: Path) -> None:
+    """The same bytes for the same run."""
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "fastconv"}):
         figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
