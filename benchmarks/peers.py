@@ -7,8 +7,8 @@ where the system tells (Linux does), and the median of the others counts. Run it
 
     python benchmarks/peers.py --shapes dense-3x3 --threads 1 --peers fastconv torch ncnn
 
-and find ``peers.json``, ``peers.md``, ``peers.png``, ``families.svg`` and ``ratios.svg`` in the output folder. The peers
-are those of ``benchmarks/requirements-peers.txt``; a missing one is reported and skipped.
+and find ``peers.json``, ``peers.md``, ``peers.png``, ``families.svg`` and ``ratios.svg`` in the output folder. The
+peers are those of ``benchmarks/requirements-peers.txt``; a missing one is reported and skipped.
 """
 
 from __future__ import annotations

@@ -98,6 +98,7 @@ def plot_ratios(report: Report, file: Path) -> None:
             ax.plot(shares, ratios, label=f"{name}: {behind} of {len(ratios)} behind")
     ax.axhline(1, color="black", linewidth=0.8)
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.set_xlim(0, 100)
     ax.set_xlabel("% of the rows")
     ax.set_ylabel("times as fast as the best of the others")
