@@ -117,7 +117,7 @@ template <class T>
 bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape) {
   if (c.algorithm != Algorithm::automatic && c.algorithm != Algorithm::winograd) return false;
   const WeightRows<T>& w = c.rows;
-  if (shape.taps == 0 || w.channels == 0) return false;
+  if (!has_winograd<T>(shape) || w.channels == 0) return false;
   if (c.algorithm == Algorithm::winograd) return true;
   const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
   if (!large_enough_for_winograd<T>(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return false;
