@@ -132,7 +132,7 @@ FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R], int64_t
   output_transform<T>(s, w);
 }
 template <class T, int R>
-FASTCONV_SHARED void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R], [[maybe_unused]] int64_t r) {
+FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R], [[maybe_unused]] int64_t r) {
 #pragma GCC unroll 4
   for (int t = 0; t < R; ++t) w[t] = strip_sum<T>(s, t);
   (R < 5 || r == R ? w[R - 1] : w[R - 2]) += s[7];
