@@ -30,13 +30,22 @@ constexpr WinogradKernelsOf<T> make_kernels() {
   // The oldest rung has squares of three taps in float32; others are not worth their code.
   if constexpr (kSmallCode && sizeof(T) == 8) return {};
   else if constexpr (kSmallCode)
-    return {.tiles = most_tiles(kVectors<T>),
-            .vectors = kVectors<T>,
-            .pixels = pixels<T>,
-            .products = products<T>,
-            .tile_sums = tile_sums<T>,
-            .scatter_pixels = scatter_pixels<T>,
-            .three = of_taps<T, 3, 6>()};
+    return {most_tiles(kVectors<T>),
+            kVectors<T>,
+            pixels<T>,
+            products<T>,
+            tile_sums<T>,
+            scatter_pixels<T>,
+            nullptr,
+            nullptr,
+            nullptr,
+            nullptr,
+            nullptr,
+            {},
+            of_taps<T, 3, 6>(),
+            {},
+            {},
+            {}};
   else
     return {most_tiles(kVectors<T>), kVectors<T>,        pixels<T>,          products<T>,        tile_sums<T>,
             scatter_pixels<T>,       part_weights<T>,    strip_weights<T>,   strip_patches<T>,   strip_outputs<T>,
