@@ -27,6 +27,9 @@ from oracle import (
 
 import fastconv as fc
 
+# Whether the oldest rung runs, which knows Winograd's F(4x4, 3x3) in float32 and no other of its tiles.
+OLDEST = fc.explain((1, 1, 5), (1, 1, 1))["isa"] == "v2"
+
 CONV: dict[int, Callable[..., Any]] = {1: fc.conv1d, 2: fc.conv2d, 3: fc.conv3d}
 GRAD_INPUT: dict[int, Callable[..., Any]] = {1: fc.conv1d_grad_input, 2: fc.conv2d_grad_input, 3: fc.conv3d_grad_input}
 GRAD_WEIGHT: dict[int, Callable[..., Any]] = {

@@ -103,3 +103,11 @@ def test_cost_grows_with_work() -> None:
 def test_large_images_are_read_alone(dtype: Any) -> None:
     """Several at a time would have to be copied."""
     assert fc.explain((2, 96, 2000), (1, 96, 1), dtype=dtype)["block_pixels"] <= 2000
+
+
+def test_pieces_that_no_tap_meets(dtype: Any) -> None:
+    """Columns of dx that are only filled: a plan looks at no tap of theirs."""
+    plan = fc.explain((2, 24, 11, 33), (40, 24, 8, 8), stride=4, direction="grad_input", dtype=dtype)
+    assert plan["cost"] > 0
+    plan = fc.explain((2, 392, 11, 33), (40, 392, 8, 8), stride=4, direction="grad_input", dtype=dtype)
+    assert plan["algorithm"] == "direct"

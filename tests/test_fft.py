@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from arrays import LAYOUTS, Array, assert_same_bits, written
-from cases import EMPTY, MODE_CASES, UGLY, Case, sample, sample_transposed, transposed
+from cases import EMPTY, MODE_CASES, OLDEST, UGLY, Case, sample, sample_transposed, transposed
 
 import fastconv as fc
 
@@ -204,6 +204,8 @@ def test_activations(activation: str, dtype: Any) -> None:
 )
 def test_choice(x: Any, w: Any, options: dict[str, Any], chosen: str, direction: str, dtype: Any) -> None:
     plan = fc.explain(x, w, **options, direction=direction, dtype=dtype)
+    if OLDEST and chosen == "winograd":  # has no squares of five taps
+        chosen = "direct"
     assert plan["algorithm"] in chosen.split(" or ")
     one = fc.explain((1, *x[1:]), w, **options, direction=direction, dtype=dtype)
     assert (one["algorithm"], one["kernel"]) == (plan["algorithm"], plan["kernel"])

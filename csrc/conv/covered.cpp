@@ -11,9 +11,7 @@ constexpr int64_t kLeastPixels = 64;   // of a pointwise layer: fewer are better
 constexpr int64_t kMostChannels = 64;  // of a group: more fill tiles by themselves, at each tap
 constexpr int64_t kLeastWidth = 16;    // of lines whose elements are written one by one
 
-bool is_covered(const ConvAxis& a) {
-  return a.in == a.k && a.k > 1 && a.dilation == 1 && a.out == 1 && a.pad_before + a.pad_after == 0;
-}
+bool may_join(const ConvAxis& a) { return a.k > 1 && is_covered(a); }
 
 // All elements of an array into a dense one or, if `back`, the other way: transposes of channels and width.
 template <class T>
@@ -41,13 +39,13 @@ void copy_elements(const int64_t* shape, const T* from, const int64_t* from_step
 
 Covered::Covered(const ConvProblem& whole, Direction direction, Algorithm algorithm) : Covered(whole) {
   const bool backward = direction == Direction::backward_input;
-  if (algorithm != Algorithm::automatic || std::none_of(p.axis, p.axis + 3, is_covered) ||
+  if (algorithm != Algorithm::automatic || std::none_of(p.axis, p.axis + 3, may_join) ||
       whole.out_pixels() < (backward ? 2 : kLeastPixels) || p.ic / p.groups > kMostChannels)
     return;
   bool apart = false;
   for (int i = 0; i < 3; ++i) {
     ConvAxis& a = p.axis[i];
-    joins[i] = is_covered(a) && !(apart && p.ic > 1) && (i < 2 || (backward && a.k >= kLeastWidth && p.oc > 1));
+    joins[i] = may_join(a) && !(apart && p.ic > 1) && (i < 2 || (backward && a.k >= kLeastWidth && p.oc > 1));
     any |= joins[i];
     apart |= !joins[i] && a.in > 1;
     if (!joins[i]) continue;

@@ -7,6 +7,10 @@
 
 namespace fastconv {
 
+inline bool is_covered(const ConvAxis& a) {
+  return a.in == a.k && a.out == 1 && a.dilation == 1 && a.pad_before + a.pad_after == 0;
+}
+
 struct Covered {
   ConvProblem p;  // with such axes among its channels
   bool joins[3] = {}, any = false;

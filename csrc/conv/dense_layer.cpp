@@ -7,6 +7,7 @@
 #include "base/range.hpp"
 #include "base/workspace.hpp"
 #include "conv/correlation.hpp"
+#include "conv/covered.hpp"
 #include "conv/term_rows.hpp"
 #include "kernels/conv.hpp"
 #include "kernels/depthwise.hpp"
@@ -113,11 +114,7 @@ class DenseLayer {
   const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();
 };
 
-bool is_dense_layer(const ConvProblem& p) {
-  return p.groups == 1 && std::all_of(p.axis, p.axis + 3, [](const ConvAxis& a) {
-           return a.in == a.k && a.out == 1 && a.dilation == 1 && a.pad_before + a.pad_after == 0;
-         });
-}
+bool is_dense_layer(const ConvProblem& p) { return p.groups == 1 && std::all_of(p.axis, p.axis + 3, is_covered); }
 
 // The problem of run_dense_gradient, of n rows to m.
 ConvProblem gradient_problem(int64_t n, int64_t m, const int64_t* values) {

@@ -43,6 +43,14 @@ ConvPlan DirectPiece<T>::describe() {
 }
 
 template <class T>
+double DirectPiece<T>::cost() {
+  double all = 0;
+  do all += in_batch_lanes() ? batch_.cost : plan_.cost;
+  while (next());
+  return all;
+}
+
+template <class T>
 void DirectPiece<T>::cut_taps() {
   const int64_t at[3] = {tap_box_ / (count_[1] * count_[2]), tap_box_ / count_[2] % count_[1], tap_box_ % count_[2]};
   for (int i = 0; i < 3; ++i) {
@@ -172,19 +180,18 @@ void DirectPiece<T>::make_ready(ReadyWeights<T>& to) const {
 }
 
 template <class T>
-ConvPlan DirectPiece<T>::describe_part() {
+ConvPlan DirectPiece<T>::describe_part() const {
   const bool batch = in_batch_lanes();
   const int lanes = conv_kernels<T>().lanes;
   const bool packs = !batch && weights_ == Weights::packed;
   int64_t workspace = batch ? batch_.workspace_bytes : plan_.workspace_bytes,
           packed = packs ? packed_elements(sum_, plan_) : 0;
   if (!batch) {  // a y whose channels are neighbours may take more
-    const View<T> y = sum_.y;
-    sum_.y.stride[1] = 1, sum_.y.stride[4] = sum_.rows;
-    const GatherPlan turned = plan_gather(sum_);
-    workspace = std::max(workspace, turned.workspace_bytes);
-    if (packs) packed = std::max(packed, packed_elements(sum_, turned));
-    sum_.y = y;
+    GatherSum<T> turned = sum_;
+    turned.y.stride[1] = 1, turned.y.stride[4] = sum_.rows;
+    const GatherPlan plan = plan_gather(turned);
+    workspace = std::max(workspace, plan.workspace_bytes);
+    if (packs) packed = std::max(packed, packed_elements(turned, plan));
   }
   ConvPlan plan;
   plan.algorithm = Algorithm::direct;

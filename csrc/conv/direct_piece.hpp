@@ -12,7 +12,8 @@ class DirectPiece {
   DirectPiece(const Operands<T>& c, const PieceBox& box);
 
   void run();
-  ConvPlan describe();  // not to be run after it
+  ConvPlan describe();  // not to be run after it,
+  double cost();        // nor after this
   // Whether it would, between the outputs of a piece that is spread.
   bool writes_zeros() const { return !in_batch_lanes() && !plan_.columns; }
   // The weights packed, whatever the plan would do with them.
@@ -26,7 +27,7 @@ class DirectPiece {
   void start_channels(int64_t first);
   bool next();
   void run_part();
-  ConvPlan describe_part();
+  ConvPlan describe_part() const;
 
   void cut_taps();
   bool prefers_columns();

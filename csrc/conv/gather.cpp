@@ -270,9 +270,10 @@ int64_t block_size(const GatherSum<T>& s, const GatherPlan& plan, int64_t images
 // lost at its end.
 template <class T>
 bool stands_alone(const GatherSum<T>& s) {
-  bool alone = s.taps() == 1 && s.channels >= s.rows && s.plane() >= kLargePlane;
-  for (const AxisMap& a : s.axis) alone &= !a.tabulated() && a.stride == 1 && a.offset[0] == 0 && a.outputs == a.in;
-  return alone;
+  if (s.taps() != 1 || s.channels < s.rows || s.plane() < kLargePlane) return false;
+  return std::all_of(s.axis, s.axis + 3, [](const AxisMap& a) {
+    return !a.tabulated() && a.stride == 1 && a.offset[0] == 0 && a.outputs == a.in;
+  });
 }
 
 // A block grows along w, then h, d and the images, while `channels` of it stay within the pixels wanted and the budget.

@@ -288,9 +288,8 @@ class Pieces {
   double cost_of(const PartsOfBox& parts) const {
     double cost = 0;
     parts.for_each([&](const PieceBox& part) {
-      const bool winograd = WinogradPiece<T>::suits(c_, part);
-      cost += (winograd ? WinogradPiece<T>(c_, part).describe() : DirectPiece<T>(c_, part).describe()).cost +
-              part.taps() * weights_of_a_tap() + kPart;
+      const double winograd = WinogradPiece<T>::cost(c_, part);
+      cost += (winograd >= 0 ? winograd : DirectPiece<T>(c_, part).cost()) + part.taps() * weights_of_a_tap() + kPart;
     });
     return cost;
   }

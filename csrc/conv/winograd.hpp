@@ -73,6 +73,15 @@ struct WinogradShape {
   int64_t extent(int axis) const { return out(axis) * step[axis]; }  // of a tile of each residue
 };
 
+// Whether the rung in use has kernels for a shape.
+template <class T>
+bool has_winograd(const WinogradShape& shape) {
+  const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
+  const bool parts = shape.strip || shape.split > 1;
+  return shape.taps > 0 &&
+         (parts ? kernels.part_weights != nullptr : kernels.of(shape.taps, shape.side).weights != nullptr);
+}
+
 // Whether there are large tiles for a shape that has small ones, in the rung in use too.
 template <class T>
 bool fits_large_tiles(const WinogradShape& shape) {

@@ -109,20 +109,20 @@ int64_t rows_at_once(const Operands<T>& c, const WinogradShape& shape, int threa
 }  // namespace
 
 template <class T>
-bool WinogradPiece<T>::suits(const Operands<T>& c, const PieceBox& box) {
-  return pays(c, box, shape_of(c, box));
+double WinogradPiece<T>::cost(const Operands<T>& c, const PieceBox& box) {
+  return cost(c, box, shape_of(c, box));
 }
 
 template <class T>
-bool WinogradPiece<T>::pays(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape) {
-  if (c.algorithm != Algorithm::automatic && c.algorithm != Algorithm::winograd) return false;
+double WinogradPiece<T>::cost(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape) {
+  const bool asked = c.algorithm == Algorithm::winograd;
   const WeightRows<T>& w = c.rows;
-  if (shape.taps == 0 || w.channels == 0) return false;
-  if (c.algorithm == Algorithm::winograd) return true;
+  if (!(asked || c.algorithm == Algorithm::automatic) || !has_winograd<T>(shape) || w.channels == 0) return -1;
   const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
-  if (!large_enough_for_winograd<T>(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return false;
-  const double weights = (c.transformed(shape.large()) ? kReadShare : 1) * weight_cost(c, shape);
-  return image_cost(c, box, shape) + weights < direct_cost(c, shape, outputs);
+  if (!asked && !large_enough_for_winograd<T>(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return -1;
+  const double weights = (c.transformed(shape.large()) ? kReadShare : 1) * weight_cost(c, shape),
+               cost = image_cost(c, box, shape) + weights;
+  return asked || cost < direct_cost(c, shape, outputs) ? cost : -1;
 }
 
 // Every element of y is to be read by some output: where these are fewer than taps are apart, or than could be, some
@@ -135,7 +135,7 @@ bool WinogradPiece<T>::spreads(const Operands<T>& c, const PieceBox& box) {
         map.outputs < shape.step[i] || map.outputs + map.offset.back() < map.in || map.offset.front() > 0)
       return false;
   return !shape.strip && shape.split == 1 && winograd_kernels<T>().of(shape.taps, shape.side).spread &&
-         !c.first_bias() && pays(c, box, shape);
+         !c.first_bias() && cost(c, box, shape) >= 0;
 }
 
 template <class T>
@@ -150,27 +150,24 @@ template <class T>
 bool WinogradPiece<T>::find_phases(const Operands<T>& c, const BackwardPieces (&axis)[3], Piece (&both)[2]) {
   if (!join_phases(axis, both)) return false;
   const PieceBox box{axis[0].set[0], both[0], both[1]};
-  return pays(c, box, phase_shape(box));
+  return cost(c, box, phase_shape(box)) >= 0;
 }
 
 template <class T>
 double WinogradPiece<T>::strided_cost(const Operands<T>& c, const BackwardPieces (&axis)[3]) {
-  const auto cost = [&c](const PieceBox& box, const WinogradShape& shape) {
-    return (image_cost(c, box, shape) + weight_cost(c, shape)) * kMeasured;
-  };
   Piece both[2];
-  if (find_phases(c, axis, both)) {
+  if (join_phases(axis, both)) {
     const PieceBox box{axis[0].set[0], both[0], both[1]};
-    return cost(box, phase_shape(box));
+    if (const double cost = WinogradPiece<T>::cost(c, box, phase_shape(box)); cost >= 0) return cost * kMeasured;
   }
   double all = 0;
   for (const Piece& d : axis[0].set)
     for (const Piece& h : axis[1].set)
       for (const Piece& w : axis[2].set) {
         const PieceBox box{d, h, w};
-        const WinogradShape shape = shape_of(c, box);
-        if (!pays(c, box, shape)) return -1;
-        all += cost(box, shape);
+        const double cost = WinogradPiece<T>::cost(c, box);
+        if (cost < 0) return -1;
+        all += cost * kMeasured;
       }
   return all;
 }

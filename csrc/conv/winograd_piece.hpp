@@ -14,7 +14,9 @@ class WinogradPiece {
  public:
   // Whether the algorithm applies and pays. It looks at one image and at no thread, so that a sample alone and in a
   // batch are computed alike.
-  static bool suits(const Operands<T>& c, const PieceBox& box);
+  static bool suits(const Operands<T>& c, const PieceBox& box) { return cost(c, box) >= 0; }
+  // Of an image and the weights, or -1 if it does not suit.
+  static double cost(const Operands<T>& c, const PieceBox& box);
 
   // Whether the algorithm transposed suits an input gradient, so that it adds what padding adds to h and w, which are
   // those of the forward pass in `box`.
@@ -49,7 +51,7 @@ class WinogradPiece {
     const bool none = c_.transformed(sum_.shape.large()) || plan_.transforms_weights;
     return none ? 0 : Arena::rounded_bytes<T>(plan_.copies * weight_elements());
   }
-  static bool pays(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape);
+  static double cost(const Operands<T>& c, const PieceBox& box, const WinogradShape& shape);
   void start();
   void plan();
   bool next();  // the rows after these, if there are any

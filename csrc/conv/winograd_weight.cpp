@@ -308,7 +308,8 @@ template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
   const WinogradShape shape = shape_of(p);
-  if (shape.taps == 0 || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums)) return false;
+  if (!has_winograd<T>(shape) || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums))
+    return false;
   if (algorithm == Algorithm::winograd) return true;
   if (!large_enough_for_winograd<T>(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
     return false;

@@ -587,7 +587,7 @@ constexpr auto dot_entry() -> void (*)(const DotTile<T>&) {
   { outer_entry<T, mr, 1>(), outer_entry<T, mr, 2>(), outer_entry<T, mr, 3>() }
 template <class T>
 constexpr auto pixel_entry() -> void (*)(const TileRun<T>&) {
-  if constexpr (sizeof(T) == 4) return tile_and_pixel<T, kRows, kMostSums / kRows>;
+  if constexpr (sizeof(T) == 4 && !kSmallCode) return tile_and_pixel<T, kRows, kMostSums / kRows>;
   else return nullptr;
 }
 template <class T>

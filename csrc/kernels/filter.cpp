@@ -131,9 +131,13 @@ void over_columns(const FilterRows<T>& g) {
 
 template <class Step, class T>
 void step(const FilterRows<T>& g) {
-  constexpr int kPart = kSmallCode ? 2 : 1;
-  if (g.outputs == 1) over_columns<Step, T, 1, 4 / kPart>(g);
-  else over_columns<Step, T, kFilterRows, 2 / kPart>(g);
+  if constexpr (kSmallCode) {  // one output after the other
+    FilterRows<T> one = g;
+    for (int64_t o = 0; o < g.outputs; ++o, ++one.rows, one.y += g.y_step) over_columns<Step, T, 1, 2>(one);
+  } else {
+    if (g.outputs == 1) over_columns<Step, T, 1, 4>(g);
+    else over_columns<Step, T, kFilterRows, 2>(g);
+  }
 }
 
 template <class T>

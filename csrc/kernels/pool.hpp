@@ -129,7 +129,7 @@ using PoolStripFunction = void (*)(const PoolStrip<T>&);
 
 template <class T>
 struct PoolTileFunctions {
-  // Windows of 2 and of 4 columns.
+  // Windows of 2 and of 4 columns; null on rungs that do without.
   void (*max[2])(const PoolTiles<T>&);
   void (*sum[2])(const PoolTiles<T>&);
   void (*spread[2])(const PoolTilesGrad<T>&);

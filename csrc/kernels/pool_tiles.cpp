@@ -175,13 +175,23 @@ bool halve_grad(const PoolHalvesGrad<T>& call) {
   return true;
 }
 
+// The oldest rung has those of two columns in float32 alone.
+template <class T>
+constexpr PoolTileFunctions<T> make_functions() {
+  if constexpr (kSmallCode && sizeof(T) == 8) return {};
+  else if constexpr (kSmallCode)
+    return {{join_tiles<Max, T, 2>}, {join_tiles<Sum, T, 2>}, {spread_tiles<T, 2>}, {halve_grad<T, false>}};
+  else
+    return {{join_tiles<Max, T, 2>, join_tiles<Max, T, 4>},
+            {join_tiles<Sum, T, 2>, join_tiles<Sum, T, 4>},
+            {spread_tiles<T, 2>, spread_tiles<T, 4>},
+            {halve_grad<T, false>, halve_grad<T, true>}};
+}
+
 }  // namespace
 
 template <class T>
-const PoolTileFunctions<T> PoolTileTable<T>::functions = {{join_tiles<Max, T, 2>, join_tiles<Max, T, 4>},
-                                                          {join_tiles<Sum, T, 2>, join_tiles<Sum, T, 4>},
-                                                          {spread_tiles<T, 2>, spread_tiles<T, 4>},
-                                                          {halve_grad<T, false>, halve_grad<T, true>}};
+const PoolTileFunctions<T> PoolTileTable<T>::functions = make_functions<T>();
 template struct PoolTileTable<float>;
 template struct PoolTileTable<double>;
 

@@ -21,20 +21,13 @@
 
 #define FASTCONV_INLINE inline __attribute__((always_inline))
 #define FASTCONV_LAMBDA __attribute__((always_inline))
-// Few small registers, as only the oldest processors have: fewer tiles and bands, a fifth slower at most. What is
-// SHARED is a function of its own there, since what it works on is in memory anyway.
-#if FASTCONV_VEC_BYTES == 16 && FASTCONV_VEC_REGISTERS == 16
-#define FASTCONV_SMALL_CODE true
-#define FASTCONV_SHARED __attribute__((noinline))
-#else
-#define FASTCONV_SMALL_CODE false
-#define FASTCONV_SHARED FASTCONV_INLINE
-#endif
 
 namespace fastconv {
 namespace FASTCONV_ISA_NS {
 
-constexpr bool kSmallCode = FASTCONV_SMALL_CODE;
+// Few small registers, as only the oldest processors have: fewer tiles and bands, a fifth slower at most; of Winograd's
+// and of pools' tiles the most common ones alone.
+constexpr bool kSmallCode = FASTCONV_VEC_BYTES == 16 && FASTCONV_VEC_REGISTERS == 16;
 
 template <class T>
 struct VecTypes;

@@ -19,23 +19,38 @@ constexpr WinogradTapKernels<T> of_taps() {
   constexpr bool large = P == kWinogradLargeIn;
   constexpr int N = large ? kLargeMostOut : P + 1 - R, kTaps = large && R > 3 ? 5 : R,
                 kOut = kSharesOutputs<T> ? N : P + 1 - R;
-  if constexpr (R == 3 && large && !kLargeTiles) return {};
-  else if constexpr (R == 2 && sizeof(T) == 8)
+  if constexpr (R == 2 && sizeof(T) == 8)
     return {patches<T, P, P>, weights<T, R, P>, output<T, N, P>, nullptr, nullptr, nullptr};
   else
-    return {patches<T, P, P>,
-            weights<T, kTaps, P>,
-            output<T, kOut, P>,
-            patches<T, N, P>,
-            large && !kLargeTiles ? nullptr : spread<T, P>,
-            weight_sums<T, kTaps, P>};
+    return {patches<T, P, P>, weights<T, kTaps, P>, output<T, kOut, P>,
+            patches<T, N, P>, spread<T, P>,         weight_sums<T, kTaps, P>};
 }
 template <class T>
 constexpr WinogradKernelsOf<T> make_kernels() {
-  return {most_tiles(kVectors<T>), kVectors<T>,        pixels<T>,          products<T>,        tile_sums<T>,
-          scatter_pixels<T>,       part_weights<T>,    strip_weights<T>,   strip_patches<T>,   strip_outputs<T>,
-          strip_sums<T>,           of_taps<T, 2, 6>(), of_taps<T, 3, 6>(), of_taps<T, 4, 8>(), of_taps<T, 5, 8>(),
-          of_taps<T, 3, 8>()};
+  // The oldest rung has squares of three taps in float32; others are not worth their code.
+  if constexpr (kSmallCode && sizeof(T) == 8) return {};
+  else if constexpr (kSmallCode)
+    return {most_tiles(kVectors<T>),
+            kVectors<T>,
+            pixels<T>,
+            products<T>,
+            tile_sums<T>,
+            scatter_pixels<T>,
+            nullptr,
+            nullptr,
+            nullptr,
+            nullptr,
+            nullptr,
+            {},
+            of_taps<T, 3, 6>(),
+            {},
+            {},
+            {}};
+  else
+    return {most_tiles(kVectors<T>), kVectors<T>,        pixels<T>,          products<T>,        tile_sums<T>,
+            scatter_pixels<T>,       part_weights<T>,    strip_weights<T>,   strip_patches<T>,   strip_outputs<T>,
+            strip_sums<T>,           of_taps<T, 2, 6>(), of_taps<T, 3, 6>(), of_taps<T, 4, 8>(), of_taps<T, 5, 8>(),
+            of_taps<T, 3, 8>()};
 }
 
 }  // namespace

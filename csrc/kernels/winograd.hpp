@@ -184,6 +184,7 @@ struct WinogradTapKernels {
   void (*weight_sums)(const WinogradSums<T>&);
 };
 
+// A rung may do without kernels, which are null then: all of strips and parts together, or those of some taps.
 template <class T>
 struct WinogradKernelsOf {
   int tiles, vectors;  // of the largest register tile
@@ -198,7 +199,7 @@ struct WinogradKernelsOf {
   void (*strip_output)(const WinogradOutput<T>&);
   void (*strip_sums)(const WinogradSums<T>&);
   WinogradTapKernels<T> two, three, four, five;  // of two taps no gradients of doubles
-  WinogradTapKernels<T> large;                   // of three taps; null on rungs that do without
+  WinogradTapKernels<T> large;                   // of three taps
 
   const WinogradTapKernels<T>& of(int taps, int points) const {
     return taps == 5 ? five : taps == 4 ? four : taps == 2 ? two : points == kWinogradLargeIn ? large : three;

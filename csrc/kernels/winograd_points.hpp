@@ -16,13 +16,6 @@ FASTCONV_INLINE int64_t number_of(const WinogradTiles& t, int64_t r, int64_t s) 
   return phase + t.begin[low][right] + (low ? 0 : r) * (right ? 1 : t.whole_across) + (right ? 0 : s);
 }
 
-// Large tiles are not worth their code on the oldest rung.
-#if defined(__FMA__) || FASTCONV_VEC_REGISTERS == 32
-constexpr bool kLargeTiles = true;
-#else
-constexpr bool kLargeTiles = false;
-#endif
-
 // Whether halves of a transform are unrolled, which takes twice the code: where most values of a tile fit the
 // registers.
 template <class T, int P>
@@ -30,7 +23,7 @@ constexpr bool kUnrolled = P == 6 && sizeof(T) == 4 && FASTCONV_VEC_REGISTERS ==
 
 // Whether large squares share the kernel of their outputs, whatever their taps: it is slower, but one for all.
 template <class T>
-constexpr bool kSharesOutputs = kSmallCode || sizeof(T) == 8;
+constexpr bool kSharesOutputs = sizeof(T) == 8;
 
 // f(0) ... f(n - 1), N if unrolled
 template <int N, bool kUnroll, class F>
@@ -139,7 +132,7 @@ FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[6], Vec<T> (&w)[R], int64_t
   output_transform<T>(s, w);
 }
 template <class T, int R>
-FASTCONV_SHARED void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R], [[maybe_unused]] int64_t r) {
+FASTCONV_INLINE void sum_transform(const Vec<T> (&s)[8], Vec<T> (&w)[R], [[maybe_unused]] int64_t r) {
 #pragma GCC unroll 4
   for (int t = 0; t < R; ++t) w[t] = strip_sum<T>(s, t);
   (R < 5 || r == R ? w[R - 1] : w[R - 2]) += s[7];

@@ -9,7 +9,7 @@ namespace FASTCONV_ISA_NS {
 
 // out = B^T in
 template <class T>
-FASTCONV_SHARED void strip_input(const Vec<T> (&d)[8], Vec<T> (&v)[8]) {
+FASTCONV_INLINE void strip_input(const Vec<T> (&d)[8], Vec<T> (&v)[8]) {
   const Vec<T> one = d[6] - T(4.25) * d[4] + d[2], one_odd = d[5] - T(4.25) * d[3] + d[1];
   const Vec<T> two = d[6] - T(1.25) * d[4] + T(0.25) * d[2], two_odd = T(2) * d[5] - T(2.5) * d[3] + T(0.5) * d[1];
   const Vec<T> half = d[6] - T(5) * d[4] + T(4) * d[2], half_odd = T(0.5) * d[5] - T(2.5) * d[3] + T(2) * d[1];
@@ -22,7 +22,7 @@ FASTCONV_SHARED void strip_input(const Vec<T> (&d)[8], Vec<T> (&v)[8]) {
 
 // out = A^T in, for n outputs
 template <class T, int N>
-FASTCONV_SHARED void strip_output(const Vec<T> (&m)[8], Vec<T> (&y)[N], int n) {
+FASTCONV_INLINE void strip_output(const Vec<T> (&m)[8], Vec<T> (&y)[N], int n) {
   const Vec<T> sum[3] = {m[1] + m[2], m[3] + m[4], m[5] + m[6]};
   const Vec<T> difference[3] = {m[1] - m[2], m[3] - m[4], m[5] - m[6]};
   y[0] = m[0] + sum[0] + sum[1] + sum[2];
@@ -43,7 +43,7 @@ constexpr T strip_weight(int point, int t) {
 
 // out = G in but for the point at infinity, whose value is the last tap
 template <class T, int R>
-FASTCONV_SHARED void strip_weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[8]) {
+FASTCONV_INLINE void strip_weight_transform(const Vec<T> (&g)[R], Vec<T> (&u)[8]) {
 #pragma GCC unroll 4
   for (int i = 0; i < 3; ++i) {
     Vec<T> even = g[0] * strip_weight<T>(i, 0), odd = g[1] * strip_weight<T>(i, 1);
@@ -107,7 +107,7 @@ void strip_weights(const WinogradStripWeights<T>& a) {
 
 // out = A in, for n outputs, zeros behind
 template <class T, int N>
-FASTCONV_SHARED void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], int64_t n) {
+FASTCONV_INLINE void strip_output_back(const Vec<T> (&y)[N], Vec<T> (&v)[8], int64_t n) {
 #pragma GCC unroll 4
   for (int i = 0; i < 3; ++i) {
     const auto power = [&](int k) FASTCONV_LAMBDA { return i == 0 ? T(1) : i == 1 ? T(1 << k) : T(1) / T(1 << k); };

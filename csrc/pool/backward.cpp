@@ -60,6 +60,7 @@ bool max_pool_halves_backward(const PoolProblem& p, const View<const T>& dy, con
   if (!is_tiled_whole(p) || h.k != 2 || w.k != 2 || !is_dense_plane(dy) || !is_dense_plane(dx)) return false;
   if (index.data ? !is_dense_plane(index) || h.in * w.in > INT32_MAX : x.stride[4] != 1) return false;
   const auto kernel = pool_functions<T>().tiles->halve_grad[index.data != nullptr];
+  if (!kernel) return false;
   const bool joined = is_dense_image(dy) && is_dense_image(dx) && (!index.data || is_dense_image(index));
   for_each_run(p, 2 * bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
     const int64_t* given = index.data ? at.of(index) : nullptr;

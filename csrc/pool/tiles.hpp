@@ -49,6 +49,7 @@ bool pool_tiles(const PoolProblem& p, const View<const T>& x, const View<T>& y, 
   const PoolAxis &h = p.axis[1], &w = p.axis[2];
   const PoolTileFunctions<T>& f = *pool_functions<T>().tiles;
   const auto kernel = (max ? f.max : f.sum)[w.k == 4];
+  if (!kernel) return false;
   const bool joined = h.in == h.k * h.out && is_dense_image(x, x.stride[3]) && is_dense_image(y);
   for_each_run(p, bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
     kernel({at.of(x), x.stride[3], h.k * x.stride[3], at.of(y), planes * h.out, w.out, h.k, factor, divided});
@@ -61,6 +62,7 @@ bool avg_pool_tiles_backward(const PoolProblem& p, const View<const T>& dy, cons
   if (!is_tiled_whole(p) || !is_dense_plane(dy) || !is_dense_plane(dx)) return false;
   const PoolAxis &h = p.axis[1], &w = p.axis[2];
   const auto kernel = pool_functions<T>().tiles->spread[w.k == 4];
+  if (!kernel) return false;
   const bool joined = is_dense_image(dy) && is_dense_image(dx);
   for_each_run(p, bytes_moved<T>(p), joined, [&](const PlaneCursor& at, int64_t planes) {
     kernel({at.of(dy), at.of(dx), planes * h.out, w.out, h.k, row_weight, weight});
