@@ -8,6 +8,7 @@
 namespace fastconv {
 namespace {
 
+constexpr int64_t kNarrow = 48;       // columns, at most, of planes that are put side by side because of their width
 constexpr int64_t kFoundAgain = 784;  // pixels of planes whose maxima are sought a second time: in more, row by row
 
 const PoolPixelFunctions& functions() { return *kernels().pool->f32.pixels; }
@@ -75,7 +76,8 @@ bool overlaps(const PoolProblem& p) {
   return std::any_of(p.axis, p.axis + 3, shared);
 }
 
-// Planes of so many vectors of elements, or with rows of so many elements, are quicker side by side, by measurement.
+// Planes of so many vectors of elements, or with rows of so many, before or behind the pool, are quicker side by side,
+// by measurement.
 struct Limits {
   int64_t vectors, width;
 };
@@ -109,7 +111,8 @@ bool takes_pixels(const PoolProblem& p, Limits most, const AnyView* views, int c
   if (in >= INT32_MAX || visits > 32 * in || 4 * (listed[0] * listed[1] + listed[2]) > planes * in) return false;
   const int64_t lanes = functions().lanes;
   const bool small = p.channels >= lanes && in <= static_cast<double>(most.vectors * lanes);
-  const bool narrow = p.channels >= 2 * lanes && p.axis[2].in <= most.width;
+  const PoolAxis& w = p.axis[2];
+  const bool narrow = p.channels >= 2 * lanes && w.in <= kNarrow && std::min(w.in, w.out) <= most.width;
   return small || narrow || copied < 2.5 * copied_else;
 }
 
@@ -191,7 +194,7 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
 
 bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, AnyView dy, AnyView dx) {
   AnyView views[] = {dy, dx};
-  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(p, {24, overlaps(p) ? 48 : few_columns()}), views, 2))
+  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(p, {24, overlaps(p) ? kNarrow : few_columns()}), views, 2))
     return false;
   in_pixels(p, views, 2, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, outputs_of, v[0], v[1]);
