@@ -80,6 +80,37 @@ def test_long_windows(k: int, dtype: Any) -> None:
     np.testing.assert_array_equal(fc.max_pool2d(tall, (k, 1), 1, (pad, 0))[..., 0], want)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 7, 16, 17])
+@pytest.mark.parametrize("k", [1, 2, 3, 8, 20])
+def test_gradient_of_averages_at_any_stride(k: int, stride: int, dtype: Any) -> None:
+    for width, pad in ((k, 0), (37, k // 2), (70, 0)):
+        x = values((1, 2, 3, width), dtype)
+        axes = [oracle.regular_axis(3, 1, 1, 0, 0), oracle.regular_axis(width, k, stride, pad, pad)]
+        g = values(oracle.sum_pool(x, axes).shape, dtype)
+        dx = fc.avg_pool2d_backward(g, x, (1, k), (1, stride), (0, pad), divisor_override=2)
+        np.testing.assert_array_equal(dx, oracle.sum_pool_backward(g / 2, axes, x.shape))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", [1, 3, 6, 7, 20])
+def test_many_narrow_planes(width: int, dtype: Any) -> None:
+    """As many as are pooled side by side, and each of them alone: the same bits."""
+    x = np.random.default_rng(3).standard_normal((1, 37, 60, width)).astype(dtype)
+    for k, s in (((3, 1), 1), ((2, min(2, width)), 3), ((3, 1), 2)):
+        axes = [oracle.regular_axis(n, k[i], s, k[i] // 2, k[i] // 2) for i, n in enumerate((60, width))]
+        y = fc.max_pool2d(x, k, s, (k[0] // 2, k[1] // 2))
+        np.testing.assert_array_equal(y, oracle.max_pool(x, axes)[0])
+        for pool, back in ((fc.avg_pool2d, fc.avg_pool2d_backward), (fc.max_pool2d, fc.max_pool2d_backward)):
+            y = pool(x, k, s, (k[0] // 2, k[1] // 2))
+            g = np.random.default_rng(4).standard_normal(y.shape).astype(dtype)
+            dx = back(g, x, k, s, (k[0] // 2, k[1] // 2))
+            for i in (0, 36):
+                alone = x[:, i : i + 1], g[:, i : i + 1]
+                np.testing.assert_array_equal(pool(alone[0], k, s, (k[0] // 2, k[1] // 2)), y[:, i : i + 1])
+                np.testing.assert_array_equal(back(*alone[::-1], k, s, (k[0] // 2, k[1] // 2)), dx[:, i : i + 1])
+
+
 def test_nothing_is_read_beyond_the_row() -> None:
     """NaNs between the rows of a view must not win."""
     wide = np.full((1, 2, 9, 60), np.nan, np.float32)

@@ -109,16 +109,18 @@ constexpr int64_t kPoolRun = 4096;   // elements that are summed before the sum 
 constexpr int64_t kPoolLines = kPoolSpan + (3 + kPoolPicked) * kPoolSlack;
 constexpr int64_t kPoolScratch = 2 * kPoolLines + kPoolPicked * 16 + 2 * kPoolSpan;
 
-// Strides that vectors zip.
-FASTCONV_WINDOW bool is_zipped(const PoolAxis& w) { return w.windows == PoolWindows::regular && w.stride <= 2; }
+// Whose gradient's columns are made in vectors, phase by phase.
+FASTCONV_WINDOW bool is_phased(const PoolAxis& w) {
+  return w.windows == PoolWindows::regular && w.stride <= kPoolPicked;
+}
 // Outputs that columns [first, last) of a gradient are gathered from; those that there are not count as zeros.
 FASTCONV_WINDOW PoolCover avg_grad_outputs(const PoolAxis& w, int64_t first, int64_t last) {
-  if (!is_zipped(w)) return {pool_cover(w, first).first, pool_cover(w, last - 1).last};
+  if (!is_phased(w)) return {pool_cover(w, first).first, pool_cover(w, last - 1).last};
   const int64_t m = (first + w.pad_before) / w.stride;
   return {m - (w.k - 1) / w.stride, (last - 1 + w.pad_before) / w.stride + 1};
 }
 FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns) {
-  return outputs + 5 * columns + 4 * kPoolSlack;  // with what reaches each of the columns
+  return outputs + 5 * columns + 4 * kPoolSlack + 2 * kPoolPicked * 16;  // with what reaches each of the columns
 }
 
 // out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for `count` runs.

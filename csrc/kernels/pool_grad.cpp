@@ -1,6 +1,6 @@
 // Gradients are gathered: every row of dx is made once, from the outputs whose windows reach it, in their order. Column
 // m * stride + r of the padded row meets the taps r, r + stride, ... of the outputs m, m - 1, ...: one sum of shifted
-// vectors for each phase r, and the phases are zipped.
+// vectors for each phase r, and the phases are zipped, or picked lane by lane.
 #include "kernels/pool_grad.hpp"
 
 #include "kernels/edges.hpp"
@@ -42,6 +42,41 @@ void spread_phases(const T* line, int64_t k, int64_t count, T* row) {
         if (u * kStride + r < k) phase[r] += v;
     }
     store_zipped<kStride>(row + m * kStride, phase);
+  }
+}
+
+// The same for any stride: a vector of the row begins with one of the phases, and for each of these is listed where the
+// outputs of its lanes stand, and which lanes the last tap reaches.
+template <class T>
+struct Phases {
+  int64_t k, stride;
+  Position<T>*output, *reached;
+
+  FASTCONV_INLINE Mask<T> outputs(int64_t phase) const { return load_positions<T>(output + phase * kLanes<T>); }
+  FASTCONV_INLINE Mask<T> last(int64_t phase) const { return load_positions<T>(reached + phase * kLanes<T>); }
+};
+template <class T>
+__attribute__((noinline)) Phases<T> list_phases(int64_t k, int64_t stride, T* scratch) {
+  auto* list = reinterpret_cast<Position<T>*>(scratch);
+  const Phases<T> phases{k, stride, list, list + stride * kLanes<T>};
+  for (int64_t i = 0; i < stride * kLanes<T>; ++i) {
+    const int64_t column = i / kLanes<T> + i % kLanes<T>;
+    phases.output[i] = static_cast<Position<T>>(column / stride);
+    phases.reached[i] = -static_cast<Position<T>>(column % stride + (k - 1) / stride * stride < k);
+  }
+  return phases;
+}
+template <class T>
+__attribute__((noinline)) void spread_picked(const Phases<T>& phases, const T* line, int64_t columns, T* row) {
+  const Phases<T> p = phases;
+  const int64_t back = (p.k - 1) / p.stride;
+  for (int64_t i = 0, phase = 0; i < columns; i += kLanes<T>) {
+    const Mask<T> lanes = p.outputs(phase);
+    Vec<T> sum = p.last(phase) ? lanes_of(line, lanes) : Vec<T>{};
+    for (int64_t t = 1; t <= back; ++t) sum += lanes_of(line + t, lanes);
+    store(row + i, sum);
+    line += kLanes<T> / p.stride, phase += kLanes<T> % p.stride;
+    if (phase >= p.stride) phase -= p.stride, ++line;
   }
 }
 
@@ -101,15 +136,17 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
   const AvgGradStrip<T> g = call;  // copies, which no store can change
   const PoolAxis d = g.axis[0], h = g.axis[1], w = g.axis[2];
   const int64_t columns = g.last - g.first;
-  const bool zipped = is_zipped(w);
+  const bool phased = is_phased(w);
   const PoolCover outputs = avg_grad_outputs(w, g.first, g.last);
   const int64_t base = outputs.first, stop = outputs.last > base ? outputs.last : base;  // or none, behind the last one
   const int64_t from = base < 0 ? 0 : base, to = stop < w.out ? stop : w.out;
-  const int64_t shift = zipped ? (g.first + w.pad_before) % w.stride : 0, places = stop - base - (w.k - 1) / w.stride;
+  const int64_t shift = phased ? (g.first + w.pad_before) % w.stride : 0, places = stop - base - (w.k - 1) / w.stride;
   T* line = static_cast<T*>(g.scratch);  // what output base + j gives to each of its columns
   T* buffer = line + (stop - base) + kPoolSlack;
-  auto* reached = reinterpret_cast<Reached*>(buffer + columns + 2 * kPoolSlack);
-  const int64_t runs = zipped ? 0 : list_reached(w, from, stop - base, g.first, g.last, reached);
+  T* lists = buffer + columns + 2 * kPoolSlack;
+  const Phases<T> phases = list_phases(w.k, phased && w.stride > 2 ? w.stride : 0, lists);
+  auto* reached = reinterpret_cast<Reached*>(lists);
+  const int64_t runs = phased ? 0 : list_reached(w, from, stop - base, g.first, g.last, reached);
   for (int64_t j = base; j < from; ++j) line[j - base] = 0;
   for (int64_t j = to > from ? to : from; j < stop + kLanes<T>; ++j) line[j - base] = 0;
 
@@ -133,9 +170,10 @@ void PoolGrads<T>::avg(const AvgGradStrip<T>& call) {
                   load_lanes(dy + a * g.plane_step + b * g.row_step + o, lanes) * (g.plane_weight[a] * g.row_weight[b]);
           store(line + (o - base), sum * load(g.weight + o - from));
         }
-        if (!zipped) spread_windows(line, reached, runs, buffer);
+        if (!phased) spread_windows(line, reached, runs, buffer);
         else if (w.stride == 1) spread_phases<T, 1>(line, w.k, places, buffer);
-        else spread_phases<T, 2>(line, w.k, places, buffer);
+        else if (w.stride == 2) spread_phases<T, 2>(line, w.k, places, buffer);
+        else spread_picked(phases, line, places * w.stride, buffer);
         for (const int64_t j_stop = cover_end(h, rows, g.last_row); j < j_stop; ++j, dx += g.dx_row) {
           T* alike = dx;
           const T* end = overrun ? depth + overrun : dx + columns;

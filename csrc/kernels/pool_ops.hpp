@@ -168,6 +168,18 @@ __attribute__((noinline)) Vec<T> load_picked(const T* p, int64_t stride, const M
 #endif
   return v;
 }
+// p[lanes[i]], all within a vector.
+template <class T>
+FASTCONV_INLINE Vec<T> lanes_of(const T* p, Mask<T> lanes) {
+#if defined(__clang__) || FASTCONV_VEC_BYTES < 32
+  Vec<T> v;
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes<T>; ++i) v[i] = p[lanes[i]];
+  return v;
+#else
+  return __builtin_shuffle(load(p), lanes);
+#endif
+}
 template <class Op, class T>
 FASTCONV_INLINE VecCell<Op, T> load_cell(Line<T> line) {
   if constexpr (Op::kMarked) return {load(line.v), load_positions<T>(line.i)};

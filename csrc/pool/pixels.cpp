@@ -8,6 +8,7 @@
 namespace fastconv {
 namespace {
 
+constexpr int64_t kNarrow = 48;       // columns, at most, of planes that are put side by side because of their width
 constexpr int64_t kFoundAgain = 784;  // pixels of planes whose maxima are sought a second time: in more, row by row
 
 const PoolPixelFunctions& functions() { return *kernels().pool->f32.pixels; }
@@ -69,9 +70,24 @@ bool is_even_box(const View<char>& v) {
   return true;
 }
 
-// Whether windows are small enough to be joined one by one, and lists of them beside the images; and planes have at
-// most `vectors` of elements, by measurement, or enough of them lie side by side already.
-bool takes_pixels(const PoolProblem& p, int64_t vectors, const AnyView* views, int count) {
+// Whether neighbouring windows share elements, each of which a row's gradient would sum anew.
+bool overlaps(const PoolProblem& p) {
+  const auto shared = [](const PoolAxis& a) { return !is_regular(a) || a.k > a.stride; };
+  return std::any_of(p.axis, p.axis + 3, shared);
+}
+
+// Planes of so many vectors of elements, or with rows of so many, before or behind the pool, are quicker side by side,
+// by measurement.
+struct Limits {
+  int64_t vectors, width;
+};
+int64_t few_columns() { return functions().lanes / 4 + 2; }  // rows that cost more than what they hold
+// With kernels for windows side by side (pool/tiles.hpp) as the other way, or, if there are none, at most `otherwise`.
+Limits limits_of(const PoolProblem& p, Limits otherwise) { return is_tiled(p) ? Limits{2, 0} : otherwise; }
+
+// Whether windows are small enough to be joined one by one, and lists of them beside the images; and planes are within
+// the limits, or enough of them lie side by side already.
+bool takes_pixels(const PoolProblem& p, Limits most, const AnyView* views, int count) {
   if (p.starts_step > 0 || views[0].bytes != 4) return false;  // kernels of float alone
   double copied = 0, copied_else = 0;  // bytes of views that are not laid out so, and of those that are
   for (int i = 0; i < count; ++i) {
@@ -94,11 +110,11 @@ bool takes_pixels(const PoolProblem& p, int64_t vectors, const AnyView* views, i
   const double planes = static_cast<double>(p.mb) * static_cast<double>(p.channels);
   if (in >= INT32_MAX || visits > 32 * in || 4 * (listed[0] * listed[1] + listed[2]) > planes * in) return false;
   const int64_t lanes = functions().lanes;
-  return (p.channels >= lanes && in <= static_cast<double>(vectors * lanes)) || copied < 2.5 * copied_else;
+  const bool small = p.channels >= lanes && in <= static_cast<double>(most.vectors * lanes);
+  const PoolAxis& w = p.axis[2];
+  const bool narrow = p.channels >= 2 * lanes && w.in <= kNarrow && std::min(w.in, w.out) <= most.width;
+  return small || narrow || copied < 2.5 * copied_else;
 }
-
-// With kernels for windows side by side (pool/tiles.hpp) as the other way.
-int64_t vectors_of(const PoolProblem& p, int64_t otherwise) { return is_tiled(p) ? 2 : otherwise; }
 
 // One window over all of a plane.
 void sum_whole(const PoolProblem& p, double divisor, const AnyView& x, const AnyView& y) {
@@ -141,7 +157,8 @@ void scatter_pixels(const PoolProblem& p, const AnyView& dy, const AnyView& inde
 bool max_pool_pixels(const PoolProblem& p, AnyView x, AnyView y, AnyView index) {
   AnyView views[] = {x, y, index};
   const int count = index.view.data ? 3 : 2;
-  if (!takes_pixels(p, count == 3 ? 12 : is_whole(p) ? 0 : vectors_of(p, 6), views, count)) return false;
+  const Limits few = limits_of(p, {count == 3 ? 12 : 6, few_columns()});
+  if (!takes_pixels(p, is_whole(p) && count == 2 ? Limits{} : few, views, count)) return false;
   in_pixels(p, views, count, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, inputs_of, v[0], v[1]);
     if (count == 3) pool.find(v[2]);
@@ -155,7 +172,7 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
   const PoolAxis& w = p.axis[2];
   const double common = common_divisor(p, divisor);
   const bool listed = !is_regular(w) || w.stride > kPoolPicked;  // whose long windows are summed by vectors
-  if (!takes_pixels(p, is_whole(p) ? 0 : vectors_of(p, 6), views, 2)) return false;
+  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(p, {6, few_columns()}), views, 2)) return false;
   if (is_whole(p) ? p.axis[0].in * p.axis[1].in * w.in > kPoolRun || !is_even_box(x.view)
                   : listed && reach_bound(w, 1) >= 2 * functions().lanes)
     return false;
@@ -177,7 +194,8 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
 
 bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, AnyView dy, AnyView dx) {
   AnyView views[] = {dy, dx};
-  if (!takes_pixels(p, is_whole(p) ? 0 : vectors_of(p, 24), views, 2)) return false;
+  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(p, {24, overlaps(p) ? kNarrow : few_columns()}), views, 2))
+    return false;
   in_pixels(p, views, 2, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, outputs_of, v[0], v[1]);
     weigh<float>(g, averaging, pool.axis);
@@ -189,7 +207,7 @@ bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, 
 bool max_pool_pixels_backward(const PoolProblem& p, AnyView dy, AnyView x, AnyView index, AnyView dx) {
   const bool given = index.view.data;
   AnyView views[] = {dy, index, dx, x};
-  if (!takes_pixels(p, given ? 1 : vectors_of(p, 12), views, 4)) return false;
+  if (!takes_pixels(p, given ? Limits{1, 0} : limits_of(p, {12, 0}), views, 4)) return false;
   if (!is_even_box(dy.view) || !is_even_box(dx.view) || (given && !is_even_box(index.view))) return false;
   if (!given && (p.channels < functions().lanes || p.axis[0].in * p.axis[1].in * p.axis[2].in > kFoundAgain))
     return false;
