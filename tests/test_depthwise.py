@@ -171,6 +171,29 @@ CASES = [
         for k, s, pad in ((3, 1, 1), (3, 1, 2), (3, 2, 1), (5, 1, 2))
     ],
     Case((7, 150, 40), (3, 3, 3), padding=(1, 2, 1), groups=3),
+    # Volumes in lanes: strips of deep and of high ones, the last smaller; slices, rows and elements that nothing
+    # reads, between others that are transposed with them or not; taps of every axis that meet padding alone.
+    *[
+        Case(size, k, s, pad, dilation=d, mode=mode, batch=2, groups=18)
+        for size, k, s, pad, d in (
+            ((5, 6, 7), (3, 3, 3), 1, 1, 1),
+            ((6, 7, 5), (2, 3, 2), 2, (0, 1, 1), 1),
+            ((9, 4, 13), (2, 2, 1), 4, 0, 1),
+            ((7, 9, 6), (3, 3, 3), 3, 2, 2),
+            ((8, 13, 19), (3, 3, 3), 1, 4, 4),
+        )
+        for mode in ("zeros", "reflect", "circular")
+        if mode == "zeros" or size[0] < 8
+    ],
+    Case((21, 15, 14), (3, 3, 3), padding=1, groups=9),
+    Case((5, 6, 7), (3, 2, 3), padding=1, groups=9, oc=2),
+    Case((2, 3, 1100), (2, 2, 3), padding=(1, 0, 1), groups=9),
+    # Elements one by one: a few columns of a row, one column of each, a few rows.
+    *[
+        Case(size, k, s, groups=18)
+        for size in ((36, 7), (40, 30))
+        for k, s in (((8, 1), 4), ((3, 2), (2, 6)), ((2, 2), 5))
+    ],
     *[Case((4, 9, 17), (3, 3, 3), padding=1, mode=("zeros", mode, mode), groups=3) for mode in MODES],
     *[c for c in sample(77, 300) if c.nd >= 2 and c.ic * c.oc <= 4],
 ]
@@ -215,6 +238,8 @@ SPREAD = [
     Case((7, 30, 24), (3, 3, 3), padding=(2, 1, 1), mode="reflect", batch=5, oc=3),
     Case((3, 40, 40), (3, 3, 3), padding=1, batch=5, ic=16),
     *[Case((5, 12, 17), (3, 3, 3), s, (2, 1, 1), batch=5, groups=18) for s in (1, 2)],
+    Case((9, 7, 6), (3, 3, 3), 2, 1, mode="reflect", batch=5, groups=18),
+    Case((21, 15, 14), (3, 2, 3), padding=1, batch=5, groups=18),
     Case((6, 20, 30), (5, 5, 5), padding=(2, 2, 0), dilation=(2, 1, 1), batch=5, groups=3, oc=2),
     # Rows of taps: in lanes, or in rows where the image is wide or its planes lie in one set of the cache.
     *[Case((h, w), (1, 3), padding=(0, 1), batch=5, groups=17) for h, w in ((20, 30), (32, 32), (16, 200))],
@@ -283,6 +308,7 @@ PIECES = [
     Case((4, 11, 12), (5, 3, 3), (3, 1, 1), ((1, 1), (0, 0), (1, 1)), batch=2, groups=3),
     Case((3, 11, 12), (3, 3, 3), (3, 2, 2), groups=3),
     Case((3, 1, 2500), (3, 1, 6), (3, 1, 1), groups=2),
+    *[Case((7, 8, 9), k, 3, groups=18) for k in ((1, 1, 2), (2, 1, 1), (4, 2, 3))],
     # A stride of two in a dx that is fetched ahead.
     Case((230, 230), (3, 3), 2, 1, groups=41),
 ]
@@ -460,16 +486,28 @@ def test_small_images_at_a_stride_of_two_are_rows(direction: str) -> None:
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
 def test_small_volumes_and_many_channels_are_left_to_others(direction: str) -> None:
-    assert fc.explain((1, 3, 5, 6, 7), (3, 1, 3, 2, 3), groups=3, direction=direction)["algorithm"] == "direct"
+    assert fc.explain((1, 1, 5, 6, 7), (1, 1, 3, 2, 3), direction=direction)["algorithm"] == "direct"
     assert fc.explain((1, 64, 20, 20), (48, 64, 5, 5), direction=direction)["algorithm"] != "depthwise"
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
+@pytest.mark.parametrize(("size", "stride"), [((16, 16, 16), 4), ((10, 10, 10), 1), ((4, 30, 30), 2), ((23, 35, 2), 2)])
+def test_volumes_of_many_channels_are_lanes(size: tuple[int, ...], stride: int, direction: str) -> None:
+    options: dict[str, Any] = {"stride": stride, "padding": 1, "groups": 48, "direction": direction}
+    assert fc.explain((1, 48, *size), (48, 1, 3, 3, 3), **options)["kernel"] == "channel lanes"
+
+
+@pytest.mark.parametrize("direction", ["forward", "grad_input"])
+def test_large_slices_at_a_stride_of_one_are_not(direction: str) -> None:
+    plan = fc.explain((1, 48, 8, 40, 40), (48, 1, 3, 3, 3), padding=1, groups=48, direction=direction)
+    assert plan["kernel"] != "channel lanes"
 
 
 def test_auto_takes_volumes_of_few_outputs() -> None:
     assert fc.explain((1, 16, 8, 40, 40), (1, 16, 3, 3, 3), padding=1)["algorithm"] == "depthwise"
     if fc.explain((1, 1, 9, 9), (1, 1, 3, 3))["isa"] in ("v3", "v4"):  # has kernels for squares
-        for stride in (1, 2):
-            plan = fc.explain((1, 16, 8, 14, 14), (16, 1, 3, 3, 3), stride, 1, groups=16)
-            assert (plan["algorithm"], plan["kernel"]) == ("depthwise", "image rows")
+        plan = fc.explain((1, 16, 8, 28, 28), (16, 1, 3, 3, 3), padding=1, groups=16)
+        assert (plan["algorithm"], plan["kernel"]) == ("depthwise", "image rows")
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "direct", "winograd", "fft", "depthwise", "reference"])

@@ -41,8 +41,7 @@ class Costs {
                                                                                    : 0.12,
                  block = y_ * product * depth_ + transposes(y_, 1.75) +
                          static_cast<double>(channels_) * transposes(x_ / static_cast<double>(channels_), 1.45);
-    return 400 + (w_.stride > 2 ? x_ : 0) +
-           static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
+    return 400 + static_cast<double>(ceil_div(planes_, lanes)) * block * (backward_ && !zeros_ ? 1.7 : 1);
   }
   template <class T>
   double in_rows() const {
@@ -103,13 +102,15 @@ class Costs {
 
 template <class T>
 bool lanes_pay(const ConvProblem& p, Direction direction) {
-  constexpr int64_t kMostChannels = 4;
+  constexpr int64_t kMostChannels = 4, kLargeSlice = 400;
   const int64_t lanes = depthwise_kernels<T>().lanes, channels = p.ic / p.groups, rows = p.oc / p.groups;
   if (std::min(channels, rows) > 1 || channels * rows > kMostChannels) return false;
   const bool backward = direction == Direction::backward_input, weight = direction == Direction::backward_weight;
   const int64_t least = weight ? lanes / 2 + 1 : lanes / 2;  // of planes: a batch's come together, but for dw
   if ((backward ? p.ic : p.oc) < least && p.axis[2].stride <= 2) return false;
-  if (p.axis[1].out < 2) return true;  // no rows to speak of
+  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
+  if (!is_plane(d)) return weight || w.stride > 1 || h.out * w.out < kLargeSlice;  // else slice by slice in rows
+  if (h.out < 2) return true;                                                      // no rows to speak of
   if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p)) return false;
   const Costs costs(p, direction);
   return costs.in_lanes(lanes) < costs.in_rows<T>();
@@ -121,9 +122,7 @@ template <class T>
 bool use_lanes(const ConvProblem& p, Direction direction, Algorithm algorithm) {
   constexpr int64_t kMostTaps = 2048, kFourier = 160;  // of a kernel that Fourier transforms may take less time for
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
-  const ConvAxis& d = p.axis[0];
-  if (d.in != 1 || d.out != 1 || d.k != 1 || d.pad_before != 0 || p.macs() == 0 || p.axis[1].in * p.axis[2].in == 0)
-    return false;
+  if (p.macs() == 0 || p.axis[0].in * p.axis[1].in * p.axis[2].in == 0) return false;
   const int64_t taps = p.taps() * std::max(p.ic, p.oc) / p.groups;
   if (p.taps() == 1 || taps > kMostTaps || !lanes_pay<T>(p, direction)) return false;
   return direction == Direction::backward_weight || p.taps() < kFourier || !may_use_fft(p, algorithm) ||

@@ -253,8 +253,8 @@ class Gradient : DepthwiseGradient<T> {
 template <class T>
 bool use_depthwise_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::depthwise) return false;
-  const ConvAxis& d = p.axis[0];
-  if (d.in != 1 || d.out != 1 || d.k != 1 || p.macs() == 0) return false;
+  if (p.macs() == 0) return false;
+  if (!is_plane(p.axis[0])) return use_lanes<T>(p, Direction::backward_weight, algorithm);
   const int64_t channels = p.ic / p.groups, rows = p.oc / p.groups, depth = channels * p.taps();
   const bool six = conv_kernels<T>().dot[kMaxDotRows - 1][0],
              full = six || (conv_kernels<T>().has_three_taps() && rows % 4 == 0);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/checked.hpp"
 #include "conv/pieces.hpp"
 
 namespace fastconv {
@@ -93,30 +94,30 @@ Vector<int64_t> LaneEntries::extra_outputs() const {
   return all;
 }
 
-void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first,
+void add_stretches(const int64_t (&count)[4], const int64_t (&stride)[4], int64_t offset, int64_t first,
                    Vector<LaneStretch>& stretches) {
-  int64_t n[3] = {1, 1, 1}, s[3] = {0, 0, 1};
-  int at = 3;  // axes that are longer than one, joined where they can be: the innermost comes last
-  for (int i = 2; i >= 0; --i) {
+  int64_t n[4] = {1, 1, 1, 1}, s[4] = {0, 0, 0, 1};
+  int at = 4;  // axes that are longer than one, joined where they can be: the innermost comes last
+  for (int i = 3; i >= 0; --i) {
     if (count[i] == 1) continue;
-    if (at < 3 && stride[i] == s[at] * n[at]) n[at] *= count[i];
+    if (at < 4 && stride[i] == s[at] * n[at]) n[at] *= count[i];
     else --at, n[at] = count[i], s[at] = stride[i];
   }
-  for (int64_t a = 0; a < n[0]; ++a)
-    for (int64_t b = 0; b < n[1]; ++b, first += n[2])
-      stretches.push_back(
-          {offset + a * s[0] + b * s[1], s[2], static_cast<int32_t>(n[2]), static_cast<int32_t>(first)});
+  for (int64_t outer = 0; outer < n[0] * n[1] * n[2]; ++outer, first += n[3])
+    stretches.push_back({offset + outer / n[2] / n[1] * s[0] + outer / n[2] % n[1] * s[1] + outer % n[2] * s[2], s[3],
+                         static_cast<int32_t>(n[3]), static_cast<int32_t>(first)});
 }
 
 namespace {
 
 // Entries that hold a source for the first time; for the others, those that do.
 struct Firsts {
-  Vector<int64_t> entry;   // of each source, -1 for none
+  Vector<int64_t> entry;   // of the sources from `low` on, -1 for none
   Vector<LaneCopy> again;  // runs of entries
-  int64_t low, high;       // sources in use, half open
+  int64_t low = 0, count = 0;
   explicit Firsts(const Vector<int64_t>& source) {
-    low = INT64_MAX, high = 0;
+    int64_t high = 0;
+    low = INT64_MAX;
     for (int64_t s : source)
       if (s >= 0) low = std::min(low, s), high = std::max(high, s + 1);
     low = std::min(low, high);
@@ -124,62 +125,120 @@ struct Firsts {
     for (size_t e = 0; e < source.size(); ++e) {
       if (source[e] < 0) continue;
       int64_t& first = entry[static_cast<size_t>(source[e] - low)];
-      if (first < 0) first = static_cast<int64_t>(e);
+      if (first < 0) first = static_cast<int64_t>(e), ++count;
       else again.push_back({static_cast<int32_t>(e), static_cast<int32_t>(first), 1});
     }
   }
+  // f(source, entry)
+  template <class F>
+  void for_each(F f) const {
+    for (size_t i = 0; i < entry.size(); ++i)
+      if (entry[i] >= 0) f(low + static_cast<int64_t>(i), entry[i]);
+  }
 };
+
+// The sources of a line from `low` on: as far apart as others that are read, or all from the first to the last.
+Vector<LaneStretch> stretches_of(const Firsts& w, bool all) {
+  Vector<LaneStretch> line;
+  const int32_t n = static_cast<int32_t>(w.entry.size());
+  if (all) line.push_back({0, 1, n, 0});
+  for (int32_t i = 0; i < n && !all; ++i) {
+    if (w.entry[static_cast<size_t>(i)] < 0) continue;
+    LaneStretch* const last = line.empty() ? nullptr : &line.back();
+    if (last && last->count == 1) last->step = i - last->offset;
+    if (last && i == last->offset + last->count * last->step) ++last->count;
+    else line.push_back({i, 1, 1, 0});
+  }
+  return line;
+}
 
 }  // namespace
 
-LaneLayout::LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3],
-                       bool empty_lines)
-    : channels_(channels), row_(w.count()), channel_size_(h.count() * row_ + 1), x_channel_(x_stride[0]) {
-  const Firsts lines(h.source()), columns(w.source());
-  const int64_t width = columns.high - columns.low, nowhere = channel_size_ - 1;
-  for (int64_t l = lines.low; l < lines.high;) {
-    const auto entry = [&](int64_t at) { return lines.entry[static_cast<size_t>(at - lines.low)]; };
-    if (entry(l) < 0) {
-      ++l;
-      continue;
-    }
-    int64_t end = l + 1;
-    while (end < lines.high && entry(end) >= 0) ++end;
-    add_stretches({1, end - l, width}, {0, x_stride[1], x_stride[2]}, l * x_stride[1] + columns.low * x_stride[2],
-                  static_cast<int64_t>(place_.size()), stretches_);
-    place_.resize(place_.size() + static_cast<size_t>((end - l) * width));
-    for (int32_t* to = place_.data() + place_.size() - (end - l) * width; l < end; ++l)
-      for (int64_t e : columns.entry) *to++ = static_cast<int32_t>(e < 0 ? nowhere : entry(l) * row_ + e);
-  }
-  for (int64_t l = lines.low; l < lines.high; ++l)
-    if (const int64_t e = lines.entry[static_cast<size_t>(l - lines.low)]; e >= 0)
-      for (const LaneCopy& c : columns.again)
-        copies_.push_back({static_cast<int32_t>(e * row_ + c.dst), static_cast<int32_t>(e * row_ + c.src), 1});
-  for (const LaneCopy& c : lines.again)
-    copies_.push_back(
-        {static_cast<int32_t>(c.dst * row_), static_cast<int32_t>(c.src * row_), static_cast<int32_t>(row_)});
+LaneLayout::LaneLayout(const LaneBox& box, int64_t channels, const int64_t* x_stride, bool empty_lines, int64_t lanes)
+    : channels_(channels),
+      row_(box.w.count()),
+      slice_(box.h.count() * row_),
+      channel_size_(box.d.count() * slice_ + 1),
+      x_channel_(x_stride[0]) {
+  const Firsts d(box.d.source()), h(box.h.source()), w(box.w.source());
+  const auto for_each_line = [&](auto f) {
+    d.for_each([&](int64_t s, int64_t slice) {
+      h.for_each([&](int64_t l, int64_t row) {
+        f(s * x_stride[1] + l * x_stride[2] + w.low * x_stride[3], slice * slice_ + row * row_);
+      });
+    });
+  };
+  // Elements are transposed, `lanes` at a time, with those between them; lines join where that takes no transpose more.
+  // Or they are moved one by one: few of many, or those of neighbouring channels.
+  const auto list = [&](bool transposed) {
+    const Vector<LaneStretch> line = stretches_of(w, transposed);
+    stretches_.clear();
+    place_.resize(static_cast<size_t>(d.count * h.count * (static_cast<int64_t>(w.entry.size()) + lanes)));
+    int64_t moved = 0;
+    int32_t* to = place_.data();
+    const auto put = [&](int64_t entry, int64_t row) {
+      *to++ = static_cast<int32_t>(entry < 0 ? channel_size_ - 1 : row + entry);
+    };
+    for_each_line([&](int64_t offset, int64_t row) {
+      for (const LaneStretch& s : line) {
+        LaneStretch* last = stretches_.empty() ? nullptr : &stretches_.back();
+        const int64_t at = offset + s.offset * x_stride[3];
+        if (last && !transposed && s.count == 1 && last->count == 1) last->step = at - last->offset;
+        int64_t gap = last ? at - last->offset - last->count * last->step : -1;
+        if (gap < 0 || gap > (transposed ? std::max<int64_t>(0, round_up(last->count, lanes) - last->count - 1) : 0) ||
+            !(transposed || s.count == 1)) {
+          stretches_.push_back(
+              {at, transposed ? 1 : s.step * x_stride[3], 0, static_cast<int32_t>(to - place_.data())});
+          last = &stretches_.back();
+          gap = 0;
+        }
+        const int64_t before = last->count;
+        last->count += static_cast<int32_t>(gap) + s.count;
+        moved += round_up(last->count, lanes) - round_up(before, lanes);
+        while (gap-- > 0) put(-1, row);
+        const int64_t* entry = w.entry.data() + s.offset;
+        for (int32_t i = 0; i < s.count; ++i, entry += s.step) put(*entry, row);
+      }
+    });
+    return moved;
+  };
+  constexpr int64_t kOneByOne = 3;  // takes as long as so many elements of a transpose
+  if (x_stride[3] != 1 || x_stride[0] == 1 || list(true) > kOneByOne * d.count * h.count * w.count) list(false);
+  const auto copy = [&](const LaneCopy& c, int64_t first, int64_t size) {
+    copies_.push_back({static_cast<int32_t>(first + c.dst * size), static_cast<int32_t>(first + c.src * size),
+                       static_cast<int32_t>(size)});
+  };
+  for_each_line([&](int64_t, int64_t row) {
+    for (const LaneCopy& c : w.again) copy(c, row, 1);
+  });
+  d.for_each([&](int64_t, int64_t slice) {
+    for (const LaneCopy& c : h.again) copy(c, slice * slice_, row_);
+  });
+  for (const LaneCopy& c : d.again) copy(c, 0, slice_);
+
   const auto zero = [&](int64_t from, int64_t n) {
-    if (n > 0) zeros_.push_back({static_cast<int32_t>(from), 0, static_cast<int32_t>(n)});
+    zeros_.push_back({static_cast<int32_t>(from), 0, static_cast<int32_t>(n)});
   };
   Vector<int64_t> empty;  // columns
   for (int64_t i = 0; i < row_; ++i)
-    if (w.source()[static_cast<size_t>(i)] < 0) empty.push_back(i);
-  for (int64_t e = 0; e < h.count(); ++e) {
-    if (h.source()[static_cast<size_t>(e)] < 0) zero(e * row_, empty_lines ? row_ : 0);
-    else
-      for (int64_t i : empty) zero(e * row_ + i, 1);
-  }
+    if (box.w.source()[static_cast<size_t>(i)] < 0) empty.push_back(i);
+  for (int64_t s = 0, row = 0; s < box.d.count(); ++s)
+    for (int64_t l = 0; l < box.h.count(); ++l, row += row_) {
+      if (box.d.source()[static_cast<size_t>(s)] >= 0 && box.h.source()[static_cast<size_t>(l)] >= 0)
+        for (int64_t i : empty) zero(row + i, 1);
+      else if (empty_lines) zero(row, row_);
+    }
 }
 
 template <class T>
-void LanePlanes<T>::clear(T* dst) const {
+void LaneLayout::clear(T* dst) const {
   const int64_t lanes = depthwise_kernels<T>().lanes;
   for (int64_t c = 0; c < channels_; ++c, dst += channel_size_ * lanes)
     for (const LaneCopy& z : zeros_) std::fill_n(dst + z.dst * lanes, z.count * lanes, T(0));
 }
 
 template <class T>
-void LanePlanes<T>::pack(const T* const* planes, int64_t count, T* dst) const {
+void LaneLayout::pack(const T* const* planes, int64_t count, T* dst) const {
   const int64_t lanes = depthwise_kernels<T>().lanes;
   const T* from[64];
   LanePack<T> p{planes,
@@ -199,7 +258,10 @@ void LanePlanes<T>::pack(const T* const* planes, int64_t count, T* dst) const {
   }
 }
 
-template class LanePlanes<float>;
-template class LanePlanes<double>;
+#define FASTCONV_INSTANTIATE(T)              \
+  template void LaneLayout::clear(T*) const; \
+  template void LaneLayout::pack(const T* const*, int64_t, T*) const;
+FASTCONV_INSTANTIATE(float)
+FASTCONV_INSTANTIATE(double)
 
 }  // namespace fastconv

@@ -67,35 +67,39 @@ class LaneEntries {
   Vector<int64_t> source_, order_, place_;  // order: of map's taps, by residue and entry
 };
 
-// Adds values that lie `stride` apart on three axes, the first at `offset` and of number `first`, as few stretches.
-void add_stretches(const int64_t (&count)[3], const int64_t (&stride)[3], int64_t offset, int64_t first,
+// A box of outputs of a volume; a plane is one of a single slice.
+struct LaneBox {
+  LaneEntries d, h, w;
+};
+
+// Adds values that lie `stride` apart on four axes, the first at `offset` and of number `first`, as few stretches.
+void add_stretches(const int64_t (&count)[4], const int64_t (&stride)[4], int64_t offset, int64_t first,
                    Vector<LaneStretch>& stretches);
 
-// `channels` images, each of h.count() rows of w.count() vectors and one vector that nothing reads; nor are lines that
-// hold nothing but zeros, unless there are to be `empty_lines`.
+// `channels` volumes, each of d.count() slices of h.count() rows of w.count() vectors and one vector that nothing
+// reads; nor are lines that hold nothing but zeros, unless there are to be `empty_lines`. Channels, slices, rows and
+// elements of x are x_stride apart.
 class LaneLayout {
  public:
-  LaneLayout(const LaneEntries& h, const LaneEntries& w, int64_t channels, const int64_t x_stride[3], bool empty_lines);
+  LaneLayout(const LaneBox& box, int64_t channels, const int64_t* x_stride, bool empty_lines, int64_t lanes);
+  int64_t channels() const { return channels_; }
   int64_t row() const { return row_; }
+  int64_t slice() const { return slice_; }
   int64_t channel_size() const { return channel_size_; }
   int64_t vectors() const { return channels_ * channel_size_; }
 
- protected:
-  int64_t channels_, row_, channel_size_, x_channel_;
+  template <class T>
+  void clear(T* dst) const;  // what no value will be packed to: the same vectors image after image
+  // Planes behind `count` repeat the last one.
+  template <class T>
+  void pack(const T* const* planes, int64_t count, T* dst) const;
+
+ private:
+  int64_t channels_, row_, slice_, channel_size_, x_channel_;
   Vector<LaneStretch> stretches_;
   Vector<int32_t> place_;
   Vector<LaneCopy> copies_;
   Vector<LaneCopy> zeros_;
-};
-
-// Packs them.
-template <class T>
-class LanePlanes : public LaneLayout {
- public:
-  using LaneLayout::LaneLayout;
-  void clear(T* dst) const;  // what no value will be packed to: the same vectors image after image
-  // Planes behind `count` repeat the last one.
-  void pack(const T* const* planes, int64_t count, T* dst) const;
 };
 
 }  // namespace fastconv

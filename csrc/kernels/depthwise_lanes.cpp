@@ -75,6 +75,7 @@ FASTCONV_INLINE void pack_values(const T* const* planes, const Neighbours<T, con
   if (neighbours.parts)
     for (; i < count; ++i) store(to(i), neighbours.load(offset + i * step));
   for (; step == 1 && count - i > kFew; i += VL) {
+    if (i > 0 && count - i < VL) i = count - VL;  // some once more: what is whole takes a third of the time
     const RowPart<T> part(count - i);
     transposed<T>(
         part.n, [&](int l) FASTCONV_LAMBDA { return part.load_from(planes[l] + offset + i); },
@@ -116,6 +117,7 @@ FASTCONV_INLINE void unpack_values(const LaneUnpack<T>& p, const Neighbours<T, T
   if (neighbours.parts)
     for (; i < s.count; ++i) neighbours.store(s.offset + i * s.step, value(i));
   for (; s.step == 1 && s.count - i > kFew; i += VL) {
+    if (i > 0 && s.count - i < VL) i = s.count - VL;
     const RowPart<T> part(s.count - i);
     transposed<T>(
         p.plane_count, [&](int j) FASTCONV_LAMBDA { return value(i + j); },
