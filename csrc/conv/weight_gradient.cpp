@@ -24,12 +24,13 @@ constexpr double kLoneTap = 10000;         // and takes so many cycles besides
 constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small
 constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over
 
-// 1x1 kernels without padding: x and dy may take each other's place, and the sums then stand in the order of dw. Of x
-// that is what a stride leaves of it, pixel by pixel.
+// x and dy may take each other's place. Of 1x1 kernels the sums then stand in the order of dw, and of x there is what a
+// stride leaves of it, pixel by pixel.
 ConvProblem turned(const ConvProblem& p) {
   ConvProblem q = p;
   std::swap(q.oc, q.ic);
-  for (ConvAxis& a : q.axis) a.in = a.out, a.stride = 1;
+  for (ConvAxis& a : q.axis)
+    if (p.taps() == 1) a.in = a.out, a.stride = 1;
   return q;
 }
 template <class T>
@@ -38,13 +39,13 @@ View<T> turned(View<T> v) {
   std::swap(v.stride[0], v.stride[1]);
   return v;
 }
-bool is_spaced(const ConvProblem& p) { return p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1; }
+bool is_spaced(const ConvProblem& p) { return p.taps() == 1 && (p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1); }
 int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.ic * p.out_pixels() : 0; }
 
 template <class T>
 bool better_turned(const ConvProblem& p) {
   bool can = spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
-  for (const ConvAxis& a : p.axis) can &= a.k == 1 && a.pad_before + a.pad_after == 0;
+  for (const ConvAxis& a : p.axis) can &= a.pad_before + a.pad_after == 0 || (p.taps() > 1 && a.mode == Mode::zeros);
   return can && direct_weight_cost<T>(turned(p), p.mb, true) + 0.25 * static_cast<double>(spaced_elements(p)) <
                     (p.groups > 1 ? kTurnedGroups : 1) * direct_weight_cost<T>(p, p.mb);
 }

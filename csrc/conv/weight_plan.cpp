@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "conv/pieces.hpp"
 #include "conv/sum_parts.hpp"
 #include "kernels/conv.hpp"
 
@@ -12,6 +13,7 @@ constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
+constexpr int64_t kReadBytes = 2 * kOuterPanelBytes;  // of a panel of what outputs read
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
@@ -23,19 +25,28 @@ constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55, kDotLine = 0.05;
 
 WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_)
     : p(problem), lanes(vector_lanes), item(item_bytes), turned(turned_) {
+  bool zeros = true;
   for (int i = 0; i < 3; ++i) {
     plane[i] = axis[i] = forward_axis(p.axis[i]);
     plane[i].offset.resize(1);
     plane[i].stride = 1;
     plane[i].outputs = span(i, axis[i].outputs);
     inside &= plane[i].offset[0] >= 0 && plane[i].offset[0] + plane[i].outputs <= axis[i].in;
+    zeros &= axis[i].mode == Mode::zeros;
+    int64_t live = 0;
+    for (int64_t offset : axis[i].offset) live += live_outputs(axis[i], offset).size();
+    share *= static_cast<double>(live) / static_cast<double>(axis[i].outputs * axis[i].taps());
   }
   oc = p.oc / p.groups;
   ic = p.ic / p.groups;
   taps = p.taps();
   const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
   expand[2] = kJoining * dots_cycles(pixels_of_all, true) < dots_cycles(pixels_of_all, false);
-  dots = dots_cycles(pixels_of_all, expand[2]) < outer_cycles(pixels_of_all);
+  const double together = outer_cycles(pixels_of_all),
+               alone = apart_cycles(pixels_of_all, pixels_of_all * oc / (kOuterPanelBytes / item), pixels_of_all);
+  apart = taps > 1 && (turned || (zeros && !inside && alone < together));
+  dots = !(turned && apart) && dots_cycles(pixels_of_all, expand[2]) < (apart ? alone : together);
+  apart &= !dots;
   threads = threads_for(2 * p.macs());
   cut_outputs_and_channels();
   grow_block();
@@ -44,6 +55,7 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
 
 void WeightPlan::cut_outputs_and_channels() {
   outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
+  if (apart) outputs = round_up(ceil_div(oc, ceil_div(oc, kMaxOuterVectors * lanes)), lanes);
   while (dots && outputs > 4 && outputs * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
   width = dots ? outputs * lanes : outputs;
   channels = std::min(ic, kSumBytes / item / (taps * width));
@@ -68,6 +80,7 @@ void WeightPlan::grow_block() {
       std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? kDotPixels : kMostPixels));
   auto fits = [&](int64_t n, const int64_t* e) {
     if (dots && n > 1 && n * p.out_pixels() > kDotImages) return false;
+    if (apart) return panel_pixels(n, e) * outputs <= (turned ? kReadBytes : kOuterPanelBytes) / item;
     return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
   };
   extent[2] = std::min(p.axis[2].out, pixels);
@@ -83,7 +96,7 @@ void WeightPlan::grow_block() {
   if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
     images = largest(1, p.mb, [&](int64_t more) { return fits(more, extent); });
   parts = std::min(parts, blocks());
-  if (!inside)
+  if (!inside && !apart)
     copying = static_cast<double>(blocks() * ceil_div(oc, outputs) * p.ic) *
               static_cast<double>(block_elements(images, extent));
 }
@@ -131,9 +144,29 @@ double WeightPlan::outer_cycles(double pixels) const {
          0.27 * pixels * static_cast<double>(oc);
 }
 
+// Every block loads and stores all sums, and makes the list of each tap's outputs.
+double WeightPlan::apart_cycles(double pixels, double blocks, double transposed) const {
+  const double wide = static_cast<double>(lanes), vectors = std::ceil(static_cast<double>(oc) / wide),
+               tall = static_cast<double>(std::min<int64_t>(ic, 8)), beside = std::min<double>(vectors, kMaxOuterVectors),
+               rate = beside > 1 ? 0.95 : 0.8, each = std::max(4.0, tall * beside / (2 * rate));
+  const double columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
+  return static_cast<double>(taps) * columns *
+             (share * pixels * (tiles * each + 3) + blocks * (tiles * (15 + 2.5 * tall * beside) + 40)) +
+         static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * 12 / wide);
+}
+
 double WeightPlan::cost(int64_t n) const {
-  const double pixels = static_cast<double>(n * p.out_pixels());
-  return static_cast<double>(p.groups) * (dots ? dots_cycles(pixels, expand[2]) : outer_cycles(pixels));
+  const double pixels = static_cast<double>(n * p.out_pixels()), images_of = static_cast<double>(n) / static_cast<double>(p.mb);
+  const double some = static_cast<double>(blocks()) * images_of;
+  return static_cast<double>(p.groups) *
+         (dots    ? dots_cycles(pixels, expand[2])
+          : apart ? apart_cycles(pixels, some, some * static_cast<double>(panel_pixels(images, extent) * ceil_div(ic, channels)))
+                  : outer_cycles(pixels));
+}
+
+int64_t WeightPlan::panel_pixels(int64_t n, const int64_t* e) const {
+  for (int i = 0; i < 3; ++i) n *= turned ? std::min(span(i, e[i]), axis[i].in) : e[i];
+  return n;
 }
 
 Box WeightPlan::box(int64_t i) const {
