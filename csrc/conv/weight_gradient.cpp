@@ -22,7 +22,8 @@ namespace {
 constexpr int64_t kMostLoneTaps = 27;      // each is planned by itself,
 constexpr double kLoneTap = 10000;         // and takes so many cycles besides
 constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small
-constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over
+constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over:
+constexpr double kSpacedElement = 0.25, kSpacedLine = 10, kSpacedPlane = 50;  // cycles
 
 // x and dy may take each other's place. Of 1x1 kernels the sums then stand in the order of dw, and of x there is what a
 // stride leaves of it, pixel by pixel.
@@ -42,12 +43,23 @@ View<T> turned(View<T> v) {
 bool is_spaced(const ConvProblem& p) { return p.taps() == 1 && (p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1); }
 int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.ic * p.out_pixels() : 0; }
 
+double spacing(const ConvProblem& p) {
+  if (!is_spaced(p)) return 0;
+  const double planes = static_cast<double>(p.mb * p.ic);
+  return planes * (kSpacedElement * static_cast<double>(p.out_pixels()) +
+                   kSpacedLine * static_cast<double>(p.axis[0].out * p.axis[1].out) + kSpacedPlane);
+}
+
+template <class T>
+double cost_of(const ConvProblem& p, int64_t images, bool turns) {
+  return WeightPlan(turns ? turned(p) : p, conv_kernels<T>().lanes, sizeof(T), turns).cost(images);
+}
+
 template <class T>
 bool better_turned(const ConvProblem& p) {
   bool can = spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
   for (const ConvAxis& a : p.axis) can &= a.pad_before + a.pad_after == 0 || (p.taps() > 1 && a.mode == Mode::zeros);
-  return can && direct_weight_cost<T>(turned(p), p.mb, true) + 0.25 * static_cast<double>(spaced_elements(p)) <
-                    (p.groups > 1 ? kTurnedGroups : 1) * direct_weight_cost<T>(p, p.mb);
+  return can && cost_of<T>(p, p.mb, true) + spacing(p) < (p.groups > 1 ? kTurnedGroups : 1) * cost_of<T>(p, p.mb, false);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -116,11 +128,13 @@ struct LoneTap {
 // Whether taps are better summed one by one: blocks of x that all of them read are mostly copies of zeros, or of what
 // other blocks copy too.
 bool taps_apart(const ConvProblem& p, int64_t lanes, int64_t item) {
-  bool far = false;
+  bool far = false, padded = false;
   for (const ConvAxis& a : p.axis) {
     far |= a.dilation > 1 && a.k > 1;
+    padded |= a.pad_before + a.pad_after > 0;
     if (a.mode != Mode::zeros) return false;
   }
+  if (p.taps() == 1) return padded;
   if (!far || p.taps() > kMostLoneTaps) return false;
   const WeightPlan together(p, lanes, item, false);
   const double cost = together.cost(p.mb);
@@ -201,8 +215,8 @@ void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x
 }
 
 template <class T>
-double direct_weight_cost(const ConvProblem& p, int64_t images, bool turned) {
-  return WeightPlan(p, conv_kernels<T>().lanes, sizeof(T), turned).cost(images);
+double direct_weight_cost(const ConvProblem& p, int64_t images) {
+  return cost_of<T>(p, images, better_turned<T>(p));
 }
 
 template <class T>
@@ -223,7 +237,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& whole, Algorithm algorithm) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                        \
-  template double direct_weight_cost<T>(const ConvProblem&, int64_t, bool);                            \
+  template double direct_weight_cost<T>(const ConvProblem&, int64_t);                                  \
   template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm); \
   template ConvPlan plan_weight_gradient<T>(const ConvProblem&, Algorithm);
 FASTCONV_INSTANTIATE(float)

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "conv/pieces.hpp"
 #include "conv/weight_sum.hpp"
 
 namespace fastconv {
@@ -146,11 +145,10 @@ int64_t WeightSum<T>::live_pixels(const Box& b, const Box& seen, int64_t tap, co
   int64_t n[4], a_step[4], b_step[4], first = 0, line = 1;
   for (int i = 2; i >= 0; --i) {
     const AxisMap& m = axis[i];
-    const int64_t offset = m.offset[static_cast<size_t>(tap % m.taps())];
+    const size_t t = static_cast<size_t>(tap % m.taps());
     tap /= m.taps();
-    const Range live = live_outputs(m, offset);
-    const int64_t begin = std::max(live.begin, b.begin[i]), read = begin * m.stride + offset;
-    n[i] = std::min(live.end, b.end[i]) - begin;
+    const int64_t begin = std::max(live[i][t].begin, b.begin[i]), read = begin * m.stride + m.offset[t];
+    n[i] = std::min(live[i][t].end, b.end[i]) - begin;
     a_step[i] = (turned ? 1 : m.stride) * x.stride[2 + i];
     b_step[i] = (turned ? m.stride : 1) * line;
     a += (turned ? begin : read) * x.stride[2 + i];

@@ -33,9 +33,12 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
     plane[i].outputs = span(i, axis[i].outputs);
     inside &= plane[i].offset[0] >= 0 && plane[i].offset[0] + plane[i].outputs <= axis[i].in;
     zeros &= axis[i].mode == Mode::zeros;
-    int64_t live = 0;
-    for (int64_t offset : axis[i].offset) live += live_outputs(axis[i], offset).size();
-    share *= static_cast<double>(live) / static_cast<double>(axis[i].outputs * axis[i].taps());
+    int64_t meet = 0;
+    for (int64_t offset : axis[i].offset) {
+      live[i].push_back(live_outputs(axis[i], offset));
+      meet += live[i].back().size();
+    }
+    share *= static_cast<double>(meet) / static_cast<double>(axis[i].outputs * axis[i].taps());
   }
   oc = p.oc / p.groups;
   ic = p.ic / p.groups;

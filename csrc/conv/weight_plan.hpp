@@ -47,7 +47,8 @@ struct WeightPlan {
   int64_t oc, ic;           // of a group
   int64_t taps;             // of a channel
   bool inside = true;       // no tap is outside x
-  double share = 1;         // of outputs and taps that meet x
+  Vector<Range> live[3];    // outputs of each axis that meet x, of each tap
+  double share = 1;         // of outputs and taps that do
   bool dots;                // which tile
   bool apart;               // outer tiles of one tap at a time, over no output that meets padding
   const bool turned;        // x and dy take each other's place, and dw is transposed

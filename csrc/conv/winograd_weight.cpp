@@ -29,6 +29,7 @@ namespace {
 // is to stay in the L2 cache. Of few tiles, sums are hardly more than written and read again.
 constexpr int64_t kSumBytes = 2304 << 10, kSumBytesOfFew = 576 << 10;
 constexpr int64_t kFewTiles = 8;
+constexpr int64_t kLeastRows = 8;  // outputs of a group that repay a vector of them
 constexpr int64_t kPatchBytes = 2400 << 10;
 constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
 constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
@@ -138,7 +139,8 @@ struct WinogradWeight {
                               ? static_cast<double>(planes) * tiles_of(1) * tiles_of(2)
                               : static_cast<double>(shape.points(1, p.axis[1].out) * shape.points(2, p.axis[2].out));
     const double products =
-                     static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 * (shape.strip ? 1.3 : 1.2),
+                     static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 * (shape.strip ? 1.3 : 1.2) *
+                     std::max(1.0, static_cast<double>(kFewTiles) / static_cast<double>(tiles())),
                  n_parts = static_cast<double>(shape.parts());
     const double size = shape.large() ? 2 : 1;
     const double source = shape.strip ? 40 + 25 * n_parts : 250 * size * n_parts,
@@ -310,7 +312,8 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   const WinogradShape shape = shape_of(p);
   if (shape.taps == 0 || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums)) return false;
   if (algorithm == Algorithm::winograd) return true;
-  if (!large_enough_for_winograd<T>(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
+  const int64_t oc = p.oc / p.groups, ic = p.ic / p.groups, pixels = p.groups * p.axis[1].out * p.axis[2].out;
+  if (!large_enough_for_winograd<T>(shape, oc < kLeastRows ? 0 : round_up(oc, conv_kernels<T>().lanes), ic, pixels))
     return false;
   return WinogradWeight<T>(p, {}, {}, {}, best_side<T>(p)).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
