@@ -29,7 +29,8 @@ namespace {
 // is to stay in the L2 cache. Of few tiles, sums are hardly more than written and read again.
 constexpr int64_t kSumBytes = 2304 << 10, kSumBytesOfFew = 576 << 10;
 constexpr int64_t kFewTiles = 8;
-constexpr int64_t kLeastRows = 8;  // outputs of a group that repay a vector of them
+constexpr int64_t kLeastChannels = 6;  // of a group, of x and of dy
+constexpr double kLeastProducts = 1 << 20;  // of a plane of outputs: smaller sums of integers are to be exact
 constexpr int64_t kPatchBytes = 2400 << 10;
 constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
 constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
@@ -312,9 +313,8 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   const WinogradShape shape = shape_of(p);
   if (shape.taps == 0 || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums)) return false;
   if (algorithm == Algorithm::winograd) return true;
-  const int64_t oc = p.oc / p.groups, ic = p.ic / p.groups, pixels = p.groups * p.axis[1].out * p.axis[2].out;
-  if (!large_enough_for_winograd<T>(shape, oc < kLeastRows ? 0 : round_up(oc, conv_kernels<T>().lanes), ic, pixels))
-    return false;
+  if (std::min(p.oc, p.ic) / p.groups < kLeastChannels) return false;
+  if (p.macs() < kLeastProducts * static_cast<double>(p.mb * p.axis[0].out)) return false;
   return WinogradWeight<T>(p, {}, {}, {}, best_side<T>(p)).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
 
