@@ -35,6 +35,9 @@ bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool sq
   if (p.axis[1].out < 2) return false;
   if (squares && channels > 1 && rows > 1 && p.out_pixels() <= (many_registers ? kOwnKernel : kSmallImage))
     return false;
+  if (!squares && rows <= kFewRows && channels <= kSomeRows && p.groups > 1 && p.axis[1].k > kFewRows &&
+      p.axis[1].stride == 1 && p.out_pixels() > kSmallImage)
+    return true;
   if (many_registers && p.groups > 1 && !squares && rows > 1 && channels > 1) return false;
   if (many_registers && single && p.groups == 1 && channels <= kSomeRows) {
     if (p.axis[1].k < 2) return p.axis[1].out >= kBandRows && (rows == 1 || rows * channels <= kFewChannels);

@@ -12,15 +12,12 @@
 #include "conv/fft.hpp"
 #include "conv/fill.hpp"
 #include "conv/pieces.hpp"
-#include "conv/plan_parts.hpp"
 #include "conv/weight_sum.hpp"
 #include "conv/winograd_weight.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr int64_t kMostLoneTaps = 27;      // each is planned by itself,
-constexpr double kLoneTap = 10000;         // and takes so many cycles besides
 constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small
 constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over:
 constexpr double kSpacedElement = 0.25, kSpacedLine = 10, kSpacedPlane = 50;  // cycles
@@ -50,16 +47,11 @@ double spacing(const ConvProblem& p) {
                    kSpacedLine * static_cast<double>(p.axis[0].out * p.axis[1].out) + kSpacedPlane);
 }
 
-template <class T>
-double cost_of(const ConvProblem& p, int64_t images, bool turns) {
-  return WeightPlan(turns ? turned(p) : p, conv_kernels<T>().lanes, sizeof(T), turns).cost(images);
-}
-
-template <class T>
-bool better_turned(const ConvProblem& p) {
-  bool can = spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
+bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item) {
+  bool can = spaced_elements(p) * item <= kSpacedBytes;
   for (const ConvAxis& a : p.axis) can &= a.pad_before + a.pad_after == 0 || (p.taps() > 1 && a.mode == Mode::zeros);
-  return can && cost_of<T>(p, p.mb, true) + spacing(p) < (p.groups > 1 ? kTurnedGroups : 1) * cost_of<T>(p, p.mb, false);
+  return can && WeightPlan(turned(p), lanes, item, true).cost(p.mb) + spacing(p) <
+                    (p.groups > 1 ? kTurnedGroups : 1) * WeightPlan(p, lanes, item, false).cost(p.mb);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -91,23 +83,22 @@ void fill_zeros(const View<T>& dw) {
                   dw.shape[4], dw.stride[4], T(0));
 }
 
-// One tap by itself: the outputs that meet x with it, and where those begin.
-struct LoneTap {
+// A 1x1 kernel without its padding: the outputs that meet x, and where those begin.
+struct OneTap {
   ConvProblem p;
-  int64_t tap[3], dy[3], x[3];
+  int64_t dy[3] = {}, x[3] = {};
+  bool padded = false;
 
-  LoneTap(const ConvProblem& whole, int64_t index) : p(whole) {
-    for (int i = 2; i >= 0; --i) {
+  explicit OneTap(const ConvProblem& whole) : p(whole) {
+    for (int i = 0; i < 3; ++i) {
       ConvAxis& a = p.axis[i];
-      tap[i] = index % a.k;
-      index /= a.k;
-      const int64_t offset = tap[i] * a.dilation - a.pad_before;
-      const Range live = live_outputs(forward_axis(a), offset);
+      if (a.pad_before + a.pad_after == 0 || a.mode != Mode::zeros) continue;
+      padded = p.taps() == 1;
+      const Range live = live_outputs(forward_axis(a), -a.pad_before);
       dy[i] = live.begin;
-      x[i] = live.begin * a.stride + offset;
+      x[i] = live.begin * a.stride - a.pad_before;
       a.out = live.size();
       a.in = std::max<int64_t>(0, (a.out - 1) * a.stride + 1);
-      a.k = a.dilation = 1;
       a.pad_before = a.pad_after = 0;
     }
   }
@@ -125,57 +116,25 @@ struct LoneTap {
   }
 };
 
-// Whether taps are better summed one by one: blocks of x that all of them read are mostly copies of zeros, or of what
-// other blocks copy too.
-bool taps_apart(const ConvProblem& p, int64_t lanes, int64_t item) {
-  bool far = false, padded = false;
-  for (const ConvAxis& a : p.axis) {
-    far |= a.dilation > 1 && a.k > 1;
-    padded |= a.pad_before + a.pad_after > 0;
-    if (a.mode != Mode::zeros) return false;
-  }
-  if (p.taps() == 1) return padded;
-  if (!far || p.taps() > kMostLoneTaps) return false;
-  const WeightPlan together(p, lanes, item, false);
-  const double cost = together.cost(p.mb);
-  if (together.copying < 0.5 * cost) return false;
-  double apart = 0;
-  for (int64_t t = 0; t < p.taps(); ++t)
-    if (const LoneTap lone(p, t); lone.p.macs() > 0)
-      apart += WeightPlan(lone.p, lanes, item, false).cost(p.mb) + kLoneTap;
-  return apart < cost + 0.5 * together.copying;
-}
-template <class T>
-bool taps_apart(const ConvProblem& p) {
-  return taps_apart(p, conv_kernels<T>().lanes, sizeof(T));
-}
-
 template <class T>
 void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, View<T> dw) {
-  if (taps_apart<T>(p)) {
-    for (int64_t t = 0; t < p.taps(); ++t) {
-      const LoneTap lone(p, t);
-      const View<T> to = lone.part(dw, lone.tap, &ConvAxis::k);
-      if (lone.p.macs() == 0) fill_zeros(to);
-      else run_direct(lone.p, lone.part(dy, lone.dy, &ConvAxis::out), lone.part(x, lone.x, &ConvAxis::in), to);
-    }
-    return;
+  if (const OneTap one(p); one.padded) {
+    if (one.p.macs() == 0) return fill_zeros(dw);
+    return run_direct(one.p, one.part(dy, one.dy, &ConvAxis::out), one.part(x, one.x, &ConvAxis::in), dw);
   }
-  if (!better_turned<T>(p)) return WeightSum<T>(p, dy, x, dw).run();
+  if (!better_turned(p, conv_kernels<T>().lanes, sizeof(T))) return WeightSum<T>(p, dy, x, dw).run();
   const ScratchMemory<T> dense(spaced_elements(p));
   if (is_spaced(p)) x = without_spaces(p, x, dense.data());
   WeightSum<T>(turned(p), x, dy, turned(dw), true).run();
 }
 
 template <class T>
-ConvPlan describe_direct(const ConvProblem& p) {
+ConvPlan describe_direct(const ConvProblem& whole) {
   ConvPlan plan;
-  if (taps_apart<T>(p)) {
-    for (int64_t t = 0; t < p.taps(); ++t)
-      if (const LoneTap lone(p, t); lone.p.macs() > 0) add_part(plan, describe_direct<T>(lone.p), plan.cost == 0);
-    return plan;
-  }
-  const bool turns = better_turned<T>(p);
+  const OneTap one(whole);
+  const ConvProblem& p = one.padded ? one.p : whole;
+  if (p.macs() == 0) return plan;
+  const bool turns = better_turned(p, conv_kernels<T>().lanes, sizeof(T));
   WeightSum<T>(turns ? turned(p) : p, {}, {}, {}, turns).describe(plan);
   if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
   return plan;
@@ -216,7 +175,9 @@ void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x
 
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images) {
-  return cost_of<T>(p, images, better_turned<T>(p));
+  const int64_t lanes = conv_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T));
+  const bool turns = better_turned(p, lanes, item);
+  return WeightPlan(turns ? turned(p) : p, lanes, item, turns).cost(images);
 }
 
 template <class T>

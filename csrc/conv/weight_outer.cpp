@@ -139,55 +139,15 @@ void WeightSum<T>::accumulate_outer(const Task& t, const Box& b, bool first, con
     add_outer(g, t, b, block.pack(kernels, g * ic + t.c.begin, t.c.size(), s.block), first, s);
 }
 
-// The outputs that meet x with a tap: how many, and where their values stand from the first one's on, at `a`.
-template <class T>
-int64_t WeightSum<T>::live_pixels(const Box& b, const Box& seen, int64_t tap, const T*& a, OuterPixel* to) const {
-  int64_t n[4], a_step[4], b_step[4], first = 0, line = 1;
-  for (int i = 2; i >= 0; --i) {
-    const AxisMap& m = axis[i];
-    const size_t t = static_cast<size_t>(tap % m.taps());
-    tap /= m.taps();
-    const int64_t begin = std::max(live[i][t].begin, b.begin[i]), read = begin * m.stride + m.offset[t];
-    n[i] = std::min(live[i][t].end, b.end[i]) - begin;
-    a_step[i] = (turned ? 1 : m.stride) * x.stride[2 + i];
-    b_step[i] = (turned ? m.stride : 1) * line;
-    a += (turned ? begin : read) * x.stride[2 + i];
-    first += ((turned ? read : begin) - seen.begin[i]) * line;
-    line *= seen.extent(i);
-  }
-  const OuterPixel* const start = to;
-  for (int64_t i = 0; i < b.images(); ++i)
-    for (int64_t d = 0; d < n[0]; ++d)
-      for (int64_t h = 0; h < n[1]; ++h) {
-        int64_t at = i * x.stride[0] + d * a_step[0] + h * a_step[1],
-                column = first + i * line + d * b_step[0] + h * b_step[1];
-        for (int64_t w = 0; w < n[2]; ++w, at += a_step[2], column += b_step[2])
-          *to++ = {static_cast<int32_t>(at), static_cast<int32_t>(column)};
-      }
-  return to - start;
-}
-
 // Tap by tap, x being read where it stands. Where x and dy have taken each other's place, it is the panel that moves
 // on from tap to tap.
 template <class T>
 void WeightSum<T>::accumulate_apart(const Task& t, const Box& b, bool first, const Scratch& s) const {
-  Box seen = b;  // of `dy`: what stands in the panel
-  for (int i = 0; i < 3 && turned; ++i) {
-    const int64_t begin = b.begin[i] * axis[i].stride + axis[i].offset[0];
-    seen.begin[i] = std::clamp<int64_t>(begin, 0, axis[i].in);
-    seen.end[i] = std::clamp(begin + span(i, b.extent(i)), seen.begin[i], axis[i].in);
-  }
-  int64_t reach = (b.images() - 1) * std::abs(x.stride[0]);
-  for (int i = 0; i < 3; ++i) reach += (b.extent(i) - 1) * (turned ? 1 : axis[i].stride) * std::abs(x.stride[2 + i]);
-  if (reach > INT32_MAX) {
-    Box half[2] = {b, b};
-    int i = 0;
-    while (b.images() == 1 && b.extent(i) == 1) ++i;
-    if (b.images() > 1) half[0].image1 = half[1].image0 = b.image0 + b.images() / 2;
-    else half[0].end[i] = half[1].begin[i] = b.begin[i] + b.extent(i) / 2;
+  if (Box half[2]; is_too_far(b, x.stride, half)) {
     accumulate_apart(t, half[0], first, s);
     return accumulate_apart(t, half[1], false, s);
   }
+  const Box seen = in_panel(b);
   for (int64_t c = 0; c < t.c.size(); ++c) s.rows[c] = c * x.stride[1];
   const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
   OuterTile<T> tile{};
@@ -203,8 +163,8 @@ void WeightSum<T>::accumulate_apart(const Task& t, const Box& b, bool first, con
       transpose_dy(seen, {0, seen.pixels()}, {g * oc + o, g * oc + end}, v.size() * lanes, s.panel);
       tile.c = sums_of(t, g, s) + v.begin * lanes;
       for (int64_t tap = 0; tap < taps; ++tap, tile.c += width) {
-        tile.a = x.data + b.image0 * x.stride[0] + (g * ic + t.c.begin) * x.stride[1];
-        tile.pixels = live_pixels(b, seen, tap, tile.a, s.pixels);
+        tile.a = x.data + (g * ic + t.c.begin) * x.stride[1];
+        tile.a += live_pixels(b, seen, tap, x.stride, s.pixels, tile.pixels);
         multiply_outer(tile, t.c.size(), v.size(), nullptr, 0);
       }
     }

@@ -1,6 +1,7 @@
 #include "conv/weight_plan.hpp"
 
 #include <cmath>
+#include <cstdlib>
 
 #include "conv/pieces.hpp"
 #include "conv/sum_parts.hpp"
@@ -170,6 +171,58 @@ double WeightPlan::cost(int64_t n) const {
 int64_t WeightPlan::panel_pixels(int64_t n, const int64_t* e) const {
   for (int i = 0; i < 3; ++i) n *= turned ? std::min(span(i, e[i]), axis[i].in) : e[i];
   return n;
+}
+
+Box WeightPlan::in_panel(Box b) const {
+  for (int i = 0; i < 3 && turned; ++i) {
+    const int64_t first = b.begin[i] * axis[i].stride + axis[i].offset[0], n = span(i, b.extent(i));
+    b.begin[i] = std::clamp<int64_t>(first, 0, axis[i].in);
+    b.end[i] = std::clamp(first + n, b.begin[i], axis[i].in);
+  }
+  return b;
+}
+
+int64_t WeightPlan::live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, OuterPixel* to,
+                                int64_t& n) const {
+  int64_t count[3], step[3], place_step[3], at = b.image0 * stride[0], place = 0, plane_size = 1;
+  for (int i = 2; i >= 0; --i) {
+    const AxisMap& m = axis[i];
+    const size_t t = static_cast<size_t>(tap % m.taps());
+    tap /= m.taps();
+    const int64_t begin = std::max(live[i][t].begin, b.begin[i]), read = begin * m.stride + m.offset[t];
+    count[i] = std::min(live[i][t].end, b.end[i]) - begin;
+    step[i] = (turned ? 1 : m.stride) * stride[2 + i];
+    place_step[i] = (turned ? m.stride : 1) * plane_size;
+    at += (turned ? begin : read) * stride[2 + i];
+    place += ((turned ? read : begin) - panel.begin[i]) * plane_size;
+    plane_size *= panel.extent(i);
+  }
+  const OuterPixel* const first = to;
+  for (int64_t i = 0; i < b.images(); ++i)
+    for (int64_t d = 0; d < count[0]; ++d)
+      for (int64_t h = 0; h < count[1]; ++h) {
+        int64_t from = i * stride[0] + d * step[0] + h * step[1],
+                column = place + i * plane_size + d * place_step[0] + h * place_step[1];
+        for (int64_t w = 0; w < count[2]; ++w, from += step[2], column += place_step[2])
+          *to++ = {static_cast<int32_t>(from), static_cast<int32_t>(column)};
+      }
+  n = to - first;
+  return n > 0 ? at : 0;
+}
+
+bool WeightPlan::is_too_far(const Box& b, const int64_t* stride, Box (&half)[2]) const {
+  int64_t reach = (b.images() - 1) * std::abs(stride[0]);
+  for (int i = 0; i < 3; ++i) reach += (b.extent(i) - 1) * (turned ? 1 : axis[i].stride) * std::abs(stride[2 + i]);
+  if (reach <= INT32_MAX) return false;
+  half[0] = half[1] = b;
+  if (b.images() > 1) {
+    half[0].image1 = half[1].image0 = b.image0 + b.images() / 2;
+    return true;
+  }
+  int i = 0;
+  while (b.extent(i) == 1) ++i;
+  half[0].end[i] = half[1].begin[i] = b.begin[i] + b.extent(i) / 2;
+  return true;
 }
 
 Box WeightPlan::box(int64_t i) const {

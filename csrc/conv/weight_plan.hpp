@@ -7,6 +7,7 @@
 #include "base/range.hpp"
 #include "conv/block.hpp"
 #include "fastconv/conv.hpp"
+#include "kernels/conv.hpp"
 
 namespace fastconv {
 
@@ -37,6 +38,14 @@ struct WeightPlan {
   double cost(int64_t n) const;
   // Pixels of the panel of a block that is summed tap by tap: outputs, or what they read of x.
   int64_t panel_pixels(int64_t n, const int64_t* e) const;
+  // What of `dy` stands in it.
+  Box in_panel(Box b) const;
+  // The outputs of a block that meet x with a tap, n of them: where their values stand in the panel, and in the other
+  // array from the first one on, which is at the result.
+  int64_t live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, OuterPixel* to,
+                      int64_t& n) const;
+  // Whether those are too far apart for such a table: a block is then summed in halves.
+  bool is_too_far(const Box& b, const int64_t* stride, Box (&half)[2]) const;
   // Of copying x, padded, into blocks, for all images.
   double copying = 0;
 

@@ -69,7 +69,6 @@ class WeightSum : public WeightPlan {
   const T* dy_at(const Box& b, int64_t q, int64_t o) const;
   void transpose_dy(const Box& b, Range some, Range o, int64_t nr, T* panel) const;
   void multiply_outer(OuterTile<T> tile, int64_t rows, int64_t vectors, const T* next, int64_t lines) const;
-  int64_t live_pixels(const Box& b, const Box& seen, int64_t tap, const T*& a, OuterPixel* to) const;
   bool reachable(int64_t n) const;
   int64_t widest() const { return std::min({kMaxOuterVectors, kernels.vectors, kernels.accumulators / kernels.rows}); }
   int64_t tallest(int64_t vectors) const {
