@@ -37,7 +37,9 @@ View<T> turned(View<T> v) {
   std::swap(v.stride[0], v.stride[1]);
   return v;
 }
-bool is_spaced(const ConvProblem& p) { return p.taps() == 1 && (p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1); }
+bool is_spaced(const ConvProblem& p) {
+  return p.taps() == 1 && (p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1);
+}
 int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.ic * p.out_pixels() : 0; }
 
 double spacing(const ConvProblem& p) {
@@ -48,6 +50,8 @@ double spacing(const ConvProblem& p) {
 }
 
 bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item) {
+  const int64_t oc = p.oc / p.groups, ic = p.ic / p.groups;
+  if (2 * round_up(ic, lanes) * oc >= 3 * round_up(oc, lanes) * ic) return false;  // vectors would be emptier
   bool can = spaced_elements(p) * item <= kSpacedBytes;
   for (const ConvAxis& a : p.axis) can &= a.pad_before + a.pad_after == 0 || (p.taps() > 1 && a.mode == Mode::zeros);
   return can && WeightPlan(turned(p), lanes, item, true).cost(p.mb) + spacing(p) <

@@ -153,21 +153,26 @@ void WeightSum<T>::accumulate_apart(const Task& t, const Box& b, bool first, con
   OuterTile<T> tile{};
   tile.row = s.rows;
   tile.pixel = s.pixels;
-  tile.b = s.panel;
   tile.ldc = taps * width;
   tile.accumulate = !first;
-  for (int64_t g = t.g.begin; g < t.g.end; ++g)
+  for (int64_t g = t.g.begin; g < t.g.end; ++g) {
     for (int64_t k = 0; k < panels; ++k) {
       const Range v = part(vectors, panels, k);
       const int64_t o = t.o.begin + v.begin * lanes, end = std::min(t.o.end, t.o.begin + v.end * lanes);
-      transpose_dy(seen, {0, seen.pixels()}, {g * oc + o, g * oc + end}, v.size() * lanes, s.panel);
-      tile.c = sums_of(t, g, s) + v.begin * lanes;
-      for (int64_t tap = 0; tap < taps; ++tap, tile.c += width) {
-        tile.a = x.data + (g * ic + t.c.begin) * x.stride[1];
-        tile.a += live_pixels(b, seen, tap, x.stride, s.pixels, tile.pixels);
+      transpose_dy(seen, {0, seen.pixels()}, {g * oc + o, g * oc + end}, v.size() * lanes,
+                   s.panel + seen.pixels() * v.begin * lanes);
+    }
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      tile.a = x.data + (g * ic + t.c.begin) * x.stride[1];
+      tile.a += live_pixels(b, seen, tap, x.stride, s.pixels, tile.pixels);
+      for (int64_t k = 0; k < panels; ++k) {
+        const Range v = part(vectors, panels, k);
+        tile.b = s.panel + seen.pixels() * v.begin * lanes;
+        tile.c = sums_of(t, g, s) + tap * width + v.begin * lanes;
         multiply_outer(tile, t.c.size(), v.size(), nullptr, 0);
       }
     }
+  }
 }
 
 template void WeightSum<float>::accumulate_outer(const Task&, const Box&, bool, const Scratch&) const;

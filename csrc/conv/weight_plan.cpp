@@ -10,13 +10,14 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
-constexpr int64_t kBlockBytes = 384 << 10;  // x
-constexpr int64_t kMostPixels = 4096;       // of a block
-constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
+constexpr int64_t kSumBytes = 384 << 10;              // partial sums of a task
+constexpr int64_t kBlockBytes = 384 << 10;            // x
+constexpr int64_t kMostPixels = 4096;                 // of a block
+constexpr int64_t kPartPixels = 256;                  // of a part of the sum, at least
 constexpr int64_t kReadBytes = 2 * kOuterPanelBytes;  // of a panel of what outputs read
-constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
-constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
+constexpr double kCopying = 0.5;                      // cycles of an element of x, padded for all taps
+constexpr double kJoining = 1.05;                     // what packed rows must promise: caches hold fewer of them
+constexpr int64_t kDotImages = 512;  // pixels of several images for dots, whose blocks go from image to image
 
 // Cycles of a product of vectors of dots, and of one in tiles of three taps; and for each line of x more that the taps
 // of a tile meet, which a stride puts apart.
@@ -46,10 +47,13 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
   taps = p.taps();
   const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
   expand[2] = kJoining * dots_cycles(pixels_of_all, true) < dots_cycles(pixels_of_all, false);
-  const double together = outer_cycles(pixels_of_all),
-               alone = apart_cycles(pixels_of_all, pixels_of_all * oc / (kOuterPanelBytes / item), pixels_of_all);
+  const double read = pixels_of_all * static_cast<double>(ic * axis[0].stride * axis[1].stride * axis[2].stride);
+  const double wide = static_cast<double>(std::min(oc, kMaxOuterVectors * lanes));
+  const double panels = std::ceil(pixels_of_all * wide / static_cast<double>(kOuterPanelBytes / item)),
+               together = outer_cycles(pixels_of_all) + kCopying * read + panels * calling_cycles(),
+               alone = apart_cycles(pixels_of_all, panels, pixels_of_all);
   apart = taps > 1 && (turned || (zeros && !inside && alone < together));
-  dots = !(turned && apart) && dots_cycles(pixels_of_all, expand[2]) < (apart ? alone : together);
+  dots = !(turned && apart) && dots_cycles(pixels_of_all, expand[2]) < (apart ? alone : outer_cycles(pixels_of_all));
   apart &= !dots;
   threads = threads_for(2 * p.macs());
   cut_outputs_and_channels();
@@ -59,7 +63,13 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
 
 void WeightPlan::cut_outputs_and_channels() {
   outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
-  if (apart) outputs = round_up(ceil_div(oc, ceil_div(oc, kMaxOuterVectors * lanes)), lanes);
+  if (apart) {  // so few that a block is worth while, and that enough rows fill tiles
+    const int64_t out[3] = {p.axis[0].out, p.axis[1].out, p.axis[2].out},
+                  all = std::max<int64_t>(1, panel_pixels(p.mb, out)),
+                  most = std::min(
+                      {outputs, kOuterPanelBytes / item / all, kSumBytes / item / taps / std::min<int64_t>(ic, 16)});
+    outputs = round_up(ceil_div(oc, ceil_div(oc, std::max(most, kMaxOuterVectors * lanes))), lanes);
+  }
   while (dots && outputs > 4 && outputs * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
   width = dots ? outputs * lanes : outputs;
   channels = std::min(ic, kSumBytes / item / (taps * width));
@@ -151,20 +161,28 @@ double WeightPlan::outer_cycles(double pixels) const {
 // Every block loads and stores all sums, and makes the list of each tap's outputs.
 double WeightPlan::apart_cycles(double pixels, double blocks, double transposed) const {
   const double wide = static_cast<double>(lanes), vectors = std::ceil(static_cast<double>(oc) / wide),
-               tall = static_cast<double>(std::min<int64_t>(ic, 8)), beside = std::min<double>(vectors, kMaxOuterVectors),
-               rate = beside > 1 ? 0.95 : 0.8, each = std::max(4.0, tall * beside / (2 * rate));
+               tall = static_cast<double>(std::min<int64_t>(ic, 8)),
+               beside = std::min<double>(vectors, kMaxOuterVectors), rate = beside > 1 ? 0.95 : 0.8,
+               each = std::max(4.0, tall * beside / (2 * rate));
   const double columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
-  return static_cast<double>(taps) * columns *
-             (share * pixels * (tiles * each + 3) + blocks * (tiles * (15 + 2.5 * tall * beside) + 40)) +
+  return static_cast<double>(taps) * columns * (share * pixels * (tiles * each + 3) + blocks * 50) +
+         blocks * calling_cycles() +
          static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * 12 / wide);
 }
 
+// Of all tiles of outer products, to be called and to load and store their sums.
+double WeightPlan::calling_cycles() const {
+  return static_cast<double>(taps * ic * ceil_div(oc, lanes)) * (2.5 + 20.0 / (8 * kMaxOuterVectors));
+}
+
 double WeightPlan::cost(int64_t n) const {
-  const double pixels = static_cast<double>(n * p.out_pixels()), images_of = static_cast<double>(n) / static_cast<double>(p.mb);
+  const double pixels = static_cast<double>(n * p.out_pixels()),
+               images_of = static_cast<double>(n) / static_cast<double>(p.mb);
   const double some = static_cast<double>(blocks()) * images_of;
   return static_cast<double>(p.groups) *
          (dots    ? dots_cycles(pixels, expand[2])
-          : apart ? apart_cycles(pixels, some, some * static_cast<double>(panel_pixels(images, extent) * ceil_div(ic, channels)))
+          : apart ? apart_cycles(pixels, some,
+                                 some * static_cast<double>(panel_pixels(images, extent) * ceil_div(ic, channels)))
                   : outer_cycles(pixels));
 }
 

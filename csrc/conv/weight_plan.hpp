@@ -73,6 +73,7 @@ struct WeightPlan {
  private:
   double dots_cycles(double pixels, bool joined) const;
   double outer_cycles(double pixels) const;
+  double calling_cycles() const;
   double apart_cycles(double pixels, double blocks, double transposed) const;
   void cut_outputs_and_channels();
   int64_t worth_while_block() const;
