@@ -164,10 +164,11 @@ double WeightPlan::apart_cycles(double pixels, double blocks, double transposed)
                tall = static_cast<double>(std::min<int64_t>(ic, 8)),
                beside = std::min<double>(vectors, kMaxOuterVectors), rate = beside > 1 ? 0.95 : 0.8,
                each = std::max(4.0, tall * beside / (2 * rate));
-  const double columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
+  const bool scattered = turned && taps > 4 && taps < 8;  // too many lines to be zipped, too few for squares
+  const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
   return static_cast<double>(taps) * columns * (share * pixels * (tiles * each + 3) + blocks * 50) +
          blocks * calling_cycles() +
-         static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * 12 / wide);
+         static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * store);
 }
 
 // Of all tiles of outer products, to be called and to load and store their sums.
