@@ -49,13 +49,24 @@ double spacing(const ConvProblem& p) {
                    kSpacedLine * static_cast<double>(p.axis[0].out * p.axis[1].out) + kSpacedPlane);
 }
 
-bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item) {
+// Of so many images, with the cycles of the better way.
+bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item, int64_t images, double& cycles) {
+  cycles = WeightPlan(p, lanes, item, false).cost(images);
   const int64_t oc = p.oc / p.groups, ic = p.ic / p.groups;
   if (2 * round_up(ic, lanes) * oc >= 3 * round_up(oc, lanes) * ic) return false;  // vectors would be emptier
   bool can = spaced_elements(p) * item <= kSpacedBytes;
   for (const ConvAxis& a : p.axis) can &= a.pad_before + a.pad_after == 0 || (p.taps() > 1 && a.mode == Mode::zeros);
-  return can && WeightPlan(turned(p), lanes, item, true).cost(p.mb) + spacing(p) <
-                    (p.groups > 1 ? kTurnedGroups : 1) * WeightPlan(p, lanes, item, false).cost(p.mb);
+  if (!can) return false;
+  const double other = WeightPlan(turned(p), lanes, item, true).cost(images) +
+                       spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
+  if (other >= (p.groups > 1 ? kTurnedGroups : 1) * cycles) return false;
+  cycles = other;
+  return true;
+}
+template <class T>
+bool better_turned(const ConvProblem& p) {
+  double cycles;
+  return better_turned(p, conv_kernels<T>().lanes, sizeof(T), p.mb, cycles);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -126,7 +137,7 @@ void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, 
     if (one.p.macs() == 0) return fill_zeros(dw);
     return run_direct(one.p, one.part(dy, one.dy, &ConvAxis::out), one.part(x, one.x, &ConvAxis::in), dw);
   }
-  if (!better_turned(p, conv_kernels<T>().lanes, sizeof(T))) return WeightSum<T>(p, dy, x, dw).run();
+  if (!better_turned<T>(p)) return WeightSum<T>(p, dy, x, dw).run();
   const ScratchMemory<T> dense(spaced_elements(p));
   if (is_spaced(p)) x = without_spaces(p, x, dense.data());
   WeightSum<T>(turned(p), x, dy, turned(dw), true).run();
@@ -138,7 +149,7 @@ ConvPlan describe_direct(const ConvProblem& whole) {
   const OneTap one(whole);
   const ConvProblem& p = one.padded ? one.p : whole;
   if (p.macs() == 0) return plan;
-  const bool turns = better_turned(p, conv_kernels<T>().lanes, sizeof(T));
+  const bool turns = better_turned<T>(p);
   WeightSum<T>(turns ? turned(p) : p, {}, {}, {}, turns).describe(plan);
   if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
   return plan;
@@ -179,9 +190,9 @@ void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x
 
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images) {
-  const int64_t lanes = conv_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T));
-  const bool turns = better_turned(p, lanes, item);
-  return WeightPlan(turns ? turned(p) : p, lanes, item, turns).cost(images);
+  double cycles;
+  better_turned(p, conv_kernels<T>().lanes, sizeof(T), images, cycles);
+  return cycles;
 }
 
 template <class T>

@@ -15,8 +15,9 @@ constexpr int64_t kBlockBytes = 384 << 10;            // x
 constexpr int64_t kMostPixels = 4096;                 // of a block
 constexpr int64_t kPartPixels = 256;                  // of a part of the sum, at least
 constexpr int64_t kReadBytes = 2 * kOuterPanelBytes;  // of a panel of what outputs read
-constexpr double kCopying = 0.5;                      // cycles of an element of x, padded for all taps
-constexpr double kJoining = 1.05;                     // what packed rows must promise: caches hold fewer of them
+constexpr double kLeastLive = 2;     // outputs that meet x, a tap, for which tiles are worth their calls
+constexpr double kCopying = 0.5;     // cycles of an element of x, padded for all taps
+constexpr double kJoining = 1.05;    // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;  // pixels of several images for dots, whose blocks go from image to image
 
 // Cycles of a product of vectors of dots, and of one in tiles of three taps; and for each line of x more that the taps
@@ -52,7 +53,8 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
   const double panels = std::ceil(pixels_of_all * wide / static_cast<double>(kOuterPanelBytes / item)),
                together = outer_cycles(pixels_of_all) + kCopying * read + panels * calling_cycles(),
                alone = apart_cycles(pixels_of_all, panels, pixels_of_all);
-  apart = taps > 1 && (turned || (zeros && !inside && alone < together));
+  const bool fewer = zeros && !inside && share * pixels_of_all > kLeastLive;
+  apart = taps > 1 && (turned || (fewer && alone < together));
   dots = !(turned && apart) && dots_cycles(pixels_of_all, expand[2]) < (apart ? alone : outer_cycles(pixels_of_all));
   apart &= !dots;
   threads = threads_for(2 * p.macs());
@@ -71,7 +73,9 @@ void WeightPlan::cut_outputs_and_channels() {
     outputs = round_up(ceil_div(oc, ceil_div(oc, std::max(most, kMaxOuterVectors * lanes))), lanes);
   }
   while (dots && outputs > 4 && outputs * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
-  width = dots ? outputs * lanes : outputs;
+  width = dots    ? outputs * lanes
+          : apart ? (outputs / lanes | 1) * lanes  // or rows of many taps would meet in the L1 cache
+                  : outputs;
   channels = std::min(ic, kSumBytes / item / (taps * width));
   if (dots) channels = std::min(channels, kBlockBytes / item / worth_while_block());
   channels = std::max<int64_t>(1, channels);
@@ -164,9 +168,12 @@ double WeightPlan::apart_cycles(double pixels, double blocks, double transposed)
                tall = static_cast<double>(std::min<int64_t>(ic, 8)),
                beside = std::min<double>(vectors, kMaxOuterVectors), rate = beside > 1 ? 0.95 : 0.8,
                each = std::max(4.0, tall * beside / (2 * rate));
+  // Each tap reads its rows anew, not from the L1 cache.
+  const double line = std::min(1.0, static_cast<double>(axis[2].stride * item) / 64);
   const bool scattered = turned && taps > 4 && taps < 8;  // too many lines to be zipped, too few for squares
   const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
-  return static_cast<double>(taps) * columns * (share * pixels * (tiles * each + 3) + blocks * 50) +
+  return static_cast<double>(taps) * columns *
+             (share * pixels * (tiles * each + static_cast<double>(ic) * line + 3) + blocks * 50) +
          blocks * calling_cycles() +
          static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * store);
 }

@@ -29,6 +29,7 @@ namespace {
 // is to stay in the L2 cache. Of few tiles, sums are hardly more than written and read again.
 constexpr int64_t kSumBytes = 2304 << 10, kSumBytesOfFew = 576 << 10;
 constexpr int64_t kFewTiles = 8;
+constexpr double kLeastTiles = 4;           // of a block, to which others cost as much
 constexpr int64_t kLeastChannels = 6;       // of a group, of x and of dy
 constexpr double kLeastProducts = 1 << 20;  // of a plane of outputs: smaller sums of integers are to be exact
 constexpr int64_t kPatchBytes = 2400 << 10;
@@ -140,8 +141,7 @@ struct WinogradWeight {
                               ? static_cast<double>(planes) * tiles_of(1) * tiles_of(2)
                               : static_cast<double>(shape.points(1, p.axis[1].out) * shape.points(2, p.axis[2].out));
     const double products = static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 *
-                            (shape.strip ? 1.3 : 1.2) *
-                            std::max(1.0, static_cast<double>(kFewTiles) / static_cast<double>(tiles())),
+                            (shape.strip ? 1.3 : 1.2) * std::max(1.0, kLeastTiles / static_cast<double>(tiles())),
                  n_parts = static_cast<double>(shape.parts());
     const double size = shape.large() ? 2 : 1;
     const double source = shape.strip ? 40 + 25 * n_parts : 250 * size * n_parts,
