@@ -18,9 +18,11 @@
 namespace fastconv {
 namespace {
 
-constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small
+constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small,
+constexpr double kTurnedTaps = 0.95;       // or the panel is read from anew for each tap
 constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over:
-constexpr double kSpacedElement = 0.25, kSpacedLine = 10, kSpacedPlane = 50;  // cycles
+constexpr double kSpacedElement = 0.25, kSpacedPlane = 60;  // cycles; of a plane for its first pixel
+constexpr double kWorthCutting = 0.9;                       // what may be left of products without padding
 
 // x and dy may take each other's place. Of 1x1 kernels the sums then stand in the order of dw, and of x there is what a
 // stride leaves of it, pixel by pixel.
@@ -44,29 +46,33 @@ int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.i
 
 double spacing(const ConvProblem& p) {
   if (!is_spaced(p)) return 0;
-  const double planes = static_cast<double>(p.mb * p.ic);
-  return planes * (kSpacedElement * static_cast<double>(p.out_pixels()) +
-                   kSpacedLine * static_cast<double>(p.axis[0].out * p.axis[1].out) + kSpacedPlane);
+  const double pixels = static_cast<double>(p.out_pixels());
+  return static_cast<double>(p.mb * p.ic) * (kSpacedElement * pixels + kSpacedPlane / pixels);
 }
 
-// Of so many images, with the cycles of the better way.
-bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item, int64_t images, double& cycles) {
-  cycles = WeightPlan(p, lanes, item, false).cost(images);
+bool may_turn(const ConvProblem& p, int64_t lanes, int64_t item) {
   const int64_t oc = p.oc / p.groups, ic = p.ic / p.groups;
   if (2 * round_up(ic, lanes) * oc >= 3 * round_up(oc, lanes) * ic) return false;  // vectors would be emptier
   bool can = spaced_elements(p) * item <= kSpacedBytes;
   for (const ConvAxis& a : p.axis) can &= a.pad_before + a.pad_after == 0 || (p.taps() > 1 && a.mode == Mode::zeros);
-  if (!can) return false;
+  return can;
+}
+
+// Whether to, and the cycles of the better way for so many images.
+bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item, int64_t images, double& cycles) {
+  cycles = WeightPlan(p, lanes, item, false).cost(images);
+  if (!may_turn(p, lanes, item)) return false;
   const double other = WeightPlan(turned(p), lanes, item, true).cost(images) +
                        spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
-  if (other >= (p.groups > 1 ? kTurnedGroups : 1) * cycles) return false;
+  if (other >= (p.groups > 1 ? kTurnedGroups : p.taps() > 1 ? kTurnedTaps : 1) * cycles) return false;
   cycles = other;
   return true;
 }
 template <class T>
 bool better_turned(const ConvProblem& p) {
+  const int64_t lanes = conv_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T));
   double cycles;
-  return better_turned(p, conv_kernels<T>().lanes, sizeof(T), p.mb, cycles);
+  return may_turn(p, lanes, item) && better_turned(p, lanes, item, p.mb, cycles);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -108,7 +114,6 @@ struct OneTap {
     for (int i = 0; i < 3; ++i) {
       ConvAxis& a = p.axis[i];
       if (a.pad_before + a.pad_after == 0 || a.mode != Mode::zeros) continue;
-      padded = p.taps() == 1;
       const Range live = live_outputs(forward_axis(a), -a.pad_before);
       dy[i] = live.begin;
       x[i] = live.begin * a.stride - a.pad_before;
@@ -116,6 +121,7 @@ struct OneTap {
       a.in = std::max<int64_t>(0, (a.out - 1) * a.stride + 1);
       a.pad_before = a.pad_after = 0;
     }
+    padded = p.taps() == 1 && p.macs() < kWorthCutting * whole.macs();
   }
   // The part of an array from `at` on.
   template <class V>

@@ -150,29 +150,32 @@ void WeightSum<T>::accumulate_apart(const Task& t, const Box& b, bool first, con
   const Box seen = in_panel(b);
   for (int64_t c = 0; c < t.c.size(); ++c) s.rows[c] = c * x.stride[1];
   const int64_t vectors = ceil_div(t.o.size(), lanes), panels = ceil_div(vectors, widest());
+  const int64_t at_once = seen.pixels() * outputs * item <= kOuterPanelBytes ? panels : 1;  // for one list of pixels
   OuterTile<T> tile{};
   tile.row = s.rows;
   tile.pixel = s.pixels;
   tile.ldc = taps * width;
   tile.accumulate = !first;
-  for (int64_t g = t.g.begin; g < t.g.end; ++g) {
-    for (int64_t k = 0; k < panels; ++k) {
-      const Range v = part(vectors, panels, k);
-      const int64_t o = t.o.begin + v.begin * lanes, end = std::min(t.o.end, t.o.begin + v.end * lanes);
-      transpose_dy(seen, {0, seen.pixels()}, {g * oc + o, g * oc + end}, v.size() * lanes,
-                   s.panel + seen.pixels() * v.begin * lanes);
-    }
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      tile.a = x.data + (g * ic + t.c.begin) * x.stride[1];
-      tile.a += live_pixels(b, seen, tap, x.stride, s.pixels, tile.pixels);
-      for (int64_t k = 0; k < panels; ++k) {
+  for (int64_t g = t.g.begin; g < t.g.end; ++g)
+    for (int64_t k0 = 0; k0 < panels; k0 += at_once) {
+      const int64_t v0 = part(vectors, panels, k0).begin;
+      const auto panel = [&](Range v) { return s.panel + seen.pixels() * (v.begin - v0) * lanes; };
+      for (int64_t k = k0; k < k0 + at_once; ++k) {
         const Range v = part(vectors, panels, k);
-        tile.b = s.panel + seen.pixels() * v.begin * lanes;
-        tile.c = sums_of(t, g, s) + tap * width + v.begin * lanes;
-        multiply_outer(tile, t.c.size(), v.size(), nullptr, 0);
+        const int64_t o = t.o.begin + v.begin * lanes, end = std::min(t.o.end, t.o.begin + v.end * lanes);
+        transpose_dy(seen, {0, seen.pixels()}, {g * oc + o, g * oc + end}, v.size() * lanes, panel(v));
+      }
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        tile.a = x.data + (g * ic + t.c.begin) * x.stride[1];
+        tile.a += live_pixels(b, seen, tap, x.stride, s.pixels, tile.pixels);
+        for (int64_t k = k0; k < k0 + at_once; ++k) {
+          const Range v = part(vectors, panels, k);
+          tile.b = panel(v);
+          tile.c = sums_of(t, g, s) + tap * width + v.begin * lanes;
+          multiply_outer(tile, t.c.size(), v.size(), nullptr, 0);
+        }
       }
     }
-  }
 }
 
 template void WeightSum<float>::accumulate_outer(const Task&, const Box&, bool, const Scratch&) const;

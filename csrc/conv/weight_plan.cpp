@@ -10,15 +10,15 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kSumBytes = 384 << 10;              // partial sums of a task
-constexpr int64_t kBlockBytes = 384 << 10;            // x
-constexpr int64_t kMostPixels = 4096;                 // of a block
-constexpr int64_t kPartPixels = 256;                  // of a part of the sum, at least
-constexpr int64_t kReadBytes = 2 * kOuterPanelBytes;  // of a panel of what outputs read
-constexpr double kLeastLive = 2;     // outputs that meet x, a tap, for which tiles are worth their calls
-constexpr double kCopying = 0.5;     // cycles of an element of x, padded for all taps
-constexpr double kJoining = 1.05;    // what packed rows must promise: caches hold fewer of them
-constexpr int64_t kDotImages = 512;  // pixels of several images for dots, whose blocks go from image to image
+constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
+constexpr int64_t kBlockBytes = 384 << 10;  // x
+constexpr int64_t kMostPixels = 4096;       // of a block
+constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
+constexpr double kLeastLive = 2;            // outputs that meet x, a tap, for which tiles are worth their calls
+constexpr double kApart = 0.95;             // what taps apart must promise
+constexpr double kCopying = 0.5;            // cycles of an element of x, padded for all taps
+constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
+constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
 // Cycles of a product of vectors of dots, and of one in tiles of three taps; and for each line of x more that the taps
 // of a tile meet, which a stride puts apart.
@@ -54,7 +54,7 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
                together = outer_cycles(pixels_of_all) + kCopying * read + panels * calling_cycles(),
                alone = apart_cycles(pixels_of_all, panels, pixels_of_all);
   const bool fewer = zeros && !inside && share * pixels_of_all > kLeastLive;
-  apart = taps > 1 && (turned || (fewer && alone < together));
+  apart = taps > 1 && (turned || (fewer && alone < kApart * together));
   dots = !(turned && apart) && dots_cycles(pixels_of_all, expand[2]) < (apart ? alone : outer_cycles(pixels_of_all));
   apart &= !dots;
   threads = threads_for(2 * p.macs());
@@ -65,11 +65,8 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
 
 void WeightPlan::cut_outputs_and_channels() {
   outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
-  if (apart) {  // so few that a block is worth while, and that enough rows fill tiles
-    const int64_t out[3] = {p.axis[0].out, p.axis[1].out, p.axis[2].out},
-                  all = std::max<int64_t>(1, panel_pixels(p.mb, out)),
-                  most = std::min(
-                      {outputs, kOuterPanelBytes / item / all, kSumBytes / item / taps / std::min<int64_t>(ic, 16)});
+  if (apart) {  // so few that enough rows fill tiles
+    const int64_t most = std::min(outputs, kSumBytes / item / taps / std::min<int64_t>(ic, 16));
     outputs = round_up(ceil_div(oc, ceil_div(oc, std::max(most, kMaxOuterVectors * lanes))), lanes);
   }
   while (dots && outputs > 4 && outputs * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
@@ -98,7 +95,7 @@ void WeightPlan::grow_block() {
       std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? kDotPixels : kMostPixels));
   auto fits = [&](int64_t n, const int64_t* e) {
     if (dots && n > 1 && n * p.out_pixels() > kDotImages) return false;
-    if (apart) return panel_pixels(n, e) * outputs <= (turned ? kReadBytes : kOuterPanelBytes) / item;
+    if (apart) return panel_pixels(n, e) * std::min(outputs, kMaxOuterVectors * lanes) <= kOuterPanelBytes / item;
     return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
   };
   extent[2] = std::min(p.axis[2].out, pixels);
@@ -166,14 +163,15 @@ double WeightPlan::outer_cycles(double pixels) const {
 double WeightPlan::apart_cycles(double pixels, double blocks, double transposed) const {
   const double wide = static_cast<double>(lanes), vectors = std::ceil(static_cast<double>(oc) / wide),
                tall = static_cast<double>(std::min<int64_t>(ic, 8)),
-               beside = std::min<double>(vectors, kMaxOuterVectors), rate = beside > 1 ? 0.95 : 0.8,
+               beside = std::min<double>(vectors, item == 4 ? kMaxOuterVectors : 2), rate = beside > 1 ? 0.95 : 0.8,
                each = std::max(4.0, tall * beside / (2 * rate));
-  // Each tap reads its rows anew, not from the L1 cache.
+  // Each tap reads its rows anew, not from the L1 cache; and the list takes longer where lines are short.
   const double line = std::min(1.0, static_cast<double>(axis[2].stride * item) / 64);
+  const double listed = 3 + 12 / static_cast<double>(axis[2].outputs);
   const bool scattered = turned && taps > 4 && taps < 8;  // too many lines to be zipped, too few for squares
   const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
   return static_cast<double>(taps) * columns *
-             (share * pixels * (tiles * each + static_cast<double>(ic) * line + 3) + blocks * 50) +
+             (share * pixels * (tiles * each + static_cast<double>(ic) * line + listed) + blocks * 60) +
          blocks * calling_cycles() +
          static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * store);
 }

@@ -20,7 +20,8 @@ typename WeightSum<T>::Sizes WeightSum<T>::sizes() const {
   const int64_t entries =
       dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
   const int64_t panel = dots    ? kMaxDotRows * pixels
-                        : apart ? round_up(outputs, lanes) * panel_pixels(images, extent)
+                        : apart ? std::max(std::min(outputs, kMaxOuterVectors * lanes) * panel_pixels(images, extent),
+                                           kOuterPanelBytes / item)
                                 : kOuterPanelBytes / item;
   return {Arena::rounded_bytes<T>(group_count * sum_elements()),
           apart ? 0 : Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack), Arena::rounded_bytes<T>(panel),
