@@ -162,16 +162,19 @@ double WeightPlan::outer_cycles(double pixels) const {
 // Every block loads and stores all sums, and makes the list of each tap's outputs.
 double WeightPlan::apart_cycles(double pixels, double blocks, double transposed) const {
   const double wide = static_cast<double>(lanes), vectors = std::ceil(static_cast<double>(oc) / wide),
-               tall = static_cast<double>(std::min<int64_t>(ic, 8)),
-               beside = std::min<double>(vectors, item == 4 ? kMaxOuterVectors : 2), rate = beside > 1 ? 0.95 : 0.8,
-               each = std::max(4.0, tall * beside / (2 * rate));
+               beside = std::min<double>(vectors, item == 4 ? kMaxOuterVectors : 2),
+               fit = std::max(1.0, static_cast<double>(kSumBytes / item / taps) / (beside * wide)),
+               tall = std::min({8.0, fit, static_cast<double>(ic)}),
+               passes = static_cast<double>(ic) / std::min(fit, static_cast<double>(ic)),
+               rate = beside > 1 ? 0.95 : 0.8, each = std::max(4.0, tall * beside / (2 * rate));
   // Each tap reads its rows anew, not from the L1 cache; and the list takes longer where lines are short.
   const double line = std::min(1.0, static_cast<double>(axis[2].stride * item) / 64);
   const double listed = 3 + 12 / static_cast<double>(axis[2].outputs);
   const bool scattered = turned && taps > 4 && taps < 8;  // too many lines to be zipped, too few for squares
   const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
   return static_cast<double>(taps) * columns *
-             (share * pixels * (tiles * each + static_cast<double>(ic) * line + listed) + blocks * 60) +
+             (share * pixels * (tiles * each + static_cast<double>(ic) * line + passes * listed) +
+              passes * blocks * 150) +
          blocks * calling_cycles() +
          static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * store);
 }
