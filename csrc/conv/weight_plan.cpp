@@ -174,7 +174,7 @@ double WeightPlan::apart_cycles(double pixels, double blocks, double transposed)
   const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
   return static_cast<double>(taps) * columns *
              (share * pixels * (tiles * each + static_cast<double>(ic) * line + passes * listed) +
-              passes * blocks * 150) +
+              passes * blocks * 120) +
          blocks * calling_cycles() +
          static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * store);
 }
