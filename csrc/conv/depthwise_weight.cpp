@@ -30,9 +30,14 @@ constexpr int64_t kFewRows = 2;             // of a group, for which its channel
 // Measured against the packed tiles: few products of channels, or one channel of a small image.
 bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool squares, bool many_registers,
                    bool full_dots, bool single) {
-  constexpr int64_t kFewChannels = 4, kSeveralRows = 4, kSomeRows = 8, kMoreRows = 16, kTinyImage = 64,
-                    kOwnKernel = 400, kSmallImage = 1024, kPairs = 16, kManyTaps = 25;
+  constexpr int64_t kFewChannels = 4, kSeveralRows = 4, kSomeRows = 8, kMoreRows = 16, kOwnKernel = 400,
+                    kSmallImage = 1024, kPairs = 16, kManyTaps = 25;
   if (p.axis[1].out < 2) return false;
+  if (squares && channels > 1 && rows > 1 && p.out_pixels() <= (many_registers ? kOwnKernel : kSmallImage))
+    return false;
+  if (!squares && rows <= kFewRows && channels <= kSomeRows && p.groups > 1 && p.axis[1].k > kFewRows &&
+      p.axis[1].stride == 1 && p.out_pixels() > kSmallImage)
+    return true;
   if (many_registers && p.groups > 1 && !squares && rows > 1 && channels > 1) return false;
   if (many_registers && single && p.groups == 1 && channels <= kSomeRows) {
     if (p.axis[1].k < 2) return p.axis[1].out >= kBandRows && (rows == 1 || rows * channels <= kFewChannels);
@@ -41,7 +46,6 @@ bool gradient_pays(int64_t channels, int64_t rows, const ConvProblem& p, bool sq
   }
   if (p.axis[1].k < 2) return rows == 1 && channels == 1 && p.axis[1].out > 8 && p.out_pixels() > kSmallImage;
   if (full_dots && p.groups == 1 && !squares && rows >= kSeveralRows) return false;
-  if (squares && channels > 1 && rows > 1 && p.out_pixels() <= kTinyImage) return false;
   if (squares && channels <= kSomeRows && rows <= kSomeRows && p.out_pixels() > kOwnKernel) return true;
   return (channels <= kFewChannels && rows <= kSomeRows) ||
          (channels == 1 && rows <= kMoreRows && p.out_pixels() <= kSmallImage);

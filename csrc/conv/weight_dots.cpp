@@ -31,7 +31,7 @@ void WeightSum<T>::multiply_dots(DotTile<T> tile, const Task& t, bool joined, co
     const int64_t ahead = (left > tall ? dy_rows : next) - tile.a;
     for (int64_t u = 0, k = 0, wide; u < depth; u += wide, ++k, tile.c += wide * lanes) {
       wide = kernels.dot_taps(tall, depth - u);
-      tile.boff = s.rows + u;
+      tile.boff = s.dot_rows() + u;
       tile.ahead = copied || k >= std::min(kDotsAhead, tall) ? 0 : ahead + k * dy.stride[1];
       kernels.dot[tall - 1][wide - 1](tile);
     }
@@ -47,7 +47,7 @@ void WeightSum<T>::add_dots(int64_t g, const Task& t, const Block<T>& block, con
   const int64_t n = b.extent(2), all = b.extent(1);
   const bool joined = block.width(2) == n && all > 1;
   const int64_t most = std::max<int64_t>(1, kDotPixels / n);
-  block.offsets(t.c.size(), s.rows);
+  block.offsets(t.c.size(), s.dot_rows());
   for (int64_t i = 0; i < b.images(); ++i)
     for (int64_t d = 0; d < b.extent(0); ++d)
       for (int64_t h = 0; h < all; h += most) {

@@ -12,24 +12,25 @@
 #include "conv/fft.hpp"
 #include "conv/fill.hpp"
 #include "conv/pieces.hpp"
-#include "conv/plan_parts.hpp"
 #include "conv/weight_sum.hpp"
 #include "conv/winograd_weight.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr int64_t kMostLoneTaps = 27;      // each is planned by itself,
-constexpr double kLoneTap = 10000;         // and takes so many cycles besides
-constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small
-constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over
+constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small,
+constexpr double kTurnedTaps = 0.95;       // or the panel is read from anew for each tap
+constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over:
+constexpr double kSpacedElement = 0.25, kSpacedPlane = 60;  // cycles; of a plane for its first pixel
+constexpr double kWorthCutting = 0.9;                       // what may be left of products without padding
 
-// 1x1 kernels without padding: x and dy may take each other's place, and the sums then stand in the order of dw. Of x
-// that is what a stride leaves of it, pixel by pixel.
+// x and dy may take each other's place. Of 1x1 kernels the sums then stand in the order of dw, and of x there is what a
+// stride leaves of it, pixel by pixel.
 ConvProblem turned(const ConvProblem& p) {
   ConvProblem q = p;
   std::swap(q.oc, q.ic);
-  for (ConvAxis& a : q.axis) a.in = a.out, a.stride = 1;
+  for (ConvAxis& a : q.axis)
+    if (p.taps() == 1) a.in = a.out, a.stride = 1;
   return q;
 }
 template <class T>
@@ -38,15 +39,40 @@ View<T> turned(View<T> v) {
   std::swap(v.stride[0], v.stride[1]);
   return v;
 }
-bool is_spaced(const ConvProblem& p) { return p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1; }
+bool is_spaced(const ConvProblem& p) {
+  return p.taps() == 1 && (p.axis[0].stride > 1 || p.axis[1].stride > 1 || p.axis[2].stride > 1);
+}
 int64_t spaced_elements(const ConvProblem& p) { return is_spaced(p) ? p.mb * p.ic * p.out_pixels() : 0; }
 
+double spacing(const ConvProblem& p) {
+  if (!is_spaced(p)) return 0;
+  const double pixels = static_cast<double>(p.out_pixels());
+  return static_cast<double>(p.mb * p.ic) * (kSpacedElement * pixels + kSpacedPlane / pixels);
+}
+
+bool may_turn(const ConvProblem& p, int64_t lanes, int64_t item) {
+  const int64_t oc = p.oc / p.groups, ic = p.ic / p.groups;
+  if (2 * round_up(ic, lanes) * oc >= 3 * round_up(oc, lanes) * ic) return false;  // vectors would be emptier
+  bool can = spaced_elements(p) * item <= kSpacedBytes;
+  for (const ConvAxis& a : p.axis) can &= a.pad_before + a.pad_after == 0 || (p.taps() > 1 && a.mode == Mode::zeros);
+  return can;
+}
+
+// Whether to, and the cycles of the better way for so many images.
+bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item, int64_t images, double& cycles) {
+  cycles = WeightPlan(p, lanes, item, false).cost(images);
+  if (!may_turn(p, lanes, item)) return false;
+  const double other = WeightPlan(turned(p), lanes, item, true).cost(images) +
+                       spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
+  if (other >= (p.groups > 1 ? kTurnedGroups : p.taps() > 1 ? kTurnedTaps : 1) * cycles) return false;
+  cycles = other;
+  return true;
+}
 template <class T>
 bool better_turned(const ConvProblem& p) {
-  bool can = spaced_elements(p) * static_cast<int64_t>(sizeof(T)) <= kSpacedBytes;
-  for (const ConvAxis& a : p.axis) can &= a.k == 1 && a.pad_before + a.pad_after == 0;
-  return can && direct_weight_cost<T>(turned(p), p.mb, true) + 0.25 * static_cast<double>(spaced_elements(p)) <
-                    (p.groups > 1 ? kTurnedGroups : 1) * direct_weight_cost<T>(p, p.mb);
+  const int64_t lanes = conv_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T));
+  double cycles;
+  return may_turn(p, lanes, item) && better_turned(p, lanes, item, p.mb, cycles);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -78,25 +104,24 @@ void fill_zeros(const View<T>& dw) {
                   dw.shape[4], dw.stride[4], T(0));
 }
 
-// One tap by itself: the outputs that meet x with it, and where those begin.
-struct LoneTap {
+// A 1x1 kernel without its padding: the outputs that meet x, and where those begin.
+struct OneTap {
   ConvProblem p;
-  int64_t tap[3], dy[3], x[3];
+  int64_t dy[3] = {}, x[3] = {};
+  bool padded = false;
 
-  LoneTap(const ConvProblem& whole, int64_t index) : p(whole) {
-    for (int i = 2; i >= 0; --i) {
+  explicit OneTap(const ConvProblem& whole) : p(whole) {
+    for (int i = 0; i < 3; ++i) {
       ConvAxis& a = p.axis[i];
-      tap[i] = index % a.k;
-      index /= a.k;
-      const int64_t offset = tap[i] * a.dilation - a.pad_before;
-      const Range live = live_outputs(forward_axis(a), offset);
+      if (a.pad_before + a.pad_after == 0 || a.mode != Mode::zeros) continue;
+      const Range live = live_outputs(forward_axis(a), -a.pad_before);
       dy[i] = live.begin;
-      x[i] = live.begin * a.stride + offset;
+      x[i] = live.begin * a.stride - a.pad_before;
       a.out = live.size();
       a.in = std::max<int64_t>(0, (a.out - 1) * a.stride + 1);
-      a.k = a.dilation = 1;
       a.pad_before = a.pad_after = 0;
     }
+    padded = p.taps() == 1 && p.macs() < kWorthCutting * whole.macs();
   }
   // The part of an array from `at` on.
   template <class V>
@@ -112,39 +137,11 @@ struct LoneTap {
   }
 };
 
-// Whether taps are better summed one by one: blocks of x that all of them read are mostly copies of zeros, or of what
-// other blocks copy too.
-bool taps_apart(const ConvProblem& p, int64_t lanes, int64_t item) {
-  bool far = false;
-  for (const ConvAxis& a : p.axis) {
-    far |= a.dilation > 1 && a.k > 1;
-    if (a.mode != Mode::zeros) return false;
-  }
-  if (!far || p.taps() > kMostLoneTaps) return false;
-  const WeightPlan together(p, lanes, item, false);
-  const double cost = together.cost(p.mb);
-  if (together.copying < 0.5 * cost) return false;
-  double apart = 0;
-  for (int64_t t = 0; t < p.taps(); ++t)
-    if (const LoneTap lone(p, t); lone.p.macs() > 0)
-      apart += WeightPlan(lone.p, lanes, item, false).cost(p.mb) + kLoneTap;
-  return apart < cost + 0.5 * together.copying;
-}
-template <class T>
-bool taps_apart(const ConvProblem& p) {
-  return taps_apart(p, conv_kernels<T>().lanes, sizeof(T));
-}
-
 template <class T>
 void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, View<T> dw) {
-  if (taps_apart<T>(p)) {
-    for (int64_t t = 0; t < p.taps(); ++t) {
-      const LoneTap lone(p, t);
-      const View<T> to = lone.part(dw, lone.tap, &ConvAxis::k);
-      if (lone.p.macs() == 0) fill_zeros(to);
-      else run_direct(lone.p, lone.part(dy, lone.dy, &ConvAxis::out), lone.part(x, lone.x, &ConvAxis::in), to);
-    }
-    return;
+  if (const OneTap one(p); one.padded) {
+    if (one.p.macs() == 0) return fill_zeros(dw);
+    return run_direct(one.p, one.part(dy, one.dy, &ConvAxis::out), one.part(x, one.x, &ConvAxis::in), dw);
   }
   if (!better_turned<T>(p)) return WeightSum<T>(p, dy, x, dw).run();
   const ScratchMemory<T> dense(spaced_elements(p));
@@ -153,13 +150,11 @@ void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, 
 }
 
 template <class T>
-ConvPlan describe_direct(const ConvProblem& p) {
+ConvPlan describe_direct(const ConvProblem& whole) {
   ConvPlan plan;
-  if (taps_apart<T>(p)) {
-    for (int64_t t = 0; t < p.taps(); ++t)
-      if (const LoneTap lone(p, t); lone.p.macs() > 0) add_part(plan, describe_direct<T>(lone.p), plan.cost == 0);
-    return plan;
-  }
+  const OneTap one(whole);
+  const ConvProblem& p = one.padded ? one.p : whole;
+  if (p.macs() == 0) return plan;
   const bool turns = better_turned<T>(p);
   WeightSum<T>(turns ? turned(p) : p, {}, {}, {}, turns).describe(plan);
   if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
@@ -200,8 +195,10 @@ void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x
 }
 
 template <class T>
-double direct_weight_cost(const ConvProblem& p, int64_t images, bool turned) {
-  return WeightPlan(p, conv_kernels<T>().lanes, sizeof(T), turned).cost(images);
+double direct_weight_cost(const ConvProblem& p, int64_t images) {
+  double cycles;
+  better_turned(p, conv_kernels<T>().lanes, sizeof(T), images, cycles);
+  return cycles;
 }
 
 template <class T>
@@ -222,7 +219,7 @@ ConvPlan plan_weight_gradient(const ConvProblem& whole, Algorithm algorithm) {
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                        \
-  template double direct_weight_cost<T>(const ConvProblem&, int64_t, bool);                            \
+  template double direct_weight_cost<T>(const ConvProblem&, int64_t);                                  \
   template void weight_gradient(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm); \
   template ConvPlan plan_weight_gradient<T>(const ConvProblem&, Algorithm);
 FASTCONV_INSTANTIATE(float)

@@ -12,8 +12,8 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm);
 
-// Estimated cycles of the direct algorithm for `images` images; `turned`: x and dy being in each other's place.
+// Estimated cycles of the direct algorithm for `images` images.
 template <class T>
-double direct_weight_cost(const ConvProblem& p, int64_t images, bool turned = false);
+double direct_weight_cost(const ConvProblem& p, int64_t images);
 
 }  // namespace fastconv

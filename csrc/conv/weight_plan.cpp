@@ -1,7 +1,9 @@
 #include "conv/weight_plan.hpp"
 
 #include <cmath>
+#include <cstdlib>
 
+#include "conv/pieces.hpp"
 #include "conv/sum_parts.hpp"
 #include "kernels/conv.hpp"
 
@@ -12,6 +14,9 @@ constexpr int64_t kSumBytes = 384 << 10;    // partial sums of a task
 constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
+constexpr double kLeastLive = 2;            // outputs that meet x, a tap, for which tiles are worth their calls
+constexpr double kApart = 0.95;             // what taps apart must promise
+constexpr double kCopying = 0.5;            // cycles of an element of x, padded for all taps
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
@@ -23,19 +28,35 @@ constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55, kDotLine = 0.05;
 
 WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_)
     : p(problem), lanes(vector_lanes), item(item_bytes), turned(turned_) {
+  bool zeros = true;
   for (int i = 0; i < 3; ++i) {
     plane[i] = axis[i] = forward_axis(p.axis[i]);
     plane[i].offset.resize(1);
     plane[i].stride = 1;
     plane[i].outputs = span(i, axis[i].outputs);
     inside &= plane[i].offset[0] >= 0 && plane[i].offset[0] + plane[i].outputs <= axis[i].in;
+    zeros &= axis[i].mode == Mode::zeros;
+    int64_t meet = 0;
+    for (int64_t offset : axis[i].offset) {
+      live[i].push_back(live_outputs(axis[i], offset));
+      meet += live[i].back().size();
+    }
+    share *= static_cast<double>(meet) / static_cast<double>(axis[i].outputs * axis[i].taps());
   }
   oc = p.oc / p.groups;
   ic = p.ic / p.groups;
   taps = p.taps();
   const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
   expand[2] = kJoining * dots_cycles(pixels_of_all, true) < dots_cycles(pixels_of_all, false);
-  dots = dots_cycles(pixels_of_all, expand[2]) < outer_cycles(pixels_of_all);
+  const double read = pixels_of_all * static_cast<double>(ic * axis[0].stride * axis[1].stride * axis[2].stride);
+  const double wide = static_cast<double>(std::min(oc, kMaxOuterVectors * lanes));
+  const double panels = std::ceil(pixels_of_all * wide / static_cast<double>(kOuterPanelBytes / item)),
+               together = outer_cycles(pixels_of_all) + kCopying * read + panels * calling_cycles(),
+               alone = apart_cycles(pixels_of_all, panels, pixels_of_all);
+  const bool fewer = zeros && !inside && share * pixels_of_all > kLeastLive;
+  apart = taps > 1 && (turned || (fewer && alone < kApart * together));
+  dots = !(turned && apart) && dots_cycles(pixels_of_all, expand[2]) < (apart ? alone : outer_cycles(pixels_of_all));
+  apart &= !dots;
   threads = threads_for(2 * p.macs());
   cut_outputs_and_channels();
   grow_block();
@@ -44,8 +65,14 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
 
 void WeightPlan::cut_outputs_and_channels() {
   outputs = dots ? std::min<int64_t>(oc, 64) : std::min<int64_t>(round_up(oc, lanes), 1024 / item);
+  if (apart) {  // so few that enough rows fill tiles
+    const int64_t most = std::min(outputs, kSumBytes / item / taps / std::min<int64_t>(ic, 16));
+    outputs = round_up(ceil_div(oc, ceil_div(oc, std::max(most, kMaxOuterVectors * lanes))), lanes);
+  }
   while (dots && outputs > 4 && outputs * taps * lanes > kSumBytes / item) outputs = ceil_div(outputs, 2);
-  width = dots ? outputs * lanes : outputs;
+  width = dots    ? outputs * lanes
+          : apart ? (outputs / lanes | 1) * lanes  // or rows of many taps would meet in the L1 cache
+                  : outputs;
   channels = std::min(ic, kSumBytes / item / (taps * width));
   if (dots) channels = std::min(channels, kBlockBytes / item / worth_while_block());
   channels = std::max<int64_t>(1, channels);
@@ -68,6 +95,7 @@ void WeightPlan::grow_block() {
       std::max<int64_t>(1, std::min<int64_t>(ceil_div(all, parts), dots && joined_rows() ? kDotPixels : kMostPixels));
   auto fits = [&](int64_t n, const int64_t* e) {
     if (dots && n > 1 && n * p.out_pixels() > kDotImages) return false;
+    if (apart) return panel_pixels(n, e) * std::min(outputs, kMaxOuterVectors * lanes) <= kOuterPanelBytes / item;
     return n * e[0] * e[1] * e[2] <= pixels && block_elements(n, e) * channels <= kBlockBytes / item;
   };
   extent[2] = std::min(p.axis[2].out, pixels);
@@ -83,7 +111,7 @@ void WeightPlan::grow_block() {
   if (extent[0] == p.axis[0].out && extent[1] == p.axis[1].out && extent[2] == p.axis[2].out)
     images = largest(1, p.mb, [&](int64_t more) { return fits(more, extent); });
   parts = std::min(parts, blocks());
-  if (!inside)
+  if (!inside && !apart)
     copying = static_cast<double>(blocks() * ceil_div(oc, outputs) * p.ic) *
               static_cast<double>(block_elements(images, extent));
 }
@@ -131,9 +159,97 @@ double WeightPlan::outer_cycles(double pixels) const {
          0.27 * pixels * static_cast<double>(oc);
 }
 
+// Every block loads and stores all sums, and makes the list of each tap's outputs.
+double WeightPlan::apart_cycles(double pixels, double blocks, double transposed) const {
+  const double wide = static_cast<double>(lanes), vectors = std::ceil(static_cast<double>(oc) / wide),
+               beside = std::min<double>(vectors, item == 4 ? kMaxOuterVectors : 2),
+               fit = std::max(1.0, static_cast<double>(kSumBytes / item / taps) / (beside * wide)),
+               tall = std::min({8.0, fit, static_cast<double>(ic)}),
+               passes = static_cast<double>(ic) / std::min(fit, static_cast<double>(ic)),
+               rate = beside > 1 ? 0.95 : 0.8, each = std::max(4.0, tall * beside / (2 * rate));
+  // Each tap reads its rows anew, not from the L1 cache; and the list takes longer where lines are short.
+  const double line = std::min(1.0, static_cast<double>(axis[2].stride * item) / 64);
+  const double listed = 3 + 12 / static_cast<double>(axis[2].outputs);
+  const bool scattered = turned && taps > 4 && taps < 8;  // too many lines to be zipped, too few for squares
+  const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
+  return static_cast<double>(taps) * columns *
+             (share * pixels * (tiles * each + static_cast<double>(ic) * line + passes * listed) +
+              passes * blocks * 120) +
+         blocks * calling_cycles() +
+         static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * store);
+}
+
+// Of all tiles of outer products, to be called and to load and store their sums.
+double WeightPlan::calling_cycles() const {
+  return static_cast<double>(taps * ic * ceil_div(oc, lanes)) * (2.5 + 20.0 / (8 * kMaxOuterVectors));
+}
+
 double WeightPlan::cost(int64_t n) const {
-  const double pixels = static_cast<double>(n * p.out_pixels());
-  return static_cast<double>(p.groups) * (dots ? dots_cycles(pixels, expand[2]) : outer_cycles(pixels));
+  const double pixels = static_cast<double>(n * p.out_pixels()),
+               images_of = static_cast<double>(n) / static_cast<double>(p.mb);
+  const double some = static_cast<double>(blocks()) * images_of;
+  return static_cast<double>(p.groups) *
+         (dots    ? dots_cycles(pixels, expand[2])
+          : apart ? apart_cycles(pixels, some,
+                                 some * static_cast<double>(panel_pixels(images, extent) * ceil_div(ic, channels)))
+                  : outer_cycles(pixels));
+}
+
+int64_t WeightPlan::panel_pixels(int64_t n, const int64_t* e) const {
+  for (int i = 0; i < 3; ++i) n *= turned ? std::min(span(i, e[i]), axis[i].in) : e[i];
+  return n;
+}
+
+Box WeightPlan::in_panel(Box b) const {
+  for (int i = 0; i < 3 && turned; ++i) {
+    const int64_t first = b.begin[i] * axis[i].stride + axis[i].offset[0], n = span(i, b.extent(i));
+    b.begin[i] = std::clamp<int64_t>(first, 0, axis[i].in);
+    b.end[i] = std::clamp(first + n, b.begin[i], axis[i].in);
+  }
+  return b;
+}
+
+int64_t WeightPlan::live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, OuterPixel* to,
+                                int64_t& n) const {
+  int64_t count[3], step[3], place_step[3], at = b.image0 * stride[0], place = 0, plane_size = 1;
+  for (int i = 2; i >= 0; --i) {
+    const AxisMap& m = axis[i];
+    const size_t t = static_cast<size_t>(tap % m.taps());
+    tap /= m.taps();
+    const int64_t begin = std::max(live[i][t].begin, b.begin[i]), read = begin * m.stride + m.offset[t];
+    count[i] = std::min(live[i][t].end, b.end[i]) - begin;
+    step[i] = (turned ? 1 : m.stride) * stride[2 + i];
+    place_step[i] = (turned ? m.stride : 1) * plane_size;
+    at += (turned ? begin : read) * stride[2 + i];
+    place += ((turned ? read : begin) - panel.begin[i]) * plane_size;
+    plane_size *= panel.extent(i);
+  }
+  const OuterPixel* const first = to;
+  for (int64_t i = 0; i < b.images(); ++i)
+    for (int64_t d = 0; d < count[0]; ++d)
+      for (int64_t h = 0; h < count[1]; ++h) {
+        int64_t from = i * stride[0] + d * step[0] + h * step[1],
+                column = place + i * plane_size + d * place_step[0] + h * place_step[1];
+        for (int64_t w = 0; w < count[2]; ++w, from += step[2], column += place_step[2])
+          *to++ = {static_cast<int32_t>(from), static_cast<int32_t>(column)};
+      }
+  n = to - first;
+  return n > 0 ? at : 0;
+}
+
+bool WeightPlan::is_too_far(const Box& b, const int64_t* stride, Box (&half)[2]) const {
+  int64_t reach = (b.images() - 1) * std::abs(stride[0]);
+  for (int i = 0; i < 3; ++i) reach += (b.extent(i) - 1) * (turned ? 1 : axis[i].stride) * std::abs(stride[2 + i]);
+  if (reach <= INT32_MAX) return false;
+  half[0] = half[1] = b;
+  if (b.images() > 1) {
+    half[0].image1 = half[1].image0 = b.image0 + b.images() / 2;
+    return true;
+  }
+  int i = 0;
+  while (b.extent(i) == 1) ++i;
+  half[0].end[i] = half[1].begin[i] = b.begin[i] + b.extent(i) / 2;
+  return true;
 }
 
 Box WeightPlan::box(int64_t i) const {

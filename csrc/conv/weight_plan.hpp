@@ -7,6 +7,7 @@
 #include "base/range.hpp"
 #include "conv/block.hpp"
 #include "fastconv/conv.hpp"
+#include "kernels/conv.hpp"
 
 namespace fastconv {
 
@@ -35,6 +36,16 @@ struct WeightPlan {
   int64_t sum_elements() const { return channels * taps * width; }
   // Estimated cycles for so many images.
   double cost(int64_t n) const;
+  // Pixels of the panel of a block that is summed tap by tap: outputs, or what they read of x.
+  int64_t panel_pixels(int64_t n, const int64_t* e) const;
+  // What of `dy` stands in it.
+  Box in_panel(Box b) const;
+  // The outputs of a block that meet x with a tap, n of them: where their values stand in the panel, and in the other
+  // array from the first one on, which is at the result.
+  int64_t live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, OuterPixel* to,
+                      int64_t& n) const;
+  // Whether those are too far apart for such a table: a block is then summed in halves.
+  bool is_too_far(const Box& b, const int64_t* stride, Box (&half)[2]) const;
   // Of copying x, padded, into blocks, for all images.
   double copying = 0;
 
@@ -45,8 +56,11 @@ struct WeightPlan {
   int64_t oc, ic;           // of a group
   int64_t taps;             // of a channel
   bool inside = true;       // no tap is outside x
+  Vector<Range> live[3];    // outputs of each axis that meet x, of each tap
+  double share = 1;         // of outputs and taps that do
   bool dots;                // which tile
-  const bool turned;        // dw is transposed: sums stand in its order
+  bool apart;               // outer tiles of one tap at a time, over no output that meets padding
+  const bool turned;        // x and dy take each other's place, and dw is transposed
   int64_t group_count = 1;  // groups, a task
   int64_t width;     // columns of the sums kept for one row: output channels (padded), or lanes * output channels
   int64_t channels;  // of x, a task
@@ -59,6 +73,8 @@ struct WeightPlan {
  private:
   double dots_cycles(double pixels, bool joined) const;
   double outer_cycles(double pixels) const;
+  double calling_cycles() const;
+  double apart_cycles(double pixels, double blocks, double transposed) const;
   void cut_outputs_and_channels();
   int64_t worth_while_block() const;
   void grow_block();

@@ -33,6 +33,12 @@ void store_weight_sums(const T* sums, int64_t width, Range outputs, Range channe
   T* base = dw.data + outputs.begin * dw.stride[0] + channels.begin * dw.stride[1];
   if (dw.stride[0] == 1 && depth == channels.size())
     return conv_kernels<T>().copy_tile(base, dw.stride[1], sums, width, depth, outputs.size());
+  const bool one = channels.size() == 1;
+  if (!one && stand_side_by_side(dw, 1) && !stand_side_by_side(dw, channels.size())) {
+    for (int64_t c = channels.begin; c < channels.end; ++c, sums += depth / channels.size() * width)
+      store_weight_sums(sums, width, outputs, {c, c + 1}, dw);
+    return;
+  }
   if (stand_side_by_side(dw, channels.size()))
     return conv_kernels<T>().pack_transposed(base, dw.stride[0], sums, width, 1, outputs.size(), depth, depth);
   const Vector<int64_t> at = weight_positions(dw, channels.size());

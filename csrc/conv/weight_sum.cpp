@@ -19,10 +19,13 @@ typename WeightSum<T>::Sizes WeightSum<T>::sizes() const {
   const int64_t all[3] = {span(0, extent[0]), span(1, extent[1]), span(2, extent[2])};
   const int64_t entries =
       dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
+  const int64_t panel = dots    ? kMaxDotRows * pixels
+                        : apart ? std::max(std::min(outputs, kMaxOuterVectors * lanes) * panel_pixels(images, extent),
+                                           kOuterPanelBytes / item)
+                                : kOuterPanelBytes / item;
   return {Arena::rounded_bytes<T>(group_count * sum_elements()),
-          Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack),
-          Arena::rounded_bytes<T>(dots ? kMaxDotRows * pixels : kOuterPanelBytes / item),
-          Arena::rounded_bytes<int32_t>(dots ? 0 : pixels), Arena::rounded_bytes<int32_t>(channels * taps)};
+          apart ? 0 : Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack), Arena::rounded_bytes<T>(panel),
+          Arena::rounded_bytes<OuterPixel>(dots ? 0 : pixels), Arena::rounded_bytes<int64_t>(channels * taps)};
 }
 
 template <class T>
@@ -32,14 +35,16 @@ WeightSum<T>::Scratch::Scratch(const WeightSum& w) {
   sums = reinterpret_cast<T*>(m);
   block = reinterpret_cast<T*>(m += n.sums);
   panel = reinterpret_cast<T*>(m += n.block);
-  pixels = reinterpret_cast<int32_t*>(m += n.panel);
-  rows = reinterpret_cast<int32_t*>(m + n.pixels);
+  pixels = reinterpret_cast<OuterPixel*>(m += n.panel);
+  rows = reinterpret_cast<int64_t*>(m + n.pixels);
 }
 
 template <class T>
 void WeightSum<T>::accumulate(const Task& t, Range some, const Scratch& s) const {
   if (dots) return accumulate_dots(t, some, s);
-  for (int64_t i = some.begin; i < some.end; ++i) accumulate_outer(t, box(i), i == some.begin, s);
+  for (int64_t i = some.begin; i < some.end; ++i)
+    if (apart) accumulate_apart(t, box(i), i == some.begin, s);
+    else accumulate_outer(t, box(i), i == some.begin, s);
 }
 
 template <class T>
@@ -93,7 +98,7 @@ void WeightSum<T>::write(const Task& t, T* all_sums) const {
 
 template <class T>
 void WeightSum<T>::describe(ConvPlan& plan) const {
-  plan.kernel = dots ? "dots" : "outer";
+  plan.kernel = dots ? "dots" : apart ? "outer, tap by tap" : "outer";
   plan.mr = static_cast<int>(dots ? dot_rows(outputs) : tallest(widest()));
   plan.nr = static_cast<int>(dots ? kernels.vectors : widest()) * lanes;
   plan.block_channels = channels;

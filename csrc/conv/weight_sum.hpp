@@ -35,8 +35,10 @@ class WeightSum : public WeightPlan {
   };
   struct Scratch {
     T *sums, *block, *panel;
-    int32_t *pixels, *rows;  // offsets of a block's outputs, and of channels and taps,
-    mutable Made made{};     // for such blocks
+    OuterPixel* pixels;   // offsets of a block's outputs,
+    int64_t* rows;        // and of channels and taps,
+    mutable Made made{};  // for such blocks
+    int32_t* dot_rows() const { return reinterpret_cast<int32_t*>(rows); }
     explicit Scratch(const WeightSum& w);
   };
   // Where a block's channels are, with the strides of its images, channels and axes: in x, or in a padded copy.
@@ -52,7 +54,7 @@ class WeightSum : public WeightPlan {
   void write(const Task& t, T* all_sums) const;
   T* sums_of(const Task& t, int64_t g, const Scratch& s) const { return s.sums + (g - t.g.begin) * sum_elements(); }
   // Whether outer tiles sum in dw itself.
-  bool in_dw() const { return !dots && turned && parts == 1 && oc % lanes == 0 && dw.stride[0] == 1; }
+  bool in_dw() const { return !dots && !apart && turned && parts == 1 && oc % lanes == 0 && dw.stride[0] == 1; }
   // Channels of dw before those of a group: of a transposed dw groups follow one another along them.
   int64_t channels_before(int64_t g) const { return turned ? g * ic : 0; }
   const T* dy_row(int64_t n, int64_t o, int64_t d, int64_t h, int64_t w) const {
@@ -61,10 +63,12 @@ class WeightSum : public WeightPlan {
 
   // Output channels as vectors: sums[(c * taps + t) * width + o].
   void accumulate_outer(const Task& t, const Box& b, bool first, const Scratch& s) const;
+  void accumulate_apart(const Task& t, const Box& b, bool first, const Scratch& s) const;
   void make_offsets(const Task& t, const Box& b, const Source& x, const Scratch& s) const;
   void add_outer(int64_t g, const Task& t, const Box& b, const T* a, bool first, const Scratch& s) const;
   const T* dy_at(const Box& b, int64_t q, int64_t o) const;
   void transpose_dy(const Box& b, Range some, Range o, int64_t nr, T* panel) const;
+  void multiply_outer(OuterTile<T> tile, int64_t rows, int64_t vectors, const T* next, int64_t lines) const;
   bool reachable(int64_t n) const;
   int64_t widest() const { return std::min({kMaxOuterVectors, kernels.vectors, kernels.accumulators / kernels.rows}); }
   int64_t tallest(int64_t vectors) const {

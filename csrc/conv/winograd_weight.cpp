@@ -29,6 +29,9 @@ namespace {
 // is to stay in the L2 cache. Of few tiles, sums are hardly more than written and read again.
 constexpr int64_t kSumBytes = 2304 << 10, kSumBytesOfFew = 576 << 10;
 constexpr int64_t kFewTiles = 8;
+constexpr double kLeastTiles = 4;           // of a block, to which others cost as much
+constexpr int64_t kLeastChannels = 6;       // of a group, of x and of dy
+constexpr double kLeastProducts = 1 << 20;  // of a plane of outputs: smaller sums of integers are to be exact
 constexpr int64_t kPatchBytes = 2400 << 10;
 constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
 constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
@@ -137,8 +140,8 @@ struct WinogradWeight {
     const double points = shape.strip
                               ? static_cast<double>(planes) * tiles_of(1) * tiles_of(2)
                               : static_cast<double>(shape.points(1, p.axis[1].out) * shape.points(2, p.axis[2].out));
-    const double products =
-                     static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 * (shape.strip ? 1.3 : 1.2),
+    const double products = static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 *
+                            (shape.strip ? 1.3 : 1.2) * std::max(1.0, kLeastTiles / static_cast<double>(tiles())),
                  n_parts = static_cast<double>(shape.parts());
     const double size = shape.large() ? 2 : 1;
     const double source = shape.strip ? 40 + 25 * n_parts : 250 * size * n_parts,
@@ -311,8 +314,8 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (!has_winograd<T>(shape) || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums))
     return false;
   if (algorithm == Algorithm::winograd) return true;
-  if (!large_enough_for_winograd<T>(shape, p.oc / p.groups, p.ic / p.groups, p.groups * p.axis[1].out * p.axis[2].out))
-    return false;
+  if (std::min(p.oc, p.ic) / p.groups < kLeastChannels) return false;
+  if (p.macs() < kLeastProducts * static_cast<double>(p.mb * p.axis[0].out)) return false;
   return WinogradWeight<T>(p, {}, {}, {}, best_side<T>(p)).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
 

@@ -386,7 +386,7 @@ void rows_tile(const RowsTile<T>& t) {
                            });
 }
 
-// A pointer for each row and one index: ten are what the general registers hold.
+// A pointer for each row and two indices: ten are what the general registers hold.
 template <class T, int MR, int NV>
 void outer(const OuterTile<T>& t) {
   constexpr int VL = kLanes<T>;
@@ -396,17 +396,18 @@ void outer(const OuterTile<T>& t) {
   const T* row[MR];
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) row[m] = t.a + t.row[m];
-  const T *b = t.b, *ahead = t.ahead;
+  const T *panel = t.b, *ahead = t.ahead;
   constexpr int64_t kLine = 64 / sizeof(T);
-  for (const int32_t *pixel = t.pixel, *last = pixel + t.pixels; pixel != last; ahead += kLine) {
+  for (const OuterPixel *pixel = t.pixel, *last = pixel + t.pixels; pixel != last; ahead += kLine) {
     FASTCONV_IN_MEMORY(run);
     const T* line = ahead;
     for (int64_t i = run->ahead_rows; i > 0; --i, line += run->ahead_stride) __builtin_prefetch(line);
-    for (const int32_t* end = last - pixel > kLine ? pixel + kLine : last; pixel != end; ++pixel, b += NV * VL) {
+    for (const OuterPixel* end = last - pixel > kLine ? pixel + kLine : last; pixel != end; ++pixel) {
+      const T* b = panel + static_cast<int64_t>(pixel->b) * (NV * VL);
       Vec<T> bv[NV];
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) bv[v] = load(b + v * VL);
-      const int64_t at = *pixel;
+      const int64_t at = pixel->a;
 #pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) {
         const Vec<T> s = splat<T>(row[m][at]);

@@ -83,12 +83,16 @@ struct RowsTile {
 
 // The same tile with the roles of the weight gradient: a sum over pixels of rows that may stand anywhere (the channels
 // and taps of x, broadcast) times output channels (columns, vectors).
-//   c[m * ldc + n] += sum_p a[row[m] + pixel[p]] * b[p * NR + n],   n in [0, NR)
+//   c[m * ldc + n] += sum_p a[row[m] + pixel[p].a] * b[pixel[p].b * NR + n],   n in [0, NR)
+struct OuterPixel {
+  int32_t a, b;
+};
 template <class T>
 struct OuterTile {
   int64_t pixels;
   const T* a;
-  const int32_t *row, *pixel;
+  const int64_t* row;
+  const OuterPixel* pixel;
   const T* b;
   const T* ahead;  // `pixels` elements of some rows that will be wanted next
   int64_t ahead_rows, ahead_stride;
