@@ -46,6 +46,10 @@ CASES = [
     Case((26, 34), (3, 3), 3, 1, ic=29, oc=5, groups=2, batch=2),
     Case((70,), (3,), 7, 1, ic=2, oc=64),
     *[Case((n,), (k,), 1, p, ic=1, oc=8, batch=2) for n, k, p in ((700, 11, 5), (33, 16, 0), (90, 5, 2))],
+    # many channels, and a dx of which most lies around dy
+    *[Case((11, 13), (8, k), 1, p, ic=37, oc=41, batch=2) for k in (7, 11) for p in (0, 1)],
+    Case((14, 9), (6, 7), 1, ic=34, oc=70, groups=2, batch=3),
+    Case((4, 6, 7), (3, 4, 5), ic=19, oc=48),
 ]
 
 
@@ -92,6 +96,8 @@ def test_plan() -> None:
         assert kernel((batch, 1, 70, 60), (32, 1, 5, 5)) == "patches"
         assert kernel((batch, 2, 11, 11), (256, 2, 11, 11), padding=(5, 0)) == "patches"
         assert kernel((batch, 1, 6000), (8, 1, 11), padding=5) == "patches"
+        assert kernel((batch, 208, 11, 11), (104, 208, 8, 8), padding=4) != "patches"
+        assert kernel((batch, 4, 12), (32, 4, 3)) != "patches"  # lines so short that adding takes longer
         assert kernel((batch, 3, 150, 150), (16, 3, 11, 11), padding=5) != "patches"
         assert kernel((batch, 6, 14, 14), (16, 6, 5, 5)) != "patches"
         isa = fc.explain((1, 1, 8, 8), (1, 1, 3, 3))["isa"]  # with many registers squares sum several channels
@@ -99,6 +105,8 @@ def test_plan() -> None:
         assert isa not in ("v3", "v4") or kernel((batch, 1, 32, 32), (32, 1, 3, 3), padding=1) != "patches"
         assert isa not in ("v3", "v4") or kernel((batch, 3, 64, 64), (32, 3, 5, 5), padding=2) != "patches"
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1, padding_mode="reflect") != "patches"
+        # a seventh of the products that tiles make, as of a batch in lanes
+        assert isa not in ("v3", "v4") or kernel((batch, 208, 11, 11), (104, 208, 8, 8)) == "patches"
     for shape, weight, padding in (((1, 16, 64, 64), (64, 16, 3, 3), 1), ((1, 24, 80, 80), (96, 24, 4, 4), 1)):
         plan = fc.explain(shape, weight, stride=2, padding=padding, direction="grad_input")
         assert plan["lanes"] < 8 or plan["algorithm"] == "winograd"  # all phases, or one by one

@@ -309,6 +309,12 @@ def test_auto_takes_it_for_many_channels(direction: str) -> None:
     plan = fc.explain((1, 128, 56, 56), (128, 128, 3, 3), padding=1, direction=direction)
     assert plan["algorithm"] == "winograd"
     assert fc.explain((1, 2, 56, 56), (7, 2, 3, 3), padding=1, direction=direction)["algorithm"] != "winograd"
+    # images so small that transforming the weights takes longer than all else, unless they are many
+    small = fc.explain((1, 1024, 7, 7), (1024, 32, 3, 3), groups=32, padding=1, direction=direction)
+    assert small["lanes"] < 8 or small["algorithm"] == "winograd"
+    # weights of a volume that would pass through memory, for few tiles
+    deep = fc.explain((1, 524, 3, 23, 4), (184, 524, 3, 3, 3))
+    assert deep["lanes"] < 8 or deep["algorithm"] == "direct"
     # Groups count together: each of these alone would be left to exact sums.
     grouped = fc.explain((1, 512, 14, 14), (512, 16, 3, 3), groups=32, padding=1, direction=direction)
     assert grouped["algorithm"] == "winograd"

@@ -5,6 +5,7 @@
 #include "conv/fft_piece.hpp"
 #include "conv/patches.hpp"
 #include "conv/patches_plan.hpp"
+#include "conv/piece_plan.hpp"
 #include "conv/strided_cost.hpp"
 #include "conv/winograd_piece.hpp"
 
@@ -27,6 +28,11 @@ constexpr double kLeastCycles = 1e5;  // which transforms take
 // Without a stride, beside the tiles of few rows:
 constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
 constexpr int64_t kSquareBytes = 6 << 20;   // of dy, which squares read again for each channel: so much comes slowly
+// Of a piece's products, zeros and all, what patches may cost, and of each row; and the images of a batch for which the
+// choice is made beside more rows: of vectors along it and of weights that all share.
+constexpr double kMostProducts = 1.2, kMostFewRows = 3;
+constexpr int64_t kBatch = 16;
+constexpr double kTiles = 0.95, kWinograd = 0.75;  // of the cost of theirs and of Winograd's, which promises too little
 
 // What adding makes of the cost of the products: as long as a vector is added, a sum could go on so many channels.
 double with_adding(const ConvProblem& p, int64_t bytes) {
@@ -39,11 +45,19 @@ double elements(const ConvProblem& p) { return lines(p) * p.axis[2].in; }
 
 }  // namespace
 
-// What adding with a stride takes is fitted, as strided_pieces_cost is.
+// What adding takes is fitted, as strided_pieces_cost is; of weights half, since images share them.
 double patches_cost(const ConvProblem& p, const PatchMachine& m) {
-  const double patches = static_cast<double>(p.ic * p.taps()) * static_cast<double>(p.out_pixels()),
-               products = patches * static_cast<double>(p.oc / p.groups) / (2 * m.lanes);
-  if (p.axis[2].stride == 1) return products * with_adding(p, m.lanes * m.size);
+  const double rows = static_cast<double>(p.ic * p.taps()), oc = static_cast<double>(p.oc / p.groups);
+  if (p.axis[2].stride == 1) {
+    const double vectors = static_cast<double>(ceil_div(p.out_pixels(), m.lanes)), k = static_cast<double>(p.axis[2].k),
+                 meetings = static_cast<double>(p.axis[0].out * p.axis[0].k * p.axis[1].out * p.axis[1].k),
+                 added = static_cast<double>(p.ic * ceil_div(p.axis[2].in, m.lanes)) * meetings * k,
+                 groups = static_cast<double>(p.groups);
+    return m.keeps ? rows * (vectors * (oc / 2 + 5) + 0.9 * oc) + 0.6 * added + (59 + 9 * k) * lines(p) + 1800 * groups
+                   : rows * (vectors * (oc / 2 + 2.75) + 0.22 * oc) + 1.2 * added + (35 + 3.8 * k) * lines(p) +
+                         1000 * groups;
+  }
+  const double patches = rows * static_cast<double>(p.out_pixels()), products = patches * oc / (2 * m.lanes);
   const int64_t sums = are_apart(p) ? 1 : p.axis[2].stride;  // of a line, which patches side by side make by one copy
   return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) + 55 * static_cast<double>(sums) * lines(p) + 8000;
 }
@@ -86,6 +100,12 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
              passes * static_cast<double>(weights);
 }
 
+// Whether they are no dearer than products of which many are zeros. To plan those takes longer.
+bool may_pay(const ConvProblem& p, const PatchMachine& m) {
+  const double products = elements(p) * static_cast<double>(p.taps() * (p.oc / p.groups)) / (2 * m.lanes);
+  return patches_cost(p, m) < (kMostProducts + kMostFewRows / static_cast<double>(p.ic / p.groups)) * products;
+}
+
 bool suits(const ConvProblem& p, const PatchMachine& machine) {
   if (p.taps() == 1 || p.mb * p.ic * p.oc * p.out_pixels() == 0) return false;
   for (const ConvAxis& a : p.axis)
@@ -93,12 +113,22 @@ bool suits(const ConvProblem& p, const PatchMachine& machine) {
         (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0))
       return false;
   const int64_t least = p.axis[0].in * p.axis[1].in == 1 ? kLeastOfLine : kLeastChannels;
-  const bool pays = p.axis[2].stride > 1
-                        ? beats_pieces(p, machine)
-                        : p.oc / p.groups >= least && p.ic / p.groups <= kFew && beats_tiles(p, machine);
+  const bool pays = p.axis[2].stride > 1 ? beats_pieces(p, machine)
+                                         : p.oc / p.groups >= least && may_pay(p, machine) &&
+                                               (p.ic / p.groups > kFew || beats_tiles(p, machine));
   if (!pays) return false;
   const Patches s(p, machine);
   return s.rows() * s.plane * s.size <= kMostBytes;
+}
+
+// Whether they are quicker than the one piece there is without a stride.
+template <class T>
+bool beats_piece(ConvProblem p, Algorithm algorithm) {
+  p.mb = kBatch;
+  const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
+  const ConvPlan piece = describe_pieces(p, Direction::backward_input, operands);
+  return kBatch * patches_cost(p, patch_machine<T>()) <
+         (piece.algorithm == Algorithm::winograd ? kWinograd : kTiles) * piece.cost;
 }
 
 // Whether depthwise sums take two phases of a stride together, and less time.
@@ -162,6 +192,7 @@ template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm) {
   if ((algorithm != Algorithm::automatic && algorithm != Algorithm::direct) || !suits(p, patch_machine<T>()))
     return false;
+  if (p.axis[2].stride == 1 && p.ic / p.groups > kFew) return beats_piece<T>(p, algorithm);
   return algorithm == Algorithm::direct || !(is_transformed<T>(p) || is_depthwise<T>(p));
 }
 

@@ -55,14 +55,16 @@ struct PatchPlaces {
 struct PatchMachine {
   int64_t size;
   int lanes, rows, vectors, accumulators;
+  bool keeps;                       // has few registers
   int64_t squares, larger_squares;  // channels of dx that are summed by squares of three and of five taps
 };
 template <class T>
 PatchMachine patch_machine() {
   const ConvKernelsOf<T>& k = conv_kernels<T>();
   const SquareKernelsOf<T>& s = square_kernels<T>();
-  return {sizeof(T),          k.lanes, k.rows, k.vectors, k.accumulators, s.many_registers ? 3 : s.rows[0] ? 1 : 0,
-          s.larger[0] ? 3 : 0};
+  return {
+      sizeof(T),          k.lanes, k.rows, k.vectors, k.accumulators, k.keeps, s.many_registers ? 3 : s.rows[0] ? 1 : 0,
+      s.larger[0] ? 3 : 0};
 }
 
 // Whether patches lie side by side.

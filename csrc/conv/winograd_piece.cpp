@@ -15,7 +15,11 @@ constexpr int64_t kWeightBytes = 64 << 20, kCachedBytes = 9 << 20, kCachedRows =
 // Of what transforming weights takes, which reading the transformed ones does: they are several times as large, and
 // come from beyond the L2 cache.
 constexpr double kReadShare = 0.7;
-constexpr double kMeasured = 1.5;  // cycles of phases, an estimated one
+// And of it what counts without a stride: the choice is one for any number of images, which transform weights once.
+constexpr double kWeightShare = 0.5;
+constexpr int64_t kFarBytes = 16 << 20;  // of a volume's transformed weights, all of which go through memory,
+constexpr double kFarByte = 0.3;         // cycles of each
+constexpr double kMeasured = 1.5;        // cycles of phases, an estimated one
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
 constexpr int64_t kMostReady = 256 * 256;
@@ -24,7 +28,9 @@ template <class T>
 __attribute__((noinline)) double weight_cost(const Operands<T>& c, const WinogradShape& shape) {
   const View<const T>& w = c.rows.w;
   const bool all = w.shape[3] == shape.kernel(1) && w.shape[4] == shape.kernel(2);
-  return winograd_weight_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, all);
+  const double cost = winograd_weight_cost<T>(shape, c.rows.groups, c.rows.rows, c.rows.channels, all),
+               bytes = static_cast<double>(shape.planes() * shape.slices * c.rows.rows * c.rows.channels) * sizeof(T);
+  return shape.slices > shape.parts() && bytes > kFarBytes ? cost + kFarByte * bytes : cost;
 }
 
 // Of an image, without the weights.
@@ -48,9 +54,9 @@ WinogradShape shape_of(const Operands<T>& c, const PieceBox& box) {
 
 // Of an image by the direct algorithm, in the same measure.
 template <class T>
-double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64_t (&outputs)[3]) {
+double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64_t (&outputs)[3], bool dense) {
   // Of all products that the vectors allow: with many registers columns reach nearly all of a stride.
-  const double share = shape.split > 1 && !conv_kernels<T>().keeps ? 0.95 : 0.85;
+  const double share = conv_kernels<T>().keeps ? 0.85 : dense ? 0.8 : shape.split > 1 ? 0.95 : 0.85;
   const WeightRows<T>& w = c.rows;
   const double all = static_cast<double>(w.groups * w.rows), per_cycle = 2 * conv_kernels<T>().lanes;
   if (!shape.phases)
@@ -120,9 +126,11 @@ double WinogradPiece<T>::cost(const Operands<T>& c, const PieceBox& box, const W
   if (!(asked || c.algorithm == Algorithm::automatic) || !has_winograd<T>(shape) || w.channels == 0) return -1;
   const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
   if (!asked && !large_enough_for_winograd<T>(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return -1;
-  const double weights = (c.transformed(shape.large()) ? kReadShare : 1) * weight_cost(c, shape),
-               cost = image_cost(c, box, shape) + weights;
-  return asked || cost < direct_cost(c, shape, outputs) ? cost : -1;
+  const bool dense = shape.split == 1 && box.w.step == 1;
+  const double read = c.transformed(shape.large()) ? kReadShare : 1, weights = read * weight_cost(c, shape),
+               image = image_cost(c, box, shape);
+  const bool pays = image + (dense ? kWeightShare : 1) * weights < direct_cost(c, shape, outputs, dense);
+  return asked || pays ? image + weights : -1;
 }
 
 // Every element of y is to be read by some output: where these are fewer than taps are apart, or than could be, some
