@@ -168,6 +168,7 @@ double WinogradPiece<T>::strided_cost(const Operands<T>& c, const BackwardPieces
     for (const Piece& h : axis[1].set)
       for (const Piece& w : axis[2].set) {
         const PieceBox box{d, h, w};
+        if (box.taps() == 0) continue;
         const WinogradShape shape = shape_of(c, box);
         if (!pays(c, box, shape)) return -1;
         all += cost(box, shape);
