@@ -50,6 +50,18 @@ CASES = [
     *[Case((11, 13), (8, k), 1, p, ic=37, oc=41, batch=2) for k in (7, 11) for p in (0, 1)],
     Case((14, 9), (6, 7), 1, ic=34, oc=70, groups=2, batch=3),
     Case((4, 6, 7), (3, 4, 5), ic=19, oc=48),
+    # side by side, the first of a line cut off by padding, zeros behind the last
+    *[Case((n, n + 20), (k, k), k, p, ic=5, oc=16) for k in (2, 3, 4) for p in range(k) for n in (23, 24, 25, 26)],
+    # small images of a batch together, elements one by one, lines and slices of zeros
+    Case((3, 3), (2, 2), 2, ic=63, oc=48, batch=32),
+    Case((4, 4), (4, 4), 2, 1, ic=16, oc=20, batch=31),
+    Case((3, 3), (7, 7), 2, 3, ic=16, oc=6, batch=9),
+    Case((33, 10), (2, 5), 4, (2, 0), 2, ic=33, oc=40, batch=5),
+    Case((10, 9, 11), (3, 3, 3), 4, (0, 0, 1), ic=16, oc=19, batch=4),
+    Case((6, 5), (3, 3), (2, 3), 1, ic=14, oc=18, groups=2, batch=33),
+    Case((28,), (3,), 4, ic=32, oc=29, batch=16),
+    Case((7, 6), (3, 3), 1, 1, ic=2, oc=32, batch=5),
+    Case((2, 5), (3, 3), 2, 1, ic=300, oc=70, batch=5),
 ]
 
 
@@ -66,10 +78,14 @@ def random(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize(("k", "stride"), [(2, 2), (4, 4), (7, 3)])
-def test_layouts_batches_and_threads_do_not_matter(dtype: Any, threads: int, k: int, stride: int) -> None:
+@pytest.mark.parametrize(
+    ("k", "stride", "size"), [(2, 2, (11, 13)), (4, 4, (11, 13)), (7, 3, (11, 13)), (3, 2, (3, 2))]
+)
+def test_layouts_batches_and_threads_do_not_matter(
+    dtype: Any, threads: int, k: int, stride: int, size: tuple[int, int]
+) -> None:
     """With a bias and an activation, as a transposed convolution."""
-    g, w, b = random((9, 24, 11, 13), dtype), random((24, 4, k, k), dtype), random((4,), dtype)
+    g, w, b = random((9, 24, *size), dtype), random((24, 4, k, k), dtype), random((4,), dtype)
     options: dict[str, Any] = {"stride": stride, "padding": 0 if k == stride else 1}
     y = fc.conv_transpose2d(g, w, b, activation="relu", **options)
     room = np.full((*y.shape[:3], 2 * y.shape[3]), 7, dtype)
@@ -107,6 +123,11 @@ def test_plan() -> None:
         assert kernel((batch, 4, 112, 112), (64, 4, 3, 3), padding=1, padding_mode="reflect") != "patches"
         # a seventh of the products that tiles make, as of a batch in lanes
         assert isa not in ("v3", "v4") or kernel((batch, 208, 11, 11), (104, 208, 8, 8)) == "patches"
+        # small images whose stride leaves most of dx out, or of few channels
+        assert kernel((batch, 63, 3, 3), (48, 63, 2, 2), stride=2) == "patches"
+        assert kernel((batch, 33, 33, 10), (240, 33, 2, 5), stride=4, padding=(2, 0), dilation=2) == "patches"
+        assert kernel((batch, 48, 16, 16), (56, 48, 3, 3), stride=4, padding=(0, 2)) == "patches"
+        assert kernel((batch, 242, 2, 8), (16, 242, 5, 5), stride=2, padding=2) != "patches"  # of taps left out
     for shape, weight, padding in (((1, 16, 64, 64), (64, 16, 3, 3), 1), ((1, 24, 80, 80), (96, 24, 4, 4), 1)):
         plan = fc.explain(shape, weight, stride=2, padding=padding, direction="grad_input")
         assert plan["lanes"] < 8 or plan["algorithm"] == "winograd"  # all phases, or one by one

@@ -24,7 +24,7 @@ namespace {
 enum class Way : uint8_t { dense, scale, folded, line, lanes, spread, patches, pieces };
 
 template <class T>
-Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased) {
+Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, bool biased, bool some_taps) {
   const bool backward = direction == Direction::backward_input;
   if (!(backward && biased) && use_dense_layer<T>(p, direction, algorithm)) return Way::dense;
   if (use_scale<T>(p, direction, algorithm)) return Way::scale;
@@ -32,7 +32,7 @@ Way choose_way(const ConvProblem& p, Direction direction, Algorithm algorithm, b
   if (use_line<T>(p, direction, algorithm)) return Way::line;
   if (use_lanes<T>(p, direction, algorithm)) return Way::lanes;
   if (backward && use_spread<T>(p, algorithm)) return Way::spread;
-  if (backward && use_patches<T>(p, algorithm)) return Way::patches;
+  if (backward && use_patches<T>(p, algorithm, some_taps)) return Way::patches;
   return Way::pieces;
 }
 
@@ -81,7 +81,7 @@ template <class T>
 void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
                       const View<T>& y, Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
   const LaneCall<T> call{x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)};
-  switch (choose_way<T>(p, Direction::forward, algorithm, bias.data)) {
+  switch (choose_way<T>(p, Direction::forward, algorithm, bias.data, false)) {
     case Way::dense:
       return run_dense_layer(p, call);
     case Way::scale:
@@ -121,6 +121,7 @@ void correlate_backward(const ConvProblem& whole, View<const T> dy, View<const T
   Covered covered(whole, Direction::backward_input, bias.data ? Algorithm::direct : algorithm);
   ConvProblem& p = covered.p;
   const Joined own_dx(covered, dx), own_w(covered, w);
+  const int64_t taps = p.taps();
   leave_out_dead_taps(p, w);
   bool clamped = false;
   touch_pages(dx);
@@ -128,7 +129,7 @@ void correlate_backward(const ConvProblem& whole, View<const T> dy, View<const T
     if (!is_clamp(activation)) apply_activation(activation, dx);
     return;
   }
-  const Way way = choose_way<T>(p, Direction::backward_input, algorithm, bias.data);
+  const Way way = choose_way<T>(p, Direction::backward_input, algorithm, bias.data, p.taps() < taps);
   switch (way) {
     case Way::folded:
       Fold(p).run(dy, w, dx, algorithm);
@@ -164,8 +165,9 @@ template <class T>
 ConvPlan plan_correlation(const ConvProblem& whole, Direction direction, Algorithm algorithm) {
   View<const T> w;
   ConvProblem p = Covered(whole, direction, algorithm).p;
+  const int64_t taps = p.taps();
   leave_out_dead_taps(p, w);
-  const Way way = choose_way<T>(p, direction, algorithm, false);
+  const Way way = choose_way<T>(p, direction, algorithm, false, p.taps() < taps);
   switch (way) {
     case Way::dense:
       return plan_dense_layer<T>(p, direction);

@@ -10,6 +10,7 @@
 namespace fastconv {
 namespace {
 
+constexpr int64_t kOutputs = 8;      // whose weights are read along lines side by side
 constexpr int64_t kCollides = 4096;  // bytes: lines at multiples of it share a set of the L1 cache
 
 template <class T>
@@ -17,25 +18,34 @@ class PatchSum {
  public:
   PatchSum(const Patches& plan, const View<const T>& dy, const View<const T>& w, const View<const T>& bias,
            const View<T>& dx)
-      : s_(plan), dy_(dy), w_(w), bias_(bias), dx_(dx) {}
+      : s_(plan), dy_(dy), w_(w), bias_(bias), dx_(dx) {
+    one_by_one_ = plan.adds_one_by_one(dx.shape + 2, dx.stride + 2);
+    if (one_by_one_ && plan.once()) plan.find_sums(plan.whole(), dx.stride + 2, once_);
+  }
 
   void run() const {
     const ScratchMemory<T> memory(s_.shared());
     T* const weights = memory.data();
     const T* w = side_by_side(weights + s_.weights());
     if (s_.deep) return sum_deep(w, weights + s_.p.oc * s_.ic * s_.p.taps());
-    for (int64_t i = 0; i < s_.chunks(); ++i) pack(w, i, weights + i * s_.rows() * s_.oc);
-    parallel_tasks(s_.chunks() * s_.p.mb * s_.parts, s_.threads, [&](int64_t i) {
-      const int64_t chunk = i / s_.parts / s_.p.mb;
-      sum({s_.channels_of(chunk), s_.group_of(chunk), i / s_.parts % s_.p.mb},
-          part(s_.axis[s_.cut].out, s_.parts, i % s_.parts), weights + chunk * s_.rows() * s_.oc);
-    });
+    const int64_t own = s_.rows() * s_.oc, least = ceil_div(s_.threads, s_.chunks_at_once()),
+                  turns = s_.parts > 1 ? s_.p.mb : std::max(ceil_div(s_.p.mb, s_.images), std::min(s_.p.mb, least));
+    for (int64_t first = 0, some; first < s_.chunks(); first += some) {
+      some = std::min(s_.chunks_at_once(), s_.chunks() - first);
+      for (int64_t i = 0; i < some; ++i) pack(w, first + i, weights + i * own);
+      parallel_tasks(some * turns * s_.parts, s_.threads, [&](int64_t i) {
+        const int64_t at = i / s_.parts / turns, chunk = first + at;
+        const Range images = part(s_.p.mb, turns, i / s_.parts % turns);
+        sum({s_.channels_of(chunk), s_.group_of(chunk), images.begin, images.size()},
+            part(s_.axis[s_.cut].out, s_.parts, i % s_.parts), weights + at * own);
+      });
+    }
   }
 
  private:
   struct Channels {  // of dx
     Range own;       // of a group
-    int64_t group, image;
+    int64_t group, image, images;
   };
 
   // w[o * rows + row] of all outputs and rows, the rows being channels and taps.
@@ -52,10 +62,12 @@ class PatchSum {
     const Range own = s_.channels_of(chunk);
     const int64_t taps = s_.p.taps(), rows = own.size() * taps;
     w += (s_.group_of(chunk) * s_.oc * s_.ic + own.begin) * taps;
-    for (int64_t m = 0, tall; m < rows; m += tall, a += tall * s_.oc) {
-      tall = std::min<int64_t>(s_.mr, rows - m);
-      kernels_.copy_tile(a, tall, w + m, s_.ic * taps, s_.oc, tall);
-    }
+    for (int64_t o = 0; o < s_.oc; o += kOutputs)
+      for (int64_t m = 0; m < rows; m += s_.mr) {
+        const int64_t tall = std::min<int64_t>(s_.mr, rows - m);
+        kernels_.copy_tile(a + m * s_.oc + o * tall, tall, w + o * s_.ic * taps + m, s_.ic * taps,
+                           std::min(kOutputs, s_.oc - o), tall);
+      }
   }
 
   // What outputs [own.begin, own.end) of the cut axis complete.
@@ -79,12 +91,12 @@ class PatchSum {
     for (int64_t i = 0; i < s_.chunks(); ++i)
       for (int64_t n = 0; n < s_.p.mb; n += s_.images)
         for (int64_t o = 0; o < s_.axis[s_.cut].out; o += s_.strip)
-          sum_deep({s_.channels_of(i), s_.group_of(i), n}, {o, std::min(s_.axis[s_.cut].out, o + s_.strip)}, w,
-                   patches);
+          sum_deep({s_.channels_of(i), s_.group_of(i), n, std::min(s_.images, s_.p.mb - n)},
+                   {o, std::min(s_.axis[s_.cut].out, o + s_.strip)}, w, patches);
   }
   // Some images, from c's on, and outputs of the cut axis.
   void sum_deep(const Channels& c, Range outputs, const T* w, T* patches) const {
-    const int64_t taps = s_.p.taps(), rows = c.own.size() * taps, some = std::min(s_.images, s_.p.mb - c.image);
+    const int64_t taps = s_.p.taps(), rows = c.own.size() * taps, some = c.images;
     View<const T> row_weights = imagined_view<T>(s_.oc, s_.ic * taps, 1, 1, 1);
     row_weights.data = w + (c.group * s_.oc * s_.ic + c.own.begin) * taps;
     row_weights.shape[1] = rows;
@@ -106,14 +118,14 @@ class PatchSum {
     const int64_t cuts = std::min<int64_t>(c.own.size(), 4 * threads - 3);
     parallel_tasks(some * cuts, threads, [&](int64_t i) {
       const Range own = fastconv::part(c.own.size(), cuts, i % cuts);
-      add({{c.own.begin + own.begin, c.own.begin + own.end}, c.group, c.image + i / cuts}, part,
+      add({{c.own.begin + own.begin, c.own.begin + own.end}, c.group, c.image + i / cuts, 1}, part,
           patches + (i / cuts * c.own.size() + own.begin) * taps * s_.plane, Arena::local().reserve(s_.memory().end));
     });
   }
 
   // Patches of some outputs of the cut axis.
   void multiply(const Channels& c, Range outputs, const T* a, char* memory, T* patches) const {
-    Box box{c.image, c.image + 1, {0, 0, 0}, {s_.axis[0].out, s_.axis[1].out, s_.axis[2].out}};
+    Box box{c.image, c.image + c.images, {0, 0, 0}, {s_.axis[0].out, s_.axis[1].out, s_.axis[2].out}};
     box.begin[s_.cut] = outputs.begin;
     box.end[s_.cut] = outputs.end;
     const bool expand[3] = {};
@@ -168,6 +180,11 @@ class PatchSum {
   // The elements of a window.
   void add(const Channels& some, const PatchPart& part, const T* patches, char* memory) const {
     const auto& [d, h, w] = part.window;
+    if (one_by_one_) {
+      PatchSums own;
+      if (!s_.once()) s_.find_sums(part, dx_.stride + 2, own);
+      return add_one_by_one(s_.once() ? once_ : own, some, part, patches);
+    }
     const int64_t n = w.elements.size(), s = s_.axis[2].stride, residues = std::min(s, n), pitch = ceil_div(n, s);
     Vector<LineTap> taps;
     Vector<int64_t> end;  // of a residue's
@@ -175,35 +192,46 @@ class PatchSum {
       s_.add_taps(w, b, taps);
       end.push_back(static_cast<int64_t>(taps.size()));
     }
-    const bool direct = s == 1 && dx_.stride[4] == 1, stand = !bias_.data && s_.stands(taps, n);
+    const bool direct = s == 1 && dx_.stride[4] == 1;
+    const PatchZip zipped = bias_.data ? PatchZip{} : s_.zip(taps, n);
+    const auto zip_lines = [&](T* to, const T* src, const int64_t* row, int64_t lines) {
+      const int64_t head = zipped.head, step = dx_.stride[4], middle = zipped.end - head;
+      const T* from = src + taps[static_cast<size_t>(head)].src;
+      if (step == 1) kernels_.zip_lines({to + head, dx_.stride[3], from, row, lines, s_.plane, s, middle});
+      const bool more = step != 1 || head > 0 || zipped.end < n;
+      for (int64_t l = 0; l < lines && more; ++l, to += dx_.stride[3]) {
+        if (step != 1) zip(from + row[l], s_.plane, middle, to + head * step);
+        for (int64_t x = 0; x < head; ++x) to[x * step] = src[row[l] + taps[static_cast<size_t>(x)].src];
+        for (int64_t x = zipped.end; x < n; ++x) to[x * step] = T(0);
+      }
+    };
     auto* const places = reinterpret_cast<int64_t*>(memory + s_.memory().places);
     T* const line = reinterpret_cast<T*>(memory + s_.memory().line);
     LinesSum<T> sum{};
     sum.rows = places;
     const PatchPlaces deep = s_.find_places(part, 0), high = s_.find_places(part, 1);
     // Channel after channel: lines of dx that follow one another come as the processor expects them.
-    for (int64_t c = 0; c < some.own.size(); ++c) {
-      const int64_t channel = some.group * s_.ic + some.own.begin + c;
-      sum.src = patches + c * s_.p.taps() * s_.plane;
+    for (int64_t j = 0; j < some.images * some.own.size(); ++j) {
+      const int64_t image = j / some.own.size(), c = j % some.own.size(),
+                    channel = some.group * s_.ic + some.own.begin + c;
+      sum.src = patches + c * s_.p.taps() * s_.plane + image * s_.p.out_pixels();
       sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
       const auto line_of = [&](int64_t y, int64_t z) {
-        return dx_.data + some.image * dx_.stride[0] + channel * dx_.stride[1] +
+        return dx_.data + (some.image + image) * dx_.stride[0] + channel * dx_.stride[1] +
                (d.elements.begin + y) * dx_.stride[2] + (h.elements.begin + z) * dx_.stride[3] +
                w.elements.begin * dx_.stride[4];
       };
       for (int64_t y = 0; y < d.elements.size(); ++y) {
         const int64_t *first = deep.of(y), *last = deep.of(y + 1);
-        const int64_t whole = stand && dx_.stride[4] == 1 && last - first == 1 ? high.single() : 0;
-        if (whole)
-          kernels_.zip_lines(
-              {line_of(y, 0), dx_.stride[3], sum.src + *first + taps[0].src, high.of(0), whole, s_.plane, s, n});
+        const int64_t whole = zipped.end && last - first == 1 ? high.single() : 0;
+        if (whole) zip_lines(line_of(y, 0), sum.src + *first, high.of(0), whole);
         for (int64_t z = whole; z < h.elements.size(); ++z) {
           T* const to = line_of(y, z);
           sum.row_count = 0;
           for (const int64_t* i = first; i != last; ++i)
             for (const int64_t* j = high.of(z); j != high.of(z + 1); ++j) places[sum.row_count++] = *i + *j;
-          if (stand && sum.row_count == 1) {
-            zip(sum.src + *places + taps[0].src, s_.plane, n, to);
+          if (zipped.end && sum.row_count == 1) {
+            zip_lines(to, sum.src, places, 1);
             continue;
           }
           sum.dst = direct ? to : line;
@@ -218,12 +246,26 @@ class PatchSum {
       }
     }
   }
+  // The same element by element, of lines too short for vectors.
+  void add_one_by_one(const PatchSums& sums, const Channels& some, const PatchPart& part, const T* patches) const {
+    T* first = dx_.data;
+    for (int i = 0; i < 3; ++i) first += part.window[i].elements.begin * dx_.stride[2 + i];
+    for (int64_t i = 0; i < some.images; ++i)
+      for (int64_t c = 0; c < some.own.size(); ++c) {
+        const int64_t channel = some.group * s_.ic + some.own.begin + c;
+        sums.sum(patches + c * s_.p.taps() * s_.plane + i * s_.p.out_pixels(),
+                 bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0),
+                 first + (some.image + i) * dx_.stride[0] + channel * dx_.stride[1]);
+      }
+  }
   // A line of dx from those of its residues.
   void zip(const T* from, int64_t pitch, int64_t n, T* to) const {
     zip_line(from, pitch, s_.axis[2].stride, n, to, dx_.stride[4]);
   }
 
   const Patches& s_;
+  bool one_by_one_;
+  PatchSums once_;  // of all windows, if they are the same
   const View<const T>&dy_, &w_, &bias_;
   const View<T>& dx_;
   const ConvKernelsOf<T>& kernels_ = conv_kernels<T>();

@@ -6,9 +6,9 @@
 
 namespace fastconv {
 
-// Whether the gradient is computed this way.
+// Whether the gradient is computed this way. Some taps: the weights are a view of others.
 template <class T>
-bool use_patches(const ConvProblem& p, Algorithm algorithm);
+bool use_patches(const ConvProblem& p, Algorithm algorithm, bool some_taps);
 
 template <class T>
 void run_patches(const ConvProblem& p, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx);

@@ -6,7 +6,6 @@
 #include "conv/patches.hpp"
 #include "conv/patches_plan.hpp"
 #include "conv/piece_plan.hpp"
-#include "conv/strided_cost.hpp"
 #include "conv/winograd_piece.hpp"
 
 namespace fastconv {
@@ -17,10 +16,12 @@ constexpr int64_t kMostLine = 1 << 20;   // of an axis, a dilation and a stride:
 constexpr int64_t kLeastChannels = 16;   // shorter sums do not repay adding their results up,
 constexpr int64_t kLeastOfLine = 8;      // but for lines along the width, whose other tiles share no inputs
 constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own
-constexpr int64_t kSome = 32;            // the same with a stride
+constexpr int64_t kSome = 32;            // the same with a stride, but for images of few pixels, which waste them;
+constexpr int64_t kFewPixels = 64;       // of dy
 constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
-constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride,
-constexpr double kFarWeightPass = 0.75;  // and of one that comes from memory again,
+constexpr double kWeightPass = 0.045;    // cycles of a weight, for each piece of a stride,
+constexpr double kFarWeightPass = 0.5;   // and of one that comes from memory again,
+constexpr double kCopy = 1.3;            // of a weight that does not stand beside the next one
 constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
 // Cycles of a depthwise sum's phase and of a group's patches, whatever they are of.
 constexpr double kPhase = 4000, kGroup = 3400;
@@ -45,7 +46,8 @@ double elements(const ConvProblem& p) { return lines(p) * p.axis[2].in; }
 
 }  // namespace
 
-// What adding takes is fitted, as strided_pieces_cost is; of weights half, since images share them.
+// Fitted to hundreds of random problems on two rungs: without a stride, of weights half, since images share them; and
+// with one.
 double patches_cost(const ConvProblem& p, const PatchMachine& m) {
   const double rows = static_cast<double>(p.ic * p.taps()), oc = static_cast<double>(p.oc / p.groups);
   if (p.axis[2].stride == 1) {
@@ -57,9 +59,10 @@ double patches_cost(const ConvProblem& p, const PatchMachine& m) {
                    : rows * (vectors * (oc / 2 + 2.75) + 0.22 * oc) + 1.2 * added + (35 + 3.8 * k) * lines(p) +
                          1000 * groups;
   }
-  const double patches = rows * static_cast<double>(p.out_pixels()), products = patches * oc / (2 * m.lanes);
-  const int64_t sums = are_apart(p) ? 1 : p.axis[2].stride;  // of a line, which patches side by side make by one copy
-  return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) + 55 * static_cast<double>(sums) * lines(p) + 8000;
+  const double products = rows * oc * static_cast<double>(p.out_pixels()) / (2 * m.lanes);
+  const AddingCost adding = adding_cost(p, m.lanes);
+  return 1.4 * products + 0.05 * rows * oc +
+         static_cast<double>(p.ic) * std::min(adding.lines, 1.5 * adding.one_by_one) + 8000;
 }
 
 namespace {
@@ -87,17 +90,27 @@ bool beats_tiles(const ConvProblem& p, const PatchMachine& m) {
   return with_adding(p, m.lanes * m.size) * static_cast<double>(p.out_pixels()) < tiles * static_cast<double>(pixels);
 }
 
-// Whether they are quicker than a piece for each residue of a stride.
-bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
-  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
-  if (p.ic / p.groups > kSome && !are_apart(p) && !are_deep(p, m)) return false;
-  const double products = p.macs() / static_cast<double>(p.mb) / (2 * m.lanes);
-  const int64_t weights = p.oc / p.groups * p.ic * p.taps();
-  double passes = weights * m.size > kFarBytes ? kFarWeightPass : kWeightPass;  // a piece takes a few of the taps
-  for (const ConvAxis& a : p.axis) passes *= static_cast<double>(std::min(a.k, a.stride));
-  return patches_cost(p, m) <
-         strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), d.stride * h.stride * w.stride) +
-             passes * static_cast<double>(weights);
+// Whether they are quicker than a piece for each residue of a stride, of those that meet a tap. Weights of which some
+// taps are left out are copied first.
+bool beats_pieces(const ConvProblem& p, const PatchMachine& m, bool some_taps) {
+  const int64_t ic = p.ic / p.groups, weights = p.oc / p.groups * p.ic * p.taps();
+  const bool deep = are_deep(p, m);
+  if (ic > kSome && p.out_pixels() > kFewPixels && !are_apart(p) && !deep) return false;
+  double passes = weights * m.size > kFarBytes ? kFarWeightPass : kWeightPass, pieces = 1, written[3],
+         products = static_cast<double>(p.oc / p.groups * p.ic) / (2 * m.lanes);
+  for (int i = 0; i < 3; ++i) {
+    const ConvAxis& a = p.axis[i];
+    const double taps = static_cast<double>(a.k), out = static_cast<double>(a.out),
+                 residues = static_cast<double>(std::min(a.k, a.stride / std::gcd(a.stride, a.dilation))),
+                 outputs = static_cast<double>(a.in) / static_cast<double>(a.stride);  // of a residue
+    pieces *= residues;
+    written[i] = residues * outputs;
+    products *= deep ? taps * out : outputs * std::min(taps, residues * (out + outputs - 1));
+  }
+  const double patches = patches_cost(p, m) + (some_taps ? kCopy * static_cast<double>(weights) : 0);
+  return patches < (1.45 + 7 / static_cast<double>(ic)) * products + 0.25 * elements(p) +
+                       static_cast<double>(p.ic) * written[0] * written[1] * (5 + 1.2 * written[2]) +
+                       pieces * (4500 + passes * static_cast<double>(weights));
 }
 
 // Whether they are no dearer than products of which many are zeros. To plan those takes longer.
@@ -106,18 +119,20 @@ bool may_pay(const ConvProblem& p, const PatchMachine& m) {
   return patches_cost(p, m) < (kMostProducts + kMostFewRows / static_cast<double>(p.ic / p.groups)) * products;
 }
 
-bool suits(const ConvProblem& p, const PatchMachine& machine) {
+bool suits(const ConvProblem& p, const PatchMachine& machine, bool some_taps) {
   if (p.taps() == 1 || p.mb * p.ic * p.oc * p.out_pixels() == 0) return false;
   for (const ConvAxis& a : p.axis)
     if (std::max({a.in, a.out, a.k, a.stride, a.dilation}) > kMostLine ||
         (a.mode != Mode::zeros && a.pad_before + a.pad_after > 0))
       return false;
   const int64_t least = p.axis[0].in * p.axis[1].in == 1 ? kLeastOfLine : kLeastChannels;
-  const bool pays = p.axis[2].stride > 1 ? beats_pieces(p, machine)
+  const bool pays = p.axis[2].stride > 1 ? beats_pieces(p, machine, some_taps)
                                          : p.oc / p.groups >= least && may_pay(p, machine) &&
                                                (p.ic / p.groups > kFew || beats_tiles(p, machine));
   if (!pays) return false;
-  const Patches s(p, machine);
+  ConvProblem image = p;
+  image.mb = 1;
+  const Patches s(image, machine);
   return s.rows() * s.plane * s.size <= kMostBytes;
 }
 
@@ -170,7 +185,8 @@ bool is_transformed(const ConvProblem& p) {
   if (pieces == 1 && WinogradPiece<T>::suits(operands, {axis[0].set[0], axis[1].set[0], axis[2].set[0]})) return true;
   if (p.axis[2].stride > 1 && p.ic / p.groups >= kFew && patches >= kLeastCycles) {
     const double cost = WinogradPiece<T>::strided_cost(operands, axis);
-    if (cost >= 0 && cost < patches) return true;
+    const bool many = p.ic / p.groups > kSome && !are_deep(p, patch_machine<T>());
+    if (cost >= 0 && (many || cost < patches)) return true;
   }
   pieces *= static_cast<double>(p.mb);
   if (!may_use_fft(Algorithm::automatic, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces))
@@ -189,14 +205,14 @@ bool is_transformed(const ConvProblem& p) {
 }  // namespace
 
 template <class T>
-bool use_patches(const ConvProblem& p, Algorithm algorithm) {
-  if ((algorithm != Algorithm::automatic && algorithm != Algorithm::direct) || !suits(p, patch_machine<T>()))
+bool use_patches(const ConvProblem& p, Algorithm algorithm, bool some_taps) {
+  if ((algorithm != Algorithm::automatic && algorithm != Algorithm::direct) || !suits(p, patch_machine<T>(), some_taps))
     return false;
   if (p.axis[2].stride == 1 && p.ic / p.groups > kFew) return beats_piece<T>(p, algorithm);
   return algorithm == Algorithm::direct || !(is_transformed<T>(p) || is_depthwise<T>(p));
 }
 
-template bool use_patches<float>(const ConvProblem&, Algorithm);
-template bool use_patches<double>(const ConvProblem&, Algorithm);
+template bool use_patches<float>(const ConvProblem&, Algorithm, bool);
+template bool use_patches<double>(const ConvProblem&, Algorithm, bool);
 
 }  // namespace fastconv

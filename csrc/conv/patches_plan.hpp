@@ -7,6 +7,7 @@
 #include "base/range.hpp"
 #include "base/workspace.hpp"
 #include "conv/axis.hpp"
+#include "conv/patch_sums.hpp"
 #include "fastconv/conv.hpp"
 #include "kernels/conv.hpp"
 #include "kernels/depthwise_squares.hpp"
@@ -39,18 +40,6 @@ struct PatchPart {
   int64_t place(int64_t output, int64_t kept) const { return (output - first) % kept; }
 };
 
-// Where the patches stand that meet each element of a window, element after element.
-struct PatchPlaces {
-  Vector<int64_t> at, begin{0};
-  const int64_t* of(int64_t element) const { return at.data() + begin[static_cast<size_t>(element)]; }
-  // Elements, from the first on, that one output meets each.
-  int64_t single() const {
-    size_t n = 0;
-    while (n + 1 < begin.size() && begin[n + 1] == begin[n] + 1) ++n;
-    return static_cast<int64_t>(n);
-  }
-};
-
 // What there is to know of the kernels without knowing the type of an element.
 struct PatchMachine {
   int64_t size;
@@ -73,6 +62,19 @@ bool are_apart(const ConvProblem& p);
 // read where they stand.
 bool are_deep(const ConvProblem& p, const PatchMachine& m);
 
+// Of a line whose elements meet one tap each, its neighbour the next one: the elements of its first patch, if that is
+// cut off, and where its last one ends, behind which there are zeros. Or no end.
+struct PatchZip {
+  int64_t head = 0, end = 0;
+};
+
+// Cycles of a channel's patches that are added, to lines by vectors, of as many sums as the stride but that lines of
+// patches side by side are copied, or, to as many as a table of a plane may have, to elements one by one.
+struct AddingCost {
+  double lines, one_by_one;
+};
+AddingCost adding_cost(const ConvProblem& p, int lanes);
+
 // How a gradient is cut up. None of it changes a bit of the result.
 struct Patches {
   ConvProblem p;
@@ -92,6 +94,7 @@ struct Patches {
   // Deep sums: an image's product is a pointwise gradient of its own, which reads weights where they stand.
   bool deep;
   int64_t images = 1;  // at a time
+  bool one_by_one;     // elements of dx are added so
 
   Patches(const ConvProblem& problem, const PatchMachine& m);
   // The product of deep sums, of a chunk of so many channels.
@@ -105,7 +108,9 @@ struct Patches {
     const int64_t first = chunk % ceil_div(ic, channels) * channels;
     return {first, std::min(ic, first + channels)};
   }
-  int64_t weights() const { return deep ? 0 : chunks() * rows() * oc; }
+  // Whose weights are packed: where they are many, by one thread for itself, they never leave the cache.
+  int64_t chunks_at_once() const { return std::min<int64_t>(chunks(), threads > 1 ? 4 * threads : 1); }
+  int64_t weights() const { return deep ? 0 : chunks_at_once() * rows() * oc; }
   // Shared scratch elements: weights, packed and, where they do not stand so, side by side, and patches of deep sums,
   // behind which zips may read a vector.
   int64_t shared() const { return weights() + p.oc * ic * p.taps() + (deep ? images * rows() * plane + 16 : 0); }
@@ -135,15 +140,15 @@ struct Patches {
     const int64_t reach = strip * axis[i].stride + (axis[i].k - 1) * axis[i].dilation;
     return i == cut ? std::min(axis[i].in, reach) : axis[i].in;
   }
-  int64_t places_bytes() const {
-    int64_t entries = 0;
-    for (int i : {0, 1}) entries += most_elements(i) * (axis[i].k + 1) + 16;
-    return entries * static_cast<int64_t>(sizeof(int64_t));
-  }
+  // Whether all tasks have the same window.
+  bool once() const { return strip == axis[cut].out && (deep || parts == 1); }
+  int64_t places_bytes() const;  // of tables
+  // Of a dx of such strides; whether it allows them.
+  void find_sums(const PatchPart& part, const int64_t* stride, PatchSums& sums) const;
+  bool adds_one_by_one(const int64_t* shape, const int64_t* stride) const;
   // The taps along the width that elements of residue b meet.
   void add_taps(const PatchWindow& window, int64_t b, Vector<LineTap>& taps) const;
-  // Whether each of a line's n elements meets one tap, its neighbour the next one.
-  bool stands(const Vector<LineTap>& taps, int64_t n) const;
+  PatchZip zip(const Vector<LineTap>& taps, int64_t n) const;
 };
 
 // Of an image, in cycles.

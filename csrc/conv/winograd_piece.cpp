@@ -173,6 +173,7 @@ double WinogradPiece<T>::strided_cost(const Operands<T>& c, const BackwardPieces
     for (const Piece& h : axis[1].set)
       for (const Piece& w : axis[2].set) {
         const PieceBox box{d, h, w};
+        if (box.taps() == 0) continue;
         const double cost = WinogradPiece<T>::cost(c, box);
         if (cost < 0) return -1;
         all += cost * kMeasured;
