@@ -56,9 +56,14 @@ void Block<T>::copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t c
 template <class T>
 const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
   if (in_place_) return x() + c0 * x_.stride[1] + lines_[0].src + runs_[0].src;
-  const bool pixels = x_.stride[1] == 1 && x_.stride[4] != 1;
+  const bool pixels = has_pixels();
   if (pixels) pack_pixels(kernels, c0, channels, dst);
   else if (copies_lines()) return copy_lines(kernels, c0, channels, dst), dst;
+  else if (!windows_.empty()) {
+    const PackWindow* const first = windows_.data();
+    kernels.pack_windows(
+        {dst, channel_stride_, x() + c0 * x_.stride[1], x_.stride[1], channels, first, first + windows_.size()});
+  }
   PackChannel<T> job{};
   auto with = [&job](auto kernel, const Vector<PackLine>& lines, const Vector<PackRun>& runs) {
     job.lines = lines.data();
@@ -72,7 +77,7 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
   for (int64_t c = 0; c < channels; ++c) {
     job.dst = dst + c * channel_stride_;
     job.src = x() + (c0 + c) * x_.stride[1];
-    if (!pixels) with(kernels.pack, lines_, runs_);
+    if (!pixels && windows_.empty()) with(kernels.pack, lines_, runs_);
     if (!more_runs_.empty()) with(kernels.pack_add, lines_, more_runs_);
     if (more_lines_.empty()) continue;
     with(kernels.pack_add, more_lines_, runs_);

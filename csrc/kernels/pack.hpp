@@ -159,5 +159,48 @@ void pack(const PackChannel<T>& c) {
   }
 }
 
+#if defined(__AVX2__) && !defined(__clang__)  // whose vectors have no lanes by a table
+typedef char LaneBytes __attribute__((vector_size(16), may_alias));
+FASTCONV_INLINE Mask<float> load_lane_numbers(const int8_t* lane) {
+  const LaneBytes bytes = *reinterpret_cast<const LaneBytes*>(lane);
+#if defined(__AVX512F__)
+  return __builtin_ia32_pmovsxbd512_mask(bytes, Mask<float>{}, static_cast<unsigned short>(-1));
+#else
+  return __builtin_ia32_pmovsxbd256(bytes);
+#endif
+}
+
+// Two channels together, which share the numbers; the last one may be both. What comes next the processor fetches by
+// itself, and better where there are several images.
+void pack_windows(const PackWindows<float>& p) {
+  const float* src = p.src;
+  float* dst = p.dst;
+  for (int64_t c = p.channels; c > 0; c -= 2, src += 2 * p.lds, dst += 2 * p.ldd) {
+    const int64_t lds = c > 1 ? p.lds : 0, ldd = c > 1 ? p.ldd : 0;
+    Vec<float> v[2] = {};
+    for (const PackWindow *w = p.windows, *end = p.end; w != end; ++w) {
+      const Mask<float> lane = load_lane_numbers(w->lane);
+      const float* s = src + w->src;
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i, s += lds) v[i] = lane < 0 ? __builtin_shuffle(load(s), lane) : v[i];
+      if (w->dst < 0) continue;
+      float* d = dst + w->dst;
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i, d += ldd) store(d, v[i]), v[i] = Vec<float>{};
+    }
+  }
+}
+template <class T>
+constexpr auto pack_windows_entry() -> void (*)(const PackWindows<T>&) {
+  if constexpr (sizeof(T) == 4) return pack_windows;
+  else return nullptr;
+}
+#else
+template <class T>
+constexpr auto pack_windows_entry() -> void (*)(const PackWindows<T>&) {
+  return nullptr;
+}
+#endif
+
 }  // namespace FASTCONV_ISA_NS
 }  // namespace fastconv
