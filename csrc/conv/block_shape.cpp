@@ -138,8 +138,10 @@ void BlockShape::find_windows() {
     most += (x_.shape[i] - 1) * x_.stride[i];
   }
   for (const PackRun& run : runs_) entries += run.length, step = std::max(step, run.step);
-  const int64_t gain = kRunCost * static_cast<int64_t>(runs_.size()) - std::max(kEntryCost, kStepCost * step) * entries;
-  if (!kernels.pack_windows || most < 0 || gain * x_.shape[1] <= kTableCost * entries) return;
+  const int64_t runs = static_cast<int64_t>(runs_.size()),
+                gain = kRunCost * runs - std::max(kEntryCost, kStepCost * step) * entries;
+  const bool apart = step > 1 && runs >= step && entries >= lanes * runs;  // runs that are packed together
+  if (!kernels.pack_windows || apart || most < 0 || gain * x_.shape[1] <= kTableCost * entries) return;
   Vector<int64_t> source(static_cast<size_t>(channel_stride_), -1);
   for (const PackLine& line : lines_)
     for (const PackRun& run : runs_) {
