@@ -6,8 +6,9 @@
 namespace fastconv {
 namespace {
 
-// Sixteenths of cycles: of a run of a line, of an entry by windows, at a longer step, and in their table.
-constexpr int64_t kRunCost = 160, kEntryCost = 7, kStepCost = 3, kTableCost = 288;
+// Sixteenths of cycles: of a run of a line, of an entry by windows, at a longer step, and in their table,
+// with zeros.
+constexpr int64_t kRunCost = 160, kEntryCost = 7, kStepCost = 3, kTableCost = 192;
 
 // Channels an odd number of cache lines apart spread over all sets of the L1 cache.
 int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
@@ -138,10 +139,12 @@ void BlockShape::find_windows() {
     most += (x_.shape[i] - 1) * x_.stride[i];
   }
   for (const PackRun& run : runs_) entries += run.length, step = std::max(step, run.step);
-  const int64_t runs = static_cast<int64_t>(runs_.size()),
+  const int64_t runs = static_cast<int64_t>(runs_.size()), lines = static_cast<int64_t>(lines_.size()),
                 gain = kRunCost * runs - std::max(kEntryCost, kStepCost * step) * entries;
   const bool apart = step > 1 && runs >= step && entries >= lanes * runs;  // runs that are packed together
-  if (!kernels.pack_windows || apart || most < 0 || gain * x_.shape[1] <= kTableCost * entries) return;
+  if (!kernels.pack_windows || apart || most < 0 ||
+      lines * gain * x_.shape[1] <= kTableCost * (lines * entries + channel_stride_))
+    return;
   Vector<int64_t> source(static_cast<size_t>(channel_stride_), -1);
   for (const PackLine& line : lines_)
     for (const PackRun& run : runs_) {
