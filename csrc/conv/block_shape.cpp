@@ -7,8 +7,8 @@ namespace fastconv {
 namespace {
 
 // Sixteenths of cycles: of a run of a line, of an entry by windows, at a longer step, and in their table,
-// with zeros.
-constexpr int64_t kRunCost = 160, kEntryCost = 7, kStepCost = 3, kTableCost = 192;
+// with zeros; and channels that repay what else it takes.
+constexpr int64_t kRunCost = 160, kEntryCost = 7, kStepCost = 3, kTableCost = 192, kLeastChannels = 16;
 
 // Channels an odd number of cache lines apart spread over all sets of the L1 cache.
 int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
@@ -142,7 +142,7 @@ void BlockShape::find_windows() {
   const int64_t runs = static_cast<int64_t>(runs_.size()), lines = static_cast<int64_t>(lines_.size()),
                 gain = kRunCost * runs - std::max(kEntryCost, kStepCost * step) * entries;
   const bool apart = step > 1 && runs >= step && entries >= lanes * runs;  // runs that are packed together
-  if (!kernels.pack_windows || apart || most < 0 ||
+  if (!kernels.pack_windows || x_.shape[1] < kLeastChannels || apart || most < 0 ||
       lines * gain * x_.shape[1] <= kTableCost * (lines * entries + channel_stride_))
     return;
   Vector<int64_t> source(static_cast<size_t>(channel_stride_), -1);
