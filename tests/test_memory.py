@@ -156,6 +156,11 @@ for dtype in np.float32, np.float64:
                 assert (fc.conv2d(x, w, out=out) == expected).all()
             assert (fc.conv2d_grad_input(x, w.transpose(1, 0, 2, 3), expected.shape) == expected).all()
             assert (fc.conv2d_grad_weight(expected, x, 1)[:, :, 0, 0] == dw).all()
+    for height, width in (4, 4), (5, 7), (18, 6), (3, 49), (2, 35):
+        for stride in 1, 2, 3, 4:
+            x, w = draw(2, 64, height, width), draw(5, 64, 1, 2)
+            expected = fc.conv2d(x, w, stride=stride, algorithm="reference")
+            assert (fc.conv2d(at_the_border(x), w, stride=stride) == expected).all()
     for height, width in (5, 7), (8, 16), (20, 12):
         dy, w, shape = draw(2, 18, height, width), draw(18, 3, 5, 5), (2, 3, 2 * height + 3, 2 * width + 3)
         expected = fc.conv2d_grad_input(dy, w, shape, stride=2, algorithm="reference")

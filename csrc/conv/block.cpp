@@ -6,6 +6,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kFarBytes = 512 << 10;  // of an x in steps, which the processor does not fetch by itself
+constexpr size_t kLinesAhead = 4;         // that are fetched, of a channel of many; or those of the next channel
 constexpr int64_t kFillElements = 32;     // written in the time that a short stretch of zeros takes
 
 }  // namespace
@@ -56,9 +57,14 @@ void Block<T>::copy_lines(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t c
 template <class T>
 const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const {
   if (in_place_) return x() + c0 * x_.stride[1] + lines_[0].src + runs_[0].src;
-  const bool pixels = x_.stride[1] == 1 && x_.stride[4] != 1;
+  const bool pixels = has_pixels();
   if (pixels) pack_pixels(kernels, c0, channels, dst);
   else if (copies_lines()) return copy_lines(kernels, c0, channels, dst), dst;
+  else if (!windows_.empty()) {
+    const PackWindow* const first = windows_.data();
+    kernels.pack_windows(
+        {dst, channel_stride_, x() + c0 * x_.stride[1], x_.stride[1], channels, first, first + windows_.size()});
+  }
   PackChannel<T> job{};
   auto with = [&job](auto kernel, const Vector<PackLine>& lines, const Vector<PackRun>& runs) {
     job.lines = lines.data();
@@ -68,11 +74,14 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
     if (job.line_count && job.run_count) kernel(job);
   };
   const int64_t all = x_.shape[0] * x_.shape[1] * x_.stride[1] * static_cast<int64_t>(sizeof(T));
-  job.ahead = all > kFarBytes ? x_.stride[1] : 0;
+  const int64_t some = lines_.size() > 4 * kLinesAhead
+                           ? static_cast<int64_t>(kLinesAhead) * (lines_[1].src - lines_[0].src)
+                           : x_.stride[1];
+  job.ahead = all > kFarBytes ? std::min(some, x_.stride[1]) : 0;
   for (int64_t c = 0; c < channels; ++c) {
     job.dst = dst + c * channel_stride_;
     job.src = x() + (c0 + c) * x_.stride[1];
-    if (!pixels) with(kernels.pack, lines_, runs_);
+    if (!pixels && windows_.empty()) with(kernels.pack, lines_, runs_);
     if (!more_runs_.empty()) with(kernels.pack_add, lines_, more_runs_);
     if (more_lines_.empty()) continue;
     with(kernels.pack_add, more_lines_, runs_);

@@ -58,6 +58,8 @@ class BlockShape {
  protected:
   BlockShape(const AxisMap axes[3], const Box& box, const bool expand[3], const View<const char>& x, int64_t bytes,
              int64_t past, int64_t alignment);
+  // Whether channels lie next to each other: squares are transposed.
+  bool has_pixels() const { return x_.stride[1] == 1 && x_.stride[4] != 1; }
   // Whether there is but a line an image, as those of a 1x1 kernel are: all channels of a line are copied at once.
   bool copies_lines() const;
 
@@ -71,11 +73,13 @@ class BlockShape {
   Vector<PackRun> runs_, more_runs_;
   Vector<int32_t> empty_lines_;  // lines of zeros
   Vector<PackRun> gaps_;         // zeros within the other lines
+  Vector<PackWindow> windows_;   // the first source of each line, if that is quicker
   bool in_place_ = false, leaves_out_ = false;
 
  private:
   void find_lines();
   void join_lines();
+  void find_windows();
   bool stands_in_x(int64_t past, int64_t alignment) const;
 };
 

@@ -6,6 +6,10 @@
 namespace fastconv {
 namespace {
 
+// Sixteenths of cycles: of a run of a line, of an entry by windows, at a longer step, and in their table,
+// with zeros; and channels that repay what else it takes.
+constexpr int64_t kRunCost = 160, kEntryCost = 7, kStepCost = 3, kTableCost = 192, kLeastChannels = 16;
+
 // Channels an odd number of cache lines apart spread over all sets of the L1 cache.
 int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
 
@@ -47,6 +51,7 @@ BlockShape::BlockShape(const AxisMap axes[3], const Box& box, const bool expand[
   find_lines();
   in_place_ = stands_in_x(past, alignment);
   if (in_place_) channel_stride_ = x_.stride[1];
+  else if (bytes == sizeof(float) && !has_pixels() && !copies_lines()) find_windows();
 }
 
 bool BlockShape::stands_in_x(int64_t past, int64_t alignment) const {
@@ -122,6 +127,41 @@ void BlockShape::join_lines() {
   }
   lines_ = std::move(joined);
   runs_[0].length = static_cast<int32_t>(n * static_cast<int64_t>(length));
+}
+
+// Packing by windows, where lines are so narrow and channels so many that the table repays.
+void BlockShape::find_windows() {
+  const ConvKernelsOf<float>& kernels = conv_kernels<float>();
+  const int64_t lanes = kernels.lanes;
+  int64_t most = 1 - lanes, entries = 0, step = 1;  // the last window's source
+  for (int i : {0, 2, 3, 4}) {
+    if (x_.stride[i] < 0) return;
+    most += (x_.shape[i] - 1) * x_.stride[i];
+  }
+  for (const PackRun& run : runs_) entries += run.length, step = std::max(step, run.step);
+  const int64_t runs = static_cast<int64_t>(runs_.size()), lines = static_cast<int64_t>(lines_.size()),
+                gain = kRunCost * runs - std::max(kEntryCost, kStepCost * step) * entries;
+  const bool apart = step > 1 && runs >= step && entries >= lanes * runs;  // runs that are packed together
+  if (!kernels.pack_windows || x_.shape[1] < kLeastChannels || apart || most < 0 ||
+      lines * gain * x_.shape[1] <= kTableCost * (lines * entries + channel_stride_))
+    return;
+  Vector<int64_t> source(static_cast<size_t>(channel_stride_), -1);
+  for (const PackLine& line : lines_)
+    for (const PackRun& run : runs_) {
+      int64_t *to = source.data() + line.dst + run.dst, src = line.src + run.src;
+      for (int64_t i = 0; i < run.length; ++i, src += run.step) to[i] = src;
+    }
+  for (int64_t first = 0; first < channel_stride_; first += lanes) {
+    PackWindow* window = nullptr;
+    for (int64_t i = 0; i < lanes; ++i) {
+      const int64_t src = source[static_cast<size_t>(first + i)];
+      if (src < 0) continue;
+      if (!window || src < window->src || src >= window->src + lanes)
+        window = &windows_.emplace_back(PackWindow{{}, std::min(src, most), -1});
+      window->lane[i] = static_cast<int8_t>(src - window->src - 128);
+    }
+    if (window) window->dst = static_cast<int32_t>(first);
+  }
 }
 
 void BlockShape::offsets(int64_t channels, int32_t* out) const {

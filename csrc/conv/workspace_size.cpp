@@ -32,7 +32,7 @@ int64_t block_tables(const ConvProblem& p, Direction direction, const ConvPlan& 
   const int64_t channels = std::max<int64_t>(1, plan.block_channels);
   const int64_t entries = plan.workspace_bytes / static_cast<int64_t>(sizeof(T)) / channels + plan.block_pixels;
   const int64_t taps = std::min<int64_t>(p.taps(), 4096) * (direction == Direction::backward_weight ? channels : 1);
-  return kSome + 64 * entries + 64 * taps;
+  return kSome + 128 * entries + 64 * taps;
 }
 
 int64_t reference_bytes(const ConvProblem& p) {

@@ -619,6 +619,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3),
            FASTCONV_ROW(dot_entry, 4), FASTCONV_ROW(dot_entry, 5), FASTCONV_ROW(dot_entry, 6)},
           pack<T>,
+          pack_windows_entry<T>(),
           pack_add<T>,
           pack_transposed<T>,
           copy_tile<T>,

@@ -138,6 +138,23 @@ struct PackChannel {
   int64_t ahead;  // elements on to what will be packed next and should be fetched, if src is gone along in steps; or 0
 };
 
+// Narrow lines are packed vector by vector of the block, each joined of windows, vectors of x wherever they stand: lane
+// i is lane[i] & 15 of the window in which lane[i] is below zero, or a zero. The vector is written with its last
+// window, at dst; others have none, that is a dst below zero. Channels are `lds` and `ldd` apart.
+struct alignas(16) PackWindow {
+  int8_t lane[16];
+  int64_t src;
+  int32_t dst;
+};
+template <class T>
+struct PackWindows {
+  T* dst;
+  int64_t ldd;
+  const T* src;
+  int64_t lds, channels;
+  const PackWindow *windows, *end;
+};
+
 // The sum of stretches of lines, each tap's of all rows:
 //   dst[i] = init + sum of src[tap.src + row + i] over all taps that have begin <= i < end, and all rows, i in [0, n)
 struct LineTap {
@@ -199,7 +216,8 @@ struct ConvKernelsOf {
   // [MR - 1][taps - 1], powers of two, and what fills the registers: the most rows where they are many, else three taps
   void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);
   void (*pack)(const PackChannel<T>&);
-  void (*pack_add)(const PackChannel<T>&);  // dst[...] += ...
+  void (*pack_windows)(const PackWindows<T>&);  // or null
+  void (*pack_add)(const PackChannel<T>&);      // dst[...] += ...
   // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
   void (*pack_transposed)(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride,
                           int64_t pixels, int64_t channels, int64_t padded);

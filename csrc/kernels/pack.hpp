@@ -17,6 +17,7 @@ FASTCONV_INLINE Vec<T> load_spaced(const T* p) {
   else if constexpr (S == 3) return third_lanes<0>(load(p), load(p + kLanes<T>), load(p + 2 * kLanes<T>));
   else return even_lanes(load_spaced<T, S / 2>(p), load_spaced<T, S / 2>(p + S / 2 * kLanes<T>));
 }
+#if defined(__AVX512F__)
 // The same, of `n` elements of which nothing beyond is read.
 template <class T, int S>
 FASTCONV_INLINE Vec<T> load_spaced(const T* p, int64_t n) {
@@ -27,9 +28,27 @@ FASTCONV_INLINE Vec<T> load_spaced(const T* p, int64_t n) {
                           load_spaced<T, 1>(p + 2 * VL, n - 2 * VL));
   else return even_lanes(load_spaced<T, S / 2>(p, n), load_spaced<T, S / 2>(p + kHalf, n - kHalf));
 }
+#endif
+// The same, the last of which is p[-1].
+template <class T, int S>
+FASTCONV_INLINE Vec<T> load_spaced_before(const T* p) {
+  constexpr int64_t VL = kLanes<T>;
+  if constexpr (S == 1) return load(p - VL);
+  else if constexpr (S == 3) return third_lanes<2>(load(p - 3 * VL), load(p - 2 * VL), load(p - VL));
+  else return odd_lanes(load_spaced_before<T, S / 2>(p - S / 2 * VL), load_spaced_before<T, S / 2>(p));
+}
+
+// Elements of a run that is packed by vectors, at least: shorter ones take as long element by element.
+#if defined(__AVX512F__)
+template <class T, int S>
+constexpr int64_t kLeast = S == 1 || sizeof(T) == 4 ? 1 : kLanes<T> + 1;
+#else
+template <class T, int S>
+constexpr int64_t kLeast = S == 1 ? 1 : kLanes<T> + 1;
+#endif
 
 // Lines [line, end) of one run, fetching what is `ahead` of them unless they are dense or that is 0. The last vector of
-// a line is cut, as what it would read may not be there.
+// a line ends with it, as what lies behind may not be there.
 template <int S, class T>
 FASTCONV_INLINE void pack_spaced(const PackLine* line, const PackLine* end, const PackRun& run, T* dst, const T* src,
                                  int64_t ahead) {
@@ -38,21 +57,26 @@ FASTCONV_INLINE void pack_spaced(const PackLine* line, const PackLine* end, cons
   for (; line != end; ++line) {
     T* d = dst + line->dst;
     const T* s = src + line->src;
-    for (int64_t j = 0; S > 1 && ahead && j < S * n; j += kLine) __builtin_prefetch(s + ahead + j);
-    for (int64_t j = 0; j < whole; j += VL) store(d + j, load_spaced<T, S>(s + S * j));
+    const auto fetch = [s, ahead](int64_t j) FASTCONV_LAMBDA {
+      for (int64_t i = 0; S > 1 && ahead && i < S * VL; i += kLine) __builtin_prefetch(s + S * j + ahead + i);
+    };
+    for (int64_t j = 0; j < whole; j += VL) {
+      fetch(j);
+      store(d + j, load_spaced<T, S>(s + S * j));
+    }
     if (left == 0) continue;
-#if !defined(__AVX512F__)  // others are slow to write parts of vectors
-    if constexpr (S == 1) {
+    fetch(whole);
+    if constexpr (kLeast < T, S >> 1) {
+      store(d + n - VL, load_spaced_before<T, S>(s + S * (n - 1) + 1));
+    } else {
+#if defined(__AVX512F__)
+      if (S > 1 && whole) store(d + n - VL, load_spaced_before<T, S>(s + S * (n - 1) + 1));
+      else store_lanes(d + whole, load_spaced<T, S>(s + S * whole, S * (left - 1) + 1), LaneRange<T>(0, left));
+#else  // which are slow to write parts of vectors
       if (whole) store(d + n - VL, load(s + n - VL));
       else copy_first(d, s, n);
-      continue;
+#endif
     }
-#endif
-#if defined(__AVX2__)
-    store_some(d + whole, load_spaced<T, S>(s + S * whole, S * (left - 1) + 1), left, d + n);
-#else
-    for (int64_t j = whole; j < n; ++j) d[j] = s[S * j];
-#endif
   }
 }
 
@@ -149,15 +173,58 @@ void pack(const PackChannel<T>& c) {
       const T* const src = c.src + run.src;
       const int64_t n = run.length, step = run.step;
       if (step == 1) pack_spaced<1>(first, end, run, dst, src, 0);
-      else if (step == 2) pack_spaced<2>(first, end, run, dst, src, c.ahead);
-      else if (step == 3) pack_spaced<3>(first, end, run, dst, src, c.ahead);
-      else if (step == 4) pack_spaced<4>(first, end, run, dst, src, c.ahead);
+      else if (step == 2 && n >= kLeast<T, 2>) pack_spaced<2>(first, end, run, dst, src, i ? 0 : c.ahead);
+      else if (step == 3 && n >= kLeast<T, 3>) pack_spaced<3>(first, end, run, dst, src, i ? 0 : c.ahead);
+      else if (step == 4 && n >= kLeast<T, 4>) pack_spaced<4>(first, end, run, dst, src, i ? 0 : c.ahead);
       else
         for (const PackLine* line = first; line != end; ++line)
           for (int64_t j = 0; j < n; ++j) dst[line->dst + j] = src[line->src + j * step];
     }
   }
 }
+
+#if defined(__AVX2__) && !defined(__clang__)  // whose vectors have no lanes by a table
+typedef char LaneBytes __attribute__((vector_size(16), may_alias));
+FASTCONV_INLINE Mask<float> load_lane_numbers(const int8_t* lane) {
+  const LaneBytes bytes = *reinterpret_cast<const LaneBytes*>(lane);
+#if defined(__AVX512F__)
+  return __builtin_ia32_pmovsxbd512_mask(bytes, Mask<float>{}, static_cast<unsigned short>(-1));
+#else
+  return __builtin_ia32_pmovsxbd256(bytes);
+#endif
+}
+
+// Two channels together, which share the numbers; the last one may be both. What comes next the processor fetches by
+// itself, and better where there are several images.
+void pack_windows(const PackWindows<float>& p) {
+  const float* src = p.src;
+  float* dst = p.dst;
+  for (int64_t c = p.channels; c > 0; c -= 2, src += 2 * p.lds, dst += 2 * p.ldd) {
+    const int64_t lds = c > 1 ? p.lds : 0, ldd = c > 1 ? p.ldd : 0;
+    Vec<float> v[2] = {};
+    for (const PackWindow *w = p.windows, *end = p.end; w != end; ++w) {
+      const Mask<float> lane = load_lane_numbers(w->lane);
+      const float* s = src + w->src;
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i, s += lds) v[i] = lane < 0 ? __builtin_shuffle(load(s), lane) : v[i];
+      if (w->dst < 0) continue;
+      float* d = dst + w->dst;
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i, d += ldd) store(d, v[i]), v[i] = Vec<float>{};
+    }
+  }
+}
+template <class T>
+constexpr auto pack_windows_entry() -> void (*)(const PackWindows<T>&) {
+  if constexpr (sizeof(T) == 4) return pack_windows;
+  else return nullptr;
+}
+#else
+template <class T>
+constexpr auto pack_windows_entry() -> void (*)(const PackWindows<T>&) {
+  return nullptr;
+}
+#endif
 
 }  // namespace FASTCONV_ISA_NS
 }  // namespace fastconv
