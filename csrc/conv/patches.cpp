@@ -25,10 +25,10 @@ class PatchSum {
     const T* w = side_by_side(weights + s_.weights());
     if (s_.deep) return sum_deep(w, weights + s_.p.oc * s_.ic * s_.p.taps());
     for (int64_t i = 0; i < s_.chunks(); ++i) pack(w, i, weights + i * s_.rows() * s_.oc);
-    parallel_tasks(s_.chunks() * s_.p.mb * s_.parts, s_.threads, [&](int64_t i) {
-      const int64_t chunk = i / s_.parts / s_.p.mb;
-      sum({s_.channels_of(chunk), s_.group_of(chunk), i / s_.parts % s_.p.mb},
-          part(s_.axis[s_.cut].out, s_.parts, i % s_.parts), weights + chunk * s_.rows() * s_.oc);
+    const int64_t turns = ceil_div(s_.p.mb, s_.images);
+    parallel_tasks(s_.chunk_parts * turns * s_.parts, s_.threads, [&](int64_t i) {
+      sum(part(s_.chunks(), s_.chunk_parts, i / s_.parts / turns), part(s_.p.mb, turns, i / s_.parts % turns),
+          part(s_.axis[s_.cut].out, s_.parts, i % s_.parts), weights);
     });
   }
 
@@ -36,6 +36,14 @@ class PatchSum {
   struct Channels {  // of dx
     Range own;       // of a group
     int64_t group, image;
+  };
+  // Which patches meet the elements of a window: the same for all channels and images.
+  struct Places {
+    PatchWindow window[3];
+    PatchPlaces deep, high;
+    Vector<LineTap> taps;  // residue after residue,
+    Vector<int64_t> end;   // which end here
+    bool stand;            // see Patches::stands
   };
 
   // w[o * rows + row] of all outputs and rows, the rows being channels and taps.
@@ -58,19 +66,31 @@ class PatchSum {
     }
   }
 
-  // What outputs [own.begin, own.end) of the cut axis complete.
-  void sum(const Channels& c, Range own, const T* a) const {
+  // What outputs [own.begin, own.end) of the cut axis complete, of some chunks and images.
+  void sum(Range chunks, Range images, Range own, const T* weights) const {
     const Patches::Memory at = s_.memory();
     char* memory = Arena::local().reserve(at.end);
+    T* const patches = reinterpret_cast<T*>(memory + at.patches);
     const PatchAxis& across = s_.axis[s_.cut];
     PatchPart part = s_.whole();
     part.first = std::max<int64_t>(0, own.begin - across.carried());
     for (int64_t o = part.first, end; o < own.end; o = end) {
       end = std::min(own.end, o + s_.strip);
       part.window[s_.cut] = s_.window(part.first, across.first_open(own.begin), o, end);
-      T* patches = reinterpret_cast<T*>(memory + at.patches);
-      multiply(c, {o, end}, a, memory, patches + part.place(o, s_.kept) * s_.line);
-      add(c, part, patches, memory);
+      Box box{images.begin, images.end, {0, 0, 0}, {s_.axis[0].out, s_.axis[1].out, s_.axis[2].out}};
+      box.begin[s_.cut] = o;
+      box.end[s_.cut] = end;
+      const bool expand[3] = {};
+      const int64_t pixels = box.pixels();
+      const Block<T> block(s_.map, box, expand, dy_, round_up(pixels, kernels_.lanes) - pixels);
+      block.clear(s_.oc, reinterpret_cast<T*>(memory));
+      const Places places = find_places(part);
+      for (int64_t i = chunks.begin; i < chunks.end; ++i) {
+        Channels c{s_.channels_of(i), s_.group_of(i), images.begin};
+        multiply(c, block, weights + i * s_.rows() * s_.oc, memory, patches + part.place(o, s_.kept) * s_.line);
+        for (const T* from = patches; c.image < images.end; ++c.image, from += s_.kept * s_.line)
+          add(c, places, from, memory);
+      }
     }
   }
 
@@ -102,25 +122,20 @@ class PatchSum {
     PatchPart part = s_.whole();
     part.first = outputs.begin;
     part.window[s_.cut] = s_.window(outputs.begin, 0, outputs.begin, outputs.end);
+    const Places places = find_places(part);
     const int threads = threads_for(4.0 * static_cast<double>(some * rows * s_.plane));
     const int64_t cuts = std::min<int64_t>(c.own.size(), 4 * threads - 3);
     parallel_tasks(some * cuts, threads, [&](int64_t i) {
       const Range own = fastconv::part(c.own.size(), cuts, i % cuts);
-      add({{c.own.begin + own.begin, c.own.begin + own.end}, c.group, c.image + i / cuts}, part,
+      add({{c.own.begin + own.begin, c.own.begin + own.end}, c.group, c.image + i / cuts}, places,
           patches + (i / cuts * c.own.size() + own.begin) * taps * s_.plane, Arena::local().reserve(s_.memory().end));
     });
   }
 
-  // Patches of some outputs of the cut axis.
-  void multiply(const Channels& c, Range outputs, const T* a, char* memory, T* patches) const {
-    Box box{c.image, c.image + 1, {0, 0, 0}, {s_.axis[0].out, s_.axis[1].out, s_.axis[2].out}};
-    box.begin[s_.cut] = outputs.begin;
-    box.end[s_.cut] = outputs.end;
-    const bool expand[3] = {};
-    const int64_t lanes = kernels_.lanes, pixels = box.pixels(), vectors = ceil_div(pixels, lanes);
-    const Block<T> block(s_.map, box, expand, dy_, vectors * lanes - pixels);
+  // Patches of a block of outputs.
+  void multiply(const Channels& c, const Block<T>& block, const T* a, char* memory, T* patches) const {
+    const int64_t lanes = kernels_.lanes, pixels = block.box().pixels(), vectors = ceil_div(pixels, lanes);
     T* const copy = reinterpret_cast<T*>(memory);
-    block.clear(s_.oc, copy);
     const T* dy = block.pack(kernels_, c.group * s_.oc, s_.oc, copy);
     auto* const offsets = reinterpret_cast<int32_t*>(memory + s_.memory().offsets);
     block.offsets(s_.oc, offsets);
@@ -165,22 +180,28 @@ class PatchSum {
     }
   }
 
-  // The elements of a window.
-  void add(const Channels& some, const PatchPart& part, const T* patches, char* memory) const {
-    const auto& [d, h, w] = part.window;
-    const int64_t n = w.elements.size(), s = s_.axis[2].stride, residues = std::min(s, n), pitch = ceil_div(n, s);
-    Vector<LineTap> taps;
-    Vector<int64_t> end;  // of a residue's
+  Places find_places(const PatchPart& part) const {
+    Places at{{part.window[0], part.window[1], part.window[2]}, s_.find_places(part, 0), s_.find_places(part, 1), {}, {},
+              false};
+    const int64_t n = at.window[2].elements.size(), residues = std::min(s_.axis[2].stride, n);
     for (int64_t b = 0; b < residues; ++b) {
-      s_.add_taps(w, b, taps);
-      end.push_back(static_cast<int64_t>(taps.size()));
+      s_.add_taps(at.window[2], b, at.taps);
+      at.end.push_back(static_cast<int64_t>(at.taps.size()));
     }
-    const bool direct = s == 1 && dx_.stride[4] == 1, stand = !bias_.data && s_.stands(taps, n);
+    at.stand = !bias_.data && s_.stands(at.taps, n);
+    return at;
+  }
+
+  // The elements of a window.
+  void add(const Channels& some, const Places& at, const T* patches, char* memory) const {
+    const auto& [d, h, w] = at.window;
+    const auto& [window, deep, high, taps, end, stand] = at;
+    const int64_t n = w.elements.size(), s = s_.axis[2].stride, residues = std::min(s, n), pitch = ceil_div(n, s);
+    const bool direct = s == 1 && dx_.stride[4] == 1;
     auto* const places = reinterpret_cast<int64_t*>(memory + s_.memory().places);
     T* const line = reinterpret_cast<T*>(memory + s_.memory().line);
     LinesSum<T> sum{};
     sum.rows = places;
-    const PatchPlaces deep = s_.find_places(part, 0), high = s_.find_places(part, 1);
     // Channel after channel: lines of dx that follow one another come as the processor expects them.
     for (int64_t c = 0; c < some.own.size(); ++c) {
       const int64_t channel = some.group * s_.ic + some.own.begin + c;

@@ -65,6 +65,15 @@ Patches::Patches(const ConvProblem& problem, const PatchMachine& m)
   plane = plane_of(kept * line);
   if (deep && strip == out)
     images = std::clamp<int64_t>((whole ? kBytes : kDeepBytes) / (rows() * plane * size), 1, p.mb);
+  chunk_parts = chunks();
+  if (deep || strip < out || parts > 1) return;
+  // All at once, as far as threads go: images that follow one another end within few vectors, and short lines take less
+  // time than to find their places.
+  const int64_t pixels = out * line, room = std::min(kBytes / rows(), kInputBytes / oc) / (size * pixels);
+  images = std::clamp<int64_t>(room, 1, ceil_div(p.mb, threads));
+  plane = plane_of(images * pixels);
+  const int64_t turns = ceil_div(p.mb, images);
+  chunk_parts = threads == 1 ? 1 : std::min(chunks(), ceil_div(4 * threads, turns));
 }
 
 ConvProblem Patches::product(int64_t some, int64_t mb, int64_t outputs) const {
@@ -79,7 +88,7 @@ ConvProblem Patches::product(int64_t some, int64_t mb, int64_t outputs) const {
 Patches::Memory Patches::memory() const {
   const auto rounded = [](int64_t bytes) { return Arena::rounded_bytes<char>(bytes); };
   Memory m{};
-  m.patches = deep ? 0 : rounded((oc * (ceil_div(strip * line, 16) | 1) * 16 + Block<double>::kSlack) * size);
+  m.patches = deep ? 0 : rounded((oc * plane_of(images * strip * line) + Block<double>::kSlack) * size);
   m.line = m.patches + (deep ? 0 : rounded(rows() * plane * size));
   m.places = m.line + rounded(line_elements() * size);
   m.offsets = m.places + rounded(axis[0].k * axis[1].k * static_cast<int64_t>(sizeof(int64_t)));

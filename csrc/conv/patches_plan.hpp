@@ -89,7 +89,8 @@ struct Patches {
   int64_t parts;  // of the cut axis, for the threads' sake
   // Deep sums: an image's product is a pointwise gradient of its own, which reads weights where they stand.
   bool deep;
-  int64_t images = 1;  // at a time
+  int64_t images = 1;   // at a time,
+  int64_t chunk_parts;  // and chunks, whose places are found once
 
   Patches(const ConvProblem& problem, const PatchMachine& m);
   // The product of deep sums, of a chunk of so many channels.
