@@ -181,7 +181,11 @@ class PatchSum {
   }
 
   Places find_places(const PatchPart& part) const {
-    Places at{{part.window[0], part.window[1], part.window[2]}, s_.find_places(part, 0), s_.find_places(part, 1), {}, {},
+    Places at{{part.window[0], part.window[1], part.window[2]},
+              s_.find_places(part, 0),
+              s_.find_places(part, 1),
+              {},
+              {},
               false};
     const int64_t n = at.window[2].elements.size(), residues = std::min(s_.axis[2].stride, n);
     for (int64_t b = 0; b < residues; ++b) {
@@ -217,7 +221,7 @@ class PatchSum {
         const int64_t whole = stand && dx_.stride[4] == 1 && last - first == 1 ? high.single() : 0;
         if (whole)
           kernels_.zip_lines(
-              {line_of(y, 0), dx_.stride[3], sum.src + *first + taps[0].src, high.of(0), whole, s_.plane, s, n});
+              {line_of(y, 0), dx_.stride[3], sum.src + *first + taps[0].src, high.of(0), whole, s_.plane, s, n, 0});
         for (int64_t z = whole; z < h.elements.size(); ++z) {
           T* const to = line_of(y, z);
           sum.row_count = 0;
