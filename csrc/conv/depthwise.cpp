@@ -246,7 +246,7 @@ bool depthwise_pays(const DepthwiseShape& s) {
                  outputs = lines * static_cast<double>(s.width),
                  products = static_cast<double>(terms) * outputs / static_cast<double>(2 * lanes);
     return in_turn_cost<T>(s) <
-           kPieces * strided_pieces_cost(products, s.rows, lines, static_cast<double>(s.in_turn) * outputs, 0) + kPhase;
+           kPieces * strided_pieces_cost(products, s.rows, static_cast<double>(s.in_turn) * outputs, 0) + kPhase;
   }
   const bool in_place = s.squares || (depthwise_kernels<T>().reads_parts && s.stride == 1);
   const int64_t columns = ceil_div(s.width, lanes),

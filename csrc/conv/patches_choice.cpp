@@ -18,8 +18,7 @@ constexpr int64_t kLeastOfLine = 8;      // but for lines along the width, whose
 constexpr int64_t kFew = 12;             // channels of dx: more fill tiles of their own
 constexpr int64_t kSome = 32;            // the same with a stride
 constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
-constexpr double kWeightPass = 0.05;     // cycles of a weight, for each piece of a stride,
-constexpr double kFarWeightPass = 0.75;  // and of one that comes from memory again,
+constexpr double kFarWeightPass = 0.75;  // cycles of a weight that comes from memory again, for each piece of a stride,
 constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
 // Cycles of a depthwise sum's phase and of a group's patches, whatever they are of.
 constexpr double kPhase = 4000, kGroup = 3400;
@@ -44,8 +43,9 @@ double patches_cost(const ConvProblem& p, const PatchMachine& m) {
   const double patches = static_cast<double>(p.ic * p.taps()) * static_cast<double>(p.out_pixels()),
                products = patches * static_cast<double>(p.oc / p.groups) / (2 * m.lanes);
   if (p.axis[2].stride == 1) return products * with_adding(p, m.lanes * m.size);
-  const int64_t sums = are_apart(p) ? 1 : p.axis[2].stride;  // of a line, which patches side by side make by one copy
-  return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) + 55 * static_cast<double>(sums) * lines(p) + 8000;
+  // Of a line, which patches side by side make by one copy.
+  const int64_t sums = are_apart(p) && p.axis[2].pad_before % p.axis[2].stride == 0 ? 1 : p.axis[2].stride;
+  return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) + 55 * static_cast<double>(sums) * lines(p);
 }
 
 namespace {
@@ -75,15 +75,15 @@ bool beats_tiles(const ConvProblem& p, const PatchMachine& m) {
 
 // Whether they are quicker than a piece for each residue of a stride.
 bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
-  const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (p.ic / p.groups > kSome && !are_apart(p) && !are_deep(p, m)) return false;
-  const double products = p.macs() / static_cast<double>(p.mb) / (2 * m.lanes);
+  double products = static_cast<double>(p.ic) * static_cast<double>(p.oc / p.groups) / (2 * m.lanes), pieces = 1;
+  for (const ConvAxis& a : p.axis) {
+    products *= static_cast<double>(a.in * a.k) / static_cast<double>(a.stride);
+    pieces *= static_cast<double>(std::min(a.k, a.stride));
+  }
   const int64_t weights = p.oc / p.groups * p.ic * p.taps();
-  double passes = weights * m.size > kFarBytes ? kFarWeightPass : kWeightPass;  // a piece takes a few of the taps
-  for (const ConvAxis& a : p.axis) passes *= static_cast<double>(std::min(a.k, a.stride));
-  return patches_cost(p, m) <
-         strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), d.stride * h.stride * w.stride) +
-             passes * static_cast<double>(weights);
+  const double far = weights * m.size > kFarBytes ? kFarWeightPass * static_cast<double>(weights) * pieces : 0;
+  return patches_cost(p, m) < strided_pieces_cost(products, p.ic / p.groups, elements(p), pieces) + far;
 }
 
 bool suits(const ConvProblem& p, const PatchMachine& machine) {

@@ -55,10 +55,10 @@ double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64
   const double all = static_cast<double>(w.groups * w.rows), per_cycle = 2 * conv_kernels<T>().lanes;
   if (!shape.phases)
     return shape.products() * all * w.channels * outputs[0] * outputs[1] * outputs[2] / (per_cycle * share);
-  const double images = static_cast<double>(c.images()), lines = all * c.y.shape[2] * c.y.shape[3];
+  const double images = static_cast<double>(c.images()), elements = static_cast<double>(c.y.size()) / images;
   const double products = all * static_cast<double>(w.w.shape[2] * w.w.shape[3] * w.w.shape[4]) *
                           static_cast<double>(c.x.size()) / (images * w.groups);
-  return strided_pieces_cost(products / per_cycle, w.rows, lines, lines * c.y.shape[4], 4) / kMeasured;
+  return strided_pieces_cost(products / per_cycle, w.rows, elements, 4) / kMeasured;
 }
 
 // Of the four phases of a stride of two; `box` has the taps that any of them has.
