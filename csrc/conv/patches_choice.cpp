@@ -45,7 +45,7 @@ double patches_cost(const ConvProblem& p, const PatchMachine& m) {
   if (p.axis[2].stride == 1) return products * with_adding(p, m.lanes * m.size);
   // Of a line, which patches side by side make by one copy.
   const int64_t sums = are_apart(p) && p.axis[2].pad_before % p.axis[2].stride == 0 ? 1 : p.axis[2].stride;
-  return 1.4 * products + 14 * patches / m.lanes + 0.4 * elements(p) + 55 * static_cast<double>(sums) * lines(p);
+  return 1.4 * products + 10 * patches / m.lanes + 0.4 * elements(p) + 57 * static_cast<double>(sums) * lines(p);
 }
 
 namespace {
@@ -83,7 +83,7 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
   }
   const int64_t weights = p.oc / p.groups * p.ic * p.taps();
   const double far = weights * m.size > kFarBytes ? kFarWeightPass * static_cast<double>(weights) * pieces : 0;
-  return patches_cost(p, m) < strided_pieces_cost(products, p.ic / p.groups, elements(p), pieces) + far;
+  return patches_cost(p, m) < strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), pieces) + far;
 }
 
 bool suits(const ConvProblem& p, const PatchMachine& machine) {

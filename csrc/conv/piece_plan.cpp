@@ -225,26 +225,25 @@ class Pieces {
     if (!PhaseLines<T>::suits(c_, axis)) return false;
     const PhaseLines<T> lines(c_, axis);
     if (!lines.fits()) return false;
+    const auto largest = [](const Vector<Piece>& set) -> const Piece& {
+      return *std::max_element(set.begin(), set.end(),
+                               [](const Piece& a, const Piece& b) { return a.map.taps() < b.map.taps(); });
+    };
     const Vector<Piece>& ws = axis[2].set;
-    for (const Piece& d : axis[0].set)
-      for (const Piece& h : axis[1].set) {
-        if (both_phases({d, h, ws[0]}, {d, h, ws[1]}, true)) return false;
-        for (const Piece& w : ws)
-          if (!takes_direct(c_, {d, h, w})) return false;
-      }
+    const Piece &d = largest(axis[0].set), &h = largest(axis[1].set);
+    if (both_phases({d, h, ws[0]}, {d, h, ws[1]}, true) || !takes_direct(c_, {d, h, largest(ws)})) return false;
     const ScratchMemory<T> memory(total_ ? 0 : lines.elements());
     ConvPlan all;
     for (int64_t i = 0; i < lines.phases(); ++i) {
       const Operands<T> own = lines.operands(i, memory.data());
-      const Piece d = lines.piece(i, 0), h = lines.piece(i, 1), w = lines.piece(i, 2);
-      DirectPiece<T> plan(own, {d, h, w});
+      const Piece phase[3] = {lines.piece(i, 0), lines.piece(i, 1), lines.piece(i, 2)};
+      DirectPiece<T> plan(own, {phase[0], phase[1], phase[2]});
       if (total_) add_part(all, plan.describe(), i == 0);
       else plan.run();
     }
     if (!total_) return lines.zip(memory.data()), true;
-    all.shared_bytes +=
-        Arena::rounded_bytes<T>(lines.elements()) + Arena::rounded_bytes<int64_t>(c_.y.shape[2] * c_.y.shape[3]);
-    describe({axis[0].set[0], axis[1].set[0], ws[0]}, all);
+    all.shared_bytes += Arena::rounded_bytes<T>(lines.elements()) + lines.table_bytes();
+    describe({d, h, ws[0]}, all);
     return true;
   }
 

@@ -15,7 +15,6 @@ constexpr int64_t kWeightBytes = 64 << 20, kCachedBytes = 9 << 20, kCachedRows =
 // Of what transforming weights takes, which reading the transformed ones does: they are several times as large, and
 // come from beyond the L2 cache.
 constexpr double kReadShare = 0.7;
-constexpr double kMeasured = 1.5;  // cycles of phases, an estimated one
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
 constexpr int64_t kMostReady = 256 * 256;
@@ -55,10 +54,10 @@ double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64
   const double all = static_cast<double>(w.groups * w.rows), per_cycle = 2 * conv_kernels<T>().lanes;
   if (!shape.phases)
     return shape.products() * all * w.channels * outputs[0] * outputs[1] * outputs[2] / (per_cycle * share);
-  const double images = static_cast<double>(c.images()), elements = static_cast<double>(c.y.size()) / images;
+  const double images = static_cast<double>(c.images()), lines = all * c.y.shape[2] * c.y.shape[3];
   const double products = all * static_cast<double>(w.w.shape[2] * w.w.shape[3] * w.w.shape[4]) *
                           static_cast<double>(c.x.size()) / (images * w.groups);
-  return strided_pieces_cost(products / per_cycle, w.rows, elements, 4) / kMeasured;
+  return strided_pieces_cost(products / per_cycle, w.rows, lines, lines * c.y.shape[4], 4);
 }
 
 // Of the four phases of a stride of two; `box` has the taps that any of them has.
@@ -156,7 +155,7 @@ bool WinogradPiece<T>::find_phases(const Operands<T>& c, const BackwardPieces (&
 template <class T>
 double WinogradPiece<T>::strided_cost(const Operands<T>& c, const BackwardPieces (&axis)[3]) {
   const auto cost = [&c](const PieceBox& box, const WinogradShape& shape) {
-    return (image_cost(c, box, shape) + weight_cost(c, shape)) * kMeasured;
+    return image_cost(c, box, shape) + weight_cost(c, shape);
   };
   Piece both[2];
   if (find_phases(c, axis, both)) {
