@@ -228,7 +228,7 @@ double in_turn_cost(const DepthwiseShape& s) {
 template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
   constexpr double kRun = 36, kRunOfOne = 13, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45,
-                   kFewForSquares = 0.54, kPieces = 1.1, kPhase = 4000;
+                   kFewForSquares = 0.54, kPieces = 0.85, kPhase = 4000;
   constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kSmallImage = 1024, kFarBytes = 8 << 20;
   const int64_t pixels = s.height * s.width, terms = s.channels * s.taps, lanes = depthwise_kernels<T>().lanes;
   if (s.height < 2 || s.taps < 2 || terms > kMostDepthwiseTaps) return false;

@@ -20,9 +20,8 @@ constexpr int64_t kSome = 32;            // the same with a stride
 constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
 constexpr double kFarWeightPass = 0.75;  // cycles of a weight that comes from memory again, for each piece of a stride,
 constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
-// Cycles of a depthwise sum's phase and of a group's patches, whatever they are of.
-constexpr double kPhase = 4000, kGroup = 3400;
-constexpr double kLeastCycles = 1e5;  // which transforms take
+constexpr double kGroup = 3400;          // cycles of a group's patches, whatever they are of
+constexpr double kLeastCycles = 1e5;     // which transforms take
 // Without a stride, beside the tiles of few rows:
 constexpr int64_t kBatchBytes = 320 << 10;  // of dx a batch may be in lanes, whose bits a single image has
 constexpr int64_t kSquareBytes = 6 << 20;   // of dy, which squares read again for each channel: so much comes slowly
@@ -43,9 +42,12 @@ double patches_cost(const ConvProblem& p, const PatchMachine& m) {
   const double patches = static_cast<double>(p.ic * p.taps()) * static_cast<double>(p.out_pixels()),
                products = patches * static_cast<double>(p.oc / p.groups) / (2 * m.lanes);
   if (p.axis[2].stride == 1) return products * with_adding(p, m.lanes * m.size);
-  // Of a line, which patches side by side make by one copy.
-  const int64_t sums = are_apart(p) && p.axis[2].pad_before % p.axis[2].stride == 0 ? 1 : p.axis[2].stride;
-  return 1.4 * products + 10 * patches / m.lanes + 0.4 * elements(p) + 57 * static_cast<double>(sums) * lines(p);
+  const ConvAxis& w = p.axis[2];
+  const double vectors = patches / static_cast<double>(w.out) * static_cast<double>(ceil_div(w.out, m.lanes));
+  // Of a line; but patches side by side are copied, many lines at once.
+  const bool copies = are_apart(p) && w.pad_before % w.stride == 0;
+  const double sums = copies ? 0.5 : static_cast<double>(w.stride);
+  return 1.4 * products + (copies ? 3 : 7) * vectors + 0.4 * elements(p) + 57 * sums * lines(p);
 }
 
 namespace {
@@ -82,8 +84,11 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m) {
     pieces *= static_cast<double>(std::min(a.k, a.stride));
   }
   const int64_t weights = p.oc / p.groups * p.ic * p.taps();
-  const double far = weights * m.size > kFarBytes ? kFarWeightPass * static_cast<double>(weights) * pieces : 0;
-  return patches_cost(p, m) < strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), pieces) + far;
+  // Each piece packs dy, and weights that come from memory again.
+  const double packed = 4 * pieces * static_cast<double>(p.oc * p.axis[0].out * p.axis[1].out),
+               far = weights * m.size > kFarBytes ? kFarWeightPass * static_cast<double>(weights) * pieces : 0;
+  return patches_cost(p, m) <
+         strided_pieces_cost(products, p.ic / p.groups, lines(p), elements(p), pieces) + packed + far;
 }
 
 bool suits(const ConvProblem& p, const PatchMachine& machine) {
@@ -123,7 +128,7 @@ bool is_depthwise(const ConvProblem& p) {
                                false,
                                p.groups};
     if (!depthwise_pays<T>(shape)) return false;
-    cost += kPhase + static_cast<double>(d.in) * in_turn_cost<T>(shape);
+    cost += static_cast<double>(d.in) * in_turn_cost<T>(shape);
   }
   return cost < patches_cost(p, patch_machine<T>()) + kGroup * static_cast<double>(p.groups - 1);
 }
