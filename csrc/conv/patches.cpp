@@ -5,7 +5,6 @@
 #include "conv/correlation.hpp"
 #include "conv/operands.hpp"
 #include "conv/patches_plan.hpp"
-#include "conv/phase_lines.hpp"
 
 namespace fastconv {
 namespace {
@@ -206,6 +205,9 @@ class PatchSum {
     T* const line = reinterpret_cast<T*>(memory + s_.memory().line);
     LinesSum<T> sum{};
     sum.rows = places;
+    // Lines that follow one another set right what those before write beyond their ends.
+    const bool follow = dx_.stride[3] == n && dx_.stride[4] == 1;
+    const auto room = [&, follow](int64_t next) { return follow ? (h.elements.size() - next) * n : 0; };
     // Channel after channel: lines of dx that follow one another come as the processor expects them.
     for (int64_t c = 0; c < some.own.size(); ++c) {
       const int64_t channel = some.group * s_.ic + some.own.begin + c;
@@ -220,15 +222,15 @@ class PatchSum {
         const int64_t *first = deep.of(y), *last = deep.of(y + 1);
         const int64_t whole = stand && dx_.stride[4] == 1 && last - first == 1 ? high.single() : 0;
         if (whole)
-          kernels_.zip_lines(
-              {line_of(y, 0), dx_.stride[3], sum.src + *first + taps[0].src, high.of(0), whole, s_.plane, s, n, 0});
+          kernels_.zip_lines({line_of(y, 0), dx_.stride[3], sum.src + *first + taps[0].src, high.of(0), whole, s_.plane,
+                              s, n, room(whole)});
         for (int64_t z = whole; z < h.elements.size(); ++z) {
           T* const to = line_of(y, z);
           sum.row_count = 0;
           for (const int64_t* i = first; i != last; ++i)
             for (const int64_t* j = high.of(z); j != high.of(z + 1); ++j) places[sum.row_count++] = *i + *j;
           if (stand && sum.row_count == 1) {
-            zip(sum.src + *places + taps[0].src, s_.plane, n, to);
+            zip(sum.src + *places + taps[0].src, s_.plane, n, to, room(z + 1));
             continue;
           }
           sum.dst = direct ? to : line;
@@ -238,14 +240,16 @@ class PatchSum {
             sum.n = ceil_div(n - b, s);
             kernels_.add_lines(sum);
           }
-          if (!direct) zip(line, pitch, n, to);
+          if (!direct) zip(line, pitch, n, to, room(z + 1));
         }
       }
     }
   }
   // A line of dx from those of its residues.
-  void zip(const T* from, int64_t pitch, int64_t n, T* to) const {
-    zip_line(from, pitch, s_.axis[2].stride, n, to, dx_.stride[4]);
+  void zip(const T* from, int64_t pitch, int64_t n, T* to, int64_t room) const {
+    const int64_t s = s_.axis[2].stride, step = dx_.stride[4], row = 0;
+    if (step == 1) return kernels_.zip_lines({to, n, from, &row, 1, pitch, s, n, room});
+    for (int64_t x = 0; x < n; ++x) to[x * step] = from[x % s * pitch + x / s];
   }
 
   const Patches& s_;
@@ -260,7 +264,7 @@ void describe(const Patches& s, const PatchMachine& machine, ConvPlan& plan) {
   plan.mr = s.mr;
   plan.nr = s.nr * machine.lanes;
   plan.block_channels = s.oc;
-  plan.block_pixels = s.strip * s.line;
+  plan.block_pixels = s.images * s.strip * s.line;
   plan.threads = s.threads;
   plan.cost = patches_cost(s.p, machine) * static_cast<double>(s.p.mb);
 }

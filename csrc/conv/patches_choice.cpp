@@ -45,9 +45,9 @@ double patches_cost(const ConvProblem& p, const PatchMachine& m) {
   const ConvAxis& w = p.axis[2];
   const double vectors = patches / static_cast<double>(w.out) * static_cast<double>(ceil_div(w.out, m.lanes));
   // Of a line; but patches side by side are copied, many lines at once.
-  const bool copies = are_apart(p) && w.pad_before % w.stride == 0;
-  const double sums = copies ? 0.5 : static_cast<double>(w.stride);
-  return 1.4 * products + (copies ? 3 : 7) * vectors + 0.4 * elements(p) + 57 * sums * lines(p);
+  const bool copies = are_apart(p) && w.pad_before == 0 && w.out * w.stride == w.in;
+  const double sums = copies ? 0.25 : static_cast<double>(w.stride);
+  return 1.4 * products + (copies ? 2 : 7) * vectors + 0.4 * elements(p) + 70 * sums * lines(p);
 }
 
 namespace {

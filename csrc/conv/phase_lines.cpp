@@ -17,13 +17,6 @@ constexpr int64_t kMostBytes = 16 << 20;  // of all phases: scratch memory is bo
 }  // namespace
 
 template <class T>
-void zip_line(const T* from, int64_t pitch, int64_t ways, int64_t n, T* to, int64_t step) {
-  const int64_t row = 0;
-  if (step == 1) return conv_kernels<T>().zip_lines({to, 0, from, &row, 1, pitch, ways, n, 0});
-  for (int64_t x = 0; x < n; ++x) to[x * step] = from[x % ways * pitch + x / ways];
-}
-
-template <class T>
 bool PhaseLines<T>::suits(const Operands<T>& c, const BackwardPieces (&axis)[3]) {
   int64_t in_use = 1, all = 1;  // others are lines of zeros
   for (const BackwardPieces& a : axis) {
@@ -33,7 +26,7 @@ bool PhaseLines<T>::suits(const Operands<T>& c, const BackwardPieces (&axis)[3])
   }
   const Vector<Piece>& w = axis[2].set;
   return w.size() >= 2 && w.size() <= kMostWays && c.y.stride[4] == 1 && w[0].map.outputs >= kLeastColumns &&
-         2 * in_use > all;
+         2 * in_use >= all;
 }
 template <class T>
 bool PhaseLines<T>::fits() const {
@@ -109,8 +102,6 @@ void PhaseLines<T>::zip(const T* memory) const {
   });
 }
 
-template void zip_line(const float*, int64_t, int64_t, int64_t, float*, int64_t);
-template void zip_line(const double*, int64_t, int64_t, int64_t, double*, int64_t);
 template class PhaseLines<float>;
 template class PhaseLines<double>;
 

@@ -6,10 +6,6 @@
 
 namespace fastconv {
 
-// to[x * step] = from[x % ways * pitch + x / ways], x in [0, n)
-template <class T>
-void zip_line(const T* from, int64_t pitch, int64_t ways, int64_t n, T* to, int64_t step);
-
 template <class T>
 class PhaseLines {
  public:
