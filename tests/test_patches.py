@@ -219,3 +219,33 @@ def test_long_strides(case: Case, dtype: Any) -> None:
     np.testing.assert_array_equal(case.forward(x, w, b), case.expected_output(x, w, b))
     np.testing.assert_array_equal(case.grad_input(g, w), case.expected_grad_input(g, w))
     np.testing.assert_array_equal(case.grad_weight(g, x), case.expected_grad_weight(g, x))
+
+
+IMAGES = [  # whose patches stand side by side
+    Case((4, 4), (4, 4), 3, (2, 3), groups=4, ic=8, oc=24, batch=33),
+    Case((22,), (3,), 2, groups=16, ic=3, oc=47, batch=5),
+    Case((82, 82), (5, 1), 3, groups=3, ic=2, oc=2, batch=3),
+    Case((2, 5, 6), (3, 3, 3), 2, 1, groups=2, ic=3, oc=20, batch=9),
+    Case((9, 12), (2, 2), 2, groups=3, ic=5, oc=7, batch=4),
+]
+
+
+@pytest.mark.parametrize("case", IMAGES, ids=str)
+def test_images_and_groups_together(case: Case, dtype: Any) -> None:
+    _, w, _, g = case.data(dtype)
+    want = case.expected_grad_input(g, w)
+    assert_exact(case.grad_input(g, w, algorithm="direct"), want, dtype)
+    rng = np.random.default_rng(4)
+    g = rng.standard_normal(g.shape).astype(dtype)
+    together = case.grad_input(g, w)
+    for threads in (1, 3):
+        with fc.threads(threads):
+            assert_same_bits(case.grad_input(g, w), together)
+            alone = [replace(case, batch=1).grad_input(g[i : i + 1], w) for i in range(case.batch)]
+    assert_same_bits(np.concatenate(alone), together)
+
+
+def test_plan_of_images() -> None:
+    plan = fc.explain((32, 16, 22), (96, 4, 3), 2, groups=4, direction="grad_input")
+    assert plan["kernel"] == "patches"
+    assert plan["block_pixels"] == 32 * 10

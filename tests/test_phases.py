@@ -51,6 +51,11 @@ ZIPPED = [
     Case((11, 62), (3, 3), 2, 2, 2, ic=18, oc=34, batch=2),
     Case((9, 70), (2, 2), 3, 1, groups=2, ic=18, oc=20),
     Case((6, 8, 44), (3, 2, 2), 2, 4, (2, 4, 2), ic=18, oc=20),
+    Case((7, 15), (3, 3), 2, 1, ic=34, oc=18, batch=3),  # lines shorter than a vector
+    Case((5, 9, 17), (3, 3, 3), 2, 1, ic=34, oc=20, batch=2),
+    Case((1, 7, 25), (2, 3, 3), (1, 2, 3), (1, 0, 1), groups=3, ic=36, oc=19),
+    Case((23,), (5,), 2, 2, ic=35, oc=20, batch=2),
+    Case((5, 26), (1, 3), 2, (0, 1), groups=3, ic=16, oc=3),  # rows without taps
 ]
 CASES += ZIPPED
 
@@ -86,7 +91,7 @@ def test_activation(dtype: Any) -> None:
 
 
 def test_phases_without_taps_are_zipped() -> None:
-    """Where most phases of the width have taps, those of all are kept side by side, a third of the rows at a time."""
+    """Where most phases of the width have taps, those of all are kept side by side."""
     plan = fc.explain((1, 34, 10, 99), (18, 34, 3, 3), 4, 1, direction="grad_input")
     assert plan["shared_bytes"] > 4 * 34 * 3 * 99
 
@@ -109,3 +114,21 @@ def test_weights_of_few_pixels_are_read_where_they_stand() -> None:
     for pixels, rows, w, stride in ((4, 256, (1, 1), 1), (10, 64, (3, 3), 2)):
         plan = fc.explain((1, 256, pixels, pixels), (rows, 256, *w), stride, w[0] // 2, direction="grad_input")
         assert plan["isa"] not in ("v3", "v4") or plan["shared_bytes"] == 0
+
+
+def test_short_lines_of_phases_are_zipped() -> None:
+    plan = fc.explain((1, 34, 15, 17), (20, 34, 3, 3), 2, 1, direction="grad_input")
+    assert plan["shared_bytes"] > 4 * 34 * 15 * 17
+
+
+def test_scratch_memory_is_kept() -> None:
+    resource = pytest.importorskip("resource")
+    case = Case((64, 200), (4, 4), 4, (0, 3), ic=40, oc=33)
+    _, w, _, g = case.data(np.float32)
+    out = np.zeros(case.input_shape, np.float32)
+    with fc.threads(1):
+        case.grad_input(g, w, out=out)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(4):
+            case.grad_input(g, w, out=out)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < out.nbytes // 4096

@@ -119,4 +119,29 @@ void give_table_back(void* table) noexcept {
   else ::operator delete(origin);
 }
 
+namespace {
+
+constexpr int64_t kMostKept = 32 << 20;  // bytes
+
+struct Kept {
+  Arena arena;
+  bool taken = false;
+};
+Kept& kept() {
+  thread_local Kept memory;
+  return memory;
+}
+
+}  // namespace
+
+ScratchBytes::ScratchBytes(int64_t bytes)
+    : own_(Borrowing::current()),
+      keeps_(!Borrowing::current() && bytes <= kMostKept && !kept().taken),
+      data_((keeps_ ? kept().arena : own_).reserve(bytes)) {
+  if (keeps_) kept().taken = true;
+}
+ScratchBytes::~ScratchBytes() {
+  if (keeps_) kept().taken = false;
+}
+
 }  // namespace fastconv

@@ -1,4 +1,4 @@
-// Scratch memory. A call takes it from the heap, by way of two arenas a thread that are kept between calls and never
+// Scratch memory. A call takes it from the heap, by way of three arenas a thread that are kept between calls and never
 // larger than one plan asks for (a few megabytes), or, where the caller has lent a workspace, from that and from
 // nowhere else.
 #pragma once
@@ -123,17 +123,30 @@ class ScratchAllocator {
 template <class T>
 using Vector = std::vector<T, ScratchAllocator<T>>;
 
+// Scratch memory of a call, aligned as an arena's. Outside of a workspace the first of a thread that is alive is kept
+// for the next one: the system's new pages cost more than what is done with them.
+class ScratchBytes {
+ public:
+  explicit ScratchBytes(int64_t bytes);
+  ScratchBytes(const ScratchBytes&) = delete;
+  ~ScratchBytes();
+  char* data() const { return data_; }
+
+ private:
+  Arena own_;
+  bool keeps_;
+  char* data_;
+};
+
 // Memory for some elements, whose values are nobody's.
 template <class T>
 class ScratchMemory {
  public:
-  explicit ScratchMemory(int64_t n) : data_(static_cast<T*>(take_table(static_cast<size_t>(n), sizeof(T)))) {}
-  ScratchMemory(const ScratchMemory&) = delete;
-  ~ScratchMemory() { give_table_back(data_); }
-  T* data() const { return data_; }
+  explicit ScratchMemory(int64_t n) : bytes_(Arena::rounded_bytes<T>(n)) {}
+  T* data() const { return reinterpret_cast<T*>(bytes_.data()); }
 
  private:
-  T* const data_;
+  const ScratchBytes bytes_;
 };
 
 }  // namespace fastconv

@@ -5,7 +5,6 @@
 #include "conv/correlation.hpp"
 #include "conv/operands.hpp"
 #include "conv/patches_plan.hpp"
-#include "conv/phase_lines.hpp"
 
 namespace fastconv {
 namespace {
@@ -194,13 +193,17 @@ class PatchSum {
     }
     const bool direct = s == 1 && dx_.stride[4] == 1;
     const PatchZip zipped = bias_.data ? PatchZip{} : s_.zip(taps, n);
-    const auto zip_lines = [&](T* to, const T* src, const int64_t* row, int64_t lines) {
+    // Lines that follow one another set right what those before write beyond their ends.
+    const bool follow = dx_.stride[3] == n && dx_.stride[4] == 1;
+    const auto room = [&, follow](int64_t next) { return follow ? (h.elements.size() - next) * n : 0; };
+    const auto zip_lines = [&](T* to, const T* src, const int64_t* row, int64_t lines, int64_t behind) {
       const int64_t head = zipped.head, step = dx_.stride[4], middle = zipped.end - head;
       const T* from = src + taps[static_cast<size_t>(head)].src;
-      if (step == 1) kernels_.zip_lines({to + head, dx_.stride[3], from, row, lines, s_.plane, s, middle});
-      const bool more = step != 1 || head > 0 || zipped.end < n;
+      const bool more = step != 1 || middle < n;
+      if (step == 1)
+        kernels_.zip_lines({to + head, dx_.stride[3], from, row, lines, s_.plane, s, middle, more ? 0 : behind});
       for (int64_t l = 0; l < lines && more; ++l, to += dx_.stride[3]) {
-        if (step != 1) zip(from + row[l], s_.plane, middle, to + head * step);
+        if (step != 1) zip(from + row[l], s_.plane, middle, to + head * step, 0);
         for (int64_t x = 0; x < head; ++x) to[x * step] = src[row[l] + taps[static_cast<size_t>(x)].src];
         for (int64_t x = zipped.end; x < n; ++x) to[x * step] = T(0);
       }
@@ -224,14 +227,14 @@ class PatchSum {
       for (int64_t y = 0; y < d.elements.size(); ++y) {
         const int64_t *first = deep.of(y), *last = deep.of(y + 1);
         const int64_t whole = zipped.end && last - first == 1 ? high.single() : 0;
-        if (whole) zip_lines(line_of(y, 0), sum.src + *first, high.of(0), whole);
+        if (whole) zip_lines(line_of(y, 0), sum.src + *first, high.of(0), whole, room(whole));
         for (int64_t z = whole; z < h.elements.size(); ++z) {
           T* const to = line_of(y, z);
           sum.row_count = 0;
           for (const int64_t* i = first; i != last; ++i)
             for (const int64_t* j = high.of(z); j != high.of(z + 1); ++j) places[sum.row_count++] = *i + *j;
           if (zipped.end && sum.row_count == 1) {
-            zip_lines(to, sum.src, places, 1);
+            zip_lines(to, sum.src, places, 1, room(z + 1));
             continue;
           }
           sum.dst = direct ? to : line;
@@ -241,7 +244,7 @@ class PatchSum {
             sum.n = ceil_div(n - b, s);
             kernels_.add_lines(sum);
           }
-          if (!direct) zip(line, pitch, n, to);
+          if (!direct) zip(line, pitch, n, to, room(z + 1));
         }
       }
     }
@@ -259,8 +262,10 @@ class PatchSum {
       }
   }
   // A line of dx from those of its residues.
-  void zip(const T* from, int64_t pitch, int64_t n, T* to) const {
-    zip_line(from, pitch, s_.axis[2].stride, n, to, dx_.stride[4]);
+  void zip(const T* from, int64_t pitch, int64_t n, T* to, int64_t room) const {
+    const int64_t s = s_.axis[2].stride, step = dx_.stride[4], row = 0;
+    if (step == 1) return kernels_.zip_lines({to, n, from, &row, 1, pitch, s, n, room});
+    for (int64_t x = 0; x < n; ++x) to[x * step] = from[x % s * pitch + x / s];
   }
 
   const Patches& s_;

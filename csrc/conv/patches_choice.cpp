@@ -21,8 +21,9 @@ constexpr int64_t kFewPixels = 64;       // of dy
 constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
 constexpr double kWeightPass = 0.045;    // cycles of a weight, for each piece of a stride,
 constexpr double kFarWeightPass = 0.5;   // and of one that comes from memory again,
-constexpr double kCopy = 1.3;            // of a weight that does not stand beside the next one
-constexpr int64_t kFarBytes = 6 << 20;   // as those of so many are likely to
+constexpr int64_t kZipped = 4, kZippedColumns = 8;  // strides and columns of a residue whose lines are zipped
+constexpr double kCopy = 1.3;                       // of a weight that does not stand beside the next one
+constexpr int64_t kFarBytes = 6 << 20;              // as those of so many are likely to
 // Cycles of a depthwise sum's phase and of a group's patches, whatever they are of.
 constexpr double kPhase = 4000, kGroup = 3400;
 constexpr double kLeastCycles = 1e5;  // which transforms take
@@ -107,9 +108,14 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m, bool some_taps) {
     written[i] = residues * outputs;
     products *= deep ? taps * out : outputs * std::min(taps, residues * (out + outputs - 1));
   }
+  // Of lines that are zipped of the residues', or written in steps.
+  const ConvAxis& w = p.axis[2];
+  const bool zipped = w.stride <= kZipped && w.in >= kZippedColumns * w.stride;
+  const double steps =
+                   0.25 * elements(p) + static_cast<double>(p.ic) * written[0] * written[1] * (5 + 1.2 * written[2]),
+               zips = 0.4 * elements(p) + 10 * lines(p);
   const double patches = patches_cost(p, m) + (some_taps ? kCopy * static_cast<double>(weights) : 0);
-  return patches < (1.45 + 7 / static_cast<double>(ic)) * products + 0.25 * elements(p) +
-                       static_cast<double>(p.ic) * written[0] * written[1] * (5 + 1.2 * written[2]) +
+  return patches < (1.45 + 7 / static_cast<double>(ic)) * products + (zipped ? std::min(zips, steps) : steps) +
                        pieces * (4500 + passes * static_cast<double>(weights));
 }
 

@@ -96,17 +96,15 @@ class Pieces {
     Piece both[2];
     const bool phases = WinogradPiece<T>::find_phases(c_, axis, both);
     if (const int64_t images = images_at_once(p); !phases && !total_ && images < p.mb) return in_turns(p, images);
-    const bool skips = fill_if_skipped(p, axis);
+    const bool lines = !phases && lines_of_phases(axis), skips = !lines && fill_if_skipped(p, axis);
     if (phases) {
       const PieceBox box{axis[0].set[0], both[0], both[1]};
       WinogradPiece<T> plan(c_, box, axis);
       follow(box, plan);
     }
     for_each_row_of_pieces(p, axis, [&](const Piece& d, const Piece& h, const Vector<Piece>& ws) {
-      if (phases && !ws.empty() && !PieceBox{d, h, ws[0]}.adds()) return;
-      size_t i = ws.size() > 1 && both_phases({d, h, ws[0]}, {d, h, ws[1]}) ? 2 : 0;
-      if (i == 0 && lines_of_phases(d, h, ws)) return;
-      for (; i < ws.size(); ++i)
+      if ((phases || lines) && !ws.empty() && !PieceBox{d, h, ws[0]}.adds()) return;
+      for (size_t i = ws.size() > 1 && both_phases({d, h, ws[0]}, {d, h, ws[1]}) ? 2 : 0; i < ws.size(); ++i)
         if (const PieceBox box{d, h, ws[i]}; !skips || box.taps() > 0) piece(box);
     });
   }
@@ -205,40 +203,46 @@ class Pieces {
   }
 
   // The two phases of a stride of two along the width by one plan, so that y is written once. False if they are none,
-  // or better computed one by one.
-  bool both_phases(const PieceBox& even, const PieceBox& odd) {
+  // or better computed one by one. Runs nothing if it is only `asked`.
+  bool both_phases(const PieceBox& even, const PieceBox& odd, bool asked = false) {
     if (even.w.step != 2 || odd.w.step != 2 || even.adds() || even.outputs() == 0) return false;
     for (const PieceBox* box : {&even, &odd})
       if (WinogradPiece<T>::suits(c_, *box) || plan_fft_piece(c_, *box).applies()) return false;
     if (DepthwisePiece<T>::suits(c_, even, &odd.w)) {
+      if (asked) return true;
       DepthwisePiece<T> plan(c_, even, &odd.w);
       return follow(even, plan), true;
     }
     if (c_.y.stride[4] != 1) return false;
     PhasePair<T> plan(c_, even, odd);
-    if (plan.applies()) follow(even, plan);
+    if (plan.applies() && !asked) follow(even, plan);
     return plan.applies();
   }
 
-  // All phases of a row of pieces by the direct engine, of which y's lines are zipped. False if they are none, or
-  // better computed one by one.
-  bool lines_of_phases(const Piece& d, const Piece& h, const Vector<Piece>& ws) {
-    if (!PhaseLines<T>::suits(c_, d, h, ws)) return false;
-    const PhaseLines<T> lines(c_, d, h, ws);
+  // All phases by the direct engine, of which y's lines are zipped. False if they are none, or better computed one by
+  // one.
+  bool lines_of_phases(const BackwardPieces (&axis)[3]) {
+    if (!PhaseLines<T>::suits(c_, axis)) return false;
+    const PhaseLines<T> lines(c_, axis);
     if (!lines.fits()) return false;
-    for (const Piece& w : ws)
-      if (!takes_direct(c_, {d, h, w})) return false;
+    const auto largest = [](const Vector<Piece>& set) -> const Piece& {
+      return *std::max_element(set.begin(), set.end(),
+                               [](const Piece& a, const Piece& b) { return a.map.taps() < b.map.taps(); });
+    };
+    const Vector<Piece>& ws = axis[2].set;
+    const Piece &d = largest(axis[0].set), &h = largest(axis[1].set);
+    if (both_phases({d, h, ws[0]}, {d, h, ws[1]}, true) || !takes_direct(c_, {d, h, largest(ws)})) return false;
     const ScratchMemory<T> memory(total_ ? 0 : lines.elements());
     ConvPlan all;
-    for (int64_t i = 0; i < lines.ways(); ++i) {
+    for (int64_t i = 0; i < lines.phases(); ++i) {
       const Operands<T> own = lines.operands(i, memory.data());
-      const Piece w = lines.w(i);
-      DirectPiece<T> plan(own, {lines.d(), lines.h(), w});
+      const Piece phase[3] = {lines.piece(i, 0), lines.piece(i, 1), lines.piece(i, 2)};
+      DirectPiece<T> plan(own, {phase[0], phase[1], phase[2]});
       if (total_) add_part(all, plan.describe(), i == 0);
       else plan.run();
     }
     if (!total_) return lines.zip(memory.data()), true;
-    all.shared_bytes += Arena::rounded_bytes<T>(lines.elements());
+    all.shared_bytes += Arena::rounded_bytes<T>(lines.elements()) + lines.table_bytes();
     describe({d, h, ws[0]}, all);
     return true;
   }

@@ -174,14 +174,15 @@ struct LinesSum {
 
 // Lines zipped of `ways` others each:
 //   dst[l * dst_line + x] = src[row[l] + x % ways * pitch + x / ways],   l in [0, lines), x in [0, n)
-// Reads of src may pass a line that is not the last one by a vector.
+// Reads of src may pass a line that is not the last one by a vector; `room` elements behind the last line of dst may be
+// written to as well, of lines side by side.
 template <class T>
 struct ZipLines {
   T* dst;
   int64_t dst_line;
   const T* src;
   const int64_t* row;
-  int64_t lines, pitch, ways, n;
+  int64_t lines, pitch, ways, n, room;
 };
 
 // A whole problem so small that making it ready for the tiles would take longer: plain loops, the same sums in the same

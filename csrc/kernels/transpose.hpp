@@ -137,7 +137,7 @@ template <class T>
 __attribute__((noinline)) void zip_lines(const ZipLines<T>& z) {
   constexpr int64_t VL = kLanes<T>;
   const int64_t ways = z.ways, whole = z.n / ways;
-  T *dst = z.dst, *const end = dst + (z.lines - 1) * z.dst_line + z.n;
+  T *dst = z.dst, *const end = dst + (z.lines - 1) * z.dst_line + z.n + z.room;
   for (int64_t l = 0; l < z.lines; ++l, dst += z.dst_line) {
     const T* src = z.src + z.row[l];
     int64_t p = 0;
@@ -220,7 +220,7 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];
   } else if (pixel_stride == 1 && ldd == channels && channels > 1 && channels <= kZips<T>) {
     const int64_t row = 0;
-    zip_lines<T>({dst, 0, src, &row, 1, channel_stride, channels, channels * pixels});
+    zip_lines<T>({dst, 0, src, &row, 1, channel_stride, channels, channels * pixels, 0});
   } else {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride];
