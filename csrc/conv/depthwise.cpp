@@ -228,7 +228,7 @@ double in_turn_cost(const DepthwiseShape& s) {
 template <class T>
 bool depthwise_pays(const DepthwiseShape& s) {
   constexpr double kRun = 36, kRunOfOne = 13, kPackedLine = 100, kTile = 7, kFolds = 2, kFewRegisters = 0.45,
-                   kFewForSquares = 0.54, kPieces = 0.8, kStores = 4, kPhase = 4000;
+                   kFewForSquares = 0.54, kPieces = 0.8, kPhase = 4000;
   constexpr int64_t kTileRows = 8, kStored = 2, kTinyImage = 256, kSmallImage = 1024, kFarBytes = 8 << 20;
   const int64_t pixels = s.height * s.width, terms = s.channels * s.taps, lanes = depthwise_kernels<T>().lanes;
   if (s.height < 2 || s.taps < 2 || terms > kMostDepthwiseTaps) return false;
@@ -245,9 +245,8 @@ bool depthwise_pays(const DepthwiseShape& s) {
     const double lines = static_cast<double>(s.groups * s.rows * s.height),
                  outputs = lines * static_cast<double>(s.width),
                  products = static_cast<double>(terms) * outputs / static_cast<double>(2 * lanes);
-    return in_turn_cost<T>(s) < kPieces * strided_pieces_cost(products, s.rows, 2 * lines,
-                                                              kStores * static_cast<double>(s.in_turn) * outputs, 0) +
-                                    kPhase;
+    return in_turn_cost<T>(s) <
+           kPieces * strided_pieces_cost(products, s.rows, lines, static_cast<double>(s.in_turn) * outputs, 0) + kPhase;
   }
   const bool in_place = s.squares || (depthwise_kernels<T>().reads_parts && s.stride == 1);
   const int64_t columns = ceil_div(s.width, lanes),

@@ -113,7 +113,7 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m, bool some_taps) {
   const bool zipped = w.stride <= kZipped && w.in >= kZippedColumns * w.stride;
   const double steps =
                    0.25 * elements(p) + static_cast<double>(p.ic) * written[0] * written[1] * (5 + 1.2 * written[2]),
-               zips = 0.4 * elements(p) + 10 * lines(p);
+               zips = 0.8 * elements(p) + 20 * lines(p);
   const double patches = patches_cost(p, m) + (some_taps ? kCopy * static_cast<double>(weights) : 0);
   return patches < (1.45 + 7 / static_cast<double>(ic)) * products + (zipped ? std::min(zips, steps) : steps) +
                        pieces * (4500 + passes * static_cast<double>(weights));

@@ -19,6 +19,7 @@ constexpr double kReadShare = 0.7;
 constexpr double kWeightShare = 0.5;
 constexpr int64_t kFarBytes = 16 << 20;  // of a volume's transformed weights, all of which go through memory,
 constexpr double kFarByte = 0.3;         // cycles of each
+constexpr double kMeasured = 1.5;        // cycles of phases, an estimated one
 // Pairs of rows and channels whose weights, where they are kept, are made ready for large tiles too: layers of more
 // have smaller images, or take little time for that.
 constexpr int64_t kMostReady = 256 * 256;
@@ -63,7 +64,7 @@ double direct_cost(const Operands<T>& c, const WinogradShape& shape, const int64
   const double images = static_cast<double>(c.images()), lines = all * c.y.shape[2] * c.y.shape[3];
   const double products = all * static_cast<double>(w.w.shape[2] * w.w.shape[3] * w.w.shape[4]) *
                           static_cast<double>(c.x.size()) / (images * w.groups);
-  return strided_pieces_cost(products / per_cycle, w.rows, lines, lines * c.y.shape[4], 4);
+  return strided_pieces_cost(products / per_cycle, w.rows, lines, lines * c.y.shape[4], 4) / kMeasured;
 }
 
 // Of the four phases of a stride of two; `box` has the taps that any of them has.
@@ -165,7 +166,7 @@ double WinogradPiece<T>::strided_cost(const Operands<T>& c, const BackwardPieces
   Piece both[2];
   if (join_phases(axis, both)) {
     const PieceBox box{axis[0].set[0], both[0], both[1]};
-    if (const double cost = WinogradPiece<T>::cost(c, box, phase_shape(box)); cost >= 0) return cost;
+    if (const double cost = WinogradPiece<T>::cost(c, box, phase_shape(box)); cost >= 0) return cost * kMeasured;
   }
   double all = 0;
   for (const Piece& d : axis[0].set)
@@ -175,7 +176,7 @@ double WinogradPiece<T>::strided_cost(const Operands<T>& c, const BackwardPieces
         if (box.taps() == 0) continue;
         const double cost = WinogradPiece<T>::cost(c, box);
         if (cost < 0) return -1;
-        all += cost;
+        all += cost * kMeasured;
       }
   return all;
 }
