@@ -14,7 +14,7 @@ import pytest
 from arrays import Array
 from cases import MODE_CASES, UGLY, Case, sample, sample_transposed
 
-CASES = [*UGLY[::7], *MODE_CASES[::4], *sample(31, 60), Case((9, 11), (5, 5), 1, 2, ic=200, oc=7)]
+CASES = [*UGLY[::7], *MODE_CASES[::4], *sample(31, 60), Case((9, 11), (5, 5), 1, 2, ic=200, oc=5)]
 
 
 def normal(case: Case, dtype: Any) -> tuple[Array, Array, Array, Array]:

@@ -16,7 +16,7 @@ constexpr int64_t kWeightBytes = 64 << 20, kCachedBytes = 9 << 20, kCachedRows =
 // come from beyond the L2 cache.
 constexpr double kReadShare = 0.7;
 // And of it what counts without a stride: the choice is one for any number of images, which transform weights once.
-constexpr double kWeightShare = 0.5;
+constexpr double kWeightShare = 0.6;
 constexpr int64_t kFarBytes = 16 << 20;  // of a volume's transformed weights, all of which go through memory,
 constexpr double kFarByte = 0.3;         // cycles of each
 constexpr double kMeasured = 1.5;        // cycles of phases, an estimated one
@@ -127,10 +127,11 @@ double WinogradPiece<T>::cost(const Operands<T>& c, const PieceBox& box, const W
   const int64_t outputs[3] = {box.d.map.outputs, box.h.map.outputs, box.w.map.outputs};
   if (!asked && !large_enough_for_winograd<T>(shape, w.rows, w.channels, w.groups * outputs[1] * outputs[2])) return -1;
   const bool dense = shape.split == 1 && box.w.step == 1;
-  const double read = c.transformed(shape.large()) ? kReadShare : 1, weights = read * weight_cost(c, shape),
-               image = image_cost(c, box, shape);
-  const bool pays = image + (dense ? kWeightShare : 1) * weights < direct_cost(c, shape, outputs, dense);
-  return asked || pays ? image + weights : -1;
+  const bool read = c.transformed(shape.large());
+  const double weights = weight_cost(c, shape), image = image_cost(c, box, shape);
+  const double share = read ? kReadShare : dense ? kWeightShare : 1;
+  const bool pays = image + share * weights < direct_cost(c, shape, outputs, dense);
+  return asked || pays ? image + (read ? kReadShare : 1) * weights : -1;
 }
 
 // Every element of y is to be read by some output: where these are fewer than taps are apart, or than could be, some
