@@ -28,6 +28,11 @@ CASES = [
     Case((1, 1), (1, 1), ic=70, oc=21, batch=150),
     Case((8, 8), (3, 3), padding=1, ic=8, oc=8, batch=16, mode="reflect"),
     *[Case((4, 4), (3, 3), padding=1, ic=8, oc=oc, batch=19) for oc in (331, 1025, 1300)],  # rows in one to five parts
+    *[Case((d, 3, w), (3, 3, 3), padding=1, ic=6, oc=9, batch=19) for d in (1, 2, 4) for w in (1, 5)],
+    *[Case((5, 4, 3), (2, 3, 4), s, (1, 2, 2), d, ic=5, oc=7, batch=17) for s in (1, 2, (2, 1, 3)) for d in (1, 2)],
+    Case((3, 3, 3), (5, 5, 5), padding=2, ic=8, oc=5, groups=3, batch=33),
+    Case((3, 1, 1), (3, 1, 1), padding=(1, 0, 0), ic=24, oc=20, batch=40),
+    Case((6, 6), (7, 7), 1, 6, 2, ic=90, oc=16, batch=18),  # long lists of taps
 ]
 
 
@@ -40,6 +45,15 @@ def test_forward_and_input_gradient(case: Case, dtype: Any) -> None:
 
 def random(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.random.default_rng(3).standard_normal(shape).astype(dtype)
+
+
+def test_a_volume_alone_has_the_same_bits(dtype: Any) -> None:
+    x, w, b = random((35, 20, 3, 4, 2), dtype), random((11, 20, 3, 3, 3), dtype), random((11,), dtype)
+    y = fc.conv3d(x, w, b, padding=1)
+    dx = fc.conv3d_grad_input(y, w, x.shape, padding=1)
+    for n in (0, 15, 34):
+        assert_same_bits(y[n], fc.conv3d(x[n], w, b, padding=1))
+        assert_same_bits(dx[n], fc.conv3d_grad_input(y[n], w, x.shape[1:], padding=1))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -68,6 +82,8 @@ def test_plan() -> None:
     options: dict[str, Any] = {"stride": 2, "padding": 1}
     assert fc.explain((64, 16, 6, 6), (32, 16, 3, 3), **options)["kernel"] == "batch lanes"
     assert fc.explain((1, 16, 6, 6), (32, 16, 3, 3), **options)["kernel"] != "batch lanes"
+    assert fc.explain((32, 31, 4, 5, 2), (16, 31, 3, 3, 3), padding=1)["kernel"] == "batch lanes"
+    assert fc.explain((32, 288, 6, 6), (16, 288, 7, 7), padding=6, dilation=2)["kernel"] == "batch lanes"
 
 
 def test_little_gain_is_none_with_few_registers() -> None:

@@ -19,6 +19,19 @@ AxisMap forward_axis(const ConvAxis& axis) {
   return map;
 }
 
+Range live_taps(const AxisMap& map, int64_t begin, int64_t end) {
+  Range live{0, map.taps()};
+  if (map.mode != Mode::zeros || map.tabulated()) return live;
+  // Offsets go up or down.
+  const auto meets = [&](int64_t t) {
+    const int64_t offset = map.offset[static_cast<size_t>(t)];
+    return (end - 1) * map.stride + offset >= 0 && begin * map.stride + offset < map.in;
+  };
+  while (live.begin < live.end && !meets(live.begin)) ++live.begin;
+  while (live.begin < live.end && !meets(live.end - 1)) --live.end;
+  return live;
+}
+
 bool evenly_apart(const AxisMap& map) {
   const int64_t n = map.taps(), *offset = map.offset.data(), step = n > 1 ? offset[1] - offset[0] : 1;
   bool even = step != 0;

@@ -45,6 +45,9 @@ bool evenly_apart(const AxisMap& map);
 
 AxisMap forward_axis(const ConvAxis& axis);
 
+// Taps that meet the source for some of outputs [begin, end), of an axis of any padding; of none an empty range.
+Range live_taps(const AxisMap& map, int64_t begin, int64_t end);
+
 // The packed order of outputs [begin, end): `segments` pieces of `width` entries; output o and tap t stand at entry
 // shift[t] + (o - begin) of segment segment[t], so that consecutive outputs are consecutive entries for every tap.
 //

@@ -12,25 +12,29 @@ constexpr int64_t kInputBytes = 320 << 10;   // of a vector of images, some chan
 constexpr int64_t kOutputBytes = 320 << 10;  // beside its sums
 constexpr int64_t kMostParts = 4;            // of these, each of which packs all inputs; of 1x1 kernels one
 constexpr int64_t kMostTerms = 1 << 14;      // of all lists of taps
-constexpr double kTile = 1.1;                // what tiles cost beside their products,
-constexpr double kNarrowTile = 1.6;          // those of a single vector
+constexpr double kTile = 1.1;                // what tiles cost beside their products, at least,
+constexpr double kNarrowTile = 1.6;          // those of a single vector,
+constexpr double kTileShare = 0.85;          // and with few registers so much of what one by one would take,
+constexpr double kCall = 12;                 // and cycles of a call of one
 constexpr int64_t kLeastDepth = 64;          // shorter sums do not repay transposing their results
 
 // Taps [begin, end) that meet the input, for outputs [first, first + count) of an axis or any of them.
 struct Stretch {
   int64_t first, count, begin, end;
+  int64_t taps() const { return end - begin; }
   bool same_taps(const Stretch& other) const { return begin == other.begin && end == other.end; }
 };
 
 Stretch stretch_of(const AxisMap& a, int64_t output) {
-  Stretch s{output, 1, 0, 0};
-  const auto inside = [&](int64_t t) {
-    const int64_t at = output * a.stride + a.offset[static_cast<size_t>(t)];
-    return at >= 0 && at < a.in;
-  };
-  while (s.begin < a.taps() && !inside(s.begin)) ++s.begin;
-  for (s.end = s.begin; s.end < a.taps() && inside(s.end);) ++s.end;
-  return s;
+  const Range taps = live_taps(a, output, output + 1);
+  return {output, 1, taps.begin, taps.end};
+}
+
+// Of all outputs, one by one.
+Vector<Stretch> single_stretches(const AxisMap& a) {
+  Vector<Stretch> all;
+  for (int64_t o = 0; o < a.outputs; ++o) all.push_back(stretch_of(a, o));
+  return all;
 }
 
 // Outputs in runs: of the same taps, or, near the ends, at most `most` that share a union of theirs.
@@ -53,16 +57,22 @@ Vector<Stretch> stretches(const AxisMap& a, int64_t most) {
   return all;
 }
 
+double taps(const Vector<Stretch>& stretches) {
+  int64_t all = 0;
+  for (const Stretch& i : stretches) all += i.count * i.taps();
+  return static_cast<double>(all);
+}
+
 // Images of one row, to one row: several vectors of them stand as the rows of one.
 template <class T>
 bool is_line(const GatherSum<T>& s) {
-  return s.axis[1].in == 1 && s.axis[1].outputs == 1;
+  return s.axis[0].in * s.axis[0].outputs * s.axis[1].in * s.axis[1].outputs == 1;
 }
 
-// xl[channel][column][residue of the row][row / stride, zeros around][lane]
+// xl[channel][column][slice][residue of the row][row / stride, zeros around][lane]
 template <class T>
 struct InputLayout {
-  int64_t lanes = conv_kernels<T>().lanes, first = 0, rows, column, channel;
+  int64_t lanes = conv_kernels<T>().lanes, first = 0, rows, slice, column, channel;
   InputLayout(const GatherSum<T>& s, int64_t together) : rows(together) {
     const AxisMap& h = s.axis[1];
     if (!is_line(s)) {
@@ -70,7 +80,8 @@ struct InputLayout {
       first = std::min<int64_t>(0, floor_div(*low, h.stride));
       rows = std::max(ceil_div(h.in, h.stride), h.outputs + floor_div(*high, h.stride)) - first;
     }
-    column = (is_line(s) ? 1 : h.stride) * rows * lanes;
+    slice = (is_line(s) ? 1 : h.stride) * rows * lanes;
+    column = s.axis[0].in * slice;
     channel = s.axis[2].in * column;
   }
   int64_t row(int64_t coordinate, int64_t stride) const {
@@ -82,33 +93,39 @@ template <class T>
 struct BatchLanes {
   const GatherSum<T>& s;
   const BatchPlan& plan;
-  const AxisMap &h = s.axis[1], &w = s.axis[2];
+  const AxisMap &d = s.axis[0], &h = s.axis[1], &w = s.axis[2];
   const InputLayout<T> in{s, plan.together};
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t lanes = kernels.lanes;
   const Vector<Stretch> down = stretches(h, 2);
-  Vector<Stretch> across;  // one an output column
-  // The taps of a stretch down and a stretch across: terms [start, start + count) of the offsets.
+  const Vector<Stretch> deep = single_stretches(d), across = single_stretches(w);
+  // The taps of stretches of all axes: terms [start, start + count) of the offsets.
   struct Terms {
-    size_t down;
-    int64_t begin, end, start, of_channel;
+    Stretch d, h, w;
+    int64_t start, of_channel;
   };
   Vector<Terms> lists;
-  Vector<int32_t> which;  // list of (down, column)
+  Vector<int32_t> which;  // list of (slice, down, column)
   int64_t terms = 0;
   Vector<int32_t> aoff, boff;
 
   BatchLanes(const GatherSum<T>& sum, const BatchPlan& p) : s(sum), plan(p) {
-    for (int64_t o = 0; o < w.outputs; ++o) across.push_back(stretch_of(w, o));
-    for (size_t i = 0; i < down.size(); ++i)
-      for (const Stretch& v : across) which.push_back(list_of(i, v));
+    const size_t slice = down.size() * across.size();
+    for (size_t u = 0; u < deep.size(); ++u) {
+      const bool again = u > 0 && deep[u].same_taps(deep[u - 1]);
+      for (size_t i = 0; i < slice && again; ++i) which.push_back(which[which.size() - slice]);
+      for (size_t t = 0; t < down.size() && !again; ++t)
+        for (size_t v = 0, first = lists.size(); v < across.size(); ++v)
+          which.push_back(list_of(first, deep[u], down[t], across[v]));
+    }
   }
 
-  int32_t list_of(size_t i, const Stretch& v) {
-    for (size_t at = 0; at < lists.size(); ++at)
-      if (lists[at].down == i && lists[at].begin == v.begin && lists[at].end == v.end) return static_cast<int32_t>(at);
-    const int64_t of_channel = (down[i].end - down[i].begin) * (v.end - v.begin);
-    lists.push_back({i, v.begin, v.end, terms, of_channel});
+  // Of lists from the first one of these slices and rows on.
+  int32_t list_of(size_t first, const Stretch& u, const Stretch& t, const Stretch& v) {
+    for (size_t at = lists.size(); at-- > first;)
+      if (lists[at].w.same_taps(v)) return static_cast<int32_t>(at);
+    const int64_t of_channel = u.taps() * t.taps() * v.taps();
+    lists.push_back({u, t, v, terms, of_channel});
     terms += plan.channels * of_channel;
     return static_cast<int32_t>(lists.size()) - 1;
   }
@@ -121,30 +138,34 @@ struct BatchLanes {
     for (const Terms& list : lists) {
       const int64_t n = list.of_channel;
       const int32_t* end = a + plan.channels * n;
-      for (int64_t th = down[list.down].begin; th < down[list.down].end; ++th)
-        for (int64_t tw = list.begin; tw < list.end; ++tw) {
-          *a++ = static_cast<int32_t>(s.a_tap[static_cast<size_t>(th * w.taps() + tw)]);
-          *b++ = static_cast<int32_t>(in.row(h.offset[static_cast<size_t>(th)], h.stride) +
-                                      w.offset[static_cast<size_t>(tw)] * in.column);
-        }
+      for (int64_t td = list.d.begin; td < list.d.end; ++td)
+        for (int64_t th = list.h.begin; th < list.h.end; ++th)
+          for (int64_t tw = list.w.begin; tw < list.w.end; ++tw) {
+            *a++ = static_cast<int32_t>(s.a_tap[static_cast<size_t>((td * h.taps() + th) * w.taps() + tw)]);
+            *b++ = static_cast<int32_t>(d.offset[static_cast<size_t>(td)] * in.slice +
+                                        in.row(h.offset[static_cast<size_t>(th)], h.stride) +
+                                        w.offset[static_cast<size_t>(tw)] * in.column);
+          }
       if (n == 0) continue;
       for (; a < end; ++a, ++b) *a = a[-n] + a_channel, *b = b[-n] + b_channel;  // of the next channel
     }
   }
 
-  // Vectors of x, multiply-adds of vectors for one row of `a`, and vectors of y, for one vector of images.
-  double inputs() const { return static_cast<double>(s.channels) * h.in * w.in; }
-  double outputs() const { return static_cast<double>(s.rows) * h.outputs * w.outputs; }
-  double products() const {
-    double all = 0;
-    for (size_t i = 0; i < down.size(); ++i)
-      for (const Stretch& v : across)
-        all += static_cast<double>(down[i].count) * (down[i].end - down[i].begin) * (v.end - v.begin) * s.channels;
-    return all;
+  // Vectors of x and of y, multiply-adds of vectors for one row of `a`, of them those of a tap along the height alone,
+  // and calls of tiles, for one vector of images.
+  double inputs() const { return static_cast<double>(s.channels) * d.in * h.in * w.in; }
+  double outputs() const { return static_cast<double>(s.rows * s.plane()); }
+  double others() const { return taps(deep) * taps(across) * static_cast<double>(s.channels); }
+  double products() const { return others() * taps(down); }
+  double calls() const {
+    int64_t parts = 0;
+    for (const Stretch& i : down) parts += ceil_div(i.count * plan.together, plan.nr);
+    return static_cast<double>(d.outputs * w.outputs * parts * ceil_div(s.rows, plan.mr) *
+                               ceil_div(s.channels, plan.channels));
   }
 
   int64_t input_elements() const { return plan.channels * in.channel + kMaxVectors * lanes; }
-  int64_t outputs_down() const { return h.outputs * plan.together; }
+  int64_t outputs_down() const { return d.outputs * h.outputs * plan.together; }
   int64_t row_elements() const { return outputs_down() * w.outputs * lanes; }  // of y
   int64_t output_elements() const {
     return ceil_div(ceil_div(s.rows, plan.mr), plan.row_parts) * plan.mr * row_elements();
@@ -172,13 +193,14 @@ struct BatchLanes {
   }
 
  private:
-  // f(row, its images) for the rows of an image, or for the vectors that stand as them.
+  // f(slice, row, its images) for the rows of an image, or for the vectors that stand as them.
   template <class F>
-  void for_each_row(int64_t rows, int64_t n0, int64_t count, F f) const {
+  void for_each_row(int64_t slices, int64_t rows, int64_t n0, int64_t count, F f) const {
     const bool line = is_line(s);
     const int64_t n = line ? ceil_div(count, lanes) : rows;
-    for (int64_t i = 0; i < n; ++i)
-      f(i, line ? 0 : i, line ? n0 + i * lanes : n0, line ? std::min(lanes, count - i * lanes) : count);
+    for (int64_t slice = 0; slice < slices; ++slice)
+      for (int64_t i = 0; i < n; ++i)
+        f(slice, i, line ? 0 : i, line ? n0 + i * lanes : n0, line ? std::min(lanes, count - i * lanes) : count);
   }
 
   // Columns of a row go together, or, where there is but one, channels.
@@ -186,12 +208,12 @@ struct BatchLanes {
     const View<const T>& v = s.x;
     const T* from = v.data + (g * s.x_group + s.x_first + channels.begin) * v.stride[1];
     const bool narrow = w.in == 1;
-    for_each_row(h.in, n0, count, [&](int64_t i, int64_t row, int64_t n, int64_t images) {
+    for_each_row(d.in, h.in, n0, count, [&](int64_t slice, int64_t i, int64_t row, int64_t n, int64_t images) {
       for (int64_t c = 0; c < (narrow ? 1 : channels.size()); ++c)
-        kernels.pack_transposed(x + c * in.channel + in.row(i, is_line(s) ? 1 : h.stride),
+        kernels.pack_transposed(x + c * in.channel + slice * in.slice + in.row(i, is_line(s) ? 1 : h.stride),
                                 narrow ? in.channel : in.column,
-                                from + n * v.stride[0] + c * v.stride[1] + row * v.stride[3], v.stride[0],
-                                v.stride[narrow ? 1 : 4], narrow ? channels.size() : w.in, images, lanes);
+                                from + n * v.stride[0] + c * v.stride[1] + slice * v.stride[2] + row * v.stride[3],
+                                v.stride[0], v.stride[narrow ? 1 : 4], narrow ? channels.size() : w.in, images, lanes);
     });
   }
 
@@ -207,17 +229,18 @@ struct BatchLanes {
     t.low = s.low;
     t.high = s.high;
     const int32_t* list_at = which.data();
-    for (const Stretch& d : down)
-      for (int64_t v = 0; v < w.outputs; ++v) {
+    for (int64_t u = 0, all_down = static_cast<int64_t>(down.size()); u < d.outputs * all_down; ++u)
+      for (int64_t v = 0, slice = u / all_down; v < w.outputs; ++v) {
+        const Stretch& rows_down = down[static_cast<size_t>(u % all_down)];
         const Terms& list = lists[static_cast<size_t>(*list_at++)];
         t.k = channels.size() * list.of_channel;
         t.aoff = aoff.data() + list.start;
         t.boff = boff.data() + list.start;
-        const int64_t all = d.count * plan.together, parts = ceil_div(all, plan.nr);
+        const int64_t all = rows_down.count * plan.together, parts = ceil_div(all, plan.nr);
         for (int64_t p = 0; p < parts; ++p) {
-          const int64_t row = d.first + p * all / parts, n = d.first + (p + 1) * all / parts - row;
-          t.b = x + v * w.stride * in.column + row * lanes;
-          t.c = y + (v * outputs_down() + row) * lanes;
+          const int64_t row = rows_down.first + p * all / parts, n = rows_down.first + (p + 1) * all / parts - row;
+          t.b = x + v * w.stride * in.column + slice * d.stride * in.slice + row * lanes;
+          t.c = y + (v * outputs_down() + slice * h.outputs + row) * lanes;
           t.pixels = n * lanes;
           kernels.tile[rows.size() - 1][n - 1](t);
         }
@@ -228,12 +251,14 @@ struct BatchLanes {
     const View<T>& v = s.y;
     const bool narrow = w.outputs == 1 && v.stride[1] == 1;
     const int64_t columns = narrow ? rows : w.outputs;
-    for_each_row(h.outputs, n0, count, [&](int64_t i, int64_t row, int64_t n, int64_t images) {
-      for (int64_t m = 0; m < (narrow ? 1 : rows); ++m)
-        kernels.pack_transposed(v.data + n * v.stride[0] + (channel + m) * v.stride[1] + row * v.stride[3], v.stride[0],
-                                y + m * row_elements() + i * lanes, narrow ? row_elements() : outputs_down() * lanes, 1,
-                                images, columns, columns);
-    });
+    for_each_row(
+        d.outputs, h.outputs, n0, count, [&](int64_t slice, int64_t i, int64_t row, int64_t n, int64_t images) {
+          for (int64_t m = 0; m < (narrow ? 1 : rows); ++m)
+            kernels.pack_transposed(
+                v.data + n * v.stride[0] + (channel + m) * v.stride[1] + slice * v.stride[2] + row * v.stride[3],
+                v.stride[0], y + m * row_elements() + (slice * h.outputs + i) * lanes,
+                narrow ? row_elements() : outputs_down() * lanes, 1, images, columns, columns);
+        });
   }
 };
 
@@ -244,22 +269,22 @@ bool plain(const AxisMap& a) {
 // Of the rows, whose sums are in the cache.
 template <class T>
 int64_t output_parts(const GatherSum<T>& s) {
-  const int64_t row = s.axis[1].outputs * s.axis[2].outputs * conv_kernels<T>().lanes * static_cast<int64_t>(sizeof(T));
+  const int64_t row = s.plane() * conv_kernels<T>().lanes * static_cast<int64_t>(sizeof(T));
   return ceil_div(s.rows * row, kOutputBytes);
 }
 
 template <class T>
 bool applies(const GatherSum<T>& s) {
-  const AxisMap& d = s.axis[0];
   const int64_t lanes = conv_kernels<T>().lanes, depth = s.channels * s.taps();
-  return !s.accumulate && s.images >= lanes && s.y.stride[4] == 1 && depth >= kLeastDepth && plain(d) &&
-         plain(s.axis[1]) && plain(s.axis[2]) && d.taps() == 1 && d.outputs == 1 && d.in == 1 && d.offset[0] == 0 &&
-         s.rows * s.a_row <= INT32_MAX && output_parts(s) <= (s.taps() > 1 ? kMostParts : 1);
+  return !s.accumulate && s.images >= lanes && s.y.stride[4] == 1 && depth >= kLeastDepth && plain(s.axis[0]) &&
+         plain(s.axis[1]) && plain(s.axis[2]) && s.rows * s.a_row <= INT32_MAX &&
+         output_parts(s) <= (s.taps() > 1 ? kMostParts : 1);
 }
 
-// The register tile that takes least time for all stretches of an image's rows, or for any number of those of `line`.
-void choose_tile(const AxisMap& h, bool line, int64_t rows, int accumulators, int widest, int tallest,
-                 BatchPlan& plan) {
+// The register tile that takes least time for all stretches of an image's rows, or for any number of those of `line`:
+// its cycles for one channel and one tap of the other axes.
+double choose_tile(const AxisMap& h, bool line, int64_t rows, int accumulators, int widest, int tallest,
+                   BatchPlan& plan) {
   const Vector<Stretch> down = stretches(h, 2);
   double best = -1;
   for (int nr = 1; nr <= widest; ++nr) {
@@ -276,6 +301,7 @@ void choose_tile(const AxisMap& h, bool line, int64_t rows, int accumulators, in
     plan.mr = static_cast<int>(mr);
     plan.nr = nr;
   }
+  return best;
 }
 
 }  // namespace
@@ -286,24 +312,30 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   if (!applies(s)) return plan;
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const int64_t vectors = ceil_div(s.images, kernels.lanes);
-  choose_tile(s.axis[1], is_line(s), s.rows, kernels.accumulators, kernels.vectors, kernels.tallest, plan);
+  const double cycles =
+      choose_tile(s.axis[1], is_line(s), s.rows, kernels.accumulators, kernels.vectors, kernels.tallest, plan);
   const int64_t tiles = ceil_div(s.rows, plan.mr);
   if (is_line(s)) plan.together = ceil_div(vectors, ceil_div(vectors, plan.nr));
   plan.channels =
       std::min(s.channels, kInputBytes / static_cast<int64_t>(sizeof(T)) / InputLayout<T>(s, plan.together).channel);
   if (plan.channels < 1) return plan;
   const BatchLanes<T> all(s, plan);
-  if (all.terms > kMostTerms) return plan;
+  const int64_t most = std::max<int64_t>(1, kMostTerms * plan.channels / std::max<int64_t>(1, all.terms)),
+                terms = all.terms / plan.channels;  // of a channel
+  plan.channels = std::min(plan.channels, most);
+  if (plan.channels * s.taps() < kLeastDepth || terms > kMostTerms) return plan;
   plan.threads = threads_for(2 * s.macs());
   plan.row_parts = output_parts(s);
   if (vectors < 2 * plan.threads * plan.together)
     plan.row_parts = std::min<int64_t>(tiles, round_up(plan.row_parts, plan.threads));
   plan.workspace_bytes = Arena::rounded_bytes<T>(all.input_elements()) + Arena::rounded_bytes<T>(all.output_elements());
-  const double tile = is_line(s) && plan.together == 1 ? kNarrowTile : kTile;
+  const double tile = is_line(s) && plan.together == 1 ? kNarrowTile : kTile,
+               products = all.products() * static_cast<double>(s.rows) / 2 * tile;
   plan.cost = static_cast<double>(s.groups * vectors) *
-                  (all.products() * static_cast<double>(s.rows) / 2 * tile +
+                  ((kernels.keeps ? std::max(products, kTileShare * all.others() * cycles) : products) +
+                   kCall * all.calls() / static_cast<double>(plan.together) +
                    6 * static_cast<double>(output_parts(s)) * all.inputs() + 8 * all.outputs()) +
-              4 * static_cast<double>(all.terms);
+              4 * static_cast<double>(terms * plan.channels);
   return plan;
 }
 
