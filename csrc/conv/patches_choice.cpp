@@ -20,10 +20,10 @@ constexpr int64_t kSome = 32;            // the same with a stride, but for imag
 constexpr int64_t kFewPixels = 64;       // of dy
 constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
 constexpr double kWeightPass = 0.045;    // cycles of a weight, for each piece of a stride,
-constexpr double kFarWeightPass = 0.15;  // and of one that comes from memory again,
+constexpr double kFarWeightPass = 0.5;   // and of one that comes from memory again,
 constexpr int64_t kZipped = 4, kZippedColumns = 8;  // strides and columns of a residue whose lines are zipped
-constexpr double kCopy = 1.3;                       // of a weight that does not stand beside the next one
-constexpr int64_t kFarBytes = 6 << 20;              // as those of so many are likely to
+constexpr double kCopy = 1.3;  // of a weight that does not stand beside the next one, or comes from memory to be packed
+constexpr int64_t kFarBytes = 6 << 20;  // as those of so many are likely to
 // Cycles of a depthwise sum's phase and of a group's patches, whatever they are of.
 constexpr double kPhase = 4000, kGroup = 3400;
 constexpr double kLeastCycles = 1e5;  // which transforms take
@@ -100,7 +100,8 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m, bool some_taps) {
   const int64_t ic = p.ic / p.groups, weights = p.oc / p.groups * p.ic * p.taps();
   const bool deep = are_deep(p, m);
   if (ic > kSome && p.out_pixels() > kFewPixels && !are_apart(p) && !deep) return false;
-  double passes = weights * m.size > kFarBytes ? kFarWeightPass : kWeightPass, pieces = 1, written[3],
+  const bool far = weights * m.size > kFarBytes;
+  double passes = far ? kFarWeightPass : kWeightPass, pieces = 1, written[3],
          products = static_cast<double>(p.oc / p.groups * p.ic) / (2 * m.lanes);
   for (int i = 0; i < 3; ++i) {
     const ConvAxis& a = p.axis[i];
@@ -117,7 +118,7 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m, bool some_taps) {
   const double steps =
                    0.6 * elements(p) + static_cast<double>(p.ic) * written[0] * written[1] * (12 + 2.8 * written[2]),
                zips = 1.8 * elements(p) + 46 * lines(p);
-  const double patches = patches_cost(p, m) + (some_taps ? kCopy * static_cast<double>(weights) : 0);
+  const double patches = patches_cost(p, m) + (some_taps || (far && !deep) ? kCopy * static_cast<double>(weights) : 0);
   return patches < (1.4 + 3 / static_cast<double>(ic)) * products + (zipped ? std::min(zips, steps) : steps) +
                        pieces * (4500 + passes * static_cast<double>(weights));
 }
