@@ -6,7 +6,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kFarBytes = 512 << 10;  // of an x in steps, which the processor does not fetch by itself
-constexpr int64_t kAhead = 8 << 10;       // bytes that are fetched ahead, of a channel of more; or the next channel
+constexpr int64_t kAhead = 4 << 10;       // bytes that are fetched ahead, of a channel of more; or the next channel
 constexpr int64_t kFillElements = 32;     // written in the time that a short stretch of zeros takes
 
 }  // namespace
