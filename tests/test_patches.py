@@ -128,6 +128,12 @@ def test_plan() -> None:
         assert kernel((batch, 33, 33, 10), (240, 33, 2, 5), stride=4, padding=(2, 0), dilation=2) == "patches"
         assert kernel((batch, 48, 16, 16), (56, 48, 3, 3), stride=4, padding=(0, 2)) == "patches"
         assert kernel((batch, 242, 2, 8), (16, 242, 5, 5), stride=2, padding=2) != "patches"  # of taps left out
+        # to find the patches of each element takes as long as to add them; weights from memory are packed but once
+        assert isa not in ("v3", "v4") or kernel((batch, 15, 39, 18), (64, 15, 3, 3), stride=2) != "patches"
+        assert kernel((batch, 1024, 9, 9), (768, 64, 7, 7), stride=2, padding=3, groups=16) != "patches"
+        # Winograd's tiles of few rows must promise enough
+        assert kernel((batch, 10, 8, 8), (400, 10, 3, 3), padding=(0, 1)) == "patches"
+        assert isa not in ("v3", "v4") or kernel((batch, 10, 16, 16), (400, 10, 5, 5), padding=2) != "patches"
     for shape, weight, padding in (((1, 16, 64, 64), (64, 16, 3, 3), 1), ((1, 24, 80, 80), (96, 24, 4, 4), 1)):
         plan = fc.explain(shape, weight, stride=2, padding=padding, direction="grad_input")
         assert plan["lanes"] < 8 or plan["algorithm"] == "winograd"  # all phases, or one by one

@@ -6,7 +6,7 @@ namespace fastconv {
 namespace {
 
 constexpr int64_t kFarBytes = 512 << 10;  // of an x in steps, which the processor does not fetch by itself
-constexpr size_t kLinesAhead = 4;         // that are fetched, of a channel of many; or those of the next channel
+constexpr int64_t kAhead = 4 << 10;       // bytes that are fetched ahead, of a channel of more; or the next channel
 constexpr int64_t kFillElements = 32;     // written in the time that a short stretch of zeros takes
 
 }  // namespace
@@ -74,10 +74,9 @@ const T* Block<T>::pack(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t cha
     if (job.line_count && job.run_count) kernel(job);
   };
   const int64_t all = x_.shape[0] * x_.shape[1] * x_.stride[1] * static_cast<int64_t>(sizeof(T));
-  const int64_t some = lines_.size() > 4 * kLinesAhead
-                           ? static_cast<int64_t>(kLinesAhead) * (lines_[1].src - lines_[0].src)
-                           : x_.stride[1];
-  job.ahead = all > kFarBytes ? std::min(some, x_.stride[1]) : 0;
+  const int64_t some = kAhead / static_cast<int64_t>(sizeof(T)),
+                reach = lines_.empty() ? 0 : lines_.back().src - lines_[0].src;
+  job.ahead = all <= kFarBytes ? 0 : reach > 4 * some ? some : x_.stride[1];
   for (int64_t c = 0; c < channels; ++c) {
     job.dst = dst + c * channel_stride_;
     job.src = x() + (c0 + c) * x_.stride[1];

@@ -22,8 +22,8 @@ constexpr double kAdding = 0.4;          // channels of dy, a byte of a vector
 constexpr double kWeightPass = 0.045;    // cycles of a weight, for each piece of a stride,
 constexpr double kFarWeightPass = 0.5;   // and of one that comes from memory again,
 constexpr int64_t kZipped = 4, kZippedColumns = 8;  // strides and columns of a residue whose lines are zipped
-constexpr double kCopy = 1.3;                       // of a weight that does not stand beside the next one
-constexpr int64_t kFarBytes = 6 << 20;              // as those of so many are likely to
+constexpr double kCopy = 1.3;  // of a weight that does not stand beside the next one, or comes from memory to be packed
+constexpr int64_t kFarBytes = 6 << 20;  // as those of so many are likely to
 // Cycles of a depthwise sum's phase and of a group's patches, whatever they are of.
 constexpr double kPhase = 4000, kGroup = 3400;
 constexpr double kLeastCycles = 1e5;  // which transforms take
@@ -35,6 +35,7 @@ constexpr int64_t kSquareBytes = 6 << 20;   // of dy, which squares read again f
 constexpr double kMostProducts = 1.2, kMostFewRows = 3;
 constexpr int64_t kBatch = 16;
 constexpr double kTiles = 0.95, kWinograd = 0.75;  // of the cost of theirs and of Winograd's, which promises too little
+constexpr double kWinogradFewRows = 1.1;           // of theirs, what Winograd's may cost with the tiles of few rows
 
 // What adding makes of the cost of the products: as long as a vector is added, a sum could go on so many channels.
 double with_adding(const ConvProblem& p, int64_t bytes) {
@@ -63,7 +64,9 @@ double patches_cost(const ConvProblem& p, const PatchMachine& m) {
   const double products = rows * oc * static_cast<double>(p.out_pixels()) / (2 * m.lanes);
   const AddingCost adding = adding_cost(p, m.lanes);
   return 1.4 * products + 0.05 * rows * oc +
-         static_cast<double>(p.ic) * std::min(adding.lines, 1.5 * adding.one_by_one) + 8000;
+         std::min(static_cast<double>(p.ic) * adding.lines,
+                  (2.25 * static_cast<double>(p.ic) + 4.5) * adding.one_by_one) +  // and to find them
+         8000;
 }
 
 namespace {
@@ -97,7 +100,8 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m, bool some_taps) {
   const int64_t ic = p.ic / p.groups, weights = p.oc / p.groups * p.ic * p.taps();
   const bool deep = are_deep(p, m);
   if (ic > kSome && p.out_pixels() > kFewPixels && !are_apart(p) && !deep) return false;
-  double passes = weights * m.size > kFarBytes ? kFarWeightPass : kWeightPass, pieces = 1, written[3],
+  const bool far = weights * m.size > kFarBytes;
+  double passes = far ? kFarWeightPass : kWeightPass, pieces = 1, written[3],
          products = static_cast<double>(p.oc / p.groups * p.ic) / (2 * m.lanes);
   for (int i = 0; i < 3; ++i) {
     const ConvAxis& a = p.axis[i];
@@ -112,10 +116,10 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m, bool some_taps) {
   const ConvAxis& w = p.axis[2];
   const bool zipped = w.stride <= kZipped && w.in >= kZippedColumns * w.stride;
   const double steps =
-                   0.25 * elements(p) + static_cast<double>(p.ic) * written[0] * written[1] * (5 + 1.2 * written[2]),
-               zips = 0.8 * elements(p) + 20 * lines(p);
-  const double patches = patches_cost(p, m) + (some_taps ? kCopy * static_cast<double>(weights) : 0);
-  return patches < (1.45 + 7 / static_cast<double>(ic)) * products + (zipped ? std::min(zips, steps) : steps) +
+                   0.6 * elements(p) + static_cast<double>(p.ic) * written[0] * written[1] * (12 + 2.8 * written[2]),
+               zips = 1.8 * elements(p) + 46 * lines(p);
+  const double patches = patches_cost(p, m) + (some_taps || (far && !deep) ? kCopy * static_cast<double>(weights) : 0);
+  return patches < (1.4 + 3 / static_cast<double>(ic)) * products + (zipped ? std::min(zips, steps) : steps) +
                        pieces * (4500 + passes * static_cast<double>(weights));
 }
 
@@ -188,7 +192,10 @@ bool is_transformed(const ConvProblem& p) {
   const double patches = patches_cost(p, patch_machine<T>());
   double pieces = 1;
   for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
-  if (pieces == 1 && WinogradPiece<T>::suits(operands, {axis[0].set[0], axis[1].set[0], axis[2].set[0]})) return true;
+  if (pieces == 1) {
+    const double cost = WinogradPiece<T>::cost(operands, {axis[0].set[0], axis[1].set[0], axis[2].set[0]});
+    if (cost >= 0 && cost < kWinogradFewRows * patches) return true;
+  }
   if (p.axis[2].stride > 1 && p.ic / p.groups >= kFew && patches >= kLeastCycles) {
     const double cost = WinogradPiece<T>::strided_cost(operands, axis);
     const bool many = p.ic / p.groups > kSome && !are_deep(p, patch_machine<T>());
