@@ -58,21 +58,22 @@ bool may_turn(const ConvProblem& p, int64_t lanes, int64_t item) {
   return can;
 }
 
-// Whether to, and the cycles of the better way for so many images.
-bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item, int64_t images, double& cycles) {
-  cycles = WeightPlan(p, lanes, item, false).cost(images);
-  if (!may_turn(p, lanes, item)) return false;
-  const double other = WeightPlan(turned(p), lanes, item, true).cost(images) +
-                       spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
-  if (other >= (p.groups > 1 ? kTurnedGroups : p.taps() > 1 ? kTurnedTaps : 1) * cycles) return false;
-  cycles = other;
-  return true;
+// The better way for so many images, and its cycles.
+WeightPlan better_plan(const ConvProblem& p, int64_t lanes, int64_t item, int64_t images, double& cycles) {
+  WeightPlan plan(p, lanes, item, false);
+  cycles = plan.cost(images);
+  const double most = (p.groups > 1 ? kTurnedGroups : p.taps() > 1 ? kTurnedTaps : 1) * cycles;
+  if (!may_turn(p, lanes, item) || plan.least_turned(images) >= most) return plan;
+  WeightPlan other(turned(p), lanes, item, true);
+  const double others = other.cost(images) + spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
+  if (others >= most) return plan;
+  cycles = others;
+  return other;
 }
 template <class T>
-bool better_turned(const ConvProblem& p) {
-  const int64_t lanes = conv_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T));
+WeightPlan better_plan(const ConvProblem& p) {
   double cycles;
-  return may_turn(p, lanes, item) && better_turned(p, lanes, item, p.mb, cycles);
+  return better_plan(p, conv_kernels<T>().lanes, sizeof(T), p.mb, cycles);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -111,6 +112,7 @@ struct OneTap {
   bool padded = false;
 
   explicit OneTap(const ConvProblem& whole) : p(whole) {
+    if (p.taps() > 1) return;
     for (int i = 0; i < 3; ++i) {
       ConvAxis& a = p.axis[i];
       if (a.pad_before + a.pad_after == 0 || a.mode != Mode::zeros) continue;
@@ -121,7 +123,7 @@ struct OneTap {
       a.in = std::max<int64_t>(0, (a.out - 1) * a.stride + 1);
       a.pad_before = a.pad_after = 0;
     }
-    padded = p.taps() == 1 && p.macs() < kWorthCutting * whole.macs();
+    padded = p.macs() < kWorthCutting * whole.macs();
   }
   // The part of an array from `at` on.
   template <class V>
@@ -143,10 +145,11 @@ void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, 
     if (one.p.macs() == 0) return fill_zeros(dw);
     return run_direct(one.p, one.part(dy, one.dy, &ConvAxis::out), one.part(x, one.x, &ConvAxis::in), dw);
   }
-  if (!better_turned<T>(p)) return WeightSum<T>(p, dy, x, dw).run();
+  WeightPlan plan = better_plan<T>(p);
+  if (!plan.turned) return WeightSum<T>(std::move(plan), dy, x, dw).run();
   const ScratchMemory<T> dense(spaced_elements(p));
   if (is_spaced(p)) x = without_spaces(p, x, dense.data());
-  WeightSum<T>(turned(p), x, dy, turned(dw), true).run();
+  WeightSum<T>(std::move(plan), x, dy, turned(dw)).run();
 }
 
 template <class T>
@@ -155,8 +158,9 @@ ConvPlan describe_direct(const ConvProblem& whole) {
   const OneTap one(whole);
   const ConvProblem& p = one.padded ? one.p : whole;
   if (p.macs() == 0) return plan;
-  const bool turns = better_turned<T>(p);
-  WeightSum<T>(turns ? turned(p) : p, {}, {}, {}, turns).describe(plan);
+  WeightPlan better = better_plan<T>(p);
+  const bool turns = better.turned;
+  WeightSum<T>(std::move(better), {}, {}, {}).describe(plan);
   if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
   return plan;
 }
@@ -197,7 +201,7 @@ void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images) {
   double cycles;
-  better_turned(p, conv_kernels<T>().lanes, sizeof(T), images, cycles);
+  better_plan(p, conv_kernels<T>().lanes, sizeof(T), images, cycles);
   return cycles;
 }
 

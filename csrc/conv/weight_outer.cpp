@@ -127,9 +127,14 @@ void WeightSum<T>::accumulate_outer(const Task& t, const Box& b, bool first, con
     return;
   }
   Box around = b;
+  AxisMap plane[3];  // all coordinates from the first that is read to the last
   for (int i = 0; i < 3; ++i) {
     around.begin[i] = b.begin[i] * axis[i].stride;
     around.end[i] = around.begin[i] + span(i, b.extent(i));
+    plane[i].outputs = span(i, axis[i].outputs);
+    plane[i].in = axis[i].in;
+    plane[i].mode = axis[i].mode;
+    plane[i].offset[0] = axis[i].offset[0];
   }
   const Block<T> block(plane, around, expand, x, 0);
   block.clear(t.c.size(), s.block);

@@ -16,9 +16,8 @@ constexpr int64_t kPieces = 4;  // of a task, in which the parts are added
 template <class T>
 typename WeightSum<T>::Sizes WeightSum<T>::sizes() const {
   const int64_t pixels = images * extent[0] * extent[1] * extent[2];
-  const int64_t all[3] = {span(0, extent[0]), span(1, extent[1]), span(2, extent[2])};
-  const int64_t entries =
-      dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
+  const int64_t entries = dots ? block_channel_size(axis, images, extent, expand)
+                               : spread(images * span(0, extent[0]) * span(1, extent[1]) * span(2, extent[2]));
   const int64_t panel = dots    ? kMaxDotRows * pixels
                         : apart ? std::max(std::min(outputs, kMaxOuterVectors * lanes) * panel_pixels(images, extent),
                                            kOuterPanelBytes / item)

@@ -56,8 +56,11 @@ struct WinogradWeight {
 
   // With tiles of so many points an axis, where they are squares of three taps.
   WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_, int points)
-      : p(problem), dy(dy_), x(x_), dw(dw_) {
-    for (int i = 0; i < 3; ++i) axis[i] = forward_axis(p.axis[i]);
+      : p(problem),
+        dy(dy_),
+        x(x_),
+        dw(dw_),
+        axis{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])} {
     shape = winograd_shape(axis[0], axis[1], axis[2]);
     if (fits_large_tiles<T>(shape)) shape.side = points;
     oc = p.oc / p.groups;
@@ -295,14 +298,15 @@ WinogradShape shape_of(const ConvProblem& p) {
   return winograd_shape(forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2]));
 }
 
-// Points of the tiles that cost less, of two images: the choice is not to depend on the batch, and what a call pays
-// once counts for less than in a batch of one.
+// With the tiles that cost less, of two images: the choice is not to depend on the batch, and what a call pays once
+// counts for less than in a batch of one.
 template <class T>
-int best_side(const ConvProblem& p) {
-  double cost[2];
-  for (int large : {0, 1})
-    cost[large] = WinogradWeight<T>(p, {}, {}, {}, large ? kWinogradLargeIn : kWinogradIn).cost(2);
-  return cost[1] < cost[0] ? kWinogradLargeIn : kWinogradIn;
+WinogradWeight<T> best_tiles(const ConvProblem& p, View<const T> dy = {}, View<const T> x = {}, View<T> dw = {}) {
+  WinogradWeight<T> small(p, dy, x, dw, kWinogradIn);
+  if (!fits_large_tiles<T>(small.shape)) return small;
+  WinogradWeight<T> large(p, dy, x, dw, kWinogradLargeIn);
+  if (large.cost(2) < small.cost(2)) return large;
+  return small;
 }
 
 }  // namespace
@@ -310,18 +314,18 @@ int best_side(const ConvProblem& p) {
 template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
+  const bool open = algorithm == Algorithm::automatic;
+  if (open && std::min(p.oc, p.ic) / p.groups < kLeastChannels) return false;
+  if (open && p.macs() < kLeastProducts * static_cast<double>(p.mb * p.axis[0].out)) return false;
   const WinogradShape shape = shape_of(p);
   if (!has_winograd<T>(shape) || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums))
     return false;
-  if (algorithm == Algorithm::winograd) return true;
-  if (std::min(p.oc, p.ic) / p.groups < kLeastChannels) return false;
-  if (p.macs() < kLeastProducts * static_cast<double>(p.mb * p.axis[0].out)) return false;
-  return WinogradWeight<T>(p, {}, {}, {}, best_side<T>(p)).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
+  return !open || best_tiles<T>(p).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
 
 template <class T>
 void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
-  WinogradWeight<T> w(p, dy, x, dw, best_side<T>(p));
+  WinogradWeight<T> w = best_tiles(p, dy, x, dw);
   w.share_out();
   w.run();
 }
@@ -329,7 +333,7 @@ void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const
 template <class T>
 ConvPlan plan_winograd_weight(const ConvProblem& p) {
   ConvPlan plan;
-  WinogradWeight<T> w(p, {}, {}, {}, best_side<T>(p));
+  WinogradWeight<T> w = best_tiles<T>(p);
   w.share_out();
   plan.algorithm = Algorithm::winograd;
   static constexpr const char* strips[] = {"F(2, 7)", "F(3, 6)", "F(4, 5)", "F(5, 4)"};
