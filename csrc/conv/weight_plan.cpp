@@ -16,14 +16,16 @@ constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr double kLeastLive = 2;            // outputs that meet x, a tap, for which tiles are worth their calls
 constexpr double kApart = 0.95;             // what taps apart must promise
-constexpr double kCopying = 0.5;            // cycles of an element of x, padded for all taps;
-constexpr double kCalling = 2.5 + 20.0 / (8 * kMaxOuterVectors);  // of tiles' calls, loads and stores, a vector of sums
-constexpr double kJoining = 1.05;    // what packed rows must promise: caches hold fewer of them
-constexpr int64_t kDotImages = 512;  // pixels of several images for dots, whose blocks go from image to image
+constexpr double kCopying = 0.5;            // cycles of an element of x, padded for all taps
+constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
+constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
 // Cycles of a product of vectors of dots, and of one in tiles of three taps; and for each line of x more that the taps
 // of a tile meet, which a stride puts apart.
 constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55, kDotLine = 0.05;
+
+// Of all tiles of outer products, to be called and to load and store their sums, a vector of these.
+constexpr double kCalling = 2.5 + 20.0 / (8 * kMaxOuterVectors);
 
 }  // namespace
 

@@ -74,10 +74,7 @@ void WeightSum<T>::add_parts(Task t, int64_t k, T* sums) const {
   const int64_t each = taps * (dots ? t.c.size() * lanes : width);
   const Range own = part(range.size(), kPieces, k);
   sums += own.begin * each;
-  const PackLine line{0, 0};
-  const PackRun run{0, static_cast<int32_t>(own.size() * each), 0, 1};
-  for (int64_t i = 1; i < parts; ++i)
-    kernels.pack_add({sums, sums + i * group_count * sum_elements(), &line, 1, &run, 1, 0});
+  for (int64_t i = 1; i < parts; ++i) add_elements(sums, sums + i * group_count * sum_elements(), own.size() * each);
   range = {range.begin + own.begin, range.begin + own.end};
   write(t, sums);
 }
