@@ -30,12 +30,11 @@ void WeightSum<T>::make_offsets(const Task& t, const Box& b, const Source& x, co
   if (made == s.made) return;
   s.made = made;
   int64_t* to = s.rows;
-  for (int64_t c = 0; c < t.c.size(); ++c)
-    for (int64_t i : axis[0].offset)
-      for (int64_t j : axis[1].offset)
-        for (int64_t k : axis[2].offset)
-          *to++ = c * x.channel + (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] +
-                  (k - axis[2].offset[0]) * n[2];
+  for (int64_t i : axis[0].offset)
+    for (int64_t j : axis[1].offset)
+      for (int64_t k : axis[2].offset)
+        *to++ = (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] + (k - axis[2].offset[0]) * n[2];
+  for (const int64_t* const end = s.rows + t.c.size() * taps; to < end; ++to) *to = to[-taps] + x.channel;
   OuterPixel* pixel = s.pixels;
   const int64_t step = axis[2].stride * n[2];
   for (int64_t i = 0; i < b.images(); ++i)
