@@ -58,22 +58,17 @@ bool may_turn(const ConvProblem& p, int64_t lanes, int64_t item) {
   return can;
 }
 
-// The better way for so many images, and its cycles.
-WeightPlan better_plan(const ConvProblem& p, int64_t lanes, int64_t item, int64_t images, double& cycles) {
-  WeightPlan plan(p, lanes, item, false);
+// Whether to, rather than as planned, and the cycles of the better way for so many images.
+bool better_turned(const WeightPlan& plan, int64_t images, double& cycles) {
+  const ConvProblem& p = plan.p;
   cycles = plan.cost(images);
   const double most = (p.groups > 1 ? kTurnedGroups : p.taps() > 1 ? kTurnedTaps : 1) * cycles;
-  if (!may_turn(p, lanes, item) || plan.least_turned(images) >= most) return plan;
-  WeightPlan other(turned(p), lanes, item, true);
-  const double others = other.cost(images) + spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
-  if (others >= most) return plan;
-  cycles = others;
-  return other;
-}
-template <class T>
-WeightPlan better_plan(const ConvProblem& p) {
-  double cycles;
-  return better_plan(p, conv_kernels<T>().lanes, sizeof(T), p.mb, cycles);
+  if (!may_turn(p, plan.lanes, plan.item) || plan.least_turned(images) >= most) return false;
+  const double other = WeightPlan(turned(p), plan.lanes, plan.item, true).cost(images) +
+                       spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
+  if (other >= most) return false;
+  cycles = other;
+  return true;
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -145,11 +140,11 @@ void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, 
     if (one.p.macs() == 0) return fill_zeros(dw);
     return run_direct(one.p, one.part(dy, one.dy, &ConvAxis::out), one.part(x, one.x, &ConvAxis::in), dw);
   }
-  WeightPlan plan = better_plan<T>(p);
-  if (!plan.turned) return WeightSum<T>(std::move(plan), dy, x, dw).run();
+  const WeightSum<T> sum(p, dy, x, dw);
+  if (double cycles; !better_turned(sum, p.mb, cycles)) return sum.run();
   const ScratchMemory<T> dense(spaced_elements(p));
   if (is_spaced(p)) x = without_spaces(p, x, dense.data());
-  WeightSum<T>(std::move(plan), x, dy, turned(dw)).run();
+  WeightSum<T>(turned(p), x, dy, turned(dw), true).run();
 }
 
 template <class T>
@@ -158,10 +153,13 @@ ConvPlan describe_direct(const ConvProblem& whole) {
   const OneTap one(whole);
   const ConvProblem& p = one.padded ? one.p : whole;
   if (p.macs() == 0) return plan;
-  WeightPlan better = better_plan<T>(p);
-  const bool turns = better.turned;
-  WeightSum<T>(std::move(better), {}, {}, {}).describe(plan);
-  if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
+  const WeightSum<T> sum(p, {}, {}, {});
+  if (double cycles; !better_turned(sum, p.mb, cycles)) {
+    sum.describe(plan);
+    return plan;
+  }
+  WeightSum<T>(turned(p), {}, {}, {}, true).describe(plan);
+  plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
   return plan;
 }
 
@@ -201,7 +199,7 @@ void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images) {
   double cycles;
-  better_plan(p, conv_kernels<T>().lanes, sizeof(T), images, cycles);
+  better_turned(WeightPlan(p, conv_kernels<T>().lanes, sizeof(T), false), images, cycles);
   return cycles;
 }
 

@@ -126,16 +126,12 @@ void WeightSum<T>::accumulate_outer(const Task& t, const Box& b, bool first, con
     return;
   }
   Box around = b;
-  AxisMap plane[3];  // all coordinates from the first that is read to the last
   for (int i = 0; i < 3; ++i) {
     around.begin[i] = b.begin[i] * axis[i].stride;
     around.end[i] = around.begin[i] + span(i, b.extent(i));
-    plane[i].outputs = span(i, axis[i].outputs);
-    plane[i].in = axis[i].in;
-    plane[i].mode = axis[i].mode;
-    plane[i].offset[0] = axis[i].offset[0];
   }
-  const Block<T> block(plane, around, expand, x, 0);
+  const AxisMap planes[3] = {plane(0), plane(1), plane(2)};
+  const Block<T> block(planes, around, expand, x, 0);
   block.clear(t.c.size(), s.block);
   const int64_t line = block.width(2), face = block.width(1) * line;
   make_offsets(t, b, {nullptr, block.width(0) * face, block.channel_stride(), {face, line, 1}}, s);

@@ -210,6 +210,11 @@ double WeightPlan::least_turned(int64_t n) const {
              : 0;
 }
 
+AxisMap WeightPlan::plane(int i) const {
+  const AxisMap& a = axis[i];
+  return {span(i, a.outputs), a.in, 1, a.mode, Vector<int64_t>(1, a.offset[0]), {}, {}};
+}
+
 int64_t WeightPlan::panel_pixels(int64_t n, const int64_t* e) const {
   for (int i = 0; i < 3; ++i) n *= turned ? std::min(span(i, e[i]), axis[i].in) : e[i];
   return n;

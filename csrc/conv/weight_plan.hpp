@@ -37,6 +37,8 @@ struct WeightPlan {
   // Estimated cycles for so many images; and what they would be at least if x and dy took each other's place.
   double cost(int64_t n) const;
   double least_turned(int64_t n) const;
+  // All coordinates of an axis from the first that is read to the last.
+  AxisMap plane(int i) const;
   // Pixels of the panel of a block that is summed tap by tap: outputs, or what they read of x.
   int64_t panel_pixels(int64_t n, const int64_t* e) const;
   // What of `dy` stands in it.

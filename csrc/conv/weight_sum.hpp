@@ -10,7 +10,6 @@
 // number depends on the problem alone.
 #pragma once
 #include <array>
-#include <utility>
 
 #include "conv/weight_plan.hpp"
 #include "kernels/conv.hpp"
@@ -20,8 +19,8 @@ namespace fastconv {
 template <class T>
 class WeightSum : public WeightPlan {
  public:
-  WeightSum(WeightPlan&& plan, View<const T> dy_, View<const T> x_, View<T> dw_)
-      : WeightPlan(std::move(plan)), dy(dy_), x(x_), dw(dw_) {}
+  WeightSum(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_, bool turned_ = false)
+      : WeightPlan(problem, conv_kernels<T>().lanes, sizeof(T), turned_), dy(dy_), x(x_), dw(dw_) {}
 
   void run() const;
   void describe(ConvPlan& plan) const;

@@ -47,26 +47,38 @@ struct WinogradWeight {
 
   AxisMap axis[3];
   WinogradShape shape;
-  int64_t oc, ic;                    // of a group
-  int64_t planes;                    // of sums and of x, all parts of a strip's kernel
-  int64_t outputs, channels;         // of a task
-  int64_t images = 1, down, across;  // tiles of a block
-  int64_t parts = 1;                 // of the sum over tiles
+  int64_t oc, ic;                // of a group
+  int64_t planes;                // of sums and of x, all parts of a strip's kernel
+  int64_t outputs, channels;     // of a task
+  int64_t images, down, across;  // tiles of a block
+  int64_t parts;                 // of the sum over tiles
   int threads;
 
-  // With tiles of so many points an axis, where they are squares of three taps.
-  WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_, int points)
+  // With the tiles that cost less, of two images: the choice is not to depend on the batch, and what a call pays once
+  // counts for less than in a batch of one.
+  explicit WinogradWeight(const ConvProblem& problem, View<const T> dy_ = {}, View<const T> x_ = {}, View<T> dw_ = {})
       : p(problem),
         dy(dy_),
         x(x_),
         dw(dw_),
         axis{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])} {
     shape = winograd_shape(axis[0], axis[1], axis[2]);
-    if (fits_large_tiles<T>(shape)) shape.side = points;
     oc = p.oc / p.groups;
     ic = p.ic / p.groups;
-    planes = shape.planes() * shape.parts();
     threads = threads_for(2 * p.macs());
+    cut_blocks();
+    if (!fits_large_tiles<T>(shape)) return;
+    const double small = cost(2);
+    shape.side = kWinogradLargeIn;
+    cut_blocks();
+    if (cost(2) < small) return;
+    shape.side = kWinogradIn;
+    cut_blocks();
+  }
+
+  void cut_blocks() {
+    images = parts = 1;
+    planes = shape.planes() * shape.parts();
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
     // The transforms of a task are repaid by the other side's channels: a square of sums is best.
     const bool few = p.mb * tiles_of(0) * tiles_of(1) * tiles_of(2) <= kFewTiles;
@@ -298,17 +310,6 @@ WinogradShape shape_of(const ConvProblem& p) {
   return winograd_shape(forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2]));
 }
 
-// With the tiles that cost less, of two images: the choice is not to depend on the batch, and what a call pays once
-// counts for less than in a batch of one.
-template <class T>
-WinogradWeight<T> best_tiles(const ConvProblem& p, View<const T> dy = {}, View<const T> x = {}, View<T> dw = {}) {
-  WinogradWeight<T> small(p, dy, x, dw, kWinogradIn);
-  if (!fits_large_tiles<T>(small.shape)) return small;
-  WinogradWeight<T> large(p, dy, x, dw, kWinogradLargeIn);
-  if (large.cost(2) < small.cost(2)) return large;
-  return small;
-}
-
 }  // namespace
 
 template <class T>
@@ -320,12 +321,12 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   const WinogradShape shape = shape_of(p);
   if (!has_winograd<T>(shape) || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums))
     return false;
-  return !open || best_tiles<T>(p).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
+  return !open || WinogradWeight<T>(p).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
 
 template <class T>
 void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
-  WinogradWeight<T> w = best_tiles(p, dy, x, dw);
+  WinogradWeight<T> w(p, dy, x, dw);
   w.share_out();
   w.run();
 }
@@ -333,7 +334,7 @@ void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const
 template <class T>
 ConvPlan plan_winograd_weight(const ConvProblem& p) {
   ConvPlan plan;
-  WinogradWeight<T> w = best_tiles<T>(p);
+  WinogradWeight<T> w(p);
   w.share_out();
   plan.algorithm = Algorithm::winograd;
   static constexpr const char* strips[] = {"F(2, 7)", "F(3, 6)", "F(4, 5)", "F(5, 4)"};
