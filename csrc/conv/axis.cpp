@@ -9,12 +9,7 @@
 namespace fastconv {
 
 AxisMap forward_axis(const ConvAxis& axis) {
-  AxisMap map;
-  map.outputs = axis.out;
-  map.in = axis.in;
-  map.stride = axis.stride;
-  map.mode = axis.mode;
-  map.offset.resize(static_cast<size_t>(axis.k));
+  AxisMap map{axis.out, axis.in, axis.stride, axis.mode, Vector<int64_t>(static_cast<size_t>(axis.k)), {}, {}};
   for (int64_t t = 0; t < axis.k; ++t) map.offset[static_cast<size_t>(t)] = t * axis.dilation - axis.pad_before;
   return map;
 }

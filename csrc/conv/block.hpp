@@ -115,6 +115,9 @@ class Block : public BlockShape {
   void pack_pixels(const ConvKernelsOf<T>& kernels, int64_t c0, int64_t channels, T* dst) const;
 };
 
+// Channels an odd number of cache lines apart spread over all sets of the L1 cache.
+int64_t spread(int64_t elements);
+
 // Elements a channel of the block takes.
 int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t extent[3], const bool expand[3]);
 

@@ -10,9 +10,6 @@ namespace {
 // with zeros; and channels that repay what else it takes.
 constexpr int64_t kRunCost = 160, kEntryCost = 7, kStepCost = 3, kTableCost = 192, kLeastChannels = 16;
 
-// Channels an odd number of cache lines apart spread over all sets of the L1 cache.
-int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
-
 // All sources of an entry.
 void sources_of(const AxisLayout& l, int64_t entry, Vector<int64_t>& out) {
   out.clear();
@@ -22,6 +19,8 @@ void sources_of(const AxisLayout& l, int64_t entry, Vector<int64_t>& out) {
 }
 
 }  // namespace
+
+int64_t spread(int64_t elements) { return (ceil_div(elements, 16) | 1) * 16; }
 
 int64_t block_channel_size(const AxisMap axes[3], int64_t images, const int64_t extent[3], const bool expand[3]) {
   int64_t n = images;

@@ -232,8 +232,8 @@ class Gradient : DepthwiseGradient<T> {
       for (int64_t o = 0; o < rows_; ++o) {
         const int64_t row = (g0 + k) * rows_ + o;
         T* to = partial ? partial + row * depth_ : local.data();
-        T *even = sums + (k * rows_ + o) * 2 * vectors, *odd = even + vectors;
-        for (int64_t i = 0; i < vectors; ++i) even[i] += odd[i];
+        T* const even = sums + (k * rows_ + o) * 2 * vectors;
+        add_elements(even, even + vectors, vectors);
         kernels_.lane_sums(to, even, depth_);
         if (!partial) write(row, to);
       }

@@ -7,6 +7,7 @@
 #include "conv/fft.hpp"
 #include "conv/fft_planes.hpp"
 #include "conv/fft_tiles.hpp"
+#include "conv/sum_parts.hpp"
 #include "kernels/conv.hpp"
 
 namespace fastconv {
@@ -67,8 +68,7 @@ class Gradient {
     parallel_tasks(plan.tasks * slices, plan.threads, [&](int64_t i) {
       T* const first = shared + i / slices * plan.parts * elements;
       const int64_t begin = i % slices * kSlice, end = std::min(elements, begin + kSlice);
-      for (int64_t k = 1; k < plan.parts; ++k)
-        for (int64_t j = begin; j < end; ++j) first[j] += first[k * elements + j];
+      for (int64_t k = 1; k < plan.parts; ++k) add_elements(first + begin, first + k * elements + begin, end - begin);
     });
   }
 

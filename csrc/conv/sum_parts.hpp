@@ -6,6 +6,7 @@
 #include "base/parallel.hpp"
 #include "base/range.hpp"
 #include "base/workspace.hpp"
+#include "kernels/conv.hpp"
 
 namespace fastconv {
 
@@ -32,11 +33,14 @@ void sum_parts(int64_t tasks, int64_t parts, int64_t pieces, int threads, Sum su
   parallel_tasks(tasks * pieces, threads, [&](int64_t i) { finish(i / pieces, i % pieces); });
 }
 
-// Adds the others of `parts` parts of `all` elements to the first one, in their order.
+// Adds n elements `from` another place, in vectors.
 template <class T>
-__attribute__((noinline)) void add_parts(T* sums, int64_t parts, int64_t all) {
-  for (int64_t k = 1; k < parts; ++k)
-    for (int64_t i = 0; i < all; ++i) sums[i] += sums[k * all + i];
+__attribute__((noinline)) void add_elements(T* to, const T* from, int64_t n) {
+  static constexpr PackLine line{0, 0};
+  for (int64_t i = 0, most = INT32_MAX; i < n; i += most) {
+    const PackRun run{0, static_cast<int32_t>(std::min(most, n - i)), 0, 1};
+    conv_kernels<T>().pack_add({to + i, from + i, &line, 1, &run, 1, 0});
+  }
 }
 
 // The sums of `tasks` tasks over `units`, whole or in parts of small sums: calls sum(tasks, units, sums), where `sums`
@@ -51,7 +55,7 @@ void sum_tasks(int64_t tasks, int64_t parts, int64_t units, int64_t all, double 
     sum(part(tasks, runs, i / parts), part(units, parts, i % parts), whole ? nullptr : sums + i % parts * all);
   });
   if (whole) return;
-  add_parts(sums, parts, all);
+  for (int64_t k = 1; k < parts; ++k) add_elements(sums, sums + k * all, all);
   for (int64_t i = 0; i < tasks; ++i) finish(i, sums);
 }
 

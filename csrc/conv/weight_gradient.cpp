@@ -58,21 +58,17 @@ bool may_turn(const ConvProblem& p, int64_t lanes, int64_t item) {
   return can;
 }
 
-// Whether to, and the cycles of the better way for so many images.
-bool better_turned(const ConvProblem& p, int64_t lanes, int64_t item, int64_t images, double& cycles) {
-  cycles = WeightPlan(p, lanes, item, false).cost(images);
-  if (!may_turn(p, lanes, item)) return false;
-  const double other = WeightPlan(turned(p), lanes, item, true).cost(images) +
+// Whether to, rather than as planned, and the cycles of the better way for so many images.
+bool better_turned(const WeightPlan& plan, int64_t images, double& cycles) {
+  const ConvProblem& p = plan.p;
+  cycles = plan.cost(images);
+  const double most = (p.groups > 1 ? kTurnedGroups : p.taps() > 1 ? kTurnedTaps : 1) * cycles;
+  if (!may_turn(p, plan.lanes, plan.item) || plan.least_turned(images) >= most) return false;
+  const double other = WeightPlan(turned(p), plan.lanes, plan.item, true).cost(images) +
                        spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
-  if (other >= (p.groups > 1 ? kTurnedGroups : p.taps() > 1 ? kTurnedTaps : 1) * cycles) return false;
+  if (other >= most) return false;
   cycles = other;
   return true;
-}
-template <class T>
-bool better_turned(const ConvProblem& p) {
-  const int64_t lanes = conv_kernels<T>().lanes, item = static_cast<int64_t>(sizeof(T));
-  double cycles;
-  return may_turn(p, lanes, item) && better_turned(p, lanes, item, p.mb, cycles);
 }
 
 // The pixels of x that are read, of one channel of one image after the other, at `to`.
@@ -111,6 +107,7 @@ struct OneTap {
   bool padded = false;
 
   explicit OneTap(const ConvProblem& whole) : p(whole) {
+    if (p.taps() > 1) return;
     for (int i = 0; i < 3; ++i) {
       ConvAxis& a = p.axis[i];
       if (a.pad_before + a.pad_after == 0 || a.mode != Mode::zeros) continue;
@@ -121,7 +118,7 @@ struct OneTap {
       a.in = std::max<int64_t>(0, (a.out - 1) * a.stride + 1);
       a.pad_before = a.pad_after = 0;
     }
-    padded = p.taps() == 1 && p.macs() < kWorthCutting * whole.macs();
+    padded = p.macs() < kWorthCutting * whole.macs();
   }
   // The part of an array from `at` on.
   template <class V>
@@ -143,7 +140,8 @@ void run_direct(const ConvProblem& p, const View<const T>& dy, View<const T> x, 
     if (one.p.macs() == 0) return fill_zeros(dw);
     return run_direct(one.p, one.part(dy, one.dy, &ConvAxis::out), one.part(x, one.x, &ConvAxis::in), dw);
   }
-  if (!better_turned<T>(p)) return WeightSum<T>(p, dy, x, dw).run();
+  const WeightSum<T> sum(p, dy, x, dw);
+  if (double cycles; !better_turned(sum, p.mb, cycles)) return sum.run();
   const ScratchMemory<T> dense(spaced_elements(p));
   if (is_spaced(p)) x = without_spaces(p, x, dense.data());
   WeightSum<T>(turned(p), x, dy, turned(dw), true).run();
@@ -155,9 +153,13 @@ ConvPlan describe_direct(const ConvProblem& whole) {
   const OneTap one(whole);
   const ConvProblem& p = one.padded ? one.p : whole;
   if (p.macs() == 0) return plan;
-  const bool turns = better_turned<T>(p);
-  WeightSum<T>(turns ? turned(p) : p, {}, {}, {}, turns).describe(plan);
-  if (turns) plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
+  const WeightSum<T> sum(p, {}, {}, {});
+  if (double cycles; !better_turned(sum, p.mb, cycles)) {
+    sum.describe(plan);
+    return plan;
+  }
+  WeightSum<T>(turned(p), {}, {}, {}, true).describe(plan);
+  plan.shared_bytes += spaced_elements(p) * static_cast<int64_t>(sizeof(T));
   return plan;
 }
 
@@ -197,7 +199,7 @@ void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images) {
   double cycles;
-  better_turned(p, conv_kernels<T>().lanes, sizeof(T), images, cycles);
+  better_turned(WeightPlan(p, conv_kernels<T>().lanes, sizeof(T), false), images, cycles);
   return cycles;
 }
 

@@ -30,12 +30,11 @@ void WeightSum<T>::make_offsets(const Task& t, const Box& b, const Source& x, co
   if (made == s.made) return;
   s.made = made;
   int64_t* to = s.rows;
-  for (int64_t c = 0; c < t.c.size(); ++c)
-    for (int64_t i : axis[0].offset)
-      for (int64_t j : axis[1].offset)
-        for (int64_t k : axis[2].offset)
-          *to++ = c * x.channel + (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] +
-                  (k - axis[2].offset[0]) * n[2];
+  for (int64_t i : axis[0].offset)
+    for (int64_t j : axis[1].offset)
+      for (int64_t k : axis[2].offset)
+        *to++ = (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] + (k - axis[2].offset[0]) * n[2];
+  for (const int64_t* const end = s.rows + t.c.size() * taps; to < end; ++to) *to = to[-taps] + x.channel;
   OuterPixel* pixel = s.pixels;
   const int64_t step = axis[2].stride * n[2];
   for (int64_t i = 0; i < b.images(); ++i)
@@ -131,7 +130,8 @@ void WeightSum<T>::accumulate_outer(const Task& t, const Box& b, bool first, con
     around.begin[i] = b.begin[i] * axis[i].stride;
     around.end[i] = around.begin[i] + span(i, b.extent(i));
   }
-  const Block<T> block(plane, around, expand, x, 0);
+  const AxisMap planes[3] = {plane(0), plane(1), plane(2)};
+  const Block<T> block(planes, around, expand, x, 0);
   block.clear(t.c.size(), s.block);
   const int64_t line = block.width(2), face = block.width(1) * line;
   make_offsets(t, b, {nullptr, block.width(0) * face, block.channel_stride(), {face, line, 1}}, s);

@@ -24,39 +24,52 @@ constexpr int64_t kDotImages = 512;         // pixels of several images for dots
 // of a tile meet, which a stride puts apart.
 constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55, kDotLine = 0.05;
 
+// Of all tiles of outer products, to be called and to load and store their sums, a vector of these.
+constexpr double kCalling = 2.5 + 20.0 / (8 * kMaxOuterVectors);
+
 }  // namespace
 
 WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_)
-    : p(problem), lanes(vector_lanes), item(item_bytes), turned(turned_) {
+    : p(problem),
+      lanes(vector_lanes),
+      item(item_bytes),
+      axis{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])},
+      turned(turned_) {
   bool zeros = true;
   for (int i = 0; i < 3; ++i) {
-    plane[i] = axis[i] = forward_axis(p.axis[i]);
-    plane[i].offset.resize(1);
-    plane[i].stride = 1;
-    plane[i].outputs = span(i, axis[i].outputs);
-    inside &= plane[i].offset[0] >= 0 && plane[i].offset[0] + plane[i].outputs <= axis[i].in;
-    zeros &= axis[i].mode == Mode::zeros;
+    const AxisMap& a = axis[i];
+    zeros &= a.mode == Mode::zeros;
+    if (a.offset[0] >= 0 && a.offset[0] + span(i, a.outputs) <= a.in) continue;
+    inside = false;
     int64_t meet = 0;
-    for (int64_t offset : axis[i].offset) {
-      live[i].push_back(live_outputs(axis[i], offset));
-      meet += live[i].back().size();
-    }
-    share *= static_cast<double>(meet) / static_cast<double>(axis[i].outputs * axis[i].taps());
+    for (int64_t offset : a.offset) meet += live_outputs(a, offset).size();
+    share *= static_cast<double>(meet) / static_cast<double>(a.outputs * a.taps());
   }
   oc = p.oc / p.groups;
   ic = p.ic / p.groups;
   taps = p.taps();
   const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
-  expand[2] = kJoining * dots_cycles(pixels_of_all, true) < dots_cycles(pixels_of_all, false);
-  const double read = pixels_of_all * static_cast<double>(ic * axis[0].stride * axis[1].stride * axis[2].stride);
-  const double wide = static_cast<double>(std::min(oc, kMaxOuterVectors * lanes));
-  const double panels = std::ceil(pixels_of_all * wide / static_cast<double>(kOuterPanelBytes / item)),
-               together = outer_cycles(pixels_of_all) + kCopying * read + panels * calling_cycles(),
-               alone = apart_cycles(pixels_of_all, panels, pixels_of_all);
-  const bool fewer = zeros && !inside && share * pixels_of_all > kLeastLive;
-  apart = taps > 1 && (turned || (fewer && alone < kApart * together));
-  dots = !(turned && apart) && dots_cycles(pixels_of_all, expand[2]) < (apart ? alone : outer_cycles(pixels_of_all));
+  const double rows = dots_cycles(pixels_of_all, false), joined = dots_cycles(pixels_of_all, true);
+  double outer = outer_cycles(pixels_of_all);
+  expand[2] = kJoining * joined < rows;
+  const bool must_be_apart = turned && taps > 1;
+  apart = must_be_apart;
+  if (taps > 1 && !turned && zeros && !inside && share * pixels_of_all > kLeastLive) {
+    const double read = pixels_of_all * static_cast<double>(ic * axis[0].stride * axis[1].stride * axis[2].stride);
+    const double wide = static_cast<double>(std::min(oc, kMaxOuterVectors * lanes));
+    const double panels = std::ceil(pixels_of_all * wide / static_cast<double>(kOuterPanelBytes / item)),
+                 together =
+                     outer + kCopying * read + panels * static_cast<double>(taps * ic * ceil_div(oc, lanes)) * kCalling,
+                 alone = apart_cycles(pixels_of_all, panels, pixels_of_all);
+    apart = alone < kApart * together;
+    if (apart) outer = alone;
+  }
+  dots = !must_be_apart && (expand[2] ? joined : rows) < outer;
   apart &= !dots;
+  for (int i = 0; i < 3 && apart; ++i) {
+    live[i].reserve(axis[i].offset.size());
+    for (int64_t offset : axis[i].offset) live[i].push_back(live_outputs(axis[i], offset));
+  }
   threads = threads_for(2 * p.macs());
   cut_outputs_and_channels();
   grow_block();
@@ -160,28 +173,22 @@ double WeightPlan::outer_cycles(double pixels) const {
 }
 
 // Every block loads and stores all sums, and makes the list of each tap's outputs.
-double WeightPlan::apart_cycles(double pixels, double blocks, double transposed) const {
-  const double wide = static_cast<double>(lanes), vectors = std::ceil(static_cast<double>(oc) / wide),
+double WeightPlan::apart_cycles(double pixels, double blocks, double transposed, bool swapped) const {
+  const double wide = static_cast<double>(lanes), outputs_of = static_cast<double>(swapped ? ic : oc),
+               channels_of = static_cast<double>(swapped ? oc : ic), vectors = std::ceil(outputs_of / wide),
                beside = std::min<double>(vectors, item == 4 ? kMaxOuterVectors : 2),
                fit = std::max(1.0, static_cast<double>(kSumBytes / item / taps) / (beside * wide)),
-               tall = std::min({8.0, fit, static_cast<double>(ic)}),
-               passes = static_cast<double>(ic) / std::min(fit, static_cast<double>(ic)),
+               tall = std::min({8.0, fit, channels_of}), passes = channels_of / std::min(fit, channels_of),
                rate = beside > 1 ? 0.95 : 0.8, each = std::max(4.0, tall * beside / (2 * rate));
   // Each tap reads its rows anew, not from the L1 cache; and the list takes longer where lines are short.
   const double line = std::min(1.0, static_cast<double>(axis[2].stride * item) / 64);
   const double listed = 3 + 12 / static_cast<double>(axis[2].outputs);
-  const bool scattered = turned && taps > 4 && taps < 8;  // too many lines to be zipped, too few for squares
-  const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = static_cast<double>(ic) / tall;
+  const bool scattered = turned != swapped && taps > 4 && taps < 8;  // too many lines to be zipped, too few for squares
+  const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = channels_of / tall;
   return static_cast<double>(taps) * columns *
-             (share * pixels * (tiles * each + static_cast<double>(ic) * line + passes * listed) +
-              passes * blocks * 120) +
-         blocks * calling_cycles() +
-         static_cast<double>(oc) * (0.27 * transposed + static_cast<double>(ic * taps) * store);
-}
-
-// Of all tiles of outer products, to be called and to load and store their sums.
-double WeightPlan::calling_cycles() const {
-  return static_cast<double>(taps * ic * ceil_div(oc, lanes)) * (2.5 + 20.0 / (8 * kMaxOuterVectors));
+             (share * pixels * (tiles * each + channels_of * line + passes * listed) + passes * blocks * 120) +
+         blocks * (static_cast<double>(taps) * channels_of * vectors * kCalling) +
+         outputs_of * (0.27 * transposed + channels_of * static_cast<double>(taps) * store);
 }
 
 double WeightPlan::cost(int64_t n) const {
@@ -193,6 +200,19 @@ double WeightPlan::cost(int64_t n) const {
           : apart ? apart_cycles(pixels, some,
                                  some * static_cast<double>(panel_pixels(images, extent) * ceil_div(ic, channels)))
                   : outer_cycles(pixels));
+}
+
+// As if there were one block, and x were in its panel at once.
+double WeightPlan::least_turned(int64_t n) const {
+  const double images_of = static_cast<double>(n) / static_cast<double>(p.mb);
+  return taps > 1
+             ? static_cast<double>(p.groups) * apart_cycles(static_cast<double>(n * p.out_pixels()), images_of, 0, true)
+             : 0;
+}
+
+AxisMap WeightPlan::plane(int i) const {
+  const AxisMap& a = axis[i];
+  return {span(i, a.outputs), a.in, 1, a.mode, Vector<int64_t>(1, a.offset[0]), {}, {}};
 }
 
 int64_t WeightPlan::panel_pixels(int64_t n, const int64_t* e) const {

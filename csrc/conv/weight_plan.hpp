@@ -34,8 +34,11 @@ struct WeightPlan {
   int64_t blocks() const { return ceil_div(p.mb, images) * cuts(0) * cuts(1) * cuts(2); }
   Box box(int64_t i) const;
   int64_t sum_elements() const { return channels * taps * width; }
-  // Estimated cycles for so many images.
+  // Estimated cycles for so many images; and what they would be at least if x and dy took each other's place.
   double cost(int64_t n) const;
+  double least_turned(int64_t n) const;
+  // All coordinates of an axis from the first that is read to the last.
+  AxisMap plane(int i) const;
   // Pixels of the panel of a block that is summed tap by tap: outputs, or what they read of x.
   int64_t panel_pixels(int64_t n, const int64_t* e) const;
   // What of `dy` stands in it.
@@ -52,11 +55,10 @@ struct WeightPlan {
   const ConvProblem p;
   const int64_t lanes, item;
   AxisMap axis[3];          // as dots pack them: behind every output one entry a tap, or fewer if taps share them
-  AxisMap plane[3];         // all coordinates from the first that is read to the last
   int64_t oc, ic;           // of a group
   int64_t taps;             // of a channel
   bool inside = true;       // no tap is outside x
-  Vector<Range> live[3];    // outputs of each axis that meet x, of each tap
+  Vector<Range> live[3];    // outputs of each axis that meet x, of each tap, if those are apart
   double share = 1;         // of outputs and taps that do
   bool dots;                // which tile
   bool apart;               // outer tiles of one tap at a time, over no output that meets padding
@@ -73,8 +75,7 @@ struct WeightPlan {
  private:
   double dots_cycles(double pixels, bool joined) const;
   double outer_cycles(double pixels) const;
-  double calling_cycles() const;
-  double apart_cycles(double pixels, double blocks, double transposed) const;
+  double apart_cycles(double pixels, double blocks, double transposed, bool swapped = false) const;
   void cut_outputs_and_channels();
   int64_t worth_while_block() const;
   void grow_block();

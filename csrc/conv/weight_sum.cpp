@@ -16,9 +16,8 @@ constexpr int64_t kPieces = 4;  // of a task, in which the parts are added
 template <class T>
 typename WeightSum<T>::Sizes WeightSum<T>::sizes() const {
   const int64_t pixels = images * extent[0] * extent[1] * extent[2];
-  const int64_t all[3] = {span(0, extent[0]), span(1, extent[1]), span(2, extent[2])};
-  const int64_t entries =
-      dots ? block_channel_size(axis, images, extent, expand) : block_channel_size(plane, images, all, expand);
+  const int64_t entries = dots ? block_channel_size(axis, images, extent, expand)
+                               : spread(images * span(0, extent[0]) * span(1, extent[1]) * span(2, extent[2]));
   const int64_t panel = dots    ? kMaxDotRows * pixels
                         : apart ? std::max(std::min(outputs, kMaxOuterVectors * lanes) * panel_pixels(images, extent),
                                            kOuterPanelBytes / item)
@@ -75,10 +74,7 @@ void WeightSum<T>::add_parts(Task t, int64_t k, T* sums) const {
   const int64_t each = taps * (dots ? t.c.size() * lanes : width);
   const Range own = part(range.size(), kPieces, k);
   sums += own.begin * each;
-  const PackLine line{0, 0};
-  const PackRun run{0, static_cast<int32_t>(own.size() * each), 0, 1};
-  for (int64_t i = 1; i < parts; ++i)
-    kernels.pack_add({sums, sums + i * group_count * sum_elements(), &line, 1, &run, 1, 0});
+  for (int64_t i = 1; i < parts; ++i) add_elements(sums, sums + i * group_count * sum_elements(), own.size() * each);
   range = {range.begin + own.begin, range.begin + own.end};
   write(t, sums);
 }

@@ -5,6 +5,7 @@
 
 #include "base/parallel.hpp"
 #include "base/range.hpp"
+#include "conv/sum_parts.hpp"
 #include "kernels/winograd.hpp"
 
 namespace fastconv {
@@ -170,9 +171,7 @@ void WinogradSpread<T>::add_kept(int threads) const {
         for (n = 1; joined && k + n < kept.size() && kept[k + n] == kept[k] + static_cast<int64_t>(n);) ++n;
         T* y = s_.y.data + i / channels * s_.y.stride[0] + i % channels * s_.y.stride[1] + d * s_.y.stride[2] +
                kept[k] * s_.y.stride[3];
-        static constexpr PackLine line{0, 0};
-        const PackRun run{0, static_cast<int32_t>(static_cast<int64_t>(n) * columns), 0, 1};
-        if (s_.y.stride[4] == 1) conv_kernels<T>().pack_add({y, from, &line, 1, &run, 1, 0});
+        if (s_.y.stride[4] == 1) add_elements(y, from, static_cast<int64_t>(n) * columns);
         else
           for (int64_t w = 0; w < columns; ++w) y[w * s_.y.stride[4]] += from[w];
       }

@@ -47,23 +47,38 @@ struct WinogradWeight {
 
   AxisMap axis[3];
   WinogradShape shape;
-  int64_t oc, ic;                    // of a group
-  int64_t planes;                    // of sums and of x, all parts of a strip's kernel
-  int64_t outputs, channels;         // of a task
-  int64_t images = 1, down, across;  // tiles of a block
-  int64_t parts = 1;                 // of the sum over tiles
+  int64_t oc, ic;                // of a group
+  int64_t planes;                // of sums and of x, all parts of a strip's kernel
+  int64_t outputs, channels;     // of a task
+  int64_t images, down, across;  // tiles of a block
+  int64_t parts;                 // of the sum over tiles
   int threads;
 
-  // With tiles of so many points an axis, where they are squares of three taps.
-  WinogradWeight(const ConvProblem& problem, View<const T> dy_, View<const T> x_, View<T> dw_, int points)
-      : p(problem), dy(dy_), x(x_), dw(dw_) {
-    for (int i = 0; i < 3; ++i) axis[i] = forward_axis(p.axis[i]);
+  // With the tiles that cost less, of two images: the choice is not to depend on the batch, and what a call pays once
+  // counts for less than in a batch of one.
+  explicit WinogradWeight(const ConvProblem& problem, View<const T> dy_ = {}, View<const T> x_ = {}, View<T> dw_ = {})
+      : p(problem),
+        dy(dy_),
+        x(x_),
+        dw(dw_),
+        axis{forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2])} {
     shape = winograd_shape(axis[0], axis[1], axis[2]);
-    if (fits_large_tiles<T>(shape)) shape.side = points;
     oc = p.oc / p.groups;
     ic = p.ic / p.groups;
-    planes = shape.planes() * shape.parts();
     threads = threads_for(2 * p.macs());
+    cut_blocks();
+    if (!fits_large_tiles<T>(shape)) return;
+    const double small = cost(2);
+    shape.side = kWinogradLargeIn;
+    cut_blocks();
+    if (cost(2) < small) return;
+    shape.side = kWinogradIn;
+    cut_blocks();
+  }
+
+  void cut_blocks() {
+    images = parts = 1;
+    planes = shape.planes() * shape.parts();
     const int64_t lanes = kernels.lanes, item = static_cast<int64_t>(sizeof(T));
     // The transforms of a task are repaid by the other side's channels: a square of sums is best.
     const bool few = p.mb * tiles_of(0) * tiles_of(1) * tiles_of(2) <= kFewTiles;
@@ -295,33 +310,23 @@ WinogradShape shape_of(const ConvProblem& p) {
   return winograd_shape(forward_axis(p.axis[0]), forward_axis(p.axis[1]), forward_axis(p.axis[2]));
 }
 
-// Points of the tiles that cost less, of two images: the choice is not to depend on the batch, and what a call pays
-// once counts for less than in a batch of one.
-template <class T>
-int best_side(const ConvProblem& p) {
-  double cost[2];
-  for (int large : {0, 1})
-    cost[large] = WinogradWeight<T>(p, {}, {}, {}, large ? kWinogradLargeIn : kWinogradIn).cost(2);
-  return cost[1] < cost[0] ? kWinogradLargeIn : kWinogradIn;
-}
-
 }  // namespace
 
 template <class T>
 bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   if (algorithm != Algorithm::automatic && algorithm != Algorithm::winograd) return false;
+  const bool open = algorithm == Algorithm::automatic;
+  if (open && std::min(p.oc, p.ic) / p.groups < kLeastChannels) return false;
+  if (open && p.macs() < kLeastProducts * static_cast<double>(p.mb * p.axis[0].out)) return false;
   const WinogradShape shape = shape_of(p);
   if (!has_winograd<T>(shape) || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums))
     return false;
-  if (algorithm == Algorithm::winograd) return true;
-  if (std::min(p.oc, p.ic) / p.groups < kLeastChannels) return false;
-  if (p.macs() < kLeastProducts * static_cast<double>(p.mb * p.axis[0].out)) return false;
-  return WinogradWeight<T>(p, {}, {}, {}, best_side<T>(p)).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
+  return !open || WinogradWeight<T>(p).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
 }
 
 template <class T>
 void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw) {
-  WinogradWeight<T> w(p, dy, x, dw, best_side<T>(p));
+  WinogradWeight<T> w(p, dy, x, dw);
   w.share_out();
   w.run();
 }
@@ -329,7 +334,7 @@ void winograd_weight_gradient(const ConvProblem& p, View<const T> dy, View<const
 template <class T>
 ConvPlan plan_winograd_weight(const ConvProblem& p) {
   ConvPlan plan;
-  WinogradWeight<T> w(p, {}, {}, {}, best_side<T>(p));
+  WinogradWeight<T> w(p);
   w.share_out();
   plan.algorithm = Algorithm::winograd;
   static constexpr const char* strips[] = {"F(2, 7)", "F(3, 6)", "F(4, 5)", "F(5, 4)"};
