@@ -95,6 +95,7 @@ struct Strip {
         w_row(w_stride[roles.backward ? 1 : 0]),
         w_group(w_stride[0] * (roles.backward ? roles.channels : roles.rows)) {
     const int64_t width = roles.axis[2].kernel;
+    place.reserve(static_cast<size_t>(taps));
     for (int64_t k = 0; k < taps; k += width)
       for (int64_t v = 0; v < width; ++v) place.push_back(static_cast<int32_t>(k + box.w.place(v)));
     add_stretches({roles.channels, roles.axis[0].kernel, roles.axis[1].kernel, width},
@@ -150,7 +151,8 @@ class Task {
                   all = strip_.box.d.outputs() * height;
     const LaneSegments& segments = strip_.segments;
     LaneSums<T> s{x, w, bias, segments.runs(), nullptr, 0, nullptr, call_.clamp, call_.low, call_.high};
-    for (int64_t part = 0, r = 0, rows; r < all; ++part, r += rows) {
+    size_t part = 0;
+    for (int64_t r = 0, rows; r < all; ++part, r += rows) {
       rows = segments.rows(part);
       s.segments = segments.first(part);
       s.segment_count = segments.count(part);

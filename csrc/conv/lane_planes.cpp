@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/checked.hpp"
 #include "conv/pieces.hpp"
@@ -49,7 +50,7 @@ LaneEntries::LaneEntries(const LaneAxis& axis, Range cut)
     : axis_(axis),
       cut_(cut),
       layout_(make_layout(axis.map, cut.begin / axis.period, (cut.end + axis.period - 1) / axis.period, false)),
-      source_(layout_.source) {
+      source_(std::move(layout_.source)) {
   for (const LaneAxis::Extra& e : axis.extras)
     if (e.output >= cut.begin && e.output < cut.end &&
         std::find(source_.begin(), source_.end(), e.source) == source_.end())
@@ -77,13 +78,13 @@ Vector<LaneEntries::Run> LaneEntries::runs(int64_t residue) const {
   return all;
 }
 
-Vector<LaneEntries::Source> LaneEntries::sources(int64_t output) const {
-  Vector<Source> kept;
+void LaneEntries::list_sources(int64_t output, Vector<Source>& sources) const {
+  sources.clear();
+  const int64_t n = number(output), residue = output - n * period();
   for (size_t t = 0; t < axis_.tap.size(); ++t)
-    if (axis_.residue[t] == output % axis_.period && source_[static_cast<size_t>(entry(t) + number(output))] >= 0)
-      kept.push_back({axis_.tap[t], entry(t)});
-  for_each_extra(output, [&](const Source& s) { kept.push_back(s); });
-  return kept;
+    if (const int64_t e = entry(t); axis_.residue[t] == residue && source_[static_cast<size_t>(e + n)] >= 0)
+      sources.push_back({axis_.tap[t], e});
+  for_each_extra(output, [&](const Source& s) { sources.push_back(s); });
 }
 
 Vector<int64_t> LaneEntries::extra_outputs() const {
@@ -112,22 +113,22 @@ namespace {
 
 // Entries that hold a source for the first time; for the others, those that do.
 struct Firsts {
-  Vector<int64_t> entry;   // of the sources from `low` on, -1 for none
+  Vector<int32_t> entry;   // of the sources from `low` on, -1 for none
   Vector<LaneCopy> again;  // runs of entries
   int64_t low = 0, count = 0;
   explicit Firsts(const Vector<int64_t>& source) {
-    int64_t high = 0;
-    low = INT64_MAX;
+    int64_t least = INT64_MAX, end = 0;
     for (int64_t s : source)
-      if (s >= 0) low = std::min(low, s), high = std::max(high, s + 1);
-    low = std::min(low, high);
-    entry.assign(static_cast<size_t>(high - low), -1);
-    for (size_t e = 0; e < source.size(); ++e) {
-      if (source[e] < 0) continue;
-      int64_t& first = entry[static_cast<size_t>(source[e] - low)];
-      if (first < 0) first = static_cast<int64_t>(e), ++count;
-      else again.push_back({static_cast<int32_t>(e), static_cast<int32_t>(first), 1});
+      if (s >= 0) least = std::min(least, s), end = std::max(end, s + 1), ++count;
+    low = std::min(least, end);
+    entry.assign(static_cast<size_t>(end - low), -1);
+    for (size_t i = 0; i < source.size(); ++i) {
+      if (source[i] < 0) continue;
+      int32_t& first = entry[static_cast<size_t>(source[i] - low)];
+      if (first < 0) first = static_cast<int32_t>(i);
+      else again.push_back({static_cast<int32_t>(i), first, 1});
     }
+    count -= static_cast<int64_t>(again.size());
   }
   // f(source, entry)
   template <class F>
@@ -173,33 +174,35 @@ LaneLayout::LaneLayout(const LaneBox& box, int64_t channels, const int64_t* x_st
   const auto list = [&](bool transposed) {
     const Vector<LaneStretch> line = stretches_of(w, transposed);
     stretches_.clear();
-    place_.resize(static_cast<size_t>(d.count * h.count * (static_cast<int64_t>(w.entry.size()) + lanes)));
-    int64_t moved = 0;
+    place_.resize(static_cast<size_t>(d.count * h.count) * w.entry.size());  // but for gaps
     int32_t* to = place_.data();
-    const auto put = [&](int64_t entry, int64_t row) {
-      *to++ = static_cast<int32_t>(entry < 0 ? channel_size_ - 1 : row + entry);
-    };
+    const int32_t nowhere = static_cast<int32_t>(channel_size_ - 1);
     for_each_line([&](int64_t offset, int64_t row) {
       for (const LaneStretch& s : line) {
         LaneStretch* last = stretches_.empty() ? nullptr : &stretches_.back();
         const int64_t at = offset + s.offset * x_stride[3];
         if (last && !transposed && s.count == 1 && last->count == 1) last->step = at - last->offset;
         int64_t gap = last ? at - last->offset - last->count * last->step : -1;
-        if (gap < 0 || gap > (transposed ? std::max<int64_t>(0, round_up(last->count, lanes) - last->count - 1) : 0) ||
-            !(transposed || s.count == 1)) {
+        const auto another = [&] { return !transposed || gap >= round_up(last->count, lanes) - last->count; };
+        if (gap < 0 || !(transposed || s.count == 1) || (gap > 0 && another())) {
           stretches_.push_back(
               {at, transposed ? 1 : s.step * x_stride[3], 0, static_cast<int32_t>(to - place_.data())});
           last = &stretches_.back();
           gap = 0;
         }
-        const int64_t before = last->count;
         last->count += static_cast<int32_t>(gap) + s.count;
-        moved += round_up(last->count, lanes) - round_up(before, lanes);
-        while (gap-- > 0) put(-1, row);
-        const int64_t* entry = w.entry.data() + s.offset;
-        for (int32_t i = 0; i < s.count; ++i, entry += s.step) put(*entry, row);
+        if (gap > 0) {
+          const int64_t before = to - place_.data();
+          place_.resize(place_.size() + static_cast<size_t>(gap));
+          to = std::fill_n(place_.data() + before, gap, nowhere);
+        }
+        const int32_t *entry = w.entry.data() + s.offset, first = static_cast<int32_t>(row);
+        for (int32_t* const end = to + s.count; to < end; entry += s.step)
+          *to++ = *entry < 0 ? nowhere : first + *entry;
       }
     });
+    int64_t moved = 0;
+    for (const LaneStretch& s : stretches_) moved += round_up(s.count, lanes);
     return moved;
   };
   constexpr int64_t kOneByOne = 3;  // takes as long as so many elements of a transpose
@@ -219,13 +222,16 @@ LaneLayout::LaneLayout(const LaneBox& box, int64_t channels, const int64_t* x_st
   const auto zero = [&](int64_t from, int64_t n) {
     zeros_.push_back({static_cast<int32_t>(from), 0, static_cast<int32_t>(n)});
   };
-  Vector<int64_t> empty;  // columns
-  for (int64_t i = 0; i < row_; ++i)
-    if (box.w.source()[static_cast<size_t>(i)] < 0) empty.push_back(i);
+  Vector<Range> empty;  // columns
+  for (int64_t i = 0; i < row_; ++i) {
+    if (box.w.source()[static_cast<size_t>(i)] >= 0) continue;
+    if (empty.empty() || empty.back().end < i) empty.push_back({i, i});
+    ++empty.back().end;
+  }
   for (int64_t s = 0, row = 0; s < box.d.count(); ++s)
     for (int64_t l = 0; l < box.h.count(); ++l, row += row_) {
       if (box.d.source()[static_cast<size_t>(s)] >= 0 && box.h.source()[static_cast<size_t>(l)] >= 0)
-        for (int64_t i : empty) zero(row + i, 1);
+        for (const Range& i : empty) zero(row + i.begin, i.size());
       else if (empty_lines) zero(row, row_);
     }
 }

@@ -49,7 +49,7 @@ class LaneEntries {
   // What every output of a residue sums, zeros among it.
   Vector<Run> runs(int64_t residue) const;
   // What one output sums, in the order of the taps: nothing that is zero, but what padding adds.
-  Vector<Source> sources(int64_t output) const;
+  void list_sources(int64_t output, Vector<Source>& sources) const;
   // Outputs to which padding adds, and what it adds to one.
   Vector<int64_t> extra_outputs() const;
   template <class F>

@@ -12,9 +12,9 @@ class LaneSegments {
   LaneSegments(const LaneBox& box, const LaneLayout& x, int64_t rows, int64_t most);
   const LaneRun* runs() const { return runs_.data(); }
   // Of a part of the rows, and how many these are.
-  const LaneSegment* first(int64_t i) const { return segments_.data() + first_[static_cast<size_t>(i)]; }
-  int64_t count(int64_t i) const { return first_[static_cast<size_t>(i) + 1] - first_[static_cast<size_t>(i)]; }
-  int64_t rows(int64_t i) const { return row_[static_cast<size_t>(i) + 1] - row_[static_cast<size_t>(i)]; }
+  const LaneSegment* first(size_t i) const { return segments_.data() + parts_[i].segment; }
+  int64_t count(size_t i) const { return static_cast<int64_t>(parts_[i + 1].segment - parts_[i].segment); }
+  int64_t rows(size_t i) const { return parts_[i + 1].row - parts_[i].row; }
 
  private:
   using Sources = Vector<LaneEntries::Source>;
@@ -23,24 +23,29 @@ class LaneSegments {
     Vector<size_t> of;  // an output's
     explicit Alike(const LaneEntries& axis);
   };
-  struct Sums {  // of rows that sum alike
-    size_t d, h;
-    Vector<Range> residues, extras;  // runs of each residue of the width, and of each column to which padding adds
+  struct Part {
+    int64_t row;
+    size_t segment;
   };
-  size_t list_row(const Alike& d, const Alike& h, size_t kind_d, size_t kind_h);
+  struct Row {
+    size_t sums;  // the first of its lists in sums_: of each residue of the width, and of each column of extras
+    int64_t x;
+  };
+  int64_t lists() const { return w_.period() + static_cast<int64_t>(extra_columns_.size()); }  // of a row
+  void list_sums(const Alike& d, const Alike& h);
   Range list_runs(const Sources& d, const Sources& h, const Vector<LaneEntries::Run>& w);
-  const Sums& sums_of(int64_t row) const { return sums_[of_row_[static_cast<size_t>(row)]]; }
   void add_rows(Range rows, int64_t most);
-  void add(int64_t row, int64_t number, int64_t column, int64_t outputs, Range runs, bool adds);
+  // `list`: of the row's. All but residues add to what is there.
+  void add(int64_t row, int64_t number, int64_t column, int64_t outputs, int64_t list);
 
   const LaneEntries &d_, &h_, &w_;
   const LaneLayout& x_;
   const Vector<int64_t> extra_columns_;
-  Vector<Sums> sums_;
-  Vector<size_t> of_row_;
+  Vector<Range> sums_;  // runs
+  Vector<Row> of_row_;
   Vector<LaneRun> runs_;
   Vector<LaneSegment> segments_;
-  Vector<int64_t> first_, row_;  // segment and row of each part, and the end
+  Vector<Part> parts_;  // and the end
 };
 
 }  // namespace fastconv

@@ -75,11 +75,12 @@ FASTCONV_INLINE void pack_values(const T* const* planes, const Neighbours<T, con
   if (neighbours.parts)
     for (; i < count; ++i) store(to(i), neighbours.load(offset + i * step));
   for (; step == 1 && count - i > kFew; i += VL) {
-    if (i > 0 && count - i < VL) i = count - VL;  // some once more: what is whole takes a third of the time
-    const RowPart<T> part(count - i);
+    const RowPart<T> part(count);
+    // Some once more: what is whole takes a third of the time.
+    const int64_t at = i < count - part.n ? i : count - part.n;
     transposed<T>(
-        part.n, [&](int l) FASTCONV_LAMBDA { return part.load_from(planes[l] + offset + i); },
-        [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(i + j), v); });
+        part.n, [&](int l) FASTCONV_LAMBDA { return part.load_from(planes[l] + offset + at); },
+        [&](int j, Vec<T> v) FASTCONV_LAMBDA { store(to(at + j), v); });
   }
   for (; i < count; ++i) {
     T* d = to(i);
