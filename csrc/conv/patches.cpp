@@ -282,7 +282,7 @@ void describe(const Patches& s, const PatchMachine& machine, ConvPlan& plan) {
   plan.mr = s.mr;
   plan.nr = s.nr * machine.lanes;
   plan.block_channels = s.oc;
-  plan.block_pixels = s.strip * s.line;
+  plan.block_pixels = s.images * s.strip * s.line;
   plan.threads = s.threads;
   plan.cost = patches_cost(s.p, machine) * static_cast<double>(s.p.mb);
 }
