@@ -127,6 +127,31 @@ def test_a_disturbed_rival_leaves_no_ratio() -> None:
     assert ratio(row, ("torch",)) == 3.0
 
 
+def test_a_process_that_ends_while_it_is_measured_fails_alone(tmp_path: Path) -> None:
+    from peerbench.catalogue import choose
+    from peerbench.measure import Outcome, Plan, _time
+    from peerbench.processes import WorkerError
+
+    peers = choose(["fastconv", "torch"], None, False)[0]
+
+    class Worker:
+        def ask(self, do: str, peer: str, seconds: float) -> Any:
+            if peer == "torch":
+                raise WorkerError("process ended")
+            return {"blocks": [(seconds, 0.0)]}
+
+    class Workers:
+        def get(self, library: Any, threads: int) -> Worker:
+            return Worker()
+
+    row = _row("forward")
+    row.outcomes = {peer.name: Outcome() for peer in peers}
+    workers: Any = Workers()
+    _time(row, workers, Plan(peers, 2, 0.01, tmp_path))
+    assert row.outcomes["torch"].failure == "process ended"
+    assert row.outcomes["fastconv"].seconds == row.outcomes["torch-cl"].seconds == 0.01
+
+
 def test_tables_of_the_pages() -> None:
     from peerbench import pages
     from peerbench.report import Report

@@ -129,9 +129,11 @@ def _time(row: Row, workers: Workers, plan: Plan) -> None:
         shift = r % max(1, len(ready))  # so that no peer always follows the same other
         for peer in ready[shift:] + ready[:shift]:
             outcome = row.outcomes[peer.name]
+            if outcome.failure:
+                continue
             done = r >= plan.rounds and len(outcome.quiet) >= ENOUGH
             slow = r > 1 and outcome.seconds > 1.0  # two rounds are enough of what takes seconds
-            if outcome.failure or done or slow:
+            if done or slow:
                 continue
             try:
                 worker = workers.get(peer.library, row.threads)
