@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from arrays import Array, integers
+from arrays import Array, assert_exact, integers, written
 from oracle import (
     MODES,
     Axis,
@@ -384,3 +384,23 @@ LAYOUT_CASES = [
     Case((35,), (5,), 1, "same", batch=2, ic=4, oc=3),
     Case((3, 5, 7), (3, 3, 3), 1, 1, mode="symmetric", batch=None, ic=2, oc=3, flip=True),
 ]
+
+
+def assert_exact_weight_gradient(case: Case, dtype: Any) -> tuple[Array, Array, Array]:
+    """Of the direct algorithm, returned and written to arrays of other strides. Returns x, the output's gradient and
+    what is expected."""
+    x, _, _, g = case.data(dtype)
+    want = case.expected_grad_weight(g, x)
+    assert_exact(case.grad_weight(g, x, algorithm="direct"), want, dtype)
+    for steps in ((1, 1), (1, 2), (-1, 1)):
+        got = written(case.grad_weight, case.weight_shape, (*steps, *(1,) * case.nd), g, x, algorithm="direct")
+        assert_exact(got, want, dtype)
+    return x, g, want
+
+
+def assert_takes_winograd(told: dict[str, Any], kernel: str, oldest: str) -> None:
+    """That a plan takes such tiles; on the oldest rung its only ones, for three by three taps alone."""
+    if OLDEST and "3x3" not in kernel:
+        assert told["algorithm"] != "winograd"
+    else:
+        assert told["algorithm"] == "winograd" and told["kernel"] == (oldest if OLDEST else kernel)

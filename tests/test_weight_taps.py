@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from arrays import assert_exact, assert_same_bits, written
-from cases import Case
+from cases import Case, assert_exact_weight_gradient
 
 import fastconv as fc
 
@@ -44,12 +44,7 @@ def plan(case: Case, dtype: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CASES + TURNED, ids=str)
 def test_exact(case: Case, dtype: Any) -> None:
-    x, _, _, g = case.data(dtype)
-    want = case.expected_grad_weight(g, x)
-    assert_exact(case.grad_weight(g, x, algorithm="direct"), want, dtype)
-    for steps in ((1, 1), (1, 2), (-1, 1)):
-        got = written(case.grad_weight, case.weight_shape, (*steps, *(1,) * case.nd), g, x, algorithm="direct")
-        assert_exact(got, want, dtype)
+    x, g, want = assert_exact_weight_gradient(case, dtype)
     got = written(case.grad_weight, case.weight_shape, (1, 1, *(1,) * (case.nd - 1), -1), g, x, algorithm="direct")
     assert_exact(got, want, dtype)
 

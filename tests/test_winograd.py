@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from arrays import LAYOUTS, Array, assert_same_bits, written
-from cases import OLDEST, Case, sample
+from cases import OLDEST, Case, assert_takes_winograd, sample
 from oracle import MODES
 from test_determinism import random, vars_of
 
@@ -356,11 +356,7 @@ def test_auto_takes_other_shapes(
 ) -> None:
     for batch in (1, 8):
         told = fc.explain((batch, *shape[1:]), weight, direction=direction, **more)
-        if OLDEST and "3x3" not in kernel:
-            assert told["algorithm"] != "winograd"
-        else:
-            expected = "F(4x4, 3x3)" if OLDEST else kernel
-            assert told["algorithm"] == "winograd" and told["kernel"] == expected
+        assert_takes_winograd(told, kernel, "F(4x4, 3x3)")
 
 
 @pytest.mark.skipif(OLDEST, reason="has no parts of squares")

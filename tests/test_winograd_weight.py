@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from arrays import LAYOUTS, Array, assert_same_bits, written
-from cases import OLDEST, Case
+from cases import OLDEST, Case, assert_takes_winograd
 from oracle import MODES
 
 import fastconv as fc
@@ -189,12 +189,7 @@ def test_not_chosen_where_direct_is_faster(channels: int, size: int) -> None:
 def test_chosen_for_other_shapes(
     shape: tuple[int, ...], weight: tuple[int, ...], more: dict[str, Any], kernel: str
 ) -> None:
-    told = plan(shape, weight, **more)
-    if OLDEST and "3x3" not in kernel:
-        assert told["algorithm"] != "winograd"
-    else:
-        expected = "F(3x3, 4x4)" if OLDEST else kernel
-        assert told["algorithm"] == "winograd" and told["kernel"] == expected
+    assert_takes_winograd(plan(shape, weight, **more), kernel, "F(3x3, 4x4)")
 
 
 @pytest.mark.skipif(OLDEST, reason="has no parts of squares")
