@@ -1,7 +1,8 @@
 # The kernel sources are compiled once per rung of the instruction-set ladder, each time into a namespace of
 # its own (FASTCONV_ISA_NS), without link-time optimisation, so that no inline function of a high rung can be
 # the copy that the linker keeps for everybody.
-file(GLOB FASTCONV_KERNEL_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../csrc/kernels/*.cpp)
+set(kernels ${CMAKE_CURRENT_LIST_DIR}/../csrc/kernels)
+file(GLOB FASTCONV_KERNEL_SOURCES CONFIGURE_DEPENDS ${kernels}/*.cpp ${kernels}/*/*.cpp)
 
 # No exceptions, no unwinding tables, fused multiply-add wherever the rung has it.
 set(FASTCONV_KERNEL_FLAGS ${FASTCONV_LEAN} -fno-asynchronous-unwind-tables -ffp-contract=fast -fno-trapping-math

@@ -6,7 +6,7 @@
 #include "conv/correlation.hpp"
 #include "conv/operands.hpp"
 #include "conv/reference.hpp"
-#include "conv/weight_gradient.hpp"
+#include "conv/weight/gradient.hpp"
 
 namespace fastconv {
 

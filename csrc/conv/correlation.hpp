@@ -2,7 +2,7 @@
 // way from a problem to the algorithms that take it whole, and to the pieces that the others take
 // (conv/piece_plan.hpp).
 #pragma once
-#include "conv/ready_weights.hpp"
+#include "conv/direct/ready_weights.hpp"
 #include "fastconv/conv.hpp"
 
 namespace fastconv {

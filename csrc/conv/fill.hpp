@@ -1,6 +1,6 @@
 // Empty sums: y is its bias, or zeros.
 #pragma once
-#include "conv/gather.hpp"
+#include "conv/direct/gather.hpp"
 
 namespace fastconv {
 

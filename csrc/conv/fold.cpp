@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "conv/fft_piece.hpp"
+#include "conv/fft/piece.hpp"
 #include "conv/piece_plan.hpp"
 
 namespace fastconv {

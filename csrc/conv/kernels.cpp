@@ -1,10 +1,10 @@
 #include "isa/table.hpp"
 #include "kernels/conv.hpp"
-#include "kernels/depthwise.hpp"
-#include "kernels/depthwise_lanes.hpp"
-#include "kernels/depthwise_squares.hpp"
+#include "kernels/depthwise/depthwise.hpp"
+#include "kernels/depthwise/lanes.hpp"
+#include "kernels/depthwise/squares.hpp"
 #include "kernels/fft.hpp"
-#include "kernels/winograd.hpp"
+#include "kernels/winograd/winograd.hpp"
 
 namespace fastconv {
 

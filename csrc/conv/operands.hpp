@@ -2,9 +2,9 @@
 // the transposed weights, and y is dx.
 #pragma once
 #include "base/workspace.hpp"
+#include "conv/direct/ready_weights.hpp"
+#include "conv/direct/rows.hpp"
 #include "conv/pieces.hpp"
-#include "conv/ready_weights.hpp"
-#include "conv/rows.hpp"
 #include "fastconv/conv.hpp"
 #include "fastconv/tensor.hpp"
 

@@ -5,14 +5,14 @@
 #include <variant>
 
 #include "base/checked.hpp"
-#include "conv/depthwise_piece.hpp"
-#include "conv/depthwise_squares.hpp"
-#include "conv/direct_piece.hpp"
-#include "conv/fft_piece.hpp"
-#include "conv/phase_lines.hpp"
-#include "conv/phase_pair.hpp"
+#include "conv/depthwise/piece.hpp"
+#include "conv/depthwise/squares.hpp"
+#include "conv/direct/phase_lines.hpp"
+#include "conv/direct/phase_pair.hpp"
+#include "conv/direct/piece.hpp"
+#include "conv/fft/piece.hpp"
 #include "conv/plan_parts.hpp"
-#include "conv/winograd_piece.hpp"
+#include "conv/winograd/piece.hpp"
 
 namespace fastconv {
 namespace {

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "conv/activation.hpp"
-#include "conv/depthwise.hpp"
-#include "conv/depthwise_lanes.hpp"
+#include "conv/depthwise/depthwise.hpp"
+#include "conv/depthwise/lanes.hpp"
 #include "conv/index_map.hpp"
 #include "kernels/conv.hpp"
 

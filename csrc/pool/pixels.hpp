@@ -1,5 +1,5 @@
 // Pools of planes that lie side by side, as channels last do, or that are so small that they are laid out so: vectors
-// along planes (kernels/pool_pixels.hpp), windows of any kind. Sums have the order that other ways give them.
+// along planes (kernels/pool/pixels.hpp), windows of any kind. Sums have the order that other ways give them.
 #pragma once
 #include "pool/divisor.hpp"
 #include "pool/planes.hpp"

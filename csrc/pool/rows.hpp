@@ -9,7 +9,7 @@
 #include "base/workspace.hpp"
 #include "fastconv/pool.hpp"
 #include "isa/table.hpp"
-#include "kernels/pool.hpp"
+#include "kernels/pool/pool.hpp"
 #include "pool/elements.hpp"
 #include "pool/stage.hpp"
 

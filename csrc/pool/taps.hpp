@@ -1,7 +1,7 @@
 // Lists of what windows join, for kernels that know no windows.
 #pragma once
 #include "base/workspace.hpp"
-#include "kernels/pool.hpp"
+#include "kernels/pool/pool.hpp"
 
 namespace fastconv {
 
