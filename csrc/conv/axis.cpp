@@ -73,7 +73,9 @@ Range fill_sources(const AxisMap& map, int64_t first, int64_t n, int64_t* source
   const int64_t begin = std::clamp<int64_t>(ceil_div(-std::min<int64_t>(first, 0), map.stride), 0, n);
   const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(map.in - first, 0), map.stride), begin, n);
   for (int64_t i = 0; i < begin; ++i) source[i] = map_coordinate(map.mode, first + i * map.stride, map.in);
-  for (int64_t i = begin; i < end; ++i) source[i] = first + i * map.stride;
+  const int64_t step = map.stride;  // in a register: what is stored cannot change it
+  int64_t at = first + begin * step;
+  for (int64_t* s = source + begin; s != source + end; ++s, at += step) *s = at;
   for (int64_t i = end; i < n; ++i) source[i] = map_coordinate(map.mode, first + i * map.stride, map.in);
   return {begin, end};
 }
