@@ -86,8 +86,10 @@ double choose_layout(const GatherSum<T>& s, int lanes, GatherPlan& plan) {
     double all = static_cast<double>(s.images) * sweeps;
     if (!s.tail && l[2].width == n[2] && l[1].width == n[1] && l[0].width == n[0])
       all = static_cast<double>(ceil_div(s.images * n[0] * n[1] * n[2], lanes));
-    // Rows that follow one another, or the only one, end within a vector once an image.
-    const bool joined = (l[2].width == n[2] || n[0] * n[1] == 1) && s.channels * s.taps() <= kOnePass;
+    // Rows that follow one another end within a vector once an image. So does a long one that is alone; short ones of
+    // several images are better side by side.
+    const bool alone = n[0] * n[1] == 1 && n[2] >= plan.nr * lanes;
+    const bool joined = (l[2].width == n[2] || alone) && s.channels * s.taps() <= kOnePass;
     const double cost =
         s.groups * all * s.channels * s.taps() * rows / 2 + pack_cost(s, l, lanes) + (joined ? 0 : edge_cost(s, lanes));
     if (best < 0 || cost < best * 0.98) {
