@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kTailDepth = 256;       // of the sums that a tail's dot products repay;
 constexpr int64_t kDenseTailDepth = 96;   // of one tap
+constexpr int64_t kTailSums = 8;          // vectors of a tile without it: fewer wait, and one more takes no time
 constexpr int64_t kTailPlane = 256;       // pixels of an image of which a vector more or less is worth it;
 constexpr int64_t kDenseTailPlane = 512;  // where no tap goes along the width, lest its rows have gaps
 
@@ -17,8 +18,10 @@ constexpr int64_t kDenseTailPlane = 512;  // where no tap goes along the width, 
 
 template <class T>
 int64_t tail_pixels(const GatherSum<T>& s) {
-  const int64_t lanes = conv_kernels<T>().lanes, plane = s.plane(), left = plane % lanes;
-  return left <= lanes / 4 && plane > lanes && plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) &&
+  const ConvKernelsOf<T>& kernels = conv_kernels<T>();
+  const int64_t lanes = kernels.lanes, plane = s.plane(), left = plane % lanes;
+  return left <= lanes / 4 && plane / lanes * kernels.rows >= kTailSums &&
+                 plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) &&
                  s.channels * s.taps() >= (s.taps() == 1 ? kDenseTailDepth : kTailDepth)
              ? left
              : 0;
