@@ -92,6 +92,24 @@ def test_little_gain_is_none_with_few_registers() -> None:
     )
 
 
+def test_a_pixel_beside_a_vector_leaves_a_batch_in_lanes() -> None:
+    """9 is 8 and 1 with vectors of eight, whose sums wait for each other: the one is no sum of its own."""
+    for x, w, options in (
+        ((16, 128, 3, 3), (256, 128, 3, 3), {"padding": 1}),
+        ((16, 189, 7, 7), (45, 63, 3, 3), {"stride": 3, "padding": 1, "groups": 3}),
+    ):
+        plan = fc.explain(x, w, **options, algorithm="direct")
+        assert plan["isa"] not in ("v3", "v4") or plan["kernel"] == "batch lanes"
+
+
+@pytest.mark.parametrize("images", [1, 5, 16])
+def test_pixels_beside_a_vector(images: int, dtype: Any) -> None:
+    rng = np.random.default_rng(3)
+    x, w = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((images, 40, 5, 5), (19, 40, 3, 3)))
+    expected = fc.conv2d(x, w, stride=2, padding=1, algorithm="reference")
+    np.testing.assert_array_equal(fc.conv2d(x, w, stride=2, padding=1, algorithm="direct"), expected)
+
+
 def test_images_without_pixels(dtype: Any) -> None:
     w = np.ones((8, 9, 3, 3), dtype)
     assert fc.conv_transpose2d(np.ones((20, 8, 1, 3), dtype), w, padding=((3, 0), 1)).shape == (20, 9, 0, 3)

@@ -105,6 +105,14 @@ def test_large_images_are_read_alone(dtype: Any) -> None:
     assert fc.explain((2, 96, 2000), (1, 96, 1), dtype=dtype)["block_pixels"] <= 2000
 
 
+def test_taps_of_long_rows_share_their_values() -> None:
+    """A row that is alone ends within a vector, whether or not each tap has its values side by side."""
+    with fc.threads(1):
+        plan = fc.explain((4, 1, 8000), (128, 1, 80), stride=4)
+    if plan["isa"] in ("v3", "v4"):
+        assert (plan["kernel"], plan["block_pixels"]) == ("packed", 4 * 1981)
+
+
 def test_pieces_that_no_tap_meets(dtype: Any) -> None:
     """Columns of dx that are only filled: a plan looks at no tap of theirs."""
     plan = fc.explain((2, 24, 11, 33), (40, 24, 8, 8), stride=4, direction="grad_input", dtype=dtype)
