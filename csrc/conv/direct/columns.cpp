@@ -7,7 +7,7 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kPanelBytes = 128 << 10;      // a panel of weights, read vector after vector while all pixels pass by
+constexpr int64_t kPanelBytes = 64 << 10;       // a panel of weights, read vector after vector while all pixels pass by
 constexpr int64_t kSmallPanelBytes = 32 << 10;  // in the L1 cache, where the weights of a small image were not packed
 constexpr int64_t kSmallPlane = 64;             // pixels of all images
 constexpr int64_t kPartsDepth = 96;  // channels of weights that were not packed, where a panel is parts of cache lines:
