@@ -212,23 +212,23 @@ class PatchSum {
     T* const line = reinterpret_cast<T*>(memory + s_.memory().line);
     LinesSum<T> sum{};
     sum.rows = places;
+    T* const first = first_of(part);
     // Channel after channel: lines of dx that follow one another come as the processor expects them.
     for (int64_t i = 0; i < some.images; ++i)
       for (int64_t c = 0; c < some.own.size(); ++c) {
+        const int64_t channel = some.group * s_.ic + some.own.begin + c;
         sum.src = patches + c * s_.p.taps() * s_.plane + i * s_.p.out_pixels();
-        sum.init = init_of(some, c);
-        add_channel(l, sum, places, line, elements_of(some, part, i, c));
+        sum.init = init_of(channel);
+        add_channel(l, sum, places, line, first + (some.image + i) * dx_.stride[0] + channel * dx_.stride[1]);
       }
   }
   // No -0: lanes may add zeros.
-  T init_of(const Channels& some, int64_t c) const {
-    return bias_.data ? bias_.data[(some.group * s_.ic + some.own.begin + c) * bias_.stride[0]] + T(0) : T(0);
-  }
-  // The first one of a window of a channel.
-  T* elements_of(const Channels& some, const PatchPart& part, int64_t i, int64_t c) const {
-    T* to = dx_.data + (some.image + i) * dx_.stride[0] + (some.group * s_.ic + some.own.begin + c) * dx_.stride[1];
-    for (int axis = 0; axis < 3; ++axis) to += part.window[axis].elements.begin * dx_.stride[2 + axis];
-    return to;
+  T init_of(int64_t channel) const { return bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0); }
+  // The first element of a window, of the first channel.
+  T* first_of(const PatchPart& part) const {
+    T* first = dx_.data;
+    for (int i = 0; i < 3; ++i) first += part.window[i].elements.begin * dx_.stride[2 + i];
+    return first;
   }
   void add_channel(const Lines& l, LinesSum<T>& sum, int64_t* places, T* line, T* dx) const {
     for (int64_t y = 0; y < l.deep.size(); ++y, dx += dx_.stride[2]) {
@@ -274,10 +274,13 @@ class PatchSum {
   }
   // The same element by element, of lines too short for vectors.
   void add_one_by_one(const PatchSums& sums, const Channels& some, const PatchPart& part, const T* patches) const {
+    T* const first = first_of(part);
     for (int64_t i = 0; i < some.images; ++i)
-      for (int64_t c = 0; c < some.own.size(); ++c)
-        sums.sum(patches + c * s_.p.taps() * s_.plane + i * s_.p.out_pixels(), init_of(some, c),
-                 elements_of(some, part, i, c));
+      for (int64_t c = 0; c < some.own.size(); ++c) {
+        const int64_t channel = some.group * s_.ic + some.own.begin + c;
+        sums.sum(patches + c * s_.p.taps() * s_.plane + i * s_.p.out_pixels(), init_of(channel),
+                 first + (some.image + i) * dx_.stride[0] + channel * dx_.stride[1]);
+      }
   }
   // A line of dx from those of its residues.
   void zip(const T* from, int64_t pitch, int64_t n, T* to, int64_t room) const {
