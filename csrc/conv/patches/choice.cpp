@@ -46,27 +46,31 @@ double with_adding(const ConvProblem& p, int64_t bytes) {
 double lines(const ConvProblem& p) { return static_cast<double>(p.ic * p.axis[0].in) * p.axis[1].in; }
 double elements(const ConvProblem& p) { return lines(p) * p.axis[2].in; }
 
+// Fitted to hundreds of random problems on two rungs: without a stride, of weights half, since images share them;
+double dense_cost(const ConvProblem& p, const PatchMachine& m) {
+  const double rows = static_cast<double>(p.ic * p.taps()), oc = static_cast<double>(p.oc / p.groups),
+               vectors = static_cast<double>(ceil_div(p.out_pixels(), m.lanes)), k = static_cast<double>(p.axis[2].k),
+               meetings = static_cast<double>(p.axis[0].out * p.axis[0].k * p.axis[1].out * p.axis[1].k),
+               added = static_cast<double>(p.ic * ceil_div(p.axis[2].in, m.lanes)) * meetings * k,
+               groups = static_cast<double>(p.groups);
+  return m.keeps
+             ? rows * (vectors * (oc / 2 + 5) + 0.9 * oc) + 0.6 * added + (59 + 9 * k) * lines(p) + 1800 * groups
+             : rows * (vectors * (oc / 2 + 2.75) + 0.22 * oc) + 1.2 * added + (35 + 3.8 * k) * lines(p) + 1000 * groups;
+}
+// and with one.
+double strided_cost(const ConvProblem& p, const PatchMachine& m) {
+  const double ic = static_cast<double>(p.ic), weights = ic * static_cast<double>(p.taps() * (p.oc / p.groups)),
+               products = weights * static_cast<double>(p.out_pixels()) / (2 * m.lanes);
+  const AddingCost adding = adding_cost(p, m.lanes);
+  return 1.4 * products + 0.05 * weights +
+         std::min(ic * adding.lines, (2.25 * ic + 4.5) * adding.one_by_one) +  // and to find them
+         8000;
+}
+
 }  // namespace
 
-// Fitted to hundreds of random problems on two rungs: without a stride, of weights half, since images share them; and
-// with one.
 double patches_cost(const ConvProblem& p, const PatchMachine& m) {
-  const double rows = static_cast<double>(p.ic * p.taps()), oc = static_cast<double>(p.oc / p.groups);
-  if (p.axis[2].stride == 1) {
-    const double vectors = static_cast<double>(ceil_div(p.out_pixels(), m.lanes)), k = static_cast<double>(p.axis[2].k),
-                 meetings = static_cast<double>(p.axis[0].out * p.axis[0].k * p.axis[1].out * p.axis[1].k),
-                 added = static_cast<double>(p.ic * ceil_div(p.axis[2].in, m.lanes)) * meetings * k,
-                 groups = static_cast<double>(p.groups);
-    return m.keeps ? rows * (vectors * (oc / 2 + 5) + 0.9 * oc) + 0.6 * added + (59 + 9 * k) * lines(p) + 1800 * groups
-                   : rows * (vectors * (oc / 2 + 2.75) + 0.22 * oc) + 1.2 * added + (35 + 3.8 * k) * lines(p) +
-                         1000 * groups;
-  }
-  const double products = rows * oc * static_cast<double>(p.out_pixels()) / (2 * m.lanes);
-  const AddingCost adding = adding_cost(p, m.lanes);
-  return 1.4 * products + 0.05 * rows * oc +
-         std::min(static_cast<double>(p.ic) * adding.lines,
-                  (2.25 * static_cast<double>(p.ic) + 4.5) * adding.one_by_one) +  // and to find them
-         8000;
+  return p.axis[2].stride == 1 ? dense_cost(p, m) : strided_cost(p, m);
 }
 
 namespace {
@@ -183,25 +187,25 @@ bool is_depthwise(const ConvProblem& p) {
   return cost < patches_cost(p, patch_machine<T>()) + kGroup * static_cast<double>(p.groups - 1);
 }
 
-// Whether transforms, Winograd's or Fourier's, take all pieces of a stride, and less time; or Winograd's the one that
-// there is without, with tiles as quick of few rows.
+// Whether Winograd's transforms take all pieces of a stride, and less time; or the one that there is without, with
+// tiles as quick of few rows.
 template <class T>
-bool is_transformed(const ConvProblem& p) {
-  const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, Algorithm::automatic);
-  const BackwardPieces axis[3] = {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])};
-  const double patches = patches_cost(p, patch_machine<T>());
-  double pieces = 1;
-  for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
-  if (pieces == 1) {
+bool is_winograd(const ConvProblem& p, const Operands<T>& operands, const BackwardPieces (&axis)[3], double patches) {
+  if (p.axis[0].stride * p.axis[1].stride * p.axis[2].stride == 1) {
     const double cost = WinogradPiece<T>::cost(operands, {axis[0].set[0], axis[1].set[0], axis[2].set[0]});
     if (cost >= 0 && cost < kWinogradFewRows * patches) return true;
   }
-  if (p.axis[2].stride > 1 && p.ic / p.groups >= kFew && patches >= kLeastCycles) {
-    const double cost = WinogradPiece<T>::strided_cost(operands, axis);
-    const bool many = p.ic / p.groups > kSome && !are_deep(p, patch_machine<T>());
-    if (cost >= 0 && (many || cost < patches)) return true;
-  }
-  pieces *= static_cast<double>(p.mb);
+  if (p.axis[2].stride == 1 || p.ic / p.groups < kFew || patches < kLeastCycles) return false;
+  const double cost = WinogradPiece<T>::strided_cost(operands, axis);
+  const bool many = p.ic / p.groups > kSome && !are_deep(p, patch_machine<T>());
+  return cost >= 0 && (many || cost < patches);
+}
+
+// Whether Fourier's do.
+template <class T>
+bool is_fft(const ConvProblem& p, const Operands<T>& operands, const BackwardPieces (&axis)[3], double patches) {
+  double pieces = static_cast<double>(p.mb);
+  for (const ConvAxis& a : p.axis) pieces *= static_cast<double>(a.stride);
   if (!may_use_fft(Algorithm::automatic, static_cast<double>(p.taps() * p.mb) / pieces, p.macs() / pieces))
     return false;
   double cost = 0;
@@ -213,6 +217,14 @@ bool is_transformed(const ConvProblem& p) {
         cost += plan.cost;
       }
   return cost < patches;
+}
+
+template <class T>
+bool is_transformed(const ConvProblem& p) {
+  const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, Algorithm::automatic);
+  const BackwardPieces axis[3] = {backward_pieces(p.axis[0]), backward_pieces(p.axis[1]), backward_pieces(p.axis[2])};
+  const double patches = patches_cost(p, patch_machine<T>());
+  return is_winograd(p, operands, axis, patches) || is_fft(p, operands, axis, patches);
 }
 
 }  // namespace

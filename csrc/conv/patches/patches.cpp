@@ -176,88 +176,109 @@ class PatchSum {
     }
   }
 
+  // What the lines of a window share.
+  struct Lines {
+    int64_t n, pitch;        // elements, and those of a residue's line
+    PatchPlaces deep, high;  // of slices and of their lines
+    Vector<LineTap> taps;    // of the residues, one behind the other,
+    Vector<int64_t> end;     // and where those of each end
+    PatchZip zipped;
+  };
+  Lines find_lines(const PatchPart& part) const {
+    const int64_t n = part.window[2].elements.size(), s = s_.axis[2].stride;
+    Lines l{n, ceil_div(n, s), s_.find_places(part, 0), s_.find_places(part, 1), {}, {}, {}};
+    for (int64_t b = 0; b < std::min(s, n); ++b) {
+      s_.add_taps(part.window[2], b, l.taps);
+      l.end.push_back(static_cast<int64_t>(l.taps.size()));
+    }
+    if (!bias_.data) l.zipped = s_.zip(l.taps, n);
+    return l;
+  }
+  // Elements from line `next` on, if lines follow one another: they set right what those before write beyond their
+  // ends.
+  int64_t room(const Lines& l, int64_t next) const {
+    return dx_.stride[3] == l.n && dx_.stride[4] == 1 ? (l.high.size() - next) * l.n : 0;
+  }
+
   // The elements of a window.
   void add(const Channels& some, const PatchPart& part, const T* patches, char* memory) const {
-    const auto& [d, h, w] = part.window;
     if (one_by_one_) {
       PatchSums own;
       if (!s_.once()) s_.find_sums(part, dx_.stride + 2, own);
       return add_one_by_one(s_.once() ? once_ : own, some, part, patches);
     }
-    const int64_t n = w.elements.size(), s = s_.axis[2].stride, residues = std::min(s, n), pitch = ceil_div(n, s);
-    Vector<LineTap> taps;
-    Vector<int64_t> end;  // of a residue's
-    for (int64_t b = 0; b < residues; ++b) {
-      s_.add_taps(w, b, taps);
-      end.push_back(static_cast<int64_t>(taps.size()));
-    }
-    const bool direct = s == 1 && dx_.stride[4] == 1;
-    const PatchZip zipped = bias_.data ? PatchZip{} : s_.zip(taps, n);
-    // Lines that follow one another set right what those before write beyond their ends.
-    const bool follow = dx_.stride[3] == n && dx_.stride[4] == 1;
-    const auto room = [&, follow](int64_t next) { return follow ? (h.elements.size() - next) * n : 0; };
-    const auto zip_lines = [&](T* to, const T* src, const int64_t* row, int64_t lines, int64_t behind) {
-      const int64_t head = zipped.head, step = dx_.stride[4], middle = zipped.end - head;
-      const T* from = src + taps[static_cast<size_t>(head)].src;
-      const bool more = step != 1 || middle < n;
-      if (step == 1)
-        kernels_.zip_lines({to + head, dx_.stride[3], from, row, lines, s_.plane, s, middle, more ? 0 : behind});
-      for (int64_t l = 0; l < lines && more; ++l, to += dx_.stride[3]) {
-        if (step != 1) zip(from + row[l], s_.plane, middle, to + head * step, 0);
-        for (int64_t x = 0; x < head; ++x) to[x * step] = src[row[l] + taps[static_cast<size_t>(x)].src];
-        for (int64_t x = zipped.end; x < n; ++x) to[x * step] = T(0);
-      }
-    };
+    const Lines l = find_lines(part);
     auto* const places = reinterpret_cast<int64_t*>(memory + s_.memory().places);
     T* const line = reinterpret_cast<T*>(memory + s_.memory().line);
     LinesSum<T> sum{};
     sum.rows = places;
-    const PatchPlaces deep = s_.find_places(part, 0), high = s_.find_places(part, 1);
+    T* const first = first_of(part);
     // Channel after channel: lines of dx that follow one another come as the processor expects them.
-    for (int64_t j = 0; j < some.images * some.own.size(); ++j) {
-      const int64_t image = j / some.own.size(), c = j % some.own.size(),
-                    channel = some.group * s_.ic + some.own.begin + c;
-      sum.src = patches + c * s_.p.taps() * s_.plane + image * s_.p.out_pixels();
-      sum.init = bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0);  // no -0: lanes may add zeros
-      const auto line_of = [&](int64_t y, int64_t z) {
-        return dx_.data + (some.image + image) * dx_.stride[0] + channel * dx_.stride[1] +
-               (d.elements.begin + y) * dx_.stride[2] + (h.elements.begin + z) * dx_.stride[3] +
-               w.elements.begin * dx_.stride[4];
-      };
-      for (int64_t y = 0; y < d.elements.size(); ++y) {
-        const int64_t *first = deep.of(y), *last = deep.of(y + 1);
-        const int64_t whole = zipped.end && last - first == 1 ? high.single() : 0;
-        if (whole) zip_lines(line_of(y, 0), sum.src + *first, high.of(0), whole, room(whole));
-        for (int64_t z = whole; z < h.elements.size(); ++z) {
-          T* const to = line_of(y, z);
-          sum.row_count = 0;
-          for (const int64_t* i = first; i != last; ++i)
-            for (const int64_t* j = high.of(z); j != high.of(z + 1); ++j) places[sum.row_count++] = *i + *j;
-          if (zipped.end && sum.row_count == 1) {
-            zip_lines(to, sum.src, places, 1, room(z + 1));
-            continue;
-          }
-          sum.dst = direct ? to : line;
-          sum.taps = taps.data();
-          for (int64_t b = 0; b < residues; ++b, sum.taps += sum.tap_count, sum.dst += pitch) {
-            sum.tap_count = taps.data() + end[static_cast<size_t>(b)] - sum.taps;
-            sum.n = ceil_div(n - b, s);
-            kernels_.add_lines(sum);
-          }
-          if (!direct) zip(line, pitch, n, to, room(z + 1));
-        }
+    for (int64_t i = 0; i < some.images; ++i)
+      for (int64_t c = 0; c < some.own.size(); ++c) {
+        const int64_t channel = some.group * s_.ic + some.own.begin + c;
+        sum.src = patches + c * s_.p.taps() * s_.plane + i * s_.p.out_pixels();
+        sum.init = init_of(channel);
+        add_channel(l, sum, places, line, first + (some.image + i) * dx_.stride[0] + channel * dx_.stride[1]);
       }
+  }
+  // No -0: lanes may add zeros.
+  T init_of(int64_t channel) const { return bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0); }
+  // The first element of a window, of the first channel.
+  T* first_of(const PatchPart& part) const {
+    T* first = dx_.data;
+    for (int i = 0; i < 3; ++i) first += part.window[i].elements.begin * dx_.stride[2 + i];
+    return first;
+  }
+  void add_channel(const Lines& l, LinesSum<T>& sum, int64_t* places, T* line, T* dx) const {
+    for (int64_t y = 0; y < l.deep.size(); ++y, dx += dx_.stride[2]) {
+      const int64_t *first = l.deep.of(y), *last = l.deep.of(y + 1);
+      const int64_t whole = l.zipped.end && last - first == 1 ? l.high.single() : 0;
+      if (whole) zip_lines(l, dx, sum.src + *first, l.high.of(0), whole, room(l, whole));
+      for (int64_t z = whole; z < l.high.size(); ++z) {
+        T* const to = dx + z * dx_.stride[3];
+        sum.row_count = 0;
+        for (const int64_t* i = first; i != last; ++i)
+          for (const int64_t* j = l.high.of(z); j != l.high.of(z + 1); ++j) places[sum.row_count++] = *i + *j;
+        if (l.zipped.end && sum.row_count == 1) zip_lines(l, to, sum.src, places, 1, room(l, z + 1));
+        else sum_line(l, sum, line, to, room(l, z + 1));
+      }
+    }
+  }
+  // A line, residue by residue.
+  void sum_line(const Lines& l, LinesSum<T>& sum, T* line, T* to, int64_t behind) const {
+    const int64_t s = s_.axis[2].stride;
+    const bool direct = s == 1 && dx_.stride[4] == 1;
+    sum.dst = direct ? to : line;
+    sum.taps = l.taps.data();
+    for (size_t b = 0; b < l.end.size(); ++b, sum.taps += sum.tap_count, sum.dst += l.pitch) {
+      sum.tap_count = l.taps.data() + l.end[b] - sum.taps;
+      sum.n = ceil_div(l.n - static_cast<int64_t>(b), s);
+      kernels_.add_lines(sum);
+    }
+    if (!direct) zip(line, l.pitch, l.n, to, behind);
+  }
+  // Lines whose elements meet one tap each.
+  void zip_lines(const Lines& l, T* to, const T* src, const int64_t* row, int64_t lines, int64_t behind) const {
+    const int64_t head = l.zipped.head, step = dx_.stride[4], middle = l.zipped.end - head;
+    const T* from = src + l.taps[static_cast<size_t>(head)].src;
+    const bool more = step != 1 || middle < l.n;
+    if (step == 1)
+      kernels_.zip_lines(
+          {to + head, dx_.stride[3], from, row, lines, s_.plane, s_.axis[2].stride, middle, more ? 0 : behind});
+    for (int64_t i = 0; i < lines && more; ++i, to += dx_.stride[3]) {
+      if (step != 1) zip(from + row[i], s_.plane, middle, to + head * step, 0);
+      for (int64_t x = 0; x < head; ++x) to[x * step] = src[row[i] + l.taps[static_cast<size_t>(x)].src];
+      for (int64_t x = l.zipped.end; x < l.n; ++x) to[x * step] = T(0);
     }
   }
   // The same element by element, of lines too short for vectors.
   void add_one_by_one(const PatchSums& sums, const Channels& some, const PatchPart& part, const T* patches) const {
-    T* first = dx_.data;
-    for (int i = 0; i < 3; ++i) first += part.window[i].elements.begin * dx_.stride[2 + i];
+    T* const first = first_of(part);
     for (int64_t i = 0; i < some.images; ++i)
       for (int64_t c = 0; c < some.own.size(); ++c) {
         const int64_t channel = some.group * s_.ic + some.own.begin + c;
-        sums.sum(patches + c * s_.p.taps() * s_.plane + i * s_.p.out_pixels(),
-                 bias_.data ? bias_.data[channel * bias_.stride[0]] + T(0) : T(0),
+        sums.sum(patches + c * s_.p.taps() * s_.plane + i * s_.p.out_pixels(), init_of(channel),
                  first + (some.image + i) * dx_.stride[0] + channel * dx_.stride[1]);
       }
   }

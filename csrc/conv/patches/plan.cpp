@@ -119,17 +119,19 @@ int64_t Patches::places_bytes() const {
 
 PatchPlaces Patches::find_places(const PatchPart& part, int i) const {
   const PatchWindow& window = part.window[i];
+  const PatchAxis& a = axis[i];
   const int64_t line = part.window[2].outputs.size(),
                 output = i == 2 ? 1
                          : i    ? line
                                 : axis[1].out * line,
-                tap = plane * (i == 2 ? 1 : axis[2].k * (i ? 1 : axis[1].k));
+                tap = plane * (i == 2 ? 1 : axis[2].k * (i ? 1 : axis[1].k)), step = a.tap_step();
   PatchPlaces places;
-  places.at.reserve(static_cast<size_t>(window.elements.size() * axis[i].k));
+  places.at.reserve(static_cast<size_t>(window.elements.size() * a.k));
   places.begin.reserve(static_cast<size_t>(window.elements.size() + 1));
   for (int64_t e = window.elements.begin; e < window.elements.end; ++e) {
-    for (int64_t t = 0; t < axis[i].k; ++t)
-      if (const int64_t o = window.output(axis[i], e, t); o >= 0)
+    const int64_t at = window.place(a, e);
+    for (int64_t t = a.first_tap(at); t < a.k && at >= t * a.dilation; t += step)
+      if (const int64_t o = (at - t * a.dilation) / a.stride; o < window.outputs.size())
         places.at.push_back(t * tap + (i == cut ? part.place(window.outputs.begin + o, kept) : o) * output);
     places.begin.push_back(static_cast<int64_t>(places.at.size()));
   }
@@ -138,30 +140,15 @@ PatchPlaces Patches::find_places(const PatchPart& part, int i) const {
 
 void Patches::find_sums(const PatchPart& part, const int64_t* stride, PatchSums& sums) const {
   const PatchPlaces deep = find_places(part, 0), high = find_places(part, 1), wide = find_places(part, 2);
-  const int64_t n = wide.size();
-  int64_t most = 1;  // patches of an element
-  for (const PatchAxis& a : axis) most *= ceil_div(a.k, a.stride / std::gcd(a.stride, a.dilation));
   sums.step = stride[2];
-  sums.entries.reserve(kMostSums);
   sums.fills.reserve(static_cast<size_t>(2 * deep.size() * high.size()));
-  for (int64_t patches = 0; patches <= most; ++patches) {
-    sums.elements.push_back(0);
-    for (int64_t y = 0; y < deep.size(); ++y)
-      for (int64_t z = 0; z < high.size(); ++z) {
-        const int64_t lines = deep.count(y) * high.count(z), first = y * stride[0] + z * stride[1];
-        if (lines == 0 && patches == 0) sums.fill(first, n);
-        if (lines == 0 || patches % lines) continue;
-        for (int64_t x = 0; x < n; ++x) {
-          if (lines * wide.count(x) != patches) continue;
-          ++sums.elements.back();
-          for (const int64_t* i = wide.of(x); i != wide.of(x + 1); ++i)
-            for (const int64_t* j = deep.of(y); j != deep.of(y + 1); ++j)
-              for (const int64_t* k = high.of(z); k != high.of(z + 1); ++k)
-                sums.entries.push_back(static_cast<int32_t>(*i + *j + *k));
-          sums.entries.push_back(static_cast<int32_t>(first + x * sums.step));
-        }
-      }
-  }
+  for (int64_t y = 0; y < deep.size(); ++y)
+    for (int64_t z = 0; z < high.size(); ++z)
+      if (deep.count(y) * high.count(z) == 0) sums.fill(y * stride[0] + z * stride[1], wide.size());
+  sums.elements.resize(static_cast<size_t>(deep.most() * high.most() * wide.most() + 1));
+  sums.entries.resize(static_cast<size_t>(deep.live() * high.live() * wide.size()) +
+                      deep.at.size() * high.at.size() * wide.at.size());
+  sums.list(deep, high, wide, stride);
 }
 
 bool Patches::adds_one_by_one(const int64_t* shape, const int64_t* stride) const {
@@ -172,11 +159,8 @@ bool Patches::adds_one_by_one(const int64_t* shape, const int64_t* stride) const
 
 void Patches::add_taps(const PatchWindow& window, int64_t b, Vector<LineTap>& taps) const {
   const PatchAxis& w = axis[2];
-  const int64_t first = window.elements.begin + b + w.pad_before - window.outputs.begin * w.stride,
-                step = w.stride / std::gcd(w.stride, w.dilation);  // of taps that elements of a residue meet
-  int64_t t = w.dilation == 1 ? floor_mod(first, w.stride) : 0;
-  while (t < std::min(step, w.k) && floor_mod(first - t * w.dilation, w.stride)) ++t;
-  for (; t < w.k && floor_mod(first - t * w.dilation, w.stride) == 0; t += step) {
+  const int64_t first = window.place(w, window.elements.begin + b);
+  for (int64_t t = w.first_tap(first), step = w.tap_step(); t < w.k; t += step) {
     const int64_t output = floor_div(first - t * w.dilation, w.stride);
     const LineTap tap{t * plane + output, -output, window.outputs.size() - output};
     if (tap.begin < ceil_div(window.elements.size(), w.stride) && tap.end > 0) taps.push_back(tap);

@@ -2,6 +2,7 @@
 // their size.
 #pragma once
 #include <algorithm>
+#include <numeric>
 
 #include "base/checked.hpp"
 #include "base/range.hpp"
@@ -17,6 +18,15 @@ namespace fastconv {
 // An axis: output o meets element o * stride + t * dilation - pad_before with tap t.
 struct PatchAxis : ConvAxis {
   explicit PatchAxis(const ConvAxis& a) : ConvAxis(a) {}
+  // Of taps that an element meets, from one to the next, and the first of them; `at`: the element, counted from where
+  // the first tap of an output meets one. None: the number of taps.
+  int64_t tap_step() const { return stride / std::gcd(stride, dilation); }
+  int64_t first_tap(int64_t at) const {
+    const int64_t some = std::min(k, tap_step());
+    for (int64_t t = dilation == 1 ? floor_mod(at, stride) : 0; t < some; ++t)
+      if (floor_mod(at - t * dilation, stride) == 0) return t;
+    return k;
+  }
   // Outputs before `o` that the elements from first_open(o) on meet.
   int64_t carried() const { return (k - 1) * dilation / stride; }
   // The first element that output o or a later one meets.
@@ -26,11 +36,8 @@ struct PatchAxis : ConvAxis {
 // Of an axis, outputs whose patches are at hand, and elements that they alone meet.
 struct PatchWindow {
   Range outputs, elements;
-  // Which of the outputs meets an element with tap t, counted from their first; -1: none.
-  int64_t output(const PatchAxis& a, int64_t element, int64_t t) const {
-    const int64_t at = element + a.pad_before - t * a.dilation - outputs.begin * a.stride;
-    return at < 0 || at % a.stride || at / a.stride >= outputs.size() ? -1 : at / a.stride;
-  }
+  // Where an element is, counted from where the first tap of the first of the outputs meets one.
+  int64_t place(const PatchAxis& a, int64_t element) const { return element + a.pad_before - outputs.begin * a.stride; }
 };
 
 // What a task is at: its window, and the first output of the cut axis whose patches it has.
@@ -134,7 +141,7 @@ struct Patches {
     const PatchAxis& a = axis[cut];
     return {{std::max(first, o - a.carried()), end}, {std::max(opened, a.first_open(o)), a.first_open(end)}};
   }
-  // Of axis 0 or 1: those of all lines of dx are the sums of both.
+  // Of an axis: those of all elements of dx are the sums of three.
   PatchPlaces find_places(const PatchPart& part, int i) const;
   int64_t most_elements(int i) const {  // of a window, of all lines or of a strip's
     const int64_t reach = strip * axis[i].stride + (axis[i].k - 1) * axis[i].dilation;
