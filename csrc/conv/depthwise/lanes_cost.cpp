@@ -78,7 +78,7 @@ class Costs {
                                                    vectors +
                                                (weight_ ? 12 : 5));
     if (backward_ && spreads_squares<T>(p_))
-      return 4 * static_cast<double>(ceil_div(h_.in, 2)) * std::ceil(static_cast<double>(width_) / (2 * lanes)) + 35;
+      return 3 * static_cast<double>(ceil_div(h_.in, 2)) * std::ceil(static_cast<double>(width_) / (2 * lanes)) + 15;
     const double packed = w_.stride > 2                            ? picked()
                           : w_.stride == 1 && zeros_               ? 0
                           : w_.stride == 1 || backward_ || weight_ ? 1.2 * x_ / lanes

@@ -106,12 +106,12 @@ class Strips {
     b_.x_plane = s_.channels * s_.x.stride[1], b_.w_plane = s_.w_group, b_.y_plane = s_.rows * s_.y.stride[1];
   }
 
-  // Units: all groups of a strip, then those of the next, where they are packed together, else all strips of a group.
+  // Units: all groups of a strip, then those of the next, where they are packed, else all strips of a group.
   // The slices of a volume come one after another, each of all groups that are packed together.
   void sum(Range units) {
     const int64_t slices = s_.d.outputs;
     const bool planes_at_once = image_.in_place() && stores_in_place_ && s_.rows == 1 && strips_ == 1 && is_plane(s_.d),
-               across = image_.together() > 1;
+               across = !image_.in_place();
     for (int64_t u = units.begin; u < units.end; u += b_.planes) {
       const int64_t n = u / (s_.groups * slices * strips_), i = u / slices % (s_.groups * strips_);
       int64_t g = across ? i % s_.groups : i / strips_, slice = u % slices;

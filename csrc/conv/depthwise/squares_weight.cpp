@@ -82,7 +82,7 @@ class SquareGradient : DepthwiseGradient<T> {
   void sum(Range groups, Range units, T* partial) const {
     Task t{{h_, w_, x_, channels_, p_.groups, strip()}, nullptr, nullptr, {}, partial, {}};
     prepare(t);
-    const bool across = t.x.together() > 1;
+    const bool across = !t.x.in_place();
     const bool planes_at_once = t.x.in_place() && dy_in_place() && channels_ == 1 && rows_ == 1 && strips_ == 1;
     if (planes_at_once) t.b.planes = groups.size();
     for (int64_t n = units.begin / strips_; n * strips_ < units.end; ++n) {
