@@ -22,9 +22,7 @@ constexpr int64_t kSumBytes = 8 << 10;  // of vectors of sums of planes in turn
 bool may_be_lanes(const ConvProblem& p) { return p.axis[0].in == 1 && p.groups >= depthwise_kernels<float>().lanes; }
 
 // Whether a stride passes over elements of x.
-bool is_spaced(const ConvProblem& p) {
-  return std::any_of(p.axis, p.axis + 3, [](const ConvAxis& a) { return a.stride > 1; });
-}
+bool is_spaced(const ConvProblem& p) { return p.axis[0].stride * p.axis[1].stride * p.axis[2].stride > 1; }
 
 // A plane in parts: of whole lines, where those of x are put side by side.
 struct Cuts {

@@ -19,9 +19,11 @@ constexpr int64_t kStreamedBytes = 32 << 20;  // of results that no cache keeps 
 constexpr int64_t kStreamedRows = 4;          // where a channel of x makes more of them than so many
 constexpr int64_t kPackedBytes = 512 << 10;   // of several channels: the L2 cache, unless strips are low
 
+constexpr int64_t kSmallLine = 8;  // outputs of a row of small images
+
 bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t stride, int64_t pad, Mode mode) {
-  constexpr int64_t kLeast = 5, kMost = 8;
-  return ceil_div(in, stride) == outputs && outputs >= kLeast && outputs <= kMost && pad == taps / 2 &&
+  constexpr int64_t kLeast = 5;
+  return ceil_div(in, stride) == outputs && outputs >= kLeast && outputs <= stride * kSmallLine && pad == taps / 2 &&
          mode == Mode::zeros;
 }
 // Of so many taps along either axis; null if there is none.
@@ -227,10 +229,10 @@ void run_squares(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 }
 
 template <class T>
-bool has_small_squares(const ConvProblem& p) {
-  const auto fits = [](const ConvAxis& a) {
+bool has_small_squares(const ConvProblem& p, bool weight) {
+  const auto fits = [weight](const ConvAxis& a) {
     return is_small_axis(a.in, a.out, a.k, a.stride, a.pad_before, a.mode) && a.dilation == 1 &&
-           (a.k == 3 || a.k == 5 || a.k == 7);
+           !(weight && a.out > kSmallLine) && (a.k == 3 || a.k == 5 || a.k == 7);
   };
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
   return p.groups == p.ic && p.groups == p.oc && h.k == w.k && h.stride == w.stride && fits(h) && fits(w) &&
@@ -241,7 +243,7 @@ bool has_small_squares(const ConvProblem& p) {
   template bool folds_squares<T>(const ConvProblem&);                      \
   template DepthwisePlan plan_squares(const DepthwiseSum<T>&);             \
   template void run_squares(const DepthwiseSum<T>&, const DepthwisePlan&); \
-  template bool has_small_squares<T>(const ConvProblem&);
+  template bool has_small_squares<T>(const ConvProblem&, bool);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 
