@@ -115,7 +115,7 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (!is_plane(d)) return weight || w.stride > 1 || h.out * w.out < kLargeSlice;  // else slice by slice in rows
   if (h.out < 2) return true;                                                      // no rows to speak of
-  if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p, weight)) return false;
+  if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p, direction)) return false;
   const Costs costs(p, direction);
   return costs.in_lanes(lanes) < costs.in_rows<T>();
 }

@@ -229,10 +229,10 @@ void run_squares(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 }
 
 template <class T>
-bool has_small_squares(const ConvProblem& p, bool weight) {
-  const auto fits = [weight](const ConvAxis& a) {
+bool has_small_squares(const ConvProblem& p, Direction direction) {
+  const auto fits = [direction](const ConvAxis& a) {
     return is_small_axis(a.in, a.out, a.k, a.stride, a.pad_before, a.mode) && a.dilation == 1 &&
-           !(weight && a.out > kSmallLine) && (a.k == 3 || a.k == 5 || a.k == 7);
+           (direction == Direction::forward || a.out <= kSmallLine) && (a.k == 3 || a.k == 5 || a.k == 7);
   };
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
   return p.groups == p.ic && p.groups == p.oc && h.k == w.k && h.stride == w.stride && fits(h) && fits(w) &&
@@ -243,7 +243,7 @@ bool has_small_squares(const ConvProblem& p, bool weight) {
   template bool folds_squares<T>(const ConvProblem&);                      \
   template DepthwisePlan plan_squares(const DepthwiseSum<T>&);             \
   template void run_squares(const DepthwiseSum<T>&, const DepthwisePlan&); \
-  template bool has_small_squares<T>(const ConvProblem&, bool);
+  template bool has_small_squares<T>(const ConvProblem&, Direction);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 

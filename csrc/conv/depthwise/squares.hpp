@@ -13,10 +13,10 @@ template <class T>
 bool folds_squares(const ConvProblem& p);
 AxisFold fold_of(const ConvAxis& axis);
 
-// Whether images are so small that all of one is in registers, or, at a stride of two, rows of outputs are: in either
-// direction, or of a weight gradient.
+// Whether images are so small that all of one is in registers, or, at a stride of two, its rows: of outputs, more forward
+// than in gradients.
 template <class T>
-bool has_small_squares(const ConvProblem& p, bool weight);
+bool has_small_squares(const ConvProblem& p, Direction direction);
 
 template <class T>
 DepthwisePlan plan_squares(const DepthwiseSum<T>& sum);

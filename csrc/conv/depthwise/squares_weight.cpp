@@ -143,7 +143,7 @@ class SquareGradient : DepthwiseGradient<T> {
   static constexpr int64_t kInTurn[9] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
   int64_t strips_, parts_ = 1;
   Vector<int64_t> tap_;
-  void (*const dots_)(const SquareDots<T>&) = (has_small_squares<T>(p_, true)
+  void (*const dots_)(const SquareDots<T>&) = (has_small_squares<T>(p_, Direction::backward_weight)
                                                    ? square_kernels<T>().small_dots
                                                    : square_kernels<T>().dots)[h_.stride - 1];
 };
