@@ -24,6 +24,11 @@ bool may_be_lanes(const ConvProblem& p) { return p.axis[0].in == 1 && p.groups >
 // Whether a stride passes over elements of x.
 bool is_spaced(const ConvProblem& p) { return p.axis[0].stride * p.axis[1].stride * p.axis[2].stride > 1; }
 
+// Whether lines take longer to be put side by side, by vectors, than to be read by others.
+bool has_short_lines(const ConvProblem& p, Direction direction) {
+  return p.axis[2].out < depthwise_kernels<float>().lanes + (direction == Direction::backward_weight);
+}
+
 // A plane in parts: of whole lines, where those of x are put side by side.
 struct Cuts {
   int64_t grain, grains, count;
@@ -113,7 +118,7 @@ bool is_scale(const ConvProblem& p, Direction direction, Algorithm algorithm) {
     return a.k == 1 && (a.stride == 1 || !backward) && a.pad_before == 0 && a.pad_after == 0;
   });
   int64_t channels = p.ic / p.groups, rows = p.oc / p.groups;
-  if (!plain || channels * rows > kMostPairs) return false;
+  if (!plain || channels * rows > kMostPairs || (is_spaced(p) && has_short_lines(p, direction))) return false;
   if (direction == Direction::backward_weight) return true;
   if (backward) std::swap(channels, rows);
   return rows == 1 || (channels == 1 && p.out_pixels() <= kSmallPlane);
