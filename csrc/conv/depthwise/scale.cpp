@@ -200,9 +200,8 @@ class ScaleGradient {
   static int64_t vector_bytes() { return depthwise_kernels<float>().lanes * static_cast<int64_t>(sizeof(float)); }
   Range block(int64_t b) const { return part(p_.groups, blocks_, b); }
 
-  // The channels of an image as rows of terms.
-  static TermRows<float> rows_of(View<const float> image, int64_t n) {
-    image.data += n * image.stride[0];
+  // The channels of the first image as rows of terms.
+  static TermRows<float> rows_of(View<const float> image) {
     image.shape[0] = image.shape[1], image.stride[0] = image.stride[1];
     image.shape[1] = 1;
     return TermRows<float>(image);
@@ -212,9 +211,10 @@ class ScaleGradient {
     char* const memory = Arena::local().reserve(bytes());
     float *const vectors = reinterpret_cast<float*>(memory), *const room = reinterpret_cast<float*>(memory + kSumBytes);
     std::fill_n(vectors, groups.size() * pairs_ * kernels_.lanes, 0.0f);
+    TermRows<float> x = rows_of(x_), dy = rows_of(dy_);
     for (int64_t u = units.begin; u < units.end; ++u) {
       const int64_t n = u / cuts_.count;
-      const TermRows<float> x = rows_of(x_, n), dy = rows_of(dy_, n);
+      x.v.data = x_.data + n * x_.stride[0], dy.v.data = dy_.data + n * dy_.stride[0];
       const Range terms = cuts_[u % cuts_.count];
       PlaneDots<float> s{};
       s.rows = rows_, s.channels = channels_, s.n = terms.size();
