@@ -498,6 +498,14 @@ def test_small_images_at_a_stride_of_two_are_rows(direction: str) -> None:
     assert plan["kernel"] == ("image rows" if plan["isa"] in ("v3", "v4") else "channel lanes")
 
 
+@pytest.mark.parametrize(("width", "stride", "taken"), [(70, 2, True), (70, 4, True), (20, 4, False)])
+@pytest.mark.parametrize("direction", ["forward", "grad_weight"])
+def test_one_tap_passes_over_elements_of_planes(width: int, stride: int, taken: bool, direction: str) -> None:
+    plan = fc.explain((1, 32, 9, width), (32, 1, 1, 1), stride=stride, groups=32, direction=direction)
+    if plan["isa"] in ("v3", "v4"):
+        assert (plan["kernel"] == "scaled planes") == taken
+
+
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])
 def test_small_volumes_and_many_channels_are_left_to_others(direction: str) -> None:
     assert fc.explain((1, 1, 5, 6, 7), (1, 1, 3, 2, 3), direction=direction)["algorithm"] == "direct"
