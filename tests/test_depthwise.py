@@ -57,6 +57,20 @@ CASES = [
         Case(size, (3, 3), 2, 1, batch=2, groups=29)
         for size in ((9, 16), (16, 9), (10, 11), (11, 15), (14, 14), (16, 16))
     ],
+    # The same of up to sixteen outputs, and the gradient of rows of an odd length.
+    *[
+        Case(size, (3, 3), 2, 1, batch=2, groups=19)
+        for size in ((17, 17), (9, 32), (32, 17), (31, 18), (18, 31), (28, 28), (27, 23), (10, 33))
+    ],
+    # One tap that passes over elements: lines put side by side, in several parts.
+    *[Case((11, n), (1, 1), stride, groups=21, oc=oc) for n, stride, oc in ((31, 4, 1), (9, (1, 2), 2), (70, 3, 1))],
+    Case((260, 150), (1, 1), 2, batch=2, groups=3),
+    Case((40000,), (1,), 3, groups=2),
+    Case((5, 6, 7), (1, 1, 1), (2, 1, 3), batch=2, groups=4, ic=2),
+    # Lanes whose weights are packed once for all images.
+    *[Case((6, 5), (5, 4), 2, 2, batch=5, groups=g) for g in (16, 31, 33, 47)],
+    # Tall planes, packed strip by strip.
+    Case((290, 6), (5, 5), padding=(0, 4), batch=2, groups=3),
     # Lines: vectors of sums and pieces of lines, taps that are more or fewer than vectors have lanes.
     *[Case((n,), (9,), padding=4, batch=2, groups=3) for n in (63, 64, 65, 127, 128, 129, 200, 2049, 4500)],
     *[Case((300,), (k,), padding=k // 3, groups=5, flip=k % 2 > 0) for k in (2, 3, 8, 15, 16, 17, 31, 32, 33, 64, 75)],
@@ -482,6 +496,14 @@ def test_auto_weighs_it_against_tiles(x: Any, w: Any, options: dict[str, Any], t
 def test_small_images_at_a_stride_of_two_are_rows(direction: str) -> None:
     plan = fc.explain((1, 512, 14, 14), (512, 1, 3, 3), stride=2, padding=1, groups=512, direction=direction)
     assert plan["kernel"] == ("image rows" if plan["isa"] in ("v3", "v4") else "channel lanes")
+
+
+@pytest.mark.parametrize(("width", "stride", "taken"), [(70, 2, True), (70, 4, True), (20, 4, False)])
+@pytest.mark.parametrize("direction", ["forward", "grad_weight"])
+def test_one_tap_passes_over_elements_of_planes(width: int, stride: int, taken: bool, direction: str) -> None:
+    plan = fc.explain((1, 32, 9, width), (32, 1, 1, 1), stride=stride, groups=32, direction=direction)
+    if plan["isa"] in ("v3", "v4"):
+        assert (plan["kernel"] == "scaled planes") == taken
 
 
 @pytest.mark.parametrize("direction", ["forward", "grad_input", "grad_weight"])

@@ -16,6 +16,8 @@ namespace {
 constexpr int64_t kPackedBytes = 384 << 10;  // of a packed strip: with its outputs in the L2 cache
 constexpr int64_t kChunkBytes = 24 << 10;    // of outputs transposed at a time, while they are in the L1 cache
 constexpr int64_t kMostColumns = 1024;       // outputs of a row at a time
+constexpr int64_t kWeightBytes = 256 << 10;  // of all planes, packed: beside a strip in the L2 cache,
+constexpr int64_t kMostSpare = 16;           // if no more than so small a part of the lanes is left empty
 
 // Either direction as one sum: y[o] = sum over `channels` images x of a group.
 struct Roles {
@@ -35,7 +37,9 @@ struct Roles {
 struct LaneCuts {
   int64_t strip[3], strips[3];                 // outputs of an axis at a time, and how many times
   int64_t packed_vectors = 0, chunk_rows = 1;  // of one strip: vectors of x, rows of outputs transposed at a time
-  int64_t groups = 1;                          // of lanes
+  // Planes whose lanes are filled without a gap: of one image, so that its weights are packed once, or of all.
+  int64_t together = 1, groups_together = 1;
+  int64_t groups = 1, weights = 1;  // of lanes: in all, and of those that have weights of their own at hand
   int threads = 1;
 
   int64_t pieces() const { return strips[0] * strips[1] * strips[2]; }
@@ -44,6 +48,15 @@ struct LaneCuts {
 int64_t entries_of(const LaneAxis& a, int64_t outputs) {
   const LayoutSize size = layout_size(a.map, ceil_div(outputs, a.period), false);
   return size.segments * size.width + std::min<int64_t>(static_cast<int64_t>(a.extras.size()), a.map.in);
+}
+
+void join_planes(const ConvProblem& p, const Roles& roles, int64_t lanes, int64_t vector, LaneCuts& c) {
+  c.together = p.groups * roles.rows, c.groups_together = ceil_div(c.together, lanes);
+  const bool by_image = kMostSpare * (c.groups_together * lanes - c.together) <= c.together &&
+                        c.groups_together * roles.taps() * vector <= kWeightBytes;
+  if (by_image && p.mb > 1) c.weights = c.groups_together;
+  else c.together *= p.mb, c.groups_together = ceil_div(c.together, lanes);
+  c.groups = p.groups * roles.rows * p.mb / c.together * c.groups_together;
 }
 
 LaneCuts cut_lanes(const ConvProblem& p, const Roles& roles, int64_t lanes, int64_t vector) {
@@ -66,7 +79,7 @@ LaneCuts cut_lanes(const ConvProblem& p, const Roles& roles, int64_t lanes, int6
       }
   };
   cut(4, [&] { return bytes() > kPackedBytes; });
-  c.groups = ceil_div(p.mb * p.groups * roles.rows, lanes);
+  join_planes(p, roles, lanes, vector, c);
   cut(8, [&] { return c.threads > 1 && c.groups * c.pieces() < 8 * c.threads; });
   c.packed_vectors = bytes() / vector;
   c.chunk_rows = std::clamp<int64_t>(kChunkBytes / (c.strip[2] * vector), 1, c.strip[0] * c.strip[1]);
@@ -112,22 +125,22 @@ class Task {
         call_(call),
         cuts_(cuts),
         groups_(p.groups),
-        all_(p.mb * p.groups * roles.rows),
         strip_(roles, cuts, box, call.x.stride, call.w.stride, kernels_.lanes, kernels_of_lanes_.outputs),
         first_(box[0].begin * call.y.stride[2] + box[1].begin * call.y.stride[3] + box[2].begin * call.y.stride[4]) {}
 
   void run(int64_t first, int64_t last) {
     const int64_t lanes = kernels_.lanes, packed = strip_.x.vectors() * lanes, taps = strip_.taps * lanes,
-                  chunk = cuts_.chunk_rows * strip_.box.w.outputs() * lanes;
-    T* x = reinterpret_cast<T*>(Arena::local().reserve(Arena::rounded_bytes<T>(packed + taps + lanes + chunk)));
-    T *w = x + packed, *bias = w + taps, *y = bias + lanes;
+                  weights = cuts_.weights * taps, chunk = cuts_.chunk_rows * strip_.box.w.outputs() * lanes;
+    T* x = reinterpret_cast<T*>(Arena::local().reserve(Arena::rounded_bytes<T>(packed + weights + lanes + chunk)));
+    T *bias = x + packed + weights, *y = bias + lanes;
     strip_.x.clear(x);
     for (int64_t g = first; g < last; ++g) {
-      const int64_t count = std::min(lanes, all_ - g * lanes);
+      const int64_t plane = g % cuts_.groups_together * lanes, count = std::min(lanes, cuts_.together - plane);
+      T* const w = x + packed + g % cuts_.weights * taps;
       const T *x_planes[kMostLanes], *w_planes[kMostLanes];
       T* y_planes[kMostLanes];
-      int64_t row = g * lanes % roles_.rows, group = g * lanes / roles_.rows % groups_,
-              image = g * lanes / roles_.rows / groups_;
+      int64_t row = plane % roles_.rows, group = plane / roles_.rows % groups_,
+              image = g / cuts_.groups_together + plane / roles_.rows / groups_;
       for (int64_t l = 0; l < lanes; ++l) {
         const int64_t out = group * roles_.rows + row;
         x_planes[l] = call_.x.data + image * call_.x.stride[0] + group * roles_.channels * call_.x.stride[1];
@@ -139,8 +152,9 @@ class Task {
         if (group == groups_) group = 0, ++image;
       }
       strip_.x.pack(x_planes, count, x);
-      kernels_of_lanes_.pack({w_planes, count, strip_.weights.data(), static_cast<int64_t>(strip_.weights.size()),
-                              strip_.place.data(), nullptr, 0, w});
+      if (cuts_.weights == 1 || g < first + cuts_.weights)
+        kernels_of_lanes_.pack({w_planes, count, strip_.weights.data(), static_cast<int64_t>(strip_.weights.size()),
+                                strip_.place.data(), nullptr, 0, w});
       sum(x, w, bias, y, y_planes, count);
     }
   }
@@ -173,7 +187,7 @@ class Task {
   const LaneCuts& cuts_;
   const DepthwiseKernelsOf<T>& kernels_ = depthwise_kernels<T>();
   const LaneKernelsOf<T>& kernels_of_lanes_ = lane_kernels<T>();
-  int64_t groups_, all_;
+  int64_t groups_;
   Strip strip_;
   int64_t first_;  // of y
   Vector<LaneStretch> stretches_;
@@ -212,8 +226,8 @@ ConvPlan plan_lanes(const ConvProblem& p, Direction direction) {
   plan.nr = static_cast<int>(lanes);
   plan.block_channels = roles.channels;
   plan.block_pixels = lanes * cuts.strip[0] * cuts.strip[1] * cuts.strip[2];
-  plan.workspace_bytes =
-      Arena::rounded_bytes<T>((cuts.packed_vectors + roles.taps() + 1 + cuts.chunk_rows * cuts.strip[2]) * lanes);
+  plan.workspace_bytes = Arena::rounded_bytes<T>(
+      (cuts.packed_vectors + cuts.weights * roles.taps() + 1 + cuts.chunk_rows * cuts.strip[2]) * lanes);
   const double vectors = static_cast<double>(cuts.groups), per_channel = 0.5 * static_cast<double>(p.taps());
   double outputs = 1, inputs = 6 * static_cast<double>(roles.channels);
   for (const LaneAxis& a : roles.axis)

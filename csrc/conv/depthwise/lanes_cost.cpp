@@ -77,8 +77,12 @@ class Costs {
                                                                : 2.7) *
                                                    vectors +
                                                (weight_ ? 12 : 5));
-    if (backward_ && spreads_squares<T>(p_))
-      return 4 * static_cast<double>(ceil_div(h_.in, 2)) * std::ceil(static_cast<double>(width_) / (2 * lanes)) + 35;
+    if (backward_ && spreads_squares<T>(p_)) {  // with few registers, the last element of an odd row is stored apart
+      const bool apart = width_ % 2 == 1 && !square_kernels<T>().many_registers;
+      return (apart ? 4 : 3) * static_cast<double>(ceil_div(h_.in, 2)) *
+                 std::ceil(static_cast<double>(width_) / (2 * lanes)) +
+             (apart ? 35 : 15);
+    }
     const double packed = w_.stride > 2                            ? picked()
                           : w_.stride == 1 && zeros_               ? 0
                           : w_.stride == 1 || backward_ || weight_ ? 1.2 * x_ / lanes
@@ -111,7 +115,7 @@ bool lanes_pay(const ConvProblem& p, Direction direction) {
   const ConvAxis &d = p.axis[0], &h = p.axis[1], &w = p.axis[2];
   if (!is_plane(d)) return weight || w.stride > 1 || h.out * w.out < kLargeSlice;  // else slice by slice in rows
   if (h.out < 2) return true;                                                      // no rows to speak of
-  if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p)) return false;
+  if ((!weight || p.axis[1].k == 3) && has_small_squares<T>(p, direction)) return false;
   const Costs costs(p, direction);
   return costs.in_lanes(lanes) < costs.in_rows<T>();
 }

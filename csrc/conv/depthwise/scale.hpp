@@ -1,5 +1,6 @@
-// Kernels of one tap over few channels a group, without stride or padding: planes are multiplied by numbers where they
-// stand, and no more is read or written than they hold. In float32, from AVX2 and NEON on.
+// Kernels of one tap over few channels a group, without padding: planes are multiplied by numbers where they stand, and
+// no more is read or written than they hold. What a stride reads of x is put side by side first, but for its input
+// gradient. In float32, from AVX2 and NEON on.
 #pragma once
 #include <type_traits>
 

@@ -19,9 +19,11 @@ constexpr int64_t kStreamedBytes = 32 << 20;  // of results that no cache keeps 
 constexpr int64_t kStreamedRows = 4;          // where a channel of x makes more of them than so many
 constexpr int64_t kPackedBytes = 512 << 10;   // of several channels: the L2 cache, unless strips are low
 
+constexpr int64_t kSmallLine = 8;  // outputs of a row of small images
+
 bool is_small_axis(int64_t in, int64_t outputs, int64_t taps, int64_t stride, int64_t pad, Mode mode) {
-  constexpr int64_t kLeast = 5, kMost = 8;
-  return ceil_div(in, stride) == outputs && outputs >= kLeast && outputs <= kMost && pad == taps / 2 &&
+  constexpr int64_t kLeast = 5;
+  return ceil_div(in, stride) == outputs && outputs >= kLeast && outputs <= stride * kSmallLine && pad == taps / 2 &&
          mode == Mode::zeros;
 }
 // Of so many taps along either axis; null if there is none.
@@ -106,12 +108,12 @@ class Strips {
     b_.x_plane = s_.channels * s_.x.stride[1], b_.w_plane = s_.w_group, b_.y_plane = s_.rows * s_.y.stride[1];
   }
 
-  // Units: all groups of a strip, then those of the next, where they are packed together, else all strips of a group.
+  // Units: all groups of a strip, then those of the next, where they are packed, else all strips of a group.
   // The slices of a volume come one after another, each of all groups that are packed together.
   void sum(Range units) {
     const int64_t slices = s_.d.outputs;
     const bool planes_at_once = image_.in_place() && stores_in_place_ && s_.rows == 1 && strips_ == 1 && is_plane(s_.d),
-               across = image_.together() > 1;
+               across = !image_.in_place();
     for (int64_t u = units.begin; u < units.end; u += b_.planes) {
       const int64_t n = u / (s_.groups * slices * strips_), i = u / slices % (s_.groups * strips_);
       int64_t g = across ? i % s_.groups : i / strips_, slice = u % slices;
@@ -227,10 +229,10 @@ void run_squares(const DepthwiseSum<T>& s, const DepthwisePlan& plan) {
 }
 
 template <class T>
-bool has_small_squares(const ConvProblem& p) {
-  const auto fits = [](const ConvAxis& a) {
+bool has_small_squares(const ConvProblem& p, Direction direction) {
+  const auto fits = [direction](const ConvAxis& a) {
     return is_small_axis(a.in, a.out, a.k, a.stride, a.pad_before, a.mode) && a.dilation == 1 &&
-           (a.k == 3 || a.k == 5 || a.k == 7);
+           (direction == Direction::forward || a.out <= kSmallLine) && (a.k == 3 || a.k == 5 || a.k == 7);
   };
   const ConvAxis &h = p.axis[1], &w = p.axis[2];
   return p.groups == p.ic && p.groups == p.oc && h.k == w.k && h.stride == w.stride && fits(h) && fits(w) &&
@@ -241,7 +243,7 @@ bool has_small_squares(const ConvProblem& p) {
   template bool folds_squares<T>(const ConvProblem&);                      \
   template DepthwisePlan plan_squares(const DepthwiseSum<T>&);             \
   template void run_squares(const DepthwiseSum<T>&, const DepthwisePlan&); \
-  template bool has_small_squares<T>(const ConvProblem&);
+  template bool has_small_squares<T>(const ConvProblem&, Direction);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 

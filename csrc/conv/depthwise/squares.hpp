@@ -13,9 +13,10 @@ template <class T>
 bool folds_squares(const ConvProblem& p);
 AxisFold fold_of(const ConvAxis& axis);
 
-// Whether images are so small that all of one is in registers, in either direction.
+// Whether images are so small that all of one is in registers, or, at a stride of two, a row of it: forward, of more
+// outputs.
 template <class T>
-bool has_small_squares(const ConvProblem& p);
+bool has_small_squares(const ConvProblem& p, Direction direction);
 
 template <class T>
 DepthwisePlan plan_squares(const DepthwiseSum<T>& sum);

@@ -82,7 +82,7 @@ class SquareGradient : DepthwiseGradient<T> {
   void sum(Range groups, Range units, T* partial) const {
     Task t{{h_, w_, x_, channels_, p_.groups, strip()}, nullptr, nullptr, {}, partial, {}};
     prepare(t);
-    const bool across = t.x.together() > 1;
+    const bool across = !t.x.in_place();
     const bool planes_at_once = t.x.in_place() && dy_in_place() && channels_ == 1 && rows_ == 1 && strips_ == 1;
     if (planes_at_once) t.b.planes = groups.size();
     for (int64_t n = units.begin / strips_; n * strips_ < units.end; ++n) {
@@ -143,8 +143,9 @@ class SquareGradient : DepthwiseGradient<T> {
   static constexpr int64_t kInTurn[9] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
   int64_t strips_, parts_ = 1;
   Vector<int64_t> tap_;
-  void (*const dots_)(const SquareDots<T>&) = (has_small_squares<T>(p_) ? square_kernels<T>().small_dots
-                                                                        : square_kernels<T>().dots)[h_.stride - 1];
+  void (*const dots_)(const SquareDots<T>&) = (has_small_squares<T>(p_, Direction::backward_weight)
+                                                   ? square_kernels<T>().small_dots
+                                                   : square_kernels<T>().dots)[h_.stride - 1];
 };
 
 }  // namespace

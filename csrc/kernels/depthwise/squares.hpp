@@ -96,11 +96,12 @@ struct SquareKernelsOf {
   // Of three, five and seven taps, of images that are as large as their outputs and nothing but zeros around them: up
   // to eight lines of up to eight elements. Rows of an even and of an odd number are summed apart, column by column.
   void (*small[3])(const SquareRows<T>&);
-  // Of three taps at a stride of two, with zeros around: five to eight outputs a row.
+  // Of three taps at a stride of two, with zeros around: up to sixteen outputs a row.
   void (*small_halved)(const SquareRows<T>&);
-  void (*dots[2])(const SquareDots<T>&);        // as rows
-  void (*small_dots[2])(const SquareDots<T>&);  // of three taps, as small and as small_halved
-  void (*spread)(const SquareSpread<T>&);       // null where vectors are not read in parts
+  void (*dots[2])(const SquareDots<T>&);  // as rows
+  void (*small_dots[2])(
+      const SquareDots<T>&);               // of three taps and up to eight outputs a row, as small and small_halved
+  void (*spread)(const SquareSpread<T>&);  // null where vectors are not read in parts
 };
 
 struct SquareKernels {
