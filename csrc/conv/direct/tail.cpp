@@ -12,13 +12,14 @@ constexpr int64_t kTailDepth = 256;       // of the sums that a tail's dot produ
 constexpr int64_t kDenseTailDepth = 96;   // of one tap
 constexpr int64_t kTailPlane = 256;       // pixels of an image of which a vector more or less is worth it;
 constexpr int64_t kDenseTailPlane = 512;  // where no tap goes along the width, lest its rows have gaps
+constexpr int64_t kChains = 8;            // sums of a tile that do not wait for each other
 
 }  // namespace
 
 template <class T>
 int64_t tail_pixels(const GatherSum<T>& s) {
   const int64_t lanes = conv_kernels<T>().lanes, plane = s.plane(), left = plane % lanes;
-  return left <= lanes / 4 && plane > lanes && plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) &&
+  return left <= lanes / 4 && plane / lanes * conv_kernels<T>().rows >= kChains && plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) &&
                  s.channels * s.taps() >= (s.taps() == 1 ? kDenseTailDepth : kTailDepth)
              ? left
              : 0;
