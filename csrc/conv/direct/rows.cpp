@@ -45,7 +45,7 @@ bool WeightRows<T>::in_place(const TapBox& taps, double pixels, int64_t plane) c
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
   const bool side = taps.size() == 1 && row_stride() == 1;
-  const bool kept = kernels.keeps && side && rows % kernels.lanes == 0 && plane <= kKeptPlane;
+  const bool kept = kernels.keeps && side && plane <= kKeptPlane;
   const bool parts = transposed && !kept && kernels.lanes * static_cast<int64_t>(sizeof(T)) < 64;
   const double few = parts   ? (side ? kFewVectorsOfNeighbours : kFewVectors) * kernels.lanes - 1
                      : side  ? kFewOfNeighbours
