@@ -152,8 +152,8 @@ struct BatchLanes {
     }
   }
 
-  // Cycles of transposing x, vectors of y, multiply-adds of vectors for one row of `a`, of them those of a tap along the height alone,
-  // and calls of tiles, for one vector of images.
+  // Cycles of transposing x, vectors of y, multiply-adds of vectors for one row of `a`, of them those of a tap along
+  // the height alone, and calls of tiles, for one vector of images.
   double moves() const {
     return static_cast<double>(s.channels * d.in * h.in) * std::max(w.in > 1 ? kMoveLine : 0, kMove * w.in);
   }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kChannelsAPart = 16;  // read by one task
 constexpr double kFewPixels = 128;      // fewer do not repay packing;
-constexpr double kFewKept = 200;        // nor do these of one tap where tiles keep what they read of x;
+constexpr double kFewKept = 200;  // nor do these of one tap where tiles keep what they read of x, or copy a panel;
 constexpr double kFewOfNeighbours =
     1024;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
 constexpr double kFewTransposed =
@@ -48,7 +48,7 @@ bool WeightRows<T>::in_place(const TapBox& taps, double pixels, int64_t plane) c
   const bool kept = kernels.keeps && side && plane <= kKeptPlane;
   const bool parts = transposed && !kept && kernels.lanes * static_cast<int64_t>(sizeof(T)) < 64;
   const double few = parts   ? (side ? kFewVectorsOfNeighbours : kFewVectors) * kernels.lanes - 1
-                     : side  ? kFewOfNeighbours
+                     : side  ? (kept && rows % kernels.lanes ? kFewKept : kFewOfNeighbours)
                      : apart ? kFewTransposed
                      : kernels.keeps && taps.size() == 1 ? kFewKept
                                                          : kFewPixels;

@@ -19,7 +19,8 @@ constexpr int64_t kChains = 8;            // sums of a tile that do not wait for
 template <class T>
 int64_t tail_pixels(const GatherSum<T>& s) {
   const int64_t lanes = conv_kernels<T>().lanes, plane = s.plane(), left = plane % lanes;
-  return left <= lanes / 4 && plane / lanes * conv_kernels<T>().rows >= kChains && plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) &&
+  return left <= lanes / 4 && plane / lanes * conv_kernels<T>().rows >= kChains &&
+                 plane <= (s.axis[2].taps() == 1 ? kDenseTailPlane : kTailPlane) &&
                  s.channels * s.taps() >= (s.taps() == 1 ? kDenseTailDepth : kTailDepth)
              ? left
              : 0;
