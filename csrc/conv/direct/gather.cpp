@@ -55,9 +55,9 @@ double pack_cost(const GatherSum<T>& s, const LayoutSize (&l)[3], int lanes) {
   double lines = static_cast<double>(s.groups * s.images * s.channels), width = 1;
   bool joins = true;
   for (int i : {2, 1, 0}) {
-    const double n = static_cast<double>(l[i].width);
-    lines *= static_cast<double>(l[i].segments) * (joins ? 1 : n);
-    width *= joins ? n : 1;
+    joins = joins && (i == 2 || l[i].segments == 1);  // those of an expanded axis begin and end with zeros
+    (joins ? width : lines) *= static_cast<double>(l[i].width);
+    lines *= static_cast<double>(l[i].segments);
     joins = joins && is_whole(s.axis[i]);
   }
   return lines * (2.5 + 2.5 * width / lanes);
