@@ -16,7 +16,7 @@ constexpr double kTile = 1.1;                // what tiles cost beside their pro
 constexpr double kNarrowTile = 1.6;          // those of a single vector,
 constexpr double kTileShare = 0.85;          // and with few registers so much of what one by one would take,
 constexpr double kCall = 12;                 // and cycles of a call of one
-constexpr double kMove = 6, kMoveLine = 36;  // and of transposing a vector of x, and the fewest of a line of them
+constexpr double kMove = 6, kMoveLine = 24;  // and of transposing a vector of x, and the fewest of a line of them
 constexpr int64_t kLeastDepth = 64;          // shorter sums do not repay transposing their results
 
 // Taps [begin, end) that meet the input, for outputs [first, first + count) of an axis or any of them.
