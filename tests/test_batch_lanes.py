@@ -110,6 +110,18 @@ def test_pixels_beside_a_vector(images: int, dtype: Any) -> None:
     np.testing.assert_array_equal(fc.conv2d(x, w, stride=2, padding=1, algorithm="direct"), expected)
 
 
+@pytest.mark.parametrize(
+    ("x", "w", "options"),
+    [
+        ((8, 448, 15, 3), (8, 448, 1, 1), {}),  # whose lines are packed as one
+        ((8, 448, 3, 3), (80, 56, 2, 2), {"stride": 2, "dilation": 2, "groups": 8}),  # or narrow
+    ],
+)
+def test_lines_are_cheaper_to_pack(x: Any, w: Any, options: Any) -> None:
+    plan = fc.explain(x, w, **options)
+    assert plan["isa"] != "v3" or plan["kernel"] == "packed"
+
+
 def test_images_without_pixels(dtype: Any) -> None:
     w = np.ones((8, 9, 3, 3), dtype)
     assert fc.conv_transpose2d(np.ones((20, 8, 1, 3), dtype), w, padding=((3, 0), 1)).shape == (20, 9, 0, 3)

@@ -3,6 +3,8 @@ tiles of their own, results whose channels are neighbours. Exact for integers, t
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +82,23 @@ def test_weights_of_small_images_are_not_packed() -> None:
     if plan["isa"] == "v3":  # has parts of lines for vectors, which columns keep
         assert plan["kernel"] == "packed columns"
         assert plan["shared_bytes"] == 0
+
+
+@pytest.mark.parametrize("rows", [9, 37, 250])
+def test_weights_of_any_rows_in_place(rows: int, dtype: Any) -> None:
+    """They end where memory does."""
+    size = mmap.PAGESIZE * (300 * rows * np.dtype(dtype).itemsize // mmap.PAGESIZE + 1)
+    pages = mmap.mmap(-1, size + mmap.PAGESIZE)
+    memory = np.frombuffer(pages, np.uint8)
+    libc = ctypes.CDLL(None)
+    assert libc.mprotect(ctypes.c_void_p(memory.ctypes.data + size), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    w = memory[:size].view(dtype)[-300 * rows :].reshape(300, rows, 1, 1)
+    case = Case((5, 5), (1, 1), ic=rows, oc=300)
+    _, w[...], _, g = case.data(dtype)
+    assert_exact(case.grad_input(g, w, algorithm="direct"), case.expected_grad_input(g, w), dtype)
+    plan = fc.explain((1, rows, 5, 5), w.shape, direction="grad_input")
+    if plan["isa"] == "v3":
+        assert (plan["kernel"], plan["shared_bytes"]) == ("packed columns", 0)
 
 
 def test_tiles_of_weights_in_place_are_full() -> None:

@@ -15,7 +15,7 @@ import fastconv as fc
 CASES = [
     *[
         Case(size, (1, 1), ic=260, oc=19, batch=n)
-        for size in ((7, 7), (14, 14), (3, 11), (49, 1), (1, 17), (5, 5))
+        for size in ((7, 7), (14, 14), (3, 11), (49, 1), (1, 17), (5, 5), (3, 3))
         for n in (1, 3, 17)
     ],
     *[Case((14, 13), (3, 3), 2, 1, ic=40, oc=11, batch=n) for n in (1, 2)],
@@ -87,3 +87,8 @@ def test_wide_kernels_of_small_images(dtype: Any, size: int) -> None:
 def test_columns_of_small_images() -> None:
     plan = fc.explain((1, 64, 7, 7), (96, 64, 1, 7), padding=(0, 3))
     assert plan["isa"] not in ("v3", "v4") or plan["kernel"] == "packed columns"
+
+
+def test_no_tail_leaves_a_tile_too_few_sums() -> None:
+    plan = fc.explain((1, 264, 3, 3), (224, 264, 1, 1))
+    assert plan["isa"] != "v3" or plan["nr"] == 16

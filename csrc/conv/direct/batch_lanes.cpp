@@ -16,6 +16,7 @@ constexpr double kTile = 1.1;                // what tiles cost beside their pro
 constexpr double kNarrowTile = 1.6;          // those of a single vector,
 constexpr double kTileShare = 0.85;          // and with few registers so much of what one by one would take,
 constexpr double kCall = 12;                 // and cycles of a call of one
+constexpr double kMove = 6, kMoveLine = 24;  // and of transposing a vector of x, and the fewest of a line of them
 constexpr int64_t kLeastDepth = 64;          // shorter sums do not repay transposing their results
 
 // Taps [begin, end) that meet the input, for outputs [first, first + count) of an axis or any of them.
@@ -151,9 +152,11 @@ struct BatchLanes {
     }
   }
 
-  // Vectors of x and of y, multiply-adds of vectors for one row of `a`, of them those of a tap along the height alone,
-  // and calls of tiles, for one vector of images.
-  double inputs() const { return static_cast<double>(s.channels) * d.in * h.in * w.in; }
+  // Cycles of transposing x, vectors of y, multiply-adds of vectors for one row of `a`, of them those of a tap along
+  // the height alone, and calls of tiles, for one vector of images.
+  double moves() const {
+    return static_cast<double>(s.channels * d.in * h.in) * std::max(w.in > 1 ? kMoveLine : 0, kMove * w.in);
+  }
   double outputs() const { return static_cast<double>(s.rows * s.plane()); }
   double others() const { return taps(deep) * taps(across) * static_cast<double>(s.channels); }
   double products() const { return others() * taps(down); }
@@ -334,7 +337,7 @@ BatchPlan plan_batch_lanes(const GatherSum<T>& s) {
   plan.cost = static_cast<double>(s.groups * vectors) *
                   ((kernels.keeps ? std::max(products, kTileShare * all.others() * cycles) : products) +
                    kCall * all.calls() / static_cast<double>(plan.together) +
-                   6 * static_cast<double>(output_parts(s)) * all.inputs() + 8 * all.outputs()) +
+                   static_cast<double>(output_parts(s)) * all.moves() + 8 * all.outputs()) +
               4 * static_cast<double>(terms * plan.channels);
   return plan;
 }

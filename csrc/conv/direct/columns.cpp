@@ -107,7 +107,7 @@ class Columns {
 
   // All pixels of one panel. Of weights that were not packed each tile fetches one of the lines that make up a row of
   // the next panel; the first one aligns them for the others, which would read across cache lines, or
-  // from lines that meet in the cache.
+  // from lines that meet in the cache. A panel that ends within a vector is copied: it may be memory's end.
   void multiply(TileRun<T>& t, const T* x, GatherPlan::RowTile rows, const T* next) const {
     constexpr int64_t kLine = 64 / sizeof(T);
     const auto [m, wide] = rows;
@@ -116,6 +116,10 @@ class Columns {
     t.lda = s_.packed ? kernels_.lanes : s_.a_channel;
     t.bias = s_.bias ? bias_ + m : nullptr;
     t.keep = aligns ? panel_ : nullptr;
+    if (!s_.packed && m + wide > s_.rows) {
+      kernels_.copy_tile(panel_, wide, t.a, t.lda, t.k, s_.rows - m);
+      t.a = panel_, t.lda = wide, t.keep = nullptr;
+    }
     for (const Tile& tile : tiles_) {
       t.a_ahead = lines > 0 ? next + (lines - 1) * kLine : t.a;
       t.a_ahead_step = lines-- > 0 ? s_.a_channel : 0;

@@ -6,10 +6,11 @@
 
 namespace fastconv {
 
-// True if the tiles can read `a` as it is.
+// True if the tiles can read `a` as it is, and shall: y in steps is slow enough without panels that end within a
+// vector.
 template <class T>
 bool columns_apply(const GatherSum<T>& s) {
-  return s.packed || (s.taps() == 1 && s.a_row == 1 && s.rows % conv_kernels<T>().lanes == 0);
+  return s.packed || (s.taps() == 1 && s.a_row == 1 && !(s.steps && s.rows % conv_kernels<T>().lanes));
 }
 
 // The columns tile for rows of n broadcast values and `vectors` vectors of channels, and its cycles for one of the

@@ -43,12 +43,24 @@ int64_t vectors(int64_t rows, int64_t n, int64_t pitch, int64_t tail, int64_t la
   return std::min(rows * ceil_div(n, lanes), ceil_div((rows - 1) * pitch + n - tail, lanes));
 }
 
-// Cycles of packing x into layouts of its axes: as measured, less the loads that an expanded axis keeps within a line.
+// Whether outputs of an axis are its inputs, one by one.
+bool is_whole(const AxisMap& a) {
+  return !a.tabulated() && a.taps() == 1 && a.stride == 1 && a.offset[0] == 0 && a.outputs == a.in;
+}
+
+// Cycles of packing x into layouts of its axes, whole lines that follow one another being one: as measured, less the
+// loads that an expanded axis keeps within a line.
 template <class T>
 double pack_cost(const GatherSum<T>& s, const LayoutSize (&l)[3], int lanes) {
-  double lines = static_cast<double>(s.groups * s.images * s.channels * l[0].width * l[1].width);
-  for (int i = 0; i < 3; ++i) lines *= static_cast<double>(l[i].segments);
-  return lines * (2.5 + 2.5 * static_cast<double>(l[2].width) / lanes);
+  double lines = static_cast<double>(s.groups * s.images * s.channels), width = 1;
+  bool joins = true;
+  for (int i : {2, 1, 0}) {
+    joins = joins && (i == 2 || l[i].segments == 1);  // those of an expanded axis begin and end with zeros
+    (joins ? width : lines) *= static_cast<double>(l[i].width);
+    lines *= static_cast<double>(l[i].segments);
+    joins = joins && is_whole(s.axis[i]);
+  }
+  return lines * (2.5 + 2.5 * width / lanes);
 }
 
 // Cycles of copying between y and the edges of tiles that end within a vector, once or twice for each run of channels.
@@ -272,10 +284,7 @@ int64_t block_size(const GatherSum<T>& s, const GatherPlan& plan, int64_t images
 // lost at its end.
 template <class T>
 bool stands_alone(const GatherSum<T>& s) {
-  if (s.taps() != 1 || s.channels < s.rows || s.plane() < kLargePlane) return false;
-  return std::all_of(s.axis, s.axis + 3, [](const AxisMap& a) {
-    return !a.tabulated() && a.stride == 1 && a.offset[0] == 0 && a.outputs == a.in;
-  });
+  return s.channels >= s.rows && s.plane() >= kLargePlane && std::all_of(s.axis, s.axis + 3, is_whole);
 }
 
 // A block grows along w, then h, d and the images, while `channels` of it stay within the pixels wanted and the budget.

@@ -34,6 +34,7 @@ struct GatherSum {
   const T* bias = nullptr;    // one a row of y, unit stride; may be null
   bool accumulate = false;    // add to y instead of setting it
   bool only_columns = false;  // whatever they cost
+  bool steps = false;         // columns of y are apart, as those of a stride's gradient are
   bool spreads = false;       // y is every second element of rows of which nobody else writes any meanwhile
   int64_t whole_h = 0,
           whole_w = 0;  // lines and columns of such a y with the zeros between, which are written too; or 0

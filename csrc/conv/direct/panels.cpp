@@ -22,24 +22,32 @@ double vector_cost(const PanelRules& rules, int64_t vectors) {
   return std::max({mr * v, mr + v, 8.0}) / (2 * v);
 }
 
-// Are `across` vectors over the gaps between rows, in tiles as wide as may be, quicker than row by row? They are copied
-// once more.
-bool sweep_pays(const PanelRules& rules, int64_t across, const Vector<PixelRow>& rows) {
-  const double depth = static_cast<double>(rules.depth);
-  double swept = static_cast<double>(across) * vector_cost(rules, rules.nr), one_by_one = 0;
-  for (const PixelRow& row : rows) {
-    const int64_t one = ceil_div(row.n, rules.lanes);
-    swept += 0.5 * static_cast<double>(rules.mr) * static_cast<double>(row.n) / depth;
-    one_by_one += static_cast<double>(one) * vector_cost(rules, std::min(one, rules.nr));
+// Cycles of rows one by one, those that follow one another in the block and in y being one.
+double cost_one_by_one(const PanelRules& rules, const Vector<PixelRow>& rows) {
+  double cost = 0;
+  for (size_t r = 0, count; r < rows.size(); r += count) {
+    int64_t n = rows[r].n;
+    for (count = 1; r + count < rows.size() && rows[r + count - 1].joins(rows[r + count]); ++count)
+      n += rows[r + count].n;
+    const int64_t vectors = ceil_div(n, rules.lanes);
+    cost += static_cast<double>(vectors) * vector_cost(rules, std::min(vectors, rules.nr));
   }
-  return swept < one_by_one;
+  return cost;
+}
+
+// Of `across` vectors over the gaps between rows, in tiles as wide as may be, which are copied once more.
+double cost_swept(const PanelRules& rules, int64_t across, const Vector<PixelRow>& rows) {
+  double pixels = 0;
+  for (const PixelRow& row : rows) pixels += static_cast<double>(row.n);
+  return static_cast<double>(across) * vector_cost(rules, rules.nr) +
+         0.5 * static_cast<double>(rules.mr) * pixels / static_cast<double>(rules.depth);
 }
 
 }  // namespace
 
 Panels::Panels(const PanelRules& rules, const Vector<PixelRow>& rows) {
   if (rows.empty()) return;
-  // Stretches of rows with less than a vector between them may be swept across; is that fewer vectors than row by row?
+  // Stretches of rows with less than a vector between them may be swept across.
   Vector<size_t> stretch{0};
   for (size_t r = 1; r < rows.size(); ++r)
     if (rows[r].position - rows[r - 1].position - rows[r - 1].n >= rules.lanes) stretch.push_back(r);
@@ -49,19 +57,14 @@ Panels::Panels(const PanelRules& rules, const Vector<PixelRow>& rows) {
     const PixelRow& last = rows[stretch[i + 1] - 1];
     across += ceil_div(last.position + last.n - rows[stretch[i]].position, rules.lanes);
   }
-  const bool sweep = sweep_pays(rules, across, rows);
-
   if (rules.images) {
     for (size_t r = 0; r < rows.size(); r += static_cast<size_t>(rules.height))
       list.push_back({Panel::image, 1, rows[r].position, rules.columns, rows[r].y, rules.height, 0, 0, 0});
     return;
   }
-  bool whole = rules.direct;  // all rows follow one another, but for tails: no segments are needed
-  for (size_t r = 1; sweep && r < rows.size(); ++r)
-    whole &= rows[r - 1].joins(rows[r]) || rows[r - 1].n < rules.columns;
-  if (whole) add_straight(rules, rows);
-  else if (sweep)
+  if (cost_swept(rules, across, rows) < cost_one_by_one(rules, rows))
     for (size_t i = 0; i + 1 < stretch.size(); ++i) add_edged(rules, &rows[stretch[i]], stretch[i + 1] - stretch[i]);
+  else if (rules.direct) add_straight(rules, rows);
   else
     for (const PixelRow& row : rows) add_edged(rules, &row, 1);
 }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kChannelsAPart = 16;  // read by one task
 constexpr double kFewPixels = 128;      // fewer do not repay packing;
-constexpr double kFewKept = 200;        // nor do these of one tap where tiles keep what they read of x;
+constexpr double kFewKept = 200;  // nor do these of one tap where tiles keep what they read of x, or copy a panel;
 constexpr double kFewOfNeighbours =
     1024;  // of rows whose weights stand side by side, as those of a transposed 1x1 kernel do;
 constexpr double kFewTransposed =
@@ -41,14 +41,15 @@ bool WeightRows<T>::can_stand(const TapBox& taps) const {
 }
 
 template <class T>
-bool WeightRows<T>::in_place(const TapBox& taps, double pixels, int64_t plane) const {
+bool WeightRows<T>::in_place(const TapBox& taps, double pixels, int64_t plane, bool steps) const {
   const ConvKernelsOf<T>& kernels = conv_kernels<T>();
   const bool apart = transposed && taps.size() > 1 && taps.size() == w.shape[2] * w.shape[3] * w.shape[4];
   const bool side = taps.size() == 1 && row_stride() == 1;
-  const bool kept = kernels.keeps && side && rows % kernels.lanes == 0 && plane <= kKeptPlane;
+  const bool whole = rows % kernels.lanes == 0;
+  const bool kept = kernels.keeps && side && plane <= kKeptPlane && (whole || !steps);
   const bool parts = transposed && !kept && kernels.lanes * static_cast<int64_t>(sizeof(T)) < 64;
   const double few = parts   ? (side ? kFewVectorsOfNeighbours : kFewVectors) * kernels.lanes - 1
-                     : side  ? kFewOfNeighbours
+                     : side  ? (kept && !whole ? kFewKept : kFewOfNeighbours)
                      : apart ? kFewTransposed
                      : kernels.keeps && taps.size() == 1 ? kFewKept
                                                          : kFewPixels;

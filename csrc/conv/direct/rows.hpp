@@ -34,7 +34,7 @@ struct WeightRows {
   bool can_stand(const TapBox& taps) const;
   // True if the tiles shall read the weights where they stand: packing them would cost more than it saves, because each
   // is used for few pixels.
-  bool in_place(const TapBox& taps, double pixels, int64_t plane) const;
+  bool in_place(const TapBox& taps, double pixels, int64_t plane, bool steps) const;
   // The weights of `channel_count` channels in the plan's tiles, as GatherSum::a is packed; zeros behind the last row.
   void pack(const TapBox& taps, int64_t channel0, int64_t channel_count, const GatherPlan& plan, int threads,
             T* a) const;

@@ -17,6 +17,7 @@ GatherSum<T> direct_sum(const Operands<T>& c, const PieceBox& box) {
   s.y = c.y_of(box);
   s.accumulate = box.adds();
   s.bias = s.accumulate ? nullptr : c.first_bias();
+  s.steps = box.w.step > 1;
   s.spreads = c.y.stride[4] == 1 && box.w.step == 2;
   s.whole_h = box.h.whole;
   s.whole_w = box.w.whole;
@@ -66,7 +67,7 @@ void pack(GatherSum<T>& s, const GatherPlan& plan, const WeightRows<T>& rows, co
 
 template <class T>
 bool better_in_place(const GatherSum<T>& s, const WeightRows<T>& rows, const TapBox& taps) {
-  return rows.in_place(taps, static_cast<double>(s.images) * static_cast<double>(s.plane()), s.plane());
+  return rows.in_place(taps, static_cast<double>(s.images) * static_cast<double>(s.plane()), s.plane(), s.steps);
 }
 
 #define FASTCONV_INSTANTIATE(T)                                                                  \
