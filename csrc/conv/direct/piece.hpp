@@ -12,8 +12,9 @@ class DirectPiece {
   DirectPiece(const Operands<T>& c, const PieceBox& box);
 
   void run();
-  ConvPlan describe();  // not to be run after it,
-  double cost();        // nor after this
+  ConvPlan describe();                                                             // not to be run after it,
+  double cost();                                                                   // nor after this
+  bool packs() const { return !in_batch_lanes() && weights_ == Weights::packed; }  // its weights
   // Whether it would, between the outputs of a piece that is spread.
   bool writes_zeros() const { return !in_batch_lanes() && !plan_.columns; }
   // The weights packed, whatever the plan would do with them.
