@@ -22,10 +22,10 @@ namespace {
 template <class T>
 using PiecePlan = std::variant<WinogradPiece<T>, FftPiece<T>, DepthwisePiece<T>, DirectPiece<T>>;
 
-// Estimated cycles that a part of a piece takes besides its sums, with a cycle for each weight, or less for one that the
-// direct engine reads in place; and what parts must promise: so much of the whole. That is Winograd's, if it takes less
-// of the products than this.
-constexpr double kPart = 10000, kWeightInPlace = 0.5, kPartsShare = 0.85, kLessProducts = 0.8;
+// Estimated cycles that a part of a piece takes besides its sums, with a cycle for each weight, or less for one that
+// the direct engine reads in place; and what parts must promise: so much of the whole. That is Winograd's, if it takes
+// less of the products than this.
+constexpr double kPart = 5000, kWeightInPlace = 0.5, kPartsShare = 0.85, kLessProducts = 0.8;
 constexpr double kSlicesShare = 0.95;       // of the depth, whose parts are as good as the whole
 constexpr int64_t kPartOutputs[] = {4, 1};  // of a part of an axis, at least
 constexpr int64_t kPassBytes = 2 << 20;     // of y, which several pieces pass over
@@ -54,7 +54,7 @@ bool may_pay_to_cut(const PieceBox& box, double products, bool (&may_pay)[3]) {
   bool any = false;
   for (int i = 0; i < 3; ++i) {
     const double most = static_cast<double>(2 * box[i].map.taps() - 1);
-    any |= may_pay[i] = products > kPart && (1 - live_share(box[i])) * products > most * kPart;
+    any |= may_pay[i] = products > kPart && (1 - live_share(box[i])) * products > 2 * most * kPart;
   }
   return any;
 }
@@ -273,12 +273,15 @@ class Pieces {
     FftPlan fft;
     const Engine engine = choose_engine(some, box, fft);
     if (engine != Engine::winograd && engine != Engine::direct) return false;
+    // Vectors along a batch leave such taps out, and sum in the same order.
+    if (engine == Engine::direct && DirectPiece<T>(c_, box).in_batch_lanes()) return false;
     const double in_place = engine == Engine::direct ? kWeightInPlace : 1;
     Pieces own(some, total_);
     PartsOfBox parts{box, {}};
     double best = own.cost_of(parts, in_place);
     if (best < kLessProducts * all) return false;
     some.algorithm = Algorithm::direct;
+    some.tails = false;
     bool cuts = false;
     for (int i = 0; i < 3; ++i)
       if (may_pay[i]) cuts |= own.cut_axis(i, in_place, parts, best);
