@@ -273,13 +273,14 @@ class Pieces {
     FftPlan fft;
     const Engine engine = choose_engine(some, box, fft);
     if (engine != Engine::winograd && engine != Engine::direct) return false;
-    // Vectors along a batch leave such taps out, and sum in the same order.
-    if (engine == Engine::direct && DirectPiece<T>(c_, box).in_batch_lanes()) return false;
+    // Vectors along a batch leave such taps out, too, and sum in the order of the parts.
+    if (engine == Engine::direct && DirectPiece<T>(c_, box).in_batch_lanes())
+      some.x.shape[0] = some.y.shape[0] = c_.images();
     const double in_place = engine == Engine::direct ? kWeightInPlace : 1;
     Pieces own(some, total_);
     PartsOfBox parts{box, {}};
     double best = own.cost_of(parts, in_place);
-    if (best < kLessProducts * all) return false;
+    if (best < kLessProducts * all * static_cast<double>(some.images())) return false;
     some.algorithm = Algorithm::direct;
     some.tails = false;
     bool cuts = false;
