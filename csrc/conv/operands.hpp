@@ -18,6 +18,7 @@ struct Operands {
   Algorithm algorithm;
   bool clamps;  // what is stored
   T low, high;
+  bool tails = true;                       // whether last pixels may be sums of their own (conv/direct/tail.hpp)
   Vector<T> bias;                          // one a row of all groups, or none
   const ReadyWeights<T>* ready = nullptr;  // what is at hand of the weights, or null
 

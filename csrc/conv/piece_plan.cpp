@@ -22,11 +22,13 @@ namespace {
 template <class T>
 using PiecePlan = std::variant<WinogradPiece<T>, FftPiece<T>, DepthwisePiece<T>, DirectPiece<T>>;
 
-// Estimated cycles that a part of a piece takes besides its sums, and what parts must promise: so much of the whole.
-// That is Winograd's, if it takes less of the products than this.
-constexpr double kPart = 5000, kPartsShare = 0.85, kLessProducts = 0.8;
-constexpr double kSlicesShare = 0.95;    // of the depth, whose parts are as good as the whole
-constexpr int64_t kPassBytes = 2 << 20;  // of y, which several pieces pass over
+// Estimated cycles that a part of a piece takes besides its sums, with a cycle for each weight, or less for one that
+// the direct engine reads in place; and what parts must promise: so much of the whole. That is Winograd's, if it takes
+// less of the products than this.
+constexpr double kPart = 5000, kWeightInPlace = 0.5, kPartsShare = 0.85, kLessProducts = 0.8;
+constexpr double kSlicesShare = 0.95;       // of the depth, whose parts are as good as the whole
+constexpr int64_t kPartOutputs[] = {4, 1};  // of a part of an axis, at least
+constexpr int64_t kPassBytes = 2 << 20;     // of y, which several pieces pass over
 
 enum class Engine : uint8_t { winograd, fft, line, depthwise, direct };
 
@@ -262,38 +264,59 @@ class Pieces {
   // Where taps far apart meet many zeros around the source, the parts of an axis that do not by the direct algorithm,
   // if that is quicker. False if it is of no axis.
   bool cut_at_zeros(const PieceBox& box) {
-    const double products = box.taps() * box.outputs() * weights_of_a_tap() / (2 * conv_kernels<T>().lanes);
+    const double all = products(box);
     bool may_pay[3];
-    if (box.adds() || !may_pay_to_cut(box, products, may_pay)) return false;
+    if (box.adds() || !may_pay_to_cut(box, all, may_pay)) return false;
     Operands<T> some = c_;
     some.ready = nullptr;
     some.x.shape[0] = some.y.shape[0] = 1;
     FftPlan fft;
-    if (const Engine engine = choose_engine(some, box, fft); engine != Engine::winograd && engine != Engine::direct)
-      return false;
+    const Engine engine = choose_engine(some, box, fft);
+    if (engine != Engine::winograd && engine != Engine::direct) return false;
+    // Vectors along a batch leave such taps out, too, and sum in the order of the parts.
+    if (engine == Engine::direct && DirectPiece<T>(c_, box).in_batch_lanes())
+      some.x.shape[0] = some.y.shape[0] = c_.images();
+    const double in_place = engine == Engine::direct ? kWeightInPlace : 1;
     Pieces own(some, total_);
     PartsOfBox parts{box, {}};
-    double best = own.cost_of(parts);
-    if (best < kLessProducts * products) return false;
+    double best = own.cost_of(parts, in_place);
+    if (best < kLessProducts * all * static_cast<double>(some.images())) return false;
     some.algorithm = Algorithm::direct;
+    some.tails = false;
     bool cuts = false;
-    for (int i = 0; i < 3; ++i) {
-      if (!may_pay[i]) continue;
-      parts.axis[i] = live_pieces(box[i]);
-      if (const double cost = own.cost_of(parts); cost < (i == 0 ? kSlicesShare : kPartsShare) * best)
-        best = cost, cuts = true;
-      else parts.axis[i].clear();
-    }
+    for (int i = 0; i < 3; ++i)
+      if (may_pay[i]) cuts |= own.cut_axis(i, in_place, parts, best);
     some.x.shape[0] = some.y.shape[0] = c_.images();
     if (cuts) parts.for_each([&](const PieceBox& part) { own.whole_piece(part); });
     return cuts;
   }
+  bool cut_axis(int i, double in_place, PartsOfBox& parts, double& best) const {
+    double most = (i == 0 ? kSlicesShare : kPartsShare) * best;
+    for (int64_t outputs : kPartOutputs) {
+      Vector<Piece> others = live_pieces(parts.box[i], outputs);
+      others.swap(parts.axis[i]);
+      const double cost = least_cost(parts) < most ? cost_of(parts, in_place) : most;  // planning takes time, too
+      if (cost < most) best = most = cost;
+      else others.swap(parts.axis[i]);
+    }
+    return !parts.axis[i].empty();
+  }
   double weights_of_a_tap() const { return static_cast<double>(c_.rows.channels * c_.rows.rows * c_.rows.groups); }
-  double cost_of(const PartsOfBox& parts) const {
+  double products(const PieceBox& box) const {  // of an image
+    return box.taps() * box.outputs() * weights_of_a_tap() / (2 * conv_kernels<T>().lanes);
+  }
+  double least_cost(const PartsOfBox& parts) const {
+    double cost = 0;
+    parts.for_each([&](const PieceBox& part) { cost += products(part) + kPart; });
+    return cost;
+  }
+  double cost_of(const PartsOfBox& parts, double in_place) const {
     double cost = 0;
     parts.for_each([&](const PieceBox& part) {
-      const double winograd = WinogradPiece<T>::cost(c_, part);
-      cost += (winograd >= 0 ? winograd : DirectPiece<T>(c_, part).cost()) + part.taps() * weights_of_a_tap() + kPart;
+      const double winograd = WinogradPiece<T>::cost(c_, part), weights = part.taps() * weights_of_a_tap();
+      DirectPiece<T> direct(c_, part);
+      cost += (winograd >= 0 || direct.packs() ? 1 : in_place) * weights + kPart;
+      cost += winograd >= 0 ? winograd : direct.cost();
     });
     return cost;
   }

@@ -45,22 +45,25 @@ double live_share(const Piece& piece) {
   return static_cast<double>(live) / static_cast<double>(std::max<int64_t>(1, map.outputs * map.taps()));
 }
 
-Vector<Piece> live_pieces(const Piece& piece) {
+Vector<Piece> live_pieces(const Piece& piece, int64_t least) {
   Vector<Piece> parts;
   for (int64_t at = 0, end; at < piece.map.outputs; at = end) {
     end = piece.map.outputs;
+    for (int64_t offset : piece.map.offset) {
+      const Range live = live_outputs(piece.map, offset);
+      for (int64_t edge : {live.begin, live.end})
+        if (edge > at) end = std::min(end, edge);
+    }
+    end = std::min(std::max(end, at + least), piece.map.outputs);
     Piece part = outputs_of(piece, at, end);
     part.taps.clear();
     part.map.offset.clear();
     for (size_t t = 0; t < piece.taps.size(); ++t) {
       const Range live = live_outputs(piece.map, piece.map.offset[t]);
-      if (live.begin > at) end = std::min(end, live.begin);
-      else if (live.end > at) end = std::min(end, live.end);
-      if (live.begin > at || live.end <= at) continue;
+      if (live.begin >= end || live.end <= at) continue;
       part.taps.push_back(piece.taps[t]);
       part.map.offset.push_back(piece.map.offset[t] + at * piece.map.stride);
     }
-    part.map.outputs = end - at;
     parts.push_back(std::move(part));
   }
   return parts;

@@ -29,8 +29,9 @@ Piece outputs_of(const Piece& piece, int64_t begin, int64_t end);
 Range live_outputs(const AxisMap& map, int64_t offset);
 // The share of a piece's outputs and taps that meet the source, not zeros around it.
 double live_share(const Piece& piece);
-// The piece cut where taps begin or end to meet the source, each part with those that do.
-Vector<Piece> live_pieces(const Piece& piece);
+// The piece cut where taps begin or end to meet the source, into parts of some outputs at least, each with those that
+// do.
+Vector<Piece> live_pieces(const Piece& piece, int64_t least);
 
 // The piece with its taps in ascending order of their offsets, if they are in descending order.
 Piece ascending(const Piece& piece);

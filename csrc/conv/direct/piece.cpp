@@ -105,7 +105,7 @@ bool DirectPiece<T>::prefers_columns() {
   if (c_.rows.transposed || taps_.t[2].size() < 2) return false;
   const int64_t images = sum_.images;
   sum_.images = 1;
-  if (!sum_.accumulate && tap_boxes() == 1) sum_.tail = tail_pixels(sum_);
+  if (c_.tails && !sum_.accumulate && tap_boxes() == 1) sum_.tail = tail_pixels(sum_);
   const bool prefers = (sum_.tail || better_in_place(sum_, c_.rows, taps_)) && columns_repay_packing(sum_);
   sum_.images = images;
   sum_.tail = 0;
@@ -115,7 +115,7 @@ bool DirectPiece<T>::prefers_columns() {
 // Looks at one image alone: such sums have bits of their own.
 template <class T>
 bool DirectPiece<T>::has_tail() {
-  if (sum_.accumulate || c_.rows.transposed) return false;
+  if (!c_.tails || sum_.accumulate || c_.rows.transposed) return false;
   const int64_t tail = tail_pixels(sum_);
   if (tail && c_.rows.can_stand(taps_)) sum_.tail = tail;
   return sum_.tail > 0;

@@ -14,6 +14,9 @@ class DirectPiece {
   void run();
   ConvPlan describe();  // not to be run after it,
   double cost();        // nor after this
+  // Whether its weights are packed, and whether vectors are along the batch.
+  bool packs() const { return !in_batch_lanes() && weights_ == Weights::packed; }
+  bool in_batch_lanes() const { return batch_.cost >= 0; }
   // Whether it would, between the outputs of a piece that is spread.
   bool writes_zeros() const { return !in_batch_lanes() && !plan_.columns; }
   // The weights packed, whatever the plan would do with them.
@@ -36,7 +39,6 @@ class DirectPiece {
   bool takes_ready();
   int64_t channels_packed_at_once() const;
   int64_t tap_boxes() const { return count_[0] * count_[1] * count_[2]; }
-  bool in_batch_lanes() const { return batch_.cost >= 0; }
 
   const Operands<T>& c_;
   const PieceBox box_;
