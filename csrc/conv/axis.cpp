@@ -70,12 +70,13 @@ SharedShape shared_shape(const AxisMap& map, int64_t outputs, bool expand) {
 // The sources first, first + stride, ... of n entries; returns those within the input, which are found without a look
 // at each.
 Range fill_sources(const AxisMap& map, int64_t first, int64_t n, int64_t* source) {
-  const int64_t stride = map.stride, in = map.in;  // which what is stored cannot change
-  const int64_t begin = std::clamp<int64_t>(ceil_div(-std::min<int64_t>(first, 0), stride), 0, n);
-  const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(in - first, 0), stride), begin, n);
-  for (int64_t i = 0; i < begin; ++i) source[i] = map_coordinate(map.mode, first + i * stride, in);
-  for (int64_t i = begin; i < end; ++i) source[i] = first + i * stride;
-  for (int64_t i = end; i < n; ++i) source[i] = map_coordinate(map.mode, first + i * stride, in);
+  const int64_t begin = std::clamp<int64_t>(ceil_div(-std::min<int64_t>(first, 0), map.stride), 0, n);
+  const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(map.in - first, 0), map.stride), begin, n);
+  for (int64_t i = 0; i < begin; ++i) source[i] = map_coordinate(map.mode, first + i * map.stride, map.in);
+  const int64_t step = map.stride;  // in a register: what is stored cannot change it
+  int64_t at = first + begin * step;
+  for (int64_t* s = source + begin; s != source + end; ++s, at += step) *s = at;
+  for (int64_t i = end; i < n; ++i) source[i] = map_coordinate(map.mode, first + i * map.stride, map.in);
   return {begin, end};
 }
 
