@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from arrays import Array, assert_exact, integers, written
+from arrays import Array, assert_exact, assert_same_bits, integers, written
 from oracle import (
     MODES,
     Axis,
@@ -396,6 +396,18 @@ def assert_exact_weight_gradient(case: Case, dtype: Any) -> tuple[Array, Array, 
         got = written(case.grad_weight, case.weight_shape, (*steps, *(1,) * case.nd), g, x, algorithm="direct")
         assert_exact(got, want, dtype)
     return x, g, want
+
+
+def assert_writes_the_output_alone(case: Case, steps: tuple[int, ...], dtype: Any, algorithm: str) -> None:
+    """That results written to arrays of other strides are those returned, with nothing written in between."""
+    x, w, b, g = case.data(dtype)
+    calls: tuple[tuple[Callable[..., Any], tuple[int, ...], tuple[Array, ...]], ...] = (
+        (case.forward, case.output_shape, (x, w, b)),
+        (case.grad_input, case.input_shape, (g, w)),
+        (case.grad_weight, case.weight_shape, (g, x)),
+    )
+    for call, shape, args in calls:
+        assert_same_bits(written(call, shape, steps, *args, algorithm=algorithm), call(*args, algorithm=algorithm))
 
 
 def assert_takes_winograd(told: dict[str, Any], kernel: str, oldest: str) -> None:

@@ -3,13 +3,12 @@ integers at every edge of tiles, strips and images, and the same bits however th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from arrays import LAYOUTS, Array, assert_exact, assert_same_bits, written
-from cases import Case, sample
+from arrays import LAYOUTS, Array, assert_exact, assert_same_bits
+from cases import Case, assert_writes_the_output_alone, sample
 from oracle import MODES
 from test_determinism import random, vars_of
 
@@ -301,14 +300,7 @@ def test_threads_batch_and_layout_change_no_bit(case: Case, algorithm: str, dtyp
 @pytest.mark.parametrize("steps", [(1, 1, 1, 1), (2, 1, -1, 3), (1, -2, 3, -1)])
 @pytest.mark.parametrize("case", [c for c in SPREAD if c.nd == 2], ids=str)
 def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], dtype: Any) -> None:
-    x, w, b, g = case.data(dtype)
-    calls: tuple[tuple[Callable[..., Any], tuple[int, ...], tuple[Array, ...]], ...] = (
-        (case.forward, case.output_shape, (x, w, b)),
-        (case.grad_input, case.input_shape, (g, w)),
-        (case.grad_weight, case.weight_shape, (g, x)),
-    )
-    for call, shape, args in calls:
-        assert_same_bits(written(call, shape, steps, *args, algorithm="depthwise"), call(*args, algorithm="depthwise"))
+    assert_writes_the_output_alone(case, steps, dtype, "depthwise")
 
 
 PIECES = [

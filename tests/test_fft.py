@@ -8,8 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arrays import LAYOUTS, Array, assert_same_bits, written
-from cases import EMPTY, MODE_CASES, OLDEST, UGLY, Case, sample, sample_transposed, transposed
+from arrays import LAYOUTS, Array, assert_same_bits
+from cases import (
+    EMPTY,
+    MODE_CASES,
+    OLDEST,
+    UGLY,
+    Case,
+    assert_writes_the_output_alone,
+    sample,
+    sample_transposed,
+    transposed,
+)
 
 import fastconv as fc
 
@@ -151,14 +161,7 @@ def test_bits(case: Case, dtype: Any) -> None:
 @pytest.mark.parametrize("steps", [(1, 1, 1, 1), (2, 1, -1, 3), (1, -2, 3, -1)])
 @pytest.mark.parametrize("case", [LARGE[0], LARGE[5], LARGE[13]], ids=str)
 def test_writes_the_output_and_nothing_else(case: Case, steps: tuple[int, ...], dtype: Any) -> None:
-    x, w, b, g = case.data(dtype)
-    calls: tuple[tuple[Callable[..., Any], tuple[int, ...], tuple[Array, ...]], ...] = (
-        (case.forward, case.output_shape, (x, w, b)),
-        (case.grad_input, case.input_shape, (g, w)),
-        (case.grad_weight, case.weight_shape, (g, x)),
-    )
-    for call, shape, args in calls:
-        assert_same_bits(written(call, shape, steps, *args, algorithm="fft"), call(*args, algorithm="fft"))
+    assert_writes_the_output_alone(case, steps, dtype, "fft")
 
 
 def test_a_phase_without_taps_is_written(dtype: Any) -> None:

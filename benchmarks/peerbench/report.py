@@ -193,24 +193,30 @@ its row has no ratio that it could change, and is missing from the means.
 """
 
 
+def behind(rows: list[Row]) -> Cells:
+    """Rows that are slower than the best peer."""
+    return [
+        [parse(r.line).name, r.direction, str(r.threads), format_number(q)]
+        for r in rows
+        if (q := ratio(r, RIVALS)) is not None and q < 1
+    ]
+
+
+def _bandwidth(machine: Machine) -> str:
+    footprints = [f"{f >> 10} KiB" for f in next(iter(machine.bandwidth.values()))]
+    copies = [[str(t), *(f"{rate / 1e9:.0f}" for rate in curve.values())] for t, curve in machine.bandwidth.items()]
+    return markdown_table(["threads", *footprints], copies)
+
+
 def markdown(report: Report) -> str:
     names = columns(report.rows)
     peak = ", ".join(f"{p / 1e9:.0f} GFLOP/s on {t}" for t, p in report.machine.peak.items())
-    copies = [
-        [str(t), *(f"{rate / 1e9:.0f}" for rate in curve.values())] for t, curve in report.machine.bandwidth.items()
-    ]
-    footprints = [f"{f >> 10} KiB" for f in next(iter(report.machine.bandwidth.values()))]
-    behind = [
-        [parse(r.line).name, r.direction, str(r.threads), format_number(q)]
-        for r in report.rows
-        if (q := ratio(r, RIVALS)) is not None and q < 1
-    ]
     parts = [
         "# fastconv and its peers\n",
         f"`{report.command}`\n",
         f"{report.machine.cpu}; rung: {report.isa}. Peak ({report.machine.method}): {peak}.\n",
         "Copy bandwidth in GB/s by a thread's footprint (read and write counted):\n",
-        markdown_table(["threads", *footprints], copies),
+        _bandwidth(report.machine),
         LEGEND,
         "## Geometric means\n",
         markdown_table(MEANS_HEADER, means(report.rows)),
@@ -220,8 +226,8 @@ def markdown(report: Report) -> str:
         "## Rows\n",
         markdown_table(header(names), [cells(row, names) for row in report.rows]),
     ]
-    if behind:
-        parts += ["## Behind the best peer\n", markdown_table(["name", "direction", "thr", "ratio"], behind)]
+    if slower := behind(report.rows):
+        parts += ["## Behind the best peer\n", markdown_table(["name", "direction", "thr", "ratio"], slower)]
     if scaling := speedups(report):
         parts += ["## Threads\n", markdown_table(["name", "direction", "ms on one", "speed-up"], scaling)]
     parts += ["## What a call includes\n", *(f"- **{p.name}**: {p.includes}\n" for p in PEERS if p.name in names)]

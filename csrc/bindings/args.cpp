@@ -29,7 +29,9 @@ const char* text_of(py::handle h) {
 
 }  // namespace
 
-bool is_sequence(py::handle h) { return PyTuple_Check(h.ptr()) || PyList_Check(h.ptr()) || is_array(h); }
+bool is_sequence(py::handle h) {
+  return !PyLong_CheckExact(h.ptr()) && (PyTuple_Check(h.ptr()) || PyList_Check(h.ptr()) || is_array(h));
+}
 
 void refuse(const char* name, const char* need, py::handle got) {
   py::error_already_set cause;
@@ -72,56 +74,54 @@ py::tuple tuple_of(py::handle h, const char* name, const char* need) {
 py::tuple parse_shape(py::handle h, const char* name) { return tuple_of(h, name, "a sequence of sizes"); }
 
 void parse_axes(py::handle h, int nd, int64_t least, const char* name, int64_t* values) {
-  if (PyLong_CheckExact(h.ptr())) {
-    int64_t v = parse_int(h, least, name);
-    for (int i = 0; i < nd; ++i) values[i] = v;
-    return;
-  }
+  const auto need = [nd] { return "an integer or one per axis (" + std::to_string(nd) + ")"; };
   if (!is_sequence(h)) {
-    if (!is_index(h)) bad_type(name, "an integer or one per axis (" + std::to_string(nd) + ")", h);
-    values[0] = parse_int(h, least, name);
-    for (int i = 1; i < nd; ++i) values[i] = values[0];
+    if (!is_index(h)) bad_type(name, need(), h);
+    std::fill_n(values, nd, parse_int(h, least, name));
     return;
   }
   py::tuple seq = parse_shape(h, name);
-  if (static_cast<int>(seq.size()) != nd) bad(name, "an integer or one per axis (" + std::to_string(nd) + ")", h);
+  if (static_cast<int>(seq.size()) != nd) bad(name, need(), h);
   for (int i = 0; i < nd; ++i) {
     py::object item = seq[static_cast<size_t>(i)];
     values[i] = parse_int(item, least, name);
   }
 }
 
+namespace {
+
+// What a name of a padding means for an axis. False if it is none.
+bool named_padding(const char* name, ConvAxis& a) {
+  const auto is = [name](const char* other) { return !std::strcmp(name, other); };
+  const int64_t reach = checked_mul(a.dilation, a.k - 1, "dilation");
+  if (is("valid")) a.pad_before = a.pad_after = 0;
+  else if (is("full")) a.pad_before = a.pad_after = reach;
+  else if (is("causal")) a.pad_before = reach, a.pad_after = 0;
+  else if (is("same") || is("same_lower")) {  // out = ceil(in / stride); the odd element goes to one end
+    const int64_t out = a.in / a.stride + (a.in % a.stride != 0);
+    const int64_t last = checked_add(checked_mul(out - 1, a.stride, "stride"), reach + 1, "dilation");
+    const int64_t total = std::max<int64_t>(last - a.in, 0);
+    a.pad_before = is("same") ? total / 2 : total - total / 2;
+    a.pad_after = total - a.pad_before;
+  } else return false;
+  return true;
+}
+
+}  // namespace
+
 void parse_padding(py::handle h, int nd, ConvAxis* axes) {
   const char* need =
       "an integer, one per axis, a (before, after) pair per axis, or one of 'valid', 'same', 'same_lower', 'full', "
       "'causal'";
-  if (PyLong_CheckExact(h.ptr())) {
-    int64_t v = parse_int(h, 0, "padding");
-    for (int i = 0; i < nd; ++i) axes[i].pad_before = axes[i].pad_after = v;
-    return;
-  }
   if (const char* text = text_of(h)) {
-    const std::string s = text;
-    for (int i = 0; i < nd; ++i) {
-      ConvAxis& a = axes[i];
-      int64_t reach = checked_mul(a.dilation, a.k - 1, "dilation");
-      if (s == "valid") a.pad_before = a.pad_after = 0;
-      else if (s == "full") a.pad_before = a.pad_after = reach;
-      else if (s == "causal" && nd == 1) a.pad_before = reach, a.pad_after = 0;
-      else if (s == "same" || s == "same_lower") {  // out = ceil(in / stride); the odd element goes to one end
-        int64_t out = a.in / a.stride + (a.in % a.stride != 0);
-        int64_t last = checked_add(checked_mul(out - 1, a.stride, "stride"), reach + 1, "dilation");
-        int64_t total = std::max<int64_t>(last - a.in, 0);
-        a.pad_before = s == "same" ? total / 2 : total - total / 2;
-        a.pad_after = total - a.pad_before;
-      } else if (s == "causal") bad("padding", "'causal' only in one dimension", h);
-      else bad("padding", need, h);
-    }
+    if (nd > 1 && !std::strcmp(text, "causal")) bad("padding", "'causal' only in one dimension", h);
+    for (int i = 0; i < nd; ++i)
+      if (!named_padding(text, axes[i])) bad("padding", need, h);
     return;
   }
   if (!is_sequence(h)) {
     if (!is_index(h)) bad_type("padding", need, h);
-    int64_t v = parse_int(h, 0, "padding");
+    const int64_t v = parse_int(h, 0, "padding");
     for (int i = 0; i < nd; ++i) axes[i].pad_before = axes[i].pad_after = v;
     return;
   }
@@ -129,21 +129,30 @@ void parse_padding(py::handle h, int nd, ConvAxis* axes) {
   if (static_cast<int>(seq.size()) != nd) bad("padding", need, h);
   for (int i = 0; i < nd; ++i) {
     py::object item = seq[static_cast<size_t>(i)];
+    int64_t pair[2];
     if (is_sequence(item)) {
-      int64_t pair[2];
-      py::tuple both = parse_shape(item, "padding");
-      if (both.size() != 2) bad("padding", need, h);
-      for (int j = 0; j < 2; ++j) {
-        py::object one = both[static_cast<size_t>(j)];
-        pair[j] = parse_int(one, 0, "padding");
-      }
-      axes[i].pad_before = pair[0];
-      axes[i].pad_after = pair[1];
+      if (PySequence_Size(item.ptr()) != 2) bad("padding", need, h);
+      parse_axes(item, 2, 0, "padding", pair);
     } else {
-      axes[i].pad_before = axes[i].pad_after = parse_int(item, 0, "padding");
+      pair[0] = pair[1] = parse_int(item, 0, "padding");
     }
+    axes[i].pad_before = pair[0];
+    axes[i].pad_after = pair[1];
   }
 }
+
+namespace {
+
+template <class E, size_t N, class NameOf>
+E parse_name(py::handle h, const char* argument, const char* need, const E (&all)[N], NameOf name_of) {
+  const char* text = text_of(h);
+  if (!text) bad_type(argument, need, h);
+  for (const E& e : all)
+    if (!std::strcmp(text, name_of(e))) return e;
+  bad(argument, need, h);
+}
+
+}  // namespace
 
 Mode parse_mode(py::handle h, const char* name) {
   struct Entry {
@@ -155,12 +164,9 @@ Mode parse_mode(py::handle h, const char* name) {
       {"circular", Mode::circular}, {"symmetric", Mode::symmetric}, {"constant", Mode::zeros},
       {"edge", Mode::replicate},    {"wrap", Mode::circular},
   };
-  if (const char* text = text_of(h))
-    for (const Entry& e : entries)
-      if (!std::strcmp(text, e.name)) return e.mode;
-  const char* need = "one of 'zeros', 'reflect', 'replicate', 'circular', 'symmetric'";
-  if (!text_of(h)) bad_type(name, need, h);
-  bad(name, need, h);
+  return parse_name(h, name, "one of 'zeros', 'reflect', 'replicate', 'circular', 'symmetric'", entries,
+                    [](const Entry& e) { return e.name; })
+      .mode;
 }
 
 void parse_modes(py::handle h, int nd, ConvAxis* axes) {
@@ -177,20 +183,6 @@ void parse_modes(py::handle h, int nd, ConvAxis* axes) {
     axes[i].mode = parse_mode(item, "padding_mode");
   }
 }
-
-namespace {
-
-template <class E, size_t N, class NameOf>
-E parse_name(py::handle h, const char* argument, const char* need, const E (&all)[N], NameOf name_of) {
-  const char* text = text_of(h);
-  if (text)
-    for (E e : all)
-      if (!std::strcmp(text, name_of(e))) return e;
-  if (!text) bad_type(argument, need, h);
-  bad(argument, need, h);
-}
-
-}  // namespace
 
 Activation parse_activation(py::handle h) {
   if (h.is_none()) return Activation::none;
@@ -211,6 +203,14 @@ Direction parse_direction(py::handle h) {
   static const Direction all[] = {Direction::forward, Direction::backward_input, Direction::backward_weight};
   return parse_name(h, "direction", "one of 'forward', 'grad_input', 'grad_weight'", all, [](Direction d) {
     return d == Direction::forward ? "forward" : d == Direction::backward_input ? "grad_input" : "grad_weight";
+  });
+}
+
+Filter parse_filter(py::handle h) {
+  static const Filter all[] = {Filter::weigh, Filter::mean, Filter::maximum, Filter::minimum};
+  return parse_name(h, "filter", "one of 'weigh', 'mean', 'maximum', 'minimum'", all, [](Filter f) {
+    static const char* const names[] = {"weigh", "mean", "maximum", "minimum"};
+    return names[static_cast<int>(f)];
   });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include "bindings/array.hpp"
 #include "fastconv/conv.hpp"
+#include "fastconv/filter.hpp"
 
 namespace fastconv {
 
@@ -37,5 +38,6 @@ Mode parse_mode(py::handle h, const char* name);
 Activation parse_activation(py::handle h);
 Algorithm parse_algorithm(py::handle h);
 Direction parse_direction(py::handle h);
+Filter parse_filter(py::handle h);
 
 }  // namespace fastconv

@@ -9,11 +9,9 @@ namespace {
 void conv_problem(ConvCall& c, const py::array& x, const py::array& w, py::handle stride, py::handle padding,
                   py::handle dilation, py::handle groups, py::handle padding_mode) {
   require_same_dtype(x, "input", w, "weight");
-  c.f64 = is_f64(x);
-  c.lead = leading_axes(c, x, "input");
+  read_image(c, x, "input");
   require_weight_rank(c, w);
   read_steps(c, stride, dilation, groups);
-  c.p.mb = c.lead == 2 ? x.shape(0) : 1;
   c.p.ic = x.shape(c.lead - 1);
   c.p.oc = w.shape(0);
   require_channels(c, c.p.ic, w.shape(1));
@@ -49,8 +47,7 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
   ConvCall c(nd, flip);
   py::array g = input_array(grad_output, "grad_output"), w = input_array(weight, "weight");
   require_same_dtype(g, "grad_output", w, "weight");
-  c.f64 = is_f64(g);
-  c.lead = leading_axes(c, g, "grad_output");
+  read_image(c, g, "grad_output");
   require_weight_rank(c, w);
   read_steps(c, stride, dilation, groups);
   // input_size: the whole shape of the input, or its spatial part alone.
@@ -61,7 +58,6 @@ py::array grad_input_py(int nd, py::handle grad_output, py::handle weight, py::h
                  repr_text(input_size)});
   int64_t sizes[5];
   for (int i = 0; i < given; ++i) sizes[i] = parse_int(size[static_cast<size_t>(i)], 0, "input_size");
-  c.p.mb = c.lead == 2 ? g.shape(0) : 1;
   c.p.oc = w.shape(0);
   c.p.ic = checked_mul(w.shape(1), c.p.groups, "groups");
   if (given != nd) {
@@ -92,10 +88,8 @@ py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::h
   ConvCall c(nd, flip);
   py::array g = input_array(grad_output, "grad_output"), x = input_array(input, "input");
   require_same_dtype(g, "grad_output", x, "input");
-  c.f64 = is_f64(x);
-  c.lead = leading_axes(c, x, "input");
+  read_image(c, x, "input");
   read_steps(c, stride, dilation, groups);
-  c.p.mb = c.lead == 2 ? x.shape(0) : 1;
   c.p.ic = x.shape(c.lead - 1);
   if (g.ndim() != x.ndim()) bad_rank("grad_output", g, "of the rank of input, " + shape_text(x));
   c.p.oc = g.shape(c.lead - 1);
@@ -120,10 +114,10 @@ py::array grad_weight_py(int nd, py::handle grad_output, py::handle input, py::h
 py::array grad_bias_py(int nd, py::handle grad_output, py::handle out) {
   ConvCall c(nd, py::bool_(false));
   py::array g = input_array(grad_output, "grad_output");
-  c.lead = leading_axes(c, g, "grad_output");
+  read_image(c, g, "grad_output");
   int64_t shape[1] = {g.shape(c.lead - 1)};
-  py::array db = output_array(out, is_f64(g), shape, 1, "out", {&g});
-  run_released(is_f64(g), [&](auto zero) {
+  py::array db = output_array(out, c.f64, shape, 1, "out", {&g});
+  run_released(c.f64, [&](auto zero) {
     using T = decltype(zero);
     View<T> v;
     v.data = static_cast<T*>(db.mutable_data());

@@ -12,10 +12,12 @@ const char* spatial_letters(int nd) { return nd == 1 ? "W" : nd == 2 ? "H, W" : 
 
 const char* kernel_letters(int nd) { return nd == 1 ? "kW" : nd == 2 ? "kH, kW" : "kD, kH, kW"; }
 
-int leading_axes(const ConvCall& c, const py::array& a, const char* name) {
-  if (a.ndim() == c.nd + 2) return 2;
-  if (a.ndim() == c.nd + 1) return 1;
-  bad_rank(name, a, std::string("(N, C, ") + spatial_letters(c.nd) + ") or (C, " + spatial_letters(c.nd) + ")");
+void read_image(ConvCall& c, const py::array& a, const char* name) {
+  c.f64 = is_f64(a);
+  c.lead = static_cast<int>(a.ndim()) - c.nd;
+  if (c.lead != 1 && c.lead != 2)
+    bad_rank(name, a, std::string("(N, C, ") + spatial_letters(c.nd) + ") or (C, " + spatial_letters(c.nd) + ")");
+  c.p.mb = c.lead == 2 ? a.shape(0) : 1;
 }
 
 void require_weight_rank(const ConvCall& c, const py::array& w) {

@@ -18,8 +18,8 @@ struct ConvCall {
 [[noreturn]] void bad_rank(const char* name, const py::array& a, const Word& need);
 const char* kernel_letters(int nd);  // "kH, kW"
 
-// 2 or 1, as above.
-int leading_axes(const ConvCall& c, const py::array& a, const char* name);
+// The dtype, the leading axes and the batch, which are those of one array.
+void read_image(ConvCall& c, const py::array& a, const char* name);
 void require_weight_rank(const ConvCall& c, const py::array& w);
 
 // Sizes and steps, in this order: padding by name needs all others.

@@ -12,11 +12,9 @@ void transposed_problem(ConvCall& c, const py::array& x, const py::array& w, py:
                         py::handle output_padding, py::handle groups, py::handle dilation, py::handle padding_mode) {
   require_same_dtype(x, "input", w, "weight");
   const int nd = c.nd;
-  c.f64 = is_f64(x);
-  c.lead = leading_axes(c, x, "input");
+  read_image(c, x, "input");
   if (w.ndim() != nd + 2) bad_rank("weight", w, std::string("(C, O/groups, ") + kernel_letters(nd) + ")");
   read_steps(c, stride, dilation, groups);
-  c.p.mb = c.lead == 2 ? x.shape(0) : 1;
   c.p.oc = x.shape(c.lead - 1);
   if (w.shape(0) != c.p.oc) value_error({"weight is for ", w.shape(0), " input channels, but input has ", c.p.oc});
   c.p.ic = checked_mul(w.shape(1), c.p.groups, "groups");

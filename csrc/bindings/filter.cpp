@@ -3,7 +3,6 @@
 #include "fastconv/filter.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "bindings/function.hpp"
 
@@ -14,18 +13,6 @@ py::array dense_array(py::handle h, const char* name) {
   py::array a = input_array(h, name);
   if (a.flags() & py::array::c_style) return a;
   return py::array::ensure(a, py::array::c_style);
-}
-
-Filter parse_filter(py::handle h) {
-  static const struct {
-    const char* name;
-    Filter filter;
-  } all[] = {
-      {"weigh", Filter::weigh}, {"mean", Filter::mean}, {"maximum", Filter::maximum}, {"minimum", Filter::minimum}};
-  if (const char* text = PyUnicode_Check(h.ptr()) ? PyUnicode_AsUTF8(h.ptr()) : nullptr)
-    for (const auto& entry : all)
-      if (!std::strcmp(text, entry.name)) return entry.filter;
-  value_error({"filter must be 'weigh', 'mean', 'maximum' or 'minimum', got ", repr_text(h)});
 }
 
 struct Planes {

@@ -47,8 +47,7 @@ class PackedConv {
     if (is_f64(x) != c.f64)
       type_error({"input has dtype ", (is_f64(x) ? "float64" : "float32"), ", but the weight was packed as ",
                   (c.f64 ? "float64" : "float32")});
-    c.lead = leading_axes(c, x, "input");
-    c.p.mb = c.lead == 2 ? x.shape(0) : 1;
+    read_image(c, x, "input");
     require_channels(c, x.shape(c.lead - 1), c.p.ic / c.p.groups);
     for (int i = 0; i < c.nd; ++i) c.axes()[i].in = x.shape(c.lead + i);
     parse_padding(padding_, c.nd, c.axes());

@@ -80,6 +80,35 @@ Range fill_sources(const AxisMap& map, int64_t first, int64_t n, int64_t* source
   return {begin, end};
 }
 
+// Segment and shift of each tap in a shared layout; returns the smallest offset that each segment stands for.
+Vector<int64_t> share_segments(const AxisMap& map, const SharedShape& shared, AxisLayout& l) {
+  const bool even = evenly_apart(map);
+  Vector<int64_t> first;  // in order of first use
+  for (int64_t t = 0; t < map.taps(); ++t) {
+    const int64_t u = map.offset[static_cast<size_t>(t)] - shared.low, own = shared.low + u % map.stride;
+    auto at = even && t >= l.segments ? first.begin() + t % l.segments : std::find(first.begin(), first.end(), own);
+    if (at == first.end()) at = first.insert(at, own);
+    l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(at - first.begin());
+    l.shift[static_cast<size_t>(t)] = static_cast<int32_t>(u / map.stride);
+  }
+  return first;
+}
+
+void fill_from_table(const AxisMap& map, int64_t begin, AxisLayout& l) {
+  for (int64_t t = 0; t < l.segments; ++t) {
+    l.inner.push_back({0, 0});
+    for (int64_t i = 0; i < l.width; ++i) {
+      const int64_t entry = t * l.width + i;
+      int64_t& first = l.source[static_cast<size_t>(entry)];
+      first = -1;
+      map.each_source(t, begin + i, [&](int64_t at) {
+        if (first < 0) first = at;
+        else l.extras.push_back({entry, at});
+      });
+    }
+  }
+}
+
 }  // namespace
 
 LayoutSize layout_size(const AxisMap& map, int64_t outputs, bool expand) {
@@ -89,47 +118,26 @@ LayoutSize layout_size(const AxisMap& map, int64_t outputs, bool expand) {
 
 AxisLayout make_layout(const AxisMap& map, int64_t begin, int64_t end, bool expand) {
   AxisLayout l;
-  const int64_t n = end - begin, taps = map.taps();
-  const SharedShape shared = shared_shape(map, n, expand);
-  l.outputs = n;
-  l.segments = shared.segments ? shared.segments : taps;
-  l.width = n + shared.reach;
+  const SharedShape shared = shared_shape(map, end - begin, expand);
+  l.outputs = end - begin;
+  l.segments = shared.segments ? shared.segments : map.taps();
+  l.width = l.outputs + shared.reach;
   l.step = map.stride;
-  l.segment.resize(static_cast<size_t>(taps));
-  l.shift.resize(static_cast<size_t>(taps));
+  l.segment.resize(map.offset.size());
+  l.shift.resize(map.offset.size());
   l.source.resize(static_cast<size_t>(l.entries()));
   l.inner.reserve(static_cast<size_t>(l.segments));
-  if (shared.segments) {
-    const bool even = evenly_apart(map);
-    Vector<int64_t> residues;  // in order of first use
-    for (int64_t t = 0; t < taps; ++t) {
-      const int64_t u = map.offset[static_cast<size_t>(t)] - shared.low, residue = u % map.stride;
-      auto at = even && t >= l.segments ? residues.begin() + t % l.segments
-                                        : std::find(residues.begin(), residues.end(), residue);
-      if (at == residues.end()) at = residues.insert(at, residue);
-      l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(at - residues.begin());
-      l.shift[static_cast<size_t>(t)] = static_cast<int32_t>(u / map.stride);
-    }
-    for (int64_t s = 0; s < l.segments; ++s)
-      l.inner.push_back(fill_sources(map, begin * map.stride + shared.low + residues[static_cast<size_t>(s)], l.width,
-                                     l.source.data() + s * l.width));
+  Vector<int64_t> own;
+  if (shared.segments) own = share_segments(map, shared, l);
+  else std::iota(l.segment.begin(), l.segment.end(), 0);
+  if (map.tabulated()) {
+    fill_from_table(map, begin, l);
     return l;
   }
-  for (int64_t t = 0; t < taps; ++t) {
-    l.segment[static_cast<size_t>(t)] = static_cast<int32_t>(t);
-    if (!map.tabulated()) {
-      l.inner.push_back(
-          fill_sources(map, begin * map.stride + map.offset[static_cast<size_t>(t)], n, l.source.data() + t * n));
-      continue;
-    }
-    l.inner.push_back({0, 0});
-    for (int64_t i = 0; i < n; ++i) {
-      int64_t& first = l.source[static_cast<size_t>(t * n + i)];
-      const size_t cell = static_cast<size_t>(t * map.outputs + begin + i);
-      first = map.start[cell] < map.start[cell + 1] ? map.source[static_cast<size_t>(map.start[cell])] : -1;
-      for (int64_t j = map.start[cell] + 1; j < map.start[cell + 1]; ++j)
-        l.extras.push_back({t * n + i, map.source[static_cast<size_t>(j)]});
-    }
+  int64_t* source = l.source.data();
+  for (int64_t first : shared.segments ? own : map.offset) {
+    l.inner.push_back(fill_sources(map, begin * map.stride + first, l.width, source));
+    source += l.width;
   }
   return l;
 }

@@ -1,10 +1,7 @@
-// The public entry points: empty problems, the choice of algorithm, and the algorithms' entry points.
-#include <algorithm>
-
-#include "base/parallel.hpp"
+// The public entry points: what is asked for by reference, and all else; weights that are kept; the plan.
 #include "conv/activation.hpp"
 #include "conv/correlation.hpp"
-#include "conv/operands.hpp"
+#include "conv/pieces/operands.hpp"
 #include "conv/reference.hpp"
 #include "conv/weight/gradient.hpp"
 
@@ -18,7 +15,7 @@ void conv_forward(const ConvProblem& p, View<const T> x, View<const T> w, View<c
     apply_activation(activation, y);
     return;
   }
-  correlate_forward(p, x, w, bias, y, activation, algorithm);
+  correlate(p, Direction::forward, x, w, bias, y, activation, algorithm);
 }
 
 template <class T>
@@ -29,47 +26,13 @@ void conv_backward_input(const ConvProblem& p, View<const T> dy, View<const T> w
     apply_activation(activation, dx);
     return;
   }
-  correlate_backward(p, dy, w, bias, dx, activation, algorithm);
+  correlate(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
 }
 
 template <class T>
 void conv_backward_weight(const ConvProblem& p, View<const T> dy, View<const T> x, View<T> dw, Algorithm algorithm) {
   if (algorithm == Algorithm::reference) reference_backward_weight(p, dy, x, dw);
   else weight_gradient(p, dy, x, dw, algorithm);
-}
-
-// Planes are summed in chunks, by way of a buffer where they are not contiguous: the same bits for any layout.
-template <class T>
-void conv_backward_bias(View<const T> dy, View<T> db) {
-  constexpr int64_t kChunk = 2048;
-  const auto& kernels = conv_kernels<T>();
-  const int64_t *n = dy.shape, *st = dy.stride, plane = n[2] * n[3] * n[4];
-  const bool contiguous =
-      (n[4] <= 1 || st[4] == 1) && (n[3] <= 1 || st[3] == n[4]) && (n[2] <= 1 || st[2] == n[3] * n[4]);
-  parallel_tasks(n[1], threads_for(static_cast<double>(dy.size())), [&](int64_t c) {
-    T buffer[kChunk];
-    double total = 0;
-    for (int64_t image = 0; image < n[0]; ++image) {
-      const T* p = dy.data + image * st[0] + c * st[1];
-      for (int64_t i0 = 0; i0 < plane; i0 += kChunk) {
-        const int64_t count = std::min(kChunk, plane - i0);
-        const T* chunk = p + i0;
-        if (!contiguous) {
-          int64_t d = i0 / (n[3] * n[4]), h = i0 / n[4] % n[3], w = i0 % n[4];
-          for (int64_t i = 0; i < count; ++i) {
-            buffer[i] = p[d * st[2] + h * st[3] + w * st[4]];
-            if (++w == n[4]) {
-              w = 0;
-              if (++h == n[3]) h = 0, ++d;
-            }
-          }
-          chunk = buffer;
-        }
-        total += static_cast<double>(kernels.sum(chunk, 1, count));
-      }
-    }
-    db.data[c * db.stride[0]] = static_cast<T>(total);
-  });
 }
 
 template <class T>
@@ -94,7 +57,8 @@ void conv_forward_packed(const ConvProblem& p, View<const T> x, const PackedWeig
                          Activation activation) {
   if (packed.algorithm() == Algorithm::reference)
     return conv_forward(p, x, packed.weights(), packed.bias(), y, activation, Algorithm::reference);
-  correlate_forward(p, x, packed.weights(), packed.bias(), y, activation, packed.algorithm(), packed.ready());
+  correlate(p, Direction::forward, x, packed.weights(), packed.bias(), y, activation, packed.algorithm(),
+            packed.ready());
 }
 
 template <class T>
@@ -129,7 +93,6 @@ ConvPlan plan_conv(const ConvProblem& p, Direction direction, Algorithm algorith
   template void conv_backward_input(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>,         \
                                     Activation, Algorithm);                                                           \
   template void conv_backward_weight(const ConvProblem&, View<const T>, View<const T>, View<T>, Algorithm);           \
-  template void conv_backward_bias(View<const T>, View<T>);                                                           \
   template class PackedWeights<T>;                                                                                    \
   template void conv_forward_packed(const ConvProblem&, View<const T>, const PackedWeights<T>&, View<T>, Activation); \
   template ConvPlan plan_conv<T>(const ConvProblem&, Direction, Algorithm);

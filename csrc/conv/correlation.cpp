@@ -12,9 +12,10 @@
 #include "conv/depthwise/spread.hpp"
 #include "conv/direct/dense_layer.hpp"
 #include "conv/fold.hpp"
-#include "conv/operands.hpp"
 #include "conv/patches/patches.hpp"
-#include "conv/piece_plan.hpp"
+#include "conv/pieces/backward.hpp"
+#include "conv/pieces/operands.hpp"
+#include "conv/pieces/plan.hpp"
 #include "conv/tiny.hpp"
 
 namespace fastconv {
@@ -77,88 +78,66 @@ bool may_be_tiny(const ConvProblem& p, Direction direction, Algorithm algorithm)
   return algorithm == Algorithm::automatic && !use_dense_layer<T>(p, direction, algorithm);
 }
 
+// False if it is to go piece by piece.
 template <class T>
-void correlate_larger(const ConvProblem& p, const View<const T>& x, const View<const T>& w, const View<const T>& bias,
-                      const View<T>& y, Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
-  const LaneCall<T> call{x, w, bias, y, is_clamp(activation), clamp_low<T>(activation), clamp_high<T>(activation)};
-  switch (choose_way<T>(p, Direction::forward, algorithm, bias.data, false)) {
+bool run_whole(Way way, const ConvProblem& p, Direction direction, const LaneCall<T>& call, Algorithm algorithm) {
+  switch (way) {
     case Way::dense:
-      return run_dense_layer(p, call);
+      if (direction == Direction::backward_input) return run_dense_gradient(call.w, call.x, call.y);
+      return run_dense_layer(p, call), true;
     case Way::scale:
-      if (run_scale(p, Direction::forward, call)) return;
-      break;
+      return run_scale(p, direction, call);
+    case Way::folded:
+      return Fold(p).run(call.x, call.w, call.y, algorithm), true;
     case Way::line:
-      return run_line(p, Direction::forward, call);
+      return run_line(p, direction, call), true;
     case Way::lanes:
-      return run_lanes(p, Direction::forward, call);
-    default:
+      return run_lanes(p, direction, call), true;
+    case Way::spread:
+      return run_spread(p, call.x, call.w, call.bias, call.y), true;
+    case Way::patches:
+      return run_patches(p, call.x, call.w, call.bias, call.y), true;
+    case Way::pieces:
       break;
   }
-  Operands<T> operands(p, Direction::forward, x, w, bias, y, activation, algorithm);
+  return false;
+}
+
+// Whether the activation is left to do.
+template <class T>
+bool correlate_larger(const ConvProblem& p, Direction direction, LaneCall<T>&& call, Activation activation,
+                      Algorithm algorithm, bool some_taps, const ReadyWeights<T>* ready) {
+  const bool backward = direction == Direction::backward_input;
+  if (!backward)
+    call.clamp = is_clamp(activation), call.low = clamp_low<T>(activation), call.high = clamp_high<T>(activation);
+  const Way way = choose_way<T>(p, direction, algorithm, call.bias.data, some_taps);
+  if (run_whole(way, p, direction, call, algorithm)) return !call.clamp;
+  Operands<T> operands(p, direction, call.x, call.w, call.bias, call.y, activation, algorithm);
   operands.ready = ready;
-  run_pieces(p, Direction::forward, operands);
+  // What padding adds to a gradient comes last, and the activation behind it.
+  operands.clamps &= !backward || std::none_of(p.axis, p.axis + 3, padding_adds);
+  run_pieces(p, direction, operands);
+  return !operands.clamps;
 }
 
 }  // namespace
 
 template <class T>
-void correlate_forward(const ConvProblem& whole, View<const T> x, View<const T> w, View<const T> bias, View<T> y,
-                       Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
-  Covered covered(whole, Direction::forward, algorithm);
+void correlate(const ConvProblem& whole, Direction direction, View<const T> x, View<const T> w, View<const T> bias,
+               View<T> y, Activation activation, Algorithm algorithm, const ReadyWeights<T>* ready) {
+  const bool backward = direction == Direction::backward_input;
+  Covered covered(whole, direction, backward && bias.data ? Algorithm::direct : algorithm);
   ConvProblem& p = covered.p;
-  const Joined own_x(covered, x), own_w(covered, w);
-  leave_out_dead_taps(p, w);
-  if (p.taps() < whole.taps()) ready = nullptr;
-  touch_pages(y);
-  if (!may_be_tiny<T>(p, Direction::forward, algorithm) || !run_tiny(p, x, w, bias, y, activation))
-    correlate_larger(p, x, w, bias, y, activation, algorithm, ready);
-  if (!is_clamp(activation)) apply_activation(activation, y);
-}
-
-template <class T>
-void correlate_backward(const ConvProblem& whole, View<const T> dy, View<const T> w, View<const T> bias, View<T> dx,
-                        Activation activation, Algorithm algorithm) {
-  Covered covered(whole, Direction::backward_input, bias.data ? Algorithm::direct : algorithm);
-  ConvProblem& p = covered.p;
-  const Joined own_dx(covered, dx), own_w(covered, w);
+  const Joined own_image = backward ? Joined(covered, y) : Joined(covered, x), own_w(covered, w);
   const int64_t taps = p.taps();
   leave_out_dead_taps(p, w);
-  bool clamped = false;
-  touch_pages(dx);
-  if (may_be_tiny<T>(p, Direction::backward_input, algorithm) && run_tiny_gradient(p, dy, w, bias, dx, activation)) {
-    if (!is_clamp(activation)) apply_activation(activation, dx);
-    return;
-  }
-  const Way way = choose_way<T>(p, Direction::backward_input, algorithm, bias.data, p.taps() < taps);
-  switch (way) {
-    case Way::folded:
-      Fold(p).run(dy, w, dx, algorithm);
-      break;
-    case Way::line:
-      run_line<T>(p, Direction::backward_input, {dy, w, bias, dx});
-      break;
-    case Way::lanes:
-      run_lanes<T>(p, Direction::backward_input, {dy, w, bias, dx});
-      break;
-    case Way::spread:
-      run_spread(p, dy, w, bias, dx);
-      break;
-    case Way::patches:
-      run_patches(p, dy, w, bias, dx);
-      break;
-    case Way::dense:
-    case Way::scale:
-      if (way == Way::dense ? run_dense_gradient(w, dy, dx)
-                            : run_scale(p, Direction::backward_input, LaneCall<T>{dy, w, bias, dx}))
-        break;
-      [[fallthrough]];
-    case Way::pieces: {  // what padding adds comes last, and the activation behind it
-      Operands<T> operands(p, Direction::backward_input, dy, w, bias, dx, activation, algorithm);
-      clamped = operands.clamps = operands.clamps && !std::any_of(p.axis, p.axis + 3, padding_adds);
-      run_pieces(p, Direction::backward_input, operands);
-    }
-  }
-  if (!clamped) apply_activation(activation, dx);
+  touch_pages(y);
+  const bool tiny = may_be_tiny<T>(p, direction, algorithm) &&
+                    (backward ? run_tiny_gradient<T> : run_tiny<T>)(p, x, w, bias, y, activation);
+  const bool activates = tiny ? !is_clamp(activation)
+                              : correlate_larger<T>(p, direction, {x, w, bias, y}, activation, algorithm,
+                                                    p.taps() < taps, p.taps() < whole.taps() ? nullptr : ready);
+  if (activates) apply_activation(activation, y);
 }
 
 template <class T>
@@ -190,12 +169,10 @@ ConvPlan plan_correlation(const ConvProblem& whole, Direction direction, Algorit
   return plan;
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                              \
-  template void correlate_forward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>,  \
-                                  Activation, Algorithm, const ReadyWeights<T>*);                            \
-  template ConvPlan plan_correlation<T>(const ConvProblem&, Direction, Algorithm);                           \
-  template void correlate_backward(const ConvProblem&, View<const T>, View<const T>, View<const T>, View<T>, \
-                                   Activation, Algorithm);
+#define FASTCONV_INSTANTIATE(T)                                                                                \
+  template void correlate(const ConvProblem&, Direction, View<const T>, View<const T>, View<const T>, View<T>, \
+                          Activation, Algorithm, const ReadyWeights<T>*);                                      \
+  template ConvPlan plan_correlation<T>(const ConvProblem&, Direction, Algorithm);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 

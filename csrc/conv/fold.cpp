@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "conv/fft/piece.hpp"
-#include "conv/piece_plan.hpp"
+#include "conv/pieces/backward.hpp"
+#include "conv/pieces/plan.hpp"
 
 namespace fastconv {
 namespace {

@@ -249,6 +249,6 @@ struct ConvKernels {
 };
 
 template <class T>
-const ConvKernelsOf<T>& conv_kernels();  // of the rung in use: conv/kernels.cpp
+const ConvKernelsOf<T>& conv_kernels();  // of the rung in use: isa/typed_kernels.cpp
 
 }  // namespace fastconv

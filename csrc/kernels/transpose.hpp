@@ -179,6 +179,20 @@ FASTCONV_INLINE void unzip_lines(T* dst, int64_t ldd, const T* src, int64_t chan
   }
 }
 
+// The same of lines shorter than a square, by squares that read into the next line. The last line has none.
+template <class S, class T>
+FASTCONV_INLINE void transpose_short_lines(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixels,
+                                           int64_t channels) {
+  T last[S::N] = {};
+  for (int64_t p = 0; p < pixels; ++p) last[p] = src[(channels - 1) * channel_stride + p];
+  for (int64_t c = 0; c < channels; c += S::N) {
+    const bool ends = c >= channels - S::N;
+    const int64_t at = ends ? channels - S::N : c;
+    const T* from = src + at * channel_stride;
+    S::transpose(dst + at, ldd, from, channel_stride, ends ? last : from + (S::N - 1) * channel_stride, pixels);
+  }
+}
+
 // dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride], zeros for c in [channels, padded)
 template <class T>
 void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, int64_t pixel_stride, int64_t pixels,
@@ -205,16 +219,7 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     transpose_squares<Small>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (pixel_stride == 1 && pixels > 2 && pixels < Small::N && channels >= Small::N &&
              channel_stride + pixels >= Small::N) {
-    // Squares wider than the lines read into the next one; the last line has none.
-    T last[Small::N] = {};
-    for (int64_t p = 0; p < pixels; ++p) last[p] = src[(channels - 1) * channel_stride + p];
-    for (int64_t c = 0; c < channels; c += Small::N) {
-      const int64_t at = c < channels - Small::N ? c : channels - Small::N;
-      const T* from = src + at * channel_stride;
-      const bool ends = at == channels - Small::N;
-      Small::transpose(dst + at, ldd, from, channel_stride, ends ? last : from + (Small::N - 1) * channel_stride,
-                       pixels);
-    }
+    transpose_short_lines<Small>(dst, ldd, src, channel_stride, pixels, channels);
   } else if (channel_stride == 1) {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];

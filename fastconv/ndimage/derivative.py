@@ -30,6 +30,7 @@ from fastconv.ndimage.arguments import (
 from fastconv.ndimage.linear import correlate, correlate1d
 from fastconv.ndimage.smooth import gaussian_filter
 
+_ACROSS = {"sobel": (1, 2, 1), "prewitt": (1, 1, 1)}
 _CROSS = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
 _DENSE = 2  # up to so many axes one kernel for all costs less than one after the other
 
@@ -39,7 +40,7 @@ def _kernel(name: str, axis: int, dtype: np.dtype[Any]) -> Array:
     """The kernel of a plane for its derivative along an axis; not to be written to."""
     if name == "laplace":
         return np.array(_CROSS, dtype)
-    kernel = np.multiply.outer((1, 2, 1) if name == "sobel" else (1, 1, 1), (-1, 0, 1)).astype(dtype)
+    kernel = np.multiply.outer(_ACROSS[name], (-1, 0, 1)).astype(dtype)
     return kernel.T.copy() if axis % 2 == 0 else kernel
 
 
@@ -62,9 +63,7 @@ def _in_one(x: Array, dtype: np.dtype[Any], cval: Any) -> bool:
     return dtype.kind in "bfc" or (x.dtype.kind in "iu" and dtype.kind in "iu" and bool(cval == np.trunc(cval)))
 
 
-def _separable(
-    input: Any, lines: dict[int, Sequence[float]], output: Output, mode: PerAxis, cval: Any, axes: Any
-) -> Array:
+def _separable(input: Any, lines: dict[int, tuple[int, int, int]], output: Output, mode: PerAxis, cval: Any) -> Array:
     """Three-element kernels by axis, one after the other or multiplied out."""
     x = as_image(input)
     modes = dict(zip(sorted(lines), per_axis(mode, len(lines), "mode"), strict=True))
@@ -85,12 +84,16 @@ def _separable(
     return deliver(x, output, dtype)
 
 
-def _derivative_lines(input: Any, axis: int, smooth: Sequence[float], axes: Any) -> dict[int, Sequence[float]]:
+def _derivative(name: str, input: Any, axis: int, output: Output, mode: PerAxis, cval: Any, axes: Any) -> Array:
+    plain = _plain(name, input, axis, output, mode, cval, axes)
+    if plain is not None:
+        return plain
     ndim = np.ndim(input)
     axis, chosen = one_axis(axis, ndim), some_axes(axes, ndim)
     if axis not in chosen:
         raise ValueError(f"axes must hold the axis {axis} of the derivative, got {axes!r}")
-    return {axis: (-1, 0, 1), **{a: smooth for a in chosen if a != axis}}
+    lines = {axis: (-1, 0, 1), **{a: _ACROSS[name] for a in chosen if a != axis}}
+    return _separable(input, lines, output, mode, cval)
 
 
 def sobel(
@@ -115,10 +118,7 @@ def sobel(
     >>> ndimage.sobel([[0.0, 1.0, 4.0]] * 2).tolist()
     [[4.0, 16.0, 12.0], [4.0, 16.0, 12.0]]
     """
-    plain = _plain("sobel", input, axis, output, mode, cval, axes)
-    if plain is not None:
-        return plain
-    return _separable(input, _derivative_lines(input, axis, (1, 2, 1), axes), output, mode, cval, axes)
+    return _derivative("sobel", input, axis, output, mode, cval, axes)
 
 
 def prewitt(
@@ -138,10 +138,7 @@ def prewitt(
     >>> ndimage.prewitt([[0.0, 1.0, 4.0]] * 2).tolist()
     [[3.0, 12.0, 9.0], [3.0, 12.0, 9.0]]
     """
-    plain = _plain("prewitt", input, axis, output, mode, cval, axes)
-    if plain is not None:
-        return plain
-    return _separable(input, _derivative_lines(input, axis, (1, 1, 1), axes), output, mode, cval, axes)
+    return _derivative("prewitt", input, axis, output, mode, cval, axes)
 
 
 def _combined(

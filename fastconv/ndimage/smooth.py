@@ -82,8 +82,17 @@ def by_parts(real_filter: Callable[[Array, float], Array], x: Array, cval: Any) 
     return y
 
 
-def _mean(boxes: list[Side], cval: Any, x: Array) -> Array:
-    return by_parts(lambda part, fill: over_planes(part, boxes, partial(box_planes, "mean", fill)), x, cval)
+def _by_sides(
+    x: Array, lines: list[Side], planes: Callable[..., Array], cval: Any, output: Output, working: Any = None
+) -> Array:
+    """A filter of some axes, by ``planes(cval, x, height, width)``; axis by axis, where each result is rounded."""
+    rounded = output_dtype(output, x).kind in "biu"
+    groups = [[line] for line in lines] if rounded else [lines] * bool(lines)
+
+    def of_group(group: list[Side], x: Array) -> Array:
+        return by_parts(lambda part, fill: over_planes(part, group, partial(planes, fill)), x, cval)
+
+    return in_steps(x, [Step(tuple(s.axis for s in g), partial(of_group, g)) for g in groups], output, working)
 
 
 def uniform_filter(
@@ -118,13 +127,12 @@ def uniform_filter(
     x = as_image(input)
     require_number(cval, "cval")
     boxes = sides(x.ndim, axes, size, origin, mode)
-    dtype = output_dtype(output, x)
-    groups = [[s] for s in boxes] if dtype.kind in "biu" else [boxes] * bool(boxes)
     # Sums below 2**22 and their quotients by a size are told apart in single precision.
-    bytes_alone = x.dtype.kind in "biu" and dtype == x.dtype and x.dtype.itemsize == 1 and abs(cval) < 256
+    bytes_alone = (
+        x.dtype.kind in "biu" and output_dtype(output, x) == x.dtype and x.dtype.itemsize == 1 and abs(cval) < 256
+    )
     single = bytes_alone and all(s.size < 2**14 for s in boxes)
-    steps = [Step(tuple(s.axis for s in group), partial(_mean, group, cval)) for group in groups]
-    return in_steps(x, steps, output, np.float32 if single else None)
+    return _by_sides(x, boxes, partial(box_planes, "mean"), cval, output, np.float32 if single else None)
 
 
 def uniform_filter1d(
@@ -182,10 +190,6 @@ def _radius(sigma: float, truncate: float, radius: Any) -> int:
 def _weights(sigma: float, order: int, radius: int, dtype: np.dtype[Any]) -> Array:
     """:func:`gaussian_kernel` as it is used; not to be written to."""
     return gaussian_kernel(sigma, order, radius).astype(dtype)
-
-
-def _blur(lines: list[Side], cval: Any, x: Array) -> Array:
-    return by_parts(lambda part, fill: over_planes(part, lines, partial(weigh_planes, fill)), x, cval)
 
 
 def _plain_gaussian(
@@ -261,10 +265,7 @@ def gaussian_filter(
             if length == 0 and derivative:  # one weight, which need not be 1
                 kernel, length = np.pad(kernel, 1), 1
             lines.append(Side(axis, len(kernel), length, named, kernel))
-    rounded = output_dtype(output, x).kind in "biu"  # each result
-    groups = [[line] for line in lines] if rounded else [lines] * bool(lines)
-    steps = [Step(tuple(line.axis for line in group), partial(_blur, group, cval)) for group in groups]
-    return in_steps(x, steps, output)
+    return _by_sides(x, lines, weigh_planes, cval, output)
 
 
 def gaussian_filter1d(

@@ -79,10 +79,12 @@ class _Trainer:
         penalties: Sequence[Penalty],
         clip_norm: float | None,
         augment: Augment | None,
+        metrics: dict[str, Metric],
         profile: Profile | None,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.penalties, self.clip_norm, self.augment, self.profile = penalties, clip_norm, augment, profile
+        self.penalties, self.clip_norm, self.augment = penalties, clip_norm, augment
+        self.metrics, self.profile = metrics, profile
         self._batch = Reused()
 
     def timed(self, row: str) -> AbstractContextManager[None]:
@@ -144,6 +146,25 @@ class _Trainer:
             if self.profile:
                 self.profile.batches += 1
         return total / len(x), np.concatenate(collected), y[order]
+
+    def row(
+        self,
+        train: tuple[Array, Array],
+        valid: tuple[Array, Array] | None,
+        batch_size: int,
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> dict[str, float]:
+        """One epoch as the history tells it."""
+        start = perf_counter()
+        with self.profile.watching(self.model) if self.profile else nullcontext():
+            value, outputs, targets = self.epoch(*train, batch_size, rng, progress)
+        record = {"loss": value, **{name: f(outputs, targets) for name, f in self.metrics.items()}}
+        if valid is not None:
+            with self.timed("validation"):
+                found = evaluate(self.model, valid, self.loss, self.metrics.values(), max(batch_size, 256))
+            record |= {f"valid_{name}": number for name, number in found.items()}
+        return {**record, "lr": self.optimizer.lr, "seconds": perf_counter() - start}
 
 
 def predict(model: Module, x: Array, batch_size: int = 256) -> Array:
@@ -219,44 +240,25 @@ def fit(
     """
     _positive(epochs=epochs, batch_size=batch_size)
     check_whole(0, seed=seed)
-    if schedule is not None:
-        check_kind("schedule", schedule, Schedule)
-    for i, callback in enumerate(members("callbacks", callbacks, "Callback")):
-        check_kind(f"callbacks[{i}]", callback, Callback)
-    for i, penalty in enumerate(members("penalties", penalties, "Penalty")):
-        check_kind(f"penalties[{i}]", penalty, Penalty)
-    if not (augment is None or callable(augment)):
-        raise TypeError(f"augment must be a function of samples and a generator, got {augment!r}")
-    if clip_norm is not None:
-        check_numbers(clip_norm=clip_norm)
-    x, y = _checked("train", train, _dtype(model))
-    if valid is not None:
-        valid = _checked("valid", valid, _dtype(model))
+    _check_options(schedule, callbacks, penalties, augment, clip_norm)
+    train = _checked("train", train, _dtype(model))
+    valid = None if valid is None else _checked("valid", valid, _dtype(model))
     criterion: Loss = _chosen("loss", loss, LOSSES, Loss)
     rule: Optimizer = _chosen("optimizer", optimizer, OPTIMIZERS, Optimizer, model.parameters())
-    measures = resolve(metrics)
-    profiler = Profile() if profile else None
-    trainer = _Trainer(model, criterion, rule, penalties, clip_norm, augment, profiler)
     run = Run(model, rule, History())
-    run.history.profile = profiler
-    saved = _Saved(checkpoint, run, callbacks, {"seed": seed, "batch_size": batch_size, "samples": len(x)})
+    run.history.profile = Profile() if profile else None
+    trainer = _Trainer(model, criterion, rule, penalties, clip_norm, augment, resolve(metrics), run.history.profile)
+    samples = len(train[0])
+    saved = _Saved(checkpoint, run, callbacks, {"seed": seed, "batch_size": batch_size, "samples": samples})
     if resume:
         saved.restore(schedule)
 
-    with Progress(progress, epochs, len(x)) as bar:
+    with Progress(progress, epochs, samples) as bar:
         try:
             for number in _remaining(run, epochs):
-                start = perf_counter()
                 bar.start(number)
                 rng = np.random.default_rng([seed, number])  # of this epoch alone: resuming needs no other state
-                with profiler.watching(model) if profiler else nullcontext():
-                    value, outputs, targets = trainer.epoch(x, y, batch_size, rng, bar)
-                record = {"loss": value, **{name: f(outputs, targets) for name, f in measures.items()}}
-                if valid is not None:
-                    with trainer.timed("validation"):
-                        found = evaluate(model, valid, criterion, measures.values(), batch_size=max(batch_size, 256))
-                    record |= {f"valid_{name}": number for name, number in found.items()}
-                run.history.epochs.append({**record, "lr": rule.lr, "seconds": perf_counter() - start})
+                run.history.epochs.append(trainer.row(train, valid, batch_size, rng, bar))
                 if schedule is not None:
                     schedule.step()
                 for callback in callbacks:
@@ -270,6 +272,19 @@ def fit(
         callback.on_train_end(run)
     model.eval()
     return run.history
+
+
+def _check_options(schedule: Any, callbacks: Any, penalties: Any, augment: Any, clip_norm: Any) -> None:
+    if schedule is not None:
+        check_kind("schedule", schedule, Schedule)
+    for i, callback in enumerate(members("callbacks", callbacks, "Callback")):
+        check_kind(f"callbacks[{i}]", callback, Callback)
+    for i, penalty in enumerate(members("penalties", penalties, "Penalty")):
+        check_kind(f"penalties[{i}]", penalty, Penalty)
+    if not (augment is None or callable(augment)):
+        raise TypeError(f"augment must be a function of samples and a generator, got {augment!r}")
+    if clip_norm is not None:
+        check_numbers(clip_norm=clip_norm)
 
 
 def _remaining(run: Run, epochs: int) -> Iterator[int]:

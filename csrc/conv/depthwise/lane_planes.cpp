@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/checked.hpp"
-#include "conv/pieces.hpp"
+#include "conv/pieces/backward.hpp"
 
 namespace fastconv {
 

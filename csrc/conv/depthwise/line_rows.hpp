@@ -3,7 +3,7 @@
 // them: their rows stand `row * stride` elements apart. Outputs that padding reaches, and those left over at the end,
 // remain a line.
 #pragma once
-#include "conv/pieces.hpp"
+#include "conv/pieces/piece.hpp"
 
 namespace fastconv {
 

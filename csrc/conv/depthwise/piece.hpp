@@ -4,7 +4,7 @@
 #pragma once
 #include "conv/depthwise/depthwise.hpp"
 #include "conv/depthwise/line_rows.hpp"
-#include "conv/operands.hpp"
+#include "conv/pieces/operands.hpp"
 
 namespace fastconv {
 

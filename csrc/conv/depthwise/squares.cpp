@@ -10,7 +10,7 @@
 #include "conv/depthwise/square_image.hpp"
 #include "conv/fill.hpp"
 #include "conv/index_map.hpp"
-#include "conv/pieces.hpp"
+#include "conv/pieces/backward.hpp"
 
 namespace fastconv {
 namespace {

@@ -143,7 +143,7 @@ bool run_dense_gradient(const View<const T>& x, const View<const T>& a, const Vi
   from.shape[1] = x.shape[0], from.stride[1] = x.stride[0];
   to.shape[1] = y.shape[0], to.stride[1] = y.stride[0];
   const ConvProblem q = gradient_problem(x.shape[0], y.shape[0], from.shape + 2);
-  correlate_forward(q, from, a, {}, to, Activation::none, Algorithm::direct);
+  correlate<T>(q, Direction::forward, from, a, {}, to, Activation::none, Algorithm::direct);
   return true;
 }
 

@@ -2,7 +2,8 @@
 // summed into planes of its own, whose rows follow one another, and lines of y are zipped from theirs, in their order.
 // To write every second element of y, or fewer, is slower than to write all of them twice.
 #pragma once
-#include "conv/operands.hpp"
+#include "conv/pieces/backward.hpp"
+#include "conv/pieces/operands.hpp"
 
 namespace fastconv {
 

@@ -5,7 +5,7 @@
 
 #include "base/checked.hpp"
 #include "conv/direct/tail.hpp"
-#include "conv/plan_parts.hpp"
+#include "conv/pieces/plan_parts.hpp"
 #include "kernels/conv.hpp"
 
 namespace fastconv {

@@ -2,7 +2,7 @@
 
 #include "conv/depthwise/lanes.hpp"
 #include "conv/depthwise/line.hpp"
-#include "conv/piece_plan.hpp"
+#include "conv/pieces/plan.hpp"
 
 namespace fastconv {
 namespace {

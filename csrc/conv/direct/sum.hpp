@@ -2,7 +2,7 @@
 // read.
 #pragma once
 #include "conv/direct/gather.hpp"
-#include "conv/operands.hpp"
+#include "conv/pieces/operands.hpp"
 
 namespace fastconv {
 

@@ -1,7 +1,7 @@
 // A piece of a correlation by Fourier transforms (conv/fft/fft.hpp).
 #pragma once
 #include "conv/fft/fft.hpp"
-#include "conv/operands.hpp"
+#include "conv/pieces/operands.hpp"
 
 namespace fastconv {
 

@@ -94,8 +94,8 @@ double planes_transformed(const FftAxes& a, const FftPlan& p, int64_t taps) {
   return static_cast<double>(p.pairs() - 1) * planes(p.depths) + planes(p.sweep(p.pairs() - 1));
 }
 
-// The chunks of a plan whose tiles are given, its memory and its cost.
-void complete_forward(FftElement element, const FftAxes& a, FftPlan& p) {
+// The chunks of a plan whose tiles are given, and its memory.
+void chunk_forward(FftElement element, const FftAxes& a, FftPlan& p) {
   const int64_t bytes = p.spectrum() * element.bytes, inner = p.terms / a.axis[0].taps(),
                 most = std::max<int64_t>(1, kWorkspaceBytes / bytes - 2);
   p.inner_chunk = std::min(inner, most);
@@ -111,7 +111,12 @@ void complete_forward(FftElement element, const FftAxes& a, FftPlan& p) {
   p.planes = planes_kept(a, p.depth_chunk, p.batch);
   p.workspace_bytes = spectra(p.batch) * bytes + p.table_bytes();
   p.shared_bytes = p.group_chunk * p.row_chunk * chunk * bytes;
+}
+
+double forward_cost(FftElement element, const FftAxes& a, const FftPlan& p) {
   const Costs c(element, p);
+  const int64_t bytes = p.spectrum() * element.bytes, inner = p.terms / a.axis[0].taps(),
+                chunk = p.depth_chunk * p.inner_chunk;
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const double far = beyond_cache(static_cast<double>(p.row_chunk * chunk * bytes));  // of the transformed weights
@@ -124,11 +129,11 @@ void complete_forward(FftElement element, const FftAxes& a, FftPlan& p) {
   const double batch_bytes = static_cast<double>((p.planes * p.inner_chunk + chunk) * bytes);
   const double stream =
       p.depth_chunk > 1 && batch_bytes > kFftCacheBytes ? rows * chunks * batch_bytes / p.batch / 10 : 0;
-  p.cost = a.groups * (x + steps * (y + rows * terms * c.multiply * (1 + 0.5 * far) + stream) +
-                       rows * terms * (c.load * (1 + 1.5 * far) + c.transform));
+  return a.groups * (x + steps * (y + rows * terms * c.multiply * (1 + 0.5 * far) + stream) +
+                     rows * terms * (c.load * (1 + 1.5 * far) + c.transform));
 }
 
-void complete_gradient(FftElement element, const FftAxes& a, FftPlan& p) {
+void chunk_gradient(FftElement element, const FftAxes& a, FftPlan& p) {
   const int64_t bytes = p.spectrum() * element.bytes, inner = p.terms / a.axis[0].taps(),
                 most = kWorkspaceBytes / bytes;
   auto needs = [&](int64_t rows, int64_t terms, int64_t depth) {
@@ -151,7 +156,11 @@ void complete_gradient(FftElement element, const FftAxes& a, FftPlan& p) {
             ceil_div(inner, p.inner_chunk);
   p.parts = power_of_two_within(std::max<int64_t>(1, std::min(a.images * p.steps() / 2, kLeastParts / p.tasks)));
   p.shared_bytes = p.parts > 1 ? p.tasks * p.parts * p.row_chunk * p.depth_chunk * p.inner_chunk * bytes : 0;
+}
+
+double gradient_cost(FftElement element, const FftAxes& a, const FftPlan& p) {
   const Costs c(element, p);
+  const int64_t bytes = p.spectrum() * element.bytes, inner = p.terms / a.axis[0].taps();
   const double steps = static_cast<double>(p.steps());
   const double terms = static_cast<double>(p.terms), rows = static_cast<double>(a.rows);
   const int64_t depth_chunks = ceil_div(a.axis[0].taps(), p.depth_chunk),
@@ -161,9 +170,35 @@ void complete_gradient(FftElement element, const FftAxes& a, FftPlan& p) {
   const double dy = steps * rows * static_cast<double>(chunks) * (c.load + c.transform);
   const double far = beyond_cache(static_cast<double>(p.row_chunk * p.depth_chunk * p.inner_chunk * bytes));
   // What is cut into parts is written and read once more, from beyond the L2 cache.
-  p.cost = a.groups * (x + dy + steps * rows * terms * (c.accumulate * (1 + 1.5 * far) + 60) +
-                       rows * terms * (c.transform + c.store)) +
-           0.1 * static_cast<double>(p.shared_bytes) / static_cast<double>(std::max<int64_t>(a.images, 1));
+  return a.groups * (x + dy + steps * rows * terms * (c.accumulate * (1 + 1.5 * far) + 60) +
+                     rows * terms * (c.transform + c.store)) +
+         0.1 * static_cast<double>(p.shared_bytes) / static_cast<double>(std::max<int64_t>(a.images, 1));
+}
+
+// A plan's tiles of both axes, or of lines that are cut along the width alone.
+FftPlan tiled(const FftAxes& a, int64_t rows, int64_t columns, const Cut* h, const Cut& w) {
+  FftPlan p;
+  p.line = !h;
+  p.rows = p.kept = rows;
+  p.columns = p.width = columns;
+  p.most_reach[1] = w.most_reach;
+  p.reach[1] = w.reach;
+  p.extent[1] = w.extent;
+  p.tiles[1] = w.tiles;
+  p.tiles[0] = a.axis[1].outputs;
+  p.depths = a.axis[0].outputs;
+  if (h) p.most_reach[0] = h->most_reach, p.reach[0] = h->reach, p.extent[0] = h->extent, p.tiles[0] = h->tiles;
+  p.terms = a.channels * a.axis[0].taps() * (h ? h->phases : a.axis[1].taps()) * w.phases;
+  return p;
+}
+
+// The rest of it: by complex transforms or, where there are such, by real ones.
+void complete(FftElement element, const FftAxes& a, bool gradient, bool real, FftPlan& p) {
+  p.real = real;
+  if (real) p.kept = round_up(p.rows / 2 + 1, element.lanes);
+  if (real) p.width = round_up(p.columns / 2, element.lanes);
+  (gradient ? chunk_gradient : chunk_forward)(element, a, p);
+  p.cost = (gradient ? gradient_cost : forward_cost)(element, a, p);
 }
 
 FftPlan plan_fft(FftElement element, const FftAxes& a, bool gradient) {
@@ -173,36 +208,21 @@ FftPlan plan_fft(FftElement element, const FftAxes& a, bool gradient) {
     if (map.tabulated() || map.taps() == 0 || map.outputs == 0 || !evenly_apart(map)) return best;
   const int64_t most = kSpectrumBytes / (2 * element.bytes) / (gradient ? 2 : 1);
   const FftTaps h_taps(a.axis[1]), w_taps(a.axis[2]);
-  auto consider = [&](bool line, int64_t rows, int64_t columns, const Cut* h, const Cut& w) {
-    FftPlan p;
-    p.line = line;
-    p.rows = p.kept = rows;
-    p.columns = p.width = columns;
-    p.most_reach[1] = w.most_reach;
-    p.reach[1] = w.reach;
-    p.extent[1] = w.extent;
-    p.tiles[1] = w.tiles;
-    p.tiles[0] = a.axis[1].outputs;
-    p.depths = a.axis[0].outputs;
-    if (h) p.most_reach[0] = h->most_reach, p.reach[0] = h->reach, p.extent[0] = h->extent, p.tiles[0] = h->tiles;
-    p.terms = a.channels * a.axis[0].taps() * (h ? h->phases : a.axis[1].taps()) * w.phases;
+  const auto consider = [&](const FftPlan& tiles) {
     for (bool real : {false, true}) {
-      if (real && line) continue;
-      p.real = real;
-      if (real) p.kept = round_up(rows / 2 + 1, element.lanes);
-      if (real) p.width = round_up(columns / 2, element.lanes);
-      if (gradient) complete_gradient(element, a, p);
-      else complete_forward(element, a, p);
+      FftPlan p = tiles;
+      if (real && p.line) continue;
+      complete(element, a, gradient, real, p);
       if (p.cost < best.cost) best = p;
     }
   };
   const Vector<Cut> across = cuts(a.axis[2], w_taps);
   for (const Cut& h : cuts(a.axis[1], h_taps))
     for (const Cut& w : across)
-      if (h.n * w.n <= most) consider(false, h.n, w.n, &h, w);
+      if (h.n * w.n <= most) consider(tiled(a, h.n, w.n, &h, w));
   for (int64_t n = kFftLeast * kFftLeast; n <= std::min(most, kMostLine); n *= 2) {
     const int64_t columns = int64_t(1) << static_cast<int>(std::log2(n)) / 2;
-    if (n / columns <= kFftMost) consider(true, n / columns, columns, nullptr, Cut(a.axis[2], w_taps, n));
+    if (n / columns <= kFftMost) consider(tiled(a, n / columns, columns, nullptr, Cut(a.axis[2], w_taps, n)));
   }
   best.threads = threads_for(best.cost * static_cast<double>(a.images) * 2 * static_cast<double>(element.lanes));
   return best;

@@ -2,7 +2,7 @@
 #pragma once
 #include "base/workspace.hpp"
 #include "conv/fft/plan.hpp"
-#include "kernels/fft.hpp"
+#include "kernels/fft/fft.hpp"
 
 namespace fastconv {
 

@@ -7,7 +7,7 @@
 #include "conv/fft/tables.hpp"
 #include "conv/fft/tiling.hpp"
 #include "kernels/conv.hpp"
-#include "kernels/fft.hpp"
+#include "kernels/fft/fft.hpp"
 
 namespace fastconv {
 

@@ -5,7 +5,8 @@
 #include "conv/fft/piece.hpp"
 #include "conv/patches/patches.hpp"
 #include "conv/patches/plan.hpp"
-#include "conv/piece_plan.hpp"
+#include "conv/pieces/backward.hpp"
+#include "conv/pieces/plan.hpp"
 #include "conv/winograd/piece.hpp"
 
 namespace fastconv {

@@ -3,8 +3,8 @@
 #include "base/parallel.hpp"
 #include "conv/correlation.hpp"
 #include "conv/direct/block.hpp"
-#include "conv/operands.hpp"
 #include "conv/patches/plan.hpp"
+#include "conv/pieces/operands.hpp"
 
 namespace fastconv {
 namespace {
@@ -108,8 +108,8 @@ class PatchSum {
     to.data = patches;
     to.stride[1] = s_.plane;
     to.stride[0] = rows * s_.plane;
-    correlate_backward<T>(s_.product(c.own.size(), some, outputs.size()), from, row_weights, {}, to, Activation::none,
-                          Algorithm::direct);
+    correlate<T>(s_.product(c.own.size(), some, outputs.size()), Direction::backward_input, from, row_weights, {}, to,
+                 Activation::none, Algorithm::direct);
     PatchPart part = s_.whole();
     part.first = outputs.begin;
     part.window[s_.cut] = s_.window(outputs.begin, 0, outputs.begin, outputs.end);

@@ -11,7 +11,7 @@
 #include "conv/direct/dense_layer.hpp"
 #include "conv/fft/fft.hpp"
 #include "conv/fill.hpp"
-#include "conv/pieces.hpp"
+#include "conv/pieces/piece.hpp"
 #include "conv/weight/sum.hpp"
 #include "conv/winograd/weight.hpp"
 

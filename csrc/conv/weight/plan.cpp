@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "conv/pieces.hpp"
+#include "conv/pieces/piece.hpp"
 #include "conv/sum_parts.hpp"
 #include "kernels/conv.hpp"
 

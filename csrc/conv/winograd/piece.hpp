@@ -3,7 +3,8 @@
 #pragma once
 #include <optional>
 
-#include "conv/operands.hpp"
+#include "conv/pieces/backward.hpp"
+#include "conv/pieces/operands.hpp"
 #include "conv/winograd/spread.hpp"
 #include "conv/winograd/winograd.hpp"
 

@@ -19,44 +19,41 @@ int64_t step_of(const AxisMap& map) {
   return std::abs(step);
 }
 
+// The taps of a strip's parts: of the fewest products an output.
+int strip_taps(int64_t along) {
+  int best = 0;
+  double least = 0;
+  for (int taps : {5, 4, 3, 2}) {
+    const double products = static_cast<double>(ceil_div(along, taps)) / (kStripIn + 1 - taps);
+    if (best == 0 || products < least) best = taps, least = products;
+  }
+  return best;
+}
+
 }  // namespace
 
 WinogradShape winograd_shape(const AxisMap& d, const AxisMap& h, const AxisMap& w) {
   WinogradShape shape;
-  const int64_t step[3] = {0, step_of(h), step_of(w)};
-  const bool strides = h.stride == 2 && w.stride == 2, dense = h.stride == 1 && w.stride == 1;
-  const auto near = [&](int axis, int64_t most) { return step[axis] > 0 && step[axis] <= most; };
-  const auto single = [](const AxisMap& map) { return map.taps() == 1 && map.stride == 1 && !map.tabulated(); };
-  shape.slices = d.tabulated() ? 0 : d.taps();
   shape.taps = 0;
-  const int64_t taps = h.taps();
-  if (shape.slices == 0) return shape;
-  if (strides) {
-    if (step[1] != 1 || step[2] != 1 || w.taps() != taps || taps < 3 || taps > kMostStrided) return shape;
-    shape.split = 2;
+  if (d.tabulated() || d.taps() == 0 || h.stride != w.stride || h.stride > 2) return shape;
+  const int64_t step[3] = {0, step_of(h), step_of(w)}, taps = h.taps(), apart = std::max(step[1], step[2]);
+  const auto single = [](const AxisMap& map) { return map.taps() == 1 && !map.tabulated(); };
+  if (step[1] && step[2] && w.taps() == taps) {
     shape.along = taps;
-    shape.taps = static_cast<int>(ceil_div(taps, 2));
-    shape.slices *= shape.parts();
-    return shape;
-  }
-  if (!dense) return shape;
-  if (near(1, kMostApart) && near(2, kMostApart) && w.taps() == taps && taps >= 2 && taps <= 5) {
-    shape.taps = static_cast<int>(taps);
-    shape.along = taps;
-    if (taps > 3) shape.side = kWinogradLargeIn;
-  } else {
-    shape.strip = single(h) ? 2 : 1;
-    const AxisMap& along = shape.strip == 2 ? w : h;
-    if (!single(shape.strip == 2 ? h : w) || !near(shape.strip, kMostStripsApart)) return shape;
-    if (along.taps() < 2 || along.taps() > kStripMostTaps) return shape;
-    shape.along = along.taps();
-    double least = 0;  // products an output
-    for (int taps : {5, 4, 3, 2}) {
-      const double cost = static_cast<double>(ceil_div(shape.along, taps)) / (kStripIn + 1 - taps);
-      if (shape.taps == 0 || cost < least) shape.taps = taps, least = cost;
+    if (h.stride == 2 && apart == 1 && taps > 2 && taps <= kMostStrided) {
+      shape.split = 2;
+      shape.taps = static_cast<int>(ceil_div(taps, 2));
+    } else if (h.stride == 1 && apart <= kMostApart && taps <= 5) {
+      shape.taps = static_cast<int>(taps);
+      if (taps > 3) shape.side = kWinogradLargeIn;
     }
-    shape.slices *= shape.parts();
+  } else if (h.stride == 1 && apart && apart <= kMostStripsApart && (single(h) || single(w))) {
+    shape.strip = single(h) ? 2 : 1;
+    shape.along = shape.strip == 2 ? w.taps() : taps;
+    if (shape.along <= kStripMostTaps) shape.taps = strip_taps(shape.along);
   }
+  if (shape.taps == 0) return shape;
+  shape.slices = d.taps() * shape.parts();
   for (int i : {1, 2})
     if (step[i]) shape.step[i] = step[i];
   return shape;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <atomic>
 
-#include "base/checked.hpp"
 #include "base/parallel.hpp"
 #include "base/range.hpp"
+#include "conv/winograd/layout.hpp"
 #include "conv/winograd/patches.hpp"
 #include "conv/winograd/slices.hpp"
 #include "conv/winograd/spread.hpp"
@@ -14,118 +14,19 @@
 namespace fastconv {
 namespace {
 
-constexpr int64_t kCacheBytes = 1200 << 10;  // transformed input and products of a block
-constexpr int64_t kOwnBytes = 448 << 10;     // transformed weights of a task, in the L2 cache beside its inputs;
-constexpr int64_t kPartsBytes = 768 << 10;   // of all parts of a kernel
-constexpr int64_t kLeastTiles = 64;          // of a block: the transformed weights are read once for each
-constexpr int64_t kMostBytes = 12 << 20;     // transformed input of a block, whatever the number of channels
-constexpr int64_t kFewTiles = 8;             // reading transformed weights takes longer than transforming them
-constexpr int64_t kRowsAtOnce = 64;          // of products
-constexpr int64_t kFarBytes = 5 << 20;       // of transformed weights: two blocks rather make them twice
-constexpr int64_t kVectorsApart = 2;         // of rows: at least so many a thread, where rows are split
-constexpr int64_t kMostCopies = 4;           // of the transformed weights, one a thread,
-constexpr int64_t kCopiesBytes = 16 << 20;   // of all of them,
-constexpr int64_t kCopiesTiles = 32;         // and tiles for each
-
-template <class T>
-int64_t lanes() {
-  return conv_kernels<T>().lanes;
-}
-
-template <class T>
-int64_t all_channels(const WinogradSum<T>& s) {
-  return s.shape.slices * s.channels;
-}
-
-// Elements of all transformed values of a vector of rows.
-template <class T>
-int64_t weight_vector(const WinogradSum<T>& s, int64_t channels) {
-  return s.shape.planes() * winograd_weight_plane<T>(s.shape.slices * channels);
-}
-
-// v[plane][slice][vector of channels][tile][lane], m[plane][vector of rows][phase][tile][lane]
-template <class T>
-struct Layout {
-  int64_t v_vector, v_slice, v_plane, m_vector, m_plane;
-  Layout(const WinogradSum<T>& s, const WinogradPlan& plan) {
-    v_vector = m_vector = plan.images * plan.down * plan.across * lanes<T>();
-    v_slice = ceil_div(s.channels, lanes<T>()) * v_vector;
-    v_plane = plane_stride<T>(s.shape.slices / s.shape.results() * v_slice);
-    m_plane = plane_stride<T>(plan.chunk * s.shape.results() * m_vector);
-  }
-};
-
-// The taps of each of four parts, and whether all of them lie side by side.
-template <class T>
-void find_taps(const WinogradSum<T>& s, WinogradPartWeights<T>& job) {
-  const int64_t all = s.shape.along * s.shape.along;
-  int64_t last = INT64_MIN;
-  job.first = INT64_MAX;
-  for (int64_t t = 0; t < kWinogradTaps; ++t) {
-    const int64_t p = t / 9, i = s.part_tap[0][p / 2][t % 9 / 3], j = s.part_tap[1][p % 2][t % 3];
-    const bool none = i == kNoTap || j == kNoTap;
-    job.tap[p][t % 9] = none ? kNoTap : i + j;
-    if (!none) job.first = std::min(job.first, i + j), last = std::max(last, i + j);
-  }
-  job.dense = last - job.first == all - 1 ? all : 0;
-}
-
-// The transformed weights of one vector of rows and channels [c0, c1): u[plane][slice][channel][lane].
-template <class T>
-void transform_rows(const WinogradSum<T>& s, int64_t g, int64_t r, int64_t c0, int64_t c1, T* u) {
-  const int64_t row = r * lanes<T>(), rows = std::min(lanes<T>(), s.rows - row), part = (c1 - c0) * lanes<T>();
-  const int64_t plane = winograd_weight_plane<T>(s.shape.slices * (c1 - c0));
-  for (int64_t slice : s.slice) {
-    const T* w = s.w + g * s.w_group + row * s.w_row + c0 * s.w_channel + slice;
-    if (s.shape.strip) {
-      winograd_kernels<T>().strip_weights({w + s.tap[0], rows, s.w_row, c1 - c0, s.w_channel, s.shape.along,
-                                           s.tap[1] - s.tap[0], u, plane, part, s.shape.taps});
-    } else if (s.shape.split > 1) {
-      const bool uneven = s.shape.uneven() && s.shape.lack[0] * s.shape.lack[1] == 25;
-      WinogradPartWeights<T> job{w,  rows, s.w_row, c1 - c0, s.w_channel,       0,     0,
-                                 {}, u,    plane,   part,    s.shape.taps == 3, uneven};
-      find_taps(s, job);
-      winograd_kernels<T>().part_weights(job);
-    } else {
-      WinogradWeights<T> job{w, rows, s.w_row, c1 - c0, s.w_channel, {}, u, plane, s.shape.taps};
-      std::copy_n(s.tap, s.shape.taps * s.shape.taps, job.tap);
-      winograd_kernels<T>().of(s.shape.taps, s.shape.side).weights(job);
-    }
-    u += s.shape.parts() * part;
-  }
-}
-
-// Sizes in bytes of a task's scratch memory.
-template <class T>
-struct Sizes {
-  int64_t v, m, u, pixels;
-  Sizes(const WinogradSum<T>& s, const WinogradPlan& plan) {
-    const Layout<T> layout(s, plan);
-    const int64_t phases = s.shape.phases ? 2 : 1, rows = s.shape.out(1),
-                  columns = phases * round_up(plan.across, s.shape.step[2]) * s.shape.out(2);
-    v = Arena::rounded_bytes<T>(s.shape.planes() * layout.v_plane);
-    m = Arena::rounded_bytes<T>(s.shape.planes() * layout.m_plane);
-    const int64_t own = plan.chunk * weight_vector(s, plan.depth);
-    u = Arena::rounded_bytes<T>(plan.transforms_weights ? own : 0);
-    pixels = Arena::rounded_bytes<T>(
-        std::max(WinogradPatchesOf<T>::pixel_elements(s.shape, plan.down, plan.across), rows * columns * lanes<T>()));
-  }
-  int64_t total() const { return v + m + u + pixels; }
-};
-
 template <class T>
 struct Tiles {
   const WinogradSum<T>& s;
   const WinogradPlan& plan;
   const WinogradSpread<T>* spread;  // or null
   const T* const all_u;             // the transformed weights, if tasks do not make their own
-  const Layout<T> layout{s, plan};
+  const WinogradLayout<T> layout{s, plan};
   const int64_t lanes = conv_kernels<T>().lanes;
   const WinogradKernelsOf<T>& kernels = winograd_kernels<T>();
 
   struct Scratch {
     T *v, *m, *u, *pixels;
-    explicit Scratch(const Sizes<T>& n) {
+    explicit Scratch(const WinogradSizes<T>& n) {
       char* memory = Arena::local().reserve(n.total());
       v = reinterpret_cast<T*>(memory);
       m = reinterpret_cast<T*>(memory += n.v);
@@ -134,9 +35,32 @@ struct Tiles {
     }
   };
 
+  // The rows are a task's last digit.
+  void run_task(int64_t task) const {
+    const int64_t all[3] = {s.axis[0].outputs, s.shape.tiles(1, s.axis[1].outputs),
+                            s.shape.tiles(2, s.axis[2].outputs)};
+    const int64_t unit[3] = {1, 1, s.shape.step[2]};
+    Box box{};
+    const int64_t rows = task % plan.row_parts;
+    task /= plan.row_parts;
+    const Range groups = part(s.groups, plan.group_parts, task % plan.group_parts);
+    task /= plan.group_parts;
+    for (int i : {2, 1, 0}) {
+      const Range own = part(ceil_div(all[i], unit[i]), plan.parts[i], task % plan.parts[i]);
+      box.begin[i] = own.begin * unit[i];
+      box.end[i] = std::min(all[i], own.end * unit[i]);
+      task /= plan.parts[i];
+    }
+    const Range images = part(s.images, plan.image_parts, task);
+    box.image0 = images.begin;
+    box.image1 = images.end;
+    run(box, groups, rows);
+  }
+
+ private:
   // A block of some groups, and part `part` of the rows. The box counts images, outputs along the depth, and tiles.
   void run(const Box& box, Range groups, int64_t part) const {
-    const Scratch scratch(Sizes<T>(s, plan));
+    const Scratch scratch(WinogradSizes<T>(s, plan));
     const WinogradPatchesOf<T> source(s.shape, s.spreads(), s.axis, s.x, box);
     const WinogradBlock block(s.shape, s.axis, box);
     clear_short(block, scratch.m);
@@ -159,7 +83,6 @@ struct Tiles {
     }
   }
 
- private:
   // The values that short tiles and phases of fewer taps do not have are zeros, once and for all.
   void clear_short(const WinogradBlock& block, T* m) const {
     const int64_t phases = s.shape.results();
@@ -182,7 +105,7 @@ struct Tiles {
                 const Scratch& scratch) const {
     const bool own = plan.transforms_weights, phases = s.shape.phases;
     const int64_t held = own ? channels.size() : s.channels, c0 = own ? 0 : channels.begin;
-    const int64_t u_plane = winograd_weight_plane<T>(s.shape.slices * held), u_vector = weight_vector(s, held);
+    const int64_t u_plane = winograd_weight_plane<T>(s.shape.slices * held), u_vector = winograd_weight_vector(s, held);
     if (own)
       for (int64_t r = rows.begin; r < rows.end; ++r)
         transform_rows(s, g, r, channels.begin, channels.end, scratch.u + (r - rows.begin) * u_vector);
@@ -274,112 +197,7 @@ struct Tiles {
 }  // namespace
 
 template <class T>
-int64_t winograd_weight_size(const WinogradSum<T>& s) {
-  return checked_mul(s.groups * ceil_div(s.rows, lanes<T>()), weight_vector(s, s.channels), "weight");
-}
-
-template <class T>
-void winograd_weights(const WinogradSum<T>& s, int threads, T* u) {
-  const int64_t vectors = ceil_div(s.rows, lanes<T>()), size = weight_vector(s, s.channels);
-  const int64_t all = s.groups * vectors, parts = std::min<int64_t>(all, threads);  // as of plans that split rows
-  parallel_tasks(parts, threads, [&](int64_t i) {
-    const Range own = part(all, parts, i);
-    for (int64_t v = own.begin; v < own.end; ++v)
-      transform_rows(s, v / vectors, v % vectors, 0, s.channels, u + v * size);
-  });
-}
-
-namespace {
-
-// No thread is to read weights that another transforms: where caches are apart, lines that both have had are slow to
-// write again. Either each transforms all weights or, of few tiles, those of its own rows and all of the source.
-template <class T>
-void keep_apart(const WinogradSum<T>& s, int64_t all_tiles, WinogradPlan& plan) {
-  const int64_t pairs = s.rows * s.shape.slices, threads = plan.threads;
-  if (threads <= kMostCopies && all_tiles >= threads * kCopiesTiles && 2 * all_tiles > 3 * pairs &&
-      threads * winograd_weight_size(s) <= kCopiesBytes / static_cast<int64_t>(sizeof(T)))
-    plan.copies = plan.threads;
-  else plan.splits_rows = ceil_div(s.rows, lanes<T>()) >= kVectorsApart * threads && all_tiles < 4 * pairs;
-}
-
-}  // namespace
-
-template <class T>
-WinogradPlan plan_winograd(const WinogradSum<T>& s) {
-  WinogradPlan plan;
-  const int64_t item = static_cast<int64_t>(sizeof(T)), vectors = ceil_div(s.rows, lanes<T>());
-  const int64_t channels = all_channels(s) / s.shape.results(), planes = s.shape.planes();
-  const auto cut = [](int64_t n, int64_t most) {
-    return ceil_div(n, ceil_div(n, std::max<int64_t>(1, std::min(n, most))));
-  };
-  const int64_t deep = s.axis[0].outputs;
-  const int64_t down = s.shape.tiles(1, s.axis[1].outputs), across = s.shape.tiles(2, s.axis[2].outputs);
-  plan.threads = threads_for(2.0 * static_cast<double>(s.images * s.groups * s.rows) * s.channels * s.shape.products() *
-                             deep * s.axis[1].outputs * s.axis[2].outputs);
-  const int64_t least =
-      std::clamp<int64_t>(kMostBytes / item / (planes * channels), 1, s.spreads() ? 2 * kLeastTiles : kLeastTiles);
-  int64_t most = std::max(least, kCacheBytes / item / (planes * (channels + kRowsAtOnce)));
-  const int64_t all = s.images * deep * down * across;
-  if (plan.threads > 1 && !s.u && s.groups == 1) keep_apart(s, all, plan);
-  const int sharing = plan.splits_rows ? 1 : plan.threads;  // the blocks
-  if (sharing > 1 && all >= sharing * (plan.copies > 1 ? kCopiesTiles : kLeastTiles) && !s.spreads())
-    most = std::min(most, ceil_div(all, sharing));
-  // Whole rows of outputs. Where blocks add to the same lines, they depend on one image alone, and are large; two for
-  // two threads.
-  plan.across = s.spreads() ? across : std::min(across, round_up(cut(across, most), s.shape.step[2]));
-  plan.parts[2] = ceil_div(across, plan.across);
-  plan.parts[1] = even_parts(down, std::max<int64_t>(1, most / plan.across), s.spreads() ? 2 : sharing);
-  if (s.spreads() && plan.parts[1] == 1 && down * across > kLeastTiles) plan.parts[1] = std::min<int64_t>(2, down);
-  plan.down = ceil_div(down, plan.parts[1]);
-  if (plan.across == across && plan.down == down && deep == 1)
-    plan.image_parts = even_parts(s.images, std::max<int64_t>(1, most / (down * across)), sharing);
-  else plan.image_parts = s.images;
-  plan.images = ceil_div(s.images, plan.image_parts);
-  if (s.shape.slices > 1) plan.deep = cut(deep, ceil_div(deep, ceil_div(sharing, plan.blocks())));
-  plan.parts[0] = ceil_div(deep, plan.deep);
-  if (plan.blocks() < plan.copies) plan.copies = 1;
-  plan.group_parts = std::min(s.groups, ceil_div(sharing, plan.blocks()));
-  plan.row_parts =
-      plan.splits_rows ? plan.threads : std::min(vectors, ceil_div(plan.threads, plan.blocks() * plan.group_parts));
-  const bool flat = s.axis[0].taps() == 1;
-  const int64_t few = vectors * weight_vector(s, s.channels) * item < kFarBytes ? 1 : 2;
-  plan.transforms_weights = flat && plan.blocks() * plan.deep <= few && (!s.u || all <= kFewTiles);
-  if (plan.transforms_weights) plan.copies = 1;
-  // Half as many rows leave more of that cache to the sums, where one register tile has them all.
-  const bool half = plan.transforms_weights && lanes<T>() * winograd_kernels<T>().vectors >= kRowsAtOnce / 2;
-  const int64_t rows = half ? kRowsAtOnce / 2 : kRowsAtOnce;
-  plan.chunk = cut(ceil_div(vectors, plan.row_parts), ceil_div(rows, lanes<T>() * s.shape.results()));
-  // The parts of a kernel are summed for so many channels at a time, whatever the number of threads and images.
-  plan.depth = s.channels;
-  if (plan.transforms_weights || (flat && s.shape.parts() > 1))
-    plan.depth = std::min(s.channels, round_up((s.shape.parts() > 1 ? kPartsBytes / kRowsAtOnce : kOwnBytes / rows) /
-                                                   item / (planes * s.shape.slices / s.shape.results()),
-                                               lanes<T>()));
-  plan.workspace_bytes = Sizes<T>(s, plan).total();
-  return plan;
-}
-
-template <class T>
 void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, T* u, const WinogradSpread<T>* spread) {
-  const int64_t all[3] = {s.axis[0].outputs, s.shape.tiles(1, s.axis[1].outputs), s.shape.tiles(2, s.axis[2].outputs)};
-  const int64_t unit[3] = {1, 1, s.shape.step[2]};
-  const auto run_one = [&](const Tiles<T>& tiles, int64_t task) {
-    Box box{};
-    const int64_t rows = task % plan.row_parts;
-    task /= plan.row_parts;
-    const Range groups = part(s.groups, plan.group_parts, task % plan.group_parts);
-    task /= plan.group_parts;
-    for (int i : {2, 1, 0}) {
-      const Range own = part(ceil_div(all[i], unit[i]), plan.parts[i], task % plan.parts[i]);
-      box.begin[i] = own.begin * unit[i];
-      box.end[i] = std::min(all[i], own.end * unit[i]);
-      task /= plan.parts[i];
-    }
-    const Range images = part(s.images, plan.image_parts, task);
-    box.image0 = images.begin;
-    box.image1 = images.end;
-    tiles.run(box, groups, rows);
-  };
   const int64_t tasks = plan.blocks() * plan.group_parts * plan.row_parts;
   if (plan.copies > 1) {
     const int64_t size = winograd_weight_size(s);
@@ -387,22 +205,18 @@ void run_winograd(const WinogradSum<T>& s, const WinogradPlan& plan, T* u, const
     parallel_tasks(plan.copies, plan.threads, [&](int64_t copy) {
       const Tiles<T> tiles{s, plan, spread, u + copy * size};
       if (copy < tasks) winograd_weights(s, 1, u + copy * size);
-      for (int64_t i = copy; i < tasks; i = next.fetch_add(1, std::memory_order_relaxed)) run_one(tiles, i);
+      for (int64_t i = copy; i < tasks; i = next.fetch_add(1, std::memory_order_relaxed)) tiles.run_task(i);
     });
   } else {
     if (u) winograd_weights(s, plan.threads, u);
     const Tiles<T> tiles{s, plan, spread, u ? u : s.u};
-    // The rows are a task's last digit.
     parallel_tasks_apart(tasks, plan.splits_rows ? plan.row_parts : tasks, plan.threads,
-                         [&](int64_t task) { run_one(tiles, task); });
+                         [&](int64_t task) { tiles.run_task(task); });
   }
   if (spread) spread->add_kept(plan.threads);
 }
 
-#define FASTCONV_INSTANTIATE(T)                                   \
-  template int64_t winograd_weight_size(const WinogradSum<T>&);   \
-  template void winograd_weights(const WinogradSum<T>&, int, T*); \
-  template WinogradPlan plan_winograd(const WinogradSum<T>&);     \
+#define FASTCONV_INSTANTIATE(T) \
   template void run_winograd(const WinogradSum<T>&, const WinogradPlan&, T*, const WinogradSpread<T>*);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)

@@ -141,6 +141,6 @@ struct DepthwiseKernels {
 };
 
 template <class T>
-const DepthwiseKernelsOf<T>& depthwise_kernels();  // of the rung in use: conv/kernels.cpp
+const DepthwiseKernelsOf<T>& depthwise_kernels();  // of the rung in use: isa/typed_kernels.cpp
 
 }  // namespace fastconv

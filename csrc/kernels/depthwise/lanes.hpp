@@ -101,6 +101,6 @@ struct LaneKernels {
 };
 
 template <class T>
-const LaneKernelsOf<T>& lane_kernels();  // of the rung in use: conv/kernels.cpp
+const LaneKernelsOf<T>& lane_kernels();  // of the rung in use: isa/typed_kernels.cpp
 
 }  // namespace fastconv

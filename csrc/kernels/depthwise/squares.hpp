@@ -110,6 +110,6 @@ struct SquareKernels {
 };
 
 template <class T>
-const SquareKernelsOf<T>& square_kernels();  // of the rung in use: conv/kernels.cpp
+const SquareKernelsOf<T>& square_kernels();  // of the rung in use: isa/typed_kernels.cpp
 
 }  // namespace fastconv

@@ -211,6 +211,6 @@ struct WinogradKernels {
 };
 
 template <class T>
-const WinogradKernelsOf<T>& winograd_kernels();  // of the rung in use: conv/kernels.cpp
+const WinogradKernelsOf<T>& winograd_kernels();  // of the rung in use: isa/typed_kernels.cpp
 
 }  // namespace fastconv

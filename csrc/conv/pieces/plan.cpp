@@ -1,4 +1,4 @@
-#include "conv/piece_plan.hpp"
+#include "conv/pieces/plan.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -11,7 +11,8 @@
 #include "conv/direct/phase_pair.hpp"
 #include "conv/direct/piece.hpp"
 #include "conv/fft/piece.hpp"
-#include "conv/plan_parts.hpp"
+#include "conv/pieces/backward.hpp"
+#include "conv/pieces/plan_parts.hpp"
 #include "conv/winograd/piece.hpp"
 
 namespace fastconv {

@@ -4,7 +4,7 @@
 #include "base/workspace.hpp"
 #include "conv/direct/ready_weights.hpp"
 #include "conv/direct/rows.hpp"
-#include "conv/pieces.hpp"
+#include "conv/pieces/piece.hpp"
 #include "fastconv/conv.hpp"
 #include "fastconv/tensor.hpp"
 

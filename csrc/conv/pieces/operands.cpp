@@ -1,4 +1,4 @@
-#include "conv/operands.hpp"
+#include "conv/pieces/operands.hpp"
 
 #include "conv/activation.hpp"
 

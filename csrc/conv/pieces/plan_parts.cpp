@@ -1,4 +1,4 @@
-#include "conv/plan_parts.hpp"
+#include "conv/pieces/plan_parts.hpp"
 
 #include <algorithm>
 

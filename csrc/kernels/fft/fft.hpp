@@ -102,6 +102,6 @@ struct FftKernels {
 };
 
 template <class T>
-const FftKernelsOf<T>& fft_kernels();  // of the rung in use: conv/kernels.cpp
+const FftKernelsOf<T>& fft_kernels();  // of the rung in use: isa/typed_kernels.cpp
 
 }  // namespace fastconv

@@ -1,7 +1,7 @@
 // A correlation piece by piece: for each the first algorithm that applies and pays is planned, and its plan run or
 // described.
 #pragma once
-#include "conv/operands.hpp"
+#include "conv/pieces/operands.hpp"
 
 namespace fastconv {
 

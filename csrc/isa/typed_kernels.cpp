@@ -1,9 +1,10 @@
+// The kernels of an element type, of the rung in use.
 #include "isa/table.hpp"
 #include "kernels/conv.hpp"
 #include "kernels/depthwise/depthwise.hpp"
 #include "kernels/depthwise/lanes.hpp"
 #include "kernels/depthwise/squares.hpp"
-#include "kernels/fft.hpp"
+#include "kernels/fft/fft.hpp"
 #include "kernels/winograd/winograd.hpp"
 
 namespace fastconv {
