@@ -150,9 +150,9 @@ struct WeighedRow {
 };
 // What all rows of a strip have in common.
 template <class T>
-struct AvgGrad : AvgGradStrip<T> {
-  using AvgGradStrip<T>::axis;  // a copy of the call, which no store can change
-  PoolAxis d, h, w;
+struct AvgGrad {
+  const AvgGradStrip<T>& g;
+  const PoolAxis &d, &h, &w;
   int64_t columns, shift;  // of dx; from the last multiple of the stride to the first one
   bool phased, in_buffer;  // rows whose columns are dear are made once, and copied
   int64_t base, from, to;  // outputs: the first one of a line, and those that there are
@@ -174,27 +174,27 @@ struct AvgGrad : AvgGradStrip<T> {
 
 template <class T>
 __attribute__((cold)) AvgGrad<T>::AvgGrad(const AvgGradStrip<T>& call)
-    : AvgGradStrip<T>(call),
-      d(axis[0]),
-      h(axis[1]),
-      w(axis[2]),
-      columns(call.last - call.first),
+    : g(call),
+      d(g.axis[0]),
+      h(g.axis[1]),
+      w(g.axis[2]),
+      columns(g.last - g.first),
       phased(is_phased(w)),
       in_buffer(!phased || w.stride > 2),
       slots{},
       phases{},
       tail(0, 0) {
-  const PoolCover outputs = outputs_over(w, call.first, call.last);
+  const PoolCover outputs = outputs_over(w, g.first, g.last);
   base = outputs.first;
   const int64_t stop = outputs.last > base ? outputs.last : base;  // or none, behind the last one
   from = base < 0 ? 0 : base, to = stop < w.out ? stop : w.out;
-  shift = phased ? (call.first + w.pad_before) % w.stride : 0;
+  shift = phased ? (g.first + w.pad_before) % w.stride : 0;
   pitch = stop - base + kPoolSlack, fit = pitch < kPoolSpan ? kPoolSpan / pitch : 1;
-  lines = static_cast<T*>(call.scratch), buffer = lines + fit * pitch;
+  lines = static_cast<T*>(g.scratch), buffer = lines + fit * pitch;
   over = reinterpret_cast<WeighedRow<T>*>(buffer + columns + 2 * kPoolSlack);
-  T* lists = reinterpret_cast<T*>(over + call.most_rows);
+  T* lists = reinterpret_cast<T*>(over + g.most_rows);
   reached = reinterpret_cast<Reached*>(lists);
-  if (!phased) runs = list_reached(w, from, stop - base, call.first, call.last, reinterpret_cast<Reached*>(lists));
+  if (!phased) runs = list_reached(w, from, stop - base, g.first, g.last, reinterpret_cast<Reached*>(lists));
   else if (!in_buffer)
     for (int64_t r = 0; r < w.stride; ++r) slots[r] = slot_of(r + shift, w.k, w.stride);
   else phases = list_phases(w.k, w.stride, lists);
@@ -209,20 +209,25 @@ __attribute__((noinline, cold)) const WeighedRow<T>* AvgGrad<T>::list(const T* d
   WeighedRow<T>* next = over;
   for (int64_t a = planes.first; a < planes.last; ++a)
     for (int64_t b = rows.first; b < rows.last; ++b)
-      *next++ = {dy + a * this->plane_step + b * this->row_step, this->plane_weight[a] * this->row_weight[b]};
+      *next++ = {dy + a * g.plane_step + b * g.row_step + from, g.plane_weight[a] * g.row_weight[b]};
   return next;
 }
 
 // What the outputs of the listed rows give to each of their columns.
 template <class T>
 __attribute__((noinline, hot)) void AvgGrad<T>::sum_rows(const WeighedRow<T>* end, T* line) const {
-  for (int64_t o = from; o < to; o += kLanes<T>) {
+  const WeighedRow<T>* const first = over;  // copies, which no store can change
+  const LaneRange<T> some = tail;
+  const T* weight = g.weight;
+  line += from - base;
+  const int64_t outputs = to - from;
+  for (int64_t o = 0; o < outputs; o += kLanes<T>) {
     Vec<T> sum{};
-    if (to - o >= kLanes<T>)
-      for (const WeighedRow<T>* row = over; row < end; ++row) sum += load(row->at + o) * row->weight;
+    if (outputs - o >= kLanes<T>)
+      for (const WeighedRow<T>* row = first; row < end; ++row) sum += load(row->at + o) * row->weight;
     else
-      for (const WeighedRow<T>* row = over; row < end; ++row) sum += load_lanes(row->at + o, tail) * row->weight;
-    store(line + (o - base), sum * load(this->weight + o - from));
+      for (const WeighedRow<T>* row = first; row < end; ++row) sum += load_lanes(row->at + o, some) * row->weight;
+    store(line + o, sum * load(weight + o));
   }
 }
 
@@ -232,14 +237,14 @@ template <class T>
 __attribute__((cold)) void AvgGrad<T>::spread(const T* line, T* dx, int64_t rows, int64_t depths, const T* end) const {
   if (!phased) spread_windows(line, reached, runs, buffer);
   else if (in_buffer) spread_picked(phases, line, shift, columns, buffer);
-  for (; depths > 0; --depths, dx += this->dx_depth, end += this->dx_depth) {
+  for (; depths > 0; --depths, dx += g.dx_depth, end += g.dx_depth) {
     if (in_buffer) {
-      repeat(buffer, columns, rows, dx, this->dx_row);
+      repeat(buffer, columns, rows, dx, g.dx_row);
       continue;
     }
     T* row = dx;
-    for (int64_t i = 0; i < rows; ++i, row += this->dx_row) {
-      const T* stop = this->dx_row == columns ? end : row + columns;
+    for (int64_t i = 0; i < rows; ++i, row += g.dx_row) {
+      const T* stop = g.dx_row == columns ? end : row + columns;
       if (w.stride == 1) spread_phases<T, 1>(line, slots, columns, row, stop);
       else spread_phases<T, 2>(line, slots, columns, row, stop);
     }
@@ -250,16 +255,16 @@ __attribute__((cold)) void AvgGrad<T>::spread(const T* line, T* dx, int64_t rows
 template <class T>
 __attribute__((cold)) void AvgGrad<T>::depth(const T* dy, PoolCover planes, T* dx, int64_t depths) const {
   constexpr int64_t kMostLines = kPoolSpan / kPoolSlack;
-  const int64_t last = this->last_row;
-  const T* end = dx + (last - this->first_row) * columns;  // of dense rows
-  PoolCover rows = cover_of(h, this->first_row);
-  for (int64_t row = this->first_row, stop = row; row < last;) {
+  const int64_t last = g.last_row;
+  const T* end = dx + (last - g.first_row) * columns;  // of dense rows
+  PoolCover rows = cover_of(h, g.first_row);
+  for (int64_t row = g.first_row, stop = row; row < last;) {
     int64_t ends[kMostLines], count = 0;  // of rows alike
     for (; count < fit && stop < last; ++count, rows = next_cover(h, stop, rows)) {
       sum_rows(list(dy, planes, rows), lines + count * pitch);
       ends[count] = stop = cover_end(h, rows, last);
     }
-    for (int64_t i = 0; i < count; dx += (ends[i] - row) * this->dx_row, row = ends[i++])
+    for (int64_t i = 0; i < count; dx += (ends[i] - row) * g.dx_row, row = ends[i++])
       spread(lines + i * pitch, dx, ends[i] - row, depths, end);
   }
 }
@@ -268,14 +273,14 @@ __attribute__((cold)) void AvgGrad<T>::depth(const T* dy, PoolCover planes, T* d
 
 template <class T>
 __attribute__((cold)) void PoolGrads<T>::avg(const AvgGradStrip<T>& strip) {
-  const AvgGrad<T> g(strip);
-  const T* dy = g.dy;
-  T* dx = g.dx;
-  for (int64_t plane = 0; plane < g.planes; ++plane, dy += g.dy_plane, dx += g.dx_plane) {
-    PoolCover planes = cover_of(g.d, 0);
-    for (int64_t i = 0, stop; i < g.d.in; i = stop, planes = next_cover(g.d, i, planes)) {
-      stop = cover_end(g.d, planes, g.d.in);
-      g.depth(dy, planes, dx + i * g.dx_depth, stop - i);
+  const AvgGrad<T> grad(strip);
+  const T* dy = strip.dy;
+  T* dx = strip.dx;
+  for (int64_t plane = 0; plane < strip.planes; ++plane, dy += strip.dy_plane, dx += strip.dx_plane) {
+    PoolCover planes = cover_of(grad.d, 0);
+    for (int64_t i = 0, stop; i < grad.d.in; i = stop, planes = next_cover(grad.d, i, planes)) {
+      stop = cover_end(grad.d, planes, grad.d.in);
+      grad.depth(dy, planes, dx + i * strip.dx_depth, stop - i);
     }
   }
   clear_upper_lanes();
