@@ -76,8 +76,8 @@ bool overlaps(const PoolProblem& p) {
   return std::any_of(p.axis, p.axis + 3, shared);
 }
 
-// Planes of so many vectors of elements, or with rows of so many, before or behind the pool, or whose rows cost as much
-// as so many elements moved, are quicker side by side, by measurement.
+// Planes of so many vectors of elements, or with rows of so many, before or behind the pool, or whose rows cost more
+// than the copies and what is joined, are quicker side by side, by measurement.
 struct Limits {
   int64_t vectors, width;
   double rows;
@@ -86,16 +86,17 @@ int64_t few_columns() { return functions().lanes / 4 + 2; }  // rows that cost m
 // Row by row, with lines made for each: a row of outputs by vectors some of which are picked, and one of a gradient.
 double cost_of_rows(const PoolProblem& p) {
   const PoolAxis& w = p.axis[2];
-  return is_regular(w) ? static_cast<double>(p.axis[0].out * p.axis[1].out * (24 + 6 * w.k * w.stride)) : 0;
+  const int64_t row = 15 + (w.stride > 2 ? 9 : 4) * w.k * w.stride;
+  return is_regular(w) && w.dilation == 1 ? static_cast<double>(120 + p.axis[0].out * p.axis[1].out * row) : 0;
 }
 double cost_of_gradient_rows(const PoolProblem& p) {
   const PoolAxis& w = p.axis[2];
   return is_regular(w)
-             ? static_cast<double>(p.axis[0].in * p.axis[1].in * (24 + 32 * w.k / w.stride + 32 * overlaps(p)))
+             ? static_cast<double>(p.axis[0].in * p.axis[1].in * (28 + 36 * w.k / w.stride + 36 * overlaps(p)))
              : 0;
 }
 // With kernels for windows side by side (pool/tiles.hpp) as the other way, or, if there are none, at most `otherwise`.
-Limits limits_of(const PoolProblem& p, Limits otherwise) { return is_tiled(p) ? Limits{2, 0, 0} : otherwise; }
+Limits limits_of(bool tiled, Limits otherwise) { return tiled ? Limits{2, 0, 0} : otherwise; }
 
 bool is_side_by_side(const View<char>& v) { return v.stride[1] == 1 && v.shape[1] > 1; }
 // Whether there is something in all views, and they can be copied by transposes, if they have to be.
@@ -125,8 +126,8 @@ struct PlaneWork {
       listed = width ? listed + taps + inputs + outputs : listed * (taps + inputs + outputs);
     }
   }
-  // Elements that could be copied in the time.
-  double cost() const { return in + out + 3 * visits / static_cast<double>(functions().lanes); }
+  // In the units of Limits::rows.
+  double cost() const { return 1.2 * (in + out) + 3 * visits / static_cast<double>(functions().lanes); }
 };
 
 // Whether planes within the limits are many enough for vectors of them.
@@ -135,7 +136,7 @@ bool suit_vectors(const PoolProblem& p, const PlaneWork& work, Limits most) {
   if (p.channels >= lanes && work.in <= static_cast<double>(most.vectors * lanes)) return true;
   const PoolAxis& w = p.axis[2];
   if (p.channels < 2 * lanes || w.in > kNarrow) return false;
-  return std::min(w.in, w.out) <= most.width || work.cost() <= most.rows;
+  return std::min(w.in, w.out) <= most.width || (work.in <= kNarrow * kNarrow && work.cost() <= most.rows);
 }
 // Whether windows are small enough to be joined one by one, and lists of them beside the images; and planes are within
 // the limits, or enough of them lie side by side already.
@@ -189,7 +190,7 @@ bool max_pool_pixels(const PoolProblem& p, AnyView x, AnyView y, AnyView index) 
   AnyView views[] = {x, y, index};
   const int count = index.view.data ? 3 : 2;
   const Limits few =
-      count == 3 ? limits_of(p, {12, few_columns(), 0}) : limits_of(p, {6, few_columns(), cost_of_rows(p)});
+      limits_of(is_tiled(p), count == 3 ? Limits{12, few_columns(), 0} : Limits{6, few_columns(), cost_of_rows(p)});
   if (!takes_pixels(p, is_whole(p) && count == 2 ? Limits{} : few, views, count)) return false;
   in_pixels(p, views, count, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, inputs_of, v[0], v[1]);
@@ -204,7 +205,7 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
   const PoolAxis& w = p.axis[2];
   const double common = common_divisor(p, divisor);
   const bool listed = !is_regular(w) || w.stride > kPoolPicked;  // whose long windows are summed by vectors
-  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(p, {6, few_columns(), cost_of_rows(p)}), views, 2))
+  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(is_tiled(p), {6, few_columns(), cost_of_rows(p)}), views, 2))
     return false;
   if (is_whole(p) ? p.axis[0].in * p.axis[1].in * w.in > kPoolRun || !is_even_box(x.view)
                   : listed && reach_bound(w, 1) >= 2 * functions().lanes)
@@ -227,12 +228,9 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
 
 bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, AnyView dy, AnyView dx) {
   AnyView views[] = {dy, dx};
-  if (!takes_pixels(p,
-                    is_whole(p)
-                        ? Limits{}
-                        : limits_of(p, {24, is_regular(p.axis[2]) ? few_columns() : kNarrow, cost_of_gradient_rows(p)}),
-                    views, 2))
-    return false;
+  const int64_t width = is_regular(p.axis[2]) ? few_columns() : kNarrow;
+  const Limits few = limits_of(is_tiled_whole(p), {24, width, cost_of_gradient_rows(p)});
+  if (!takes_pixels(p, is_whole(p) ? Limits{} : few, views, 2)) return false;
   in_pixels(p, views, 2, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, outputs_of, v[0], v[1]);
     weigh<float>(g, averaging, pool.axis);
@@ -244,7 +242,7 @@ bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, 
 bool max_pool_pixels_backward(const PoolProblem& p, AnyView dy, AnyView x, AnyView index, AnyView dx) {
   const bool given = index.view.data;
   AnyView views[] = {dy, index, dx, x};
-  if (!takes_pixels(p, given ? Limits{1, 0, 0} : limits_of(p, {12, 0, 0}), views, 4)) return false;
+  if (!takes_pixels(p, given ? Limits{1, 0, 0} : limits_of(is_tiled_whole(p), {12, 0, 0}), views, 4)) return false;
   if (!is_even_box(dy.view) || !is_even_box(dx.view) || (given && !is_even_box(index.view))) return false;
   if (!given && (p.channels < functions().lanes || p.axis[0].in * p.axis[1].in * p.axis[2].in > kFoundAgain))
     return false;

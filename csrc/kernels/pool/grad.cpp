@@ -190,6 +190,7 @@ __attribute__((cold)) AvgGrad<T>::AvgGrad(const AvgGradStrip<T>& call)
   from = base < 0 ? 0 : base, to = stop < w.out ? stop : w.out;
   shift = phased ? (g.first + w.pad_before) % w.stride : 0;
   pitch = stop - base + kPoolSlack, fit = pitch < kPoolSpan ? kPoolSpan / pitch : 1;
+  if (fit > g.last_row - g.first_row) fit = g.last_row - g.first_row;
   lines = static_cast<T*>(g.scratch), buffer = lines + fit * pitch;
   over = reinterpret_cast<WeighedRow<T>*>(buffer + columns + 2 * kPoolSlack);
   T* lists = reinterpret_cast<T*>(over + g.most_rows);
@@ -199,7 +200,7 @@ __attribute__((cold)) AvgGrad<T>::AvgGrad(const AvgGradStrip<T>& call)
     for (int64_t r = 0; r < w.stride; ++r) slots[r] = slot_of(r + shift, w.k, w.stride);
   else phases = list_phases(w.k, w.stride, lists);
   if (to > from) tail = LaneRange<T>(0, (to - from - 1) % kLanes<T> + 1);
-  for (int64_t i = 0; i < fit * pitch; ++i) lines[i] = 0;
+  for (int64_t i = 0; i < fit * pitch; i += kLanes<T>) store(lines + i, Vec<T>{});
 }
 
 // Rows of outputs, behind the last of which it returns.
@@ -207,9 +208,11 @@ template <class T>
 __attribute__((noinline, cold)) const WeighedRow<T>* AvgGrad<T>::list(const T* dy, PoolCover planes,
                                                                       PoolCover rows) const {
   WeighedRow<T>* next = over;
-  for (int64_t a = planes.first; a < planes.last; ++a)
-    for (int64_t b = rows.first; b < rows.last; ++b)
-      *next++ = {dy + a * g.plane_step + b * g.row_step + from, g.plane_weight[a] * g.row_weight[b]};
+  for (int64_t a = planes.first; a < planes.last; ++a) {
+    const T* at = dy + a * g.plane_step + rows.first * g.row_step + from;
+    const T plane_weight = g.plane_weight[a];
+    for (int64_t b = rows.first; b < rows.last; ++b, at += g.row_step) *next++ = {at, plane_weight * g.row_weight[b]};
+  }
   return next;
 }
 
