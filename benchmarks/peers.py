@@ -39,7 +39,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--shapes", nargs="+", default=["."], help="regular expressions; a row's name or family holds one of them")
     add("--shapes-file", type=Path, default=SHAPES, help="one problem a line (default: %(default)s)")
-    add("--random", type=int, metavar="N", help="N convolutions drawn at random instead (random_problems.py)")
+    add("--random", type=int, metavar="N", help="N convolutions and pools drawn at random instead (random_problems.py)")
     add("--seed", type=int, default=0, help="of --random (default: %(default)s)")
     add("--directions", nargs="+", choices=DIRECTIONS, default=DIRECTIONS)
     add("--threads", nargs="+", type=int, default=[1, 2])

@@ -1,4 +1,4 @@
-"""Convolutions drawn at random, for benchmarks/peers.py --random: what no list of known layers holds.
+"""Convolutions and pools drawn at random, for benchmarks/peers.py --random: what no list of known layers holds.
 
 python benchmarks/random_problems.py 300 --seed 1      # prints them, as lines of a shapes file
 """
@@ -20,47 +20,79 @@ SIZES = {1: 20000, 2: 256, 3: 40}  # the longest axis, by the number of axes
 KERNELS = {1: 4, 2: 2, 3: 8, 4: 3, 5: 4, 6: 1, 7: 3, 8: 1, 9: 1, 11: 1, 13: 0.7, 15: 0.7, 21: 0.5, 31: 0.5}  # share
 STRIDES = {1: 7, 2: 3, 3: 0.5, 4: 0.7}
 DILATIONS = {1: 9, 2: 1, 3: 0.3, 4: 0.3}
+BATCHES = (1, 1, 1, 2, 4, 8, 16, 32)
 AXES = {1: 2, 2: 7, 3: 1.5}
 KINDS = {"dense": 5, "few-channels": 2, "depthwise": 2, "grouped": 1.5}
+POOLS = 1 / 8  # of all problems
+POOL_WINDOWS = {2: 6, 3: 8, 4: 2, 5: 3, 6: 1, 7: 1}
+POOL_STRIDES = {1: 3, 2: 6, 3: 1, 4: 0.7, 0: 3}  # 0: windows side by side
+POOL_FLOPS = (2e4, 1e8)  # one an element of a window
 
 
 def draw(count: int, seed: int) -> list[str]:
     """``count`` lines of a shapes file, the same for the same seed; names are the seed and a number."""
-    random = Random(seed)
+    random, pools = Random(seed), Random(~seed)  # of their own: convolutions are what they are without pools
     lines: list[str] = []
     while len(lines) < count:
-        line = _line(random, f"r{seed}-{len(lines)}")
+        name = f"r{seed}-{len(lines)}"
+        line = _pool(pools, name) if pools.random() < POOLS else _line(random, name)
         if line and _is_fair(parse(line)):
             lines.append(line)
     return lines
 
 
 def _is_fair(problem: Problem) -> bool:
-    return FLOPS[0] < problem.flops < FLOPS[1] and problem.bytes < BYTES
+    least, most = FLOPS if problem.op == "conv" else POOL_FLOPS
+    return least < problem.flops < most and problem.bytes < BYTES
 
 
 def _line(random: Random, name: str) -> str | None:
     """One layer, or None where the kernel does not fit the image."""
     nd, kind = _pick(random, AXES), _pick(random, KINDS)
     ic, oc, groups = _channels(random, kind)
-    longest = SIZES[nd]
-    size = [_log_uniform(random, 2, longest) for _ in range(nd)] if random.random() < 0.4 else []
-    size = size or [_log_uniform(random, 2, longest)] * nd
-    kernel = [_pick(random, KERNELS)] * nd
-    if nd > 1 and random.random() < 0.2:
-        kernel[random.randrange(nd)] = random.choice((1, 2, 3))
+    size, kernel = _size(random, nd), _window(random, nd, KERNELS)
     stride, dilation = _pick(random, STRIDES), _pick(random, DILATIONS)
     share = random.choices((0.5, 0, 1), (12, 5, 1))[0]  # of the kernel: same size, none, full
     padding = [int(share * dilation * (k - 1)) for k in kernel]
     if any(n + 2 * p < dilation * (k - 1) + 1 for n, p, k in zip(size, padding, kernel, strict=True)):
         return None
-    words = [name, "depthwise" if kind == "grouped" else kind, str(random.choice((1, 1, 1, 2, 4, 8, 16, 32))), str(ic)]
+    words = [name, "depthwise" if kind == "grouped" else kind, str(random.choice(BATCHES)), str(ic)]
     words += [*map(str, size), "->", str(oc), "k" + "x".join(map(str, kernel)), "p" + "x".join(map(str, padding))]
     words += [f"s{stride}"] * (stride > 1) + [f"d{dilation}"] * (dilation > 1) + [f"g{groups}"] * (groups > 1)
     if random.random() < 0.08:
         words[1] = "float64"
         words.append("float64")
     return " ".join(words)
+
+
+def _pool(random: Random, name: str) -> str | None:
+    """One pool, or None where the window does not fit the image."""
+    nd = _pick(random, AXES)
+    size, kernel, stride = _size(random, nd), _window(random, nd, POOL_WINDOWS), _pick(random, POOL_STRIDES)
+    padding = [k // 2 if random.random() < 0.1 else 0 for k in kernel]
+    if random.random() < 0.5:
+        padding = [k // 2 for k in kernel]
+    if any(n + 2 * p < k for n, p, k in zip(size, padding, kernel, strict=True)):
+        return None
+    op = random.choices(("max_pool", "avg_pool", "global_avg_pool"), (5, 4, 1))[0]
+    words = [name, "pool", str(random.choice(BATCHES)), str(_width(random, 1, 512)), *map(str, size), "->", op]
+    if op != "global_avg_pool":
+        words += ["k" + "x".join(map(str, kernel)), "p" + "x".join(map(str, padding))] + [f"s{stride}"] * (stride > 0)
+    return " ".join(words)
+
+
+def _size(random: Random, nd: int) -> list[int]:
+    """Axes of an image, most of them alike."""
+    size = [_log_uniform(random, 2, SIZES[nd]) for _ in range(nd)] if random.random() < 0.4 else []
+    return size or [_log_uniform(random, 2, SIZES[nd])] * nd
+
+
+def _window(random: Random, nd: int, shares: dict[int, float]) -> list[int]:
+    """A kernel or window, with one axis in five of another length."""
+    kernel = [_pick(random, shares)] * nd
+    if nd > 1 and random.random() < 0.2:
+        kernel[random.randrange(nd)] = random.choice((1, 2, 3))
+    return kernel
 
 
 def _channels(random: Random, kind: str) -> tuple[int, int, int]:

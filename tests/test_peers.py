@@ -36,12 +36,18 @@ def test_every_line_is_a_problem_with_a_known_family(file: str, without: set[str
 def test_random_problems() -> None:
     from peerbench.targets import FAMILIES
     from problems import parse
-    from random_problems import BYTES, FLOPS, draw
+    from random_problems import BYTES, FLOPS, POOL_FLOPS, draw
 
     lines = draw(200, 5)
     assert lines == draw(200, 5) and lines[:50] == draw(50, 5) and lines != draw(200, 6)
     problems = [parse(line) for line in lines]
     assert len({p.name for p in problems}) == 200
+    pools = [p for p in problems if p.family == "pool"]
+    assert {p.op for p in pools} == {"max_pool", "avg_pool", "global_avg_pool"} and 10 < len(pools) < 40
+    assert {p.nd for p in pools} == {1, 2, 3} and any(max(p.padding) > 0 for p in pools)
+    assert any(p.stride == p.kernel for p in pools) and any(p.stride < p.kernel for p in pools)
+    assert all(POOL_FLOPS[0] < p.flops < POOL_FLOPS[1] and p.bytes < BYTES for p in pools)
+    problems = [p for p in problems if p.family != "pool"]
     assert {p.family for p in problems} == {"dense", "few-channels", "depthwise", "float64"} <= set(FAMILIES)
     assert {p.nd for p in problems} == {1, 2, 3} and {p.stride[0] for p in problems} == {1, 2, 3, 4}
     assert all(FLOPS[0] < p.flops < FLOPS[1] and p.bytes < BYTES for p in problems)

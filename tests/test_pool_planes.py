@@ -133,3 +133,21 @@ def test_a_gradient_whose_rows_are_upside_down(width: int, dtype: Any) -> None:
     fc.avg_pool2d_backward(grad, x, **pads, out=wide[:, :, 14:0:-2])
     np.testing.assert_array_equal(wide[:, :, 14:0:-2], want)
     assert (wide[:, :, 15::-2] == 77).all() and (wide[:, :, 0] == 77).all()
+
+
+@pytest.mark.parametrize("k, s, pad", [(2, 2, 0), (2, 2, 1), (3, 2, 1), (3, 3, 1), (5, 2, 2), (2, 3, 0), (3, 1, 1)])
+def test_the_number_of_planes_does_not_change_bits(k: int, s: int, pad: int) -> None:
+    """Narrow planes are joined side by side where there are enough of them, row by row otherwise."""
+    rng = np.random.default_rng(k)
+    for h, w in ((9, 9), (13, 14), (17, 23), (30, 29), (47, 41), (60, 5)):
+        x = rng.standard_normal((2, 40, h, w)).astype(np.float32)
+        for count_include_pad in (True, False):
+            y = fc.avg_pool2d(x, k, s, pad, count_include_pad=count_include_pad)
+            dy = rng.standard_normal(y.shape).astype(np.float32)
+            dx = fc.avg_pool2d_backward(dy, x, k, s, pad, count_include_pad=count_include_pad)
+            few, few_dy = x[:, :3].copy(), dy[:, :3].copy()
+            few_y = fc.avg_pool2d(few, k, s, pad, count_include_pad=count_include_pad)
+            few_dx = fc.avg_pool2d_backward(few_dy, few, k, s, pad, count_include_pad=count_include_pad)
+            np.testing.assert_array_equal(few_y, y[:, :3])
+            np.testing.assert_array_equal(few_dx, dx[:, :3])
+        np.testing.assert_array_equal(fc.max_pool2d(x[:, :3].copy(), k, s, pad), fc.max_pool2d(x, k, s, pad)[:, :3])

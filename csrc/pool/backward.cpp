@@ -151,10 +151,10 @@ void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, 
   cut_rows(grid, h.in, bytes_moved<T>(p));
   const int64_t bound = cover_bound(w, columns),
                 outputs = (is_regular(w) ? bound : std::min(w.out, bound)) + kPoolSlack;
-  const int64_t spare = AvgWeights<T>::kSpare;
+  const int64_t spare = AvgWeights<T>::kSpare, rows = cover_bound(p.axis[0], 1) * cover_bound(h, 1);
   share_out(grid.size(), bytes_moved<T>(p), [&](int64_t begin, int64_t end) {
-    T* weights = reinterpret_cast<T*>(Arena::local().reserve((outputs + spare + avg_grad_scratch(outputs, columns)) *
-                                                             static_cast<int64_t>(sizeof(T))));
+    T* weights = reinterpret_cast<T*>(Arena::local().reserve(
+        (outputs + spare + avg_grad_scratch(outputs, columns, rows)) * static_cast<int64_t>(sizeof(T))));
     AvgGradStrip<T> g{};
     g.axis = p.axis;
     g.plane_weight = plane_weights.data();
@@ -163,6 +163,7 @@ void avg_strips_backward(const PoolProblem& p, const AvgWeights<T>& weights_of, 
     g.scratch = weights + outputs + spare;
     g.dy_plane = dy.stride[1];
     g.dx_plane = dx.stride[1];
+    g.most_rows = rows;
     for (int64_t i = begin, listed = -1; i < end; i += g.planes) {
       const Block b = block_of(grid, i);
       g.planes = grid.alike(i, end, p.channels);

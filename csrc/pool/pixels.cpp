@@ -76,44 +76,76 @@ bool overlaps(const PoolProblem& p) {
   return std::any_of(p.axis, p.axis + 3, shared);
 }
 
-// Planes of so many vectors of elements, or with rows of so many, before or behind the pool, are quicker side by side,
-// by measurement.
+// Planes of so many vectors of elements, or with rows of so many, before or behind the pool, or whose rows cost more
+// than the copies and what is joined, are quicker side by side, by measurement.
 struct Limits {
   int64_t vectors, width;
+  double rows;
 };
 int64_t few_columns() { return functions().lanes / 4 + 2; }  // rows that cost more than what they hold
+// Row by row, with lines made for each: a row of outputs by vectors some of which are picked, and one of a gradient.
+double cost_of_rows(const PoolProblem& p) {
+  const PoolAxis& w = p.axis[2];
+  const int64_t row = 15 + (w.stride > 2 ? 9 : 4) * w.k * w.stride;
+  return is_regular(w) && w.dilation == 1 ? static_cast<double>(120 + p.axis[0].out * p.axis[1].out * row) : 0;
+}
+double cost_of_gradient_rows(const PoolProblem& p) {
+  const PoolAxis& w = p.axis[2];
+  return is_regular(w)
+             ? static_cast<double>(p.axis[0].in * p.axis[1].in * (28 + 36 * w.k / w.stride + 36 * overlaps(p)))
+             : 0;
+}
 // With kernels for windows side by side (pool/tiles.hpp) as the other way, or, if there are none, at most `otherwise`.
-Limits limits_of(const PoolProblem& p, Limits otherwise) { return is_tiled(p) ? Limits{2, 0} : otherwise; }
+Limits limits_of(bool tiled, Limits otherwise) { return tiled ? Limits{2, 0, 0} : otherwise; }
 
+bool is_side_by_side(const View<char>& v) { return v.stride[1] == 1 && v.shape[1] > 1; }
+// Whether there is something in all views, and they can be copied by transposes, if they have to be.
+bool are_readable(const AnyView* views, int count) {
+  return std::all_of(views, views + count, [](const AnyView& any) {
+    const View<char>& v = any.view;
+    return v.size() > 0 && (!v.data || is_side_by_side(v) || v.stride[4] == 1);
+  });
+}
+// Whether enough bytes are laid out so already.
+bool are_pixels(const AnyView* views, int count) {
+  double bytes[2] = {};
+  for (const AnyView* v = views; v < views + count; ++v)
+    if (v->view.data) bytes[is_side_by_side(v->view)] += static_cast<double>(v->view.size() * v->bytes);
+  return bytes[false] < 2.5 * bytes[true];
+}
+
+// Of a plane: its elements, and outputs; what windows join; and the taps that lists of rows and of columns hold.
+struct PlaneWork {
+  double in = 1, out = 1, visits = 1, listed = 1;
+  explicit PlaneWork(const PoolProblem& p) {
+    for (const PoolAxis& a : p.axis) {
+      const auto inputs = static_cast<double>(a.in), outputs = static_cast<double>(a.out);
+      const double taps = outputs * static_cast<double>(reach_bound(a, 1)) / static_cast<double>(a.dilation);
+      const bool width = &a == p.axis + 2;
+      in *= inputs, out *= outputs, visits *= taps;
+      listed = width ? listed + taps + inputs + outputs : listed * (taps + inputs + outputs);
+    }
+  }
+  // In the units of Limits::rows.
+  double cost() const { return 1.2 * (in + out) + 3 * visits / static_cast<double>(functions().lanes); }
+};
+
+// Whether planes within the limits are many enough for vectors of them.
+bool suit_vectors(const PoolProblem& p, const PlaneWork& work, Limits most) {
+  const int64_t lanes = functions().lanes;
+  if (p.channels >= lanes && work.in <= static_cast<double>(most.vectors * lanes)) return true;
+  const PoolAxis& w = p.axis[2];
+  if (p.channels < 2 * lanes || w.in > kNarrow) return false;
+  return std::min(w.in, w.out) <= most.width || (work.in <= kNarrow * kNarrow && work.cost() <= most.rows);
+}
 // Whether windows are small enough to be joined one by one, and lists of them beside the images; and planes are within
 // the limits, or enough of them lie side by side already.
 bool takes_pixels(const PoolProblem& p, Limits most, const AnyView* views, int count) {
-  if (p.starts_step > 0 || views[0].bytes != 4) return false;  // kernels of float alone
-  double copied = 0, copied_else = 0;  // bytes of views that are not laid out so, and of those that are
-  for (int i = 0; i < count; ++i) {
-    const View<char>& v = views[i].view;
-    const bool side_by_side = v.stride[1] == 1 && v.shape[1] > 1;
-    if (v.size() == 0) return false;
-    if (!v.data) continue;
-    if (!side_by_side && v.stride[4] != 1) return false;
-    (side_by_side ? copied_else : copied) += static_cast<double>(v.size()) * static_cast<double>(views[i].bytes);
-  }
-  double in = 1, visits = 1, listed[3];
-  for (int i = 0; i < 3; ++i) {
-    const PoolAxis& a = p.axis[i];
-    const double taps =
-        static_cast<double>(a.out) * static_cast<double>(reach_bound(a, 1)) / static_cast<double>(a.dilation);
-    in *= static_cast<double>(a.in);
-    visits *= taps;
-    listed[i] = taps + static_cast<double>(a.in + a.out);
-  }
+  if (p.starts_step > 0 || views[0].bytes != 4 || !are_readable(views, count)) return false;  // kernels of float alone
+  const PlaneWork work(p);
   const double planes = static_cast<double>(p.mb) * static_cast<double>(p.channels);
-  if (in >= INT32_MAX || visits > 32 * in || 4 * (listed[0] * listed[1] + listed[2]) > planes * in) return false;
-  const int64_t lanes = functions().lanes;
-  const bool small = p.channels >= lanes && in <= static_cast<double>(most.vectors * lanes);
-  const PoolAxis& w = p.axis[2];
-  const bool narrow = p.channels >= 2 * lanes && w.in <= kNarrow && std::min(w.in, w.out) <= most.width;
-  return small || narrow || copied < 2.5 * copied_else;
+  if (work.in >= INT32_MAX || work.visits > 32 * work.in || 4 * work.listed > planes * work.in) return false;
+  return suit_vectors(p, work, most) || are_pixels(views, count);
 }
 
 // One window over all of a plane.
@@ -157,7 +189,8 @@ void scatter_pixels(const PoolProblem& p, const AnyView& dy, const AnyView& inde
 bool max_pool_pixels(const PoolProblem& p, AnyView x, AnyView y, AnyView index) {
   AnyView views[] = {x, y, index};
   const int count = index.view.data ? 3 : 2;
-  const Limits few = limits_of(p, {count == 3 ? 12 : 6, few_columns()});
+  const Limits few =
+      limits_of(is_tiled(p), count == 3 ? Limits{12, few_columns(), 0} : Limits{6, few_columns(), cost_of_rows(p)});
   if (!takes_pixels(p, is_whole(p) && count == 2 ? Limits{} : few, views, count)) return false;
   in_pixels(p, views, count, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, inputs_of, v[0], v[1]);
@@ -172,7 +205,8 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
   const PoolAxis& w = p.axis[2];
   const double common = common_divisor(p, divisor);
   const bool listed = !is_regular(w) || w.stride > kPoolPicked;  // whose long windows are summed by vectors
-  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(p, {6, few_columns()}), views, 2)) return false;
+  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(is_tiled(p), {6, few_columns(), cost_of_rows(p)}), views, 2))
+    return false;
   if (is_whole(p) ? p.axis[0].in * p.axis[1].in * w.in > kPoolRun || !is_even_box(x.view)
                   : listed && reach_bound(w, 1) >= 2 * functions().lanes)
     return false;
@@ -194,8 +228,9 @@ bool avg_pool_pixels(const PoolProblem& p, const Divisor& divisor, AnyView x, An
 
 bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, AnyView dy, AnyView dx) {
   AnyView views[] = {dy, dx};
-  if (!takes_pixels(p, is_whole(p) ? Limits{} : limits_of(p, {24, overlaps(p) ? kNarrow : few_columns()}), views, 2))
-    return false;
+  const int64_t width = is_regular(p.axis[2]) ? few_columns() : kNarrow;
+  const Limits few = limits_of(is_tiled_whole(p), {24, width, cost_of_gradient_rows(p)});
+  if (!takes_pixels(p, is_whole(p) ? Limits{} : few, views, 2)) return false;
   in_pixels(p, views, 2, [&](const PoolProblem& g, const AnyView* v) {
     PixelPool pool(g, outputs_of, v[0], v[1]);
     weigh<float>(g, averaging, pool.axis);
@@ -207,7 +242,7 @@ bool avg_pool_pixels_backward(const PoolProblem& p, const Averaging& averaging, 
 bool max_pool_pixels_backward(const PoolProblem& p, AnyView dy, AnyView x, AnyView index, AnyView dx) {
   const bool given = index.view.data;
   AnyView views[] = {dy, index, dx, x};
-  if (!takes_pixels(p, given ? Limits{1, 0} : limits_of(p, {12, 0}), views, 4)) return false;
+  if (!takes_pixels(p, given ? Limits{1, 0, 0} : limits_of(is_tiled_whole(p), {12, 0, 0}), views, 4)) return false;
   if (!is_even_box(dy.view) || !is_even_box(dx.view) || (given && !is_even_box(index.view))) return false;
   if (!given && (p.channels < functions().lanes || p.axis[0].in * p.axis[1].in * p.axis[2].in > kFoundAgain))
     return false;

@@ -92,45 +92,57 @@ AnyView planes_at(PlaneLayout layout, const AnyView& v, const PlaneBox& b, char*
   return some;
 }
 
+// Bytes of the copies: of one plane of each view that does not suit, and of all planes.
+struct CopiedBytes {
+  int64_t each = 0;
+  double all = 0;
+  CopiedBytes(PlaneLayout layout, const AnyView* views, int count) {
+    for (int i = 0; i < count; ++i)
+      if (!suits(layout, views[i])) {
+        each += plane_bytes(views[i]);
+        all += static_cast<double>(views[i].view.size() * views[i].bytes);
+      }
+  }
+};
+
+// What is read before a task, and written behind it, between a view's planes and their copy.
+void move_box(PlaneLayout layout, const AnyView& v, const PlaneBox& box, char* copy, bool back) {
+  if (copy && !v.internal && v.written == back) move(layout, planes_at(layout, v, box, nullptr), copy, back);
+}
+void run_box(PlaneLayout layout, const PoolProblem& p, const AnyView* views, int count, const PlaneBox& box,
+             char* memory, PlanesTask task, void* context) {
+  PoolProblem g = p;
+  g.mb = box.images, g.channels = box.channels;
+  for (PoolAxis& a : g.axis) a = of_plane(a, (box.n * p.channels + box.c) * p.starts_step);
+  AnyView some[5];
+  char* copy[5];
+  for (int i = 0; i < count; ++i) {
+    copy[i] = suits(layout, views[i]) ? nullptr : memory;
+    if (copy[i]) memory += box.images * box.channels * plane_bytes(views[i]);
+    some[i] = planes_at(layout, views[i], box, copy[i]);
+    move_box(layout, views[i], box, copy[i], false);
+  }
+  task(context, g, some);
+  for (int i = 0; i < count; ++i) move_box(layout, views[i], box, copy[i], true);
+}
+
 }  // namespace
 
 bool in_layout(PlaneLayout layout, const PoolProblem& p, AnyView* views, int count, PlanesTask task, void* context) {
   // Of copies at a time, but of as many planes as a cache line holds, unless they are huge.
   const int64_t most = layout == PlaneLayout::pixels ? 1 << 19 : 1 << 18, line = 16, huge = 1 << 25;
-  int64_t each = 0;
-  double bytes = 0;
-  for (int i = 0; i < count; ++i)
-    if (!suits(layout, views[i])) {
-      each += plane_bytes(views[i]);
-      bytes += static_cast<double>(views[i].view.size() * views[i].bytes);
-    }
-  if (each == 0) return false;
-  const int64_t some = std::max<int64_t>(1, std::min(std::max(line, most / each / line * line), huge / each));
+  const CopiedBytes bytes(layout, views, count);
+  if (bytes.each == 0) return false;
+  const int64_t some =
+      std::max<int64_t>(1, std::min(std::max(line, most / bytes.each / line * line), huge / bytes.each));
   const int64_t channels = std::min(p.channels, some), groups = ceil_div(p.channels, channels);
   const int64_t images = std::max<int64_t>(1, std::min(p.mb, some / p.channels));
-  share_out(ceil_div(p.mb, images) * groups, 2 * bytes, [&](int64_t begin, int64_t end) {
-    const ScratchMemory<char> memory(images * channels * each);
+  share_out(ceil_div(p.mb, images) * groups, 2 * bytes.all, [&](int64_t begin, int64_t end) {
+    const ScratchMemory<char> memory(images * channels * bytes.each);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / groups * images, c = i % groups * channels;
       const PlaneBox box{n, std::min(images, p.mb - n), c, std::min(channels, p.channels - c)};
-      PoolProblem g = p;
-      g.mb = box.images;
-      g.channels = box.channels;
-      for (PoolAxis& a : g.axis) a = of_plane(a, (n * p.channels + c) * p.starts_step);
-      AnyView some_of[5];
-      char* next = memory.data();
-      for (int j = 0; j < count; ++j) {
-        char* copy = suits(layout, views[j]) ? nullptr : next;
-        some_of[j] = planes_at(layout, views[j], box, copy);
-        if (!copy) continue;
-        next += box.images * box.channels * plane_bytes(views[j]);
-        if (!views[j].written && !views[j].internal)
-          move(layout, planes_at(layout, views[j], box, nullptr), copy, false);
-      }
-      task(context, g, some_of);
-      for (int j = 0; j < count; ++j)
-        if (views[j].written && !views[j].internal && !suits(layout, views[j]))
-          move(layout, planes_at(layout, views[j], box, nullptr), some_of[j].view.data, true);
+      run_box(layout, p, views, count, box, memory.data(), task, context);
     }
   });
   return true;

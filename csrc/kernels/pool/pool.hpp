@@ -39,7 +39,8 @@ struct AvgGradStrip {
   const T* weight;  // likewise of the outputs from the first one of avg_grad_outputs, readable in whole vectors
   T* dx;            // of the first column
   int64_t dx_depth, dx_row;
-  void* scratch;  // avg_grad_scratch elements
+  int64_t most_rows;  // of outputs over a row of dx, at most
+  void* scratch;      // avg_grad_scratch elements
 };
 
 // A plane pooled by windows side by side, stride x height elements each, into rows x columns outputs one behind the
@@ -119,8 +120,9 @@ FASTCONV_WINDOW PoolCover avg_grad_outputs(const PoolAxis& w, int64_t first, int
   const int64_t m = (first + w.pad_before) / w.stride;
   return {m - (w.k - 1) / w.stride, (last - 1 + w.pad_before) / w.stride + 1};
 }
-FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns) {
-  return outputs + 5 * columns + 4 * kPoolSlack + 2 * kPoolPicked * 16;  // with what reaches each of the columns
+FASTCONV_WINDOW int64_t avg_grad_scratch(int64_t outputs, int64_t columns, int64_t most_rows) {
+  // Lines, and what reaches each of the columns and a row.
+  return kPoolSpan + outputs + 5 * columns + 4 * most_rows + 4 * kPoolSlack + 2 * kPoolPicked * 16;
 }
 
 // out[i] = the sum (or the maximum) of n elements from runs + i * step, over the divisor, for `count` runs.
