@@ -14,6 +14,8 @@ namespace fastconv {
 constexpr int64_t kDotPixels = 1024;  // of dy's rows that stay in the L1 cache for dots with all channels and taps
 constexpr int64_t kOuterPanelBytes = 32 << 10;  // transposed dy, in the L1 cache
 
+inline OuterPixel pixel_at(int64_t a, int64_t b) { return {static_cast<int32_t>(a), static_cast<int32_t>(b)}; }
+
 struct WeightPlan {
   // `turned`: dw is transposed.
   WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_);
@@ -36,6 +38,8 @@ struct WeightPlan {
   int64_t sum_elements() const { return channels * taps * width; }
   // Estimated cycles for so many images; and what they would be at least if x and dy took each other's place.
   double cost(int64_t n) const;
+  // Of a product of vectors.
+  double product_cycles() const;
   double least_turned(int64_t n) const;
   // All coordinates of an axis from the first that is read to the last.
   AxisMap plane(int i) const;
@@ -43,13 +47,12 @@ struct WeightPlan {
   int64_t panel_pixels(int64_t n, const int64_t* e) const;
   // What of `dy` stands in it.
   Box in_panel(Box b) const;
-  // The outputs of a block that meet x with a tap, n of them: where their values stand in the panel, and in the other
-  // array from the first one on, which is at the result.
-  int64_t live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, OuterPixel* to,
-                      int64_t& n) const;
+  // The outputs of a block that meet x with a tap: where their values stand in the panel, and in the other array from
+  // the first one on, which is at the result.
+  int64_t live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, PixelBox& live_box) const;
   // Whether those are too far apart for such a table: a block is then summed in halves.
   bool is_too_far(const Box& b, const int64_t* stride, Box (&half)[2]) const;
-  // Of copying x, padded, into blocks, for all images.
+  // Cycles of copying x, padded, into blocks, for all images.
   double copying = 0;
 
   const ConvProblem p;
@@ -73,7 +76,10 @@ struct WeightPlan {
   bool expand[3] = {false, false, false};  // dots: axes packed once for each tap, rows of outputs without gaps
 
  private:
+  void choose_tile(bool zeros);
+  double panels(double pixels) const;
   double dots_cycles(double pixels, bool joined) const;
+  double outer_product(bool one) const;
   double outer_cycles(double pixels) const;
   double apart_cycles(double pixels, double blocks, double transposed, bool swapped = false) const;
   void cut_outputs_and_channels();

@@ -33,9 +33,10 @@ constexpr double kLeastTiles = 4;           // of a block, to which others cost 
 constexpr int64_t kLeastChannels = 6;       // of a group, of x and of dy
 constexpr double kLeastProducts = 1 << 20;  // of a plane of outputs: smaller sums of integers are to be exact
 constexpr int64_t kPatchBytes = 2400 << 10;
-constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
-constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
-constexpr double kGroup = 3000;            // cycles of another group's task, whatever it sums
+constexpr int64_t kSharedBytes = 6 << 20;                  // sums of all parts
+constexpr int64_t kStoredChannels = 64;                    // of x, transformed back at once
+constexpr double kGroup = 3000;                            // cycles of another group's task, whatever it sums
+constexpr double kPromise = 1.05, kPromiseOfShort = 0.92;  // of the direct cost; of vectors of less than 64 bytes
 
 template <class T>
 struct WinogradWeight {
@@ -321,7 +322,8 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   const WinogradShape shape = shape_of(p);
   if (!has_winograd<T>(shape) || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums))
     return false;
-  return !open || WinogradWeight<T>(p).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
+  const double promise = conv_kernels<T>().lanes * sizeof(T) == 64 ? kPromise : kPromiseOfShort;
+  return !open || WinogradWeight<T>(p).cost(2) < promise * direct_weight_cost<T>(p, 2);
 }
 
 template <class T>
