@@ -16,6 +16,7 @@ constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr double kLeastLive = 2;            // outputs that meet x, a tap, for which tiles are worth their calls
 constexpr double kApart = 0.9;              // what taps apart must promise
+constexpr double kDotsPromise = 0.92;       // what dots must, since they depend on more
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
@@ -26,6 +27,8 @@ constexpr double kCopying = 0.14, kTransposing = 0.12;
 constexpr double kCalling = 6.5, kStoring = 4;
 // What products take more: with one vector a tile on rungs of two a cycle, in the largest tile of dots, in others.
 constexpr double kOneVector = 1.35, kFullDots = 1.25, kDots = 1.5;
+// And for each line of x more that the taps of a tile of dots meet, which a stride puts apart.
+constexpr double kDotLine = 0.1;
 // Of taps apart: a list of pixels, and each of its lines; a line of x that a tap reads anew; a tile's pixel at least.
 constexpr double kList = 200, kListLine = 12, kLine = 1, kLeastPixel = 4;
 
@@ -64,13 +67,13 @@ void WeightPlan::choose_tile(bool zeros) {
   expand[2] = kJoining * joined < rows;
   const bool must_be_apart = turned && taps > 1;
   apart = must_be_apart;
-  if (taps > 1 && !turned && zeros && !inside && share * pixels > kLeastLive) {
+  if (taps > 1 && !turned && zeros && !inside && repays_apart()) {
     const double read = pixels * static_cast<double>(ic * axis[0].stride * axis[1].stride * axis[2].stride),
                  alone = apart_cycles(pixels, panels(pixels), pixels);
     apart = alone < kApart * (outer + kCopying * static_cast<double>(item) * read);
     if (apart) outer = alone;
   }
-  dots = !must_be_apart && (expand[2] ? joined : rows) < outer;
+  dots = !must_be_apart && (expand[2] ? joined : rows) < kDotsPromise * outer;
   apart &= !dots;
   for (int i = 0; i < 3 && apart; ++i) {
     live[i].reserve(axis[i].offset.size());
@@ -166,9 +169,11 @@ double WeightPlan::dots_cycles(double pixels, bool joined) const {
   const double residues = static_cast<double>(ic * (axis[1].stride * axis[2].stride - 1));
   const double copies = joined ? 6 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
   const auto& single = conv_kernels<float>();
-  const bool full = single.dot[kMaxDotRows - 1][0] || (item == sizeof(float) && single.has_three_taps());
-  const double product = (full ? kFullDots : kDots) * product_cycles();
-  return sums * (pixels / row * (product * std::ceil(row / wide) + 0.44) + 3 * calls + 4) + 0.9 * residues * pixels +
+  const bool full = oc > 2 && (single.dot[kMaxDotRows - 1][0] || (item == sizeof(float) && single.has_three_taps()));
+  const double product = ((full ? kFullDots : kDots) +
+                          kDotLine * static_cast<double>(std::min<int64_t>(axis[2].stride, kMaxVectors) - 1)) *
+                         product_cycles();
+  return sums * (pixels / row * (product * std::ceil(row / wide) + 0.44) + 3 * calls + 4) + 0.6 * residues * pixels +
          copies;
 }
 
@@ -214,6 +219,8 @@ double WeightPlan::cost(int64_t n) const {
          apart_cycles(pixels, some, some * static_cast<double>(panel_pixels(images, extent) * ceil_div(ic, channels)));
 }
 
+bool WeightPlan::repays_apart() const { return share * static_cast<double>(p.mb * p.out_pixels()) > kLeastLive; }
+
 // As if there were one block, and x were in its panel at once.
 double WeightPlan::least_turned(int64_t n) const {
   const double images_of = static_cast<double>(n) / static_cast<double>(p.mb);
@@ -257,7 +264,7 @@ int64_t WeightPlan::live_pixels(const Box& b, const Box& panel, int64_t tap, con
     plane_size *= panel.extent(i);
     all *= n;
   }
-  live_box.count[0] = b.images();
+  live_box.count[0] = all > 0 ? b.images() : 0;
   live_box.step[0] = pixel_at(stride[0], plane_size);
   live_box.first = pixel_at(0, place);
   return all > 0 ? at : 0;

@@ -41,6 +41,8 @@ struct WeightPlan {
   // Of a product of vectors.
   double product_cycles() const;
   double least_turned(int64_t n) const;
+  // Whether enough outputs meet x with a tap.
+  bool repays_apart() const;
   // All coordinates of an axis from the first that is read to the last.
   AxisMap plane(int i) const;
   // Pixels of the panel of a block that is summed tap by tap: outputs, or what they read of x.
