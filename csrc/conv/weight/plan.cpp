@@ -16,7 +16,7 @@ constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr double kLeastLive = 2;            // outputs that meet x, a tap, for which tiles are worth their calls
 constexpr double kApart = 0.9;              // what taps apart must promise
-constexpr double kDotsPromise = 0.92;       // what dots must, since they depend on more
+constexpr double kDotsPromise = 0.92;       // what dots must, where outputs fill vectors
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
@@ -73,7 +73,7 @@ void WeightPlan::choose_tile(bool zeros) {
     apart = alone < kApart * (outer + kCopying * static_cast<double>(item) * read);
     if (apart) outer = alone;
   }
-  dots = !must_be_apart && (expand[2] ? joined : rows) < kDotsPromise * outer;
+  dots = !must_be_apart && (expand[2] ? joined : rows) < (oc < lanes ? 1 : kDotsPromise) * outer;
   apart &= !dots;
   for (int i = 0; i < 3 && apart; ++i) {
     live[i].reserve(axis[i].offset.size());
