@@ -57,6 +57,7 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
   threads = threads_for(2 * p.macs());
   cut_outputs_and_channels();
   grow_block();
+  transposes = ceil_div(ic, channels);
   cut_for_threads();
 }
 
@@ -215,8 +216,7 @@ double WeightPlan::cost(int64_t n) const {
   const double some = static_cast<double>(blocks()) * images_of;
   if (dots) return groups * dots_cycles(pixels, expand[2]);
   if (!apart) return groups * outer_cycles(pixels) + images_of * copying;
-  return groups *
-         apart_cycles(pixels, some, some * static_cast<double>(panel_pixels(images, extent) * ceil_div(ic, channels)));
+  return groups * apart_cycles(pixels, some, some * static_cast<double>(panel_pixels(images, extent) * transposes));
 }
 
 bool WeightPlan::repays_apart() const { return share * static_cast<double>(p.mb * p.out_pixels()) > kLeastLive; }

@@ -69,9 +69,10 @@ struct WeightPlan {
   bool apart;               // outer tiles of one tap at a time, over no output that meets padding
   const bool turned;        // x and dy take each other's place, and dw is transposed
   int64_t group_count = 1;  // groups, a task
-  int64_t width;     // columns of the sums kept for one row: output channels (padded), or lanes * output channels
-  int64_t channels;  // of x, a task
-  int64_t outputs;   // output channels, a task
+  int64_t width;           // columns of the sums kept for one row: output channels (padded), or lanes * output channels
+  int64_t channels;        // of x, a task
+  int64_t outputs;         // output channels, a task
+  int64_t transposes = 1;  // of a panel of taps apart, as costs see it: without what threads are cut for
   int64_t images = 1, extent[3] = {1, 1, 1};  // of a block
   int64_t parts = 1;                          // of the sum over pixels
   int threads;
