@@ -36,7 +36,7 @@ constexpr int64_t kPatchBytes = 2400 << 10;
 constexpr int64_t kSharedBytes = 6 << 20;                  // sums of all parts
 constexpr int64_t kStoredChannels = 64;                    // of x, transformed back at once
 constexpr double kGroup = 3000;                            // cycles of another group's task, whatever it sums
-constexpr double kPromise = 1.05, kPromiseOfShort = 0.9;  // of the direct cost; of vectors of less than 64 bytes
+constexpr double kPromise = 1.05, kPromiseOfShort = 0.87;  // of the direct cost; of vectors of less than 64 bytes
 
 template <class T>
 struct WinogradWeight {
