@@ -63,9 +63,7 @@ bool better_turned(const WeightPlan& plan, int64_t images, double& cycles) {
   const ConvProblem& p = plan.p;
   cycles = plan.cost(images);
   const double most = (p.groups > 1 ? kTurnedGroups : p.taps() > 1 ? kTurnedTaps : 1) * cycles;
-  if (!may_turn(p, plan.lanes, plan.item) || (plan.taps > 1 && !plan.repays_apart()) ||
-      plan.least_turned(images) >= most)
-    return false;
+  if (!may_turn(p, plan.lanes, plan.item) || plan.least_turned(images) >= most) return false;
   const double other = WeightPlan(turned(p), plan.lanes, plan.item, true).cost(images) +
                        spacing(p) * static_cast<double>(images) / static_cast<double>(p.mb);
   if (other >= most) return false;

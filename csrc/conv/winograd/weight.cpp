@@ -33,10 +33,10 @@ constexpr double kLeastTiles = 4;           // of a block, to which others cost 
 constexpr int64_t kLeastChannels = 6;       // of a group, of x and of dy
 constexpr double kLeastProducts = 1 << 20;  // of a plane of outputs: smaller sums of integers are to be exact
 constexpr int64_t kPatchBytes = 2400 << 10;
-constexpr int64_t kSharedBytes = 6 << 20;                  // sums of all parts
-constexpr int64_t kStoredChannels = 64;                    // of x, transformed back at once
-constexpr double kGroup = 3000;                            // cycles of another group's task, whatever it sums
-constexpr double kPromise = 1.05, kPromiseOfShort = 0.87;  // of the direct cost; of vectors of less than 64 bytes
+constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
+constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
+constexpr double kGroup = 3000;            // cycles of another group's task, whatever it sums
+constexpr double kPromise = 1.1;           // of the direct cost
 
 template <class T>
 struct WinogradWeight {
@@ -157,7 +157,7 @@ struct WinogradWeight {
                               ? static_cast<double>(planes) * tiles_of(1) * tiles_of(2)
                               : static_cast<double>(shape.points(1, p.axis[1].out) * shape.points(2, p.axis[2].out));
     const double products = static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 *
-                            (shape.strip ? 1.3 : 1.2) * std::max(1.0, kLeastTiles / static_cast<double>(tiles())),
+                            (shape.strip ? 1.6 : 1.2) * std::max(1.0, kLeastTiles / static_cast<double>(tiles())),
                  n_parts = static_cast<double>(shape.parts());
     const double size = shape.large() ? 2 : 1;
     const double source = shape.strip ? 40 + 25 * n_parts : 250 * size * n_parts,
@@ -322,8 +322,7 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   const WinogradShape shape = shape_of(p);
   if (!has_winograd<T>(shape) || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums))
     return false;
-  const double promise = conv_kernels<T>().lanes * sizeof(T) == 64 ? kPromise : kPromiseOfShort;
-  return !open || WinogradWeight<T>(p).cost(2) < promise * direct_weight_cost<T>(p, 2);
+  return !open || WinogradWeight<T>(p).cost(p.mb) < kPromise * direct_weight_cost<T>(p, p.mb);
 }
 
 template <class T>
