@@ -53,4 +53,4 @@ def test_same_bits(case: Case, dtype: Any) -> None:
 
 @pytest.mark.skipif(fc.explain((1, 1, 5), (1, 1, 1))["isa"] != "v4", reason="twenty outputs fill shorter vectors")
 def test_groups_turn_too() -> None:
-    assert fc.explain((1, 240, 28, 28), (60, 80, 1, 1), groups=3, direction="grad_weight")["block_channels"] == 20
+    assert fc.explain((1, 480, 14, 14), (60, 160, 1, 1), groups=3, direction="grad_weight")["block_channels"] <= 20

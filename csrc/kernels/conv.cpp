@@ -420,6 +420,28 @@ void outer(const OuterTile<T>& t) {
   store_sums<T, MR, NV>(run->c, run->ldc, acc);
 }
 
+// Two at a time, since lines are short as a rule; what is one too many the next line overwrites.
+OuterPixel* list_pixels(OuterPixel* to, const PixelBox& box) {
+  typedef int32_t Two __attribute__((vector_size(16)));
+  typedef int32_t loose __attribute__((vector_size(16), aligned(4), may_alias));
+  const int64_t* const n = box.count;
+  const OuterPixel* const s = box.step;
+  const auto two = [](int64_t a, int64_t b, int64_t c, int64_t d) FASTCONV_LAMBDA {
+    return Two{static_cast<int32_t>(a), static_cast<int32_t>(b), static_cast<int32_t>(c), static_cast<int32_t>(d)};
+  };
+  const int64_t on_a = s[3].a, on_b = s[3].b;
+  const Two next = two(2 * on_a, 2 * on_b, 2 * on_a, 2 * on_b);
+  for (int64_t i = 0; i < n[0]; ++i)
+    for (int64_t d = 0; d < n[1]; ++d)
+      for (int64_t h = 0; h < n[2]; ++h, to += n[3]) {
+        const int64_t a = box.first.a + i * s[0].a + d * s[1].a + h * s[2].a,
+                      b = box.first.b + i * s[0].b + d * s[1].b + h * s[2].b;
+        Two v = two(a, b, a + on_a, b + on_b);
+        for (int64_t w = 0; w < n[3]; w += 2, v += next) *reinterpret_cast<loose*>(to + w) = v;
+      }
+  return to;
+}
+
 // One vector of each row, or some of its lanes, the others being left out on both sides: a value there might be
 // infinite.
 template <bool kAll, class T, int MR, int NT>
@@ -616,6 +638,7 @@ constexpr ConvKernelsOf<T> make_kernels() {
           {FASTCONV_OUTER_ROW(1), FASTCONV_OUTER_ROW(2), FASTCONV_OUTER_ROW(3), FASTCONV_OUTER_ROW(4),
            FASTCONV_OUTER_ROW(5), FASTCONV_OUTER_ROW(6), FASTCONV_OUTER_ROW(7), FASTCONV_OUTER_ROW(8),
            FASTCONV_OUTER_ROW(9), FASTCONV_OUTER_ROW(10)},
+          list_pixels,
           {FASTCONV_ROW(dot_entry, 1), FASTCONV_ROW(dot_entry, 2), FASTCONV_ROW(dot_entry, 3),
            FASTCONV_ROW(dot_entry, 4), FASTCONV_ROW(dot_entry, 5), FASTCONV_ROW(dot_entry, 6)},
           pack<T>,

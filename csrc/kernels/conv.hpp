@@ -87,6 +87,13 @@ struct RowsTile {
 struct OuterPixel {
   int32_t a, b;
 };
+// What of a box of pixels stands where: of each the first one's place and as many steps of each axis. A list of them
+// may be written to for kPixelSlack more.
+constexpr int64_t kPixelSlack = 1;
+struct PixelBox {
+  int64_t count[4];
+  OuterPixel first, step[4];
+};
 template <class T>
 struct OuterTile {
   int64_t pixels;
@@ -214,6 +221,7 @@ struct ConvKernelsOf {
   void (*columns_tile[kMaxColumnsRows][kMaxVectors])(const TileRun<T>&);
   void (*rows_tile[kImageRows][2])(const RowsTile<T>&);  // [rows of the image - 1, powers of two][NV - 1]
   void (*outer[kMaxOuterRows][kMaxOuterVectors])(const OuterTile<T>&);
+  OuterPixel* (*list_pixels)(OuterPixel* to, const PixelBox& box);  // the end of the list
   // [MR - 1][taps - 1], powers of two, and what fills the registers: the most rows where they are many, else three taps
   void (*dot[kMaxDotRows][kMaxVectors])(const DotTile<T>&);
   void (*pack)(const PackChannel<T>&);

@@ -70,6 +70,13 @@ struct Square {
     for (int i = 0; i < N; ++i) r[i] = *reinterpret_cast<const loose*>(src + i * lds);
     finish(r, dst, ldd, N);
   }
+  // The same of some lines, the others being zeros.
+  static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds, int64_t lines) {
+    row r[N];
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) r[i] = i < lines ? *reinterpret_cast<const loose*>(src + i * lds) : row{};
+    finish(r, dst, ldd, N);
+  }
   // The same of some rows, of which the last column is at `last`.
   static FASTCONV_INLINE void transpose(T* dst, int64_t ldd, const T* src, int64_t lds, const T* last, int64_t rows) {
     row r[N];
@@ -205,6 +212,12 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     ldd = -ldd;
     pixel_stride = 1;
   }
+  for (int64_t p = 0; channels < padded && p < pixels; ++p) {
+    T* const end = dst + p * ldd + padded;
+    if (padded >= kLanes<T>) store(end - kLanes<T>, Vec<T>{});  // what channels have of it comes later
+    else
+      for (int64_t c = channels - padded; c < 0; ++c) end[c] = 0;
+  }
   const bool crowded =
       ldd * static_cast<int64_t>(sizeof(T)) % 1024 == 0;  // so many lines would share few sets of the L1 cache
   const bool few =
@@ -220,6 +233,11 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
   } else if (pixel_stride == 1 && pixels > 2 && pixels < Small::N && channels >= Small::N &&
              channel_stride + pixels >= Small::N) {
     transpose_short_lines<Small>(dst, ldd, src, channel_stride, pixels, channels);
+  } else if (sizeof(T) == 4 && pixel_stride == 1 && pixels >= Small::N && channels < Small::N && padded >= Small::N) {
+    for (int64_t p = 0; p < pixels; p += Small::N) {
+      const int64_t at = p < pixels - Small::N ? p : pixels - Small::N;
+      Small::transpose(dst + at * ldd, ldd, src + at, channel_stride, channels);
+    }
   } else if (channel_stride == 1) {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[p * pixel_stride + c];
@@ -230,9 +248,6 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t c = 0; c < channels; ++c) dst[p * ldd + c] = src[c * channel_stride + p * pixel_stride];
   }
-  if (channels < padded)
-    for (int64_t p = 0; p < pixels; ++p)
-      for (int64_t c = channels; c < padded; ++c) dst[p * ldd + c] = 0;
 }
 
 }  // namespace FASTCONV_ISA_NS

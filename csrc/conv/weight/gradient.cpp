@@ -21,8 +21,8 @@ namespace {
 constexpr double kTurnedGroups = 0.85;     // what x and dy in each other's place must promise where sums are small,
 constexpr double kTurnedTaps = 0.95;       // or the panel is read from anew for each tap
 constexpr int64_t kSpacedBytes = 4 << 20;  // of x, copied without what a stride passes over:
-constexpr double kSpacedElement = 0.25, kSpacedPlane = 60;  // cycles; of a plane for its first pixel
-constexpr double kWorthCutting = 0.9;                       // what may be left of products without padding
+constexpr double kSpacedElement = 0.6, kSpacedPlane = 60;  // cycles; of a plane for its first pixel
+constexpr double kWorthCutting = 0.9;                      // what may be left of products without padding
 
 // x and dy may take each other's place. Of 1x1 kernels the sums then stand in the order of dw, and of x there is what a
 // stride leaves of it, pixel by pixel.
@@ -199,8 +199,9 @@ void weight_gradient(const ConvProblem& whole, View<const T> dy, View<const T> x
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images) {
   double cycles;
-  better_turned(WeightPlan(p, conv_kernels<T>().lanes, sizeof(T), false), images, cycles);
-  return cycles;
+  const WeightPlan plan(p, conv_kernels<T>().lanes, sizeof(T), false);
+  better_turned(plan, images, cycles);
+  return cycles / (2 * plan.product_cycles());
 }
 
 template <class T>

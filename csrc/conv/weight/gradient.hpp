@@ -12,7 +12,7 @@ void weight_gradient(const ConvProblem& p, View<const T> dy, View<const T> x, Vi
 template <class T>
 ConvPlan plan_weight_gradient(const ConvProblem& p, Algorithm algorithm);
 
-// Estimated cycles of the direct algorithm for `images` images.
+// Estimated cycles of the direct algorithm for `images` images, if two products of vectors took one: as others' costs.
 template <class T>
 double direct_weight_cost(const ConvProblem& p, int64_t images);
 

@@ -35,15 +35,11 @@ void WeightSum<T>::make_offsets(const Task& t, const Box& b, const Source& x, co
       for (int64_t k : axis[2].offset)
         *to++ = (i - axis[0].offset[0]) * n[0] + (j - axis[1].offset[0]) * n[1] + (k - axis[2].offset[0]) * n[2];
   for (const int64_t* const end = s.rows + t.c.size() * taps; to < end; ++to) *to = to[-taps] + x.channel;
-  OuterPixel* pixel = s.pixels;
-  const int64_t step = axis[2].stride * n[2];
-  for (int64_t i = 0; i < b.images(); ++i)
-    for (int64_t d = 0; d < b.extent(0); ++d)
-      for (int64_t h = 0; h < b.extent(1); ++h) {
-        int64_t at = i * x.image + d * axis[0].stride * n[0] + h * axis[1].stride * n[1];
-        for (int64_t w = 0; w < b.extent(2); ++w, at += step, ++pixel)
-          *pixel = {static_cast<int32_t>(at), static_cast<int32_t>(pixel - s.pixels)};
-      }
+  PixelBox box{{b.images(), b.extent(0), b.extent(1), b.extent(2)}, {}, {}};
+  int64_t pixels = 1;
+  for (int i = 3; i >= 0; pixels *= box.count[i--])
+    box.step[i] = pixel_at(i ? axis[i - 1].stride * n[i - 1] : x.image, pixels);
+  kernels.list_pixels(s.pixels, box);
 }
 
 template <class T>
@@ -167,7 +163,9 @@ void WeightSum<T>::accumulate_apart(const Task& t, const Box& b, bool first, con
       }
       for (int64_t tap = 0; tap < taps; ++tap) {
         tile.a = x.data + (g * ic + t.c.begin) * x.stride[1];
-        tile.a += live_pixels(b, seen, tap, x.stride, s.pixels, tile.pixels);
+        PixelBox live_box;
+        tile.a += live_pixels(b, seen, tap, x.stride, live_box);
+        tile.pixels = kernels.list_pixels(s.pixels, live_box) - s.pixels;
         for (int64_t k = k0; k < k0 + at_once; ++k) {
           const Range v = part(vectors, panels, k);
           tile.b = panel(v);

@@ -15,17 +15,22 @@ constexpr int64_t kBlockBytes = 384 << 10;  // x
 constexpr int64_t kMostPixels = 4096;       // of a block
 constexpr int64_t kPartPixels = 256;        // of a part of the sum, at least
 constexpr double kLeastLive = 2;            // outputs that meet x, a tap, for which tiles are worth their calls
-constexpr double kApart = 0.95;             // what taps apart must promise
-constexpr double kCopying = 0.5;            // cycles of an element of x, padded for all taps
+constexpr double kApart = 0.94;             // what taps apart must promise
+constexpr double kDotsPromise = 0.92;       // what dots must, where outputs fill vectors
 constexpr double kJoining = 1.05;           // what packed rows must promise: caches hold fewer of them
 constexpr int64_t kDotImages = 512;         // pixels of several images for dots, whose blocks go from image to image
 
-// Cycles of a product of vectors of dots, and of one in tiles of three taps; and for each line of x more that the taps
-// of a tile meet, which a stride puts apart.
-constexpr double kDotProduct = 0.65, kDotProductOfThree = 0.55, kDotLine = 0.05;
-
-// Of all tiles of outer products, to be called and to load and store their sums, a vector of these.
-constexpr double kCalling = 2.5 + 20.0 / (8 * kMaxOuterVectors);
+// Cycles, fitted to four hundred random layers and networks' on two rungs, whose quartiles are within a twentieth
+// (dots: a tenth). Of a byte of x, padded for all taps, and of one of dy, transposed:
+constexpr double kCopying = 0.14, kTransposing = 0.12;
+// Of a vector of sums, to be loaded and stored by a tile, and to be stored in dw.
+constexpr double kCalling = 6.5, kStoring = 4;
+// What products take more: with one vector a tile on rungs of two a cycle, in the largest tile of dots, in others.
+constexpr double kOneVector = 1.35, kFullDots = 1.25, kDots = 1.5;
+// And for each line of x more that the taps of a tile of dots meet, which a stride puts apart.
+constexpr double kDotLine = 0.1;
+// Of taps apart: a list of pixels, and each of its lines; a line of x that a tap reads anew; a tile's pixel at least.
+constexpr double kList = 200, kListLine = 12, kLine = 1, kLeastPixel = 4;
 
 }  // namespace
 
@@ -48,32 +53,33 @@ WeightPlan::WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t
   oc = p.oc / p.groups;
   ic = p.ic / p.groups;
   taps = p.taps();
-  const double pixels_of_all = static_cast<double>(p.mb * p.out_pixels());
-  const double rows = dots_cycles(pixels_of_all, false), joined = dots_cycles(pixels_of_all, true);
-  double outer = outer_cycles(pixels_of_all);
+  choose_tile(zeros);
+  threads = threads_for(2 * p.macs());
+  cut_outputs_and_channels();
+  grow_block();
+  transposes = ceil_div(ic, channels);
+  cut_for_threads();
+}
+
+void WeightPlan::choose_tile(bool zeros) {
+  const double pixels = static_cast<double>(p.mb * p.out_pixels());
+  const double rows = dots_cycles(pixels, false), joined = dots_cycles(pixels, true);
+  double outer = outer_cycles(pixels);
   expand[2] = kJoining * joined < rows;
   const bool must_be_apart = turned && taps > 1;
   apart = must_be_apart;
-  if (taps > 1 && !turned && zeros && !inside && share * pixels_of_all > kLeastLive) {
-    const double read = pixels_of_all * static_cast<double>(ic * axis[0].stride * axis[1].stride * axis[2].stride);
-    const double wide = static_cast<double>(std::min(oc, kMaxOuterVectors * lanes));
-    const double panels = std::ceil(pixels_of_all * wide / static_cast<double>(kOuterPanelBytes / item)),
-                 together =
-                     outer + kCopying * read + panels * static_cast<double>(taps * ic * ceil_div(oc, lanes)) * kCalling,
-                 alone = apart_cycles(pixels_of_all, panels, pixels_of_all);
-    apart = alone < kApart * together;
+  if (taps > 1 && !turned && zeros && !inside && repays_apart()) {
+    const double read = pixels * static_cast<double>(ic * axis[0].stride * axis[1].stride * axis[2].stride),
+                 alone = apart_cycles(pixels, panels(pixels), pixels);
+    apart = alone < kApart * (outer + kCopying * static_cast<double>(item) * read);
     if (apart) outer = alone;
   }
-  dots = !must_be_apart && (expand[2] ? joined : rows) < outer;
+  dots = !must_be_apart && (expand[2] ? joined : rows) < (oc < lanes ? 1 : kDotsPromise) * outer;
   apart &= !dots;
   for (int i = 0; i < 3 && apart; ++i) {
     live[i].reserve(axis[i].offset.size());
     for (int64_t offset : axis[i].offset) live[i].push_back(live_outputs(axis[i], offset));
   }
-  threads = threads_for(2 * p.macs());
-  cut_outputs_and_channels();
-  grow_block();
-  cut_for_threads();
 }
 
 void WeightPlan::cut_outputs_and_channels() {
@@ -125,7 +131,7 @@ void WeightPlan::grow_block() {
     images = largest(1, p.mb, [&](int64_t more) { return fits(more, extent); });
   parts = std::min(parts, blocks());
   if (!inside && !apart)
-    copying = static_cast<double>(blocks() * ceil_div(oc, outputs) * p.ic) *
+    copying = kCopying * static_cast<double>(item * blocks() * ceil_div(oc, outputs) * p.ic) *
               static_cast<double>(block_elements(images, extent));
 }
 
@@ -146,6 +152,14 @@ int64_t WeightPlan::block_elements(int64_t n, const int64_t* e) const {
   return n * span(0, e[0]) * span(1, e[1]) * span(2, e[2]);
 }
 
+// Of vectors of 64 bytes one product a cycle, of others two.
+double WeightPlan::product_cycles() const { return lanes * item == 64 ? 1.05 : 0.52; }
+
+double WeightPlan::panels(double pixels) const {
+  const double wide = static_cast<double>(std::min(oc, kMaxOuterVectors * lanes));
+  return std::ceil(pixels * wide / static_cast<double>(kOuterPanelBytes / item));
+}
+
 // Estimated cycles of a group for so many pixels: the products, by how well they fill the vectors and the tile, what
 // dy takes to be read or transposed, and storing the sums. Of `joined` rows x is packed once for each tap of the width.
 double WeightPlan::dots_cycles(double pixels, bool joined) const {
@@ -153,54 +167,59 @@ double WeightPlan::dots_cycles(double pixels, bool joined) const {
                width = static_cast<double>(p.axis[2].out), plane = static_cast<double>(p.axis[1].out) * width,
                row = joined || joined_rows() ? plane : width,
                calls = pixels / std::min<double>(plane, joined ? kDotPixels : kDotPixels / 2);
-  const double steps = static_cast<double>(p.axis[1].stride) * static_cast<double>(p.axis[2].stride);
-  const double residues = static_cast<double>(ic) * (steps - 1);
-  const double copies = joined ? 10 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
-  const bool three = item == sizeof(float) && conv_kernels<float>().has_three_taps();
-  const double product = (three ? kDotProductOfThree : kDotProduct) +
-                         kDotLine * static_cast<double>(std::min<int64_t>(axis[2].stride, kMaxVectors) - 1);
-  return sums * (pixels / row * (product * std::ceil(row / wide) + 0.33) + 4 * calls + 8) + 0.3 * residues * pixels +
+  const double residues = static_cast<double>(ic * (axis[1].stride * axis[2].stride - 1));
+  const double copies = joined ? 6 * pixels / width * (1 + width / wide) * static_cast<double>(ic * p.axis[2].k) : 0;
+  const auto& single = conv_kernels<float>();
+  const bool full = oc > 2 && (single.dot[kMaxDotRows - 1][0] || (item == sizeof(float) && single.has_three_taps()));
+  const double product = ((full ? kFullDots : kDots) +
+                          kDotLine * static_cast<double>(std::min<int64_t>(axis[2].stride, kMaxVectors) - 1)) *
+                         product_cycles();
+  return sums * (pixels / row * (product * std::ceil(row / wide) + 0.44) + 3 * calls + 4) + 0.6 * residues * pixels +
          copies;
 }
 
-// One vector of sums for each value of x is slower, above all a part of one, or a short one.
-double WeightPlan::outer_cycles(double pixels) const {
-  const double sums = static_cast<double>(oc * ic * taps), wide = static_cast<double>(lanes);
-  const double fill = static_cast<double>(oc) / static_cast<double>(round_up(oc, lanes));
-  const double rate = oc > lanes ? 0.95 : oc == lanes && lanes * item > 16 ? 0.8 : 0.65;
-  return sums * (pixels / (2 * wide * rate) + (turned ? 2 : 12) / wide) / fill +
-         0.27 * pixels * static_cast<double>(oc);
+// Tiles of one vector are slower, where the rung's are short.
+double WeightPlan::outer_product(bool one) const {
+  return product_cycles() * (one && lanes * item < 64 ? kOneVector : 1);
 }
 
-// Every block loads and stores all sums, and makes the list of each tap's outputs.
+double WeightPlan::outer_cycles(double pixels) const {
+  const double vectors = static_cast<double>(ceil_div(oc, lanes) * ic * taps);
+  return vectors * (pixels * outer_product(oc <= lanes) + kCalling * panels(pixels) + (turned ? 0 : kStoring)) +
+         kTransposing * static_cast<double>(item) * pixels * static_cast<double>(oc);
+}
+
+// Every block loads and stores all sums, and makes the list of each tap's outputs, unless all panels share it.
 double WeightPlan::apart_cycles(double pixels, double blocks, double transposed, bool swapped) const {
   const double wide = static_cast<double>(lanes), outputs_of = static_cast<double>(swapped ? ic : oc),
                channels_of = static_cast<double>(swapped ? oc : ic), vectors = std::ceil(outputs_of / wide),
                beside = std::min<double>(vectors, item == 4 ? kMaxOuterVectors : 2),
                fit = std::max(1.0, static_cast<double>(kSumBytes / item / taps) / (beside * wide)),
                tall = std::min({8.0, fit, channels_of}), passes = channels_of / std::min(fit, channels_of),
-               rate = beside > 1 ? 0.95 : 0.8, each = std::max(4.0, tall * beside / (2 * rate));
+               each = std::max(kLeastPixel, tall * beside * outer_product(beside == 1));
   // Each tap reads its rows anew, not from the L1 cache; and the list takes longer where lines are short.
-  const double line = std::min(1.0, static_cast<double>(axis[2].stride * item) / 64);
-  const double listed = 3 + 12 / static_cast<double>(axis[2].outputs);
+  const double line = kLine * std::min(1.0, static_cast<double>(axis[2].stride * item) / 64);
+  const bool shared = pixels / blocks * vectors * wide * static_cast<double>(item) <= kOuterPanelBytes;
+  const double columns = vectors / beside, live_pixels_of = share * pixels,
+               lists = passes * (shared ? 1 : columns) *
+                       (blocks * kList + live_pixels_of * kListLine / static_cast<double>(axis[2].outputs));
   const bool scattered = turned != swapped && taps > 4 && taps < 8;  // too many lines to be zipped, too few for squares
-  const double store = scattered ? 2 : 12 / wide, columns = vectors / beside, tiles = channels_of / tall;
-  return static_cast<double>(taps) * columns *
-             (share * pixels * (tiles * each + channels_of * line + passes * listed) + passes * blocks * 120) +
-         blocks * (static_cast<double>(taps) * channels_of * vectors * kCalling) +
-         outputs_of * (0.27 * transposed + channels_of * static_cast<double>(taps) * store);
+  const double store = scattered ? 2 : kStoring / wide;
+  return static_cast<double>(taps) * (columns * live_pixels_of * (channels_of / tall * each + channels_of * line) +
+                                      lists + channels_of * (blocks * vectors * kCalling + outputs_of * store)) +
+         kTransposing * static_cast<double>(item) * outputs_of * transposed;
 }
 
 double WeightPlan::cost(int64_t n) const {
-  const double pixels = static_cast<double>(n * p.out_pixels()),
+  const double pixels = static_cast<double>(n * p.out_pixels()), groups = static_cast<double>(p.groups),
                images_of = static_cast<double>(n) / static_cast<double>(p.mb);
   const double some = static_cast<double>(blocks()) * images_of;
-  return static_cast<double>(p.groups) *
-         (dots    ? dots_cycles(pixels, expand[2])
-          : apart ? apart_cycles(pixels, some,
-                                 some * static_cast<double>(panel_pixels(images, extent) * ceil_div(ic, channels)))
-                  : outer_cycles(pixels));
+  if (dots) return groups * dots_cycles(pixels, expand[2]);
+  if (!apart) return groups * outer_cycles(pixels) + images_of * copying;
+  return groups * apart_cycles(pixels, some, some * static_cast<double>(panel_pixels(images, extent) * transposes));
 }
+
+bool WeightPlan::repays_apart() const { return share * static_cast<double>(p.mb * p.out_pixels()) > kLeastLive; }
 
 // As if there were one block, and x were in its panel at once.
 double WeightPlan::least_turned(int64_t n) const {
@@ -229,32 +248,26 @@ Box WeightPlan::in_panel(Box b) const {
   return b;
 }
 
-int64_t WeightPlan::live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, OuterPixel* to,
-                                int64_t& n) const {
-  int64_t count[3], step[3], place_step[3], at = b.image0 * stride[0], place = 0, plane_size = 1;
+int64_t WeightPlan::live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride,
+                                PixelBox& live_box) const {
+  int64_t at = b.image0 * stride[0], place = 0, plane_size = 1, all = b.images();
   for (int i = 2; i >= 0; --i) {
     const AxisMap& m = axis[i];
     const size_t t = static_cast<size_t>(tap % m.taps());
     tap /= m.taps();
     const int64_t begin = std::max(live[i][t].begin, b.begin[i]), read = begin * m.stride + m.offset[t];
-    count[i] = std::min(live[i][t].end, b.end[i]) - begin;
-    step[i] = (turned ? 1 : m.stride) * stride[2 + i];
-    place_step[i] = (turned ? m.stride : 1) * plane_size;
+    const int64_t n = std::max<int64_t>(0, std::min(live[i][t].end, b.end[i]) - begin);
+    live_box.count[1 + i] = n;
+    live_box.step[1 + i] = pixel_at((turned ? 1 : m.stride) * stride[2 + i], (turned ? m.stride : 1) * plane_size);
     at += (turned ? begin : read) * stride[2 + i];
     place += ((turned ? read : begin) - panel.begin[i]) * plane_size;
     plane_size *= panel.extent(i);
+    all *= n;
   }
-  const OuterPixel* const first = to;
-  for (int64_t i = 0; i < b.images(); ++i)
-    for (int64_t d = 0; d < count[0]; ++d)
-      for (int64_t h = 0; h < count[1]; ++h) {
-        int64_t from = i * stride[0] + d * step[0] + h * step[1],
-                column = place + i * plane_size + d * place_step[0] + h * place_step[1];
-        for (int64_t w = 0; w < count[2]; ++w, from += step[2], column += place_step[2])
-          *to++ = {static_cast<int32_t>(from), static_cast<int32_t>(column)};
-      }
-  n = to - first;
-  return n > 0 ? at : 0;
+  live_box.count[0] = all > 0 ? b.images() : 0;
+  live_box.step[0] = pixel_at(stride[0], plane_size);
+  live_box.first = pixel_at(0, place);
+  return all > 0 ? at : 0;
 }
 
 bool WeightPlan::is_too_far(const Box& b, const int64_t* stride, Box (&half)[2]) const {

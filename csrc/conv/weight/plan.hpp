@@ -14,6 +14,8 @@ namespace fastconv {
 constexpr int64_t kDotPixels = 1024;  // of dy's rows that stay in the L1 cache for dots with all channels and taps
 constexpr int64_t kOuterPanelBytes = 32 << 10;  // transposed dy, in the L1 cache
 
+inline OuterPixel pixel_at(int64_t a, int64_t b) { return {static_cast<int32_t>(a), static_cast<int32_t>(b)}; }
+
 struct WeightPlan {
   // `turned`: dw is transposed.
   WeightPlan(const ConvProblem& problem, int64_t vector_lanes, int64_t item_bytes, bool turned_);
@@ -36,20 +38,23 @@ struct WeightPlan {
   int64_t sum_elements() const { return channels * taps * width; }
   // Estimated cycles for so many images; and what they would be at least if x and dy took each other's place.
   double cost(int64_t n) const;
+  // Of a product of vectors.
+  double product_cycles() const;
   double least_turned(int64_t n) const;
+  // Whether enough outputs meet x with a tap.
+  bool repays_apart() const;
   // All coordinates of an axis from the first that is read to the last.
   AxisMap plane(int i) const;
   // Pixels of the panel of a block that is summed tap by tap: outputs, or what they read of x.
   int64_t panel_pixels(int64_t n, const int64_t* e) const;
   // What of `dy` stands in it.
   Box in_panel(Box b) const;
-  // The outputs of a block that meet x with a tap, n of them: where their values stand in the panel, and in the other
-  // array from the first one on, which is at the result.
-  int64_t live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, OuterPixel* to,
-                      int64_t& n) const;
+  // The outputs of a block that meet x with a tap: where their values stand in the panel, and in the other array from
+  // the first one on, which is at the result.
+  int64_t live_pixels(const Box& b, const Box& panel, int64_t tap, const int64_t* stride, PixelBox& live_box) const;
   // Whether those are too far apart for such a table: a block is then summed in halves.
   bool is_too_far(const Box& b, const int64_t* stride, Box (&half)[2]) const;
-  // Of copying x, padded, into blocks, for all images.
+  // Cycles of copying x, padded, into blocks, for all images.
   double copying = 0;
 
   const ConvProblem p;
@@ -64,16 +69,20 @@ struct WeightPlan {
   bool apart;               // outer tiles of one tap at a time, over no output that meets padding
   const bool turned;        // x and dy take each other's place, and dw is transposed
   int64_t group_count = 1;  // groups, a task
-  int64_t width;     // columns of the sums kept for one row: output channels (padded), or lanes * output channels
-  int64_t channels;  // of x, a task
-  int64_t outputs;   // output channels, a task
+  int64_t width;           // columns of the sums kept for one row: output channels (padded), or lanes * output channels
+  int64_t channels;        // of x, a task
+  int64_t outputs;         // output channels, a task
+  int64_t transposes = 1;  // of a panel of taps apart, as costs see it: without what threads are cut for
   int64_t images = 1, extent[3] = {1, 1, 1};  // of a block
   int64_t parts = 1;                          // of the sum over pixels
   int threads;
   bool expand[3] = {false, false, false};  // dots: axes packed once for each tap, rows of outputs without gaps
 
  private:
+  void choose_tile(bool zeros);
+  double panels(double pixels) const;
   double dots_cycles(double pixels, bool joined) const;
+  double outer_product(bool one) const;
   double outer_cycles(double pixels) const;
   double apart_cycles(double pixels, double blocks, double transposed, bool swapped = false) const;
   void cut_outputs_and_channels();

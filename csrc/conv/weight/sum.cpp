@@ -24,7 +24,8 @@ typename WeightSum<T>::Sizes WeightSum<T>::sizes() const {
                                 : kOuterPanelBytes / item;
   return {Arena::rounded_bytes<T>(group_count * sum_elements()),
           apart ? 0 : Arena::rounded_bytes<T>(entries * channels + Block<T>::kSlack), Arena::rounded_bytes<T>(panel),
-          Arena::rounded_bytes<OuterPixel>(dots ? 0 : pixels), Arena::rounded_bytes<int64_t>(channels * taps)};
+          Arena::rounded_bytes<OuterPixel>(dots ? 0 : pixels + kPixelSlack),
+          Arena::rounded_bytes<int64_t>(channels * taps)};
 }
 
 template <class T>

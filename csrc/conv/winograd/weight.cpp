@@ -36,6 +36,7 @@ constexpr int64_t kPatchBytes = 2400 << 10;
 constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
 constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
 constexpr double kGroup = 3000;            // cycles of another group's task, whatever it sums
+constexpr double kPromise = 1.1;           // of the direct cost
 
 template <class T>
 struct WinogradWeight {
@@ -156,7 +157,7 @@ struct WinogradWeight {
                               ? static_cast<double>(planes) * tiles_of(1) * tiles_of(2)
                               : static_cast<double>(shape.points(1, p.axis[1].out) * shape.points(2, p.axis[2].out));
     const double products = static_cast<double>(n) * p.axis[0].out * points * rows * vectors / 2 *
-                            (shape.strip ? 1.3 : 1.2) * std::max(1.0, kLeastTiles / static_cast<double>(tiles())),
+                            (shape.strip ? 1.6 : 1.2) * std::max(1.0, kLeastTiles / static_cast<double>(tiles())),
                  n_parts = static_cast<double>(shape.parts());
     const double size = shape.large() ? 2 : 1;
     const double source = shape.strip ? 40 + 25 * n_parts : 250 * size * n_parts,
@@ -321,7 +322,7 @@ bool use_winograd_weight(const ConvProblem& p, Algorithm algorithm) {
   const WinogradShape shape = shape_of(p);
   if (!has_winograd<T>(shape) || (!shape.strip && !winograd_kernels<T>().of(shape.taps, shape.side).weight_sums))
     return false;
-  return !open || WinogradWeight<T>(p).cost(2) < 0.9 * direct_weight_cost<T>(p, 2);
+  return !open || WinogradWeight<T>(p).cost(p.mb) < kPromise * direct_weight_cost<T>(p, p.mb);
 }
 
 template <class T>
