@@ -212,11 +212,11 @@ void pack_transposed(T* dst, int64_t ldd, const T* src, int64_t channel_stride, 
     ldd = -ldd;
     pixel_stride = 1;
   }
-  for (int64_t p = 0; channels < padded && p < pixels; ++p) {
-    T* const end = dst + p * ldd + padded;
-    if (padded >= kLanes<T>) store(end - kLanes<T>, Vec<T>{});  // what channels have of it comes later
-    else
-      for (int64_t c = channels - padded; c < 0; ++c) end[c] = 0;
+  for (int64_t p = 0; channels < padded && p < pixels; ++p) {  // vectors: what channels have of them comes later
+    T* const to = dst + p * ldd;
+    int64_t c = padded;
+    for (; c > channels && c >= kLanes<T>; c -= kLanes<T>) store(to + c - kLanes<T>, Vec<T>{});
+    for (; c > channels; --c) to[c - 1] = 0;
   }
   const bool crowded =
       ldd * static_cast<int64_t>(sizeof(T)) % 1024 == 0;  // so many lines would share few sets of the L1 cache

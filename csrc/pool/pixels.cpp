@@ -83,17 +83,21 @@ struct Limits {
   double rows;
 };
 int64_t few_columns() { return functions().lanes / 4 + 2; }  // rows that cost more than what they hold
+// Planes that stay in the cache side by side.
+bool is_small(const PoolProblem& p) {
+  return static_cast<double>(p.axis[0].in) * static_cast<double>(p.axis[1].in * p.axis[2].in) <= kNarrow * kNarrow;
+}
 // Row by row, with lines made for each: a row of outputs by vectors some of which are picked, and one of a gradient.
 double cost_of_rows(const PoolProblem& p) {
   const PoolAxis& w = p.axis[2];
   const int64_t row = 15 + (w.stride > 2 ? 9 : 4) * w.k * w.stride;
-  return is_regular(w) && w.dilation == 1 ? static_cast<double>(120 + p.axis[0].out * p.axis[1].out * row) : 0;
+  const bool rows = is_regular(w) && w.dilation == 1 && is_small(p);
+  return rows ? static_cast<double>(120 + p.axis[0].out * p.axis[1].out * row) : 0;
 }
 double cost_of_gradient_rows(const PoolProblem& p) {
   const PoolAxis& w = p.axis[2];
-  return is_regular(w)
-             ? static_cast<double>(p.axis[0].in * p.axis[1].in * (28 + 36 * w.k / w.stride + 36 * overlaps(p)))
-             : 0;
+  const bool shared = overlaps(p), rows = is_regular(w) && (shared || is_small(p));
+  return rows ? static_cast<double>(p.axis[0].in * p.axis[1].in * (28 + 36 * w.k / w.stride + 36 * shared)) : 0;
 }
 // With kernels for windows side by side (pool/tiles.hpp) as the other way, or, if there are none, at most `otherwise`.
 Limits limits_of(bool tiled, Limits otherwise) { return tiled ? Limits{2, 0, 0} : otherwise; }
@@ -136,7 +140,7 @@ bool suit_vectors(const PoolProblem& p, const PlaneWork& work, Limits most) {
   if (p.channels >= lanes && work.in <= static_cast<double>(most.vectors * lanes)) return true;
   const PoolAxis& w = p.axis[2];
   if (p.channels < 2 * lanes || w.in > kNarrow) return false;
-  return std::min(w.in, w.out) <= most.width || (work.in <= kNarrow * kNarrow && work.cost() <= most.rows);
+  return std::min(w.in, w.out) <= most.width || work.cost() <= most.rows;
 }
 // Whether windows are small enough to be joined one by one, and lists of them beside the images; and planes are within
 // the limits, or enough of them lie side by side already.

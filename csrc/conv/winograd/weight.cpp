@@ -36,7 +36,7 @@ constexpr int64_t kPatchBytes = 2400 << 10;
 constexpr int64_t kSharedBytes = 6 << 20;  // sums of all parts
 constexpr int64_t kStoredChannels = 64;    // of x, transformed back at once
 constexpr double kGroup = 3000;            // cycles of another group's task, whatever it sums
-constexpr double kPromise = 1.1;           // of the direct cost
+constexpr double kPromise = 1.15;          // of the direct cost
 
 template <class T>
 struct WinogradWeight {
