@@ -79,13 +79,14 @@ Piece padding_piece(const ConvAxis& a, Read* begin, Read* end) {
 // piece each, where the gap between them is worth while.
 Vector<Piece> padding_pieces(const ConvAxis& a) {
   Vector<Read> reads = padding_reads(a);
+  if (reads.empty()) return {};
   Read *const begin = reads.data(), *const end = begin + reads.size(), *cut = begin;
   int64_t gap = 8;
   for (Read* r = begin + 1; r < end; ++r)
     if (r->i - r[-1].i > gap) cut = r, gap = r->i - r[-1].i;
   Vector<Piece> pieces;
   if (cut > begin) pieces.push_back(padding_piece(a, begin, cut));
-  if (cut < end) pieces.push_back(padding_piece(a, cut, end));
+  pieces.push_back(padding_piece(a, cut, end));
   return pieces;
 }
 

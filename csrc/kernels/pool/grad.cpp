@@ -192,7 +192,9 @@ __attribute__((cold)) AvgGrad<T>::AvgGrad(const AvgGradStrip<T>& call)
   pitch = stop - base + kPoolSlack, fit = pitch < kPoolSpan ? kPoolSpan / pitch : 1;
   if (fit > g.last_row - g.first_row) fit = g.last_row - g.first_row;
   lines = static_cast<T*>(g.scratch), buffer = lines + fit * pitch;
-  over = reinterpret_cast<WeighedRow<T>*>(buffer + columns + 2 * kPoolSlack);
+  constexpr uintptr_t align = alignof(WeighedRow<T>);
+  over = reinterpret_cast<WeighedRow<T>*>((reinterpret_cast<uintptr_t>(buffer + columns + 2 * kPoolSlack) + align - 1) /
+                                          align * align);
   T* lists = reinterpret_cast<T*>(over + g.most_rows);
   reached = reinterpret_cast<Reached*>(lists);
   if (!phased) runs = list_reached(w, from, stop - base, g.first, g.last, reinterpret_cast<Reached*>(lists));
