@@ -35,6 +35,7 @@ constexpr int64_t kSquareBytes = 6 << 20;   // of dy, which squares read again f
 // choice is made beside more rows: of vectors along it and of weights that all share.
 constexpr double kMostProducts = 1.2, kMostFewRows = 3;
 constexpr int64_t kBatch = 16;
+constexpr double kAlone = 0.5;  // of the piece's time an image alone, for which they are chosen in spite of that
 constexpr double kTiles = 0.95, kWinograd = 0.75;  // of the cost of theirs and of Winograd's, which promises too little
 constexpr double kWinogradFewRows = 1.1;           // of theirs, what Winograd's may cost with the tiles of few rows
 
@@ -151,14 +152,14 @@ bool suits(const ConvProblem& p, const PatchMachine& machine, bool some_taps) {
   return s.rows() * s.plane * s.size <= kMostBytes;
 }
 
-// Whether they are quicker than the one piece there is without a stride.
+// Whether they take less than this share of the time of the one piece there is without a stride, for so many images.
 template <class T>
-bool beats_piece(ConvProblem p, Algorithm algorithm) {
-  p.mb = kBatch;
+bool beats_piece(ConvProblem p, Algorithm algorithm, int64_t images, double share) {
+  p.mb = images;
   const Operands<T> operands = Operands<T>::imagined(p, Direction::backward_input, algorithm);
   const ConvPlan piece = describe_pieces(p, Direction::backward_input, operands);
-  return kBatch * patches_cost(p, patch_machine<T>()) <
-         (piece.algorithm == Algorithm::winograd ? kWinograd : kTiles) * piece.cost;
+  return static_cast<double>(images) * patches_cost(p, patch_machine<T>()) <
+         (piece.algorithm == Algorithm::winograd ? kWinograd : kTiles) * share * piece.cost;
 }
 
 // Whether depthwise sums take two phases of a stride together, and less time.
@@ -234,7 +235,8 @@ template <class T>
 bool use_patches(const ConvProblem& p, Algorithm algorithm, bool some_taps) {
   if ((algorithm != Algorithm::automatic && algorithm != Algorithm::direct) || !suits(p, patch_machine<T>(), some_taps))
     return false;
-  if (p.axis[2].stride == 1 && p.ic / p.groups > kFew) return beats_piece<T>(p, algorithm);
+  if (p.axis[2].stride == 1 && p.ic / p.groups > kFew)
+    return beats_piece<T>(p, algorithm, kBatch, 1) || beats_piece<T>(p, algorithm, 1, kAlone);
   return algorithm == Algorithm::direct || !(is_transformed<T>(p) || is_depthwise<T>(p));
 }
 

@@ -201,7 +201,7 @@ double direct_weight_cost(const ConvProblem& p, int64_t images) {
   double cycles;
   const WeightPlan plan(p, conv_kernels<T>().lanes, sizeof(T), false);
   better_turned(plan, images, cycles);
-  return cycles / (2 * plan.product_cycles());
+  return plan.comparable(cycles);
 }
 
 template <class T>

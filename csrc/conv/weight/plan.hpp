@@ -38,8 +38,9 @@ struct WeightPlan {
   int64_t sum_elements() const { return channels * taps * width; }
   // Estimated cycles for so many images; and what they would be at least if x and dy took each other's place.
   double cost(int64_t n) const;
-  // Of a product of vectors.
+  // Of a product of vectors; and cycles as others' costs have them, where two of those take one.
   double product_cycles() const;
+  double comparable(double cycles) const { return cycles / (2 * product_cycles()); }
   double least_turned(int64_t n) const;
   // Whether enough outputs meet x with a tap.
   bool repays_apart() const;

@@ -103,7 +103,7 @@ void WeightSum<T>::describe(ConvPlan& plan) const {
   plan.workspace_bytes = sizes().total();
   plan.shared_bytes = parts > 1 ? tasks() * parts * sum_elements() * item : 0;
   plan.threads = static_cast<int>(std::min<int64_t>(threads, tasks() * parts));
-  plan.cost = cost(p.mb);
+  plan.cost = comparable(cost(p.mb));
 }
 
 template class WeightSum<float>;
