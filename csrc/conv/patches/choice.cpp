@@ -129,10 +129,10 @@ bool beats_pieces(const ConvProblem& p, const PatchMachine& m, bool some_taps) {
                        pieces * (4500 + passes * static_cast<double>(weights));
 }
 
-// Whether they are no dearer than products of which many are zeros. To plan those takes longer.
-bool may_pay(const ConvProblem& p, const PatchMachine& m) {
+// Whether they are no dearer than a share of products of which many are zeros. To plan those takes longer.
+bool may_pay(const ConvProblem& p, const PatchMachine& m, double share) {
   const double products = elements(p) * static_cast<double>(p.taps() * (p.oc / p.groups)) / (2 * m.lanes);
-  return patches_cost(p, m) < (kMostProducts + kMostFewRows / static_cast<double>(p.ic / p.groups)) * products;
+  return patches_cost(p, m) < (kMostProducts + kMostFewRows / static_cast<double>(p.ic / p.groups)) * share * products;
 }
 
 bool suits(const ConvProblem& p, const PatchMachine& machine, bool some_taps) {
@@ -143,7 +143,7 @@ bool suits(const ConvProblem& p, const PatchMachine& machine, bool some_taps) {
       return false;
   const int64_t least = p.axis[0].in * p.axis[1].in == 1 ? kLeastOfLine : kLeastChannels;
   const bool pays = p.axis[2].stride > 1 ? beats_pieces(p, machine, some_taps)
-                                         : p.oc / p.groups >= least && may_pay(p, machine) &&
+                                         : p.oc / p.groups >= least && may_pay(p, machine, 1) &&
                                                (p.ic / p.groups > kFew || beats_tiles(p, machine));
   if (!pays) return false;
   ConvProblem image = p;
@@ -236,7 +236,8 @@ bool use_patches(const ConvProblem& p, Algorithm algorithm, bool some_taps) {
   if ((algorithm != Algorithm::automatic && algorithm != Algorithm::direct) || !suits(p, patch_machine<T>(), some_taps))
     return false;
   if (p.axis[2].stride == 1 && p.ic / p.groups > kFew)
-    return beats_piece<T>(p, algorithm, kBatch, 1) || beats_piece<T>(p, algorithm, 1, kAlone);
+    return beats_piece<T>(p, algorithm, kBatch, 1) ||
+           (may_pay(p, patch_machine<T>(), kAlone) && beats_piece<T>(p, algorithm, 1, kAlone));
   return algorithm == Algorithm::direct || !(is_transformed<T>(p) || is_depthwise<T>(p));
 }
 
